@@ -1,0 +1,50 @@
+# Every habit is a target. On a fresh machine with Python 3.11+, git and make: `make demo`, `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+SEEDS  ?= 1
+FIRST  ?= 1
+# What proofs write (figures, logs); never committed.
+OUT    := build
+
+.PHONY: demo test check fmt bench chaos compose-test docs clean
+
+demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
+	$(BIN)/python -m examples.flights.demo
+
+test: $(READY)            ## all tests: fast ones first, then those that need servers
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup tests
+
+check: $(READY)           ## format, lint, types, import arrows: nothing may be printed but the tools' own OK
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: $(READY)             ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)           ## speed and leanness beside peers and limits -> build/bench/*.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gap --out $(OUT)/bench/gap.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lean --out $(OUT)/bench/lean.json
+
+chaos: $(READY)           ## kill -9, flushes and restarts at seeded random moments: make chaos SEEDS=20 FIRST=1
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --seeds $(SEEDS) --first $(FIRST) --out $(OUT)/bench/chaos.json
+
+compose-test: $(READY)    ## builds and runs the real docker-compose.yml on the engine that DOCKER_HOST names
+	$(BIN)/python -m benchmarks.compose_test
+
+docs: $(READY)            ## redraw the lifecycle pictures in docs/ from the tables
+	$(BIN)/python -m docs.draw
+
+clean:                    ## what was made, not what was written
+	rm -rf $(OUT) $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# The CPU build of torch is 190 MB, the CUDA build several GB: pip takes what the pinned version offers on this machine's index.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Celeriac needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@

@@ -1,0 +1,42 @@
+"""Celeriac: hyperparameter tuning as a service on a Celery queue. This is the front door.
+
+Names are loaded when first used, so that a training script that says `from celeriac import Trial`
+loads the standard library and nothing else.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.client import Client, Study, tune
+    from celeriac.errors import CeleriacError
+    from celeriac.space import Choice, Float, Int, Space
+    from celeriac.trial import Result, Trial
+
+_HOME = {
+    "Client": "celeriac.client",
+    "Study": "celeriac.client",
+    "tune": "celeriac.client",
+    "CeleriacError": "celeriac.errors",
+    "Choice": "celeriac.space",
+    "Float": "celeriac.space",
+    "Int": "celeriac.space",
+    "Space": "celeriac.space",
+    "Result": "celeriac.trial",
+    "Trial": "celeriac.trial",
+}
+
+__all__ = ["CeleriacError", "Choice", "Client", "Float", "Int", "Result", "Space", "Study", "Trial", "tune"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'celeriac' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

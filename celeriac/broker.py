@@ -1,0 +1,168 @@
+"""The only Celery configuration. Rule: a setting stands here with its reason, or nowhere.
+
+Redis carries tickets (`celeriac.messages`) and nothing else; Postgres holds the truth. So everything below is chosen for one
+thing: that a ticket which was lost, doubled or late costs seconds, and never a result.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Celery
+from kombu import Queue
+from kombu.exceptions import OperationalError
+
+from celeriac.errors import BrokerUnavailable
+from celeriac.messages import DriveStudy, Message, RunTrial, Tick, TrialEnded, encode
+
+DRIVE_QUEUE = "coordinator.drive"
+CLOCK_QUEUE = "coordinator.clock"
+CPU_QUEUE = "trials.cpu"
+GPU_QUEUE = "trials.gpu"
+TRIAL_QUEUES = (CPU_QUEUE, GPU_QUEUE)
+KEY_PREFIX = "celeriac:"
+
+DRIVE_TASK = "celeriac.drive_study"
+REAP_TASK = "celeriac.reap_leases"
+FIRE_TASK = "celeriac.fire_schedules"
+RUN_TASK = "celeriac.run_trial"
+
+_TASK_OF: dict[type[Message], str] = {DriveStudy: DRIVE_TASK, TrialEnded: DRIVE_TASK, RunTrial: RUN_TASK}
+
+
+def trial_queue(gpus: int) -> str:
+    """The queue of a demand class: trials that ask for a GPU, and those that do not."""
+    return GPU_QUEUE if gpus else CPU_QUEUE
+
+
+def _queue(name: str) -> Queue:
+    # The default exchange routes by queue name alone. A named exchange keeps its bindings in Redis, and a FLUSHALL
+    # would make every later ticket vanish until some process declared them again.
+    return Queue(name, exchange="", routing_key=name)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """What differs between the programs; all else is the same for all."""
+
+    url: str
+    client_name: str
+    socket_timeout_s: float = 10.0
+
+
+def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float | None = None) -> Celery:
+    """The Celery application of one program. `tick_s` is beat's: how often the coordinator is told that time has passed."""
+    app = Celery("celeriac", broker=config.url, include=list(include))
+    app.conf.update(
+        # Results live in Postgres: a second truth would lie (PENDING for ever after a lost worker).
+        result_backend=None,
+        task_ignore_result=True,
+        # No pickle anywhere: who can write to Redis must not be able to run code of his own.
+        task_serializer="json",
+        event_serializer="json",
+        result_serializer="json",
+        accept_content=["json"],
+        # Early acknowledgement: a late one re-delivers day-long trials after the visibility timeout, and leaves a worker that
+        # answers pings but consumes nothing after a half-open connection. What early ones lose, lease and reaper give back.
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,  # else a trial that kills its worker loops for ever
+        # The only pool with revoke, remote control and pings while a trial runs. One worker, one slot.
+        worker_pool="prefork",
+        worker_concurrency=1,
+        # A prefetched ticket would wait behind a day-long trial while another slot is idle.
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_cancel_long_running_tasks_on_connection_loss=False,  # a Redis restart must not kill a day of training
+        worker_max_tasks_per_child=None,  # every trial has a process of its own already; re-forking costs the gap
+        # Limits belong to the runner: they count per trial, survive a restart, and kill the whole process tree.
+        task_time_limit=None,
+        task_soft_time_limit=None,
+        # Flower's picture.
+        task_track_started=True,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        broker_connection_retry_on_startup=True,  # Redis may come up after us
+        broker_connection_max_retries=None,  # 100 ends a worker after 46 minutes without Redis; None never
+        broker_transport_options={
+            "visibility_timeout": 600,  # covers only the milliseconds between pop and acknowledgement; no ETA exceeds it
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 3,  # look for unacknowledged tickets every 30 s instead of 100 s
+            "socket_timeout": config.socket_timeout_s,  # without it a half-open connection hangs a worker for ever
+            "socket_connect_timeout": 5,
+            "socket_keepalive": not config.url.startswith("redis+socket"),
+            "health_check_interval": 10,  # a dead BRPOP is dropped after about 20 s
+            "queue_order_strategy": "priority",  # the order of -Q, strictly
+            "global_keyprefix": KEY_PREFIX,  # several deployments may share one Redis
+            "client_name": config.client_name,  # a readable CLIENT LIST
+        },
+        # Remote control stays: Flower's terminate button is a user's cancel. Redis is private and has a password.
+        worker_enable_remote_control=True,
+        worker_hijack_root_logger=False,  # each program sets up its own log
+        timezone="UTC",
+        enable_utc=True,
+        task_default_exchange="",
+        task_queues=[_queue(name) for name in (DRIVE_QUEUE, CLOCK_QUEUE, *TRIAL_QUEUES)],
+        task_default_queue=CLOCK_QUEUE,
+        task_create_missing_queues=False,  # a typo in a queue name is an error, not a queue nobody reads
+        beat_max_loop_interval=5,
+    )
+    if tick_s is not None:
+        app.conf.beat_schedule = _ticks(tick_s)
+    return app
+
+
+def _ticks(tick_s: float) -> dict[str, Any]:
+    # Ticks carry no meaning: rows say what is due. So a tick older than its interval is worthless and expires.
+    def tick(task: str, queue: str) -> dict[str, Any]:
+        return {
+            "task": task,
+            "schedule": tick_s,
+            "args": (encode(Tick()),),
+            "options": {"queue": queue, "expires": tick_s, "argsrepr": "tick", "kwargsrepr": ""},
+        }
+
+    return {
+        "reap": tick(REAP_TASK, CLOCK_QUEUE),
+        "fire": tick(FIRE_TASK, CLOCK_QUEUE),
+        "drive": tick(DRIVE_TASK, DRIVE_QUEUE),
+    }
+
+
+class Tickets:
+    """Sends tickets. One instance a process; it keeps its connections."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def send(self, message: Message, *, queue: str, summary: str, task_id: str | None = None) -> None:
+        """Put one ticket on `queue`; `summary` is what Flower shows of it.
+
+        Raises BrokerUnavailable: the rows are written already, and the reaper sends the ticket again.
+        """
+        with _broker_errors(queue):
+            self._app.send_task(
+                _TASK_OF[type(message)],
+                args=(encode(message),),
+                queue=queue,
+                task_id=task_id,
+                argsrepr=summary,
+                kwargsrepr="",
+                retry=False,
+            )
+
+    def waiting(self, queue: str) -> int:
+        """How many tickets nobody has taken yet. Raises BrokerUnavailable."""
+        with _broker_errors(queue), self._app.connection_for_write() as connection:
+            channel: Any = connection.default_channel  # kombu types its channels by what AMQP has; Redis has a client
+            return int(channel.client.llen(queue))
+
+
+@contextmanager
+def _broker_errors(queue: str) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
+        raise BrokerUnavailable(
+            f"Redis does not answer for queue {queue} ({error}); rows are safe, it heals by itself"
+        ) from error

@@ -1,0 +1,65 @@
+"""What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer (docs/faults.md has the table).
+
+infrastructure   again, free; the sixth such fault of one trial fails it, so that a trial that kills its hosts ends
+preempted        again, free, from its checkpoint if there is one
+out_of_memory    again while the study's `retry: {attempts}` lasts, then FAILED (infeasible)
+not_finite       FAILED at once: the same parameters give the same NaN
+timeout          FAILED at once: the same parameters take the same time
+user_bug         FAILED at once, with the traceback
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from celeriac.lifecycle import AttemptEvent, TrialEvent
+from celeriac.records import Fault
+
+FREE_RETRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDecision:
+    """How the attempt ends, how its trial moves, and why."""
+
+    attempt_event: AttemptEvent
+    trial_event: TrialEvent
+    reason: str
+
+
+def after_fault(
+    fault: Fault,
+    *,
+    faults: Mapping[str, int],
+    retry_attempts: int,
+    has_checkpoint: bool,
+    lease_lapsed: bool = False,
+) -> RetryDecision:
+    """Decide for one fault; `faults` counts the trial's earlier ones by class, without this one.
+
+    `lease_lapsed`: nobody saw the attempt end, its lease ran out; it is then superseded rather than faulted.
+    """
+    before = faults.get(fault, 0)
+    ended = AttemptEvent.SUPERSEDE if lease_lapsed else AttemptEvent.FAULT
+    if fault is Fault.PREEMPTED:
+        if has_checkpoint:
+            return RetryDecision(
+                AttemptEvent.RELEASE, TrialEvent.PARK, "pre-empted; goes on from its checkpoint"
+            )
+        return RetryDecision(
+            AttemptEvent.RELEASE, TrialEvent.RETRY, "pre-empted without a checkpoint; starts over"
+        )
+    if fault is Fault.INFRASTRUCTURE:
+        if before >= FREE_RETRIES:
+            return RetryDecision(
+                ended,
+                TrialEvent.FAIL,
+                f"infrastructure fault number {before + 1}: {FREE_RETRIES} free retries are used up",
+            )
+        return RetryDecision(
+            ended, TrialEvent.RETRY, f"infrastructure fault; free retry {before + 1} of {FREE_RETRIES}"
+        )
+    if fault is Fault.OUT_OF_MEMORY and before + 1 < retry_attempts:
+        return RetryDecision(
+            ended, TrialEvent.RETRY, f"out of memory; attempt {before + 2} of {retry_attempts} follows"
+        )
+    return RetryDecision(ended, TrialEvent.FAIL, f"{fault.replace('_', ' ')}: not retried")

@@ -1,0 +1,356 @@
+"""The records: what the store's rows are when they travel through the programs.
+
+All are frozen; none knows how it is stored or drawn. Times end in `_at` and are aware UTC, durations in `_s`,
+sizes in `_bytes`. Values that came from a user's file (`spec`, `params`, `metrics`) stay plain JSON mappings.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+Goal = Literal["maximize", "minimize"]
+Params = Mapping[str, Any]
+
+
+class StudyState(StrEnum):
+    """Where a study is in its life; see `celeriac.lifecycle`."""
+
+    OPEN = "OPEN"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    DONE = "DONE"
+    STOPPED = "STOPPED"
+    FAILED = "FAILED"
+
+
+class TrialState(StrEnum):
+    """Where a trial is in its life; see `celeriac.lifecycle`."""
+
+    WAITING = "WAITING"
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    PAUSED = "PAUSED"
+    SCORED = "SCORED"
+    PRUNED = "PRUNED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended. The set is closed."""
+
+    SCORED = "scored"
+    PRUNED = "pruned"
+    FAULT = "fault"
+    RELEASED = "released"
+    SUPERSEDED = "superseded"
+
+
+class Fault(StrEnum):
+    """The class of a fault; each has its own retry (`celeriac.decide.retry`)."""
+
+    INFRASTRUCTURE = "infrastructure"
+    OUT_OF_MEMORY = "out_of_memory"
+    NOT_FINITE = "not_finite"
+    TIMEOUT = "timeout"
+    USER_BUG = "user_bug"
+    PREEMPTED = "preempted"
+
+
+class Source(StrEnum):
+    """Where a trial's parameters came from."""
+
+    DEFAULT = "default"
+    PRIOR = "prior"
+    SUGGESTED = "suggested"
+    CHAMPION = "champion"
+
+
+FINISHED = frozenset({TrialState.SCORED, TrialState.PRUNED, TrialState.FAILED})
+ENDED = FINISHED | {TrialState.CANCELLED}
+CLOSED = frozenset({StudyState.DONE, StudyState.STOPPED, StudyState.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many of a study's trials are in each state; kept in the study's row, never counted by reading trials."""
+
+    waiting: int = 0
+    queued: int = 0
+    running: int = 0
+    paused: int = 0
+    scored: int = 0
+    pruned: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Trials that used the budget: SCORED, PRUNED and FAILED."""
+        return self.scored + self.pruned + self.failed
+
+    @property
+    def open(self) -> int:
+        """Trials that may still finish: WAITING, QUEUED, RUNNING and PAUSED."""
+        return self.waiting + self.queued + self.running + self.paused
+
+    @property
+    def ended(self) -> int:
+        """Trials that will not change any more: the finished and the CANCELLED."""
+        return self.finished + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class NewStudy:
+    """What is needed to open a study. `spec` is `StudySpec.to_dict()`; `code_root` and `fingerprint` are the submitter's."""
+
+    name: str
+    spec: Mapping[str, Any]
+    goal: Goal
+    parallel: int | None = None
+    code_root: str = ""
+    fingerprint: str = ""
+    schedule: str | None = None
+    slice: Mapping[str, Any] = field(default_factory=dict)
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study's row. `turn` grows with each write of the coordinator; a write that names an older turn is refused."""
+
+    id: int
+    name: str
+    spec: Mapping[str, Any]
+    goal: Goal
+    parallel: int | None
+    code_root: str
+    fingerprint: str
+    state: StudyState
+    reason: str
+    turn: int
+    next_number: int
+    counts: Counts
+    best_number: int | None
+    best_score: float | None
+    device_s: float
+    schedule: str | None
+    slice: Mapping[str, Any]
+    due_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial's row.
+
+    `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place
+    of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
+    from where they were.
+    """
+
+    study_id: int
+    number: int
+    params: Params
+    state: TrialState
+    source: Source
+    why: Mapping[str, Any]
+    score: float | None
+    metrics: Mapping[str, Any]
+    step: int | None
+    attempts: int
+    faults: Mapping[str, int]
+    fault: Fault | None
+    detail: str
+    signature: str
+    last_step: int | None
+    last_value: float | None
+    worker: str
+    ended_no: int | None
+    created_at: datetime
+    queued_at: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Parameters that a sampler proposes, and why: enough to propose them again from the rows."""
+
+    params: Params
+    source: Source
+    why: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a trial under one lease. `late` holds a result that came after the lease was gone; it never counts."""
+
+    study_id: int
+    trial: int
+    number: int
+    token: str
+    worker: str
+    device: str
+    fingerprint: str
+    leased_at: datetime
+    lease_until: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None
+    fault: Fault | None
+    detail: str
+    traceback: str
+    device_s: float
+    peak_memory_bytes: int
+    resumed_step: int | None
+    log_path: str
+    late: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A file that was complete, synced and hashed before its row was committed. `path` is relative to the checkpoint root."""
+
+    study_id: int
+    trial: int
+    attempt: int
+    step: int
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One value of an attempt at one step, with the checkpoint that was written for it, if any."""
+
+    step: int
+    value: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first."""
+
+    token: str
+    study_id: int
+    study: str
+    number: int
+    attempt: int
+    params: Params
+    spec: Mapping[str, Any]
+    code_root: str
+    slice: Mapping[str, Any]
+    due_at: datetime | None
+    faults: Mapping[str, int]
+    checkpoints: tuple[Checkpoint, ...]
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a ticket did not become a lease. Nothing is wrong: the row, or the study, is elsewhere by now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt that has not ended, with what the retry decision needs: for the reaper and the node."""
+
+    token: str
+    study_id: int
+    study: str
+    number: int
+    attempt: int
+    worker: str
+    spec: Mapping[str, Any]
+    faults: Mapping[str, int]
+    has_checkpoint: bool
+    leased_at: datetime
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one turn of the coordinator decides on; its size depends on the open trials only, never on the study's length.
+
+    `open_trials` in number order; `last_ended` are the newest ends, newest first, at most three.
+    """
+
+    study: StudyRecord
+    open_trials: tuple[TrialRecord, ...]
+    last_ended: tuple[TrialRecord, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of one host and its slots, as the host's node last said. `kind` is "cpu" or the GPU's name."""
+
+    uuid: str
+    host: str
+    kind: str
+    memory_bytes: int
+    labels: Mapping[str, str]
+    slots: tuple[str, ...]
+    fingerprint: str
+    health: str
+    heartbeat_at: datetime
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether this is a GPU (anything that is not "cpu")."""
+        return self.kind != "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A schedule's row: the study it opens for each slice, and when next."""
+
+    name: str
+    spec: Mapping[str, Any]
+    cron: str
+    timezone: str
+    slices: tuple[Mapping[str, Any], ...]
+    code_root: str
+    fingerprint: str
+    paused: bool
+    next_due_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """(schedule, slice, due_at) is unique: the row itself is the lock that makes a firing happen once."""
+
+    schedule: str
+    slice: Mapping[str, Any]
+    due_at: datetime
+    study_id: int
+    fired_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """The verdict on one closed study of a slice. The slice's champion is the newest row with `promoted`."""
+
+    schedule: str
+    slice: Mapping[str, Any]
+    study_id: int
+    study: str
+    trial: int | None
+    params: Params
+    score: float | None
+    default_score: float | None
+    metrics: Mapping[str, Any]
+    promoted: bool
+    reason: str
+    decided_at: datetime | None = None

@@ -1,0 +1,153 @@
+"""Every setting of every program, read once. Rule: nobody else reads `os.environ`.
+
+Each field's environment variable is its name in capitals behind `CELERIAC_`: `lease_s` is `CELERIAC_LEASE_S`. Addresses
+may also come through an inherited file descriptor (`CELERIAC_SECRETS_FD`, JSON), so that passwords stay out of
+environments that other processes of the same user can read, or, when neither is given, from the embedded stack that
+runs under `home` (its `run/stack.json`).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from celeriac.errors import SettingInvalid, StackError
+
+PREFIX = "CELERIAC_"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings, with the defaults of one machine.
+
+    home: where the embedded stack keeps its state. database_url: SQLAlchemy URL of Postgres (psycopg). broker_url: Redis.
+    code_root: objectives load only from below it. checkpoint_root: one directory that all hosts see.
+    lease_s, heartbeat_s, reap_s: the lease, how often it is renewed, how often the reaper looks.
+    checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
+    log_tail_bytes: what of an attempt's output is kept in Postgres; log_file_bytes: in its file on the host.
+    idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
+    """
+
+    home: Path = Path("~/.celeriac")
+    database_url: str = ""
+    broker_url: str = ""
+    code_root: Path = Path("/")
+    checkpoint_root: Path = Path("~/.celeriac/checkpoints")
+    log_root: Path = Path("~/.celeriac/logs")
+    host: str = ""
+    lease_s: float = 30.0
+    heartbeat_s: float = 5.0
+    reap_s: float = 5.0
+    checkpoint_grace_s: float = 30.0
+    kill_grace_s: float = 2.0
+    log_tail_bytes: int = 65_536
+    log_file_bytes: int = 16_777_216
+    idle_server_s: float = 60.0
+    idle_watch_s: float = 60.0
+    pool_size: int = 2
+    slots: int = 0
+    flower_port: int = 5555
+    flower_user: str = ""
+    flower_password: str = ""
+    flower_writable: bool = False
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, *, home: Path | None = None) -> "Settings":
+        """Settings from the environment; `home` given on a command line wins.
+
+        Raises SettingInvalid naming the variable, its value and what it must be.
+        """
+        env = dict(os.environ if environ is None else environ)
+        values = {**_from_descriptor(env), **_from_environment(env)}
+        if home is not None:
+            values["home"] = home
+        settings = _expanded(cls(**values), given=set(values))
+        if settings.database_url and settings.broker_url:
+            return settings
+        return settings._of_running_stack()
+
+    @property
+    def has_service(self) -> bool:
+        """Whether addresses of a service are known (not whether it answers)."""
+        return bool(self.database_url and self.broker_url)
+
+    @property
+    def stack_file(self) -> Path:
+        """Where a running embedded stack says how to reach it."""
+        return self.home / "run" / "stack.json"
+
+    def _of_running_stack(self) -> "Settings":
+        try:
+            found = json.loads(self.stack_file.read_text())
+            return replace(
+                self,
+                database_url=self.database_url or str(found["database_url"]),
+                broker_url=self.broker_url or str(found["broker_url"]),
+            )
+        except FileNotFoundError:
+            return self
+        except (ValueError, KeyError, OSError) as error:
+            raise StackError(
+                f"{self.stack_file} is unreadable ({error}): stop the stack and delete the file"
+            ) from error
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for each in fields(Settings):
+        variable = PREFIX + each.name.upper()
+        if env.get(variable):
+            values[each.name] = _typed(variable, env[variable], each.default)
+    return values
+
+
+def _from_descriptor(env: Mapping[str, str]) -> dict[str, Any]:
+    """Addresses and passwords that the starter of this process left in an inherited descriptor; read, never consumed."""
+    number = env.get(PREFIX + "SECRETS_FD")
+    if not number:
+        return {}
+    try:
+        text = os.pread(int(number), 65_536, 0)
+        found = json.loads(text)
+    except (ValueError, OSError) as error:
+        raise SettingInvalid(
+            f"{PREFIX}SECRETS_FD={number}: no readable descriptor with JSON in it ({error})"
+        ) from error
+    return {
+        name: found[name]
+        for name in ("database_url", "broker_url", "flower_user", "flower_password")
+        if name in found
+    }
+
+
+def _typed(variable: str, text: str, default: Any) -> Any:
+    """`text` as the type of the setting's default."""
+    try:
+        if isinstance(default, bool):
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
+                text.lower()
+            ]
+        return type(default)(text)
+    except (ValueError, KeyError):
+        raise SettingInvalid(f"{variable}={text!r}: must be {_kind(default)} (default {default})") from None
+
+
+def _kind(default: Any) -> str:
+    return {bool: "true or false", int: "a whole number", float: "a number"}.get(type(default), "text")
+
+
+def _expanded(settings: Settings, *, given: set[str]) -> Settings:
+    """Paths made absolute; checkpoints and logs live under `home` unless they were given."""
+    home = settings.home.expanduser().absolute()
+    checkpoints = settings.checkpoint_root if "checkpoint_root" in given else home / "checkpoints"
+    logs = settings.log_root if "log_root" in given else home / "logs"
+    return replace(
+        settings,
+        home=home,
+        host=settings.host or os.uname().nodename,
+        code_root=settings.code_root.expanduser().absolute(),
+        checkpoint_root=checkpoints.expanduser().absolute(),
+        log_root=logs.expanduser().absolute(),
+    )

@@ -1,0 +1,263 @@
+"""The store's contract: verbs of the lifecycle, kept alike by `PostgresStore` and `MemoryStore`.
+
+Rules that hold for every verb:
+
+* One call is one transaction: it happens whole or not at all. `StoreUnavailable` means it may be repeated; every verb is
+  safe to repeat (a second `finish_attempt` of the same end by the same token returns the row as it is).
+* Locks are taken in one order, the study's row first, then its trials by number, so that no two verbs can deadlock.
+* Times of leases are the store's own clock; no caller's clock decides who owns a trial.
+* A state changes only through `celeriac.lifecycle.moved`, or by a statement whose WHERE is `lifecycle.sources(...)`.
+* The study row's counters change in the transaction that changes a trial; so no verb on the way of a trial's life reads
+  more than the study's open trials (`snapshot`) or one trial.
+* Records are values: changing what a caller passed in, or got back, changes nothing in the store.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.records import (
+    Attempt,
+    Champion,
+    Checkpoint,
+    Device,
+    Fault,
+    Firing,
+    Lease,
+    NewStudy,
+    OpenAttempt,
+    Refusal,
+    Report,
+    Schedule,
+    Snapshot,
+    StudyRecord,
+    StudyState,
+    Suggestion,
+    TrialRecord,
+    TrialState,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnd:
+    """How an attempt ends and what becomes of its trial: already decided, only to be written down.
+
+    `attempt_event` ends the attempt and `trial_event` moves the trial (score, prune, fail, retry, park or cancel).
+    `fault` is counted in the trial's `faults` when it is given. `log_tail` None keeps the tail that `renew` last stored.
+    """
+
+    attempt_event: AttemptEvent
+    trial_event: TrialEvent
+    score: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
+    fault: Fault | None = None
+    detail: str = ""
+    traceback: str = ""
+    signature: str = ""
+    device_s: float = 0.0
+    peak_memory_bytes: int = 0
+    log_tail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `prune` took away; `checkpoints` are the files that the caller now deletes."""
+
+    reports: int
+    logs: int
+    checkpoints: tuple[Checkpoint, ...]
+
+
+class Store(Protocol):
+    """All that the programs may ask of Postgres."""
+
+    # -- the store itself -------------------------------------------------------------------------------------------
+    def now(self) -> datetime:
+        """The store's clock, aware UTC. Raises StoreUnavailable; so it also serves as a ping."""
+
+    def check_schema(self) -> None:
+        """Raise SchemaMismatch when the database is older or newer than this program (and say what to run)."""
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+    # -- studies ----------------------------------------------------------------------------------------------------
+    def create_study(self, new: NewStudy) -> StudyRecord:
+        """Open a study. Raises DuplicateStudy if the name is taken (`difference` is left empty: the caller compares specs)."""
+
+    def study(self, study_id: int) -> StudyRecord:
+        """Raises UnknownStudy."""
+
+    def study_named(self, name: str) -> StudyRecord:
+        """Raises UnknownStudy, naming the nearest existing names."""
+
+    def studies(
+        self,
+        *,
+        states: Sequence[StudyState] | None = None,
+        schedule: str | None = None,
+        before_id: int | None = None,
+        limit: int = 50,
+    ) -> list[StudyRecord]:
+        """Newest first; the next page starts before the last one's id."""
+
+    def move_study(
+        self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None
+    ) -> StudyRecord:
+        """Move a study by its table. `turn` given: compare-and-set, raises StaleTurn. Raises IllegalTransition.
+
+        pause: its QUEUED trials go back to WAITING. stop, fail and finish: every open trial becomes CANCELLED and open
+        attempts end `released` with the reason, so that their runners step aside at the next heartbeat.
+        """
+
+    def studies_to_drive(self) -> list[int]:
+        """Ids of all OPEN and RUNNING studies, and of PAUSED ones none: what a tick looks at."""
+
+    # -- the coordinator's turn -------------------------------------------------------------------------------------
+    def driving(self, study_id: int) -> AbstractContextManager[bool]:
+        """Try to hold the study's advisory lock for the block; False: somebody else drives it. It only saves work."""
+
+    def snapshot(self, study_id: int) -> Snapshot:
+        """What a turn decides on. Raises UnknownStudy."""
+
+    def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
+        """Trials that ended after that place in the order of ends, in that order: how a sampler reads on."""
+
+    def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
+        """Add WAITING trials, numbered on from the study's `next_number`, and take the turn. Raises StaleTurn.
+
+        Refuses (IllegalTransition) when the study is not RUNNING.
+        """
+
+    def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
+        """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Raises StaleTurn. Tickets are sent after."""
+
+    # -- the worker -------------------------------------------------------------------------------------------------
+    def lease(
+        self, study_id: int, number: int, attempt: int, *, worker: str, device: str, lease_s: float
+    ) -> Lease | Refusal:
+        """WAITING|QUEUED -> RUNNING under a fresh token, once, if the trial's next attempt is `attempt`.
+
+        Refused, with the trial back in WAITING, when the study is not RUNNING or as many trials run as `parallel` allows;
+        refused without any change when the ticket is stale. Makes the attempt's row.
+        """
+
+    def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
+        """Note what the attempt runs with, once the child is up. Raises LeaseLost."""
+
+    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
+        """Prolong the lease from the store's now, also when it has run out but nobody took it. Raises LeaseLost."""
+
+    def report(self, token: str, reports: Sequence[Report]) -> list[Checkpoint]:
+        """Insert reports with their checkpoints in one statement each; repeats are ignored. Raises LeaseLost.
+
+        Returns the trial's checkpoints, newest first, when one came with the reports (else an empty list).
+        """
+
+    def forget_checkpoints(self, study_id: int, number: int, paths: Sequence[str]) -> None:
+        """Delete rows of checkpoints whose files were, or are about to be, deleted."""
+
+    def finish_attempt(self, token: str, end: AttemptEnd, *, only_expired: bool = False) -> TrialRecord:
+        """End the attempt, move its trial, keep the study's counters and best.
+
+        `only_expired`: only if the lease has run out by the store's clock (the reaper's guard), else LeaseLost.
+        A token whose attempt has ended already: the result is kept as the attempt's late evidence and LeaseLost raised,
+        unless the end is the very one recorded, which returns the trial.
+        """
+
+    def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
+        """A user's cancel: CANCELLED from any open state; an open attempt ends `released`. Raises UnknownTrial, IllegalTransition."""
+
+    # -- the reaper and the node ------------------------------------------------------------------------------------
+    def expired(self, limit: int = 100) -> list[OpenAttempt]:
+        """Attempts whose lease ran out, oldest first.
+
+        None within one lease of the database's own start, so that a restarted Postgres does not cost running trials.
+        """
+
+    def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
+        """Attempts that this worker still holds: what a node releases when it saw the worker die."""
+
+    def unclaimed(self, older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
+        """QUEUED trials whose ticket was sent longer ago than that, oldest first: tickets that may be lost."""
+
+    def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
+        """Set `queued_at` of these (study, number), where still QUEUED, to now; returns them: their tickets are sent again."""
+
+    # -- devices ----------------------------------------------------------------------------------------------------
+    def put_devices(self, host: str, devices: Sequence[Device]) -> None:
+        """Replace what is known of a host; `heartbeat_at` is set by the store."""
+
+    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
+        """All devices, by host and uuid; only those whose node spoke lately when `alive_within_s` is given."""
+
+    # -- schedules --------------------------------------------------------------------------------------------------
+    def put_schedule(self, schedule: Schedule) -> Schedule:
+        """Insert or replace by name (`created_at` of an existing one stays)."""
+
+    def schedule(self, name: str) -> Schedule:
+        """Raises UnknownSchedule, naming the existing ones."""
+
+    def schedules(self) -> list[Schedule]:
+        """All, by name."""
+
+    def drop_schedule(self, name: str) -> None:
+        """Forget a schedule; its studies, firings and champions stay. Raises UnknownSchedule."""
+
+    def pause_schedule(self, name: str, paused: bool) -> Schedule:
+        """Raises UnknownSchedule."""
+
+    def due_schedules(self) -> list[Schedule]:
+        """Schedules that are not paused and whose `next_due_at` has come, by the store's clock."""
+
+    def fire(self, due_at: datetime, new: NewStudy) -> StudyRecord | None:
+        """Open the study of one slice's firing, with the firing's row, in one transaction; None if it was fired already."""
+
+    def advance_schedule(self, name: str, due_at: datetime, next_due_at: datetime) -> bool:
+        """Compare-and-set of `next_due_at`; False: another tick did it."""
+
+    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
+        """Newest first."""
+
+    def record_champion(self, champion: Champion) -> Champion:
+        """Write the verdict on a closed study, once per study; a repeat returns the first."""
+
+    def champions(self, schedule: str | None = None) -> list[Champion]:
+        """The newest promoted verdict of each slice, by schedule and slice."""
+
+    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
+        """All verdicts, promoted or not, newest first: the champions' history."""
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+    def trial(self, study_id: int, number: int) -> TrialRecord:
+        """Raises UnknownTrial."""
+
+    def trials(
+        self,
+        study_id: int,
+        *,
+        states: Sequence[TrialState] | None = None,
+        after: int = -1,
+        limit: int = 100,
+    ) -> list[TrialRecord]:
+        """By number, from the one after `after`: a page."""
+
+    def attempts(self, study_id: int, number: int) -> list[Attempt]:
+        """All attempts of a trial, first to last."""
+
+    def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
+        """Reports by step; all attempts' when `attempt` is None (a later attempt's value wins at the same step)."""
+
+    def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
+        """Newest first."""
+
+    def log_tail(self, study_id: int, number: int, attempt: int) -> str:
+        """What the attempt printed last, capped. Raises UnknownTrial."""
+
+    # -- retention --------------------------------------------------------------------------------------------------
+    def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:
+        """Drop what closed studies that ended before then left behind. Trials that are or were champions keep all."""
