@@ -1,0 +1,148 @@
+"""An embedded stack for a benchmark: started in a home of its own, found by its processes, stopped whole."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from celeriac.client import Client
+from celeriac.settings import Settings
+
+
+@dataclass
+class Embedded:
+    """A running `up`, its home, and the way to it."""
+
+    home: Path
+    slots: int
+    flower: bool
+    process: "subprocess.Popen[str]"
+    environment: Mapping[str, str]
+
+    @property
+    def settings(self) -> Settings:
+        """Settings that reach this stack."""
+        return Settings.from_env({}, home=self.home)
+
+    def client(self) -> Client:
+        """A client of this stack."""
+        return Client(self.settings)
+
+    def kill(self) -> None:
+        """What a power cut does to `up`: SIGKILL."""
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """`up` on the same home, after it was killed."""
+        self.process = _start(self.home, self.slots, self.flower, self.environment)
+
+    def stop(self) -> None:
+        """Ctrl-C, and wait for the end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(timeout=90)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+
+    def programs(self) -> dict[str, psutil.Process]:
+        """The direct children of `up`, by what they are: postgres, redis, drive, clock, beat, node, flower."""
+        found = {}
+        for child in psutil.Process(self.process.pid).children():
+            name = _name_of(child)
+            if name:
+                found[name] = child
+        return found
+
+    def workers(self) -> list[psutil.Process]:
+        """The Celery workers' main and pool processes."""
+        node = self.programs().get("node")
+        mains = [child for child in node.children() if _is_python(child)] if node else []
+        return mains + [pool for main in mains for pool in main.children() if _is_python(pool)]
+
+
+def _is_python(process: psutil.Process) -> bool:
+    try:
+        return "python" in process.name()
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _name_of(process: psutil.Process) -> str | None:
+    try:
+        words = process.cmdline()
+    except psutil.NoSuchProcess:
+        return None
+    program = Path(words[0]).name if words else ""
+    if "postgres" in program:
+        return "postgres"
+    if "valkey" in program or "redis" in program:
+        return "redis"
+    for name in ("drive", "clock", "beat", "flower"):
+        if "coordinator" in words and name in words:
+            return name
+    return "node" if "worker" in words else None
+
+
+def _start(home: Path, slots: int, flower: bool, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "celeriac.stack", "up", "--home", str(home), "--slots", str(slots)]
+    process = subprocess.Popen(
+        command + ([] if flower else ["--no-flower"]),
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stdout is not None
+    printed = []
+    for line in process.stdout:
+        printed.append(line)
+        if line.startswith("Ready"):
+            _drain(process)
+            return process
+    raise RuntimeError(f"`{' '.join(command)}` ended with {process.wait()}:\n{''.join(printed)}")
+
+
+def _drain(process: "subprocess.Popen[str]") -> None:
+    """Read on in the background, so that a talkative stack never blocks on a full pipe."""
+    import threading
+
+    def read() -> None:
+        assert process.stdout is not None
+        for _ in process.stdout:
+            pass
+
+    threading.Thread(target=read, daemon=True).start()
+
+
+@contextmanager
+def embedded(
+    slots: int, *, flower: bool = False, environment: Mapping[str, str] | None = None
+) -> Iterator[Embedded]:
+    """A fresh stack for the block; its home is removed afterwards."""
+    with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as home:
+        settings = environment or {}
+        stack = Embedded(Path(home), slots, flower, _start(Path(home), slots, flower, settings), settings)
+        try:
+            yield stack
+        finally:
+            stack.stop()
+
+
+def write_json(path: str, figures: Mapping[str, Any]) -> None:
+    """Figures to `path`, its directory made, and to the screen."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(figures, indent=2, sort_keys=True)
+    Path(path).write_text(text + "\n")
+    print(text)

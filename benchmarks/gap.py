@@ -1,0 +1,173 @@
+"""The gap between two trials of one slot, beside bare Celery's and a fresh process's, interleaved in one run.
+
+Ours: from the return of one objective to the first line of the next, with full isolation (a process for each trial), torch imported,
+fsync on, the buffer not empty. Bare Celery: the same between two tasks that do nothing but rest as long, from a backlog, on the same
+Redis, with its own defaults. Fresh process: a new Python that imports torch. Limits: our median at most 6 x bare
+Celery's and at most a hundredth of the fresh process's; our 95th percentile at most 3 x our median.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import psutil
+from celery import Celery
+
+from benchmarks.embedded import Embedded, embedded, write_json
+
+REST_S = 0.1
+BARE_QUEUE = "bench.bare"
+
+
+def ours(stack: Embedded, trials: int, name: str) -> list[float]:
+    """Gaps in ms of one study of `trials` trials on one slot."""
+    study = stack.client().submit(
+        {
+            "study": name,
+            "objective": "benchmarks.objectives:timed",
+            "code": str(Path(__file__).parent.parent),
+            "metric": {"name": "x", "goal": "maximize"},
+            "space": {"x": {"float": [0.0, 1.0]}, "rest": {"float": [REST_S, REST_S * 1.01]}},
+            "sampler": "random",
+            "budget": {"trials": trials},
+        }
+    )
+    study.wait(timeout=300)
+    store = stack.client().store
+    times = sorted(
+        (float(trial.metrics["first"]), float(trial.metrics["last"]))
+        for trial in store.trials(study.id, limit=trials)
+        if "first" in trial.metrics
+    )
+    if len(times) != trials:
+        raise RuntimeError(f"{name}: {len(times)} of {trials} trials told their times")
+    return _gaps(times)[2:]  # the first trials start the server and fill the buffer
+
+
+def _gaps(times: list[tuple[float, float]]) -> list[float]:
+    return [1000 * (after[0] - before[1]) for before, after in pairwise(times)]
+
+
+def bare_app(url: str) -> Celery:
+    """Celery as it comes, with JSON and no results."""
+    app = Celery("bare", broker=url)
+    app.conf.update(
+        task_ignore_result=True, task_default_queue=BARE_QUEUE, broker_connection_retry_on_startup=True
+    )
+    times: list[tuple[float, float]] = []
+
+    @app.task(name="bare.rest")  # type: ignore[untyped-decorator]
+    def rest() -> None:
+        first = time.monotonic()
+        time.sleep(REST_S)
+        times.append((first, time.monotonic()))
+
+    @app.task(name="bare.tell")  # type: ignore[untyped-decorator]
+    def tell(path: str) -> None:
+        Path(path).write_text("\n".join(f"{first!r} {last!r}" for first, last in times))
+        times.clear()
+
+    return app
+
+
+def bare(url: str, tasks: int, out: Path) -> list[float]:
+    """Gaps in ms of `tasks` bare Celery tasks from a backlog; the worker is started for it and ended after."""
+    app = bare_app(url)
+    for _ in range(tasks):
+        app.send_task("bare.rest", ignore_result=True)
+    app.send_task("bare.tell", args=(str(out),), ignore_result=True)
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.gap", "--bare-worker", url],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(out)
+    finally:
+        worker.terminate()
+        worker.wait(timeout=30)
+    lines = [line.split() for line in out.read_text().splitlines()]
+    out.unlink()
+    return _gaps([(float(first), float(last)) for first, last in lines])[2:]
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() or not path.read_text():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"bare Celery did not finish: {path} was not written")
+        time.sleep(0.1)
+
+
+def fresh() -> float:
+    """Milliseconds from now to the first line after `import torch` in a new Python."""
+    before = time.monotonic()
+    code = "import torch, time; print(time.monotonic())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return 1000 * (float(done.stdout) - before)
+
+
+def measure(rounds: int, trials: int) -> dict[str, Any]:
+    """All three, round by round, so that whatever else the machine does meets all of them."""
+    our_ms: list[float] = []
+    bare_ms: list[float] = []
+    fresh_ms: list[float] = []
+    with embedded(slots=1) as stack:
+        for number in range(rounds):
+            our_ms += ours(stack, trials, f"gap-{number}")
+            bare_ms += bare(stack.settings.broker_url, trials, stack.home / "bare.txt")
+            fresh_ms += [fresh() for _ in range(2)]
+    figures = {
+        "ours_ms_p50": round(median(our_ms), 2),
+        "ours_ms_p95": round(quantiles(our_ms, n=20)[-1], 2),
+        "celery_ms_p50": round(median(bare_ms), 2),
+        "fresh_process_ms_p50": round(median(fresh_ms), 1),
+        "gaps": len(our_ms),
+        "load": psutil.getloadavg()[0],
+    }
+    return {**figures, "verdict": verdict(figures)}
+
+
+def verdict(figures: dict[str, Any]) -> str:
+    """Within the limits of the module's head, or what is not."""
+    ours_p50 = figures["ours_ms_p50"]
+    failed = [
+        text
+        for text, broken in (
+            ("median over 6 x bare Celery's", ours_p50 > 6 * figures["celery_ms_p50"]),
+            (
+                "median over a hundredth of a fresh process's",
+                ours_p50 > figures["fresh_process_ms_p50"] / 100,
+            ),
+            ("p95 over 3 x the median", figures["ours_ms_p95"] > 3 * ours_p50),
+        )
+        if broken
+    ]
+    return "; ".join(failed) or "within the limits"
+
+
+def main() -> int:
+    """Measure, print, write; 1 when a limit is broken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", default="build/bench/gap.json")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--trials", type=int, default=60)
+    parser.add_argument("--bare-worker", metavar="URL")
+    options = parser.parse_args()
+    if options.bare_worker:
+        bare_app(options.bare_worker).worker_main(
+            ["worker", "-P", "prefork", "-c", "1", "--loglevel", "ERROR"]
+        )
+        return 0
+    figures = measure(options.rounds, options.trials)
+    write_json(options.out, figures)
+    return 0 if figures["verdict"] == "within the limits" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
