@@ -28,6 +28,11 @@ class Settings:
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
     log_tail_bytes: what of an attempt's output is kept in Postgres; log_file_bytes: in its file on the host.
     idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
+    flower_address: where Flower listens; beyond loopback it wants a login.
+    ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag of the
+    embedded stack that started it.
+    alive_file: its time is renewed while the program does its work; a container's health check looks at it ("": none).
+    coordinator_password, worker_password: what `celeriac migrate` gives the two database roles ("": it makes no roles).
     """
 
     home: Path = Path("~/.celeriac")
@@ -49,9 +54,15 @@ class Settings:
     pool_size: int = 2
     slots: int = 0
     flower_port: int = 5555
+    flower_address: str = "127.0.0.1"
     flower_user: str = ""
     flower_password: str = ""
     flower_writable: bool = False
+    ready_fd: int = -1
+    stack: str = ""
+    alive_file: str = ""
+    coordinator_password: str = ""
+    worker_password: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, home: Path | None = None) -> "Settings":

@@ -1,0 +1,1 @@
+"""`celeriac up`: the fleet's own programs, Postgres and Redis on one machine, started and supervised by one process."""

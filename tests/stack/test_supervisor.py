@@ -1,0 +1,117 @@
+"""The supervisor: what dies is started again, what keeps dying is given up with its log, and everything stops in reverse order."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from celeriac.errors import StackError
+from celeriac.processes import Backoff, Child, announce_ready
+from celeriac.stack.supervisor import EARLY_DEATHS, Supervisor
+
+
+def _child(tmp_path: Path, code: str, name: str = "sleeper", **more: object) -> Child:
+    return Child(name, [sys.executable, "-c", code], dict(os.environ), log=tmp_path / f"{name}.log", **more)  # type: ignore[arg-type]
+
+
+FOREVER = "import signal; signal.pause()"
+
+
+def test_backoff_grows_and_forgets_after_a_long_life() -> None:
+    backoff, waits = Backoff(), []
+    for _ in range(6):
+        backoff = backoff.died(after_s=0.1)
+        waits.append(backoff.wait_s)
+    assert waits == [0.2, 0.5, 1.0, 2.0, 5.0, 5.0]
+    assert backoff.died(after_s=31).wait_s == 0.2
+
+
+def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(said.append)
+    supervisor.keep(_child(tmp_path, FOREVER))
+    first = supervisor.pids()["sleeper"]
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    supervisor.run(until=lambda: supervisor.pids()["sleeper"] not in (None, first), every_s=0.05)
+    second = supervisor.pids()["sleeper"]
+    assert second is not None
+    assert psutil.pid_exists(second)
+    assert "sleeper was killed by SIGKILL" in said[0]
+    supervisor.stop(lambda name: 5.0)
+    assert not psutil.pid_exists(second)
+
+
+def test_what_keeps_dying_is_given_up_with_its_log(tmp_path: Path) -> None:
+    supervisor = Supervisor(lambda text: None)
+    supervisor.keep(_child(tmp_path, "raise SystemExit('no such setting')", "broken"))
+    with pytest.raises(StackError, match=r"(?s)broken keeps dying.*no such setting"):
+        supervisor.run(until=lambda: False, every_s=60)
+    supervisor.stop(lambda name: 1.0)
+    assert EARLY_DEATHS == 5
+
+
+def test_readiness_is_announced_through_a_pipe(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    code = f"from celeriac.processes import announce_ready; announce_ready({writing}); {FOREVER}"
+    supervisor = Supervisor(lambda text: None)
+    supervisor.keep(_child(tmp_path, code, "ready", pass_fds=(writing,)))
+    supervisor.wait_for({reading: "ready"}, 30)
+    assert os.read(reading, 8) == b"\n"
+    supervisor.stop(lambda name: 5.0)
+    announce_ready(-1)  # nobody waits: nothing happens
+
+
+def test_what_is_not_ready_in_time_is_named(tmp_path: Path) -> None:
+    reading, _ = os.pipe()
+    supervisor = Supervisor(lambda text: None)
+    supervisor.keep(_child(tmp_path, f"print('still thinking', flush=True); {FOREVER}", "slow"))
+    with pytest.raises(StackError, match=r"(?s)not ready after 1 s: slow.*slow:"):
+        supervisor.wait_for({reading: "slow"}, 1.0)
+    supervisor.stop(lambda name: 5.0)
+
+
+def test_a_child_dies_with_its_starter(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, signal\n"
+        "from pathlib import Path\n"
+        "from celeriac.processes import Child\n"
+        f"child = Child('c', [sys.executable, '-c', {FOREVER!r}], dict(os.environ))\n"
+        "child.start()\n"
+        "print(child.pid, flush=True)\n"
+        "signal.pause()\n"
+    )
+    starter = psutil.Popen([sys.executable, "-c", code], stdout=-1, text=True)
+    child = psutil.Process(int(starter.stdout.readline()))
+    starter.kill()
+    starter.wait()
+    starter.stdout.close()
+    _, alive = psutil.wait_procs([child], timeout=10)
+    assert not alive
+
+
+def test_a_child_that_will_not_end_is_killed_after_its_grace(tmp_path: Path) -> None:
+    said: list[str] = []
+    supervisor = Supervisor(said.append)
+    ready, writing = os.pipe()
+    code = (
+        "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"from celeriac.processes import announce_ready; announce_ready({writing})\n"
+        "while True: signal.pause()"
+    )
+    supervisor.keep(_child(tmp_path, code, "deaf", pass_fds=(writing,)))
+    supervisor.wait_for({ready: "deaf"}, 30)
+    supervisor.stop(lambda name: 0.3)
+    assert said == ["deaf did not end within its grace and is killed"]
+
+
+def test_the_log_is_kept_and_turned_over(tmp_path: Path) -> None:
+    child = _child(tmp_path, "print('x' * 100)", "talker", log_bytes=50)
+    for _ in range(2):
+        os.close(child.start())
+        assert child.wait(30)
+    assert (tmp_path / "talker.old.log").read_text() == "x" * 100 + "\n"
+    assert child.log_tail() == "x" * 100
