@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import secrets
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,11 +40,6 @@ class Home:
     def tag(self) -> str:
         """What marks this stack's processes."""
         return hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:16]
-
-    @property
-    def runtime(self) -> Path:
-        """Where sockets live: short, because a Unix socket's path ends at 107 bytes."""
-        return Path(tempfile.gettempdir()) / f"celeriac-{os.geteuid()}-{self.tag}"
 
     def make(self) -> None:
         """Make the directories, closed to everybody else. Raises StackError when that cannot be."""

@@ -181,7 +181,9 @@ def _make_user(say: Callable[[str], None]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StackError(f"the system user {_USER!r} for Postgres cannot be made: {done.stderr.strip()}")
-    say(f"made the system user {_USER!r}: Postgres refuses to run as root, and user namespaces are forbidden here")
+    say(
+        f"made the system user {_USER!r}: Postgres refuses to run as root, and user namespaces are forbidden here"
+    )
 
 
 def _named(name: str) -> pwd.struct_passwd | None:

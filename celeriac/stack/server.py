@@ -72,7 +72,9 @@ class Server(Child):
 @contextmanager
 def _held(directory: Path, name: str) -> Iterator[int]:
     """The lock of the directory; our own descriptor is closed afterwards, the server's keeps it."""
-    lock = os.open(directory.with_name(directory.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = os.open(
+        directory.with_name(directory.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
     try:
         _take(lock, directory, name)
         yield lock
@@ -88,7 +90,9 @@ def _take(lock: int, directory: Path, name: str) -> None:
             return
         pid, starter = _holder(lock)
         if pid is not None and _parent_of(pid) == starter:
-            raise StackError(f"{name} runs already in {directory} as pid {pid}, started by pid {starter}: stop that first")
+            raise StackError(
+                f"{name} runs already in {directory} as pid {pid}, started by pid {starter}: stop that first"
+            )
         if time.monotonic() > deadline:
             raise StackError(
                 f"{name} of an earlier stack (pid {pid}) has not left {directory} for {_LEAVING_S:g} s: end it, then start again"

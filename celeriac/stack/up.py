@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psutil
+
 from celeriac.errors import StackError, StoreUnavailable
 from celeriac.processes import Child, sweep, tagged
 from celeriac.settings import PREFIX, Settings
@@ -24,10 +26,12 @@ from celeriac.stack.home import Home, write_private
 from celeriac.stack.postgres import Postgres
 from celeriac.stack.programs import Program, environment, programs
 from celeriac.stack.redis import Redis
+from celeriac.stack.server import runtime_dir
 from celeriac.stack.supervisor import Supervisor
 
 READY_S = 60.0
 IDLE_S = 10.0
+LEAVING_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +59,12 @@ class _Up:
 
     def __init__(self, settings: Settings, wishes: Wishes, home: Home, say: Callable[[str], None]) -> None:
         self._wishes, self._home, self._say = wishes, home, say
+        marked = {PREFIX + "STACK": home.tag}
+        sockets = runtime_dir(home.root)
         self._postgres = Postgres(
-            home.root / "postgres", home.runtime, home.run / "postgres.password", home.logs / "postgres.log"
+            home.root / "postgres", sockets, log=home.logs / "postgres.log", environment=marked, say=say
         )
-        self._redis = Redis(home.root / "redis", home.runtime, home.logs / "redis.log")
+        self._redis = Redis(home.root / "redis", sockets, log=home.logs / "redis.log", environment=marked)
         self._settings = settings
         self._supervisor = Supervisor(say)
         self._idle_since: datetime | None = None
@@ -86,27 +92,22 @@ class _Up:
     # -- start ------------------------------------------------------------------------------------------------------
     def _clear_what_a_kill_left(self) -> None:
         self._home_file.unlink(missing_ok=True)
-        # Servers shut down by themselves when their starter dies; give Postgres the time to do it in order.
-        self._postgres.clear_stale_pid()
-        left = sweep(tagged(PREFIX + "STACK", self._home.tag))
-        if left:
+        # Everything dies with its starter, Postgres in order, which takes it a moment; what is then left is stuck, or hid.
+        _, left = psutil.wait_procs(tagged(PREFIX + "STACK", self._home.tag), timeout=LEAVING_S)
+        if sweep(left):
             self._say(f"ended {len(left)} processes that an earlier stack had left behind")
 
     def _start_servers(self) -> None:
         if self._postgres.init():
-            self._say(f"made a Postgres cluster in {self._postgres.data}")
-        if os.geteuid() == 0:
-            self._say("Postgres does not run as root: it runs as an unprivileged user of this system")
-        plain = {**os.environ, PREFIX + "STACK": self._home.tag}
-        postgres, redis = self._postgres.child(plain), self._redis.child(plain)
-        self._supervisor.keep(postgres, is_server=True)
-        self._supervisor.keep(redis, is_server=True)
-        self._postgres.wait_ready(postgres)
-        self._redis.wait_ready(redis)
+            self._say(f"made a Postgres cluster in {self._postgres.data_dir}")
+        self._supervisor.keep(self._postgres.child, is_server=True)
+        self._supervisor.keep(self._redis.child, is_server=True)
+        self._postgres.wait_ready()
+        self._redis.wait_ready()
         user, password = self._home.flower_login()
         self._settings = replace(
             self._settings,
-            database_url=self._postgres.url,
+            database_url=self._postgres.dsn,
             broker_url=self._redis.url,
             flower_user=user,
             flower_password=password,

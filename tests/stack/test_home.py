@@ -40,13 +40,6 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["stack.json"]
 
 
-def test_sockets_fit_whatever_the_home_is_called(tmp_path: Path) -> None:
-    deep = Home(tmp_path.joinpath(*["a-rather-long-name-of-a-directory"] * 8))
-    other = Home(tmp_path / "other")
-    assert len(os.fsencode(deep.runtime / ".s.PGSQL.5432.lock")) <= 107
-    assert deep.runtime != other.runtime
-
-
 def test_onlookers_are_seen(tmp_path: Path) -> None:
     home = Home(tmp_path)
     home.make()
