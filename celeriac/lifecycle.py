@@ -76,14 +76,16 @@ STUDY_TRANSITIONS: Mapping[StudyState, Mapping[StudyEvent, StudyState]] = {
     _S.FAILED: {},
 }
 
-ATTEMPT_TRANSITIONS: Mapping[None, Mapping[AttemptEvent, Outcome]] = {
+#: An open attempt has no outcome yet (None); whatever happens to it ends it.
+ATTEMPT_TRANSITIONS: Mapping[Outcome | None, Mapping[AttemptEvent, Outcome | None]] = {
     None: {
         AttemptEvent.SCORE: Outcome.SCORED,
         AttemptEvent.PRUNE: Outcome.PRUNED,
         AttemptEvent.FAULT: Outcome.FAULT,
         AttemptEvent.RELEASE: Outcome.RELEASED,
         AttemptEvent.SUPERSEDE: Outcome.SUPERSEDED,
-    }
+    },
+    **{outcome: {} for outcome in Outcome},
 }
 
 S = TypeVar("S")

@@ -119,7 +119,10 @@ class NewStudy:
 
 @dataclass(frozen=True, slots=True)
 class StudyRecord:
-    """A study's row. `turn` grows with each write of the coordinator; a write that names an older turn is refused."""
+    """A study's row. `turn` grows with each write of the coordinator; a write that names an older turn is refused.
+
+    `resumed_at` is when a person last resumed it: what was wrong before then is no reason to pause it again.
+    """
 
     id: int
     name: str
@@ -142,6 +145,7 @@ class StudyRecord:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+    resumed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

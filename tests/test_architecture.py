@@ -62,6 +62,7 @@ STARTERS = frozenset(
     {
         "worker/forkserver.py",
         "worker/node.py",
+        "worker/slot.py",
         "worker/child.py",
         "celeriac/stack/up.py",
         "celeriac/processes.py",

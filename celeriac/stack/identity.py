@@ -96,7 +96,8 @@ def identity_for(
     if os.geteuid() != 0 and account is not None:
         return None
     refusals: list[str] = []
-    for candidate in (*_namespaces(), *_system_users()):
+    candidates: list[Identity] = [*_namespaces(), *_system_users()]
+    for candidate in candidates:
         refusal = why_not(candidate, binary, directories)
         if refusal is None:
             return candidate
@@ -146,7 +147,9 @@ def hand_over(path: Path, owner: tuple[int, int]) -> None:
     """Make `owner` (uid, gid) the owner of `path` and all below it, if it is not already; no link is followed."""
     if path.lstat().st_uid == owner[0]:
         return
-    for directory, _, files in os.walk(path):
+    for directory, _, files in os.walk(
+        path, topdown=False
+    ):  # `path` itself last: its owner says that all is done
         for name in files:
             os.chown(os.path.join(directory, name), *owner, follow_symlinks=False)
         os.chown(directory, *owner, follow_symlinks=False)

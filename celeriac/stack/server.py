@@ -33,11 +33,12 @@ class Server(Child):
 
     def start(self) -> int:
         """As `Child.start`. Raises StackError when another server runs on the directory."""
-        with _held(self.directory, self.name) as lock:
+        with held(self.directory, self.name) as lock:
             self.tidy()
             self.pass_fds = (lock,)
             pidfd = super().start()
-            os.pwrite(lock, f"{self.pid} {os.getpid()}".encode().ljust(32), 0)
+            if self.process is not None:
+                os.pwrite(lock, f"{self.process.pid} {os.getpid()}".encode().ljust(32), 0)
             return pidfd
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
@@ -70,8 +71,12 @@ class Server(Child):
 
 
 @contextmanager
-def _held(directory: Path, name: str) -> Iterator[int]:
-    """The lock of the directory; our own descriptor is closed afterwards, the server's keeps it."""
+def held(directory: Path, name: str) -> Iterator[int]:
+    """The lock of the directory, as a descriptor. Ours is closed afterwards; a server that inherited it keeps the lock.
+
+    A server whose starter was killed is on its way out and is waited for. Raises StackError when one is there to stay.
+    """
+    make_private(directory.parent)
     lock = os.open(
         directory.with_name(directory.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
     )
@@ -121,23 +126,30 @@ def make_private(directory: Path) -> None:
         raise StackError(f"{directory} cannot be made ({error.strerror}): choose another --home") from error
 
 
-def runtime_dir(home: Path, *, base: Path = Path("/tmp")) -> Path:  # noqa: S108  (checked below)
-    """The short private directory for the sockets of the stack at `home`: `/tmp/celeriac-<uid>-<hash of home>`, mode 0700.
+def runtime_dir(home: Path, *, base: Path = Path("/tmp")) -> Path:  # noqa: S108  (`make_runtime_dir` looks)
+    """Where the sockets of the stack at `home` are: `/tmp/celeriac-<uid>-<hash of home>`, made if need be.
 
-    Sockets cannot live in `home` itself: their paths end at 107 bytes. As anybody may make names in /tmp, a directory that is
-    a link, or someone else's, is refused with StackError.
+    Not in `home` itself: a socket's path ends at 107 bytes. Raises StackError as `make_runtime_dir`.
     """
     mark = sha256(os.fsencode(home.absolute().resolve())).hexdigest()[:12]
     directory = base / f"celeriac-{os.geteuid()}-{mark}"
+    make_runtime_dir(directory)
+    return directory
+
+
+def make_runtime_dir(directory: Path) -> None:
+    """Make the private directory (0700) for the stack's sockets.
+
+    It stands in /tmp, where anybody may make names: one that is a link, or someone else's, is refused with StackError.
+    """
     make_private(directory)
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        is_what = f"belongs to uid {found.st_uid}" if stat.S_ISDIR(found.st_mode) else "is not a directory"
         raise StackError(
-            f"{directory} is {'owned by uid ' + str(found.st_uid) if stat.S_ISDIR(found.st_mode) else 'not a directory'}, and the "
-            "sockets of this stack must not live there: remove it, or choose another --home"
+            f"{directory} {is_what}, and this stack's sockets must not be there: remove it, or choose another --home"
         )
     directory.chmod(0o700)
-    return directory
 
 
 def checked_socket(path: Path) -> Path:

@@ -1,5 +1,25 @@
-"""The store: the only room that speaks SQL. Its doors are `open_store` and the contract in `celeriac.store.api`."""
+"""The store: the only room that speaks SQL. Its doors are `open_store` and the contract in `celeriac.store.api`.
 
+Importing this room loads no SQLAlchemy: only opening a store does.
+"""
+
+from celeriac.errors import SettingInvalid
 from celeriac.store.api import Store
 
-__all__ = ["Store"]
+__all__ = ["Store", "open_store"]
+
+
+def open_store(database_url: str, *, pool_size: int = 2) -> Store:
+    """The store on Postgres at this URL; connects when first used. Open it after any fork, one a process.
+
+    Raises SettingInvalid when the URL is none of Postgres, or the pool too small (`driving` holds one connection while
+    the verbs of a turn use another).
+    """
+    if pool_size < 2:
+        raise SettingInvalid(
+            f"CELERIAC_POOL_SIZE={pool_size}: must be at least 2, one is held while a study is driven"
+        )
+    from celeriac.store.connection import Database
+    from celeriac.store.postgres import PostgresStore
+
+    return PostgresStore(Database(database_url, pool_size=pool_size))

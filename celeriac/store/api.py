@@ -110,7 +110,7 @@ class Store(Protocol):
     ) -> StudyRecord:
         """Move a study by its table. `turn` given: compare-and-set, raises StaleTurn. Raises IllegalTransition.
 
-        pause: its QUEUED trials go back to WAITING. stop, fail and finish: every open trial becomes CANCELLED and open
+        pause: its QUEUED trials go back to WAITING. resume: `resumed_at` is set. stop, fail and finish: every open trial becomes CANCELLED and open
         attempts end `released` with the reason, so that their runners step aside at the next heartbeat.
         """
 

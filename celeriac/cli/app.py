@@ -1,0 +1,58 @@
+"""All commands in one list: a name, the function that carries it out, and where it stands in the help."""
+
+from collections.abc import Callable
+
+import typer
+
+from celeriac.cli import changing, reading, running, schedules, upkeep
+
+# Plain help: rich's takes as long to load as everything else together.
+app = typer.Typer(
+    name="celeriac",
+    help="Hyperparameter tuning as a service: one YAML file in, a proven champion out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def _front(
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Print the version and end."),
+) -> None:
+    if version:
+        from celeriac import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+_COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
+    (running.up, "start the service on this machine"),
+    (running.down, "stop it"),
+    (running.run, "run a study and show it live"),
+    (running.submit, "open a study and return at once"),
+    (running.watch, "show a study live until it ends"),
+    (reading.status, "studies and workers, or one study"),
+    (reading.trials, "a study's trials"),
+    (reading.best, "its best trial, and how to use it"),
+    (reading.logs, "what a trial printed"),
+    (changing.pause, "start no more trials of a study"),
+    (changing.resume, "go on with it"),
+    (changing.stop, "end it now"),
+    (changing.cancel, "end one trial"),
+    (reading.champions, "the champion of each slice"),
+    (reading.workers, "hosts, devices, slots"),
+    (upkeep.prune, "drop old reports, logs, checkpoints"),
+    (upkeep.migrate, "bring the database up to date"),
+    (upkeep.init, "write .env for docker compose"),
+    (upkeep.doctor, "check what the service needs here"),
+)
+for _command, _summary in _COMMANDS:
+    app.command(short_help=_summary)(_command)
+app.add_typer(schedules.app, short_help="studies that run again by the clock")

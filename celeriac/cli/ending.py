@@ -1,0 +1,122 @@
+"""What a study came to, in words: the winner and how to use it again, or what went wrong and the next step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from celeriac.cli import FAILED, OK, text
+from celeriac.cli.screen import STYLE_OF, Grid, say, show
+from celeriac.client.client import Client
+from celeriac.client.progress import gain, newest_failure
+from celeriac.client.study import yaml_of
+from celeriac.errors import UnknownTrial
+from celeriac.records import Source, StudyRecord, StudyState, TrialRecord, TrialState
+
+_TRACEBACK_LINES = 12
+
+
+def tell(client: Client, study: StudyRecord) -> int:
+    """Print how the study ended, or why it is paused; the exit code that says the same."""
+    took = text.between(study.started_at, study.ended_at)
+    say(
+        f"{study.name} is {study.state}: {study.reason}" + ("" if took == "-" else f" (took {took})"),
+        _style(study),
+    )
+    best = None if study.best_number is None else client.store.trial(study.id, study.best_number)
+    good = study.state is StudyState.DONE and best is not None
+    if not good or study.counts.failed:
+        tell_failure(client, study, brief=good)
+    if best is not None:
+        tell_winner(client, study, best)
+    if study.state is StudyState.PAUSED:
+        say(f"\nThen go on with:  celeriac resume {study.name}    or end it:  celeriac stop {study.name}")
+    return OK if good else FAILED
+
+
+def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
+    """Print the best trial: its score, what it gained over trial 0, its parameters to paste, and how to use it again."""
+    metric = study.spec["metric"]["name"]
+    say(f"\nBest: trial {best.number} of {study.counts.finished}, {metric} {text.number(best.score)}", "bold")
+    first = first_of(client, study)
+    if first is not None:
+        say(comparison(study, best, first))
+        if first.state is TrialState.SCORED and best.number != first.number:
+            show(compared(metric, best, first))
+    say("\n" + yaml_of(best.params).rstrip())
+    say(
+        f"\nUse it again:  celeriac best {study.name} --yaml > best.yaml\n"
+        f'        Python:  Client().study("{study.name}").best.params\n'
+        f"   Look closer:  celeriac trials {study.name}    celeriac logs {study.name} {best.number}"
+    )
+
+
+def first_of(client: Client, study: StudyRecord) -> TrialRecord | None:
+    """Trial 0, if there is one."""
+    try:
+        return client.store.trial(study.id, 0)
+    except UnknownTrial:
+        return None
+
+
+def comparison(study: StudyRecord, best: TrialRecord, first: TrialRecord) -> str:
+    """One sentence on best trial and trial 0, whichever way it went."""
+    name = "the default" if first.source is Source.DEFAULT else "the first suggestion"
+    if best.number == first.number:
+        return f"Nothing beat {name}, trial 0: it is the best itself."
+    gained = gain(study, best, first)
+    if gained is None:
+        return f"Trial 0, {name}, is {first.state}: there is nothing to compare with."
+    if gained == 0:
+        return f"It is as good as {name}, trial 0, and no better."
+    return f"Better than {name}, trial 0 ({text.number(first.score)}), by {gained:.4g}."
+
+
+def compared(metric: str, best: TrialRecord, first: TrialRecord) -> Grid:
+    """Score and metrics of trial 0 and of the best trial, side by side."""
+    rows = [(metric, text.number(first.score), text.number(best.score), _difference(first.score, best.score))]
+    for name, value in best.metrics.items():
+        other = first.metrics.get(name)
+        rows.append((name, text.value_text(other, 6), text.value_text(value, 6), _difference(other, value)))
+    head = ("", "trial 0", f"trial {best.number}", "difference")
+    return Grid(head, rows, frozenset(head[1:]))
+
+
+def _difference(before: Any, after: Any) -> str:
+    numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (before, after))
+    return text.signed(after - before) if numbers else "-"
+
+
+def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
+    """Print what failed: one line when the study succeeded all the same, else the newest failure with its traceback's end."""
+    if study.counts.failed:
+        every = (
+            "" if study.counts.failed == 1 else f" (`celeriac trials {study.name} --state FAILED` lists them)"
+        )
+        say(
+            f"{study.counts.failed} of {text.counted(study.counts.finished, 'trial')} failed{every}.",
+            "yellow",
+        )
+    failed = None if brief else _failed(client, study)
+    if failed is None:
+        return
+    attempts = client.store.attempts(study.id, failed.number)
+    say(f"\nTrial {failed.number} failed: {failed.fault}: {failed.detail}", "red")
+    say(f"  with {text.assigned(failed.params)}")
+    traceback = attempts[-1].traceback.rstrip().splitlines() if attempts else []
+    for line in traceback[-_TRACEBACK_LINES:]:
+        say(f"  | {line}")
+    say(f"Next:  celeriac logs {study.name} {failed.number}    shows all that it printed")
+
+
+def _failed(client: Client, study: StudyRecord) -> TrialRecord | None:
+    """The newest failure among the newest ends, else any failed trial."""
+    newest = newest_failure(client.store.snapshot(study.id).last_ended)
+    return newest or newest_failure(client.store.trials(study.id, states=[TrialState.FAILED], limit=1))
+
+
+def _style(study: StudyRecord) -> str:
+    return STYLE_OF.get(study.state, "")
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """Parameters for a table's cell."""
+    return text.assigned(params, 3)

@@ -1,0 +1,241 @@
+"""Watching a study: a picture that stays on a terminal, a line for each change elsewhere.
+
+Ctrl-C once leaves the study running and says how to stop it; a second one within two seconds stops it. While a study is
+watched SIGINT is held back and awaited in the pauses between two looks, so that it never cuts a call in half.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from celeriac.cli import text
+from celeriac.cli.screen import STYLE_OF, Grid, boxed, console, is_terminal, remark
+from celeriac.client.client import Client
+from celeriac.client.progress import Progress, is_settled, why_waiting
+from celeriac.client.study import POLL_S, Outage, Study
+from celeriac.records import Device, StudyRecord, TrialRecord, TrialState
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+SECOND_CTRL_C_S = 2.0
+_DEVICES_S = 2.0
+_MOST_SHOWN = 12
+
+
+class Left(Exception):
+    """The person at the keyboard pressed Ctrl-C; `stopped` tells whether the study was stopped by a second one."""
+
+    def __init__(self, stopped: bool) -> None:
+        super().__init__("left with Ctrl-C")
+        self.stopped = stopped
+
+
+@dataclass(slots=True)
+class Looks:
+    """Reads what the picture shows, each part as often as it changes."""
+
+    client: Client
+    study: Study
+    _devices: tuple[Device, ...] = ()
+    _devices_at: float = field(default=float("-inf"))
+
+    def progress(self) -> Progress:
+        """The study now: its row and its running trials, and every two seconds the devices."""
+        if monotonic() - self._devices_at > _DEVICES_S:
+            self._devices = tuple(self.client.devices())
+            self._devices_at = monotonic()
+        record = self.study.record
+        running = (
+            self.client.store.trials(self.study.id, states=[TrialState.RUNNING])
+            if record.counts.running
+            else []
+        )
+        return Progress(record, tuple(running), self._devices, datetime.now(UTC))
+
+
+def watch(client: Client, study: Study) -> StudyRecord:
+    """Show the study until it is closed or paused, and return its row then. Raises Left, and StoreUnavailable after a long outage."""
+    with _held_interrupts():
+        try:
+            return _on_terminal(client, study) if is_terminal() else _in_lines(client, study)
+        except KeyboardInterrupt:
+            raise Left(_leave(study)) from None
+
+
+def pause_s(seconds: float) -> None:
+    """Wait; Ctrl-C ends the wait with KeyboardInterrupt. Only where SIGINT is held back."""
+    if signal.sigtimedwait([signal.SIGINT], seconds) is not None:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _held_interrupts() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+held_interrupts = _held_interrupts
+
+
+def _leave(study: Study) -> bool:
+    """Say what Ctrl-C did, and stop the study if it is pressed again. Whether it was stopped."""
+    remark(
+        f"\nLeft: {study.name} goes on. `celeriac watch {study.name}` comes back, "
+        f"`celeriac stop {study.name}` ends it (so does Ctrl-C again within {SECOND_CTRL_C_S:g} s)."
+    )
+    try:
+        pause_s(SECOND_CTRL_C_S)
+    except KeyboardInterrupt:
+        study.stop("stopped with Ctrl-C")
+        remark(f"Stopped {study.name}.")
+        return True
+    return False
+
+
+def _on_terminal(client: Client, study: Study) -> StudyRecord:
+    from rich.live import Live
+
+    looks, outage = Looks(client, study), Outage()
+    with Live(console=console(), auto_refresh=False, transient=True) as live:
+        while True:
+            progress = outage.bridged(looks.progress)
+            if progress is None:
+                live.update("Postgres does not answer; waiting for it.", refresh=True)
+            elif is_settled(progress.study):
+                return progress.study
+            else:
+                live.update(picture(progress, best_of(client, progress.study)), refresh=True)
+            pause_s(POLL_S)
+
+
+def _in_lines(client: Client, study: Study) -> StudyRecord:
+    looks, outage, before = Looks(client, study), Outage(), ""
+    while True:
+        progress = outage.bridged(looks.progress)
+        line = "Postgres does not answer; waiting for it" if progress is None else line_of(progress)
+        if line != before:
+            print(line, flush=True)
+        before = line
+        if progress is not None and is_settled(progress.study):
+            return progress.study
+        pause_s(POLL_S)
+
+
+def best_of(client: Client, study: StudyRecord) -> TrialRecord | None:
+    """The best trial so far."""
+    return None if study.best_number is None else client.store.trial(study.id, study.best_number)
+
+
+def line_of(progress: Progress) -> str:
+    """One line for a log: it changes when a trial ends, the best changes, or the study waits for something else."""
+    study, counts = progress.study, progress.study.counts
+    parts = [f"{study.name} {study.state}: {counts.finished}/{progress.budget} finished"]
+    if counts.failed:
+        parts.append(f"{counts.failed} failed")
+    if study.best_number is not None:
+        parts.append(f"best {progress.metric} {text.number(study.best_score)} (trial {study.best_number})")
+    waiting = why_waiting(progress)
+    # What slots do between two trials is no news to a log.
+    if waiting and (is_settled(study) or not progress.slots or not study.started_at):
+        parts.append(waiting)
+    return ", ".join(parts)
+
+
+def picture(progress: Progress, best: TrialRecord | None, *, hint: bool = True) -> "RenderableType":
+    """The whole screen of one look; `hint` says what Ctrl-C does."""
+    from rich.console import Group
+    from rich.text import Text
+
+    study = progress.study
+    head = Text.assemble(
+        (study.name, "bold"), "  ", (str(study.state), STYLE_OF.get(study.state, "")), "  ", _goal(progress)
+    )
+    parts: list[RenderableType] = [head, _bar(progress), _best_line(progress, best)]
+    if progress.running:
+        parts.append(boxed(running_grid(progress)))
+    elif waiting := why_waiting(progress):
+        parts.append(Text(f"waiting: {waiting}", style="yellow"))
+    parts.append(Text(_counts(progress) + ("   Ctrl-C leaves it running" if hint else ""), style="dim"))
+    return Group(*parts)
+
+
+def _goal(progress: Progress) -> str:
+    spec = progress.study.spec
+    return f"{spec['metric']['goal']} {progress.metric}, {spec.get('sampler', 'bayesian')} sampler"
+
+
+def _bar(progress: Progress) -> "RenderableType":
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+
+    row = Table.grid(padding=(0, 2))
+    left = progress.left_s
+    row.add_row(
+        ProgressBar(total=progress.budget, completed=progress.study.counts.finished, width=40),
+        f"{progress.study.counts.finished}/{progress.budget}",
+        f"{text.span(progress.elapsed_s)} so far",
+        "" if left is None else f"about {text.span(left)} left",
+    )
+    return row
+
+
+def _best_line(progress: Progress, best: TrialRecord | None) -> "RenderableType":
+    from rich.text import Text
+
+    if best is None:
+        return Text("best   no score yet", style="dim")
+    return Text.assemble(
+        "best   ",
+        (text.number(best.score), "bold green"),
+        f"  trial {best.number}  {text.assigned(best.params)}",
+        overflow="ellipsis",
+        no_wrap=True,
+    )
+
+
+def running_grid(progress: Progress) -> Grid:
+    """The running trials with their last report."""
+    rows = [
+        (
+            str(trial.number),
+            str(trial.attempts),
+            text.between(trial.started_at, progress.now),
+            "-"
+            if trial.last_value is None
+            else f"{text.number(trial.last_value, 4)} at step {trial.last_step}",
+            trial.worker,
+            text.assigned(trial.params, 3),
+        )
+        for trial in progress.running[:_MOST_SHOWN]
+    ]
+    if len(progress.running) > _MOST_SHOWN:
+        rows.append(("…", "", "", "", "", f"and {len(progress.running) - _MOST_SHOWN} more"))
+    return Grid(
+        ("trial", "attempt", "for", "last report", "worker", "parameters"),
+        rows,
+        frozenset({"trial", "attempt", "for"}),
+    )
+
+
+def _counts(progress: Progress) -> str:
+    counts = progress.study.counts
+    parts = [
+        f"{counts.running} running",
+        f"{counts.queued} queued",
+        f"{counts.waiting + counts.paused} waiting",
+    ]
+    parts += [
+        f"{count} {word}"
+        for word, count in (("failed", counts.failed), ("cancelled", counts.cancelled))
+        if count
+    ]
+    parts.append(f"{text.counted(len(progress.slots), 'slot')} alive")
+    return ", ".join(parts)

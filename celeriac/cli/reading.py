@@ -1,0 +1,322 @@
+"""Commands that read: status, trials, best, logs, champions, workers. Each takes `--json`, `logs` aside."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from celeriac.cli import FAILED
+from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, connected
+
+if TYPE_CHECKING:
+    from celeriac.client import Client, Study
+    from celeriac.records import Champion, Device, StudyRecord, TrialRecord, TrialState
+
+OneStudy = Annotated[
+    str | None, typer.Argument(metavar="[STUDY]", help="One study; else all.", show_default=False)
+]
+OneSchedule = Annotated[
+    str | None, typer.Argument(metavar="[SCHEDULE]", help="One schedule; else all.", show_default=False)
+]
+States = Annotated[
+    list[str] | None,
+    typer.Option("--state", help="Only trials in this state, such as FAILED; may be given again."),
+]
+Limit = Annotated[int, typer.Option("--limit", min=0, help="How many at most, the newest of them; 0: all.")]
+AsYaml = Annotated[bool, typer.Option("--yaml", help="Only the parameters, as YAML.")]
+History = Annotated[
+    bool, typer.Option("--history", help="All verdicts, also of studies that were not promoted.")
+]
+AttemptNumber = Annotated[
+    int | None, typer.Option("--attempt", min=1, help="Which attempt (default: the newest).")
+]
+Follow = Annotated[
+    bool, typer.Option("--follow", "-f", help="Go on with what it prints, until the trial ends.")
+]
+
+
+def status(study: OneStudy = None, home: Home = None, as_json: AsJson = False, limit: Limit = 20) -> None:
+    """Show the studies and the slots that are alive, or one study with what runs and what it waits for."""
+    with connected(home) as client:
+        if study is not None:
+            _status_of(client, client.study(study), as_json)
+        else:
+            _status_of_all(client, as_json, limit)
+
+
+def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
+    from celeriac.cli import forms, text
+    from celeriac.cli.screen import Grid, say, show
+
+    records = client.store.studies(limit=limit or 1_000_000)
+    devices, schedules = client.devices(), client.schedules()
+    if as_json:
+        studies = [forms.study_form(each) for each in records]
+        print(
+            forms.dump(
+                {"studies": studies, "devices": forms.plain(devices), "schedules": forms.plain(schedules)}
+            )
+        )
+        return
+    if records:
+        head = ("study", "state", "finished", "best", "trial", "created", "reason")
+        show(Grid(head, [_study_row(each) for each in records], frozenset({"finished", "best", "trial"})))
+    else:
+        say("No study yet: `celeriac run FILE` starts one.")
+    gpus = sum(len(each.slots) for each in devices if each.is_gpu)
+    hosts = len({each.host for each in devices})
+    slots = sum(len(each.slots) for each in devices)
+    alive = f"{text.counted(slots, 'slot')} alive on {text.counted(hosts, 'host')}, {gpus} of them on GPUs"
+    say(
+        alive
+        if slots
+        else "no worker is alive: `celeriac up` starts some here, `python -m worker` joins a service"
+    )
+    for each in schedules:
+        due = "paused" if each.paused else f"due {text.moment(each.next_due_at)}"
+        say(f"schedule {each.name}: {due}, {text.counted(len(each.slices), 'slice')}")
+
+
+def _study_row(study: "StudyRecord") -> tuple[str, ...]:
+    from celeriac.cli import text
+
+    return (
+        study.name,
+        str(study.state),
+        f"{study.counts.finished}/{study.spec['budget']['trials']}",
+        text.number(study.best_score),
+        "-" if study.best_number is None else str(study.best_number),
+        text.moment(study.created_at),
+        text.one_line(study.reason),
+    )
+
+
+def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
+    from celeriac.cli import forms
+    from celeriac.cli.live import Looks, best_of, line_of, picture, running_grid
+    from celeriac.cli.screen import console, is_terminal, show
+    from celeriac.client.progress import why_waiting
+
+    progress = Looks(client, study).progress()
+    if as_json:
+        print(forms.dump(forms.progress_form(progress)))
+        return
+    if is_terminal():
+        console().print(picture(progress, best_of(client, progress.study), hint=False))
+    else:
+        print(line_of(progress))
+        if progress.running:
+            show(running_grid(progress))
+        elif waiting := why_waiting(progress):
+            print(f"waiting: {waiting}")
+    if progress.study.reason and not why_waiting(progress):
+        print(f"reason: {progress.study.reason}")
+
+
+def trials(
+    study: StudyName, state: States = None, limit: Limit = 50, home: Home = None, as_json: AsJson = False
+) -> None:
+    """List a study's trials by number: the newest 50, or as `--state` and `--limit` say."""
+    from collections import deque
+
+    from celeriac.cli import forms
+    from celeriac.cli.screen import Grid, remark, show
+
+    with connected(home) as client:
+        found = client.study(study)
+        states = _states(state)
+        listed = deque(found.each_trial(states), maxlen=limit or None)
+        if as_json:
+            print(
+                forms.dump(
+                    [forms.trial_form(each, client.store.attempts(found.id, each.number)) for each in listed]
+                )
+            )
+            return
+        head = ("trial", "state", "score", "attempts", "took", "source", "worker", "parameters", "note")
+        show(
+            Grid(
+                head, [_trial_row(each) for each in listed], frozenset({"trial", "score", "attempts", "took"})
+            )
+        )
+        total = found.record.next_number
+        if not states and len(listed) < total:
+            remark(f"The newest {len(listed)} of {total}; `--limit 0` lists all.")
+
+
+def _states(words: list[str] | None) -> "list[TrialState] | None":
+    """The states that were asked for; None for all. Raises typer.BadParameter, naming the known ones."""
+    from celeriac.records import TrialState
+
+    try:
+        return [TrialState(word.upper()) for word in words] if words else None
+    except ValueError:
+        known = ", ".join(TrialState)
+        raise typer.BadParameter(f"{', '.join(words or [])}: no state of a trial; known: {known}") from None
+
+
+def _trial_row(trial: "TrialRecord") -> tuple[str, ...]:
+    from celeriac.cli import text
+
+    note = f"{trial.fault}: {trial.detail}" if trial.fault else trial.detail
+    return (
+        str(trial.number),
+        str(trial.state),
+        text.number(trial.score),
+        str(trial.attempts),
+        text.between(trial.started_at, trial.ended_at),
+        str(trial.source),
+        trial.worker or "-",
+        text.assigned(trial.params, 3),
+        text.one_line(note),
+    )
+
+
+def best(study: StudyName, home: Home = None, as_json: AsJson = False, as_yaml: AsYaml = False) -> None:
+    """Show a study's best trial, what it gained over trial 0, and its parameters to paste."""
+    from celeriac.cli import forms
+    from celeriac.cli.ending import first_of, tell_winner
+    from celeriac.cli.screen import remark
+    from celeriac.client.progress import gain
+    from celeriac.client.study import yaml_of
+
+    with connected(home) as client:
+        found = client.study(study)
+        winner, record = found.best, found.record
+        if winner is None:
+            remark(
+                f"celeriac: study {study} is {record.state} and has no scored trial; `celeriac status {study}` says more"
+            )
+            raise typer.Exit(FAILED)
+        if as_yaml:
+            print(yaml_of(winner.params), end="")
+        elif as_json:
+            first = first_of(client, record)
+            form = {"study": study, **forms.trial_form(winner), "gain": gain(record, winner, first)}
+            form["default"] = None if first is None else forms.trial_form(first)
+            print(forms.dump(form))
+        else:
+            tell_winner(client, record, winner)
+
+
+def logs(
+    study: StudyName,
+    number: TrialNumber,
+    attempt: AttemptNumber = None,
+    follow: Follow = False,
+    home: Home = None,
+) -> None:
+    """Show what a trial printed last, from whichever host it ran on."""
+    from celeriac.cli.following import follow_log, print_log
+
+    with connected(home) as client:
+        found = client.study(study)
+        if follow:
+            code = follow_log(client, found, number, attempt)
+        else:
+            code = print_log(client, found, number, attempt)
+    raise typer.Exit(code)
+
+
+def champions(
+    schedule: OneSchedule = None, history: History = False, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Show the champion of each slice, or with `--history` every verdict on a night's best trial."""
+    from celeriac.cli import forms
+    from celeriac.cli.screen import Grid, say, show
+
+    with connected(home) as client:
+        if schedule is not None:
+            client.store.schedule(schedule)
+        names = [schedule] if schedule is not None else [each.name for each in client.schedules()]
+        if history:
+            listed = [verdict for name in names for verdict in client.store.verdicts(name)]
+        else:
+            listed = client.champions(schedule)
+        if as_json:
+            print(forms.dump(forms.plain(listed)))
+        elif listed:
+            head = (
+                "schedule",
+                "slice",
+                "promoted",
+                "trial",
+                "score",
+                "trial 0",
+                "study",
+                "parameters",
+                "why",
+            )
+            rows = [_champion_row(each) for each in listed]
+            show(Grid(head, rows, frozenset({"trial", "score", "trial 0"})))
+        else:
+            say("No champion yet: a schedule's first firing that beats its own trial 0 makes one.")
+
+
+def _champion_row(champion: "Champion") -> tuple[str, ...]:
+    from celeriac.cli import text
+
+    return (
+        champion.schedule,
+        text.assigned(champion.slice) or "-",
+        "yes" if champion.promoted else "no",
+        "-" if champion.trial is None else str(champion.trial),
+        text.number(champion.score),
+        text.number(champion.default_score),
+        champion.study,
+        text.assigned(champion.params, 3),
+        champion.reason,
+    )
+
+
+def workers(home: Home = None, as_json: AsJson = False) -> None:
+    """Show hosts, devices and slots, when they last spoke, and what each slot runs."""
+    from celeriac.cli import forms
+    from celeriac.cli.screen import Grid, say, show
+
+    with connected(home) as client:
+        devices = client.store.devices()
+        runs = {slot: client.store.open_attempts_of(slot) for each in devices for slot in each.slots}
+        now = client.store.now()
+    if as_json:
+        listed = [
+            {
+                **forms.plain(each),
+                "alive": _is_alive(each, now),
+                "running": {
+                    slot: [
+                        {"study": run.study, "trial": run.number, "attempt": run.attempt}
+                        for run in runs[slot]
+                    ]
+                    for slot in each.slots
+                },
+            }
+            for each in devices
+        ]
+        print(forms.dump(listed))
+        return
+    rows = []
+    for each in devices:
+        for slot in each.slots:
+            running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
+            rows.append((slot, each.kind, _memory(each), each.health or "-", _heard(each, now), running))
+    if rows:
+        show(Grid(("slot", "device", "memory", "health", "heard", "running"), rows, frozenset({"memory"})))
+    else:
+        say("No worker has ever spoken: `celeriac up` starts some here, `python -m worker` joins a service.")
+
+
+def _is_alive(device: "Device", now: datetime) -> bool:
+    from celeriac.client.client import ALIVE_S
+
+    return (now.astimezone(UTC) - device.heartbeat_at).total_seconds() <= ALIVE_S
+
+
+def _heard(device: "Device", now: datetime) -> str:
+    from celeriac.cli import text
+
+    return f"{text.between(device.heartbeat_at, now)} ago" + ("" if _is_alive(device, now) else ": gone")
+
+
+def _memory(device: "Device") -> str:
+    return f"{device.memory_bytes / 2**30:.1f} GiB" if device.memory_bytes else "-"

@@ -1,0 +1,96 @@
+"""Commands that start something and look on: up, down, run, submit, watch."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from celeriac.cli import LEFT, OK
+from celeriac.cli.screen import remark
+from celeriac.cli.service import Home, Name, Slots, SpecFile, StudyName, connected
+
+if TYPE_CHECKING:
+    from celeriac.client import Client, Study
+
+Detach = Annotated[bool, typer.Option("--detach", help="Do not watch: return once the study is open.")]
+NoFlower = Annotated[bool, typer.Option("--no-flower", help="Do without Flower.")]
+
+
+def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False) -> None:
+    """Start the whole service on this machine and keep it running, until Ctrl-C."""
+    options = ["--no-flower"] if no_flower else []
+    chosen = ["--slots", str(slots)] if slots else []
+    _become("up", home, *chosen, *options)
+
+
+def down(home: Home = None) -> None:
+    """Stop the service that runs on this machine; what was running goes on at the next start."""
+    _become("down", home)
+
+
+def _become(verb: str, home: Path | None, *options: str) -> None:
+    """Be the stack's own program from here on: same process, same terminal, same Ctrl-C."""
+    where = [] if home is None else ["--home", str(home)]
+    os.execv(sys.executable, [sys.executable, "-m", "celeriac.stack", verb, *where, *options])  # noqa: S606 - there is no shell to go through
+
+
+def run(
+    file: SpecFile, name: Name = None, home: Home = None, slots: Slots = 0, detach: Detach = False
+) -> None:
+    """Run a study and show it live; starts the service on this machine if none answers.
+
+    The same file again goes on where it was. Ctrl-C leaves the study running, twice stops it.
+    """
+    from celeriac.client import Client
+    from celeriac.client.client import read_spec
+    from celeriac.client.embedded import attached, ensure_service
+    from celeriac.client.objective import code_root_of
+    from celeriac.settings import Settings
+
+    settings = Settings.from_env(home=home)
+    spec, base = read_spec(file, name)
+    code_root_of(spec, base, settings.code_root)  # a wrong file shall not start anything
+    with attached(settings), Client(ensure_service(settings, slots=slots, say=remark)) as client:
+        study = _open(client, file, name)
+        code = OK if detach else _look_on(client, study)
+    raise typer.Exit(code)
+
+
+def submit(file: SpecFile, name: Name = None, home: Home = None) -> None:
+    """Open a study on the service that runs, and return at once."""
+    with connected(home) as client:
+        study = _open(client, file, name)
+        remark(f"Watch it:  celeriac watch {study.name}")
+        print(study.name)
+
+
+def watch(study: StudyName, home: Home = None) -> None:
+    """Show a study live until it ends, then its winner."""
+    from celeriac.client.embedded import attached
+    from celeriac.settings import Settings
+
+    with attached(Settings.from_env(home=home)), connected(home) as client:
+        code = _look_on(client, client.study(study))
+    raise typer.Exit(code)
+
+
+def _open(client: "Client", file: Path, name: str | None) -> "Study":
+    submission = client.open(file, name=name)
+    study = submission.study
+    done = "Attached to" if submission.attached else "Opened"
+    remark(f"{done} study {study.name} ({study.state})")
+    for note in submission.notes:
+        remark(f"Note: {note}")
+    return study
+
+
+def _look_on(client: "Client", study: "Study") -> int:
+    from celeriac.cli.ending import tell
+    from celeriac.cli.live import Left, watch
+
+    try:
+        return tell(client, watch(client, study))
+    except Left:
+        return LEFT

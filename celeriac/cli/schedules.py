@@ -1,0 +1,167 @@
+"""Commands on schedules: a study that runs again by the clock, once for each slice."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from celeriac.cli.screen import Grid, remark, say, show
+from celeriac.cli.service import AsJson, Home, SpecFile, connected
+
+if TYPE_CHECKING:
+    from celeriac.records import Schedule
+
+app = typer.Typer(
+    name="schedule",
+    help="Studies that run again by the clock, for each slice.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
+Replace = Annotated[
+    bool, typer.Option("--replace", help="Put this spec in the place of another one of that name.")
+]
+Due = Annotated[
+    str | None,
+    typer.Option(
+        "--due",
+        help="The due time: ISO, `2013-10-01` or `2013-10-01T02:00`, in the schedule's zone (default: now).",
+    ),
+]
+
+
+@app.command("add")
+def add(file: SpecFile, replace: Replace = False, home: Home = None) -> None:
+    """Put a schedule file into force."""
+    from celeriac.cli import text
+
+    with connected(home) as client:
+        row = client.add_schedule(file, replace_it=replace)
+        say(
+            f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)} ({row.cron}, {row.timezone})"
+        )
+        remark(f"Try it now:  celeriac schedule fire {row.name}")
+
+
+@app.command("list")
+def listed(home: Home = None, as_json: AsJson = False) -> None:
+    """List all schedules with their next firing."""
+    from celeriac.cli import forms
+
+    with connected(home) as client:
+        rows = client.schedules()
+    if as_json:
+        print(forms.dump(forms.plain(rows)))
+    elif rows:
+        show(
+            Grid(
+                ("schedule", "next", "cron", "zone", "slices"),
+                [_row(each) for each in rows],
+                frozenset({"slices"}),
+            )
+        )
+    else:
+        say("No schedule yet: `celeriac schedule add FILE`.")
+
+
+def _row(schedule: "Schedule") -> tuple[str, ...]:
+    from celeriac.cli import text
+
+    due = "paused" if schedule.paused else text.moment(schedule.next_due_at)
+    return schedule.name, due, schedule.cron, schedule.timezone, str(len(schedule.slices))
+
+
+@app.command("show")
+def show_one(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> None:
+    """Show one schedule, its latest firings and what became of them."""
+    from celeriac.cli import forms, text
+
+    with connected(home) as client:
+        row = client.store.schedule(name)
+        firings = client.store.firings(name, limit=20)
+        studies = {each.study_id: client.store.study(each.study_id) for each in firings}
+    if as_json:
+        made = [{**forms.plain(each), "study": forms.study_form(studies[each.study_id])} for each in firings]
+        print(forms.dump({**forms.plain(row), "firings": made}))
+        return
+    due = "paused" if row.paused else f"due {text.moment(row.next_due_at)}"
+    say(f"schedule {row.name}: {due}; {row.cron} in {row.timezone}")
+    say("slices: " + ("; ".join(text.assigned(each) for each in row.slices if each) or "none"))
+    rows = []
+    for each in firings:
+        study = studies[each.study_id]
+        progress = f"{study.counts.finished}/{study.spec['budget']['trials']}"
+        rows.append(
+            (
+                study.name,
+                str(study.state),
+                progress,
+                text.number(study.best_score),
+                text.moment(each.fired_at),
+            )
+        )
+    if rows:
+        show(Grid(("study", "state", "finished", "best", "fired"), rows, frozenset({"finished", "best"})))
+    else:
+        say("never fired yet")
+
+
+@app.command("pause")
+def pause(name: ScheduleName, home: Home = None) -> None:
+    """Make no more firings until it is resumed."""
+    with connected(home) as client:
+        client.store.pause_schedule(name, True)
+        say(f"schedule {name} is paused")
+
+
+@app.command("resume")
+def resume(name: ScheduleName, home: Home = None) -> None:
+    """Fire again; of the firings that were missed only the latest is made."""
+    from celeriac.cli import text
+
+    with connected(home) as client:
+        row = client.store.pause_schedule(name, False)
+        say(f"schedule {name} is due {text.moment(row.next_due_at)}")
+
+
+@app.command("remove")
+def remove(name: ScheduleName, home: Home = None) -> None:
+    """Forget a schedule; its studies and champions stay."""
+    with connected(home) as client:
+        client.store.drop_schedule(name)
+        say(f"schedule {name} is gone; its studies and champions stay")
+
+
+@app.command("fire")
+def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
+    """Open one firing's studies now, each slice once for a due time."""
+    with connected(home) as client:
+        row = client.store.schedule(name)
+        opened = client.fire(name, None if due is None else _due_at(due, row))
+        for study in opened:
+            print(study.name)
+        missing = max(len(row.slices), 1) - len(opened)
+        if missing:
+            remark(
+                f"{missing} slices were fired for that time already; `celeriac schedule show {name}` lists them"
+            )
+
+
+def _due_at(text: str, schedule: "Schedule") -> datetime:
+    """The moment that was given; without an offset in the schedule's zone, and a bare date at the schedule's own first time on it."""
+    from zoneinfo import ZoneInfo
+
+    from celeriac.client.client import first_due_on
+
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no ISO time such as 2013-10-01 or 2013-10-01T02:00") from None
+    if at.tzinfo is not None:
+        return at
+    return (
+        first_due_on(schedule, at)
+        if len(text) == len("2013-10-01")
+        else at.replace(tzinfo=ZoneInfo(schedule.timezone))
+    )

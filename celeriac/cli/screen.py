@@ -1,0 +1,101 @@
+"""Where output goes: colours and boxes on a terminal, plain aligned text anywhere else. Data on stdout, remarks on stderr.
+
+Nothing that a user or a trial wrote is read as markup.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+#: The colour of each state's word on a terminal.
+STYLE_OF = {
+    "RUNNING": "cyan",
+    "DONE": "green",
+    "SCORED": "green",
+    "PAUSED": "yellow",
+    "STOPPED": "yellow",
+    "CANCELLED": "yellow",
+    "FAILED": "red",
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A table: its columns, those of them that hold numbers, and its rows."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: frozenset[str] = field(default_factory=frozenset)
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at stdout."""
+    return sys.stdout.isatty()
+
+
+def console() -> "Console":
+    """The terminal, as rich sees it."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def say(text: str, style: str = "") -> None:
+    """One text on stdout."""
+    if is_terminal():
+        console().print(text, style=style or None, soft_wrap=True)
+    else:
+        print(text)
+
+
+def remark(text: str) -> None:
+    """A word to the person at the keyboard, on stderr, so that stdout holds only what was asked for."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show(grid: Grid) -> None:
+    """A table on stdout: boxed and cut to the width on a terminal, whole and aligned elsewhere."""
+    if is_terminal():
+        console().print(boxed(grid))
+        return
+    for line in aligned(grid):
+        print(line)
+
+
+def boxed(grid: Grid) -> "Table":
+    """The table for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for i, column in enumerate(grid.columns):
+        last = i == len(grid.columns) - 1
+        justify = "right" if column in grid.numeric else "left"
+        table.add_column(column, justify=justify, overflow="fold" if last else "ellipsis", no_wrap=not last)  # type: ignore[arg-type]
+    for row in grid.rows:
+        table.add_row(*(Text(cell, style=STYLE_OF.get(cell, "")) for cell in row))
+    return table
+
+
+def aligned(grid: Grid) -> list[str]:
+    """The table as plain lines."""
+    rows = [list(grid.columns), *(list(map(_on_one_line, row)) for row in grid.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(grid.columns))]
+
+    def cell(text: str, i: int) -> str:
+        return text.rjust(widths[i]) if grid.columns[i] in grid.numeric else text.ljust(widths[i])
+
+    return ["  ".join(cell(text, i) for i, text in enumerate(row)).rstrip() for row in rows]
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split("\n"))

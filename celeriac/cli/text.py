@@ -1,0 +1,76 @@
+"""How things are written on a screen: numbers, durations, times, parameters. Pure, and the same on every screen."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+
+
+def number(value: float | None, digits: int = 6) -> str:
+    """A score or metric: six significant digits; "-" for none."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 host`, `3 hosts`."""
+    return f"{count} {thing}" + ("" if count == 1 else "s")
+
+
+def signed(value: float) -> str:
+    """A gain or a loss, with its sign."""
+    return f"{value:+.4g}"
+
+
+def span(seconds: float | None) -> str:
+    """A duration: `0.4s`, `52s`, `1m 12s`, `2h 05m`, `3d 4h`; "-" for none."""
+    if seconds is None or math.isinf(seconds):
+        return "-"
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 86400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 86400}d {whole % 86400 // 3600}h"
+
+
+def between(start: datetime | None, end: datetime | None) -> str:
+    """The time between two moments; "-" where one is unknown."""
+    return "-" if start is None or end is None else span(max((end - start).total_seconds(), 0.0))
+
+
+def moment(at: datetime | None) -> str:
+    """A time in the reader's own zone, to the minute; "-" for none."""
+    return "-" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M}"
+
+
+def assigned(values: Mapping[str, Any], digits: int = 4) -> str:
+    """Parameters on one line: `lr=0.01234 width=64 optimizer=adam`."""
+    return " ".join(f"{name}={value_text(value, digits)}" for name, value in values.items())
+
+
+def value_text(value: Any, digits: int = 4) -> str:
+    """One parameter's or metric's value."""
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def one_line(text: str, most: int = 100) -> str:
+    """The text's first line, cut where it is too long."""
+    line = text.strip().splitlines()[0] if text.strip() else ""
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def seconds_of(text: str) -> float | None:
+    """The seconds of `30d`, `12h`, `45m` or `90s`; None for anything else."""
+    found = _DURATION.fullmatch(text.strip())
+    return float(found[1]) * _UNIT_S[found[2]] if found else None

@@ -1,0 +1,282 @@
+"""The client: one connection to the service, for whoever submits, watches and stops.
+
+Rows first, then a ticket: when Redis does not answer, what was asked is in Postgres already, and the next tick sees to it.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from celeriac.client.objective import code_root_of
+from celeriac.client.study import Study
+from celeriac.code import fingerprint, same_code
+from celeriac.errors import (
+    BrokerUnavailable,
+    DuplicateStudy,
+    SpecInvalid,
+    StoreUnavailable,
+    UnknownSchedule,
+)
+from celeriac.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord
+from celeriac.settings import Settings
+from celeriac.spec import StudySpec, difference, load, parse
+from celeriac.store import Store, open_store
+
+if TYPE_CHECKING:
+    from celeriac.broker import Tickets
+
+#: A node speaks every five seconds; one that was silent this long is gone.
+ALIVE_S = 15.0
+
+SpecLike = StudySpec | Mapping[str, Any] | str | Path
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a submit came to: the study, whether it was there already, and what the submitter should know."""
+
+    study: Study
+    attached: bool
+    notes: tuple[str, ...]
+
+
+class Client:
+    """The door for Python. `settings` default to the environment's, or to the stack that runs under `home`.
+
+    Raises StoreUnavailable where no service is known. Usable as a context manager; not shared between processes.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        home: str | Path | None = None,
+        *,
+        store: Store | None = None,
+    ) -> None:
+        self.settings = settings or Settings.from_env(home=None if home is None else Path(home))
+        if store is None and not self.settings.has_service:
+            raise StoreUnavailable(
+                f"no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
+                f"(no stack runs under {self.settings.home})"
+            )
+        self.store = store or open_store(self.settings.database_url, pool_size=self.settings.pool_size)
+        self._tickets: Tickets | None = None
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.store.close()
+
+    # -- studies ----------------------------------------------------------------------------------------------------
+    def submit(self, spec: SpecLike, *, name: str | None = None) -> Study:
+        """Open a study, or attach to the one of the same name and the same spec; notes come as warnings.
+
+        `spec` is a file, a mapping shaped like one, or a `StudySpec`; `name` replaces the name in it. Raises SpecInvalid,
+        DuplicateStudy when the name is taken by another spec, StoreUnavailable.
+        """
+        submission = self.open(spec, name=name)
+        for note in submission.notes:
+            warnings.warn(note, stacklevel=2)
+        return submission.study
+
+    def open(self, spec: SpecLike, *, name: str | None = None) -> Submission:
+        """As `submit`, but the notes and whether it attached are in the answer."""
+        read, base = read_spec(spec, name)
+        if read.schedule is not None:
+            raise SpecInvalid(
+                f"{read.study}: this is a schedule: `celeriac schedule add FILE`, then "
+                f"`celeriac schedule fire {read.schedule.name}` runs it at once"
+            )
+        new = self.new_study(read, base)
+        notes = self._code_notes()
+        try:
+            record, attached = self.store.create_study(new), False
+        except DuplicateStudy as error:
+            record, attached = self.store.study_named(new.name), True
+            _same_or_raise(record, read, new, error)
+            if record.state not in CLOSED and not same_code(record.fingerprint, new.fingerprint):
+                notes.append(
+                    f"the code below {new.code_root} has changed since {record.name} was submitted: "
+                    "its trials from now on run the new code"
+                )
+        if record.state not in CLOSED:
+            notes += filter(None, [self.wake(record)])
+        return Submission(Study(self.store, record, self.wake), attached, tuple(notes))
+
+    def new_study(self, spec: StudySpec, base: Path) -> NewStudy:
+        """What the store needs to open this spec's study, its objective found in the code. Raises SpecInvalid."""
+        root = code_root_of(spec, base, self.settings.code_root)
+        return NewStudy(
+            name=spec.study,
+            spec=spec.to_dict(),
+            goal=spec.metric.goal,
+            parallel=spec.parallel,
+            code_root=str(root),
+            fingerprint=fingerprint(root),
+        )
+
+    def study(self, name: str) -> Study:
+        """The study of that name. Raises UnknownStudy."""
+        return Study(self.store, self.store.study_named(name), self.wake)
+
+    def studies(self, limit: int = 50) -> list[Study]:
+        """The newest studies, newest first."""
+        return [Study(self.store, record, self.wake) for record in self.store.studies(limit=limit)]
+
+    def wake(self, record: StudyRecord) -> str:
+        """Tell the coordinator to look at a study now; what the caller should know when Redis did not take the ticket."""
+        from celeriac.broker import DRIVE_QUEUE
+        from celeriac.messages import DriveStudy
+
+        try:
+            self.tickets.send(
+                DriveStudy(record.id), queue=DRIVE_QUEUE, summary=f"{record.name} (a user's word)"
+            )
+        except BrokerUnavailable:
+            return "Redis does not answer: it is noted, and the coordinator sees to it at its next tick"
+        return ""
+
+    @property
+    def tickets(self) -> "Tickets":
+        """The sender of tickets, made at its first use: Celery takes a third of a second to load."""
+        if self._tickets is None:
+            from celeriac.broker import BrokerConfig, Tickets, make_app
+
+            config = BrokerConfig(
+                self.settings.broker_url, client_name="celeriac-client", socket_timeout_s=5.0
+            )
+            self._tickets = Tickets(make_app(config))
+        return self._tickets
+
+    # -- schedules --------------------------------------------------------------------------------------------------
+    def add_schedule(self, spec: SpecLike, *, replace_it: bool = False) -> Schedule:
+        """Put a schedule into force, or leave it as it is when it is the same.
+
+        Raises SpecInvalid, and DuplicateStudy when another of that name exists and `replace_it` is not given.
+        """
+        from celeriac.decide.due import next_due
+
+        read, base = read_spec(spec, None)
+        if read.schedule is None:
+            raise SpecInvalid(
+                f"{read.study}: it has no `schedule:` with a name and a cron line; `celeriac submit` runs it once"
+            )
+        new, plan, now = self.new_study(read, base), read.schedule, self.store.now()
+        row = Schedule(
+            name=plan.name,
+            spec=new.spec,
+            cron=plan.cron,
+            timezone=plan.timezone,
+            slices=tuple(plan.combinations()),
+            code_root=new.code_root,
+            fingerprint=new.fingerprint,
+            paused=False,
+            next_due_at=next_due(plan.cron, plan.timezone, now),
+            created_at=now,
+        )
+        try:
+            old = self.store.schedule(plan.name)
+        except UnknownSchedule:
+            return self.store.put_schedule(row)
+        return self._replaced(old, row, read, replace_it)
+
+    def _replaced(self, old: Schedule, row: Schedule, read: StudySpec, replace_it: bool) -> Schedule:
+        """The new row over the old: its code is always the newest, its spec only when the caller says so."""
+        differs = difference(parse(old.spec), read) + _moved_code(old.code_root, row.code_root)
+        if differs and not replace_it:
+            raise DuplicateStudy(
+                f"schedule {old.name} exists with another spec: give `--replace` to put this one in its place",
+                difference=differs,
+            )
+        due_at = row.next_due_at if differs else old.next_due_at
+        return self.store.put_schedule(replace(row, paused=old.paused, next_due_at=due_at))
+
+    def schedules(self) -> list[Schedule]:
+        """All schedules, by name."""
+        return self.store.schedules()
+
+    def fire(self, schedule: str, due_at: datetime | None = None) -> list[Study]:
+        """Open one firing's studies now, one for each slice, as if `due_at` (default: now, to the minute) had come.
+
+        Each (schedule, slice, due_at) is opened once, whoever asks: a firing that was made is not made again, and its studies
+        are not in the answer. Raises UnknownSchedule.
+        """
+        from celeriac.decide.firing import studies_of
+
+        row = self.store.schedule(schedule)
+        if due_at is None:
+            due_at = self.store.now().replace(second=0, microsecond=0)
+        opened = [self.store.fire(due_at.astimezone(UTC), new) for new in studies_of(row, due_at)]
+        studies = [Study(self.store, record, self.wake) for record in opened if record is not None]
+        for record in opened:
+            if record is not None:
+                self.wake(record)
+        return studies
+
+    def champions(self, schedule: str | None = None) -> list[Champion]:
+        """The champion of each slice."""
+        return self.store.champions(schedule)
+
+    # -- workers ----------------------------------------------------------------------------------------------------
+    def devices(self) -> list[Device]:
+        """The devices whose nodes spoke lately."""
+        return self.store.devices(alive_within_s=ALIVE_S)
+
+    def _code_notes(self) -> list[str]:
+        """One note for each host whose code root holds other code than this one's; silent where the root is the machine."""
+        if self.settings.code_root.resolve() == Path("/"):
+            return []
+        mine = fingerprint(self.settings.code_root)
+        others = {
+            each.host: each.fingerprint for each in self.devices() if not same_code(mine, each.fingerprint)
+        }
+        return [
+            f"host {host} has other code below its code root ({theirs}) than this one ({mine}): its trials run its own"
+            for host, theirs in sorted(others.items())
+        ]
+
+
+def first_due_on(schedule: Schedule, day: datetime) -> datetime:
+    """When the schedule is first due on that local day; its midnight, where it is not due on that day at all."""
+    from celeriac.decide.due import next_due
+
+    midnight = day.replace(tzinfo=ZoneInfo(schedule.timezone))
+    due_at = next_due(schedule.cron, schedule.timezone, midnight - timedelta(seconds=1))
+    return due_at if due_at < midnight + timedelta(days=1) else midnight
+
+
+def read_spec(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:
+    """The spec, and the directory that its `code` is relative to: its file's, or the current one."""
+    if isinstance(spec, StudySpec):
+        return (spec if name is None else parse(spec.to_dict(), name=name)), Path.cwd()
+    if isinstance(spec, Mapping):
+        return parse(spec, name=name), Path.cwd()
+    return load(spec, name=name), Path(spec).resolve().parent
+
+
+def _same_or_raise(record: StudyRecord, spec: StudySpec, new: NewStudy, error: DuplicateStudy) -> None:
+    """Nothing, when the study in the store is the one that was asked for; else what differs."""
+    differs = difference(parse(record.spec, record.name, name=spec.study), spec) + _moved_code(
+        record.code_root, new.code_root
+    )
+    if differs:
+        raise DuplicateStudy(
+            f"study {record.name} exists ({record.state}) with another spec: choose another name (`--name`)",
+            difference=differs,
+        ) from error
+
+
+def _moved_code(before: str, after: str) -> list[str]:
+    return [] if before == after else [f"code root: {before} -> {after}"]

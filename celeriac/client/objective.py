@@ -1,0 +1,79 @@
+"""Does the objective exist? Asked at submit, answered by reading the source: the user's code is never run here.
+
+So a mistyped module or function is an error of the one who submits, before anything is created; whatever only the import can
+show (a package that is missing on the workers, say) is the worker's to report, with its traceback.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from celeriac.errors import SpecInvalid
+from celeriac.space import nearest
+from celeriac.spec import StudySpec
+
+
+def code_root_of(spec: StudySpec, base: Path, allowed: Path) -> Path:
+    """The directory that `code` names, seen from `base` (where the study file lies), once the objective was found in it.
+
+    `allowed` is the root below which workers load objectives. Raises SpecInvalid: no such directory, outside of
+    `allowed`, no such module, or no such function in it.
+    """
+    root = (base / Path(spec.code).expanduser()).resolve()
+    if not root.is_dir():
+        raise SpecInvalid(
+            f"{spec.study}: code: {root} is no directory: name the one that the objective's module lies in"
+        )
+    if not root.is_relative_to(allowed.resolve()):
+        raise SpecInvalid(
+            f"{spec.study}: code: {root} is not below the code root {allowed}, from where workers load objectives: "
+            "move it there, or set CELERIAC_CODE_ROOT"
+        )
+    _check(spec, root)
+    return root
+
+
+def _check(spec: StudySpec, root: Path) -> None:
+    module, _, function = spec.objective.partition(":")
+    path = _file_of(spec, root, module)
+    try:
+        tree = ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        line = f" on line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise SpecInvalid(f"{spec.study}: objective: {path} is no Python: {error.args[0]}{line}") from error
+    except OSError as error:
+        raise SpecInvalid(f"{spec.study}: objective: {path} cannot be read: {error.strerror}") from error
+    names = set(_names(tree.body))
+    if function not in names and "*" not in names:
+        functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+        hint = nearest(function, functions) if functions else "it defines no function"
+        raise SpecInvalid(f"{spec.study}: objective: {path} has no function {function!r}; {hint}")
+    if any(isinstance(node, ast.AsyncFunctionDef) and node.name == function for node in tree.body):
+        raise SpecInvalid(f"{spec.study}: objective: {function!r} in {path} is async; write a plain function")
+
+
+def _file_of(spec: StudySpec, root: Path, module: str) -> Path:
+    stem = root.joinpath(*module.split("."))
+    for path in (stem.with_name(stem.name + ".py"), stem / "__init__.py"):
+        if path.is_file():
+            return path
+    there = sorted(path.stem for path in root.glob("*.py") if path.stem != "__init__")
+    hint = nearest(module, there) if there else "there is no Python file in it"
+    raise SpecInvalid(f"{spec.study}: objective: there is no module {module!r} below {root}; {hint}")
+
+
+def _names(body: Iterable[ast.stmt]) -> Iterator[str]:
+    """What a module's top level binds, `*` for a star import; branches of `if`, `try` and `with` count as taken."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (name.id for each in targets for name in ast.walk(each) if isinstance(name, ast.Name))
+        elif isinstance(node, (ast.If, ast.Try, ast.With)):
+            for part in ("body", "orelse", "finalbody"):
+                yield from _names(getattr(node, part, ()))
+            for handler in getattr(node, "handlers", ()):
+                yield from _names(handler.body)

@@ -1,0 +1,114 @@
+"""How far is a study, how long will it take, and why does nothing happen? Pure: records in, values and words out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from celeriac.records import CLOSED, Device, StudyRecord, StudyState, TrialRecord
+
+PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at a study: its row, its running trials, and the devices whose nodes spoke lately."""
+
+    study: StudyRecord
+    running: tuple[TrialRecord, ...]
+    devices: tuple[Device, ...]
+    now: datetime
+
+    @property
+    def budget(self) -> int:
+        """How many trials will have finished when the study is done."""
+        return int(self.study.spec["budget"]["trials"])
+
+    @property
+    def metric(self) -> str:
+        """What the score is called."""
+        return str(self.study.spec["metric"]["name"])
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The live slots that may run this study's trials."""
+        return tuple(
+            slot for each in self.devices if each.is_gpu or not _gpus(self.study) for slot in each.slots
+        )
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the study started, until its end or now; 0 before its start."""
+        if self.study.started_at is None:
+            return 0.0
+        return max(((self.study.ended_at or self.now) - self.study.started_at).total_seconds(), 0.0)
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the end if trials go on as they went so far; None while that cannot be told.
+
+        The mean device time of a finished trial, times those to come, over the trials that run at once; at most
+        what the wall budget leaves.
+        """
+        study, counts = self.study, self.study.counts
+        if study.state is not StudyState.RUNNING:
+            return None
+        lanes = max(counts.running, min(counts.queued, len(self.slots)))
+        left = None
+        if counts.finished and lanes:
+            left = (self.budget - counts.finished) * study.device_s / counts.finished / lanes
+        wall = study.spec["budget"].get("wall")
+        if wall is None:
+            return left
+        wall_left = max(float(wall) - self.elapsed_s, 0.0)
+        return wall_left if left is None else min(left, wall_left)
+
+
+def why_waiting(progress: Progress) -> str:
+    """Why no trial of an open study runs right now, and what would help; "" when one runs, or all is over."""
+    study, counts = progress.study, progress.study.counts
+    if study.state in CLOSED or counts.running:
+        return ""
+    if study.state is StudyState.PAUSED:
+        return f"paused: {study.reason}"
+    if study.state is StudyState.OPEN:
+        waited = progress.now - study.created_at > timedelta(seconds=PATIENCE_S)
+        return "the coordinator has not taken it yet" + (
+            ": is one running? ask `celeriac doctor`" if waited else ""
+        )
+    if not progress.slots:
+        return _no_slot(progress)
+    if counts.queued:
+        return f"{counts.queued} queued for {len(progress.slots)} slots, which are busy or about to take them"
+    return "the coordinator is making suggestions"
+
+
+def _no_slot(progress: Progress) -> str:
+    if _gpus(progress.study) and progress.devices:
+        return (
+            "no worker with a GPU is alive: start one on a GPU host (`python -m worker`), "
+            "or write `resources: {gpus: 0}` in a study of another name"
+        )
+    kind = "worker with a GPU" if _gpus(progress.study) else "worker"
+    return f"no {kind} is alive: start one (`python -m worker`, or `celeriac up` for a stack of its own)"
+
+
+def _gpus(study: StudyRecord) -> int:
+    return int(study.spec.get("resources", {}).get("gpus", 0))
+
+
+def gain(study: StudyRecord, best: TrialRecord | None, first: TrialRecord | None) -> float | None:
+    """By how much the best trial's score is better than trial 0's, never negative; None when one of them has no score."""
+    if best is None or first is None or best.score is None or first.score is None:
+        return None
+    return best.score - first.score if study.goal == "maximize" else first.score - best.score
+
+
+def is_settled(study: StudyRecord) -> bool:
+    """Whether nothing more happens by itself: closed, or paused until a person resumes it."""
+    return study.state in CLOSED or study.state is StudyState.PAUSED
+
+
+def newest_failure(trials: Sequence[TrialRecord]) -> TrialRecord | None:
+    """Of some trials, the one that failed last."""
+    failed = [trial for trial in trials if trial.fault is not None and trial.ended_at is not None]
+    return max(failed, key=lambda trial: trial.ended_no or 0, default=None)

@@ -1,0 +1,185 @@
+"""A study as its users hold it: fresh facts at each look, and the verbs that a person may say to it."""
+
+import importlib.util
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from celeriac.client.progress import is_settled
+from celeriac.errors import StoreUnavailable, StudyPaused
+from celeriac.lifecycle import StudyEvent
+from celeriac.records import CLOSED, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.store import Store
+
+POLL_S = 0.5
+#: How long a waiting client puts up with a Postgres that does not answer: longer than a restart takes.
+OUTAGE_S = 120.0
+_PAGE = 500
+
+T = TypeVar("T")
+# Text that needs no quotes in YAML, and the words that do, since YAML 1.1 reads them as booleans, null or a number.
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+
+Wake = Callable[[StudyRecord], str]
+
+
+class Study:
+    """One study of the service, by its row's id; reads the store at each look, so that nothing shown is stale."""
+
+    def __init__(self, store: Store, record: StudyRecord, wake: Wake) -> None:
+        self._store = store
+        self._wake = wake
+        self.id = record.id
+        self.name = record.name
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r})"
+
+    @property
+    def record(self) -> StudyRecord:
+        """The study's row as it is now."""
+        return self._store.study(self.id)
+
+    @property
+    def state(self) -> StudyState:
+        """OPEN, RUNNING, PAUSED, DONE, STOPPED or FAILED."""
+        return self.record.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is in its state."""
+        return self.record.reason
+
+    @property
+    def best(self) -> TrialRecord | None:
+        """The trial with the best score so far, with its `params`, `score` and `metrics`; None before the first score."""
+        number = self.record.best_number
+        return None if number is None else self._store.trial(self.id, number)
+
+    def trial(self, number: int) -> TrialRecord:
+        """One trial. Raises UnknownTrial."""
+        return self._store.trial(self.id, number)
+
+    def trials(self) -> Any:
+        """All trials by number: a pandas DataFrame where pandas is installed, else a list of dicts.
+
+        Parameters are columns `params.<name>`, metrics `metrics.<name>`.
+        """
+        rows = [_row(trial) for trial in self.each_trial()]
+        if importlib.util.find_spec("pandas") is None:
+            return rows
+        import pandas as pd
+
+        return pd.DataFrame(rows)
+
+    def each_trial(self, states: Sequence[TrialState] | None = None) -> Iterator[TrialRecord]:
+        """All trials, or those in some states, by number; read page by page."""
+        after = -1
+        while page := self._store.trials(self.id, states=states, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].number
+
+    def logs(self, number: int) -> str:
+        """What the newest attempt of a trial printed last; "" before its first attempt. Raises UnknownTrial."""
+        attempts = self._store.attempts(self.id, self._store.trial(self.id, number).number)
+        return self._store.log_tail(self.id, number, attempts[-1].number) if attempts else ""
+
+    def wait(self, timeout: float | None = None) -> "Study":
+        """Return once the study is closed; `timeout` in seconds.
+
+        Raises StudyPaused when it waits for a person, TimeoutError when it is not closed in time, and StoreUnavailable when
+        Postgres stays away for two minutes; the study itself goes on in these cases.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
+        outage = Outage()
+        while True:
+            record = outage.bridged(lambda: self.record)
+            if record is not None and is_settled(record):
+                break
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError(f"study {self.name} is not closed after {timeout:g} s; it goes on")
+            time.sleep(POLL_S if until is None else min(POLL_S, max(until - time.monotonic(), 0.0)))
+        if record.state not in CLOSED:
+            raise StudyPaused(f"study {self.name} is paused: {record.reason}; then `resume()`")
+        return self
+
+    def stop(self, reason: str = "stopped by a user") -> StudyRecord:
+        """Close it now: its open trials become CANCELLED, its running ones are killed. Raises IllegalTransition."""
+        return self._move(StudyEvent.STOP, reason)
+
+    def pause(self, reason: str = "paused by a user") -> StudyRecord:
+        """Start no more trials; those that run go on to their end. Raises IllegalTransition."""
+        return self._move(StudyEvent.PAUSE, reason)
+
+    def resume(self, reason: str = "resumed by a user") -> StudyRecord:
+        """Go on after a pause. Raises IllegalTransition."""
+        return self._move(StudyEvent.RESUME, reason)
+
+    def cancel(self, number: int, reason: str = "cancelled by a user") -> TrialRecord:
+        """End one trial CANCELLED: never retried, never counted. Raises UnknownTrial, IllegalTransition."""
+        trial = self._store.cancel_trial(self.id, number, reason)
+        self._wake(self.record)
+        return trial
+
+    def _move(self, event: StudyEvent, reason: str) -> StudyRecord:
+        record = self._store.move_study(self.id, event, reason)
+        self._wake(record)
+        return record
+
+
+class Outage:
+    """Bears with a store that does not answer for a while: an outage of Postgres is no reason to stop looking."""
+
+    def __init__(self, most_s: float = OUTAGE_S) -> None:
+        self._most_s = most_s
+        self._since: float | None = None
+
+    def bridged(self, read: Callable[[], T]) -> T | None:
+        """What `read` returns; None while the store is away. Raises StoreUnavailable when that lasts too long."""
+        try:
+            found = read()
+        except StoreUnavailable:
+            now = time.monotonic()
+            self._since = now if self._since is None else self._since
+            if now - self._since > self._most_s:
+                raise
+            return None
+        self._since = None
+        return found
+
+
+def _row(trial: TrialRecord) -> dict[str, Any]:
+    started, ended = trial.started_at, trial.ended_at
+    return {
+        "number": trial.number,
+        "state": str(trial.state),
+        "source": str(trial.source),
+        "score": trial.score,
+        "step": trial.step,
+        "attempts": trial.attempts,
+        "fault": None if trial.fault is None else str(trial.fault),
+        "detail": trial.detail,
+        "worker": trial.worker,
+        "started_at": started,
+        "ended_at": ended,
+        "duration_s": (ended - started).total_seconds() if started and ended else None,
+        **{f"params.{name}": value for name, value in trial.params.items()},
+        **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+    }
+
+
+def yaml_of(params: Any) -> str:
+    """Parameters as YAML, one a line, read alike by YAML 1.1 and 1.2: `1.0e-05` is a number to both, `"on"` a text."""
+    return "".join(f"{name}: {_yaml_scalar(value)}\n" for name, value in params.items())
+
+
+def _yaml_scalar(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
+        return value
+    if isinstance(value, float) and "e" in text and "." not in text:
+        return text.replace("e", ".0e")
+    return text

@@ -1,0 +1,158 @@
+"""What should a study's next turn do? Start it, queue trials, ask for suggestions, pause it, close it, or wait.
+
+Promises: open + finished trials never exceed the budget, so that a study ends with exactly `budget.trials` finished ones;
+a slot that ends a trial finds the next ticket already there; nothing here reads a clock or a row.
+"""
+
+from dataclasses import dataclass
+
+from celeriac.lifecycle import StudyEvent
+from celeriac.records import (
+    CLOSED,
+    Fault,
+    Snapshot,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+)
+
+BUGS_IN_A_ROW = 3
+SHORT_TRIAL_S = 10.0
+MOST_SUGGESTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the study's file limits: finished trials, exactly; and seconds since its start, at most (None: no limit)."""
+
+    trials: int
+    wall_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextDecision:
+    """One step of a turn: at most one of `event`, `queue` and `add` is set; none of them means to wait.
+
+    The shell carries the step out, takes a new snapshot, and asks again, until it is told to wait.
+    """
+
+    reason: str
+    event: StudyEvent | None = None
+    queue: tuple[int, ...] = ()
+    add: int = 0
+
+
+def what_next(snapshot: Snapshot, limits: Limits, slots: int, *, exhausted: str = "") -> NextDecision:
+    """Decide one step. `slots`: live ones that may run this study; `exhausted`: why the sampler has nothing left, if so."""
+    study = snapshot.study
+    if study.state in CLOSED:
+        return NextDecision(f"{study.name} is {study.state}: {study.reason}")
+    if study.counts.finished >= limits.trials:
+        return NextDecision(f"all {limits.trials} trials are finished", event=StudyEvent.FINISH)
+    if study.state is StudyState.OPEN:
+        return NextDecision("started", event=StudyEvent.START)
+    if study.state is StudyState.PAUSED:
+        return NextDecision(f"{study.name} is paused: {study.reason}")
+    return _closing(snapshot, limits, exhausted) or _filling(snapshot, limits, slots, exhausted)
+
+
+def _closing(snapshot: Snapshot, limits: Limits, exhausted: str) -> NextDecision | None:
+    """The reasons for which a running study pauses or ends before its budget of trials is used up."""
+    study = snapshot.study
+    if limits.wall_s is not None and _age_s(snapshot) >= limits.wall_s:
+        reason = f"wall budget of {duration(limits.wall_s)} is used up: {_progress(study, limits)} finished"
+        return NextDecision(reason, event=StudyEvent.FINISH)
+    bug = _same_bug(study, snapshot.last_ended)
+    if bug:
+        return NextDecision(bug, event=StudyEvent.PAUSE)
+    if exhausted and not study.counts.open:
+        reason = f"{exhausted}: {_progress(study, limits)} finished"
+        return NextDecision(reason, event=StudyEvent.FINISH)
+    return None
+
+
+def _filling(snapshot: Snapshot, limits: Limits, slots: int, exhausted: str) -> NextDecision:
+    """Tickets for the slots first, then suggestions: those that a slot could take at once before the buffer."""
+    study, counts = snapshot.study, snapshot.study.counts
+    ready = _ready(snapshot.open_trials)
+    room = _queue_room(study, slots)
+    queue = tuple(trial.number for trial in ready[:room])
+    if queue:
+        return NextDecision(f"{len(queue)} tickets for {slots} slots", queue=queue)
+    left = limits.trials - counts.finished - counts.open
+    if left <= 0:
+        return NextDecision(f"the last {counts.open} trials of {limits.trials} are under way")
+    if exhausted:
+        return NextDecision(f"{exhausted}; {counts.open} trials are under way")
+    hungry = room - len(ready)
+    wanted = hungry if hungry > 0 else _buffer(study, slots) - len(ready)
+    if wanted > 0:
+        return NextDecision("suggestions are wanted", add=min(wanted, left, MOST_SUGGESTIONS))
+    if not slots:
+        return NextDecision("no live slot can run this study; its first trials are queued")
+    return NextDecision(f"{counts.running} running, {counts.queued} queued, {counts.waiting} waiting")
+
+
+def _ready(open_trials: tuple[TrialRecord, ...]) -> list[TrialRecord]:
+    """Trials that a ticket may be sent for: handed back with a checkpoint first, then by number, so that retries go first."""
+    ready = [t for t in open_trials if t.state in (TrialState.PAUSED, TrialState.WAITING)]
+    return sorted(ready, key=lambda trial: (trial.state is not TrialState.PAUSED, trial.number))
+
+
+def _queue_room(study: StudyRecord, slots: int) -> int:
+    """How many tickets may be sent: one ahead of each slot, so that it never waits for this program."""
+    counts = study.counts
+    if not slots:
+        return max((study.parallel or 1) - counts.queued - counts.running, 0)
+    room = slots - counts.queued
+    if study.parallel is not None and study.parallel < slots:
+        room = min(room, study.parallel - counts.queued - counts.running)
+    return max(room, 0)
+
+
+def _buffer(study: StudyRecord, slots: int) -> int:
+    """How many suggestions wait behind the tickets.
+
+    One for each slot while trials may end faster than a suggestion is made; one alone when they take longer, since a
+    suggestion that is made later knows more.
+    """
+    finished = study.counts.finished
+    if finished and study.device_s / finished >= SHORT_TRIAL_S:
+        return 1
+    return max(min(study.parallel or slots, slots or study.parallel or 1), 1)
+
+
+def _same_bug(study: StudyRecord, last_ended: tuple[TrialRecord, ...]) -> str:
+    """The reason to pause when the newest trials, since a person last resumed the study, all failed by one bug; else ""."""
+    newest = last_ended[:BUGS_IN_A_ROW]
+    if len(newest) < BUGS_IN_A_ROW or not newest[0].signature:
+        return ""
+    if any(t.fault is not Fault.USER_BUG or t.signature != newest[0].signature for t in newest):
+        return ""
+    resumed_at = study.resumed_at
+    if resumed_at is not None and any(t.ended_at is None or t.ended_at <= resumed_at for t in newest):
+        return ""
+    numbers = ", ".join(str(t.number) for t in sorted(newest, key=lambda t: t.number))
+    return (
+        f"trials {numbers} failed one after the other by the same bug ({newest[0].detail or newest[0].signature}): "
+        f"mend the objective (`celeriac logs {study.name} {newest[0].number}`), then `celeriac resume {study.name}`"
+    )
+
+
+def _age_s(snapshot: Snapshot) -> float:
+    """Seconds since the study started; 0 before it did."""
+    started_at = snapshot.study.started_at
+    return 0.0 if started_at is None else (snapshot.now - started_at).total_seconds()
+
+
+def _progress(study: StudyRecord, limits: Limits) -> str:
+    return f"{study.counts.finished} of {limits.trials} trials"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a study file writes them: 90 is 90s, 1800 is 30m."""
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{int(seconds // size)}{unit}"
+    return f"{seconds:g}s"

@@ -1,0 +1,282 @@
+"""How the Postgres store speaks: connections, transactions, one repeat after a dropped connection, and errors by what to do next.
+
+Three ways to run SQL, each with its own promise:
+
+rows         one statement in autocommit; repeated once after a dropped connection, so only for what may happen twice
+transaction  several statements, or one that must not happen twice: repeated only if COMMIT was not sent yet
+reading      several reads of one moment (REPEATABLE READ)
+
+Nothing here waits for ever: connecting, waiting for a row, running a statement and waiting for a silent server all have limits.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+import psycopg
+from psycopg.waiting import Ready
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.sql.elements import TextClause
+
+from celeriac.errors import SchemaMismatch, SettingInvalid, StoreUnavailable, TryAgain
+
+T = TypeVar("T")
+#: A row of a result, by the names of its columns.
+Row = Mapping[str, Any]
+
+CONNECT_S = 5
+STATEMENT_S = 15
+LOCK_S = 10
+SILENCE_S = 30.0  # longer than any statement may take, so only a hung server or a dead network reaches it
+SESSION = {
+    "timezone": "UTC",
+    "statement_timeout": f"{STATEMENT_S}s",
+    "lock_timeout": f"{LOCK_S}s",
+    "idle_in_transaction_session_timeout": "60s",
+    # Every hot statement reaches its rows by a key, whatever the values: planning it anew for each value only costs time.
+    "plan_cache_mode": "force_generic_plan",
+    "jit": "off",
+}
+_DEADLOCK = ("40P01", "40001")
+_NO_TABLE = ("42P01", "42703", "3F000")
+_NOT_ALLOWED = "42501"
+_UNAVAILABLE = ("08", "53", "57", "58", "25006", "55P03")
+
+
+class SilentServer(psycopg.OperationalError):
+    """The server took a statement and says nothing; the connection is closed."""
+
+
+class Patient(psycopg.Connection[Any]):
+    """A connection that gives up on a server which is stopped or cut off: no timeout of the server's own can notice that."""
+
+    def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
+        """Run one exchange with the server; raises SilentServer after `SILENCE_S` without a word of it."""
+        try:
+            return super().wait(_heard_within(gen, SILENCE_S), *args, **kwargs)
+        except SilentServer:
+            self.close()
+            raise
+
+
+def _heard_within(gen: Generator[Any, Any, T], limit_s: float) -> Generator[Any, Any, T]:
+    heard_at = monotonic()
+    try:
+        wanted = next(gen)
+        while True:
+            ready = yield wanted
+            if ready != Ready.NONE:
+                heard_at = monotonic()
+            elif monotonic() - heard_at > limit_s:
+                raise SilentServer(f"no answer for {limit_s:.0f} s")
+            wanted = gen.send(ready)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+
+
+def parsed(url: str) -> URL:
+    """The URL for SQLAlchemy with psycopg. Raises SettingInvalid when it is none of Postgres."""
+    try:
+        made = make_url(url)
+    except ArgumentError:
+        made = None
+    if made is None or made.get_backend_name() not in ("postgresql", "postgres"):
+        raise SettingInvalid(
+            "CELERIAC_DATABASE_URL: must be like postgresql+psycopg://user:password@host/database "
+            "(the value is not shown, it may hold a password)"
+        )
+    return made.set(drivername="postgresql+psycopg")
+
+
+def open_engine(url: str, *, pool_size: int, session: Mapping[str, str] = SESSION) -> Engine:
+    """An engine in autocommit, with limits on every wait; connects when first used."""
+    where = parsed(url)
+    engine = create_engine(
+        where,
+        pool_size=pool_size,
+        max_overflow=0,  # the stated size is the size
+        pool_timeout=LOCK_S,
+        pool_use_lifo=True,
+        isolation_level="AUTOCOMMIT",
+        connect_args={
+            "connect_timeout": CONNECT_S,
+            "application_name": "celeriac",
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+            "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
+        },
+    )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, args: list[Any], kwargs: dict[str, Any]) -> Patient:
+        return Patient.connect(*args, **kwargs)
+
+    return engine
+
+
+class Database:
+    """One pool of connections; every error that leaves it is one of `celeriac.errors`, or a fault in this program."""
+
+    def __init__(self, url: str, *, pool_size: int) -> None:
+        self._engine = open_engine(url, pool_size=pool_size)
+        self._transactional = self._engine.execution_options(isolation_level="READ COMMITTED")
+        self._one_moment = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        self.name = place(self._engine.url)
+
+    def close(self) -> None:
+        """Close all connections; they come back when asked for again."""
+        self._engine.dispose()
+
+    def rows(self, statement: TextClause, **values: Any) -> Sequence[Row]:
+        """Run one statement that may happen twice; its rows."""
+
+        def run(_: _Progress) -> Sequence[Row]:
+            with self._engine.connect() as connection:
+                return fetch(connection, statement, **values)
+
+        return self._persist(run)
+
+    def row(self, statement: TextClause, **values: Any) -> Row | None:
+        """As `rows`, but the first row or None."""
+        return next(iter(self.rows(statement, **values)), None)
+
+    def transaction(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction; done once, or not at all."""
+
+        def run(progress: _Progress) -> T:
+            with self._transactional.connect() as connection:
+                transaction = connection.begin()
+                try:
+                    result = work(connection)
+                except BaseException:
+                    if not connection.invalidated:
+                        transaction.rollback()
+                    raise
+                progress.committing = True
+                transaction.commit()
+                return result
+
+        return self._persist(run)
+
+    def once(self, statement: TextClause, **values: Any) -> Sequence[Row]:
+        """Run one statement that must not happen twice; its rows."""
+        return self.transaction(lambda connection: fetch(connection, statement, **values))
+
+    def reading(self, work: Callable[[Connection], T]) -> T:
+        """Run reads that all see the same moment."""
+
+        def run(_: _Progress) -> T:
+            with self._one_moment.connect() as connection, connection.begin():
+                return work(connection)
+
+        return self._persist(run)
+
+    @contextmanager
+    def dedicated(self, first: TextClause, **values: Any) -> Iterator[tuple[Connection, Sequence[Row]]]:
+        """A connection held for the block, in autocommit, and the rows of its first statement, which may happen twice."""
+
+        def run(_: _Progress) -> tuple[Connection, Sequence[Row]]:
+            connection = self._engine.connect()
+            try:
+                return connection, fetch(connection, first, **values)
+            except BaseException:
+                connection.close()
+                raise
+
+        connection, rows = self._persist(run)
+        with connection:
+            yield connection, rows
+
+    def _persist(self, run: "Callable[[_Progress], T]") -> T:
+        progress = _Progress()
+        try:
+            return run(progress)
+        except DBAPIError as error:
+            if progress.committing or not (error.connection_invalidated or _state(error) in _DEADLOCK):
+                raise explained(error, self.name) from error
+        except SQLAlchemyError as error:
+            raise explained(error, self.name) from error
+        with translated(self.name):
+            return run(_Progress())
+
+
+class _Progress:
+    """How far a transaction came."""
+
+    committing = False
+
+
+def fetch(connection: Connection, statement: TextClause, **values: Any) -> Sequence[Row]:
+    """The rows of a statement, or none if it returns none."""
+    result = connection.execute(statement, values)
+    return cast(Sequence[Row], result.mappings().all()) if result.returns_rows else ()
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Errors of the database in the block become ours."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise explained(error, where) from error
+
+
+def explained(error: SQLAlchemyError, where: str) -> Exception:
+    """Our error for one of the database's, or the error itself when it is a fault in this program."""
+    if isinstance(error, PoolTimeout):
+        return StoreUnavailable(
+            f"all connections to {where} are busy for {LOCK_S} s: raise CELERIAC_POOL_SIZE, or wait and repeat"
+        )
+    if not isinstance(error, DBAPIError):
+        return error
+    return _by_state(_state(error), _first_line(error), where, error)
+
+
+def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception:
+    if state in _DEADLOCK:
+        return TryAgain(f"two writers met in {where} ({said}); nothing was written, repeat the call")
+    if state in _NO_TABLE:
+        return SchemaMismatch(
+            f"{where} has not the tables of this program ({said}); run `celeriac migrate`, then repeat"
+        )
+    if state == _NOT_ALLOWED:
+        return SettingInvalid(
+            f"CELERIAC_DATABASE_URL: its role may not do this in {where} ({said}); "
+            "use the role that this program was given, or run `celeriac migrate` to grant it anew"
+        )
+    silent = not state and isinstance(error, OperationalError | InterfaceError)
+    if error.connection_invalidated or state.startswith(_UNAVAILABLE) or silent:
+        return StoreUnavailable(
+            f"Postgres at {where} does not answer ({said}); nothing is lost: see that it runs and has disk space, "
+            "the call may be repeated"
+        )
+    return error
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+def _first_line(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
+
+
+def place(url: URL) -> str:
+    """Where the database is, without its password: host, or socket directory, and name."""
+    host = url.host or url.query.get("host") or "the local socket"
+    if not isinstance(host, str):
+        host = ", ".join(host)
+    port = f":{url.port}" if url.port else ""
+    return f"{host}{port}/{url.database or 'postgres'}"
+
+
+def sql(statement: str) -> TextClause:
+    """A statement with `:name` parameters."""
+    return text(statement)

@@ -1,0 +1,114 @@
+"""What keeps the service going: leases that ran out, tickets that got lost, devices, and what may be thrown away."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from celeriac.records import CLOSED, Device, OpenAttempt, TrialRecord, TrialState
+from celeriac.store.api import Pruned
+from celeriac.store.memory.rows import Held, Tables, atomic, plain
+
+
+class Care(Tables):
+    """Verbs of the reaper, the node and the housekeeping."""
+
+    @atomic
+    def expired(self, limit: int = 100) -> list[OpenAttempt]:
+        """See `Store.expired`. This store's start is no outage: it starts empty."""
+        now = self._rows.clock()
+        lapsed = [held for held in self._open() if held.attempt.lease_until < now]
+        return [
+            self._opened(held) for held in sorted(lapsed, key=lambda held: held.attempt.lease_until)[:limit]
+        ]
+
+    @atomic
+    def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
+        """See `Store.open_attempts_of`."""
+        return [self._opened(held) for held in self._open() if held.attempt.worker == worker]
+
+    @atomic
+    def unclaimed(self, older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
+        """See `Store.unclaimed`."""
+        latest = self._rows.clock() - timedelta(seconds=older_than_s)
+        found = [
+            (trial.queued_at, key)
+            for key, trial in self._rows.trials.items()
+            if trial.state is TrialState.QUEUED and trial.queued_at is not None and trial.queued_at < latest
+        ]
+        return [self._rows.trials[key] for _, key in sorted(found)[:limit]]
+
+    @atomic
+    def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
+        """See `Store.touch_queued`."""
+        touched = []
+        for key in sorted(set(trials)):
+            trial = self._rows.trials.get(key)
+            if trial is not None and trial.state is TrialState.QUEUED:
+                self._rows.trials[key] = replace(trial, queued_at=self._rows.clock())
+                touched.append(self._rows.trials[key])
+        return touched
+
+    @atomic
+    def put_devices(self, host: str, devices: Sequence[Device]) -> None:
+        """See `Store.put_devices`."""
+        now = self._rows.clock()
+        others = {key: each for key, each in self._rows.devices.items() if key[0] != host}
+        said = {
+            (host, each.uuid): replace(each, host=host, heartbeat_at=now, labels=plain(each.labels))
+            for each in devices
+        }
+        self._rows.devices = others | said
+
+    @atomic
+    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
+        """See `Store.devices`."""
+        found = [each for _, each in sorted(self._rows.devices.items())]
+        if alive_within_s is None:
+            return found
+        since = self._rows.clock() - timedelta(seconds=alive_within_s)
+        return [each for each in found if each.heartbeat_at >= since]
+
+    @atomic
+    def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:
+        """See `Store.prune`."""
+        rows = self._rows
+        old_reports = [key for key in rows.reports if reports and self._old(key[0], key[1], before)]
+        old_logs = [key for key in rows.logs if logs and self._old(key[0], key[1], before)]
+        old_checkpoints = [
+            key for key in rows.checkpoints if checkpoints and self._old(key[0], key[1], before)
+        ]
+        for key in old_reports:
+            del rows.reports[key]
+        for log in old_logs:
+            del rows.logs[log]
+        gone = tuple(rows.checkpoints.pop(key) for key in sorted(old_checkpoints))
+        return Pruned(reports=len(old_reports), logs=len(old_logs), checkpoints=gone)
+
+    def _open(self) -> list[Held]:
+        held = (each for each in self._rows.attempts.values() if each.is_open)
+        return sorted(held, key=lambda each: each.attempt.leased_at)
+
+    def _opened(self, held: Held) -> OpenAttempt:
+        attempt = held.attempt
+        study = self._rows.studies[attempt.study_id]
+        trial = self._rows.trials[attempt.study_id, attempt.trial]
+        return OpenAttempt(
+            token=attempt.token,
+            study_id=study.id,
+            study=study.name,
+            number=trial.number,
+            attempt=attempt.number,
+            worker=attempt.worker,
+            spec=study.spec,
+            faults=trial.faults,
+            has_checkpoint=any(key[:2] == (study.id, trial.number) for key in self._rows.checkpoints),
+            leased_at=attempt.leased_at,
+            lease_until=attempt.lease_until,
+        )
+
+    def _old(self, study_id: int, number: int, before: datetime) -> bool:
+        study = self._rows.studies[study_id]
+        if study.state not in CLOSED or study.ended_at is None or study.ended_at >= before:
+            return False
+        verdict = self._rows.verdicts.get(study_id)
+        return not (verdict is not None and verdict.promoted and verdict.trial == number)

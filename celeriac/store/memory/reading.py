@@ -1,0 +1,54 @@
+"""Reading trials, attempts, reports and logs, in pages."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from celeriac.records import Attempt, Report, TrialRecord, TrialState
+from celeriac.store.memory.rows import Tables, atomic
+from celeriac.store.values import unknown_trial
+
+
+class Reading(Tables):
+    """Verbs that only read."""
+
+    @atomic
+    def trials(
+        self,
+        study_id: int,
+        *,
+        states: Sequence[TrialState] | None = None,
+        after: int = -1,
+        limit: int = 100,
+    ) -> list[TrialRecord]:
+        """See `Store.trials`."""
+        found = (trial for trial in self._rows.trials_of(study_id) if trial.number > after)
+        return [trial for trial in found if states is None or trial.state in states][:limit]
+
+    @atomic
+    def attempts(self, study_id: int, number: int) -> list[Attempt]:
+        """See `Store.attempts`."""
+        held = (each.attempt for each in self._rows.attempts.values())
+        return sorted(
+            (each for each in held if (each.study_id, each.trial) == (study_id, number)),
+            key=lambda each: each.number,
+        )
+
+    @atomic
+    def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
+        """See `Store.reports`."""
+        newest: dict[int, Report] = {}
+        for key in sorted(self._rows.reports):
+            if key[:2] == (study_id, number) and attempt in (None, key[3]):
+                newest[key[2]] = replace(self._rows.reports[key], checkpoint=self._rows.checkpoints.get(key))
+        return list(newest.values())
+
+    @atomic
+    def log_tail(self, study_id: int, number: int, attempt: int) -> str:
+        """See `Store.log_tail`."""
+        known = {
+            (each.attempt.study_id, each.attempt.trial, each.attempt.number)
+            for each in self._rows.attempts.values()
+        }
+        if (study_id, number, attempt) not in known:
+            raise unknown_trial(study_id, number, attempt)
+        return self._rows.logs.get((study_id, number, attempt), "")

@@ -1,0 +1,166 @@
+"""The rows of the memory store, its one lock, and the only two functions that move a trial or a study.
+
+`atomic` is the transaction: one verb at a time, and what goes in or out is copied, so that nobody holds a piece of the store.
+Verbs look first and change after, so a verb that raises has changed nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from threading import RLock
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from celeriac.lifecycle import (
+    ATTEMPT_TRANSITIONS,
+    TRIAL_TRANSITIONS,
+    AttemptEvent,
+    TrialEvent,
+    moved,
+)
+from celeriac.records import (
+    ENDED,
+    Attempt,
+    Champion,
+    Checkpoint,
+    Counts,
+    Device,
+    Firing,
+    Report,
+    Schedule,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
+from celeriac.store.values import plain_json, stale_turn, unknown_study, unknown_trial
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class Held:
+    """An attempt with what its record does not show."""
+
+    attempt: Attempt
+    lease_s: float
+    digest: str = ""
+    last_step: int | None = None
+    last_value: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.attempt.ended_at is None
+
+
+@dataclass
+class Rows:
+    """Everything kept."""
+
+    clock: Callable[[], datetime]
+    lock: RLock = field(default_factory=RLock)
+    studies: dict[int, StudyRecord] = field(default_factory=dict)
+    trials: dict[tuple[int, int], TrialRecord] = field(default_factory=dict)
+    attempts: dict[str, Held] = field(default_factory=dict)
+    reports: dict[tuple[int, int, int, int], Report] = field(default_factory=dict)
+    checkpoints: dict[tuple[int, int, int, int], Checkpoint] = field(default_factory=dict)
+    logs: dict[tuple[int, int, int], str] = field(default_factory=dict)
+    devices: dict[tuple[str, str], Device] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    firings: list[Firing] = field(default_factory=list)
+    verdicts: dict[int, Champion] = field(default_factory=dict)
+    driven: set[int] = field(default_factory=set)
+
+    def study(self, study_id: int, turn: int | None = None) -> StudyRecord:
+        """The study; raises UnknownStudy, and StaleTurn when it is at another turn than the one given."""
+        found = self.studies.get(study_id)
+        if found is None:
+            raise unknown_study(study_id, ())
+        if turn is not None and found.turn != turn:
+            raise stale_turn(found.name, found.turn, turn)
+        return found
+
+    def trial(self, study_id: int, number: int) -> TrialRecord:
+        """The trial; raises UnknownTrial."""
+        found = self.trials.get((study_id, number))
+        if found is None:
+            raise unknown_trial(study_id, number)
+        return found
+
+    def trials_of(self, study_id: int) -> list[TrialRecord]:
+        """All of a study's trials, by number."""
+        return [trial for (owner, _), trial in sorted(self.trials.items()) if owner == study_id]
+
+    def open_attempt(self, study_id: int, number: int) -> Held | None:
+        """The attempt that runs this trial now."""
+        for held in self.attempts.values():
+            if held.is_open and (held.attempt.study_id, held.attempt.trial) == (study_id, number):
+                return held
+        return None
+
+    def move_trial(self, trial: TrialRecord, event: TrialEvent, **changes: Any) -> TrialRecord:
+        """Move a trial by its table and keep its study's counters; `changes` are its other new values."""
+        study = self.studies[trial.study_id]
+        state = moved(
+            TRIAL_TRANSITIONS, trial.state, event, thing=f"trial {trial.number} of study {study.name}"
+        )
+        counts = recounted(study, trial.state, state)
+        if state in ENDED:
+            changes |= {"ended_no": study.counts.ended + 1, "ended_at": self.clock()}
+        after = replace(trial, state=state, **changes)
+        self.trials[trial.study_id, trial.number] = after
+        self.studies[study.id] = replace(study, counts=counts)
+        return after
+
+    def end_attempt(self, held: Held, event: AttemptEvent, **changes: Any) -> None:
+        """End an open attempt and add its device time to the study's."""
+        outcome = moved(ATTEMPT_TRANSITIONS, held.attempt.outcome, event, thing="attempt")
+        held.attempt = replace(held.attempt, ended_at=self.clock(), outcome=outcome, **changes)
+        study = self.studies[held.attempt.study_id]
+        self.studies[study.id] = replace(study, device_s=study.device_s + held.attempt.device_s)
+
+    def cancel(self, trial: TrialRecord, reason: str) -> TrialRecord:
+        """Cancel an open trial; its open attempt is released, its device time running until now."""
+        held = self.open_attempt(trial.study_id, trial.number)
+        after = self.move_trial(trial, TrialEvent.CANCEL, detail=reason, queued_at=None)
+        if held is not None:
+            used_s = max(0.0, (self.clock() - held.attempt.leased_at) / timedelta(seconds=1))
+            self.end_attempt(held, AttemptEvent.RELEASE, detail=reason, device_s=used_s)
+        return after
+
+
+def recounted(study: StudyRecord, before: TrialState, after: TrialState) -> Counts:
+    """The study's counters when one trial goes from one state to another."""
+    counts = replace(study.counts, **{before.lower(): getattr(study.counts, before.lower()) - 1})
+    return replace(counts, **{after.lower(): getattr(counts, after.lower()) + 1})
+
+
+class Tables:
+    """What the groups of verbs share: the rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+
+def atomic(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """One verb at a time; arguments and results are copies."""
+
+    @wraps(verb)
+    def alone(self: Tables, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self._rows.lock:
+            return deepcopy(verb(self, *deepcopy(args), **deepcopy(kwargs)))
+
+    return alone
+
+
+def system_clock() -> datetime:
+    """Aware UTC now."""
+    return datetime.now(UTC)
+
+
+def plain(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as JSON gives it back."""
+    kept: dict[str, Any] = plain_json(mapping)
+    return kept

@@ -1,0 +1,123 @@
+"""Schedules, their firings and their champions."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from celeriac.records import Champion, Firing, NewStudy, Schedule, StudyRecord
+from celeriac.store.memory.rows import Tables, atomic, plain
+from celeriac.store.memory.studies import opened
+from celeriac.store.values import plain_text, unknown_schedule
+
+
+class Schedules(Tables):
+    """Verbs on schedules, firings and champions."""
+
+    @atomic
+    def put_schedule(self, schedule: Schedule) -> Schedule:
+        """See `Store.put_schedule`."""
+        known = self._rows.schedules.get(schedule.name)
+        kept = replace(
+            schedule,
+            spec=plain(schedule.spec),
+            slices=tuple(plain(each) for each in schedule.slices),
+            created_at=known.created_at if known else schedule.created_at,
+        )
+        self._rows.schedules[schedule.name] = kept
+        return kept
+
+    @atomic
+    def schedule(self, name: str) -> Schedule:
+        """See `Store.schedule`."""
+        return self._named(name)
+
+    @atomic
+    def schedules(self) -> list[Schedule]:
+        """See `Store.schedules`."""
+        return [each for _, each in sorted(self._rows.schedules.items())]
+
+    @atomic
+    def drop_schedule(self, name: str) -> None:
+        """See `Store.drop_schedule`."""
+        del self._rows.schedules[self._named(name).name]
+
+    @atomic
+    def pause_schedule(self, name: str, paused: bool) -> Schedule:
+        """See `Store.pause_schedule`."""
+        self._rows.schedules[name] = replace(self._named(name), paused=paused)
+        return self._rows.schedules[name]
+
+    @atomic
+    def due_schedules(self) -> list[Schedule]:
+        """See `Store.due_schedules`."""
+        now = self._rows.clock()
+        due = [each for each in self._rows.schedules.values() if not each.paused and each.next_due_at <= now]
+        return sorted(due, key=lambda each: (each.next_due_at, each.name))
+
+    @atomic
+    def fire(self, due_at: datetime, new: NewStudy) -> StudyRecord | None:
+        """See `Store.fire`."""
+        fired = (new.schedule, _key(new.slice), due_at)
+        if any((each.schedule, _key(each.slice), each.due_at) == fired for each in self._rows.firings):
+            return None
+        study = opened(self._rows, replace(new, due_at=due_at))
+        self._rows.firings.append(
+            Firing(new.schedule or "", study.slice, due_at, study.id, fired_at=self._rows.clock())
+        )
+        return study
+
+    @atomic
+    def advance_schedule(self, name: str, due_at: datetime, next_due_at: datetime) -> bool:
+        """See `Store.advance_schedule`."""
+        known = self._rows.schedules.get(name)
+        if known is None or known.next_due_at != due_at:
+            return False
+        self._rows.schedules[name] = replace(known, next_due_at=next_due_at)
+        return True
+
+    @atomic
+    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
+        """See `Store.firings`."""
+        found = [each for each in self._rows.firings if each.schedule == schedule]
+        return sorted(found, key=lambda each: (each.due_at, each.study_id), reverse=True)[:limit]
+
+    @atomic
+    def record_champion(self, champion: Champion) -> Champion:
+        """See `Store.record_champion`."""
+        self._rows.study(champion.study_id)
+        kept = replace(
+            champion,
+            slice=plain(champion.slice),
+            params=plain(champion.params),
+            metrics=plain(champion.metrics),
+            reason=plain_text(champion.reason),
+            decided_at=self._rows.clock(),
+        )
+        return self._rows.verdicts.setdefault(champion.study_id, kept)
+
+    @atomic
+    def champions(self, schedule: str | None = None) -> list[Champion]:
+        """See `Store.champions`."""
+        newest: dict[tuple[str, str], Champion] = {}
+        for each in self._rows.verdicts.values():
+            if each.promoted and schedule in (None, each.schedule):
+                newest[each.schedule, _key(each.slice)] = each
+        return [each for _, each in sorted(newest.items())]
+
+    @atomic
+    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
+        """See `Store.verdicts`."""
+        found = [each for each in self._rows.verdicts.values() if each.schedule == schedule]
+        return found[::-1][:limit]
+
+    def _named(self, name: str) -> Schedule:
+        if name not in self._rows.schedules:
+            raise unknown_schedule(name, self._rows.schedules)
+        return self._rows.schedules[name]
+
+
+def _key(slice_: Mapping[str, Any]) -> str:
+    """A slice as something that can be compared, whatever the order of its keys."""
+    return json.dumps(plain(slice_), sort_keys=True)

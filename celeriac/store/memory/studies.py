@@ -1,0 +1,114 @@
+"""Studies: opening, finding and moving them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from celeriac.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
+from celeriac.records import CLOSED, ENDED, Counts, NewStudy, StudyRecord, StudyState, TrialState
+from celeriac.store.memory.rows import Rows, Tables, atomic, plain
+from celeriac.store.values import duplicate_study, plain_text, unknown_study
+
+
+class Studies(Tables):
+    """Verbs on studies."""
+
+    @atomic
+    def create_study(self, new: NewStudy) -> StudyRecord:
+        """See `Store.create_study`."""
+        return opened(self._rows, new)
+
+    @atomic
+    def study(self, study_id: int) -> StudyRecord:
+        """See `Store.study`."""
+        return self._rows.study(study_id)
+
+    @atomic
+    def study_named(self, name: str) -> StudyRecord:
+        """See `Store.study_named`."""
+        for study in self._rows.studies.values():
+            if study.name == plain_text(name):
+                return study
+        raise unknown_study(name, (study.name for study in self._rows.studies.values()))
+
+    @atomic
+    def studies(
+        self,
+        *,
+        states: Sequence[StudyState] | None = None,
+        schedule: str | None = None,
+        before_id: int | None = None,
+        limit: int = 50,
+    ) -> list[StudyRecord]:
+        """See `Store.studies`."""
+        found = [
+            study
+            for study in self._rows.studies.values()
+            if (states is None or study.state in states)
+            and (schedule is None or study.schedule == schedule)
+            and (before_id is None or study.id < before_id)
+        ]
+        return sorted(found, key=lambda study: -study.id)[:limit]
+
+    @atomic
+    def move_study(
+        self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None
+    ) -> StudyRecord:
+        """See `Store.move_study`."""
+        rows, said = self._rows, plain_text(reason)
+        before = rows.study(study_id, turn)
+        state = moved(STUDY_TRANSITIONS, before.state, event, thing=f"study {before.name}")
+        for trial in rows.trials_of(study_id):
+            if state in CLOSED and trial.state not in ENDED:
+                rows.cancel(trial, said)
+            elif state is StudyState.PAUSED and trial.state is TrialState.QUEUED:
+                rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
+        study, now = rows.studies[study_id], rows.clock()
+        starts = state is StudyState.RUNNING and study.started_at is None
+        rows.studies[study_id] = replace(
+            study,
+            state=state,
+            reason=said,
+            turn=study.turn + 1,
+            started_at=now if starts else study.started_at,
+            resumed_at=now if event is StudyEvent.RESUME else study.resumed_at,
+            ended_at=now if state in CLOSED else None,
+        )
+        return rows.studies[study_id]
+
+    @atomic
+    def studies_to_drive(self) -> list[int]:
+        """See `Store.studies_to_drive`."""
+        driven = (StudyState.OPEN, StudyState.RUNNING)
+        return sorted(study.id for study in self._rows.studies.values() if study.state in driven)
+
+
+def opened(rows: Rows, new: NewStudy) -> StudyRecord:
+    """Open a study; raises DuplicateStudy."""
+    name = plain_text(new.name)
+    if any(study.name == name for study in rows.studies.values()):
+        raise duplicate_study(name)
+    study = StudyRecord(
+        id=max(rows.studies, default=0) + 1,
+        name=name,
+        spec=plain(new.spec),
+        goal=new.goal,
+        parallel=new.parallel,
+        code_root=plain_text(new.code_root),
+        fingerprint=plain_text(new.fingerprint),
+        state=StudyState.OPEN,
+        reason="",
+        turn=0,
+        next_number=0,
+        counts=Counts(),
+        best_number=None,
+        best_score=None,
+        device_s=0.0,
+        schedule=new.schedule,
+        slice=plain(new.slice),
+        due_at=new.due_at,
+        created_at=rows.clock(),
+        started_at=None,
+        ended_at=None,
+    )
+    rows.studies[study.id] = study
+    return study

@@ -1,0 +1,113 @@
+"""The coordinator's turn: look at one study, add trials, queue them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
+from celeriac.records import (
+    ENDED,
+    Snapshot,
+    Source,
+    StudyRecord,
+    StudyState,
+    Suggestion,
+    TrialRecord,
+    TrialState,
+)
+from celeriac.store.memory.rows import Tables, atomic, plain
+from celeriac.store.values import not_running
+
+
+class Turns(Tables):
+    """Verbs of the coordinator."""
+
+    @contextmanager
+    def driving(self, study_id: int) -> Iterator[bool]:
+        """See `Store.driving`."""
+        with self._rows.lock:
+            mine = study_id not in self._rows.driven
+            if mine:
+                self._rows.driven.add(study_id)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._rows.driven.discard(study_id)
+
+    @atomic
+    def snapshot(self, study_id: int) -> Snapshot:
+        """See `Store.snapshot`."""
+        study = self._rows.study(study_id)
+        trials = self._rows.trials_of(study_id)
+        ended = sorted(
+            (trial for trial in trials if trial.ended_no), key=lambda trial: -(trial.ended_no or 0)
+        )
+        return Snapshot(
+            study=study,
+            open_trials=tuple(trial for trial in trials if trial.state not in ENDED),
+            last_ended=tuple(ended[:3]),
+            now=self._rows.clock(),
+        )
+
+    @atomic
+    def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
+        """See `Store.ended_since`."""
+        later = [trial for trial in self._rows.trials_of(study_id) if (trial.ended_no or 0) > ended_no]
+        return sorted(later, key=lambda trial: trial.ended_no or 0)[:limit]
+
+    @atomic
+    def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
+        """See `Store.add_trials`."""
+        study = self._turn(study_id, turn, "be given trials")
+        first, count = study.next_number, len(suggestions)
+        added = [self._new_trial(study_id, first + k, each) for k, each in enumerate(suggestions)]
+        self._rows.trials |= {(study_id, trial.number): trial for trial in added}
+        counts = replace(study.counts, waiting=study.counts.waiting + count)
+        self._rows.studies[study_id] = replace(study, turn=turn + 1, next_number=first + count, counts=counts)
+        return added
+
+    @atomic
+    def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
+        """See `Store.queue_trials`."""
+        study = self._turn(study_id, turn, "queue trials")
+        self._rows.studies[study_id] = replace(study, turn=turn + 1)
+        movable = sources(TRIAL_TRANSITIONS, TrialEvent.QUEUE)
+        wanted = set(numbers)
+        return [
+            self._rows.move_trial(trial, TrialEvent.QUEUE, queued_at=self._rows.clock())
+            for trial in self._rows.trials_of(study_id)
+            if trial.number in wanted and trial.state in movable
+        ]
+
+    def _turn(self, study_id: int, turn: int, verb: str) -> StudyRecord:
+        study = self._rows.study(study_id, turn)
+        if study.state is not StudyState.RUNNING:
+            raise not_running(study.name, study.state, verb)
+        return study
+
+    def _new_trial(self, study_id: int, number: int, suggestion: Suggestion) -> TrialRecord:
+        return TrialRecord(
+            study_id=study_id,
+            number=number,
+            params=plain(suggestion.params),
+            state=TrialState.WAITING,
+            source=Source(suggestion.source),
+            why=plain(suggestion.why),
+            score=None,
+            metrics={},
+            step=None,
+            attempts=0,
+            faults={},
+            fault=None,
+            detail="",
+            signature="",
+            last_step=None,
+            last_value=None,
+            worker="",
+            ended_no=None,
+            created_at=self._rows.clock(),
+            queued_at=None,
+            started_at=None,
+            ended_at=None,
+        )

@@ -1,0 +1,104 @@
+"""The database's schema: which one it has, which one this program needs, and the step between them.
+
+Revisions are numbered (0001, 0002, …), so that older and newer can be told apart without loading Alembic.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from celeriac.errors import SchemaMismatch
+from celeriac.store.connection import SESSION, explained, fetch, open_engine, place, sql
+
+#: The newest migration that this program knows; a test compares it with the files.
+REVISION = "0001"
+
+HAS_REVISION = sql("SELECT to_regclass('alembic_version') IS NOT NULL AS known")
+FOUND = sql("SELECT version_num FROM alembic_version")
+#: One migration at a time, however many start; another key than any study's.
+ONE_MIGRATION = sql("SELECT pg_advisory_xact_lock(-1)")
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaState:
+    """The revision found (None: no tables yet) and the one this program needs."""
+
+    found: str | None
+    needed: str
+
+    @property
+    def current(self) -> bool:
+        """Whether program and database agree."""
+        return self.found == self.needed
+
+
+def schema_state(url: str) -> SchemaState:
+    """What the database has. Raises StoreUnavailable."""
+    engine = open_engine(url, pool_size=1)
+    try:
+        with engine.connect() as connection:
+            return SchemaState(_found(connection), REVISION)
+    except SQLAlchemyError as error:
+        raise explained(error, place(engine.url)) from error
+    finally:
+        engine.dispose()
+
+
+def migrate(url: str) -> SchemaState:
+    """Bring the database to this program's schema, from empty or from any older one; the state it had before.
+
+    Safe to run twice and from two places at once. Raises StoreUnavailable, and SchemaMismatch when the database is newer.
+    """
+    unhurried = {**SESSION, "statement_timeout": "0", "lock_timeout": "60s"}  # a big table may take its time
+    engine = open_engine(url, pool_size=1, session=unhurried)
+    try:
+        return _migrated(engine)
+    except SQLAlchemyError as error:
+        raise explained(error, place(engine.url)) from error
+    finally:
+        engine.dispose()
+
+
+def agree(found: str | None, where: str) -> None:
+    """Raise SchemaMismatch unless the revision found is this program's; says which is newer and what to run."""
+    if found == REVISION:
+        return
+    if found is None or found < REVISION:
+        raise SchemaMismatch(
+            f"{where} has schema {found or 'none'}, this program needs {REVISION}: run `celeriac migrate`"
+        )
+    raise SchemaMismatch(
+        f"{where} has schema {found}, newer than this program's {REVISION}: "
+        "upgrade this program (`pip install --upgrade celeriac`)"
+    )
+
+
+def _migrated(engine: Engine) -> SchemaState:
+    from alembic import command
+    from alembic.config import Config
+
+    transactional = engine.execution_options(isolation_level="READ COMMITTED")
+    with transactional.connect() as connection, connection.begin():
+        fetch(connection, ONE_MIGRATION)
+        before = SchemaState(_found(connection), REVISION)
+        if before.found is not None and before.found > REVISION:
+            agree(before.found, place(engine.url))
+        config = Config()
+        config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    return before
+
+
+def _found(connection: Connection) -> str | None:
+    if not fetch(connection, HAS_REVISION)[0]["known"]:
+        return None
+    found = fetch(connection, FOUND)
+    return str(found[0]["version_num"]) if found else None
+
+
+def _scripts() -> Path:
+    """Where the migrations lie: beside the package, in the source tree as where it is installed."""
+    return Path(__file__).parents[2] / "migrations"

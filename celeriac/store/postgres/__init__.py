@@ -1,0 +1,38 @@
+"""The store on Postgres: SQLAlchemy Core over psycopg, one small pool, verbs grouped by who speaks them.
+
+Make one per process, after any fork.
+"""
+
+from datetime import datetime
+
+from celeriac.store.connection import Database, sql
+from celeriac.store.migrate import FOUND, agree
+from celeriac.store.postgres.care import Care
+from celeriac.store.postgres.leases import Leases
+from celeriac.store.postgres.reading import Reading
+from celeriac.store.postgres.schedules import Schedules
+from celeriac.store.postgres.studies import Studies
+from celeriac.store.postgres.turns import Turns
+
+NOW = sql("SELECT clock_timestamp() AS now")
+
+
+class PostgresStore(Studies, Turns, Leases, Care, Schedules, Reading):
+    """`celeriac.store.api.Store` on Postgres."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    def now(self) -> datetime:
+        """See `Store.now`."""
+        now: datetime = self._db.rows(NOW)[0]["now"]
+        return now
+
+    def check_schema(self) -> None:
+        """See `Store.check_schema`."""
+        row = self._db.row(FOUND)
+        agree(None if row is None else row["version_num"], self._db.name)
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._db.close()

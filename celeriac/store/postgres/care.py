@@ -1,0 +1,152 @@
+"""What keeps the service going: leases that ran out, tickets that got lost, devices, and what may be thrown away.
+
+Each look touches open rows only, by an index that holds no others; so a tick costs the same after five thousand trials.
+"""
+# ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from celeriac.records import Device, OpenAttempt, TrialRecord
+from celeriac.store.api import Pruned
+from celeriac.store.connection import Database, sql
+from celeriac.store.postgres.rows import (
+    CHECKPOINT,
+    DEVICE,
+    TRIAL,
+    TRIALS,
+    checkpoint_record,
+    device_record,
+    open_attempt,
+    trial_record,
+)
+from celeriac.store.values import json_text, plain_json
+
+_OPEN_ATTEMPTS = """
+    SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS attempt, a.worker, s.spec, t.faults,
+        EXISTS (SELECT 1 FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial) AS has_checkpoint,
+        a.leased_at, a.lease_until
+    FROM attempt a JOIN study s ON s.id = a.study_id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
+    WHERE a.ended_at IS NULL
+"""
+# A Postgres that was down longer than a lease finds all of them lapsed: each worker gets one lease's time to speak first.
+EXPIRED = sql(
+    f"""{_OPEN_ATTEMPTS} AND a.lease_until < clock_timestamp()
+        AND pg_postmaster_start_time() + make_interval(secs => a.lease_s) < clock_timestamp()
+    ORDER BY a.lease_until LIMIT :limit"""
+)
+OPEN_ATTEMPTS_OF = sql(f"{_OPEN_ATTEMPTS} AND a.worker = :worker ORDER BY a.leased_at")
+
+UNCLAIMED = sql(
+    f"""{TRIALS} WHERE t.state = 'QUEUED' AND t.queued_at < clock_timestamp() - make_interval(secs => :older_than_s)
+    ORDER BY t.queued_at LIMIT :limit"""
+)
+# Locked rows are skipped: whoever holds one is moving that trial, so its ticket is not lost; and nobody waits, so nobody deadlocks.
+TOUCH = sql(
+    f"""
+    WITH o AS (
+        SELECT trial.study_id, trial.number FROM trial
+        JOIN json_to_recordset(CAST(:trials AS json)) AS x(study_id bigint, number int)
+            ON trial.study_id = x.study_id AND trial.number = x.number
+        WHERE trial.state = 'QUEUED' FOR NO KEY UPDATE OF trial SKIP LOCKED
+    ), t AS (
+        UPDATE trial SET queued_at = clock_timestamp() FROM o
+        WHERE trial.study_id = o.study_id AND trial.number = o.number RETURNING trial.*
+    )
+    SELECT {TRIAL} FROM t LEFT JOIN attempt a
+        ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+    ORDER BY t.study_id, t.number
+    """
+)
+
+PUT_DEVICES = sql(
+    """
+    WITH gone AS (
+        DELETE FROM device WHERE host = :host AND uuid <> ALL(CAST(:uuids AS text[]))
+    )
+    INSERT INTO device (host, uuid, kind, memory_bytes, labels, slots, fingerprint, health, heartbeat_at)
+    SELECT :host, x.uuid, x.kind, x.memory_bytes, x.labels, x.slots, x.fingerprint, x.health, clock_timestamp()
+    FROM json_to_recordset(CAST(:devices AS json)) AS x(uuid text, kind text, memory_bytes bigint, labels json, slots json,
+        fingerprint text, health text)
+    ON CONFLICT (host, uuid) DO UPDATE SET kind = excluded.kind, memory_bytes = excluded.memory_bytes,
+        labels = excluded.labels, slots = excluded.slots, fingerprint = excluded.fingerprint,
+        health = excluded.health, heartbeat_at = excluded.heartbeat_at
+    """
+)
+DEVICES = sql(f"SELECT {DEVICE} FROM device d ORDER BY d.host, d.uuid")
+DEVICES_ALIVE = sql(
+    f"""SELECT {DEVICE} FROM device d
+    WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => :alive_within_s) ORDER BY d.host, d.uuid"""
+)
+
+_OLD = """
+    USING study s WHERE s.id = x.study_id AND s.ended_at < :before AND NOT EXISTS (
+        SELECT 1 FROM champion ch WHERE ch.study_id = x.study_id AND ch.trial = x.trial AND ch.promoted)
+"""
+DROP_REPORTS = sql(f"WITH x AS (DELETE FROM report x {_OLD} RETURNING 1) SELECT count(*) AS gone FROM x")
+DROP_LOGS = sql(f"WITH x AS (DELETE FROM attempt_log x {_OLD} RETURNING 1) SELECT count(*) AS gone FROM x")
+DROP_CHECKPOINTS = sql(
+    f"""
+    WITH c AS (DELETE FROM checkpoint x {_OLD} RETURNING x.*)
+    SELECT {CHECKPOINT} FROM c ORDER BY c.study_id, c.trial, c.step, c.attempt
+    """
+)
+
+
+class Care:
+    """Verbs of the reaper, the node and the housekeeping."""
+
+    _db: Database
+
+    def expired(self, limit: int = 100) -> list[OpenAttempt]:
+        """See `Store.expired`."""
+        return [open_attempt(row) for row in self._db.rows(EXPIRED, limit=limit)]
+
+    def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
+        """See `Store.open_attempts_of`."""
+        return [open_attempt(row) for row in self._db.rows(OPEN_ATTEMPTS_OF, worker=worker)]
+
+    def unclaimed(self, older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
+        """See `Store.unclaimed`."""
+        rows = self._db.rows(UNCLAIMED, older_than_s=float(older_than_s), limit=limit)
+        return [trial_record(row) for row in rows]
+
+    def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
+        """See `Store.touch_queued`."""
+        listed = [{"study_id": study_id, "number": number} for study_id, number in sorted(set(trials))]
+        return [trial_record(row) for row in self._db.rows(TOUCH, trials=json_text(listed))]
+
+    def put_devices(self, host: str, devices: Sequence[Device]) -> None:
+        """See `Store.put_devices`."""
+        listed = [
+            {
+                "uuid": each.uuid,
+                "kind": each.kind,
+                "memory_bytes": each.memory_bytes,
+                "labels": plain_json(each.labels),
+                "slots": list(each.slots),
+                "fingerprint": each.fingerprint,
+                "health": each.health,
+            }
+            for each in devices
+        ]
+        self._db.rows(
+            PUT_DEVICES, host=host, uuids=[each.uuid for each in devices], devices=json_text(listed)
+        )
+
+    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
+        """See `Store.devices`."""
+        if alive_within_s is None:
+            rows = self._db.rows(DEVICES)
+        else:
+            rows = self._db.rows(DEVICES_ALIVE, alive_within_s=float(alive_within_s))
+        return [device_record(row) for row in rows]
+
+    def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:
+        """See `Store.prune`."""
+        rows = self._db.rows(DROP_CHECKPOINTS, before=before) if checkpoints else ()
+        return Pruned(
+            reports=self._db.rows(DROP_REPORTS, before=before)[0]["gone"] if reports else 0,
+            logs=self._db.rows(DROP_LOGS, before=before)[0]["gone"] if logs else 0,
+            checkpoints=tuple(checkpoint_record(row) for row in rows),
+        )

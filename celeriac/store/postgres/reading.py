@@ -1,0 +1,76 @@
+"""Reading trials, attempts, reports and logs, in pages."""
+# ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
+
+from collections.abc import Sequence
+from typing import Any
+
+from celeriac.records import Attempt, Report, TrialRecord, TrialState
+from celeriac.store.connection import Database, sql
+from celeriac.store.postgres.rows import ATTEMPT, TRIALS, attempt_record, report_record, trial_record
+from celeriac.store.values import unknown_trial
+
+PAGE = sql(f"{TRIALS} WHERE t.study_id = :study AND t.number > :after ORDER BY t.number LIMIT :limit")
+PAGE_OF_STATES = sql(
+    f"""{TRIALS} WHERE t.study_id = :study AND t.number > :after AND t.state = ANY(CAST(:states AS text[]))
+    ORDER BY t.number LIMIT :limit"""
+)
+ATTEMPTS = sql(
+    f"SELECT {ATTEMPT} FROM attempt a WHERE a.study_id = :study AND a.trial = :number ORDER BY a.number"
+)
+_REPORTS = """
+    SELECT DISTINCT ON (r.step) r.study_id, r.trial, r.attempt, r.step, r.value, r.metrics, r.at,
+        c.path, c.sha256, c.size_bytes
+    FROM report r LEFT JOIN checkpoint c
+        ON c.study_id = r.study_id AND c.trial = r.trial AND c.attempt = r.attempt AND c.step = r.step
+    WHERE r.study_id = :study AND r.trial = :number
+"""
+REPORTS = sql(f"{_REPORTS} ORDER BY r.step, r.attempt DESC")
+REPORTS_OF_ATTEMPT = sql(f"{_REPORTS} AND r.attempt = :attempt ORDER BY r.step")
+LOG_TAIL = sql(
+    """
+    SELECT coalesce(l.tail, '') AS tail FROM attempt a LEFT JOIN attempt_log l
+        ON l.study_id = a.study_id AND l.trial = a.trial AND l.attempt = a.number
+    WHERE a.study_id = :study AND a.trial = :number AND a.number = :attempt
+    """
+)
+
+
+class Reading:
+    """Verbs that only read."""
+
+    _db: Database
+
+    def trials(
+        self,
+        study_id: int,
+        *,
+        states: Sequence[TrialState] | None = None,
+        after: int = -1,
+        limit: int = 100,
+    ) -> list[TrialRecord]:
+        """See `Store.trials`."""
+        wanted: dict[str, Any] = {"study": study_id, "after": after, "limit": limit}
+        if states is None:
+            rows = self._db.rows(PAGE, **wanted)
+        else:
+            rows = self._db.rows(PAGE_OF_STATES, **wanted, states=[str(state) for state in states])
+        return [trial_record(row) for row in rows]
+
+    def attempts(self, study_id: int, number: int) -> list[Attempt]:
+        """See `Store.attempts`."""
+        return [attempt_record(row) for row in self._db.rows(ATTEMPTS, study=study_id, number=number)]
+
+    def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
+        """See `Store.reports`."""
+        if attempt is None:
+            rows = self._db.rows(REPORTS, study=study_id, number=number)
+        else:
+            rows = self._db.rows(REPORTS_OF_ATTEMPT, study=study_id, number=number, attempt=attempt)
+        return [report_record(row) for row in rows]
+
+    def log_tail(self, study_id: int, number: int, attempt: int) -> str:
+        """See `Store.log_tail`."""
+        row = self._db.row(LOG_TAIL, study=study_id, number=number, attempt=attempt)
+        if row is None:
+            raise unknown_trial(study_id, number, attempt)
+        return str(row["tail"])

@@ -1,0 +1,133 @@
+"""From rows to records. Rule: a column is named like the field it fills, so that a row says what it becomes."""
+# ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
+
+from dataclasses import fields
+from typing import Any
+
+from celeriac.records import (
+    Attempt,
+    Champion,
+    Checkpoint,
+    Counts,
+    Device,
+    Fault,
+    Firing,
+    NewStudy,
+    OpenAttempt,
+    Outcome,
+    Report,
+    Schedule,
+    Source,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+)
+from celeriac.store.connection import Row
+from celeriac.store.values import json_text, plain_text
+
+COUNTERS = tuple(field.name for field in fields(Counts))
+
+
+def _columns(record: type[Any], alias: str, *, without: tuple[str, ...] = ()) -> str:
+    return ", ".join(f"{alias}.{field.name}" for field in fields(record) if field.name not in without)
+
+
+STUDY = _columns(StudyRecord, "s", without=("counts",)) + "".join(f", s.{name}" for name in COUNTERS)
+TRIAL_ALONE = _columns(TrialRecord, "t", without=("last_step", "last_value"))
+#: A trial's row does not hold what its running attempt last reported: that would rewrite it with each report.
+TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value"
+TRIALS = (
+    f"SELECT {TRIAL} FROM trial t LEFT JOIN attempt a "
+    "ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts"
+)
+ATTEMPT = _columns(Attempt, "a")
+CHECKPOINT = _columns(Checkpoint, "c")
+DEVICE = _columns(Device, "d")
+SCHEDULE = _columns(Schedule, "sc")
+FIRING = _columns(Firing, "f")
+CHAMPION = _columns(Champion, "ch")
+
+
+def study_record(row: Row) -> StudyRecord:
+    """A study, its counters gathered."""
+    values = {name: value for name, value in row.items() if name not in COUNTERS}
+    values["state"] = StudyState(row["state"])
+    return StudyRecord(**values, counts=Counts(**{name: row[name] for name in COUNTERS}))
+
+
+def trial_record(row: Row) -> TrialRecord:
+    """A trial, with what its newest attempt last reported."""
+    values = dict(row)
+    values["state"] = TrialState(row["state"])
+    values["source"] = Source(row["source"])
+    values["fault"] = Fault(row["fault"]) if row["fault"] else None
+    return TrialRecord(**values)
+
+
+def attempt_record(row: Row) -> Attempt:
+    """An attempt."""
+    values = dict(row)
+    values["outcome"] = Outcome(row["outcome"]) if row["outcome"] else None
+    values["fault"] = Fault(row["fault"]) if row["fault"] else None
+    return Attempt(**values)
+
+
+def open_attempt(row: Row) -> OpenAttempt:
+    """An attempt that has not ended."""
+    return OpenAttempt(**row)
+
+
+def checkpoint_record(row: Row) -> Checkpoint:
+    """A checkpoint."""
+    return Checkpoint(**row)
+
+
+def report_record(row: Row) -> Report:
+    """A report, with its checkpoint if the row carries one."""
+    checkpoint = None
+    if row["path"] is not None:
+        names = ("study_id", "trial", "attempt", "step", "path", "sha256", "size_bytes")
+        checkpoint = Checkpoint(**{name: row[name] for name in names})
+    return Report(
+        step=row["step"], value=row["value"], metrics=row["metrics"], checkpoint=checkpoint, at=row["at"]
+    )
+
+
+def device_record(row: Row) -> Device:
+    """A device."""
+    return Device(**{**row, "slots": tuple(row["slots"])})
+
+
+def schedule_record(row: Row) -> Schedule:
+    """A schedule."""
+    return Schedule(**{**row, "slices": tuple(row["slices"])})
+
+
+def firing_record(row: Row) -> Firing:
+    """A firing."""
+    return Firing(**row)
+
+
+def champion_record(row: Row) -> Champion:
+    """A verdict."""
+    return Champion(**row)
+
+
+NEW_STUDY_COLUMNS = "name, spec, goal, parallel, code_root, fingerprint, schedule, slice, due_at"
+NEW_STUDY_VALUES = ":name, CAST(:spec AS json), :goal, :parallel, :code_root, :fingerprint, :schedule, CAST(:slice AS jsonb), :due_at"
+
+
+def new_study_values(new: NewStudy) -> dict[str, Any]:
+    """The parameters of `NEW_STUDY_VALUES`."""
+    return {
+        "name": plain_text(new.name),
+        "spec": json_text(new.spec),
+        "goal": new.goal,
+        "parallel": new.parallel,
+        "code_root": plain_text(new.code_root),
+        "fingerprint": plain_text(new.fingerprint),
+        "schedule": new.schedule,
+        "slice": json_text(new.slice),
+        "due_at": new.due_at,
+    }

@@ -1,0 +1,169 @@
+"""The coordinator's turn: look at one study, add trials, queue them. Rule: every write takes the study's turn, or is refused whole.
+
+Each write is one statement: it locks the study's row at the turn it was decided on, does its work and counts the turn on. Where it
+changed nothing, a second look tells why.
+"""
+# ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from celeriac.errors import CeleriacError, IllegalTransition
+from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, moved, sources
+from celeriac.records import Snapshot, StudyState, Suggestion, TrialRecord, TrialState
+from celeriac.store.connection import Database, Row, fetch, sql
+from celeriac.store.postgres.rows import STUDY, TRIAL, TRIAL_ALONE, TRIALS, study_record, trial_record
+from celeriac.store.postgres.studies import locked
+from celeriac.store.values import json_text, not_running, plain_json, unknown_study
+
+#: The upper half of the advisory lock's key; the lower half is the study's id.
+DRIVING = 0x63656C << 40
+TRY_LOCK = sql("SELECT pg_try_advisory_lock(:key) AS mine")
+UNLOCK = sql("SELECT pg_advisory_unlock(:key)")
+
+STUDY_NOW = sql(f"SELECT {STUDY}, clock_timestamp() AS now FROM study s WHERE s.id = :study")
+OPEN_TRIALS = sql(f"{TRIALS} WHERE t.study_id = :study AND t.ended_no IS NULL ORDER BY t.number")
+LAST_ENDED = sql(
+    f"{TRIALS} WHERE t.study_id = :study AND t.ended_no IS NOT NULL ORDER BY t.ended_no DESC LIMIT 3"
+)
+ENDED_SINCE = sql(
+    f"{TRIALS} WHERE t.study_id = :study AND t.ended_no > :ended_no ORDER BY t.ended_no LIMIT :limit"
+)
+
+ADD = sql(
+    f"""
+    WITH s AS (
+        UPDATE study SET turn = turn + 1, next_number = next_number + :count, waiting = waiting + :count
+        WHERE id = :study AND turn = :turn AND state = 'RUNNING'
+        RETURNING id, next_number - :count AS first
+    ), t AS (
+        INSERT INTO trial (study_id, number, params, source, why)
+        SELECT s.id, s.first + x.place, x.params, x.source, x.why
+        FROM s, json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, source text, why json)
+        RETURNING *
+    )
+    SELECT s.id AS taken, {TRIAL_ALONE}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value
+    FROM s LEFT JOIN t ON true ORDER BY t.number
+    """
+)
+
+QUEUE = sql(
+    f"""
+    WITH s AS (
+        SELECT id FROM study WHERE id = :study AND turn = :turn AND state = 'RUNNING' FOR NO KEY UPDATE
+    ), o AS (
+        SELECT trial.number, trial.state FROM trial JOIN s ON trial.study_id = s.id
+        WHERE trial.number = ANY(CAST(:numbers AS int[])) AND trial.state = ANY(CAST(:from_states AS text[]))
+        ORDER BY trial.number FOR NO KEY UPDATE OF trial
+    ), t AS (
+        UPDATE trial SET state = :queued, queued_at = clock_timestamp()
+        FROM o WHERE trial.study_id = :study AND trial.number = o.number
+        RETURNING trial.*
+    ), c AS (
+        UPDATE study SET turn = turn + 1,
+            waiting = waiting - (SELECT count(*) FROM o WHERE o.state = 'WAITING'),
+            paused = paused - (SELECT count(*) FROM o WHERE o.state = 'PAUSED'),
+            queued = queued + (SELECT count(*) FROM t)
+        FROM s WHERE study.id = s.id
+    )
+    SELECT s.id AS taken, {TRIAL}
+    FROM s LEFT JOIN t ON true
+    LEFT JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+    ORDER BY t.number
+    """
+)
+
+
+class Turns:
+    """Verbs of the coordinator."""
+
+    _db: Database
+
+    @contextmanager
+    def driving(self, study_id: int) -> Iterator[bool]:
+        """See `Store.driving`."""
+        with self._db.dedicated(TRY_LOCK, key=DRIVING | study_id) as (connection, rows):
+            mine = bool(rows[0]["mine"])
+            try:
+                yield mine
+            finally:
+                if mine:
+                    _unlock(connection, study_id)
+
+    def snapshot(self, study_id: int) -> Snapshot:
+        """See `Store.snapshot`."""
+
+        def look(connection: Connection) -> Snapshot:
+            found = fetch(connection, STUDY_NOW, study=study_id)
+            if not found:
+                raise unknown_study(study_id, ())
+            study = dict(found[0])
+            now = study.pop("now")
+            open_trials = fetch(connection, OPEN_TRIALS, study=study_id)
+            last_ended = fetch(connection, LAST_ENDED, study=study_id)
+            return Snapshot(
+                study=study_record(study),
+                open_trials=tuple(trial_record(row) for row in open_trials),
+                last_ended=tuple(trial_record(row) for row in last_ended),
+                now=now,
+            )
+
+        return self._db.reading(look)
+
+    def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
+        """See `Store.ended_since`."""
+        rows = self._db.rows(ENDED_SINCE, study=study_id, ended_no=ended_no, limit=limit)
+        return [trial_record(row) for row in rows]
+
+    def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
+        """See `Store.add_trials`."""
+        listed = [
+            {
+                "place": place,
+                "params": plain_json(each.params),
+                "source": str(each.source),
+                "why": plain_json(each.why),
+            }
+            for place, each in enumerate(suggestions)
+        ]
+        rows = self._db.once(ADD, study=study_id, turn=turn, count=len(listed), suggestions=json_text(listed))
+        return self._taken(rows, study_id, turn, "be given trials")
+
+    def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
+        """See `Store.queue_trials`."""
+        from_states = sources(TRIAL_TRANSITIONS, TrialEvent.QUEUE)
+        rows = self._db.once(
+            QUEUE,
+            study=study_id,
+            turn=turn,
+            numbers=list(numbers),
+            from_states=[str(state) for state in from_states],
+            queued=str(moved(TRIAL_TRANSITIONS, TrialState.WAITING, TrialEvent.QUEUE, thing="trial")),
+        )
+        return self._taken(rows, study_id, turn, "queue trials")
+
+    def _taken(self, rows: Sequence[Row], study_id: int, turn: int, verb: str) -> list[TrialRecord]:
+        """The trials of a write that took its turn; raises the reason of one that did not."""
+        if not rows:
+            raise self._db.transaction(lambda connection: _why_refused(connection, study_id, turn, verb))
+        found = ({name: value for name, value in row.items() if name != "taken"} for row in rows)
+        return [trial_record(row) for row in found if row["number"] is not None]
+
+
+def _why_refused(connection: Connection, study_id: int, turn: int, verb: str) -> CeleriacError:
+    study = locked(connection, study_id, turn)
+    if study["state"] == StudyState.RUNNING:
+        # It moved between the two statements, and back to this turn it cannot come: the same as a stale turn.
+        return IllegalTransition(f"study {study['name']} was moved meanwhile: read it again, decide again")
+    return not_running(study["name"], study["state"], verb)
+
+
+def _unlock(connection: Connection, study_id: int) -> None:
+    try:
+        fetch(connection, UNLOCK, key=DRIVING | study_id)
+    except DBAPIError:
+        # The connection broke, and with it the lock is gone; nobody else may be handed a connection of unknown state.
+        connection.invalidate()

@@ -1,0 +1,289 @@
+"""The tables, and nothing that speaks to them. Rule: `migrations/` makes exactly these; a test compares the two.
+
+`json` keeps what a user wrote as it was written: the order of keys and the digits of numbers (`jsonb` reads 1e22 back as a
+whole number and sorts a space's parameters by length). `jsonb` is used where the database itself compares or edits a value.
+
+Fill factors leave room in a page for the rows that change often, so that a heartbeat rewrites no index (HOT update): for the
+same reason `lease_until` has no index; the open attempts are few and have one of their own.
+"""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Instant = DateTime(timezone=True)
+
+
+def _counter(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _words(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _object(name: str, kind: type[JSON] | type[JSONB] = JSON) -> Column[object]:
+    return Column(name, kind, nullable=False, server_default=text("'{}'"))
+
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("spec", JSON, nullable=False),
+    Column("goal", Text, nullable=False),
+    Column("parallel", Integer),
+    _words("code_root"),
+    _words("fingerprint"),
+    Column("state", Text, nullable=False, server_default="OPEN"),
+    _words("reason"),
+    Column("turn", BigInteger, nullable=False, server_default="0"),
+    Column("next_number", Integer, nullable=False, server_default="0"),
+    _counter("waiting"),
+    _counter("queued"),
+    _counter("running"),
+    _counter("paused"),
+    _counter("scored"),
+    _counter("pruned"),
+    _counter("failed"),
+    _counter("cancelled"),
+    Column("best_number", Integer),
+    Column("best_score", Double),
+    Column("device_s", Double, nullable=False, server_default="0"),
+    Column("schedule", Text),
+    _object("slice", JSONB),
+    Column("due_at", Instant),
+    Column("created_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("resumed_at", Instant),
+    CheckConstraint(
+        "least(waiting, queued, running, paused, scored, pruned, failed, cancelled) >= 0", name="counters"
+    ),
+    CheckConstraint("goal IN ('maximize', 'minimize')", name="goal"),
+    CheckConstraint("state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name="state"),
+    Index("ix_study_to_drive", "id", postgresql_where=text("state IN ('OPEN', 'RUNNING')")),
+    Index("ix_study_schedule", "schedule", "id", postgresql_where=text("schedule IS NOT NULL")),
+    postgresql_with={"fillfactor": 50},
+)
+
+trial = Table(
+    "trial",
+    metadata,
+    Column("study_id", BigInteger, ForeignKey("study.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("state", Text, nullable=False, server_default="WAITING"),
+    Column("source", Text, nullable=False),
+    _object("why"),
+    Column("score", Double),
+    _object("metrics"),
+    Column("step", BigInteger),
+    _counter("attempts"),
+    _object("faults", JSONB),
+    Column("fault", Text),
+    _words("detail"),
+    _words("signature"),
+    _words("worker"),
+    Column("ended_no", Integer),
+    Column("created_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("queued_at", Instant),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    PrimaryKeyConstraint("study_id", "number"),
+    CheckConstraint(
+        "state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED', 'SCORED', 'PRUNED', 'FAILED', 'CANCELLED')",
+        name="state",
+    ),
+    CheckConstraint(
+        "(ended_no IS NULL) = (state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED'))", name="ended_no"
+    ),
+    CheckConstraint("score - score = 0", name="score_finite"),
+    CheckConstraint("state <> 'SCORED' OR score IS NOT NULL", name="scored"),
+    Index("ix_trial_open", "study_id", "number", postgresql_where=text("ended_no IS NULL")),
+    Index(
+        "ix_trial_ended",
+        "study_id",
+        "ended_no",
+        unique=True,
+        postgresql_where=text("ended_no IS NOT NULL"),
+    ),
+    Index("ix_trial_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
+    postgresql_with={"fillfactor": 70},
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("study_id", BigInteger, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("token", Text, nullable=False, unique=True),
+    Column("worker", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    _words("fingerprint"),
+    Column("leased_at", Instant, nullable=False),
+    Column("lease_s", Double, nullable=False),
+    Column("lease_until", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("outcome", Text),
+    Column("fault", Text),
+    _words("detail"),
+    _words("traceback"),
+    Column("device_s", Double, nullable=False, server_default="0"),
+    Column("peak_memory_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("resumed_step", BigInteger),
+    _words("log_path"),
+    Column("last_step", BigInteger),
+    Column("last_value", Double),
+    _words("digest"),
+    Column("late", JSON),
+    PrimaryKeyConstraint("study_id", "trial", "number"),
+    ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
+    CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),
+    Index(
+        "ix_attempt_open",
+        "study_id",
+        "trial",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    Index("ix_attempt_open_worker", "worker", postgresql_where=text("ended_at IS NULL")),
+    postgresql_with={"fillfactor": 70},
+)
+
+attempt_log = Table(
+    "attempt_log",
+    metadata,
+    Column("study_id", BigInteger, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("tail", Text, nullable=False),
+    PrimaryKeyConstraint("study_id", "trial", "attempt"),
+    ForeignKeyConstraint(
+        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
+    ),
+)
+
+report = Table(
+    "report",
+    metadata,
+    Column("study_id", BigInteger, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("value", Double, nullable=False),
+    _object("metrics"),
+    Column("at", Instant, nullable=False),
+    PrimaryKeyConstraint("study_id", "trial", "step", "attempt"),
+    ForeignKeyConstraint(
+        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
+    ),
+)
+
+checkpoint = Table(
+    "checkpoint",
+    metadata,
+    Column("study_id", BigInteger, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("study_id", "trial", "step", "attempt"),
+    ForeignKeyConstraint(
+        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
+    ),
+)
+
+device = Table(
+    "device",
+    metadata,
+    Column("host", Text, nullable=False),
+    Column("uuid", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    _object("labels"),
+    Column("slots", JSON, nullable=False),
+    _words("fingerprint"),
+    _words("health"),
+    Column("heartbeat_at", Instant, nullable=False),
+    PrimaryKeyConstraint("host", "uuid"),
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("spec", JSON, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("slices", JSON, nullable=False),
+    _words("code_root"),
+    _words("fingerprint"),
+    Column("paused", Boolean, nullable=False, server_default=text("false")),
+    Column("next_due_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+firing = Table(
+    "firing",
+    metadata,
+    Column("schedule", Text, nullable=False),
+    Column("slice", JSONB, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("study_id", BigInteger, ForeignKey("study.id"), nullable=False),
+    Column("fired_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    PrimaryKeyConstraint("schedule", "slice", "due_at"),
+    UniqueConstraint("study_id"),
+)
+
+champion = Table(
+    "champion",
+    metadata,
+    Column("study_id", BigInteger, ForeignKey("study.id"), primary_key=True),
+    Column("id", BigInteger, Identity(), nullable=False),
+    Column("schedule", Text, nullable=False),
+    Column("slice", JSONB, nullable=False),
+    Column("study", Text, nullable=False),
+    Column("trial", Integer),
+    _object("params"),
+    Column("score", Double),
+    Column("default_score", Double),
+    _object("metrics"),
+    Column("promoted", Boolean, nullable=False),
+    _words("reason"),
+    Column("decided_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Index("ix_champion_newest", "schedule", "slice", "id", postgresql_where=text("promoted")),
+    Index("ix_champion_verdicts", "schedule", "id"),
+)

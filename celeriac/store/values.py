@@ -1,0 +1,185 @@
+"""What both stores do to values before they keep them, and what they say when they refuse: so that either reads alike.
+
+Rule: whatever a user's program printed, raised or reported can be stored. Postgres refuses the character NUL and lone surrogates
+in text, and NaN in JSON; so these are replaced here, once, and never stop a result from being written down.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from difflib import get_close_matches
+from typing import Any
+
+from celeriac.errors import (
+    DuplicateStudy,
+    IllegalTransition,
+    LeaseLost,
+    ScoreNotFinite,
+    StaleTurn,
+    UnknownSchedule,
+    UnknownStudy,
+    UnknownTrial,
+)
+from celeriac.lifecycle import AttemptEvent, TrialEvent
+from celeriac.records import Attempt, Outcome, Refusal, Report, TrialRecord
+from celeriac.store.api import AttemptEnd
+
+#: Which ways a trial may go when its attempt ends so.
+TRIAL_AFTER: Mapping[AttemptEvent, frozenset[TrialEvent]] = {
+    AttemptEvent.SCORE: frozenset({TrialEvent.SCORE}),
+    AttemptEvent.PRUNE: frozenset({TrialEvent.PRUNE}),
+    AttemptEvent.FAULT: frozenset({TrialEvent.FAIL, TrialEvent.RETRY, TrialEvent.PARK}),
+    AttemptEvent.RELEASE: frozenset({TrialEvent.RETRY, TrialEvent.PARK, TrialEvent.CANCEL}),
+    AttemptEvent.SUPERSEDE: frozenset({TrialEvent.FAIL, TrialEvent.RETRY, TrialEvent.PARK}),
+}
+
+
+def plain_text(text: str) -> str:
+    """`text` without what Postgres refuses: NUL and lone surrogates become the replacement character."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def plain_json(value: Any) -> Any:
+    """`value` as JSON gives it back: lists for tuples, text for keys; NaN and infinities become the words for them.
+
+    Raises TypeError for what JSON cannot hold.
+    """
+    if isinstance(value, str):
+        return plain_text(value)
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, Mapping):
+        return {plain_text(str(key)): plain_json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(each) for each in value]
+    raise TypeError(f"{type(value).__name__} is not a JSON value: {value!r}")
+
+
+def json_text(value: Any) -> str:
+    """The JSON text of a value, ready for Postgres."""
+    return json.dumps(plain_json(value), ensure_ascii=False, allow_nan=False)
+
+
+def checked(end: AttemptEnd) -> AttemptEnd:
+    """The end with plain values, if it makes sense.
+
+    Raises IllegalTransition when the trial cannot go that way after such an attempt, ScoreNotFinite when a score is not a number.
+    """
+    if end.trial_event not in TRIAL_AFTER[end.attempt_event]:
+        possible = ", ".join(sorted(TRIAL_AFTER[end.attempt_event]))
+        raise IllegalTransition(
+            f"an attempt that ends with {end.attempt_event} cannot {end.trial_event} its trial (possible: {possible})"
+        )
+    scored = end.trial_event is TrialEvent.SCORE
+    if (scored and end.score is None) or (end.score is not None and not math.isfinite(end.score)):
+        raise ScoreNotFinite(
+            f"a score must be a finite number, not {end.score}; end the attempt with a fault"
+        )
+    return replace(
+        end,
+        metrics=plain_json(end.metrics),
+        detail=plain_text(end.detail),
+        traceback=plain_text(end.traceback),
+        signature=plain_text(end.signature),
+        log_tail=None if end.log_tail is None else plain_text(end.log_tail),
+    )
+
+
+def digest(end: AttemptEnd) -> str:
+    """What tells two ends apart, so that a repeated `finish_attempt` is known as such."""
+    content = json.dumps(plain_json(asdict(end)), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def late_evidence(end: AttemptEnd) -> dict[str, Any]:
+    """What is kept of a result that came after the lease was gone. The log is not: its tail is another attempt's by now."""
+    kept = asdict(end)
+    del kept["log_tail"]
+    return {key: plain_json(value) for key, value in kept.items() if value not in (None, "", {}, 0)}
+
+
+def plain_report(report: Report) -> Report:
+    """A report with plain metrics."""
+    return replace(report, metrics=plain_json(report.metrics), value=float(report.value))
+
+
+def unknown_study(wanted: int | str, names: Iterable[str]) -> UnknownStudy:
+    """The error, naming the nearest existing names."""
+    if isinstance(wanted, int):
+        return UnknownStudy(f"no study has the id {wanted}; `celeriac status` lists all")
+    return UnknownStudy(f"no study is named {wanted!r}{_nearest(wanted, names)}; `celeriac status` lists all")
+
+
+def unknown_schedule(wanted: str, names: Iterable[str]) -> UnknownSchedule:
+    """The error, naming the existing schedules."""
+    known = ", ".join(sorted(names)) or "none yet"
+    return UnknownSchedule(f"no schedule is named {wanted!r} (existing: {known})")
+
+
+def unknown_trial(study_id: int, number: int, attempt: int | None = None) -> UnknownTrial:
+    """The error, naming the trial and, if it was asked for, the attempt."""
+    which = f"trial {number}" if attempt is None else f"attempt {attempt} of trial {number}"
+    return UnknownTrial(f"study {study_id} has no {which}; `celeriac trials` lists all")
+
+
+def duplicate_study(name: str) -> DuplicateStudy:
+    """The error that names the study and what can be done; the caller knows the specs and their difference."""
+    return DuplicateStudy(
+        f"a study named {name!r} exists already: attach to it, or submit under another `--name`",
+        difference=[],
+    )
+
+
+def stale_turn(name: str, found: int, decided: int) -> StaleTurn:
+    """The error that names the study and both turns."""
+    return StaleTurn(
+        f"study {name} is at turn {found}, this write was decided at turn {decided}: read it again, decide again"
+    )
+
+
+def not_running(name: str, state: str, verb: str) -> IllegalTransition:
+    """The error of a coordinator's write to a study that does not run."""
+    return IllegalTransition(f"study {name} is {state}: it cannot {verb} (possible when it is RUNNING)")
+
+
+def stale_ticket(study: str, trial: TrialRecord) -> Refusal:
+    """The ticket names an attempt that is not the trial's next one, or the trial is not to be run now."""
+    return Refusal(
+        f"stale ticket: trial {trial.number} of {study} is {trial.state} after {trial.attempts} attempts"
+    )
+
+
+def study_waits(study: str, state: str) -> Refusal:
+    """The study does not run."""
+    return Refusal(f"study {study} is {state}: the trial waits")
+
+
+def too_many(study: str, running: int) -> Refusal:
+    """As many trials run as the study's `parallel` allows."""
+    return Refusal(f"{running} trials of {study} run, as many as `parallel` allows: this one waits")
+
+
+def lease_lost(token: str, attempt: Attempt | None) -> LeaseLost:
+    """The error of a token that opens nothing any more: who ended its attempt, and why."""
+    if attempt is None:
+        return LeaseLost(
+            f"no attempt has the lease {token[:8]}…: stop, write nothing", reason="unknown lease"
+        )
+    thing = f"the lease of trial {attempt.trial}, attempt {attempt.number}, on {attempt.worker}"
+    if attempt.outcome is None:
+        return LeaseLost(f"{thing} holds until {attempt.lease_until}", reason="its lease was prolonged")
+    reason = {
+        Outcome.SUPERSEDED: "its lease ran out",
+        Outcome.RELEASED: "it was released",
+    }.get(attempt.outcome, f"it ended already: {attempt.outcome}")
+    reason = f"{reason} ({attempt.detail})" if attempt.detail else reason
+    return LeaseLost(f"{thing} is gone: {reason}; stop, write nothing", reason=reason)
+
+
+def _nearest(wanted: str, names: Iterable[str]) -> str:
+    near = get_close_matches(wanted, list(names), n=3, cutoff=0.5)
+    return f" (nearest: {', '.join(near)})" if near else ""

@@ -1,0 +1,420 @@
+"""The trial's handle, as the user's script sees it. Promise: standard library only, and the same class with and without the service.
+
+    def objective(trial):
+        for step in range(trial.start, 20):
+            ...
+            trial.report(accuracy, step=step, checkpoint=lambda path: torch.save(state, path))
+        return accuracy
+
+`Trial` speaks through a `Channel`: in the service that is the child's socket, offline it prints and remembers. A checkpoint
+is whole before anybody hears of it: written under a temporary name, synced, hashed, renamed, and only then reported.
+A disk that cannot take a checkpoint costs the checkpoint, never the trial.
+"""
+
+import errno
+import hashlib
+import math
+import numbers
+import operator
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+STOP = "stop"
+PREEMPT = "preempt"
+Save = Callable[[str], object]
+
+# What a disk says that is full, broken or gone: no fault of the objective.
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
+_PROBE_BYTES = 65_536
+
+
+class TrialStopped(BaseException):
+    """`report` raises it when the trial was asked to stop; a BaseException, so that no `except Exception` swallows it."""
+
+
+class TrialPreempted(TrialStopped):
+    """`report` raises it when the trial is to be handed back and resumed later; its checkpoint is safe by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A score with more to remember: `metrics` are stored and never reach the sampler; `step` is the score's own step."""
+
+    score: Any
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
+
+
+class Channel(Protocol):
+    """Where a trial's messages go, and where the service's wishes come from."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Hand one message over; it is a JSON object with a `kind`."""
+
+    def poll(self) -> str | None:
+        """What was asked of the trial so far: None, "stop" or "preempt". Never waits."""
+
+
+class Trial:
+    """One attempt at one set of parameters: what `objective(trial)` receives. All attributes are read-only."""
+
+    def __init__(
+        self,
+        params: Mapping[str, Any],
+        *,
+        channel: Channel,
+        root: Path,
+        directory: Path,
+        context: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        study: str = "",
+        number: int = 0,
+        attempt: int = 1,
+        checkpoint: str | None = None,
+        start: int = 0,
+    ) -> None:
+        """Made by the service (or by `Trial.offline`): checkpoints go to `directory`, which lies below `root`."""
+        self._params = MappingProxyType(dict(params))
+        self._context = MappingProxyType(dict(context or {}))
+        self._seed, self._device, self._study = seed, device, study
+        self._number, self._attempt = number, attempt
+        self._checkpoint, self._start = checkpoint, start
+        self._channel, self._root, self._directory = channel, root, directory
+        self._last_step = -1
+        self._heeded: str | None = None
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+
+    @classmethod
+    def offline(
+        cls,
+        params: Mapping[str, Any],
+        *,
+        context: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        device: str | None = None,
+        directory: str | os.PathLike[str] | None = None,
+        checkpoint: str | None = None,
+        start: int = 0,
+    ) -> "Trial":
+        """A trial without any service: reports are printed and kept in `trial.reports`.
+
+        Checkpoints stay in `directory`; without one they are written to a temporary place that is gone when the trial is.
+        `checkpoint` and `start` try out a resume. `device` None: the first GPU if torch is loaded and sees one.
+        """
+        place = Path(tempfile.mkdtemp(prefix="celeriac-offline-") if directory is None else directory)
+        trial = cls(
+            params,
+            channel=_Printed(),
+            root=place,
+            directory=place,
+            context=context,
+            seed=seed,
+            device=device or _first_device(),
+            study="offline",
+            checkpoint=checkpoint,
+            start=start,
+        )
+        if directory is None:
+            weakref.finalize(trial, shutil.rmtree, place, ignore_errors=True)
+        return trial
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The parameters to try, by name."""
+        return self._params
+
+    @property
+    def context(self) -> Mapping[str, Any]:
+        """The slice's values, when a schedule made the study."""
+        return self._context
+
+    @property
+    def seed(self) -> int:
+        """The trial's seed; `random`, numpy and torch are seeded with it already (not offline)."""
+        return self._seed
+
+    @property
+    def device(self) -> str:
+        """The device to train on, as torch spells it: "cpu" or "cuda:0"."""
+        return self._device
+
+    @property
+    def study(self) -> str:
+        """The study's name."""
+        return self._study
+
+    @property
+    def number(self) -> int:
+        """The trial's number in its study, from 0."""
+        return self._number
+
+    @property
+    def attempt(self) -> int:
+        """Which try at this trial this is, from 1."""
+        return self._attempt
+
+    @property
+    def checkpoint(self) -> str | None:
+        """The path of the newest sound checkpoint of an earlier attempt, or None."""
+        return self._checkpoint
+
+    @property
+    def start(self) -> int:
+        """The step to begin with: the last checkpointed step + 1, or 0."""
+        return self._start
+
+    @property
+    def reports(self) -> tuple[Mapping[str, Any], ...]:
+        """Offline only: every report so far. In the service they are rows, and this is empty."""
+        return tuple(self._channel.messages) if isinstance(self._channel, _Printed) else ()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the trial was asked to stop or to hand back: for scripts that would rather ask than have `report` raise.
+
+        Once it said True to a pre-emption, a returned score counts as partial: the trial is handed back, not scored.
+        """
+        self._heeded = self._channel.poll() or self._heeded
+        return self._heeded is not None
+
+    @property
+    def heeded(self) -> str | None:
+        """What the script was told: "stop", "preempt", or None while it knows of nothing."""
+        return self._heeded
+
+    @property
+    def last_step(self) -> int | None:
+        """The step of the last report, or None before the first."""
+        return self._last_step if self._last_step >= 0 else None
+
+    def report(
+        self,
+        value: Any,
+        *,
+        step: int,
+        metrics: Mapping[str, Any] | None = None,
+        checkpoint: Save | None = None,
+    ) -> None:
+        """Record `value` (a number; NaN is recorded as such) at `step`, and stop here if that was asked for.
+
+        Steps are whole numbers, 0 or more, and grow within an attempt. `metrics` maps names to finite numbers or strings.
+        `checkpoint(path)` writes one file; what it raises comes through, except that a disk's refusal only warns.
+        Raises TypeError or ValueError for a bad report, TrialStopped, TrialPreempted.
+        """
+        if os.getpid() != self._pid:
+            raise RuntimeError(
+                "trial.report was called in a process that the objective started: report from its own process"
+            )
+        with self._lock:
+            number = _growing(step, self._last_step)
+            message: dict[str, Any] = {
+                "kind": "report",
+                "step": number,
+                "value": number_in(value, "report's value"),
+                "metrics": flat(metrics or {}),
+            }
+            if checkpoint is not None:
+                message |= self._saved(checkpoint, number)
+            self._channel.send(message)
+            self._last_step = number
+        self._obey()
+
+    def _saved(self, save: Save, step: int) -> dict[str, Any]:
+        """What the report says of its checkpoint: where it is, or why there is none."""
+        name = f"attempt{self._attempt}-step{step}.ckpt"
+        try:
+            return {"checkpoint": write_checkpoint(save, self._root, self._directory, name)}
+        except DiskRefused as refused:
+            print(f"celeriac: checkpoint of step {step} not written, going on: {refused}", file=sys.stderr)
+            return {"checkpoint_error": str(refused)}
+
+    def _obey(self) -> None:
+        word = self._channel.poll()
+        if word is None:
+            return
+        self._heeded = word
+        if word == PREEMPT:
+            raise TrialPreempted(f"trial {self._number} is handed back after step {self._last_step}")
+        raise TrialStopped(f"trial {self._number} was asked to stop after step {self._last_step}")
+
+    def __repr__(self) -> str:
+        return f"Trial({self._study!r}, number={self._number}, attempt={self._attempt}, params={dict(self._params)})"
+
+
+class DiskRefused(OSError):
+    """The disk did not take a checkpoint; nothing of it is left behind."""
+
+
+def write_checkpoint(save: Save, root: Path, directory: Path, name: str) -> dict[str, Any]:
+    """Let `save` write a file, make it durable and hash it; returns its path relative to `root`, `sha256`, `size_bytes`.
+
+    Raises DiskRefused when the disk is at fault, and whatever else `save` raises; the temporary file is gone either way.
+    """
+    temporary, final = directory / f".{name}.{os.getpid()}.tmp", directory / name
+    try:
+        with _disk_errors(any_error=True):
+            directory.mkdir(parents=True, exist_ok=True)
+        _call(save, temporary)
+        if not temporary.is_file():
+            raise ValueError(
+                f"checkpoint={save!r} left no file at the path it was given: write one file, with exactly that name"
+            )
+        with _disk_errors(any_error=True):
+            return _commit(temporary, final, root)
+    finally:
+        with suppress(OSError):
+            _discard(temporary)
+
+
+def number_in(value: Any, what: str) -> float:
+    """The float in a number, a numpy scalar or a 0-d tensor; NaN and infinities pass. Raises TypeError naming `what`."""
+    plain = value
+    if not isinstance(plain, numbers.Real) and getattr(value, "shape", None) == () and hasattr(value, "item"):
+        plain = value.item()
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+        raise TypeError(f"{what} must be a number, got {described(value)}")
+    return float(plain)
+
+
+def flat(metrics: Mapping[str, Any]) -> dict[str, float | int | str | bool]:
+    """`metrics` as plain JSON. Raises TypeError or ValueError naming the entry that is not a finite number or a string."""
+    if not isinstance(metrics, Mapping):
+        raise TypeError(f"metrics must map names to numbers or strings, got {described(metrics)}")
+    return {_name(name): _entry(name, value) for name, value in metrics.items()}
+
+
+def described(value: Any) -> str:
+    """A short phrase for an error: the type and the start of the value."""
+    if value is None:
+        return "nothing (None)"
+    try:
+        text = repr(value)
+    except Exception as error:
+        text = f"<its repr raised {type(error).__name__}>"
+    return f"{type(value).__name__} {text if len(text) <= 120 else text[:117] + '...'}"
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"metrics: names are strings, got {described(name)}")
+    return name
+
+
+def _entry(name: str, value: Any) -> float | int | str | bool:
+    if isinstance(value, str | bool):
+        return value
+    number = number_in(value, f"metrics[{name!r}]")
+    if not math.isfinite(number):
+        raise ValueError(f"metrics[{name!r}] is {number}: metrics are finite numbers or strings")
+    return value if type(value) is int else number
+
+
+def _growing(step: Any, last: int) -> int:
+    """`step` as an int. Raises TypeError or ValueError."""
+    if isinstance(step, bool):
+        raise TypeError(f"step must be a whole number, got {described(step)}")
+    try:
+        number = operator.index(step)
+    except TypeError:
+        raise TypeError(f"step must be a whole number, got {described(step)}") from None
+    if number < 0:
+        raise ValueError(f"step {number}: steps are 0 or more")
+    if number <= last:
+        raise ValueError(f"step {number} after step {last}: steps grow within an attempt")
+    return number
+
+
+def _call(save: Save, temporary: Path) -> None:
+    """Call the user's save function; a full disk also counts when a library hid it behind an error of its own."""
+    try:
+        with _disk_errors():
+            save(str(temporary))
+    except DiskRefused:
+        raise
+    except Exception as error:
+        refusal = _disk_refusal(temporary)
+        if refusal is None:
+            raise
+        raise DiskRefused(f"{refusal} ({error})") from error
+
+
+def _disk_refusal(temporary: Path) -> OSError | None:
+    """Ask the disk itself: torch.save, for one, turns a full disk into a RuntimeError."""
+    try:
+        with temporary.open("ab") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error if error.errno in _DISK else None
+    return None
+
+
+def _commit(temporary: Path, final: Path, root: Path) -> dict[str, Any]:
+    """Sync, hash, rename, sync the directory: after this the file is whole, whatever dies."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size_bytes = os.fstat(file.fileno()).st_size
+    temporary.rename(final)
+    handle = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return {"path": str(final.relative_to(root)), "sha256": sha256, "size_bytes": size_bytes}
+
+
+def _discard(temporary: Path) -> None:
+    if temporary.is_dir() and not temporary.is_symlink():
+        shutil.rmtree(temporary)
+    else:
+        temporary.unlink(missing_ok=True)
+
+
+class _disk_errors:  # noqa: N801 - reads as a statement: `with _disk_errors():`
+    """Turn a disk's OSError into DiskRefused; with `any_error` every OSError, for steps that are ours and not the user's."""
+
+    def __init__(self, *, any_error: bool = False) -> None:
+        self._any = any_error
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and (self._any or error.errno in _DISK):
+            raise DiskRefused(error.errno, error.strerror or str(error), error.filename) from error
+
+
+class _Printed:
+    """The channel of `Trial.offline`: one line a report, and all of them kept. Nobody asks it to stop."""
+
+    def __init__(self) -> None:
+        self.messages: list[dict[str, Any]] = []
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Keep and print."""
+        self.messages.append(message)
+        metrics = "".join(f"  {name} {value}" for name, value in message["metrics"].items())
+        print(f"step {message['step']}: {message['value']:.6g}{metrics}")
+
+    def poll(self) -> None:
+        """Never asks for anything."""
+
+
+def _first_device() -> str:
+    """The first GPU if the script has loaded torch and torch sees one, else "cpu"; we load nothing ourselves."""
+    torch = sys.modules.get("torch")
+    return "cuda:0" if torch is not None and torch.cuda.is_available() else "cpu"

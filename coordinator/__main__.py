@@ -1,0 +1,60 @@
+"""`python -m coordinator drive | clock | beat | flower`: one program of the coordinator, until it is told to stop.
+
+Exit codes: 0 told to stop, 2 it cannot run as it is set up (a setting, an older or newer database).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from celeriac.errors import CeleriacError, SettingInvalid
+from celeriac.settings import Settings
+
+PROGRAMS = {
+    "drive": "decides what each study does next, and suggests trials",
+    "clock": "ends lapsed leases, sends lost tickets again, fires schedules",
+    "beat": "tells the other two that time has passed",
+    "flower": "the web view of workers and tickets",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one program; returns its exit code."""
+    parser = argparse.ArgumentParser("python -m coordinator", description=__doc__)
+    parser.add_argument("program", choices=PROGRAMS, help="; ".join(f"{k}: {v}" for k, v in PROGRAMS.items()))
+    program = parser.parse_args(argv).program
+    try:
+        settings = Settings.from_env()
+        _require_service(settings)
+        _run(program, settings)
+    except CeleriacError as error:
+        sys.stderr.write(f"coordinator {program}: {error}\n")
+        return 2
+    return 0
+
+
+def _require_service(settings: Settings) -> None:
+    if not settings.has_service:
+        raise SettingInvalid(
+            "neither CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL nor a running stack says where Postgres and Redis "
+            f"are (looked for {settings.stack_file}): set both, or start `celeriac up`"
+        )
+
+
+def _run(program: str, settings: Settings) -> None:
+    """Load and run; each program loads only what it needs."""
+    if program == "flower":
+        from coordinator.flower import run_flower
+
+        run_flower(settings)
+        return
+    from coordinator.app import run_beat, run_worker
+
+    if program == "beat":
+        run_beat(settings)
+    else:
+        run_worker(settings, program)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

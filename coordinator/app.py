@@ -1,0 +1,153 @@
+"""The coordinator's programs: `drive`, `clock` and `beat`. Rule: whatever a program needs is wired here, after its pool has forked.
+
+All three outlive an outage of Redis or Postgres: Celery reconnects, and a task that finds the store silent leaves its work to the
+next tick.
+"""
+
+import functools
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from celery import Celery
+from celery.platforms import SecurityWarning
+from celery.signals import (
+    after_task_publish,
+    setup_logging,
+    worker_process_init,
+    worker_process_shutdown,
+    worker_ready,
+)
+
+from celeriac.alive import show_life
+from celeriac.broker import CLOCK_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.errors import CallerError, StoreUnavailable, TryAgain
+from celeriac.processes import announce_ready
+from celeriac.settings import Settings
+from celeriac.store import open_store
+from coordinator.drive import Coordinator
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_current: Coordinator | None = None
+_silent: str = ""
+_alive_file: str = ""
+
+
+def current() -> Coordinator:
+    """What this process's tasks work with; wired when the pool's process started."""
+    if _current is None:
+        raise RuntimeError("the coordinator is not wired yet: its tasks run in a pool process only")
+    return _current
+
+
+def wire(coordinator: Coordinator | None) -> None:
+    """Set what this process's tasks work with."""
+    global _current
+    _current = coordinator
+
+
+def forgiving(task: Callable[P, None]) -> Callable[P, None]:
+    """A task that leaves its work to the next tick when the store or the broker is silent, and says so once, not every tick."""
+
+    @functools.wraps(task)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            task(*args, **kwargs)
+        except TryAgain as error:
+            _say_once(type(error).__name__, str(error))
+        except (
+            CallerError
+        ) as error:  # a ticket of a study that is gone, or of another version: the rows know better
+            log.warning("ticket dropped: %s", error)
+        else:
+            _say_once("", "the store and the broker answer again")
+            show_life(_alive_file)
+
+    return tried
+
+
+def _say_once(silent: str, text: str) -> None:
+    """Log a change between answering ("") and silent."""
+    global _silent
+    if silent != _silent:
+        _silent = silent
+        log.log(logging.WARNING if silent else logging.INFO, "%s", text)
+
+
+def run_worker(settings: Settings, role: str) -> None:
+    """Run the `drive` or the `clock` worker until it is told to stop. Raises SchemaMismatch."""
+    queue = {"drive": DRIVE_QUEUE, "clock": CLOCK_QUEUE}[role]
+    name = f"{role}@{settings.host}"
+    check_schema(settings)
+    app = make_app(BrokerConfig(settings.broker_url, f"celeriac-{role}"), include=["coordinator.tasks"])
+    _log_to_stderr(name)
+    warnings.simplefilter("ignore", SecurityWarning)  # on being root: no pickle here, so a ticket is no program
+    _wire_after_fork(app, settings)
+    _announce(settings.ready_fd)
+    quiet = ["--without-gossip", "--without-mingle"]  # nobody here needs to know the other workers
+    app.worker_main(["--quiet", "worker", "-Q", queue, "-n", name, "-l", "INFO", *quiet])
+
+
+def run_beat(settings: Settings) -> None:
+    """Run beat: ticks only. Its schedule lives in memory, for a tick carries no meaning that could be lost."""
+    app = make_app(BrokerConfig(settings.broker_url, "celeriac-beat"), tick_s=settings.reap_s)
+    _log_to_stderr(f"beat@{settings.host}", level=logging.WARNING)
+    after_task_publish.connect(lambda **_: show_life(settings.alive_file), weak=False)
+    app.Beat(scheduler_cls="celery.beat:Scheduler", quiet=True).run()
+
+
+def check_schema(settings: Settings) -> None:
+    """Refuse to run on a database of another version; one that does not answer yet is waited for by the tasks. Raises SchemaMismatch."""
+    store = open_store(settings.database_url)
+    try:
+        store.check_schema()
+    except StoreUnavailable as error:
+        sys.stderr.write(f"starting without the database: {error}\n")
+    finally:
+        store.close()
+
+
+def _wire_after_fork(app: Celery, settings: Settings) -> None:
+    """Connections are made in the process that uses them, never before the fork."""
+
+    def start(**_: Any) -> None:
+        global _alive_file
+        _alive_file = settings.alive_file
+        if settings.ready_fd >= 0:
+            os.close(settings.ready_fd)
+        wire(Coordinator(open_store(settings.database_url, pool_size=settings.pool_size), Tickets(app)))
+
+    def stop(**_: Any) -> None:
+        if _current is not None:
+            _current.store.close()
+
+    worker_process_init.connect(start, weak=False)
+    worker_process_shutdown.connect(stop, weak=False)
+
+
+def _announce(ready_fd: int) -> None:
+    """Tell the starter, if it waits for that, when this program takes tickets."""
+
+    def say(**_: Any) -> None:
+        announce_ready(ready_fd)
+
+    worker_ready.connect(say, weak=False)
+
+
+def _log_to_stderr(name: str, level: int = logging.INFO) -> None:
+    """One line an event, in one form for all programs; Celery's own handlers stay out."""
+
+    def set_up(**_: Any) -> None:
+        logging.basicConfig(stream=sys.stderr, level=level, format=f"{_LINE} [{name}]", force=True)
+        # Celery tells of every task that comes and goes; a tick a few seconds is not worth two lines.
+        for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+
+    setup_logging.connect(set_up, weak=False)

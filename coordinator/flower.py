@@ -1,0 +1,112 @@
+"""The web view of workers and tickets: Flower, with our settings and one guard in front of every path.
+
+Promise: without the login nothing answers but /healthcheck and /metrics, and those two only to this very host, so that publishing the
+port publishes neither. It only shows, unless a setting lets it act. The login is never on a command line.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+import logging
+import secrets
+import signal
+import sys
+from base64 import b64encode
+from typing import Any
+
+from flower import urls  # type: ignore[import-untyped]
+from flower.app import Flower  # type: ignore[import-untyped]
+from flower.options import options  # type: ignore[import-untyped]
+from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.ioloop import IOLoop
+from tornado.web import RequestHandler
+
+from celeriac.broker import BrokerConfig, make_app
+from celeriac.errors import SettingInvalid
+from celeriac.settings import Settings
+
+OPEN_PATHS = frozenset({"/healthcheck", "/metrics"})
+# Trials take from seconds to days; Flower's own buckets end at ten seconds.
+RUNTIME_BUCKETS_S = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0]
+MOST_TASKS = 10_000
+
+
+class Unauthorized(RequestHandler):
+    """Answers 401 to whatever is asked."""
+
+    def prepare(self) -> None:
+        """Ask for the login, and say nothing else."""
+        self.set_status(401)
+        self.set_header("WWW-Authenticate", 'Basic realm="celeriac"')
+        self.finish("login required\n")
+
+
+class GuardedFlower(Flower):  # type: ignore[misc]
+    """Flower behind the login; its own guard leaves static files, unknown paths and the two open ones to anybody."""
+
+    def __init__(self, login: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._expected = "Basic " + b64encode(login.encode()).decode() if login else ""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
+        """The path's handler, or the one that asks for the login."""
+        if self.admits(request):
+            found: HTTPMessageDelegate = super().find_handler(request, **kwargs)
+            return found
+        refused: HTTPMessageDelegate = self.get_handler_delegate(request, Unauthorized)
+        return refused
+
+    def admits(self, request: HTTPServerRequest) -> bool:
+        """Whether this request carries the login, or needs none."""
+        if not self._expected or (request.path in OPEN_PATHS and is_loopback(request.remote_ip)):
+            return True
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), self._expected.encode())
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether an address is this host's own loopback."""
+    try:
+        return ipaddress.ip_address(address or "").is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def login_of(settings: Settings) -> str:
+    """`user:password`, or "" when none is set. Raises SettingInvalid when none is set and others could reach the port."""
+    user, password = settings.flower_user, settings.flower_password
+    if user and password:
+        return f"{user}:{password}"
+    if user or password or not is_loopback(settings.flower_address):
+        raise SettingInvalid(
+            f"Flower on {settings.flower_address} needs CELERIAC_FLOWER_USER and CELERIAC_FLOWER_PASSWORD, both"
+        )
+    return ""
+
+
+def run_flower(settings: Settings) -> None:
+    """Serve until told to stop. Raises SettingInvalid."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    view = make_flower(settings, login_of(settings))
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: IOLoop.current().add_callback_from_signal(view.stop))
+    view.start_http_server()
+    view.start()
+
+
+def make_flower(settings: Settings, login: str) -> GuardedFlower:
+    """Flower's application, set up and not yet listening."""
+    options.port = settings.flower_port
+    options.address = settings.flower_address
+    options.basic_auth = [login] if login else []
+    options.read_only = not settings.flower_writable
+    options.max_tasks = MOST_TASKS
+    options.tasks_columns = "uuid,args,state,received,started,runtime,worker"
+    options.task_runtime_metric_buckets = RUNTIME_BUCKETS_S
+    options.purge_offline_workers = 3600
+    app = make_app(BrokerConfig(settings.broker_url, "celeriac-flower"))
+    web = {**urls.settings, "cookie_secret": secrets.token_urlsafe(64)}
+    return GuardedFlower(login, capp=app, options=options, **web)

@@ -1,0 +1,135 @@
+"""A schedule's firings, and the verdict on what they found. Rules: (schedule, slice, due time) is unique in the store, so each
+firing opens each slice's study exactly once, however many clocks look and whatever crashes; the verdict on a study is
+written before the study closes, and once.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from celeriac.broker import Tickets
+from celeriac.decide.champion import judge
+from celeriac.decide.due import DueDecision, due
+from celeriac.errors import BrokerUnavailable, CeleriacError, DuplicateStudy, TryAgain, UnknownTrial
+from celeriac.records import Champion, NewStudy, Schedule, StudyRecord, TrialRecord
+from celeriac.spec import parse
+from celeriac.store import Store
+from coordinator.tickets import wake
+
+log = logging.getLogger(__name__)
+
+
+def fire_due(store: Store, tickets: Tickets) -> None:
+    """Make all firings that are due. One schedule that goes wrong is logged, and the others fire. Raises StoreUnavailable."""
+    for schedule in store.due_schedules():
+        try:
+            fire(store, tickets, schedule, due(schedule, store.now()))
+        except TryAgain:
+            raise
+        except (CeleriacError, ValueError, LookupError):
+            log.exception("schedule %s: its firing failed; the next tick tries again", schedule.name)
+
+
+def fire(store: Store, tickets: Tickets, schedule: Schedule, decision: DueDecision) -> list[StudyRecord]:
+    """Open a study for each slice, then be due next time; returns the studies that this call opened."""
+    if decision.fire_at is None:
+        return []
+    opened = [
+        study
+        for each in schedule.slices or ({},)
+        if (study := _opened(store, new_study(schedule, each, decision.fire_at), decision.fire_at))
+    ]
+    store.advance_schedule(schedule.name, schedule.next_due_at, decision.next_at)
+    log.info("schedule %s: %s; opened %s", schedule.name, decision.reason, ", ".join(s.name for s in opened))
+    for study in opened:
+        _wake(tickets, study)
+    return opened
+
+
+def _opened(store: Store, new: NewStudy, due_at: datetime) -> StudyRecord | None:
+    """The slice's study, or None: it was fired already, or its name is taken by a study that no firing made."""
+    try:
+        return store.fire(due_at, new)
+    except DuplicateStudy as error:
+        log.error("schedule %s: this slice is left out: %s", new.schedule, error)
+        return None
+
+
+def _wake(tickets: Tickets, study: StudyRecord) -> None:
+    try:
+        wake(tickets, study.id, study.name)
+    except BrokerUnavailable as error:
+        log.warning("study %s waits for the next tick: %s", study.name, error)
+
+
+def new_study(schedule: Schedule, slice_: Mapping[str, Any], due_at: datetime) -> NewStudy:
+    """The study of one slice's firing. Raises SpecInvalid when this version cannot read the schedule's spec."""
+    spec = parse(schedule.spec, f"schedule {schedule.name}")
+    return NewStudy(
+        name=firing_name(schedule, slice_, due_at),
+        spec=schedule.spec,
+        goal=spec.metric.goal,
+        parallel=spec.parallel,
+        code_root=schedule.code_root,
+        fingerprint=schedule.fingerprint,
+        schedule=schedule.name,
+        slice=slice_,
+        due_at=due_at,
+    )
+
+
+def firing_name(schedule: Schedule, slice_: Mapping[str, Any], due_at: datetime) -> str:
+    """`flights/airport=JFK/2026-11-24`: the local date, with the time where the schedule may fire more than once a day."""
+    parts = [schedule.name]
+    if slice_:
+        parts.append(",".join(f"{key}={value}" for key, value in slice_.items()))
+    local = due_at.astimezone(ZoneInfo(schedule.timezone))
+    minute, hour = schedule.cron.split()[:2]
+    once_a_day = minute.isdigit() and hour.isdigit()
+    parts.append(f"{local:%Y-%m-%d}" if once_a_day else f"{local:%Y-%m-%dT%H:%M}{_which_pass(local)}")
+    return "/".join(parts)
+
+
+def _which_pass(local: datetime) -> str:
+    """Of an hour that the clocks repeat, the second pass is named apart."""
+    return "-again" if local.fold and local.replace(fold=0).utcoffset() != local.utcoffset() else ""
+
+
+def judge_study(store: Store, study: StudyRecord) -> Champion | None:
+    """Write the verdict on a schedule's study, once; None for a study that no schedule opened."""
+    if study.schedule is None:
+        return None
+    champion = next((c for c in store.champions(study.schedule) if c.slice == study.slice), None)
+    best = _trial(store, study, study.best_number)
+    first = _trial(store, study, 0)
+    decision = judge(study, best, first, champion)
+    verdict = store.record_champion(
+        Champion(
+            schedule=study.schedule,
+            slice=study.slice,
+            study_id=study.id,
+            study=study.name,
+            trial=None if best is None else best.number,
+            params={} if best is None else best.params,
+            score=None if best is None else best.score,
+            default_score=None if first is None else first.score,
+            metrics={} if best is None else best.metrics,
+            promoted=decision.promoted,
+            reason=decision.reason,
+        )
+    )
+    log.info(
+        "study %s: %s: %s", study.name, "promoted" if verdict.promoted else "not promoted", verdict.reason
+    )
+    return verdict
+
+
+def _trial(store: Store, study: StudyRecord, number: int | None) -> TrialRecord | None:
+    if number is None:
+        return None
+    try:
+        return store.trial(study.id, number)
+    except UnknownTrial:
+        return None

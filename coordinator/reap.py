@@ -1,0 +1,86 @@
+"""What time brings to light: leases that ran out, and tickets that nobody has. Rule: nothing here waits for a model.
+
+Every step may be repeated, interrupted or done by two clocks at once: the store's compare-and-set decides.
+"""
+
+import logging
+
+from celeriac.broker import TRIAL_QUEUES, Tickets, trial_queue
+from celeriac.decide.lost import lost
+from celeriac.decide.retry import after_fault
+from celeriac.errors import BrokerUnavailable, LeaseLost
+from celeriac.records import Fault, OpenAttempt, StudyRecord, TrialRecord
+from celeriac.store import Store
+from celeriac.store.api import AttemptEnd
+from coordinator.tickets import ended, send_trials
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 3.0
+
+
+def reap(store: Store, tickets: Tickets) -> None:
+    """End the attempts whose lease ran out; their trials go on elsewhere. Raises StoreUnavailable."""
+    for attempt in store.expired():
+        end = lapsed(attempt)
+        try:
+            trial = store.finish_attempt(attempt.token, end, only_expired=True)
+        except LeaseLost:
+            continue  # renewed, finished, or reaped by another clock meanwhile
+        log.warning("%s trial %d attempt %d: %s", attempt.study, attempt.number, attempt.attempt, end.detail)
+        try:
+            ended(tickets, trial, attempt.study, attempt.attempt)
+        except BrokerUnavailable as error:
+            log.warning("%s waits for the next tick: %s", attempt.study, error)
+
+
+def lapsed(attempt: OpenAttempt) -> AttemptEnd:
+    """How an attempt ends that nobody has heard of since its lease."""
+    decision = after_fault(
+        Fault.INFRASTRUCTURE,
+        faults=attempt.faults,
+        retry_attempts=1,  # counts for other classes of fault only
+        has_checkpoint=attempt.has_checkpoint,
+        lease_lapsed=True,
+    )
+    return AttemptEnd(
+        decision.attempt_event,
+        decision.trial_event,
+        fault=Fault.INFRASTRUCTURE,
+        detail=f"{attempt.worker} was not heard of until {attempt.lease_until:%H:%M:%S} UTC: {decision.reason}",
+    )
+
+
+def resend(store: Store, tickets: Tickets) -> None:
+    """Send tickets again for QUEUED trials that have none. Raises StoreUnavailable, BrokerUnavailable."""
+    queued = store.unclaimed(0.0)
+    if not queued:
+        return
+    studies = {study_id: store.study(study_id) for study_id in {trial.study_id for trial in queued}}
+    now = store.now()
+    for queue in TRIAL_QUEUES:
+        of_queue = [trial for trial in queued if trial_queue(_gpus(studies[trial.study_id])) == queue]
+        if of_queue:
+            decision = lost(of_queue, tickets.waiting(queue), now, patience_s=PATIENCE_S)
+            _send_again(store, tickets, studies, decision.again, decision.reason)
+
+
+def _send_again(
+    store: Store,
+    tickets: Tickets,
+    studies: dict[int, StudyRecord],
+    trials: tuple[TrialRecord, ...],
+    reason: str,
+) -> None:
+    """Rows first: what is no longer QUEUED gets no ticket."""
+    if not trials:
+        return
+    for trial in store.touch_queued([(trial.study_id, trial.number) for trial in trials]):
+        study = studies[trial.study_id]
+        send_trials(tickets, study.name, _gpus(study), [trial])
+        log.warning("%s trial %d: ticket sent again (%s)", study.name, trial.number, reason)
+
+
+def _gpus(study: StudyRecord) -> int:
+    """The demand class, from the canonical spec."""
+    return int(study.spec.get("resources", {}).get("gpus", 0))

@@ -1,0 +1,32 @@
+"""Any suggestion can be computed again from the rows: what the sampler knew is kept with the trial, as places and numbers."""
+
+from typing import Any
+
+from celeriac.errors import UnknownTrial
+from celeriac.records import Source
+from celeriac.spec import parse
+from celeriac.store import Store
+from coordinator.history import History
+from coordinator.samplers import sampler_for
+from coordinator.samplers.seam import point_of
+
+
+def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
+    """The parameters that the sampler suggests for this trial when it is asked again, knowing what it knew then.
+
+    Raises UnknownTrial when there is no such trial, or no sampler suggested it.
+    """
+    study, trial = store.study(study_id), store.trial(study_id, number)
+    if trial.source is not Source.SUGGESTED:
+        raise UnknownTrial(
+            f"trial {number} of {study.name} was not suggested by a sampler: it is a {trial.source}"
+        )
+    why = trial.why
+    history = History(parse(study.spec, f"study {study.name}"))
+    history.read_on(store, study, until=int(why["observed"]))
+    pending = [point_of(history.spec.space, store.trial(study_id, each)) for each in why["pending"]]
+    place = int(why["index"])
+    proposals = sampler_for(why["sampler"])(
+        history.spec.space, history.observations, pending, place + 1, int(why["seed"])
+    )
+    return proposals[place].params

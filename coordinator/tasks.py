@@ -1,0 +1,41 @@
+"""The coordinator's Celery tasks: at most ten lines each. Tickets say where to look; rows say what is to be done.
+
+`drive_study` runs on a queue and in a process of its own, so that no model fit delays reaping and firing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from celery import shared_task
+
+from celeriac.broker import DRIVE_TASK, FIRE_TASK, REAP_TASK
+from celeriac.messages import DriveStudy, TrialEnded, decode
+from coordinator import nightly, reap
+from coordinator.app import current, forgiving
+from coordinator.drive import drive, drive_all
+
+
+@shared_task(name=DRIVE_TASK)
+@forgiving
+def drive_study(ticket: Mapping[str, Any]) -> None:
+    """Drive the study that the ticket names; a tick names none and means all."""
+    message = decode(ticket)
+    if isinstance(message, (DriveStudy, TrialEnded)):
+        drive(current(), message.study)
+    else:
+        drive_all(current())
+
+
+@shared_task(name=REAP_TASK)
+@forgiving
+def reap_leases(ticket: Mapping[str, Any]) -> None:
+    """End attempts whose lease ran out, and send lost tickets again."""
+    reap.reap(current().store, current().tickets)
+    reap.resend(current().store, current().tickets)
+
+
+@shared_task(name=FIRE_TASK)
+@forgiving
+def fire_schedules(ticket: Mapping[str, Any]) -> None:
+    """Make the firings that are due."""
+    nightly.fire_due(current().store, current().tickets)

@@ -1,0 +1,40 @@
+"""Tickets for trials whose rows are QUEUED. Rule: rows first; a ticket that cannot be sent is left to the reaper."""
+
+from collections.abc import Sequence
+
+from celeriac.broker import DRIVE_QUEUE, Tickets, trial_queue
+from celeriac.messages import DriveStudy, RunTrial, TrialEnded
+from celeriac.records import TrialRecord
+
+_MOST_SHOWN = 200
+
+
+def send_trials(tickets: Tickets, study: str, gpus: int, trials: Sequence[TrialRecord]) -> None:
+    """One ticket a trial, for the attempt that comes next. Raises BrokerUnavailable at the first that cannot be sent."""
+    for trial in trials:
+        attempt = trial.attempts + 1
+        tickets.send(
+            RunTrial(trial.study_id, trial.number, attempt),
+            queue=trial_queue(gpus),
+            summary=f"{study} trial {trial.number} attempt {attempt} {_shown(trial)}",
+            task_id=f"{study}-{trial.number}-{attempt}",
+        )
+
+
+def wake(tickets: Tickets, study_id: int, name: str) -> None:
+    """Ask for a turn of this study. Raises BrokerUnavailable; the next tick comes anyway."""
+    tickets.send(DriveStudy(study_id), queue=DRIVE_QUEUE, summary=f"{name} drive")
+
+
+def ended(tickets: Tickets, trial: TrialRecord, study: str, attempt: int) -> None:
+    """Say that an attempt ended. Raises BrokerUnavailable; the next tick comes anyway."""
+    message = TrialEnded(trial.study_id, trial.number, attempt)
+    tickets.send(message, queue=DRIVE_QUEUE, summary=f"{study} trial {trial.number} ended")
+
+
+def _shown(trial: TrialRecord) -> str:
+    text = " ".join(
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in trial.params.items()
+    )
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

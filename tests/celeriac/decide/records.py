@@ -1,0 +1,78 @@
+"""Plain records for tests of decisions: every field set, those named changed."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from celeriac.records import Counts, Snapshot, Source, StudyRecord, StudyState, TrialRecord, TrialState
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+
+
+def study(
+    state: StudyState = StudyState.RUNNING, counts: Counts | None = None, **changes: Any
+) -> StudyRecord:
+    return StudyRecord(
+        **{
+            "id": 1,
+            "name": "digits",
+            "spec": {},
+            "goal": "maximize",
+            "parallel": None,
+            "code_root": "",
+            "fingerprint": "",
+            "state": state,
+            "reason": "",
+            "turn": 5,
+            "next_number": 0,
+            "counts": counts or Counts(),
+            "best_number": None,
+            "best_score": None,
+            "device_s": 0.0,
+            "schedule": None,
+            "slice": {},
+            "due_at": None,
+            "created_at": NOW,
+            "started_at": NOW,
+            "ended_at": None,
+            **changes,
+        }
+    )
+
+
+def trial(number: int, state: TrialState, **changes: Any) -> TrialRecord:
+    return TrialRecord(
+        **{
+            "study_id": 1,
+            "number": number,
+            "params": {},
+            "state": state,
+            "source": Source.SUGGESTED,
+            "why": {},
+            "score": None,
+            "metrics": {},
+            "step": None,
+            "attempts": 0,
+            "faults": {},
+            "fault": None,
+            "detail": "",
+            "signature": "",
+            "last_step": None,
+            "last_value": None,
+            "worker": "",
+            "ended_no": None,
+            "created_at": NOW,
+            "queued_at": None,
+            "started_at": None,
+            "ended_at": None,
+            **changes,
+        }
+    )
+
+
+def snapshot(
+    record: StudyRecord,
+    open_trials: tuple[TrialRecord, ...] = (),
+    last_ended: tuple[TrialRecord, ...] = (),
+    now: datetime = NOW,
+) -> Snapshot:
+    return Snapshot(record, open_trials, last_ended, now)

@@ -1,0 +1,54 @@
+"""Each class of fault has its own retry; the table of docs/faults.md."""
+
+import pytest
+
+from celeriac.decide.retry import FREE_RETRIES, after_fault
+from celeriac.lifecycle import AttemptEvent, TrialEvent
+from celeriac.records import Fault
+
+
+@pytest.mark.parametrize("before", range(FREE_RETRIES))
+def test_infrastructure_is_retried_for_free(before: int) -> None:
+    decision = after_fault(
+        Fault.INFRASTRUCTURE, faults={"infrastructure": before}, retry_attempts=1, has_checkpoint=False
+    )
+    assert (decision.attempt_event, decision.trial_event) == (AttemptEvent.FAULT, TrialEvent.RETRY)
+
+
+def test_a_trial_that_kills_its_hosts_ends() -> None:
+    decision = after_fault(
+        Fault.INFRASTRUCTURE, faults={"infrastructure": FREE_RETRIES}, retry_attempts=3, has_checkpoint=True
+    )
+    assert decision.trial_event is TrialEvent.FAIL
+    assert "free retries are used up" in decision.reason
+
+
+@pytest.mark.parametrize(("has_checkpoint", "event"), [(True, TrialEvent.PARK), (False, TrialEvent.RETRY)])
+def test_preemption_is_no_fault(has_checkpoint: bool, event: TrialEvent) -> None:
+    decision = after_fault(
+        Fault.PREEMPTED, faults={"preempted": 50}, retry_attempts=1, has_checkpoint=has_checkpoint
+    )
+    assert (decision.attempt_event, decision.trial_event) == (AttemptEvent.RELEASE, event)
+
+
+@pytest.mark.parametrize(
+    ("before", "event"), [(0, TrialEvent.RETRY), (1, TrialEvent.RETRY), (2, TrialEvent.FAIL)]
+)
+def test_out_of_memory_has_the_studys_attempts(before: int, event: TrialEvent) -> None:
+    decision = after_fault(
+        Fault.OUT_OF_MEMORY, faults={"out_of_memory": before}, retry_attempts=3, has_checkpoint=False
+    )
+    assert decision.trial_event is event
+
+
+@pytest.mark.parametrize("fault", [Fault.NOT_FINITE, Fault.TIMEOUT, Fault.USER_BUG])
+def test_what_would_come_again_is_not_tried_again(fault: Fault) -> None:
+    decision = after_fault(fault, faults={}, retry_attempts=9, has_checkpoint=True)
+    assert (decision.attempt_event, decision.trial_event) == (AttemptEvent.FAULT, TrialEvent.FAIL)
+
+
+def test_a_lapsed_lease_is_superseded() -> None:
+    decision = after_fault(
+        Fault.INFRASTRUCTURE, faults={}, retry_attempts=1, has_checkpoint=False, lease_lapsed=True
+    )
+    assert decision.attempt_event is AttemptEvent.SUPERSEDE

@@ -1,0 +1,121 @@
+"""What all tests share: the run's servers, a store and settings on them, and how hypothesis searches."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from sqlalchemy import text
+
+from celeriac.settings import Settings
+from celeriac.store import Store, open_store
+from celeriac.store.connection import open_engine
+from celeriac.store.memory import MemoryStore
+from celeriac.store.tables import metadata
+from tests.servers import Run, Servers
+
+RUN = pytest.StashKey[Run]()
+#: A test that asks for one of these needs the servers.
+ON_SERVERS = {"servers", "database", "store", "settings", "subject"}
+
+hypothesis_settings.register_profile(
+    "ci",
+    max_examples=40,
+    stateful_step_count=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+hypothesis_settings.register_profile(
+    "search", parent=hypothesis_settings.get_profile("ci"), derandomize=False
+)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In xdist's controller, start the servers now: its workers find them in the environment."""
+    config.stash[RUN] = Run()
+    if not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", None):
+        config.stash[RUN].servers()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what this process started."""
+    config.stash[RUN].stop()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs servers, and run it after the rest."""
+    for item in items:
+        if ON_SERVERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("services")
+    items.sort(key=lambda item: item.get_closest_marker("services") is not None)
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest) -> Servers:
+    """The run's Postgres and Redis."""
+    return request.config.stash[RUN].servers()
+
+
+@pytest.fixture(scope="session")
+def database(servers: Servers) -> Iterator[str]:
+    """The URL of this worker's own database, with all tables."""
+    name = f"celeriac_{_worker()}"
+    yield servers.database(name)
+    servers.drop(name)
+
+
+@pytest.fixture
+def store(database: str) -> Iterator[Store]:
+    """The store on Postgres, empty."""
+    _empty(database)
+    opened = open_store(database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def memory_store() -> MemoryStore:
+    """The store in memory, empty."""
+    return MemoryStore()
+
+
+@pytest.fixture
+def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
+    """Settings of this worker's own database and Redis, both empty; paths below the test's directory."""
+    _empty(database)
+    number = _number()
+    path = servers.redis.removeprefix("redis+socket://")
+    with redis.Redis(unix_socket_path=path, db=number) as connection:
+        connection.flushdb()
+    return Settings.from_env(
+        {
+            "CELERIAC_DATABASE_URL": database,
+            "CELERIAC_BROKER_URL": servers.redis_database(number),
+            "CELERIAC_CODE_ROOT": str(tmp_path),
+            "CELERIAC_HOST": "testhost",
+        },
+        home=tmp_path / "home",
+    )
+
+
+def _worker() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+def _number() -> int:
+    """This worker's Redis database: 0 is the one of a run without workers; Redis has 16."""
+    return (int(_worker().removeprefix("gw")) + 1) % 16 if _worker() != "main" else 0
+
+
+def _empty(database: str) -> None:
+    """Delete all rows; numbers start again."""
+    names = ", ".join(metadata.tables)
+    engine = open_engine(database, pool_size=1)
+    with engine.connect() as connection:
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    engine.dispose()

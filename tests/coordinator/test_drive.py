@@ -1,0 +1,277 @@
+"""A study's turns on the memory store: what they add, queue, pause and close, and that nothing goes wrong twice."""
+
+import random
+from typing import Any
+
+import pytest
+
+from celeriac.broker import CPU_QUEUE, GPU_QUEUE
+from celeriac.errors import UnknownStudy
+from celeriac.lifecycle import StudyEvent
+from celeriac.messages import RunTrial
+from celeriac.records import Fault, Source, StudyState, TrialState
+from coordinator import drive as drive_module
+from coordinator.drive import drive, drive_all
+from coordinator.reap import reap, resend
+from coordinator.replay import replayed
+from coordinator.samplers import sampler_for
+from tests.coordinator.house import LEASE_S, SPEC, House, Weather, open_study, with_slots
+
+
+def states(house: House, study_id: int) -> list[str]:
+    return [str(trial.state) for trial in house.store.trials(study_id, limit=1000)]
+
+
+def test_the_first_turn_starts_the_study_and_fills_slots_and_buffer() -> None:
+    house = House(slots=2)
+    study = open_study(house.store)
+    drive(house.coordinator, study.id)
+    assert house.store.study(study.id).state is StudyState.RUNNING
+    assert states(house, study.id) == ["QUEUED"] * 2 + ["WAITING"] * 2
+    first = house.store.trial(study.id, 0)
+    assert first.source is Source.DEFAULT
+    assert first.params == SPEC["default"]
+    assert house.mailbox.queues[CPU_QUEUE] == [RunTrial(study.id, 0, 1), RunTrial(study.id, 1, 1)]
+    queue, summary, task_id = house.mailbox.sent[0]
+    assert (queue, task_id) == (CPU_QUEUE, "digits-0-1")
+    assert summary == "digits trial 0 attempt 1 lr=0.01 optimizer=adam width=64"
+
+
+def test_a_turn_with_nothing_to_do_writes_nothing() -> None:
+    house = House()
+    study = open_study(house.store)
+    drive(house.coordinator, study.id)
+    before = house.store.study(study.id)
+    sent = len(house.mailbox.sent)
+    assert "2 queued" in drive(house.coordinator, study.id)
+    assert house.store.study(study.id) == before
+    assert len(house.mailbox.sent) == sent
+
+
+def test_without_slots_the_first_trial_is_ready_and_the_reason_says_why_it_waits() -> None:
+    house = House(slots=0)
+    study = open_study(house.store)
+    assert "no live slot" in drive(house.coordinator, study.id)
+    assert states(house, study.id) == ["QUEUED", "WAITING"]
+
+
+def test_a_study_for_gpus_counts_gpu_slots_only_and_uses_their_queue() -> None:
+    house = House(slots=4)
+    with_slots(house.store, 4, gpus=1)
+    study = open_study(house.store, resources={"gpus": 1})
+    drive(house.coordinator, study.id)
+    assert states(house, study.id) == ["QUEUED", "WAITING"]
+    assert len(house.mailbox.queues[GPU_QUEUE]) == 1
+    other = open_study(house.store, study="any")
+    drive(house.coordinator, other.id)
+    assert states(house, other.id).count("QUEUED") == 5
+
+
+def test_a_trials_end_brings_the_next_ticket_and_suggestion() -> None:
+    house = House(slots=1)
+    study = open_study(house.store)
+    drive(house.coordinator, study.id)
+    lease = house.lease(house.take())
+    assert lease is not None
+    drive(house.coordinator, study.id)
+    house.finish(lease, 0.5)
+    drive(house.coordinator, study.id)
+    assert states(house, study.id) == ["SCORED", "QUEUED", "WAITING"]
+    assert house.store.trial(study.id, 2).why["observed"] == 0  # it was made while trial 0 ran
+    assert house.store.study(study.id).best_number == 0
+
+
+def test_tickets_that_cannot_be_sent_are_left_to_the_reaper() -> None:
+    house = House()
+    study = open_study(house.store)
+    house.mailbox.silent = True
+    drive(house.coordinator, study.id)
+    assert states(house, study.id).count("QUEUED") == 2
+    house.mailbox.silent = False
+    resend(house.store, house.mailbox)
+    assert house.mailbox.queues[CPU_QUEUE] == []  # they may be on their way still
+    house.wait(5)
+    resend(house.store, house.mailbox)
+    assert len(house.mailbox.queues[CPU_QUEUE]) == 2
+    resend(house.store, house.mailbox)
+    assert len(house.mailbox.queues[CPU_QUEUE]) == 2
+
+
+def test_a_lapsed_lease_gives_the_trial_back_and_wakes_the_study() -> None:
+    house = House(slots=1)
+    study = open_study(house.store)
+    drive(house.coordinator, study.id)
+    lease = house.lease(house.take())
+    assert lease is not None
+    reap(house.store, house.mailbox)
+    assert house.store.trial(study.id, 0).state is TrialState.RUNNING
+    house.wait(LEASE_S + 1)
+    reap(house.store, house.mailbox)
+    trial = house.store.trial(study.id, 0)
+    assert (trial.state, dict(trial.faults)) == (TrialState.WAITING, {"infrastructure": 1})
+    assert "cpu0.s0@host was not heard of" in house.store.attempts(study.id, 0)[0].detail
+    drive(house.coordinator, study.id)
+    assert house.mailbox.queues[CPU_QUEUE][-1] in (RunTrial(study.id, 0, 2), RunTrial(study.id, 1, 1))
+
+
+def test_three_times_the_same_bug_pauses_until_resumed() -> None:
+    house = House(slots=1)
+    study = open_study(house.store)
+    for _ in range(3):
+        drive(house.coordinator, study.id)
+        lease = house.lease(house.take())
+        assert lease is not None
+        house.fail(lease, Fault.USER_BUG, signature="ZeroDivisionError at train.py:3")
+    drive(house.coordinator, study.id)
+    paused = house.store.study(study.id)
+    assert paused.state is StudyState.PAUSED
+    assert "same bug" in paused.reason
+    assert "QUEUED" not in states(house, study.id)
+    house.wait(60)
+    house.store.move_study(study.id, StudyEvent.RESUME, "mended")
+    drive(house.coordinator, study.id)
+    assert house.store.study(study.id).state is StudyState.RUNNING
+    assert states(house, study.id).count("QUEUED") == 1
+
+
+def test_a_wall_budget_closes_the_study_and_cancels_what_runs() -> None:
+    house = House(slots=1)
+    study = open_study(house.store, budget={"trials": 60, "wall": "30m"})
+    drive(house.coordinator, study.id)
+    assert house.lease(house.take()) is not None
+    house.wait(1800)
+    drive_all(house.coordinator)
+    closed = house.store.study(study.id)
+    assert (closed.state, closed.reason) == (
+        StudyState.DONE,
+        "wall budget of 30m is used up: 0 of 60 trials finished",
+    )
+    assert set(states(house, study.id)) == {"CANCELLED"}
+
+
+def test_a_grid_that_is_used_up_ends_the_study_below_its_budget() -> None:
+    house = House(slots=3)
+    space = {"n": {"int": [1, 2]}, "kind": {"choice": ["a", "b"]}}
+    study = open_study(house.store, space=space, default={"n": 2, "kind": "a"}, sampler="grid")
+    for _ in range(8):
+        drive(house.coordinator, study.id)
+        if house.mailbox.queues[CPU_QUEUE]:
+            lease = house.lease(house.take())
+            assert lease is not None
+            house.finish(lease, 1.0)
+    closed = house.store.study(study.id)
+    assert closed.state is StudyState.DONE
+    assert closed.reason == "the grid sampler has tried every point of the space: 4 of 60 trials finished"
+    assert closed.counts.scored == 4
+
+
+def test_what_is_wrong_with_one_study_pauses_that_one_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    broken = open_study(house.store, study="broken", sampler="grid")
+    sound = open_study(house.store, study="sound", sampler="random")
+
+    def fails(*_: Any) -> list[Any]:
+        raise ZeroDivisionError("in the sampler")
+
+    monkeypatch.setattr(
+        drive_module, "sampler_for", lambda name: fails if name == "grid" else sampler_for(name)
+    )
+    drive_all(house.coordinator)
+    paused = house.store.study(broken.id)
+    assert paused.state is StudyState.PAUSED
+    assert "the grid sampler failed on broken: ZeroDivisionError" in paused.reason
+    assert "celeriac resume broken" in paused.reason
+    assert house.store.study(sound.id).state is StudyState.RUNNING
+    assert states(house, sound.id).count("QUEUED") == 2
+
+
+def test_a_spec_that_cannot_be_read_pauses_its_study() -> None:
+    house = House()
+    study = open_study(house.store)
+    house.store._rows.studies[study.id].spec["sampler"] = "annealing"  # type: ignore[index]
+    drive(house.coordinator, study.id)
+    assert house.store.study(study.id).state is StudyState.PAUSED
+    assert "sampler" in house.store.study(study.id).reason
+
+
+def test_a_study_that_another_coordinator_drives_is_left_alone() -> None:
+    house = House()
+    study = open_study(house.store)
+    with house.store.driving(study.id) as mine:
+        assert mine
+        assert "another coordinator" in drive(house.coordinator, study.id)
+    assert house.store.study(study.id).state is StudyState.OPEN
+
+
+def test_a_study_moved_on_in_the_middle_of_a_turn_ends_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    study = open_study(house.store)
+    suggested = drive_module.suggested
+
+    def stopped_meanwhile(*args: Any) -> Any:
+        found = suggested(*args)
+        house.store.move_study(study.id, StudyEvent.STOP, "a person said so")
+        return found
+
+    monkeypatch.setattr(drive_module, "suggested", stopped_meanwhile)
+    assert "moved" in drive(house.coordinator, study.id)
+    assert house.store.study(study.id).state is StudyState.STOPPED
+    assert states(house, study.id) == ["CANCELLED"]
+
+
+def test_a_ticket_of_no_study_says_so() -> None:
+    with pytest.raises(UnknownStudy):
+        drive(House().coordinator, 99)
+
+
+def test_the_past_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(slots=1)
+    study = open_study(house.store, sampler="random")
+    read: list[int] = []
+    ended_since = house.store.ended_since
+
+    def counted(study_id: int, ended_no: int, limit: int = 1000) -> Any:
+        page = ended_since(study_id, ended_no, limit)
+        read.extend(trial.number for trial in page)
+        return page
+
+    monkeypatch.setattr(house.store, "ended_since", counted)
+    for _ in range(20):
+        drive(house.coordinator, study.id)
+        lease = house.lease(house.take())
+        assert lease is not None
+        house.finish(lease, 1.0)
+    assert sorted(read) == list(range(len(read)))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_sixty_trials_in_bad_weather_are_exactly_sixty_and_all_can_be_replayed(seed: int) -> None:
+    house, rng = House(slots=3), random.Random(seed)
+    study = open_study(house.store)
+    weather = Weather(house, rng)
+    for _ in range(4000):
+        if house.store.study(study.id).state is not StudyState.RUNNING and house.store.trials(study.id):
+            break
+        what = rng.random()
+        if what < 0.35:
+            drive(house.coordinator, study.id)
+        elif what < 0.9:
+            weather.worker(f"cpu0.s{rng.randrange(3)}@host")
+        elif what < 0.985:
+            house.wait(rng.choice([1, 5, 5, LEASE_S]))
+            reap(house.store, house.mailbox)
+            resend(house.store, house.mailbox)
+        elif what < 0.995:
+            house.restart()
+        else:
+            weather.lose_all_tickets()
+        counts = house.store.study(study.id).counts
+        assert counts.open + counts.finished <= 60
+    closed = house.store.study(study.id)
+    assert (closed.state, closed.reason) == (StudyState.DONE, "all 60 trials are finished")
+    assert (closed.counts.finished, closed.counts.open) == (60, 0)
+    trials = house.store.trials(study.id, limit=1000)
+    for trial in trials[1:]:
+        assert replayed(house.store, study.id, trial.number) == trial.params
+    assert len({str(trial.params) for trial in trials}) == len(trials)
+    assert sum(trial.why.get("by") == "expected improvement" for trial in trials) > 30

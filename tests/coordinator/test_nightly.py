@@ -1,0 +1,209 @@
+"""Schedules on the memory store: each slice's study once, and one verdict on it."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from celeriac.broker import CPU_QUEUE
+from celeriac.decide.due import due
+from celeriac.errors import StoreUnavailable
+from celeriac.lifecycle import StudyEvent
+from celeriac.records import NewStudy, Schedule, StudyRecord, StudyState
+from celeriac.spec import is_study_name
+from coordinator.drive import drive, drive_all
+from coordinator.nightly import fire, fire_due, firing_name, judge_study
+from tests.coordinator.house import SPEC, House, drive_tickets
+
+DUE = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+AIRPORTS = ({"airport": "JFK"}, {"airport": "LGA"})
+
+
+def put_schedule(house: House, **changes: Any) -> Schedule:
+    schedule = Schedule(
+        name="flights",
+        spec={**SPEC, "study": "flights", "budget": {"trials": 2}, "sampler": "random"},
+        cron="0 3 * * *",
+        timezone="UTC",
+        slices=AIRPORTS,
+        code_root="/code",
+        fingerprint="abc",
+        paused=False,
+        next_due_at=DUE,
+        created_at=DUE,
+    )
+    return house.store.put_schedule(replace(schedule, **changes))
+
+
+def run_to_end(house: House, study: StudyRecord, scores: list[float]) -> None:
+    """Two trials: the default's score, then the other's."""
+    for score in scores:
+        drive(house.coordinator, study.id)
+        lease = house.lease(house.take())
+        assert lease is not None
+        house.finish(lease, score)
+
+
+def test_a_firing_opens_one_study_a_slice_and_wakes_them() -> None:
+    house = House()
+    put_schedule(house)
+    fire_due(house.store, house.mailbox)
+    names = {study.name: study for study in house.store.studies()}
+    assert sorted(names) == ["flights/airport=JFK/2026-11-24", "flights/airport=LGA/2026-11-24"]
+    study = names["flights/airport=JFK/2026-11-24"]
+    assert (study.schedule, study.slice, study.due_at) == ("flights", {"airport": "JFK"}, DUE)
+    assert (study.code_root, study.fingerprint, study.goal) == ("/code", "abc", "minimize")
+    assert house.store.schedule("flights").next_due_at == DUE + timedelta(days=1)
+    assert drive_tickets(house.mailbox) == 2
+
+
+def test_looking_again_fires_nothing() -> None:
+    house = House()
+    put_schedule(house)
+    fire_due(house.store, house.mailbox)
+    fire_due(house.store, house.mailbox)
+    assert len(house.store.studies()) == 2
+    house.wait(86_400)
+    fire_due(house.store, house.mailbox)
+    assert len(house.store.studies()) == 4
+
+
+def test_two_clocks_at_the_same_firing_open_each_study_once() -> None:
+    house = House()
+    schedule = put_schedule(house)
+    decision = due(schedule, DUE)
+    assert len(fire(house.store, house.mailbox, schedule, decision)) == 2
+    assert fire(house.store, house.mailbox, schedule, decision) == []
+    assert len(house.store.studies()) == 2
+
+
+def test_a_crash_between_two_slices_is_made_good_by_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    put_schedule(house)
+    whole = house.store.fire
+
+    def dies_at_the_second(due_at: datetime, new: NewStudy) -> StudyRecord | None:
+        if new.slice == {"airport": "LGA"}:
+            raise StoreUnavailable("gone")
+        return whole(due_at, new)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.store, "fire", dies_at_the_second)
+        with pytest.raises(StoreUnavailable):
+            fire_due(house.store, house.mailbox)
+    assert len(house.store.studies()) == 1
+    fire_due(house.store, house.mailbox)
+    assert len(house.store.studies()) == 2
+    drive_all(house.coordinator)  # no ticket was sent for the first one: the tick finds it
+    assert {study.state for study in house.store.studies()} == {StudyState.RUNNING}
+
+
+def test_after_an_outage_one_firing_is_made() -> None:
+    house = House()
+    put_schedule(house)
+    house.wait(4 * 86_400 + 3600)
+    fire_due(house.store, house.mailbox)
+    assert {study.due_at for study in house.store.studies()} == {DUE + timedelta(days=4)}
+
+
+def test_a_broken_or_paused_schedule_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    house = House()
+    put_schedule(house, name="broken", spec={"study": "broken"})
+    put_schedule(house, name="nowhere", timezone="Europe/Atlantis")
+    put_schedule(house, name="paused", paused=True)
+    put_schedule(house)
+    fire_due(house.store, house.mailbox)
+    assert {study.schedule for study in house.store.studies()} == {"flights"}
+    assert "schedule broken: its firing failed" in caplog.text
+    assert "Atlantis" in caplog.text
+
+
+def test_a_name_that_is_taken_leaves_out_that_slice_only(caplog: pytest.LogCaptureFixture) -> None:
+    house = House()
+    put_schedule(house)
+    house.store.create_study(NewStudy("flights/airport=JFK/2026-11-24", {}, "minimize"))
+    fire_due(house.store, house.mailbox)
+    assert [study.slice for study in house.store.studies(schedule="flights")] == [{"airport": "LGA"}]
+    assert "left out" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("cron", "slice_", "due_at", "name"),
+    [
+        ("0 3 * * *", {"airport": "JFK"}, DUE, "flights/airport=JFK/2026-11-24"),
+        ("0 3 * * *", {}, DUE, "flights/2026-11-24"),
+        ("0 3 * * *", {"a": "x", "b": 2}, DUE, "flights/a=x,b=2/2026-11-24"),
+        ("*/15 * * * *", {}, DUE + timedelta(minutes=15), "flights/2026-11-24T04:15"),
+        ("0 * * * *", {}, datetime(2026, 10, 25, 0, 0, tzinfo=UTC), "flights/2026-10-25T02:00"),
+        ("0 * * * *", {}, datetime(2026, 10, 25, 1, 0, tzinfo=UTC), "flights/2026-10-25T02:00-again"),
+    ],
+)
+def test_a_firings_name_is_local_short_and_unique(
+    cron: str, slice_: dict[str, Any], due_at: datetime, name: str
+) -> None:
+    schedule = put_schedule(House(), cron=cron, timezone="Europe/Berlin")
+    assert firing_name(schedule, slice_, due_at) == name
+    assert is_study_name(name)
+
+
+def test_a_better_trial_becomes_champion_and_a_worse_night_leaves_it() -> None:
+    house = House(slots=1)
+    put_schedule(house, slices=AIRPORTS[:1])
+    fire_due(house.store, house.mailbox)
+    [first] = house.store.studies()
+    run_to_end(house, first, [0.9, 0.5])
+    drive(house.coordinator, first.id)
+    assert house.store.study(first.id).state is StudyState.DONE
+    [champion] = house.store.champions("flights")
+    assert (champion.trial, champion.score, champion.default_score) == (1, 0.5, 0.9)
+    house.wait(86_400)
+    fire_due(house.store, house.mailbox)
+    second = house.store.studies()[0]
+    house.mailbox.queues[CPU_QUEUE].clear()
+    run_to_end(house, second, [0.3, 0.4])
+    drive(house.coordinator, second.id)
+    [verdict, _] = house.store.verdicts("flights")
+    assert not verdict.promoted
+    assert "the champion stays trial 1 of flights/airport=JFK/2026-11-24" in verdict.reason
+    assert house.store.champions("flights") == [champion]
+
+
+def test_the_verdict_is_written_before_the_close_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(slots=1)
+    put_schedule(house, slices=AIRPORTS[:1])
+    fire_due(house.store, house.mailbox)
+    [study] = house.store.studies()
+    run_to_end(house, study, [0.9, 0.5])
+    with monkeypatch.context() as patch:
+
+        def dies(*_: Any, **__: Any) -> None:
+            raise StoreUnavailable("gone")
+
+        patch.setattr(house.store, "move_study", dies)
+        with pytest.raises(StoreUnavailable):
+            drive(house.coordinator, study.id)
+    assert len(house.store.verdicts("flights")) == 1
+    drive(house.coordinator, study.id)
+    drive(house.coordinator, study.id)
+    assert len(house.store.verdicts("flights")) == 1
+    assert house.store.study(study.id).state is StudyState.DONE
+
+
+def test_a_study_that_a_person_stopped_gets_its_verdict_too() -> None:
+    house = House(slots=1)
+    put_schedule(house, slices=AIRPORTS[:1])
+    fire_due(house.store, house.mailbox)
+    [study] = house.store.studies()
+    drive(house.coordinator, study.id)
+    house.store.move_study(study.id, StudyEvent.STOP, "enough")
+    drive(house.coordinator, study.id)
+    [verdict] = house.store.verdicts("flights")
+    assert "no trial was scored" in verdict.reason
+    assert not verdict.promoted
+
+
+def test_a_study_of_no_schedule_has_no_verdict() -> None:
+    house = House()
+    study = house.store.create_study(NewStudy("alone", {}, "minimize"))
+    assert judge_study(house.store, study) is None

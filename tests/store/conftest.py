@@ -1,0 +1,72 @@
+"""The contract's subjects: each store, with a way to let time pass in it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from celeriac.store import Store
+from celeriac.store.connection import open_engine
+from celeriac.store.memory import MemoryStore
+
+# Time passes in Postgres by making everything older.
+AGE = (
+    "UPDATE attempt SET lease_until = lease_until - make_interval(secs => :by_s)",
+    "UPDATE trial SET queued_at = queued_at - make_interval(secs => :by_s) WHERE queued_at IS NOT NULL",
+    "UPDATE device SET heartbeat_at = heartbeat_at - make_interval(secs => :by_s)",
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A store under test. `pass_time(s)`: leases, tickets and heartbeats become that much older."""
+
+    store: Store
+    pass_time: Callable[[float], None]
+
+
+class Clock:
+    """A clock that goes on by itself and can be moved."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+def memory_subject() -> Subject:
+    clock = Clock()
+
+    def pass_time(by_s: float) -> None:
+        clock.ahead += timedelta(seconds=by_s)
+
+    return Subject(MemoryStore(clock), pass_time)
+
+
+def postgres_subject(store: Store, database: str) -> Subject:
+    def pass_time(by_s: float) -> None:
+        engine = open_engine(database, pool_size=1)
+        with engine.connect() as connection:
+            for statement in AGE:
+                connection.execute(text(statement), {"by_s": by_s})
+        engine.dispose()
+
+    return Subject(store, pass_time)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    """Both stores in turn."""
+    if request.param == "memory":
+        yield memory_subject()
+    else:
+        yield postgres_subject(request.getfixturevalue("store"), request.getfixturevalue("database"))
+
+
+@pytest.fixture
+def any_store(subject: Subject) -> Store:
+    """Both stores in turn, where time does not matter."""
+    return subject.store

@@ -1,0 +1,140 @@
+"""Scenes that store tests begin with: a study that runs, trials that are queued, leased or finished."""
+
+import itertools
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.records import (
+    Champion,
+    Checkpoint,
+    Device,
+    Fault,
+    Goal,
+    Lease,
+    NewStudy,
+    Report,
+    Schedule,
+    Source,
+    StudyRecord,
+    Suggestion,
+    TrialRecord,
+)
+from celeriac.store import Store
+from celeriac.store.api import AttemptEnd
+
+_numbers = itertools.count()
+
+NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def new_study(name: str | None = None, **changes: Any) -> NewStudy:
+    """A study to open; its name is new unless given."""
+    given: dict[str, Any] = {
+        "spec": {"study": "digits", "budget": {"trials": 4}},
+        "goal": "maximize",
+    } | changes
+    return NewStudy(name=name or f"digits-{next(_numbers)}", **given)
+
+
+def suggestion(**params: Any) -> Suggestion:
+    """A suggestion of these parameters."""
+    return Suggestion(params or {"lr": 0.1}, Source.SUGGESTED, {"sampler": "random", "seed": 7})
+
+
+def running(store: Store, *, parallel: int | None = None, goal: Goal = "maximize") -> StudyRecord:
+    """A study that runs, without trials."""
+    opened = store.create_study(new_study(parallel=parallel, goal=goal))
+    return store.move_study(opened.id, StudyEvent.START, "first turn", turn=opened.turn)
+
+
+def with_trials(store: Store, study: StudyRecord, count: int) -> list[TrialRecord]:
+    """Trials added to a running study."""
+    now = store.study(study.id)
+    return store.add_trials(study.id, now.turn, [suggestion(lr=0.1 * k) for k in range(count)])
+
+
+def queued(store: Store, count: int, **how: Any) -> StudyRecord:
+    """A running study with that many queued trials."""
+    study = running(store, **how)
+    numbers = [trial.number for trial in with_trials(store, study, count)]
+    store.queue_trials(study.id, store.study(study.id).turn, numbers)
+    return store.study(study.id)
+
+
+def leased(
+    store: Store,
+    study: StudyRecord,
+    number: int,
+    *,
+    attempt: int = 1,
+    worker: str = "cpu0.s0@here",
+    lease_s: float = 30,
+) -> Lease:
+    """The lease of a trial that can be leased."""
+    lease = store.lease(study.id, number, attempt, worker=worker, device="cpu", lease_s=lease_s)
+    assert isinstance(lease, Lease), lease
+    return lease
+
+
+def scored(score: float, **more: Any) -> AttemptEnd:
+    """The end of an attempt that gave a score."""
+    return AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=score, device_s=2.0, **more)
+
+
+def failed(
+    fault: Fault = Fault.USER_BUG, *, trial_event: TrialEvent = TrialEvent.FAIL, **more: Any
+) -> AttemptEnd:
+    """The end of an attempt by a fault."""
+    return AttemptEnd(AttemptEvent.FAULT, trial_event, fault=fault, detail=f"{fault} happened", **more)
+
+
+def released(trial_event: TrialEvent) -> AttemptEnd:
+    """The end of an attempt that was pre-empted."""
+    return AttemptEnd(AttemptEvent.RELEASE, trial_event, fault=Fault.PREEMPTED, detail="pre-empted")
+
+
+def report(lease: Lease, step: int, value: float = 0.5, *, checkpoint: bool = False) -> Report:
+    """A report of that step, with a checkpoint if wanted."""
+    path = f"{lease.study_id}/{lease.number}/{lease.attempt}-{step}"
+    kept = Checkpoint(lease.study_id, lease.number, lease.attempt, step, path, "0" * 64, 1000)
+    return Report(step, value, {"loss": 1.0}, kept if checkpoint else None)
+
+
+def device(uuid: str, *, host: str = "here", kind: str = "cpu") -> Device:
+    """A device with one slot."""
+    return Device(uuid, host, kind, 2**34, {"rack": "a"}, (f"{uuid}.s0",), "1.0", "ok", NOON)
+
+
+def schedule(name: str = "nightly", **changes: Any) -> Schedule:
+    """A schedule of two slices, due since noon of a day long ago."""
+    given: dict[str, Any] = {
+        "spec": {"study": "digits"},
+        "cron": "0 2 * * *",
+        "timezone": "Europe/Berlin",
+        "slices": ({"region": "eu"}, {"region": "us"}),
+        "code_root": "/code",
+        "fingerprint": "abc",
+        "paused": False,
+        "next_due_at": NOON,
+        "created_at": NOON,
+    }
+    return Schedule(name, **(given | changes))
+
+
+def verdict(study: StudyRecord, *, promoted: bool, slice_: Mapping[str, Any] | None = None) -> Champion:
+    """A verdict on a study's trial 0."""
+    return Champion(
+        schedule="nightly",
+        slice=slice_ or {"region": "eu"},
+        study_id=study.id,
+        study=study.name,
+        trial=0,
+        params={"lr": 0.1},
+        score=0.9,
+        default_score=0.8,
+        metrics={"holdout": 0.88},
+        promoted=promoted,
+        reason="better than its own trial 0",
+    )

@@ -1,0 +1,135 @@
+"""The contract on what keeps the service going, kept by both stores: reaping, lost tickets, devices, retention."""
+
+from datetime import timedelta
+
+import pytest
+
+from celeriac.lifecycle import StudyEvent, TrialEvent
+from celeriac.records import Fault, TrialState
+from celeriac.store import Store
+from tests.store.conftest import Subject
+from tests.store.scenes import (
+    device,
+    failed,
+    leased,
+    queued,
+    released,
+    report,
+    running,
+    scored,
+    verdict,
+)
+
+
+def test_expired_lists_the_oldest_first_with_what_the_retry_needs(subject: Subject) -> None:
+    store = subject.store
+    study = queued(store, 3)
+    store.finish_attempt(
+        leased(store, study, 0).token, failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY)
+    )
+    second = leased(store, study, 1, lease_s=0.08)
+    first = leased(store, study, 0, attempt=2, lease_s=0.01)
+    leased(store, study, 2, lease_s=600)
+    store.report(second.token, [report(second, 0, checkpoint=True)])
+    subject.pass_time(60)
+    found = store.expired()
+    assert [each.token for each in found] == [first.token, second.token]
+    assert (found[0].study, found[0].number, found[0].attempt) == (study.name, 0, 2)
+    assert (found[0].faults, found[0].has_checkpoint) == ({"infrastructure": 1}, False)
+    assert (found[1].faults, found[1].has_checkpoint, found[1].spec) == ({}, True, study.spec)
+    assert [each.token for each in store.expired(limit=1)] == [first.token]
+
+
+def test_a_node_finds_what_its_dead_worker_held(any_store: Store) -> None:
+    study = queued(any_store, 3)
+    mine = leased(any_store, study, 0, worker="cpu0.s0@here")
+    leased(any_store, study, 1, worker="cpu0.s1@here")
+    any_store.finish_attempt(leased(any_store, study, 2, worker="cpu0.s0@here").token, scored(0.5))
+    assert [each.token for each in any_store.open_attempts_of("cpu0.s0@here")] == [mine.token]
+    assert any_store.open_attempts_of("cpu0.s0@there") == []
+
+
+def test_unclaimed_tickets_are_found_and_touched(subject: Subject) -> None:
+    store = subject.store
+    study = queued(store, 3)
+    assert store.unclaimed(3) == []
+    subject.pass_time(10)
+    leased(store, study, 1)
+    assert [(trial.study_id, trial.number) for trial in store.unclaimed(3)] == [(study.id, 0), (study.id, 2)]
+    assert [trial.number for trial in store.unclaimed(3, limit=1)] == [0]
+    touched = store.touch_queued([(study.id, 2), (study.id, 1), (study.id, 99), (study.id, 2)])
+    assert [(trial.number, trial.state) for trial in touched] == [(2, TrialState.QUEUED)]
+    assert touched[0].queued_at is not None
+    assert touched[0].queued_at > store.now() - timedelta(seconds=5)
+    assert [trial.number for trial in store.unclaimed(3)] == [0]
+    assert store.touch_queued([]) == []
+
+
+def test_a_host_says_anew_what_it_has(subject: Subject) -> None:
+    store = subject.store
+    store.put_devices("here", [device("gpu-1", kind="H200"), device("gpu-0", kind="H200")])
+    store.put_devices("there", [device("cpu", host="there")])
+    assert [each.uuid for each in store.devices()] == ["gpu-0", "gpu-1", "cpu"]
+    subject.pass_time(100)
+    store.put_devices("here", [device("gpu-1", kind="H100")])
+    seen = store.devices()
+    assert [(each.host, each.uuid, each.kind) for each in seen] == [
+        ("here", "gpu-1", "H100"),
+        ("there", "cpu", "cpu"),
+    ]
+    assert (seen[0].labels, seen[0].slots, seen[0].is_gpu) == ({"rack": "a"}, ("gpu-1.s0",), True)
+    assert seen[0].heartbeat_at > store.now() - timedelta(seconds=5)
+    assert [each.uuid for each in store.devices(alive_within_s=15)] == ["gpu-1"]
+    store.put_devices("here", [])
+    assert [each.host for each in store.devices()] == ["there"]
+
+
+def test_retention_takes_old_leftovers_and_spares_champions(any_store: Store) -> None:
+    study, still_running = queued(any_store, 2), queued(any_store, 1)
+    for number in (0, 1):
+        lease = leased(any_store, study, number)
+        any_store.report(lease.token, [report(lease, 0, checkpoint=True), report(lease, 1)])
+        any_store.finish_attempt(lease.token, scored(0.5, log_tail="done"))
+    open_lease = leased(any_store, still_running, 0)
+    any_store.report(open_lease.token, [report(open_lease, 0, checkpoint=True)])
+    any_store.move_study(study.id, StudyEvent.FINISH, "budget used")
+    any_store.record_champion(verdict(study, promoted=True))
+    early = any_store.study(study.id).created_at
+    nothing = any_store.prune(early, reports=True, logs=True, checkpoints=True)
+    assert (nothing.reports, nothing.logs, nothing.checkpoints) == (0, 0, ())
+    later = any_store.now() + timedelta(seconds=60)
+    only_logs = any_store.prune(later, reports=False, logs=True, checkpoints=False)
+    assert (only_logs.reports, only_logs.logs, only_logs.checkpoints) == (0, 1, ())
+    gone = any_store.prune(later, reports=True, logs=True, checkpoints=True)
+    assert (gone.reports, gone.logs) == (2, 0)
+    assert [(each.trial, each.step) for each in gone.checkpoints] == [(1, 0)]
+    assert [len(any_store.reports(study.id, number)) for number in (0, 1)] == [2, 0]
+    assert [any_store.log_tail(study.id, number, 1) for number in (0, 1)] == ["done", ""]
+    assert len(any_store.checkpoints(study.id, 0)) == len(any_store.checkpoints(still_running.id, 0)) == 1
+
+
+def test_a_closed_study_leaves_nothing_to_reap(subject: Subject) -> None:
+    store = subject.store
+    study = queued(store, 2)
+    leased(store, study, 0, lease_s=0.01)
+    store.move_study(study.id, StudyEvent.STOP, "a person asked")
+    subject.pass_time(60)
+    assert store.expired() == []
+    assert store.unclaimed(1) == []
+
+
+@pytest.mark.parametrize("event", [TrialEvent.PARK, TrialEvent.RETRY])
+def test_what_was_handed_back_is_no_lost_ticket(subject: Subject, event: TrialEvent) -> None:
+    store = subject.store
+    study = queued(store, 1)
+    store.finish_attempt(leased(store, study, 0).token, released(event))
+    subject.pass_time(60)
+    assert store.unclaimed(1) == []
+
+
+def test_an_empty_store_has_nothing_to_do(any_store: Store) -> None:
+    any_store.check_schema()
+    assert (
+        any_store.expired() == any_store.due_schedules() == any_store.devices() == any_store.champions() == []
+    )
+    assert running(any_store).id in any_store.studies_to_drive()

@@ -1,0 +1,69 @@
+"""Objectives for whole attempts: they wait, hide processes, write checkpoints, and are found at it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from celeriac.trial import Trial
+
+
+def sleeps(trial: Trial) -> float:
+    print("asleep", flush=True)
+    time.sleep(3600)
+    return 1.0
+
+
+def sleeps_deaf(trial: Trial) -> float:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return sleeps(trial)
+
+
+def hides_a_process(trial: Trial) -> float:
+    """Leave a process that is in a session of its own, ignores TERM, and whose parent is gone; then go on."""
+    hidden = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)"
+    starter = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {hidden!r}], stdout=subprocess.PIPE, start_new_session=True); p.stdout.readline(); print(p.pid)"
+    done = subprocess.run([sys.executable, "-c", starter], capture_output=True, text=True, check=True)
+    Path(trial.params["file"]).write_text(done.stdout)
+    if trial.params.get("then") == "sleep":
+        time.sleep(3600)
+    return 1.0
+
+
+def steps(trial: Trial) -> float:
+    """Report five steps with checkpoints; the value grows, and at `fail_at` in the first attempt the process dies."""
+    value = 0.0
+    if trial.checkpoint:
+        value = float(Path(trial.checkpoint).read_text())
+    for step in range(trial.start, 5):
+        value += 1.0
+        trial.report(value, step=step, checkpoint=lambda path, value=value: Path(path).write_text(str(value)))
+        if trial.attempt == 1 and step == trial.params.get("fail_at"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return value
+
+
+def trains_on(trial: Trial) -> float:
+    """Report for ever, with checkpoints if `saves` says so, and mark in a file that the first report is out."""
+    for step in range(trial.start, 1_000_000):
+        save = (lambda path: Path(path).write_text("x")) if trial.params.get("saves") else None
+        trial.report(step / 10, step=step, checkpoint=save)
+        Path(trial.params["file"]).write_text(str(step))
+        time.sleep(0.02)
+    return 1.0
+
+
+def waits_for_a_file(trial: Trial) -> float:
+    """Say that it runs, then return when a file is there: the test decides when."""
+    Path(trial.params["running"]).write_text(str(os.getpid()))
+    while not Path(trial.params["file"]).exists():
+        time.sleep(0.01)
+    return 2.0
+
+
+def says_where(trial: Trial) -> float:
+    trial.report(0.0, step=0, metrics={"device": trial.device, "study": trial.study, "seed": trial.seed, **trial.context})
+    print("here", os.environ.get("CUDA_VISIBLE_DEVICES"))
+    return float(trial.number)

@@ -1,0 +1,240 @@
+"""The isolated process of one trial: from its fork to its end. It holds no password, reaches no service, and speaks over one socket.
+
+born      ends with its server, leads a session of its own, prints into the runner's pipe
+waits     warm, until its job comes
+trains    calls the objective with a `Trial`
+tells     one last frame: the result, that it stopped as asked, or the fault
+ends      runs what the objective left to be run at exit, and is gone
+"""
+
+import atexit
+import math
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NoReturn
+
+from celeriac.records import Fault
+from celeriac.trial import PREEMPT, STOP, Result, Trial, TrialStopped, described, flat, number_in
+from worker import proctree
+from worker.faulted import Faulted, from_exception, from_words
+from worker.frames import FrameTooLarge, Inbox, encode
+from worker.preload import Objective, Unusable, load, reseed
+
+_READ_BYTES = 65_536
+
+
+class SocketChannel:
+    """The trial's end of the socket: `celeriac.trial.Channel` for the service."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._socket = channel
+        self._inbox = Inbox()
+        self._poll = select.poll()
+        self._poll.register(channel, select.POLLIN)
+        self._word: str | None = None
+
+    def job(self) -> dict[str, Any] | None:
+        """Wait for the job; None when the runner has gone."""
+        while True:
+            data = self._socket.recv(_READ_BYTES)
+            if not data:
+                return None
+            messages = self._inbox.feed(data)
+            if messages:
+                self._hear(messages[1:])
+                return messages[0]
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one frame, waiting for the runner to take it. Raises FrameTooLarge."""
+        self._socket.sendall(encode(message))
+
+    def poll(self) -> str | None:
+        """The newest word of control; a hand-back outranks a stop, since it must not cost the trial."""
+        while self._poll.poll(0):
+            data = self._socket.recv(_READ_BYTES)
+            if not data:
+                break  # the runner is gone, and this process goes with it
+            self._hear(self._inbox.feed(data))
+        return self._word
+
+    def _hear(self, messages: list[dict[str, Any]]) -> None:
+        for message in messages:
+            if message.get("kind") == "control" and self._word != PREEMPT:
+                self._word = PREEMPT if message.get("word") == PREEMPT else STOP
+
+
+def live(
+    channel: socket.socket,
+    output: int,
+    *,
+    server: int,
+    code_root: str,
+    objective: str,
+    loaded: Objective | None,
+    ahead: bool,
+) -> NoReturn:
+    """Be the child, from just after the fork to the end of the process.
+
+    `loaded` is the objective that the server holds already; without it this process imports it: `ahead` of its job, or after.
+    """
+    _born(server, output)
+    outcome: Objective | Unusable | None = loaded
+    if outcome is None and ahead:
+        outcome = _attempted(code_root, objective)
+    reseed(
+        0
+    )  # a rehearsal, so that the pages it writes to are this process's own before anybody waits for it
+    link = SocketChannel(channel)
+    job = link.job()
+    if job is None:
+        os._exit(0)
+    outcome = outcome or _attempted(code_root, objective)
+    reseed(job["seed"])
+    link.send({"kind": "started", "pid": os.getpid()})
+    if isinstance(outcome, Unusable):
+        link.send(outcome.faulted.message())
+    else:
+        _tell(link, *_trained(outcome, _trial(job, link), code_root))
+    _end()
+
+
+def judged(returned: Any, trial: Trial, code_root: str) -> dict[str, Any]:
+    """The last frame for what the objective returned: its score, or why that is no score."""
+    if trial.heeded is not None:
+        # It came to an end because it was asked to: the number, if any, is that of a partial training.
+        return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step}
+    result = returned if isinstance(returned, Result) else Result(returned)
+    try:
+        score = number_in(result.score, "the score that the objective returns")
+        metrics = flat(result.metrics)
+    except (TypeError, ValueError, OverflowError) as error:
+        return from_words(Fault.USER_BUG, str(error), "returned", type(result.score).__qualname__).message()
+    if not math.isfinite(score):
+        return from_words(Fault.NOT_FINITE, f"the objective returned {score}", "returned").message()
+    if result.step is not None and (type(result.step) is not int or result.step < 0):
+        detail = f"Result(step=...) must be a whole number, 0 or more, got {described(result.step)}"
+        return from_words(Fault.USER_BUG, detail, "step").message()
+    step = trial.last_step if result.step is None else result.step
+    return {"kind": "result", "score": score, "metrics": metrics, "step": step}
+
+
+def _born(server: int, output: int) -> None:
+    """Tie this process to its server and to nothing else that the server has."""
+    proctree.die_with_parent(server)
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for descriptor in (1, 2):
+        os.dup2(output, descriptor)
+    os.close(output)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+    _disown_exit_functions()
+
+
+def _disown_exit_functions() -> None:
+    """What the import registered for exit belongs to the server: run in each child it would delete what the others still use.
+
+    The machinery itself stays, so that what the objective registers (a temporary directory, a process pool) is run.
+    """
+    atexit._clear()
+    for pending in list(weakref.finalize._registry):  # type: ignore[attr-defined] # the only way to reach them
+        pending.atexit = False
+    if "logging" in sys.modules:
+        atexit.register(sys.modules["logging"].shutdown)
+    if "multiprocessing.util" in sys.modules:
+        atexit.register(sys.modules["multiprocessing.util"]._exit_function)
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined] # registers itself again when next used
+
+
+def _attempted(code_root: str, objective: str) -> Objective | Unusable:
+    try:
+        return load(code_root, objective)
+    except Unusable as unusable:
+        return unusable
+
+
+def _trial(job: dict[str, Any], link: SocketChannel) -> Trial:
+    root = Path(job["checkpoint_root"])
+    return Trial(
+        job["params"],
+        channel=link,
+        root=root,
+        directory=root / job["checkpoint_dir"],
+        context=job["context"],
+        seed=job["seed"],
+        device=job["device"],
+        study=job["study"],
+        number=job["number"],
+        attempt=job["attempt"],
+        checkpoint=job["checkpoint"],
+        start=job["start"],
+    )
+
+
+def _trained(objective: Objective, trial: Trial, code_root: str) -> tuple[dict[str, Any], str]:
+    """Call the objective; the last frame, and the user's traceback for the log."""
+    try:
+        return judged(objective(trial), trial, code_root), ""
+    except TrialStopped as stopped:
+        if trial.heeded is not None:
+            return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step}, ""
+        return _frame_and_trace(
+            from_exception(stopped, code_root, doing="raised by the script, nobody asked it to stop")
+        )
+    except BaseException as error:
+        return _frame_and_trace(from_exception(error, code_root))
+
+
+def _frame_and_trace(faulted: Faulted) -> tuple[dict[str, Any], str]:
+    return faulted.message(), faulted.traceback
+
+
+def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
+    """Send the last frame; one that is too large becomes the fault that says so. The traceback also goes to the output."""
+    if trace:
+        with suppress(OSError, ValueError):
+            sys.stderr.write(trace)
+    flush_output()
+    if message["kind"] == "result":
+        message = {**message, "peak_memory_bytes": _peak_memory_bytes()}
+    try:
+        link.send(message)
+    except FrameTooLarge as error:
+        link.send(from_words(Fault.USER_BUG, str(error), "frame").message())
+
+
+def flush_output() -> None:
+    """Flush what Python and C hold back; the user may have closed or replaced the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    proctree.flush_c_output()
+
+
+def _peak_memory_bytes() -> int:
+    """The most that this process, or one that it started and waited for, has held: told here, since nobody waits for our end."""
+    return 1024 * max(
+        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+
+
+def _end() -> NoReturn:
+    """Run the objective's exit functions, then leave without the interpreter's long farewell to its modules.
+
+    Threads that the objective left behind are not waited for: its result is told.
+    """
+    with suppress(BaseException):
+        atexit._run_exitfuncs()
+    flush_output()
+    os._exit(0)

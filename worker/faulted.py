@@ -1,0 +1,108 @@
+"""What went wrong in the user's code, in words: class of fault, detail, trimmed traceback, signature. Pure but for reading frames.
+
+The signature is the same for the same failure at the same place, on whichever host, so that three in a row can be told.
+"""
+
+import hashlib
+import os
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from celeriac.records import Fault
+
+MAX_DETAIL = 2_000
+MAX_TRACEBACK = 24_000
+_LAST_FRAMES = 3
+_HERE = str(Path(__file__).parent) + os.sep
+# How libraries say it when they do not raise MemoryError.
+_NO_MEMORY = (
+    "CUDA out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "can't allocate memory",
+    "out of memory on device",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Faulted:
+    """A fault as the child tells it."""
+
+    fault: Fault
+    detail: str
+    traceback: str = ""
+    signature: str = ""
+
+    def message(self) -> dict[str, Any]:
+        """As a frame for the runner."""
+        return {"kind": "fault", **asdict(self)}
+
+
+def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> Faulted:
+    """Describe what the user's code raised; `doing` goes in front of the detail, as in "objective cannot be imported"."""
+    trace = _users(error.__traceback__)
+    last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    if isinstance(error, SystemExit):
+        last = f"exited with code {0 if error.code is None else error.code}: return a score instead"
+    detail = f"{doing}: {last}" if doing else last
+    return Faulted(
+        Fault.OUT_OF_MEMORY if out_of_memory(error) else Fault.USER_BUG,
+        _cut(detail, MAX_DETAIL),
+        _cut("".join(traceback.format_exception(type(error), error, trace)), MAX_TRACEBACK),
+        signature(type(error).__qualname__, *_places(trace, code_root)),
+    )
+
+
+def from_words(fault: Fault, detail: str, *marks: str) -> Faulted:
+    """A fault without an exception; `marks` tell it from others in its signature."""
+    return Faulted(fault, _cut(detail, MAX_DETAIL), "", signature(fault, *marks))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this, or what it was raised from, says that memory ran out: Python's, torch's or CUDA's way."""
+    cause: BaseException | None = error
+    while cause is not None:
+        names = {each.__name__ for each in type(cause).__mro__}
+        if names & {"MemoryError", "OutOfMemoryError"}:
+            return True
+        if isinstance(cause, RuntimeError) and any(words in str(cause) for words in _NO_MEMORY):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def signature(*parts: str) -> str:
+    """A short stable hash of what tells one failure from another."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _users(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from the first frame that is neither ours nor the import machinery's."""
+    while trace is not None and _is_ours(trace.tb_frame.f_code.co_filename):
+        trace = trace.tb_next
+    return trace
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith((_HERE, "<frozen ")) or filename.endswith(
+        (f"{os.sep}importlib{os.sep}__init__.py", f"{os.sep}runpy.py")
+    )
+
+
+def _places(trace: TracebackType | None, code_root: str) -> list[str]:
+    """The last frames in the user's files (else the last of all), with paths relative to the code root."""
+    frames = traceback.extract_tb(trace)
+    root = code_root.rstrip(os.sep) + os.sep
+    own = [each for each in frames if each.filename.startswith(root)] or list(frames)
+    return [f"{each.filename.removeprefix(root)}:{each.name}:{each.lineno}" for each in own[-_LAST_FRAMES:]]
+
+
+def _cut(text: str, limit: int) -> str:
+    """At most `limit` characters: the beginning and, mostly, the end, where an exception says what it is."""
+    text = text.encode(errors="replace").decode()
+    if len(text) <= limit:
+        return text
+    head = limit // 4
+    return f"{text[:head]}\n… {len(text) - limit:,} characters left out …\n{text[head - limit :]}"

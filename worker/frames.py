@@ -1,0 +1,56 @@
+"""How the runner and a trial's process speak: frames of a 4-byte length and a JSON object, over one Unix stream socket.
+
+Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s, and at
+the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scores and metrics, never data.
+"""
+
+import json
+import struct
+from typing import Any
+
+MAX_FRAME_BYTES = 1 << 20
+_LENGTH = struct.Struct(">I")
+
+
+class FrameTooLarge(ValueError):
+    """What was to be sent does not fit into a frame."""
+
+
+def encode(message: dict[str, Any], limit_bytes: int = MAX_FRAME_BYTES) -> bytes:
+    """One frame. Raises FrameTooLarge, naming the message's kind and both sizes."""
+    body = json.dumps(message, separators=(",", ":")).encode()
+    if len(body) > limit_bytes:
+        raise FrameTooLarge(
+            f"a {message.get('kind', 'message')} of {len(body):,} bytes is over the limit of {limit_bytes:,}: "
+            "keep data in files and send numbers"
+        )
+    return _LENGTH.pack(len(body)) + body
+
+
+class Inbox:
+    """Turns a stream's bytes, however they were cut, back into messages."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[dict[str, Any]]:
+        """The messages that `data` completes. Raises ValueError for bytes that no encoder of ours wrote."""
+        self._buffer += data
+        messages = []
+        while len(self._buffer) >= _LENGTH.size:
+            (size,) = _LENGTH.unpack_from(self._buffer)
+            if size > MAX_FRAME_BYTES:
+                raise ValueError(f"a frame of {size:,} bytes: not the protocol of a trial's process")
+            end = _LENGTH.size + size
+            if len(self._buffer) < end:
+                break
+            messages.append(_object(bytes(self._buffer[_LENGTH.size : end])))
+            del self._buffer[:end]
+        return messages
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    message = json.loads(body)
+    if not isinstance(message, dict):
+        raise ValueError(f"a frame holds {type(message).__name__}, not an object")
+    return message

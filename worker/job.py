@@ -1,0 +1,53 @@
+"""What a lease means on this host: where its code lies, and the job that its process is given. Pure but for looking at directories."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from celeriac.records import Checkpoint, Lease
+from worker.checkpoints import directory
+from worker.forkserver import Job
+
+
+def code_root(lease: Lease, ours: Path) -> Path:
+    """The study's code root, if this worker's own code root holds it, else the worker's own.
+
+    A study that was submitted on another host names a path that means nothing here: there the worker's root is the code,
+    mounted or in its image, and `code: subdirectory` is looked for below it. Objectives load from nowhere else.
+    """
+    allowed = ours.resolve()
+    for candidate in (allowed / lease.code_root, allowed / str(lease.spec.get("code", "."))):
+        real = candidate.resolve()
+        if real.is_dir() and real.is_relative_to(allowed):
+            return real
+    return allowed
+
+
+def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool) -> Job:
+    """All that the trial's process is told."""
+    wants_gpu = lease.spec.get("resources", {}).get("gpus", 0) > 0
+    return Job(
+        study=lease.study,
+        number=lease.number,
+        attempt=lease.attempt,
+        params=lease.params,
+        seed=trial_seed(lease.spec["seed"], lease.number),
+        device="cuda:0" if wants_gpu and has_gpu else "cpu",
+        checkpoint_root=str(checkpoint_root),
+        checkpoint_dir=directory(lease.study_id, lease.number),
+        context=context_of(lease),
+        checkpoint=None if resumed is None else str(checkpoint_root / resumed.path),
+        start=0 if resumed is None else resumed.step + 1,
+    )
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The trial's own seed, alike on every host and for every attempt; 31 bits, which every generator takes."""
+    digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def context_of(lease: Lease) -> dict[str, Any]:
+    """What a schedule's slice tells the objective; `due_at` as ISO text."""
+    due = {} if lease.due_at is None else {"due_at": lease.due_at.isoformat()}
+    return {**lease.slice, **due}

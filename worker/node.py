@@ -1,0 +1,373 @@
+"""One host's worker: `python -m worker [--slots N]`. Finds the devices, and starts and keeps one Celery worker for each slot.
+
+Promises: a worker that dies is started again, after what it held was given back: its processes are ended, its leases are free at once.
+The host's devices stand in Postgres, renewed at each heartbeat, and are gone from there when the node stops. On SIGTERM every running
+trial is handed back, with a checkpoint if it can write one within the grace. Addresses and passwords reach the workers through an
+inherited descriptor and not their environment.
+"""
+
+import json
+import logging
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from celeriac.alive import show_life
+from celeriac.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.code import FingerprintCache
+from celeriac.errors import SettingInvalid, StoreUnavailable
+from celeriac.processes import Backoff, Child, announce_ready
+from celeriac.records import Device
+from celeriac.settings import PREFIX, Settings
+from celeriac.store import Store, open_store
+from worker import proctree
+from worker.devices import CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
+from worker.release import release
+from worker.station import tag_of
+
+log = logging.getLogger(__name__)
+
+MAX_CPU_SLOTS = 8
+MARGIN_S = 5.0
+FINGERPRINT_S = 30.0
+SWEEP_S = 5.0
+_FOR_THE_NODE = frozenset(
+    PREFIX + name for name in ("DATABASE_URL", "BROKER_URL", "FLOWER_USER", "FLOWER_PASSWORD", "READY_FD")
+)
+
+
+@dataclass(slots=True)
+class Kept:
+    """One slot's Celery worker, as the node keeps it: alive while `pidfd` is set, else due again at `start_at`."""
+
+    slot: Slot
+    child: Child
+    backoff: Backoff = field(default_factory=Backoff)
+    pidfd: int | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """What a host's device rows have in common. `down`: slots whose worker does not run now."""
+
+    host: str
+    fingerprint: str
+    down: frozenset[str]
+    now: datetime
+
+
+class Node:
+    """The keeping loop. One thread: the kernel ends each worker when the thread that started it ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Sequence[DeviceInfo],
+        places: Sequence[Slot],
+        *,
+        store: Store,
+        tickets: Tickets,
+        environ: Mapping[str, str],
+    ) -> None:
+        """`environ` is what the workers' environment is made from."""
+        self._settings, self._store, self._tickets = settings, store, tickets
+        self._devices = devices
+        self._secrets = secrets_descriptor(settings)
+        environment = environment_of_workers(environ, self._secrets, slots=len(places))
+        self._kept = [Kept(slot, child_of(slot, environment, self._secrets)) for slot in places]
+        self._selector = selectors.DefaultSelector()
+        self._fingerprints = FingerprintCache(trust_s=FINGERPRINT_S)
+        self._stopping = 0
+        self._told_of_store = False
+
+    def run(self) -> int:
+        """Keep the workers until SIGTERM or SIGINT; a second one ends them at once. Returns the exit status."""
+        with self._signals():
+            if self._free_what_is_ours():
+                self._loop()
+            self._stop_all()
+        return 0
+
+    # -- start ----------------------------------------------------------------------------------------------------------
+    def _free_what_is_ours(self) -> bool:
+        """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop meanwhile."""
+        for kept in self._kept:
+            self._sweep(kept.slot)
+        while not self._stopping:
+            try:
+                self._store.check_schema()
+                for kept in self._kept:
+                    release(self._store, self._tickets, kept.slot.name, "its worker is gone")
+                return True
+            except StoreUnavailable as error:
+                self._tell_of_store(error)
+                self._wait(1.0)
+        return False
+
+    def _loop(self) -> None:
+        heartbeat_at = time.monotonic()
+        announced = False
+        while not self._stopping:
+            now = time.monotonic()
+            for kept in self._kept:
+                if kept.pidfd is None and now >= kept.start_at:
+                    self._start(kept)
+            if now >= heartbeat_at:
+                told = self._put_devices()
+                heartbeat_at = time.monotonic() + self._settings.heartbeat_s
+                if told and not announced:
+                    announce_ready(self._settings.ready_fd)
+                    announced = True
+            due = [kept.start_at for kept in self._kept if kept.pidfd is None]
+            self._wait(min([heartbeat_at, *due]) - time.monotonic())
+
+    def _start(self, kept: Kept) -> None:
+        kept.pidfd = kept.child.start()
+        kept.started_at = time.monotonic()
+        self._selector.register(kept.pidfd, selectors.EVENT_READ, kept)
+        log.info("worker %s started, pid %s", kept.slot.name, kept.child.pid)
+
+    # -- events ---------------------------------------------------------------------------------------------------------
+    def _wait(self, within_s: float) -> None:
+        """Take in what happens until the time is over, or something did."""
+        for key, _ in self._selector.select(max(0.0, within_s)):
+            if isinstance(key.data, Kept):
+                self._died(key.data)
+            else:
+                self._take_signals()
+
+    def _died(self, kept: Kept) -> None:
+        """Give back what it held, then have it started again; first after 0.2 s, later and later when it keeps dying."""
+        self._forget(kept)
+        status = kept.child.poll()
+        self._sweep(kept.slot)
+        if self._stopping:
+            return
+        try:
+            release(self._store, self._tickets, kept.slot.name, f"its worker ended ({described(status)})")
+        except StoreUnavailable as error:
+            self._tell_of_store(error)
+        now = time.monotonic()
+        kept.backoff = kept.backoff.died(after_s=now - kept.started_at)
+        kept.start_at = now + kept.backoff.wait_s
+        log.warning(
+            "worker %s ended (%s); again in %.1f s", kept.slot.name, described(status), kept.backoff.wait_s
+        )
+
+    def _forget(self, kept: Kept) -> None:
+        if kept.pidfd is not None:
+            self._selector.unregister(kept.pidfd)
+            os.close(kept.pidfd)
+            kept.pidfd = None
+        kept.child.kill()
+
+    def _sweep(self, slot: Slot) -> None:
+        """End every process that trials of this slot left behind."""
+        left = proctree.end_marked("CELERIAC_TAG", tag_of(self._settings, slot.name), within_s=SWEEP_S)
+        if left:
+            log.error("processes of trials on %s do not end: %s", slot.name, sorted(left))
+
+    def _put_devices(self) -> bool:
+        """Say in Postgres what this host has; whether it was heard."""
+        code = self._settings.code_root
+        # A root of / is no code of ours: each study brings its own directory.
+        fingerprint = self._fingerprints.of(code, time.monotonic()) if code != code.parent else ""
+        status = HostStatus(
+            self._settings.host,
+            fingerprint,
+            frozenset(kept.slot.name for kept in self._kept if kept.pidfd is None),
+            datetime.now(UTC),
+        )
+        try:
+            rows = device_rows([kept.slot for kept in self._kept], self._devices, status)
+            self._store.put_devices(self._settings.host, rows)
+        except StoreUnavailable as error:
+            self._tell_of_store(error)
+            return False
+        self._told_of_store = False
+        show_life(self._settings.alive_file)
+        return True
+
+    def _tell_of_store(self, error: StoreUnavailable) -> None:
+        """Once an outage."""
+        if not self._told_of_store:
+            log.warning("%s", error)
+        self._told_of_store = True
+
+    # -- stop -----------------------------------------------------------------------------------------------------------
+    def _stop_all(self) -> None:
+        """TERM to all at once, KILL when the grace is over or a second signal came; then free what is left."""
+        alive = [kept for kept in self._kept if kept.pidfd is not None]
+        for kept in alive:
+            kept.child.signal(signal.SIGTERM)
+        settings = self._settings
+        deadline = time.monotonic() + settings.checkpoint_grace_s + settings.kill_grace_s + MARGIN_S
+        while any(kept.pidfd is not None for kept in alive):
+            if self._stopping > 1 or time.monotonic() >= deadline:
+                break
+            self._wait(deadline - time.monotonic())
+        for kept in alive:
+            self._forget(kept)
+            self._sweep(kept.slot)
+        with suppress(StoreUnavailable):
+            for kept in alive:
+                release(self._store, self._tickets, kept.slot.name, "its worker was stopped")
+            self._store.put_devices(settings.host, [])
+
+    def _signals(self) -> "_Signals":
+        return _Signals(self._selector)
+
+    def _take_signals(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.data, _Signals):
+                self._stopping += key.data.count()
+
+
+class _Signals:
+    """SIGTERM and SIGINT as something to select on."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._wake, selectors.EVENT_READ, self)
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._selector.unregister(self._wake)
+        self._wake.close()
+        self._waker.close()
+
+    def count(self) -> int:
+        """How many came since the last look."""
+        try:
+            received = self._wake.recv(4096)
+        except BlockingIOError:
+            return 0
+        return sum(number in (signal.SIGTERM, signal.SIGINT) for number in received)
+
+
+def serve(settings: Settings, cpu_slots: int | None) -> int:
+    """Be this host's node, with `cpu_slots` CPU slots or what is found; returns the exit status.
+
+    Raises SettingInvalid when it is not told where Postgres and Redis are, SchemaMismatch.
+    """
+    if not settings.has_service:
+        raise SettingInvalid(
+            f"neither CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL nor {settings.stack_file} say where the service is: "
+            "set them, or start `celeriac up`"
+        )
+    wanted = settings.slots if cpu_slots is None else cpu_slots
+    devices, count = found_devices(wanted, os.environ.get("CUDA_VISIBLE_DEVICES"), settings.host)
+    tickets = Tickets(make_app(BrokerConfig(settings.broker_url, client_name=f"node@{settings.host}")))
+    store = open_store(settings.database_url, pool_size=settings.pool_size)
+    try:
+        node = Node(
+            settings,
+            devices,
+            slots(devices, count, settings.host),
+            store=store,
+            tickets=tickets,
+            environ=os.environ,
+        )
+        return node.run()
+    finally:
+        store.close()
+
+
+# -- pure, or nearly ------------------------------------------------------------------------------------------------------
+def queues_of(slot: Slot) -> tuple[str, ...]:
+    """A GPU's worker takes GPU trials first and CPU trials when there are none; a CPU slot's only the latter."""
+    return (GPU_QUEUE, CPU_QUEUE) if slot.is_gpu else (CPU_QUEUE,)
+
+
+def child_of(slot: Slot, environment: Mapping[str, str], secrets: int) -> Child:
+    """The program of one slot; its output goes where the node's goes."""
+    return Child(
+        name=slot.name,
+        argv=[
+            sys.executable,
+            *("-m", "worker.slot", slot.name, slot.device_uuid, slot.kind, slot.cuda_visible),
+            *queues_of(slot),
+        ],
+        environment=environment,
+        pass_fds=(secrets,),
+        shares_output=True,
+    )
+
+
+def environment_of_workers(environ: Mapping[str, str], secrets: int, *, slots: int) -> dict[str, str]:
+    """The node's own environment without passwords, and with a fair share of the CPUs for each slot's libraries."""
+    kept = {name: value for name, value in environ.items() if name not in _FOR_THE_NODE}
+    share = max(1, len(os.sched_getaffinity(0)) // max(1, slots))
+    return {"OMP_NUM_THREADS": str(share), **kept, PREFIX + "SECRETS_FD": str(secrets)}
+
+
+def secrets_descriptor(settings: Settings) -> int:
+    """An anonymous file with the addresses, for the workers to inherit."""
+    descriptor = os.memfd_create("celeriac-secrets")
+    addresses = {"database_url": settings.database_url, "broker_url": settings.broker_url}
+    os.write(descriptor, json.dumps(addresses).encode())
+    return descriptor
+
+
+def described(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "unknown status"
+    if status >= 0:
+        return f"exit status {status}"
+    return signal.Signals(-status).name
+
+
+def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: HostStatus) -> list[Device]:
+    """The host's devices as rows, each with its slots; its health names the slots whose worker is down."""
+    rows = []
+    for device in devices:
+        names = tuple(slot.name for slot in places if slot.device_uuid == device.uuid)
+        down = [name for name in names if name in status.down]
+        rows.append(
+            Device(
+                uuid=device.uuid,
+                host=status.host,
+                kind=device.kind,
+                memory_bytes=device.memory_bytes,
+                labels={},
+                slots=names,
+                fingerprint=status.fingerprint,
+                health=f"starting {', '.join(down)}" if down else "ok",
+                heartbeat_at=status.now,
+            )
+        )
+    return rows
+
+
+def found_devices(cpu_slots: int, visible: str | None, host: str) -> tuple[list[DeviceInfo], int]:
+    """The devices to use, and how many slots the processors get.
+
+    `cpu_slots` given: the processors alone, with so many. Else each GPU; and on a host without any the processors, with a slot
+    for each that this program may use, at most MAX_CPU_SLOTS.
+    """
+    gpus = NvmlProbe(visible).devices() if cpu_slots <= 0 else []
+    if gpus:
+        return gpus, 0
+    count = cpu_slots if cpu_slots > 0 else min(MAX_CPU_SLOTS, len(os.sched_getaffinity(0)))
+    return CpuProbe(count, host).devices(), count

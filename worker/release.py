@@ -1,0 +1,61 @@
+"""Gives back what a dead process held: its leases at once, instead of when they lapse; called by those who saw it die."""
+
+import logging
+
+from celeriac.broker import DRIVE_QUEUE, Tickets
+from celeriac.decide.retry import after_fault
+from celeriac.errors import BrokerUnavailable, LeaseLost
+from celeriac.messages import RunTrial, TrialEnded
+from celeriac.records import Fault, OpenAttempt
+from celeriac.store import Store
+from celeriac.store.api import AttemptEnd
+
+log = logging.getLogger(__name__)
+
+
+def release(
+    store: Store, tickets: Tickets, worker: str, why: str, *, only: RunTrial | None = None
+) -> list[OpenAttempt]:
+    """End the open attempts of this worker (or `only` the one that a ticket names) as infrastructure faults.
+
+    Returns those that were ended here. Raises StoreUnavailable: then the leases lapse, and the reaper does the same.
+    """
+    ended = []
+    for attempt in store.open_attempts_of(worker):
+        if only is None or (attempt.study_id, attempt.number, attempt.attempt) == (
+            only.study,
+            only.trial,
+            only.attempt,
+        ):
+            try:
+                store.finish_attempt(attempt.token, _end(attempt, why))
+            except LeaseLost:
+                continue
+            ended.append(attempt)
+            _tell(tickets, attempt, why)
+    return ended
+
+
+def _end(attempt: OpenAttempt, why: str) -> AttemptEnd:
+    decision = after_fault(
+        Fault.INFRASTRUCTURE,
+        faults=attempt.faults,
+        retry_attempts=attempt.spec["retry"]["attempts"],
+        has_checkpoint=attempt.has_checkpoint,
+    )
+    return AttemptEnd(
+        decision.attempt_event,
+        decision.trial_event,
+        fault=Fault.INFRASTRUCTURE,
+        detail=f"{why}; {decision.reason}",
+    )
+
+
+def _tell(tickets: Tickets, attempt: OpenAttempt, why: str) -> None:
+    summary = f"{attempt.study} trial {attempt.number} attempt {attempt.attempt}: {why}"
+    log.warning("released %s", summary)
+    ended = TrialEnded(attempt.study_id, attempt.number, attempt.attempt)
+    try:
+        tickets.send(ended, queue=DRIVE_QUEUE, summary=summary)
+    except BrokerUnavailable as error:
+        log.warning("%s", error)

@@ -1,0 +1,334 @@
+"""The fork server: `python -m worker.server`. It holds one objective in memory and forks a warm child of it for each trial.
+
+Promises:
+* One trial at a time, and one standby child that is forked ahead and waits for the next.
+* A trial is reported as ended only when every process below it is gone: orphans come to the server (it is a subreaper), and
+  everything below it but the standby is TERMed, then KILLed.
+* The server lives as long as its starter: end of the socket, or the starter's death, ends it and everything below it.
+* It ends by itself after `idle_s` without a trial.
+* If the import initialises CUDA, or leaves threads or processes behind, forking it is unsound: the server starts itself afresh
+  without the import, and each child imports for itself ("isolation: fresh").
+
+Packets, one JSON object each, over a SOCK_SEQPACKET socket. In: `take` (hand over a child), `standby` (fork the next one),
+`kill` {grace_s}. Out: `ready` {isolation, note}, `failed` {a fault}, `child` {pid} with the child's socket and output pipe,
+`ended` {pid, code, signal, peak_memory_bytes, oom_kills, leftovers, killed}.
+"""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NoReturn
+
+from worker import child, proctree
+from worker.preload import (
+    Objective,
+    Unusable,
+    cuda_is_initialised,
+    load,
+    native_threads,
+    settle,
+    why_not_fork,
+)
+
+LEFTOVER_GRACE_S = 1.0
+_PACKET_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a server is started with. `fresh` is why children must import for themselves; `ahead`: they may do so early."""
+
+    control: int
+    parent: int
+    code_root: str
+    objective: str
+    idle_s: float
+    fresh: str = ""
+    ahead: bool = True
+
+    def command(self) -> list[str]:
+        """The command line that starts a server with this plan; -P keeps the current directory off the path."""
+        return [sys.executable, "-P", "-m", "worker.server", json.dumps(asdict(self))]
+
+
+@dataclass(slots=True)
+class _Process:
+    """A forked child; `channel` and `output` are the runner's ends, until they are handed over."""
+
+    pid: int
+    channel: socket.socket
+    output: int
+    oom_kills: int = 0
+    ended: dict[str, Any] | None = None
+
+    def hand_over(self) -> None:
+        """Close our copies of the runner's ends."""
+        self.channel.close()
+        os.close(self.output)
+
+
+class Server:
+    """The serving loop, after the import."""
+
+    def __init__(self, plan: Plan, control: socket.socket, objective: Objective | None) -> None:
+        self._plan, self._control, self._objective = plan, control, objective
+        self._pid = os.getpid()
+        self._standby: _Process | None = None
+        self._trial: _Process | None = None
+        self._kill_at: float | None = None
+        self._killed = False
+        self._leftovers: set[int] = set()
+        self._closing = False
+        self._idle_from = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+
+    def serve(self) -> None:
+        """Serve until the starter is gone, or idleness ends it."""
+        self._listen()
+        self._send(
+            {
+                "kind": "ready",
+                "isolation": "fresh" if self._plan.fresh else "shared",
+                "note": self._plan.fresh,
+            }
+        )
+        self._standby = self._forked()
+        while not self._closing:
+            self._selector.select(self._patience())
+            self._drain_wakeups()
+            self._obey()
+            self._reap()
+            self._settle_trial()
+            if self._trial is None and time.monotonic() >= self._idle_from + self._plan.idle_s:
+                self._closing = True
+        self._end_everything()
+
+    def _listen(self) -> None:
+        """From here on the starter's death is a wish to close, so that descendants are swept before we go."""
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._on_term)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        proctree.die_with_parent(self._plan.parent, signal.SIGTERM)
+        self._control.setblocking(False)
+        self._selector.register(self._control, selectors.EVENT_READ)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    def _on_term(self, *_: object) -> None:
+        self._closing = True
+
+    def _patience(self) -> float | None:
+        """Seconds until there is something to do unasked."""
+        if self._trial is None:
+            return max(0.0, self._idle_from + self._plan.idle_s - time.monotonic())
+        if self._kill_at is None:
+            return None
+        return max(0.0, self._kill_at - time.monotonic())
+
+    def _drain_wakeups(self) -> None:
+        try:
+            while self._wake.recv(4096):
+                pass
+        except BlockingIOError:
+            return
+
+    # -- commands -------------------------------------------------------------------------------------------------------
+    def _obey(self) -> None:
+        while not self._closing:
+            try:
+                packet = self._control.recv(_PACKET_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._closing = True
+                return
+            command = json.loads(packet)
+            if command["kind"] == "take":
+                self._hand_over()
+            elif command["kind"] == "standby" and self._standby is None:
+                self._standby = self._forked()
+            elif command["kind"] == "kill" and self._trial is not None:
+                self._killed = True
+                self._terminate(command["grace_s"])
+
+    def _hand_over(self) -> None:
+        process = self._standby or self._forked()
+        self._standby = None
+        self._trial = process
+        process.oom_kills = proctree.oom_kills()
+        self._kill_at, self._killed, self._leftovers = None, False, set()
+        packet = {"kind": "child", "pid": process.pid}
+        socket.send_fds(
+            self._control, [json.dumps(packet).encode()], [process.channel.fileno(), process.output]
+        )
+        process.hand_over()
+
+    def _forked(self) -> _Process:
+        """Fork a child that waits for its job."""
+        ours, theirs = socket.socketpair()
+        output, printed = os.pipe()
+        child.flush_output()  # what is buffered here must not come out of every child too
+        pid = os.fork()
+        if pid == 0:
+            self._be_child(ours, theirs, output, printed)
+        theirs.close()
+        os.close(printed)
+        return _Process(pid, ours, output)
+
+    def _be_child(self, ours: socket.socket, theirs: socket.socket, output: int, printed: int) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            for end in (self._control, self._wake, self._waker, ours):
+                end.close()
+            os.close(output)
+            self._selector.close()
+            child.live(
+                theirs,
+                printed,
+                server=self._pid,
+                code_root=self._plan.code_root,
+                objective=self._plan.objective,
+                loaded=self._objective,
+                ahead=self._plan.ahead,
+            )
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(70)  # EX_SOFTWARE: `live` never returns, so this was our own failure
+
+    # -- ends -----------------------------------------------------------------------------------------------------------
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if self._trial is not None and pid == self._trial.pid:
+                self._trial.ended = _how(pid, status, usage.ru_maxrss)
+            elif self._standby is not None and pid == self._standby.pid:
+                self._standby.hand_over()
+                self._standby = None
+
+    def _settle_trial(self) -> None:
+        """End what outlived the trial's process, press on with a kill, and report the end when nothing is left."""
+        if self._trial is None:
+            return
+        if self._trial.ended is not None:
+            left = proctree.children(self._pid) - self._spared()
+            if not left:
+                self._report_end(self._trial)
+                return
+            self._leftovers |= left
+            if self._kill_at is None:
+                self._terminate(LEFTOVER_GRACE_S)
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            proctree.signal_all(self._of_trial(), signal.SIGKILL)
+            # Each death wakes us to look again; the interval is for what was forked between our look and its parent's end.
+            self._kill_at = time.monotonic() + LEFTOVER_GRACE_S
+
+    def _terminate(self, grace_s: float) -> None:
+        """TERM now; KILL after the grace, or at once when a kill with a shorter one is asked for meanwhile."""
+        due_at = time.monotonic() + grace_s
+        self._kill_at = due_at if self._kill_at is None else min(due_at, self._kill_at)
+        proctree.signal_all(self._of_trial(), signal.SIGTERM if grace_s > 0 else signal.SIGKILL)
+
+    def _of_trial(self) -> set[int]:
+        """Everything below the server but the standby and what is below it."""
+        return proctree.descendants(self._pid, spare=self._spared())
+
+    def _spared(self) -> set[int]:
+        return set() if self._standby is None else {self._standby.pid}
+
+    def _report_end(self, process: _Process) -> None:
+        self._send(
+            {
+                "kind": "ended",
+                **(process.ended or {}),
+                "oom_kills": proctree.oom_kills() - process.oom_kills,
+                "leftovers": len(self._leftovers),
+                "killed": self._killed,
+            }
+        )
+        self._trial, self._kill_at = None, None
+        self._idle_from = time.monotonic()
+
+    def _end_everything(self) -> None:
+        """Leave nothing below us; then the interpreter ends, and runs what the import registered for that."""
+        self._control.close()
+        while True:
+            proctree.signal_all(proctree.descendants(self._pid), signal.SIGKILL)
+            try:
+                os.wait()
+            except ChildProcessError:
+                return
+
+    def _send(self, packet: dict[str, Any]) -> None:
+        try:
+            self._control.send(json.dumps(packet).encode())
+        except OSError:
+            self._closing = True  # the starter is gone
+
+
+def main(argv: list[str]) -> int:
+    """Import the objective, tell how that went, serve."""
+    plan = Plan(**json.loads(argv[1]))
+    proctree.die_with_parent(plan.parent)
+    proctree.become_subreaper()
+    control = socket.socket(fileno=plan.control)
+    os.set_inheritable(plan.control, False)
+    objective = None if plan.fresh else _preloaded(plan, control)
+    Server(plan, control, objective).serve()
+    return 0
+
+
+def _preloaded(plan: Plan, control: socket.socket) -> Objective:
+    """The objective, if this process may fork with it; else this process starts afresh. Ends after telling of a failure."""
+    threads = native_threads()
+    try:
+        objective = load(plan.code_root, plan.objective)
+    except Unusable as unusable:
+        control.send(json.dumps({**unusable.faulted.message(), "kind": "failed"}).encode())
+        proctree.signal_all(proctree.descendants(os.getpid()), signal.SIGKILL)
+        raise SystemExit(0) from None
+    reason = why_not_fork(threads)
+    if reason:
+        _start_afresh(replace(plan, fresh=reason, ahead=not cuda_is_initialised()))
+    settle()
+    return objective
+
+
+def _start_afresh(plan: Plan) -> NoReturn:
+    """Become a server that has not imported the objective: same process id, same socket.
+
+    Children then import ahead of their job, unless that would hold GPU memory that the running trial needs.
+    """
+    proctree.signal_all(proctree.descendants(os.getpid()), signal.SIGKILL)
+    os.set_inheritable(plan.control, True)
+    os.execv(sys.executable, plan.command())  # noqa: S606 - a list, no shell
+
+
+def _how(pid: int, status: int, maxrss_kib: int) -> dict[str, Any]:
+    """A wait status in words; the peak is that of the child and of those of its descendants that it waited for."""
+    code = os.waitstatus_to_exitcode(status)
+    return {
+        "pid": pid,
+        "code": code if code >= 0 else None,
+        "signal": -code if code < 0 else None,
+        "peak_memory_bytes": maxrss_kib * 1024,
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv))

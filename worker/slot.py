@@ -1,0 +1,207 @@
+"""The Celery worker of one slot: `python -m worker.slot NAME UUID KIND CUDA_VISIBLE QUEUE…`, started and kept by the node.
+
+Two processes: Celery's main process, which keeps the connections, and one pool process, which runs the trials. Neither imports
+torch, numpy or the search. All that needs a connection is made after the fork; what both read is imported before, so that they
+share its memory.
+"""
+
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from types import FrameType
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery import Celery, signals
+from celery.worker import state as celery_state
+
+from celeriac.broker import BrokerConfig, Tickets, make_app
+from celeriac.errors import CeleriacError, IllegalTransition, MessageInvalid, StoreUnavailable, UnknownTrial
+from celeriac.messages import RunTrial, decode
+from celeriac.settings import Settings
+from celeriac.store import Store, open_store
+from worker import proctree, tasks
+from worker.devices import Slot
+from worker.orders import Orders
+from worker.release import release
+from worker.runner import REVOKED, patience
+from worker.station import open_station, tag_of
+from worker.watch import Watchdog
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 2.0  # Celery gives a new pool process 4 s to come up
+TRIES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the slot's two processes have in common."""
+
+    slot: Slot
+    queues: tuple[str, ...]
+    settings: Settings
+    orders: Orders
+    app: Celery
+    tickets: Tickets
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the worker until it is told to stop; returns its exit status."""
+    name, uuid, kind, cuda_visible, *queues = argv
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
+    )
+    settings = Settings.from_env()
+    app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.tasks"])
+    slot = Slot(name, uuid, kind, cuda_visible)
+    shared = Shared(slot, tuple(queues), settings, Orders(), app, Tickets(app))
+    connect_main(shared)
+    connect_pool(shared)
+    open_store(
+        settings.database_url, pool_size=settings.pool_size
+    ).close()  # imported before the fork, connected after
+    gc.freeze()
+    worker = app.Worker(
+        hostname=name,
+        queues=list(queues),
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        loglevel="INFO",
+        redirect_stdouts=False,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+# -- the main process -----------------------------------------------------------------------------------------------------
+def connect_main(shared: Shared) -> None:
+    """Hand on what Celery tells only its main process, and watch over its ears."""
+    watchdog = Watchdog(
+        patience_s=shared.settings.idle_watch_s,
+        waiting=lambda: sum(shared.tickets.waiting(queue) for queue in shared.queues),
+        busy=lambda: bool(celery_state.reserved_requests or celery_state.active_requests),
+        taken=lambda: sum(celery_state.total_count.values()),
+    )
+
+    def stopping(**_: Any) -> None:
+        shared.orders.drain()
+        watchdog.stop()
+
+    def ready(**_: Any) -> None:
+        _drain_first(signal.SIGQUIT, shared.orders)
+        watchdog.start()
+
+    def revoked(request: Any, expired: bool = False, **_: Any) -> None:
+        ticket = _ticket(request.args)
+        if ticket is not None and not expired:
+            shared.orders.revoke(ticket)
+            _in_background(lambda store: _cancel(store, ticket), shared.settings)
+
+    def failed(args: Any, exception: BaseException, **_: Any) -> None:
+        ticket = _ticket(args)
+        if ticket is not None and isinstance(exception, WorkerLostError):
+            _in_background(lambda store: _give_up(store, ticket, shared), shared.settings)
+
+    signals.setup_logging.connect(lambda **_: None, weak=False)  # it is set up already
+    signals.worker_shutting_down.connect(stopping, weak=False)
+    signals.worker_ready.connect(ready, weak=False)
+    signals.task_revoked.connect(revoked, weak=False)
+    signals.task_failure.connect(failed, weak=False)
+
+
+def _drain_first(number: signal.Signals, orders: Orders) -> None:
+    """Order the drain before Celery's own handler sends its SIGTERM to the pool process, or it would look like a revoke."""
+    handler = signal.getsignal(number)
+
+    def drain(received: int, frame: FrameType | None) -> None:
+        orders.drain()
+        if callable(handler):
+            handler(received, frame)
+
+    signal.signal(number, drain)
+
+
+def _ticket(args: Any) -> RunTrial | None:
+    try:
+        ticket = decode(args[0])
+    except (MessageInvalid, IndexError, KeyError, TypeError):
+        return None
+    return ticket if isinstance(ticket, RunTrial) else None
+
+
+def _in_background(deed: Callable[[Store], None], settings: Settings) -> None:
+    """Do something in the store from the main process, whose event loop must not wait; again while the store is away."""
+    ending = threading.Event()
+
+    def work() -> None:
+        store = open_store(settings.database_url, pool_size=settings.pool_size)
+        try:
+            for again_s in islice(chain([0.0], patience()), TRIES):
+                ending.wait(again_s)
+                try:
+                    deed(store)
+                    return
+                except StoreUnavailable as error:
+                    log.warning("waits for the store: %s", error)
+                except CeleriacError as error:
+                    log.warning("%s", error)
+                    return
+        finally:
+            store.close()
+
+    threading.Thread(target=work, name="background", daemon=True).start()
+
+
+def _cancel(store: Store, ticket: RunTrial) -> None:
+    """A revoked ticket is a user's cancel, whether its trial runs or not. One that names an older attempt means nothing now."""
+    try:
+        if store.trial(ticket.study, ticket.trial).attempts <= ticket.attempt:
+            store.cancel_trial(ticket.study, ticket.trial, REVOKED)
+    except (IllegalTransition, UnknownTrial) as error:
+        log.info("nothing to cancel: %s", error)
+
+
+def _give_up(store: Store, ticket: RunTrial, shared: Shared) -> None:
+    """The pool process died under a trial: its lease need not lapse first."""
+    release(store, shared.tickets, shared.slot.name, "the worker's pool process died", only=ticket)
+
+
+# -- the pool process -----------------------------------------------------------------------------------------------------
+def connect_pool(shared: Shared) -> None:
+    """Set up each pool process after its fork, and close it down."""
+
+    def begin(**_: Any) -> None:
+        _sweep(shared)
+        station = open_station(
+            shared.settings,
+            shared.slot,
+            store=open_store(shared.settings.database_url, pool_size=shared.settings.pool_size),
+            tickets=Tickets(shared.app),
+            orders=shared.orders,
+            environ=os.environ,
+        )
+        tasks.use(station)
+        signals.worker_process_shutdown.connect(lambda **_: station.close(), weak=False)
+
+    signals.worker_process_init.connect(begin, weak=False)
+
+
+def _sweep(shared: Shared) -> None:
+    """End what the pool process before this one could not: a trial's processes that had escaped their server."""
+    left = proctree.end_marked("CELERIAC_TAG", tag_of(shared.settings, shared.slot.name), within_s=SWEEP_S)
+    if left:
+        log.warning("processes of an earlier trial do not end: %s", sorted(left))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

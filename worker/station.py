@@ -1,0 +1,94 @@
+"""What one pool process works with: made after the fork, kept until the process ends."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from celeriac.broker import DRIVE_QUEUE, Tickets
+from celeriac.code import FingerprintCache
+from celeriac.messages import TrialEnded
+from celeriac.settings import Settings
+from celeriac.store import Store
+from worker.devices import Slot
+from worker.forkserver import ServerPool, TrialProcess, scrubbed
+from worker.heartbeat import Heartbeat
+from worker.orders import Orders
+
+# How long a trial's process may take, after its result, for what it left to be run at exit.
+FAREWELL_S = 10.0
+
+
+@dataclass(slots=True)
+class Station:
+    """The tools of the runner. `leaving` is the trial's process whose result is in and whose end nobody needed to wait for."""
+
+    settings: Settings
+    slot: Slot
+    store: Store
+    tickets: Tickets
+    orders: Orders
+    servers: ServerPool
+    heartbeat: Heartbeat
+    memory_limit_bytes: int | None
+    fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
+    studies_seen: set[int] = field(default_factory=set)
+    leaving: TrialProcess | None = None
+
+    def clear(self) -> None:
+        """Have the last trial's process gone, with all that it started: its device is free then."""
+        if self.leaving is not None:
+            self.leaving.close(FAREWELL_S)
+            self.leaving = None
+
+    def announce(self, ended: TrialEnded, summary: str) -> None:
+        """Tell the coordinator, soon; a tick heals what is lost."""
+        self.heartbeat.after(lambda: self.tickets.send(ended, queue=DRIVE_QUEUE, summary=summary))
+
+    def close(self) -> None:
+        """End every process below this one, then the thread and the connections."""
+        self.clear()
+        self.servers.close()
+        self.heartbeat.close()
+        self.store.close()
+
+
+def open_station(
+    settings: Settings,
+    slot: Slot,
+    *,
+    store: Store,
+    tickets: Tickets,
+    orders: Orders,
+    environ: Mapping[str, str],
+) -> Station:
+    """Set up in the process that will run the trials."""
+    return Station(
+        settings=settings,
+        slot=slot,
+        store=store,
+        tickets=tickets,
+        orders=orders,
+        servers=ServerPool(
+            environment=scrubbed(environ, {**slot.environment, "CELERIAC_STACK": settings.stack}),
+            tag=tag_of(settings, slot.name),
+            idle_s=settings.idle_server_s,
+        ),
+        heartbeat=Heartbeat(store, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s),
+        memory_limit_bytes=memory_limit_bytes(),
+    )
+
+
+def tag_of(settings: Settings, worker: str) -> str:
+    """The mark of all processes that trials of this worker start: alike after a restart, and another one for another home."""
+    return f"{settings.home}:{worker}"
+
+
+def memory_limit_bytes() -> int | None:
+    """How much memory this cgroup may use, if it is limited."""
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limit = int(Path(path).read_text())
+            return limit if limit < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") else None
+    return None

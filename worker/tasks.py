@@ -1,0 +1,32 @@
+"""The worker's one Celery task, of a few lines: it decodes the ticket and calls the runner."""
+
+from typing import Any
+
+from celery import shared_task
+
+from celeriac.broker import RUN_TASK
+from celeriac.errors import MessageInvalid
+from celeriac.messages import RunTrial, decode
+from worker.runner import run
+from worker.station import Station
+
+_station: Station | None = None
+
+
+def use(station: Station | None) -> None:
+    """Give this pool process its tools; `worker.slot` does, after the fork."""
+    global _station
+    _station = station
+
+
+@shared_task(name=RUN_TASK)
+def run_trial(message: Any) -> str:
+    """Run the attempt that the ticket names. A ticket of another kind is an error and is dropped."""
+    ticket = decode(message)
+    if not isinstance(ticket, RunTrial) or _station is None:
+        raise MessageInvalid(f"ticket {ticket.kind} is none for a worker's pool process; it is dropped")
+    came_of = run(ticket, _station)
+    if _station.orders.terminated:
+        # Celery has marked this process as one that a signal ends: it must not live on and be taken for it later.
+        raise SystemExit(0)
+    return came_of
