@@ -15,18 +15,18 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+import redis
 
 from benchmarks.embedded import Embedded, embedded
-from celeriac.broker import BrokerConfig, make_app
-from celeriac.client import Client, Study
 from celeriac.errors import TryAgain
-from celeriac.records import Attempt, Outcome, TrialRecord
+from celeriac.records import Outcome
 
 TRIALS = 60
 SLOTS = 2
@@ -124,9 +124,8 @@ def _strike_up(stack: Embedded, rng: random.Random) -> tuple[str, float]:
 
 
 def _strike_redis_flush(stack: Embedded, rng: random.Random) -> tuple[str, float]:
-    app = make_app(BrokerConfig(stack.settings.broker_url, "chaos"))
-    with app.connection_for_write() as connection:
-        connection.default_channel.client.flushall()
+    with _redis(stack) as server:
+        server.flushall()
     return "every key", 0.0
 
 
@@ -154,18 +153,21 @@ _STRIKES: dict[str, Callable[[Embedded, random.Random], tuple[str, float]]] = {
 
 
 def _program(stack: Embedded, name: str) -> psutil.Process:
-    return _eventually(lambda: stack.programs().get(name), name)
+    found: psutil.Process = _eventually(lambda: stack.programs().get(name), name)
+    return found
+
+
+def _redis(stack: Embedded) -> redis.Redis:
+    return redis.Redis.from_url(stack.settings.broker_url.replace("redis+socket://", "unix://"))
 
 
 def _answers(stack: Embedded) -> bool:
-    app = make_app(BrokerConfig(stack.settings.broker_url, "chaos"))
     try:
-        with app.connection_for_write() as connection:
-            connection.default_channel.client.ping()
-        client = stack.client()
-        client.store.now()
-        client.close()
-    except (TryAgain, OSError, app.connection_errors):
+        with _redis(stack) as server:
+            server.ping()
+        with stack.client() as client:
+            client.store.now()
+    except (TryAgain, redis.RedisError, OSError):
         return False
     return True
 
@@ -192,7 +194,8 @@ def run(seed: int | None, quiet_s: float) -> dict[str, Any]:
     tag = "quiet" if seed is None else f"chaos-{seed}"
     with embedded(slots=SLOTS) as stack:
         began = time.monotonic()
-        Client(stack.settings).submit(study_file(tag)).client.close()
+        with stack.client() as client:
+            client.submit(study_file(tag))
         rng = random.Random(seed)
         struck = []
         for fault in [] if seed is None else plan(seed, quiet_s):
@@ -221,31 +224,21 @@ def _sleep_until(moment: float) -> None:
 
 def wait_for_end(stack: Embedded, name: str, deadline: float) -> str:
     """The study's last state, or the one it is stuck in when the deadline comes."""
-    state = "UNKNOWN"
-    while time.monotonic() < deadline:
-        try:
-            client = stack.client()
-            study: Study = client.study(name)
-            state = str(study.wait(timeout=max(1.0, deadline - time.monotonic())))
-            client.close()
-        except TryAgain:
-            time.sleep(0.5)
-        except TimeoutError:
-            break
-        else:
-            return state
-    return state
+    with stack.client() as client:
+        study = client.study(name)
+        with suppress(TimeoutError):
+            study.wait(timeout=max(1.0, deadline - time.monotonic()))
+        return str(study.state)
 
 
 def audit(stack: Embedded, name: str) -> dict[str, Any]:
     """Count what the rows say: finished trials, trials scored twice, attempts and their outcomes."""
-    client = stack.client()
-    study = client.study(name)
-    trials: Sequence[TrialRecord] = client.store.trials(study.id, limit=10 * TRIALS)
-    attempts: list[Attempt] = [a for t in trials for a in client.store.attempts(study.id, t.number)]
-    scored = [(a.trial, a.number) for a in attempts if a.outcome is Outcome.SCORED]
-    counts = client.store.study(study.id).counts
-    client.close()
+    with stack.client() as client:
+        study = client.study(name)
+        trials = client.store.trials(study.record.id, limit=10 * TRIALS)
+        attempts = [each for t in trials for each in client.store.attempts(study.record.id, t.number)]
+        counts = study.record.counts
+    scored = [(each.trial, each.number) for each in attempts if each.outcome is Outcome.SCORED]
     outcomes: dict[str, int] = {}
     for each in attempts:
         outcomes[str(each.outcome)] = outcomes.get(str(each.outcome), 0) + 1

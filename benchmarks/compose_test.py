@@ -116,7 +116,18 @@ class Project:
         """The command line that follows this project's container events."""
         named = [word for each in filters for word in ("--filter", each)]
         shown = '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Status}}'
-        return ["docker", "events", "--filter", "type=container", *named, *self._mine(), "--format", shown]
+        since = ["--since", str(int(time.time()))]  # so that none is missed before the engine listens to us
+        return [
+            "docker",
+            "events",
+            *since,
+            "--filter",
+            "type=container",
+            *named,
+            *self._mine(),
+            "--format",
+            shown,
+        ]
 
     def follow(self, command: Sequence[str], timeout_s: float) -> "Followed":
         """Start a command whose lines are awaited."""
@@ -233,7 +244,7 @@ def prepare(project: Project) -> None:
         "COMPOSE_PROFILES": "cpu",
         **{
             name: str(port)
-            for name, port in zip(("POSTGRES_PORT", "REDIS_PORT", "FLOWER_PORT"), free_ports(3))
+            for name, port in zip(("POSTGRES_PORT", "REDIS_PORT", "FLOWER_PORT"), free_ports(3), strict=True)
         },
     }
     project.dotenv.update(written | changed)
@@ -253,10 +264,10 @@ def start(project: Project) -> None:
     """Build, start, and wait until every health check is green."""
     with step("build the images"):
         project.up("build", timeout_s=BUILD_S)
-    with step(f"start; every health check green: {', '.join(ALWAYS)}"):
-        with project.follow(project.events("event=health_status"), START_S) as events:
-            project.up("up", "-d")
-            await_healthy(events, set(ALWAYS))
+    green = step(f"start; every health check green: {', '.join(ALWAYS)}")
+    with green, project.follow(project.events("event=health_status"), START_S) as events:
+        project.up("up", "-d")
+        await_healthy(events, set(ALWAYS))
     finished = project.inspected("migrate")["State"]
     demand(finished["Status"] == "exited" and finished["ExitCode"] == 0, "migrate is done")
 
@@ -285,8 +296,8 @@ def check_containers(project: Project) -> None:
         demand(not beyond, f"{service} publishes nothing beyond loopback: {beyond}")
         demand(found["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped", f"{service} restarts")
         demand(bool(found["HostConfig"]["Init"]), f"{service} has an init")
-        rows = project.docker("top", project.container(service), "-eo", "uid,args").splitlines()[1:]
-        programs = [row.split(maxsplit=1) for row in rows if "docker-init" not in row]
+        rows = project.docker("top", project.container(service), "-eo", "pid,uid,args").splitlines()[1:]
+        programs = [row.split(maxsplit=2)[1:] for row in rows if "docker-init" not in row]
         roots = [args for uid, args in programs if uid == "0"]
         demand(not roots, f"{service} runs nothing as root: {roots}")
         demand(
@@ -448,7 +459,7 @@ def kill_coordinator(project: Project) -> None:
     """Its main program dies; the engine starts the container again by itself."""
     with project.follow(project.events("event=start"), START_S) as events:
         killing = "import os, psutil; psutil.Process(1).children()[0].kill()"
-        project._output(["docker", "exec", project.container("coordinator"), "python", "-c", killing], 30)
+        project.docker("exec", "-d", project.container("coordinator"), "python", "-c", killing)
         demand(
             "coordinator start" in events.lines(),
             "the coordinator's container is started again by the engine",

@@ -1,8 +1,8 @@
 """The gap between two trials of one slot, beside bare Celery's and a fresh process's, interleaved in one run.
 
 Ours: from the return of one objective to the first line of the next, with full isolation (a process for each trial), torch imported,
-fsync on, the buffer not empty. Bare Celery: the same between two tasks that do nothing but rest as long, from a backlog, on the same
-Redis, with its own defaults. Fresh process: a new Python that imports torch. Limits: our median at most 6 x bare
+fsync on, the buffer not empty; each objective rests a tenth of a second. Bare Celery: the same between two tasks that do nothing, from a
+backlog, on the same Redis, with its own defaults. Fresh process: a new Python that imports torch. Limits: our median at most 6 x bare
 Celery's and at most a hundredth of the fresh process's; our 95th percentile at most 3 x our median.
 """
 
@@ -26,11 +26,12 @@ BARE_QUEUE = "bench.bare"
 
 def ours(stack: Embedded, trials: int, name: str) -> list[float]:
     """Gaps in ms of one study of `trials` trials on one slot."""
-    study = stack.client().submit(
+    client = stack.client()
+    study = client.submit(
         {
             "study": name,
-            "objective": "benchmarks.objectives:timed",
-            "code": str(Path(__file__).parent.parent),
+            "objective": "idle:timed",
+            "code": str(Path(__file__).parent / "trained"),
             "metric": {"name": "x", "goal": "maximize"},
             "space": {"x": {"float": [0.0, 1.0]}, "rest": {"float": [REST_S, REST_S * 1.01]}},
             "sampler": "random",
@@ -38,12 +39,12 @@ def ours(stack: Embedded, trials: int, name: str) -> list[float]:
         }
     )
     study.wait(timeout=300)
-    store = stack.client().store
     times = sorted(
         (float(trial.metrics["first"]), float(trial.metrics["last"]))
-        for trial in store.trials(study.id, limit=trials)
+        for trial in client.store.trials(study.record.id, limit=trials)
         if "first" in trial.metrics
     )
+    client.close()
     if len(times) != trials:
         raise RuntimeError(f"{name}: {len(times)} of {trials} trials told their times")
     return _gaps(times)[2:]  # the first trials start the server and fill the buffer
@@ -61,13 +62,12 @@ def bare_app(url: str) -> Celery:
     )
     times: list[tuple[float, float]] = []
 
-    @app.task(name="bare.rest")  # type: ignore[untyped-decorator]
-    def rest() -> None:
+    @app.task(name="bare.nothing")
+    def nothing() -> None:
         first = time.monotonic()
-        time.sleep(REST_S)
         times.append((first, time.monotonic()))
 
-    @app.task(name="bare.tell")  # type: ignore[untyped-decorator]
+    @app.task(name="bare.tell")
     def tell(path: str) -> None:
         Path(path).write_text("\n".join(f"{first!r} {last!r}" for first, last in times))
         times.clear()
@@ -79,7 +79,7 @@ def bare(url: str, tasks: int, out: Path) -> list[float]:
     """Gaps in ms of `tasks` bare Celery tasks from a backlog; the worker is started for it and ended after."""
     app = bare_app(url)
     for _ in range(tasks):
-        app.send_task("bare.rest", ignore_result=True)
+        app.send_task("bare.nothing", ignore_result=True)
     app.send_task("bare.tell", args=(str(out),), ignore_result=True)
     worker = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.gap", "--bare-worker", url],

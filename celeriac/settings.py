@@ -97,7 +97,7 @@ class Settings:
                 database_url=self.database_url or str(found["database_url"]),
                 broker_url=self.broker_url or str(found["broker_url"]),
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return self
         except (ValueError, KeyError, OSError) as error:
             raise StackError(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from celery import Celery
-from celery.platforms import SecurityWarning
+from celery.exceptions import SecurityWarning
 from celery.signals import (
     after_task_publish,
     setup_logging,
@@ -64,7 +64,7 @@ def forgiving(task: Callable[P, None]) -> Callable[P, None]:
             _say_once(type(error).__name__, str(error))
         except (
             CallerError
-        ) as error:  # a ticket of a study that is gone, or of another version: the rows know better
+        ) as error:  # a study that is gone, a ticket of another version: the rows know better
             log.warning("ticket dropped: %s", error)
         else:
             _say_once("", "the store and the broker answer again")
@@ -88,7 +88,12 @@ def run_worker(settings: Settings, role: str) -> None:
     check_schema(settings)
     app = make_app(BrokerConfig(settings.broker_url, f"celeriac-{role}"), include=["coordinator.tasks"])
     _log_to_stderr(name)
-    warnings.simplefilter("ignore", SecurityWarning)  # on being root: no pickle here, so a ticket is no program
+    warnings.simplefilter(
+        "ignore", SecurityWarning
+    )  # on being root: no pickle here, so a ticket is no program
+    # For the libraries that the pool's process loads later: one thread each, trials need the other cores.
+    os.putenv("OMP_NUM_THREADS", "1")
+    os.putenv("OPENBLAS_NUM_THREADS", "1")
     _wire_after_fork(app, settings)
     _announce(settings.ready_fd)
     quiet = ["--without-gossip", "--without-mingle"]  # nobody here needs to know the other workers
@@ -120,8 +125,6 @@ def _wire_after_fork(app: Celery, settings: Settings) -> None:
     def start(**_: Any) -> None:
         global _alive_file
         _alive_file = settings.alive_file
-        if settings.ready_fd >= 0:
-            os.close(settings.ready_fd)
         wire(Coordinator(open_store(settings.database_url, pool_size=settings.pool_size), Tickets(app)))
 
     def stop(**_: Any) -> None:
@@ -147,7 +150,7 @@ def _log_to_stderr(name: str, level: int = logging.INFO) -> None:
     def set_up(**_: Any) -> None:
         logging.basicConfig(stream=sys.stderr, level=level, format=f"{_LINE} [{name}]", force=True)
         # Celery tells of every task that comes and goes; a tick a few seconds is not worth two lines.
-        for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+        for chatty in ("celery.worker.strategy", "celery.worker.request", "celery.app.trace", "celery.beat"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
 
     setup_logging.connect(set_up, weak=False)

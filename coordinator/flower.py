@@ -50,18 +50,20 @@ class GuardedFlower(Flower):  # type: ignore[misc]
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
         """The path's handler, or the one that asks for the login."""
-        if self.admits(request):
-            found: HTTPMessageDelegate = super().find_handler(request, **kwargs)
-            return found
-        refused: HTTPMessageDelegate = self.get_handler_delegate(request, Unauthorized)
-        return refused
-
-    def admits(self, request: HTTPServerRequest) -> bool:
-        """Whether this request carries the login, or needs none."""
-        if not self._expected or (request.path in OPEN_PATHS and is_loopback(request.remote_ip)):
-            return True
         given = request.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), self._expected.encode())
+        found: HTTPMessageDelegate
+        if admits(self._expected, request.path, request.remote_ip, given):
+            found = super().find_handler(request, **kwargs)
+        else:
+            found = self.get_handler_delegate(request, Unauthorized)
+        return found
+
+
+def admits(expected: str, path: str, peer: str | None, given: str) -> bool:
+    """Whether a request for `path` may pass: it carries the `expected` header ("": none is), or asks what is open to its peer."""
+    if not expected or (path in OPEN_PATHS and is_loopback(peer)):
+        return True
+    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 def is_loopback(address: str | None) -> bool:

@@ -108,7 +108,7 @@ def _worker() -> str:
 
 
 def _number() -> int:
-    """This worker's Redis database: 0 is the one of a run without workers; Redis has 16."""
+    """The Redis database of this worker: 0 is the one of a run without workers; Redis has 16."""
     return (int(_worker().removeprefix("gw")) + 1) % 16 if _worker() != "main" else 0
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from celeriac.processes import Child
 from celeriac.stack.postgres import Postgres
 from celeriac.stack.redis import Redis
 from celeriac.store.connection import open_engine
@@ -68,7 +67,7 @@ class Run:
 
     def __init__(self) -> None:
         self._home: Path | None = None
-        self._children: list[Child] = []
+        self._servers: list[Postgres | Redis] = []
 
     def servers(self) -> Servers:
         """Where they are; starts them unless this or the controlling process has done so."""
@@ -78,24 +77,22 @@ class Run:
 
     def stop(self) -> None:
         """End what `servers` started here."""
-        for child in self._children:
-            child.stop(grace_s=10)
+        for server in self._servers:
+            server.stop()
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
             for variable in (POSTGRES, REDIS):
                 os.environ.pop(variable, None)
-        self._home, self._children = None, []
+        self._home, self._servers = None, []
 
     def _start(self) -> None:
         self._home = home = Path(tempfile.mkdtemp(prefix="celeriac-test-"))
-        postgres = Postgres(home / "postgres", home, durable=False, max_connections=200)
+        postgres = Postgres(home / "postgres", home / "run", durable=False, max_connections=200)
+        redis = Redis(home / "redis", home / "run")
+        self._servers = [postgres, redis]
         postgres.init()
-        os.close(postgres.start())
-        self._children.append(postgres.child)
-        postgres.wait_ready()
-        redis = Redis(home / "redis", home)
-        os.close(redis.start())
-        self._children.append(redis.child)
-        redis.wait_ready()
+        for server in self._servers:
+            os.close(server.start())
+            server.wait_ready()
         os.environ[POSTGRES], os.environ[REDIS] = postgres.dsn, redis.url
         migrate(Servers(postgres.dsn, redis.url).database(TEMPLATE, migrated=False))

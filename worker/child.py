@@ -105,7 +105,7 @@ def live(
     _end()
 
 
-def judged(returned: Any, trial: Trial, code_root: str) -> dict[str, Any]:
+def judged(returned: Any, trial: Trial) -> dict[str, Any]:
     """The last frame for what the objective returned: its score, or why that is no score."""
     if trial.heeded is not None:
         # It came to an end because it was asked to: the number, if any, is that of a partial training.
@@ -185,7 +185,7 @@ def _trial(job: dict[str, Any], link: SocketChannel) -> Trial:
 def _trained(objective: Objective, trial: Trial, code_root: str) -> tuple[dict[str, Any], str]:
     """Call the objective; the last frame, and the user's traceback for the log."""
     try:
-        return judged(objective(trial), trial, code_root), ""
+        return judged(objective(trial), trial), ""
     except TrialStopped as stopped:
         if trial.heeded is not None:
             return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step}, ""

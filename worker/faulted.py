@@ -43,7 +43,7 @@ class Faulted:
 def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> Faulted:
     """Describe what the user's code raised; `doing` goes in front of the detail, as in "objective cannot be imported"."""
     trace = _users(error.__traceback__)
-    last = "".join(traceback.format_exception_only(error)).strip().splitlines()[-1]
+    last = _in_one_line(error)
     if isinstance(error, SystemExit):
         last = f"exited with code {0 if error.code is None else error.code}: return a score instead"
     detail = f"{doing}: {last}" if doing else last
@@ -76,6 +76,12 @@ def out_of_memory(error: BaseException) -> bool:
 def signature(*parts: str) -> str:
     """A short stable hash of what tells one failure from another."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _in_one_line(error: BaseException) -> str:
+    """The type and the message; a SyntaxError's excerpt, which is indented, stays in the traceback."""
+    lines = traceback.format_exception_only(error)
+    return " ".join(next((line for line in lines if not line.startswith(" ")), lines[-1]).split())
 
 
 def _users(trace: TracebackType | None) -> TracebackType | None:

@@ -194,8 +194,14 @@ class Node:
             self._tell_of_store(error)
             return False
         self._told_of_store = False
-        show_life(self._settings.alive_file)
+        if self._all_steady():
+            show_life(self._settings.alive_file)
         return True
+
+    def _all_steady(self) -> bool:
+        """Whether every slot's worker has lived through a heartbeat; one that dies at each start is no sign of life."""
+        since = time.monotonic() - self._settings.heartbeat_s
+        return all(kept.pidfd is not None and kept.started_at <= since for kept in self._kept)
 
     def _tell_of_store(self, error: StoreUnavailable) -> None:
         """Once an outage."""

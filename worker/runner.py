@@ -51,6 +51,8 @@ log = logging.getLogger(__name__)
 
 # How long after a SIGTERM the main process may take to write down that it was a user's revoke.
 REVOKE_WORD_S = 2.0
+# What a trial with a timeout gets in addition until its objective is called: the time to import it.
+IMPORT_S = 120.0
 REVOKED = "revoked by a user"
 
 
@@ -184,7 +186,7 @@ def begin(attempt: Run) -> None:
         has_gpu=station.slot.is_gpu,
     )
     station.clear()
-    set_off(attempt)
+    set_off(attempt, extra_s=IMPORT_S)
     attempt.pulse.begin(Begun(code.fingerprint, attempt.last_step, str(attempt.log.path)))
     try:
         attempt.process = station.servers.take(code)
@@ -205,10 +207,10 @@ def code_of(lease: Lease, station: Station) -> Code:
     )
 
 
-def set_off(attempt: Run) -> None:
-    """The clock starts; and again when the objective is called, so that a first import does not count."""
+def set_off(attempt: Run, *, extra_s: float = 0.0) -> None:
+    """The clock starts; and again when the objective is called, since a first import is not the trial's own time."""
     attempt.started_at = time.monotonic()
-    attempt.deadline = attempt.started_at + (attempt.timeout_s or math.inf)
+    attempt.deadline = attempt.started_at + (attempt.timeout_s or math.inf) + extra_s
 
 
 # -- follow ---------------------------------------------------------------------------------------------------------------

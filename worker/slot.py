@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 2.0  # Celery gives a new pool process 4 s to come up
 TRIES = 30
+SWITCH_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
         stream=sys.stderr,
         format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
     )
+    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # one line a trial, at its end, is enough
     settings = Settings.from_env()
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.tasks"])
     slot = Slot(name, uuid, kind, cuda_visible)
@@ -182,6 +184,8 @@ def connect_pool(shared: Shared) -> None:
 
     def begin(**_: Any) -> None:
         _sweep(shared)
+        # The heartbeat's thread must not hold up the runner between two trials for Python's usual 5 ms.
+        sys.setswitchinterval(SWITCH_S)
         station = open_station(
             shared.settings,
             shared.slot,

@@ -6,6 +6,7 @@ import typer
 
 from celeriac.cli.screen import remark, say
 from celeriac.cli.service import Home, StudyName, TrialNumber, connected
+from celeriac.cli.text import counted
 
 Reason = Annotated[str, typer.Option("--reason", help="Why: it is kept with the study.", show_default=False)]
 
@@ -14,7 +15,9 @@ def pause(study: StudyName, reason: Reason = "paused by a user", home: Home = No
     """Start no more trials of a study; those that run go on to their end."""
     with connected(home) as client:
         record = client.study(study).pause(reason)
-        say(f"{study} is {record.state}; {record.counts.running} trials run to their end")
+        say(
+            f"{study} is {record.state}; {counted(record.counts.running, 'running trial')} will go on to the end"
+        )
         remark(f"Go on with:  celeriac resume {study}")
 
 
@@ -30,7 +33,7 @@ def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = No
     with connected(home) as client:
         record = client.study(study).stop(reason)
         say(
-            f"{study} is {record.state}: {record.counts.finished} trials finished, {record.counts.cancelled} cancelled"
+            f"{study} is {record.state}: {counted(record.counts.finished, 'trial')} finished, {record.counts.cancelled} cancelled"
         )
 
 

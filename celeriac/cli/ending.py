@@ -28,7 +28,10 @@ def tell(client: Client, study: StudyRecord) -> int:
     if best is not None:
         tell_winner(client, study, best)
     if study.state is StudyState.PAUSED:
-        say(f"\nThen go on with:  celeriac resume {study.name}    or end it:  celeriac stop {study.name}")
+        say(
+            f"\nThen go on:  celeriac resume {study.name}    (or `celeriac run` with the same file)\n"
+            f"Or end it:   celeriac stop {study.name}"
+        )
     return OK if good else FAILED
 
 

@@ -104,12 +104,13 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     if is_terminal():
         console().print(picture(progress, best_of(client, progress.study), hint=False))
     else:
-        print(line_of(progress))
+        line, waiting = line_of(progress), why_waiting(progress)
+        print(line)
         if progress.running:
             show(running_grid(progress))
-        elif waiting := why_waiting(progress):
+        elif waiting and waiting not in line:
             print(f"waiting: {waiting}")
-    if progress.study.reason and not why_waiting(progress):
+    if progress.study.ended_at is not None:
         print(f"reason: {progress.study.reason}")
 
 

@@ -41,12 +41,13 @@ def run(
 ) -> None:
     """Run a study and show it live; starts the service on this machine if none answers.
 
-    The same file again goes on where it was. Ctrl-C leaves the study running, twice stops it.
+    The same file again goes on where it was, also after a pause. Ctrl-C leaves the study running, twice stops it.
     """
     from celeriac.client import Client
     from celeriac.client.client import read_spec
     from celeriac.client.embedded import attached, ensure_service
     from celeriac.client.objective import code_root_of
+    from celeriac.records import StudyState
     from celeriac.settings import Settings
 
     settings = Settings.from_env(home=home)
@@ -54,6 +55,9 @@ def run(
     code_root_of(spec, base, settings.code_root)  # a wrong file shall not start anything
     with attached(settings), Client(ensure_service(settings, slots=slots, say=remark)) as client:
         study = _open(client, file, name)
+        if study.state is StudyState.PAUSED:
+            study.resume("resumed by `celeriac run`")
+            remark(f"{study.name} was paused; it goes on")
         code = OK if detach else _look_on(client, study)
     raise typer.Exit(code)
 

@@ -43,7 +43,7 @@ def prune(
 
     Studies, trials and scores stay for ever, and champions keep everything.
     """
-    from celeriac.cli.text import seconds_of
+    from celeriac.cli.text import counted, seconds_of
     from celeriac.client.retention import old_studies, prune_files
 
     age_s = seconds_of(older_than)
@@ -61,10 +61,15 @@ def prune(
             return
         pruned = client.store.prune(before, reports=reports, logs=logs, checkpoints=checkpoints)
         files = prune_files(client.store, client.settings, pruned.checkpoints, before, logs=logs)
-        say(
-            f"dropped {pruned.reports} reports, {pruned.logs} log tails, {len(pruned.checkpoints)} checkpoints; "
-            f"deleted {files.count} files, {files.size_bytes / 2**20:.1f} MiB on this host"
+        dropped = ", ".join(
+            (
+                counted(pruned.reports, "report"),
+                counted(pruned.logs, "log tail"),
+                counted(len(pruned.checkpoints), "checkpoint"),
+            )
         )
+        megabytes = files.size_bytes / 2**20
+        say(f"dropped {dropped}; deleted {counted(files.count, 'file')}, {megabytes:.1f} MiB, on this host")
         for line in files.refused:
             remark(f"Note: {line}")
 

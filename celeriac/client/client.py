@@ -4,6 +4,7 @@ Rows first, then a ticket: when Redis does not answer, what was asked is in Post
 """
 
 import warnings
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -65,6 +66,8 @@ class Client:
                 f"(no stack runs under {self.settings.home})"
             )
         self.store = store or open_store(self.settings.database_url, pool_size=self.settings.pool_size)
+        if store is None:  # a client and its studies that nobody holds any more give their connections back
+            weakref.finalize(self, self.store.close)
         self._tickets: Tickets | None = None
 
     def __enter__(self) -> "Client":

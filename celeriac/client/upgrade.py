@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from celeriac.errors import StoreUnavailable
+from celeriac.errors import SettingInvalid, StoreUnavailable
 from celeriac.settings import Settings
 
 
 def upgrade(home: Path | None) -> list[str]:
     """Migrate the database that the settings name; what was done, a line each.
 
-    Raises StoreUnavailable when none is named or it does not answer, SchemaMismatch when it is newer than this program.
+    Raises StoreUnavailable when none is named or it does not answer, SchemaMismatch when it is newer than this program,
+    SettingInvalid when only one of the two roles has a password.
     """
     settings = Settings.from_env(home=home)
     if not settings.database_url:
@@ -18,7 +19,24 @@ def upgrade(home: Path | None) -> list[str]:
         )
     from celeriac.store.migrate import migrate
 
+    _both_or_none(settings)
     before = migrate(settings.database_url)
-    if before.current:
-        return [f"schema {before.needed}: nothing to do"]
-    return [f"schema {before.found or 'none'} -> {before.needed}"]
+    done = "nothing to do" if before.current else f"it was {before.found or 'empty'}"
+    return [f"schema {before.needed}: {done}", *_roles(settings)]
+
+
+def _both_or_none(settings: Settings) -> None:
+    if bool(settings.coordinator_password) != bool(settings.worker_password):
+        raise SettingInvalid(
+            "CELERIAC_COORDINATOR_PASSWORD and CELERIAC_WORKER_PASSWORD: set both, or neither where all use one login"
+        )
+
+
+def _roles(settings: Settings) -> list[str]:
+    """Give the fleet's two roles their passwords and rights, where the settings have passwords for them."""
+    if not settings.coordinator_password:
+        return []
+    from celeriac.store.roles import COORDINATOR, WORKER, grant_roles
+
+    grant_roles(settings.database_url, settings.coordinator_password, settings.worker_password)
+    return [f"roles {COORDINATOR} and {WORKER}: passwords and rights set"]

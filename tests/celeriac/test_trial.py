@@ -35,7 +35,9 @@ def channel() -> Recorded:
 
 @pytest.fixture
 def trial(channel: Recorded, tmp_path: Path) -> Trial:
-    return Trial({"lr": 0.1}, channel=channel, root=tmp_path, directory=tmp_path / "3" / "7", attempt=2, number=7)
+    return Trial(
+        {"lr": 0.1}, channel=channel, root=tmp_path, directory=tmp_path / "3" / "7", attempt=2, number=7
+    )
 
 
 def saving(text: str) -> Any:
@@ -107,9 +109,9 @@ def test_a_report_that_is_not_finite_passes(trial: Trial, channel: Recorded) -> 
 @pytest.mark.parametrize(
     ("arguments", "error", "says"),
     [
-        ({"value": "0.5", "step": 0}, TypeError, "report's value must be a number, got str '0.5'"),
-        ({"value": None, "step": 0}, TypeError, r"got nothing \(None\)"),
-        ({"value": True, "step": 0}, TypeError, "bool True"),
+        ({"value": "0.5", "step": 5}, TypeError, "report's value must be a number, got str '0.5'"),
+        ({"value": None, "step": 5}, TypeError, r"got nothing \(None\)"),
+        ({"value": True, "step": 5}, TypeError, "bool True"),
         ({"value": 1.0, "step": 1.5}, TypeError, "step must be a whole number"),
         ({"value": 1.0, "step": True}, TypeError, "step must be a whole number"),
         ({"value": 1.0, "step": -1}, ValueError, "step -1: steps are 0 or more"),
@@ -225,11 +227,10 @@ def test_preemption_is_raised_after_the_checkpoint(trial: Trial, channel: Record
 
 
 def test_should_stop_asks_and_remembers(trial: Trial, channel: Recorded) -> None:
-    assert not trial.should_stop
-    assert trial.heeded is None
+    before = trial.should_stop, trial.heeded
     channel.word = "stop"
-    assert trial.should_stop
-    assert trial.heeded == "stop"
+    assert before == (False, None)
+    assert (trial.should_stop, trial.heeded) == (True, "stop")
 
 
 def test_torch_on_a_full_disk(trial: Trial, channel: Recorded) -> None:

@@ -5,8 +5,10 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from celeriac.messages import DriveStudy, RunTrial, TrialEnded, decode
 from celeriac.processes import Child
 from celeriac.records import Lease, Schedule, StudyState
 from celeriac.settings import Settings
+from celeriac.stack.redis import Redis
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.coordinator.house import SPEC, open_study, with_slots
@@ -102,9 +105,8 @@ class Worker:
     def take(self, timeout_s: float = 15.0) -> RunTrial:
         """The next ticket."""
         with self._app.connection_for_read() as connection:
-            queue = SimpleQueue(
-                connection, next(q for q in self._app.conf.task_queues if q.name == CPU_QUEUE)
-            )
+            channel: Any = connection  # the stub asks for a channel, the class takes both
+            queue = SimpleQueue(channel, next(q for q in self._app.conf.task_queues if q.name == CPU_QUEUE))
             try:
                 message = queue.get(timeout=timeout_s)
                 message.ack()
@@ -192,6 +194,28 @@ def test_a_schedule_fires_by_itself(settings: Settings, store: Store, programs: 
     programs.start("drive", "clock", "beat")
     until(lambda: len(store.firings("flights")) == 2, programs)
     until(lambda: {s.state for s in store.studies(schedule="flights")} == {StudyState.RUNNING}, programs)
+
+
+@pytest.mark.slow
+def test_the_programs_outlive_redis(settings: Settings, store: Store, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="clr-") as short:
+        redis = Redis(Path(short) / "data", Path(short) / "run")
+        programs = Programs(replace(settings, broker_url=redis.url), tmp_path)
+        try:
+            os.close(redis.start())
+            redis.wait_ready()
+            programs.start("drive", "clock", "beat")
+            redis.child.kill()
+            time.sleep(3.0)  # an outage has no event to wait for
+            os.close(redis.start())
+            redis.wait_ready()
+            with_slots(store, 1)
+            study = open_study(store)
+            until(lambda: store.study(study.id).counts.queued == 1, programs, 60.0)
+            assert [child.poll() for child in programs.running.values()] == [None] * 3
+        finally:
+            programs.stop()
+            redis.stop()
 
 
 def test_a_program_without_a_service_or_on_another_schema_says_so(settings: Settings, tmp_path: Path) -> None:

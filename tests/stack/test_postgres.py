@@ -22,7 +22,7 @@ from celeriac.stack.server import make_runtime_dir, runtime_dir
 pytestmark = pytest.mark.stack
 
 STARTER = """
-import os, sys, time
+import sys
 from pathlib import Path
 from celeriac.stack.postgres import Postgres
 postgres = Postgres(Path(sys.argv[1]), Path(sys.argv[2]), durable=False)
@@ -53,7 +53,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cluster(home: Path, sockets: Path) -> Postgres:
     postgres = Postgres(home / "postgres", sockets / "run", durable=False)
+    left = home / ".postgres.new-killed"
+    left.mkdir(parents=True)
+    (left / "PG_VERSION").write_text("18\n")
     assert postgres.init() is True
+    assert not left.exists(), "what a killed init left is cleared away"
+    assert sorted(path.name for path in home.iterdir()) == ["postgres", "postgres.lock", "postgres.log"]
     assert postgres.init() is False, "the second time there is nothing to make"
     return postgres
 
@@ -92,11 +97,10 @@ def test_only_the_socket_listens_and_we_alone_may_enter(cluster: Postgres) -> No
         assert cluster.data_dir.stat().st_mode & 0o077 == 0
 
 
-def test_a_durable_cluster_syncs(tmp_path: Path, sockets: Path) -> None:
-    postgres = Postgres(tmp_path / "postgres", sockets / "durable")
-    with running(postgres):
-        assert ask(postgres, "SHOW fsync") == [("on",)]
-        assert ask(postgres, "SHOW synchronous_commit") == [("on",)]
+def test_a_durable_server_syncs(cluster: Postgres) -> None:
+    with running(Postgres(cluster.data_dir, cluster.runtime_dir)) as durable:
+        assert ask(durable, "SHOW fsync") == [("on",)]
+        assert ask(durable, "SHOW synchronous_commit") == [("on",)]
 
 
 def test_rows_survive_kill_9_of_the_server(cluster: Postgres) -> None:
@@ -145,16 +149,6 @@ def test_a_pid_file_of_a_dead_server_is_no_obstacle_even_when_the_pid_is_in_use(
     (cluster.socket_dir / ".s.PGSQL.5432.lock").write_text(stale)
     with running(cluster):
         assert ask(cluster, "SELECT 1") == [(1,)]
-
-
-def test_what_a_killed_init_left_is_cleared_away(tmp_path: Path, sockets: Path) -> None:
-    left = tmp_path / ".postgres.new-killed"
-    left.mkdir()
-    (left / "PG_VERSION").write_text("18\n")
-    postgres = Postgres(tmp_path / "postgres", sockets / "left", durable=False)
-    assert postgres.init() is True
-    assert not left.exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["postgres", "postgres.lock", "postgres.log"]
 
 
 def test_a_directory_with_other_things_in_it_is_left_alone(tmp_path: Path, sockets: Path) -> None:
@@ -224,7 +218,7 @@ def test_a_system_user_serves_where_namespaces_are_forbidden(
     account = _named("postgres")
     assert account is not None
     monkeypatch.setattr("celeriac.stack.identity._namespaces", list)
-    postgres = Postgres(home / "by-user", sockets / "by-user", durable=False)
+    postgres = Postgres(home / "by-user", sockets / "by-user")
     with running(postgres):
         assert isinstance(postgres.identity, SystemUser)
         server = psutil.Process(postgres.child.pid)

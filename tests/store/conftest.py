@@ -1,6 +1,7 @@
 """The contract's subjects: each store, with a way to let time pass in it."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -46,15 +47,17 @@ def memory_subject() -> Subject:
     return Subject(MemoryStore(clock), pass_time)
 
 
-def postgres_subject(store: Store, database: str) -> Subject:
+@contextmanager
+def postgres_subject(store: Store, database: str) -> Iterator[Subject]:
+    engine = open_engine(database, pool_size=1)
+
     def pass_time(by_s: float) -> None:
-        engine = open_engine(database, pool_size=1)
         with engine.connect() as connection:
             for statement in AGE:
                 connection.execute(text(statement), {"by_s": by_s})
-        engine.dispose()
 
-    return Subject(store, pass_time)
+    yield Subject(store, pass_time)
+    engine.dispose()
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -63,7 +66,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     if request.param == "memory":
         yield memory_subject()
     else:
-        yield postgres_subject(request.getfixturevalue("store"), request.getfixturevalue("database"))
+        store, database = request.getfixturevalue("store"), request.getfixturevalue("database")
+        with postgres_subject(store, database) as made:
+            yield made
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ budget) and otherwise does what the real programs do, at any moment and in any o
 out, workers that come back as zombies, cancels and pauses in between.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -27,9 +28,12 @@ from celeriac.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, StudyEvent, Tria
 from celeriac.records import (
     CLOSED,
     ENDED,
+    Attempt,
     Counts,
     Fault,
     Lease,
+    Report,
+    StudyRecord,
     StudyState,
     TrialRecord,
     TrialState,
@@ -43,10 +47,11 @@ BUDGET = 5
 PARALLEL = 2
 LAPSED_S = 0.01
 LONG_S = 10_000.0
+MOVES = (StudyEvent.RESUME, StudyEvent.PAUSE, StudyEvent.RESUME, StudyEvent.START)
 LEASABLE = sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
 
-numbers = st.integers(0, BUDGET)
 places = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])  # mostly the newest leases, sometimes a zombie's
+leases = st.sampled_from([LONG_S, LAPSED_S])
 
 
 class Lifecycle(RuleBasedStateMachine):
@@ -74,134 +79,99 @@ class Lifecycle(RuleBasedStateMachine):
         tokens = self.tokens[-1 - place % len(self.tokens)]
         self.both(lambda store, _: ask(store, tokens[store]))
 
-    # -- the coordinator ----------------------------------------------------------------------------------------------
-    @initialize(count=st.integers(0, BUDGET))
-    def begin(self, count: int) -> None:
+    # -- the programs and the user -------------------------------------------------------------------------------------
+    # Few rules with many cases: hypothesis switches whole rules off in an example, and a life needs all of them.
+    @initialize(lease_s=leases)
+    def begin(self, lease_s: float) -> None:
+        """A study with two running trials: from here on anything may happen."""
         self.both(lambda store, study: store.move_study(study, StudyEvent.START, "first turn"))
-        self.both(
-            lambda store, study: store.add_trials(study, 1, [suggestion(lr=0.1 * k) for k in range(count)])
-        )
+        self.both(whole_turn)
+        self.a_worker_takes_a_ticket(place=0, lease_s=LONG_S, stale=0)
+        self.a_worker_takes_a_ticket(place=0, lease_s=lease_s, stale=0)
 
-    @rule(event=st.sampled_from([StudyEvent.RESUME, StudyEvent.PAUSE, StudyEvent.START]))
-    def move(self, event: StudyEvent) -> None:
-        self.both(lambda store, study: store.move_study(study, event, f"to {event}"))
-
-    @precondition(lambda self: bool(self.tokens))
     @rule(
-        event=st.sampled_from([StudyEvent.FINISH, StudyEvent.STOP, StudyEvent.FAIL]), wanted=st.integers(0, 5)
+        count=st.integers(0, 3), wanted=st.lists(st.integers(0, 2 * BUDGET), max_size=4), late=st.booleans()
     )
-    def close(self, event: StudyEvent, wanted: int) -> None:
-        if wanted == 0:  # seldom, or most runs would end early
-            self.both(lambda store, study: store.move_study(study, event, "closed"))
+    def a_coordinator_writes(self, count: int, wanted: list[int], late: bool) -> None:
+        """Adds some trials and queues some; `late`: by a turn that is over."""
 
-    @rule(count=st.integers(1, 3), late=st.booleans())
-    def add(self, count: int, late: bool) -> None:
-        def ask(store: Store, study: int) -> Any:
+        def add(store: Store, study: int) -> Any:
             seen = store.snapshot(study).study
             room = BUDGET - seen.counts.open - seen.counts.finished
-            turn = seen.turn - 1 if late else seen.turn
-            return store.add_trials(study, turn, [suggestion(lr=0.1 * k) for k in range(min(count, room))])
+            return store.add_trials(study, seen.turn - late, [suggestion(lr=0.2)] * min(count, room))
 
-        self.both(ask)
+        self.both(add)
+        self.both(lambda store, study: store.queue_trials(study, store.study(study).turn - late, wanted))
 
-    @rule(wanted=st.lists(numbers, max_size=4), late=st.booleans())
-    def queue(self, wanted: list[int], late: bool) -> None:
-        def ask(store: Store, study: int) -> Any:
-            turn = store.study(study).turn - int(late)
-            return store.queue_trials(study, turn, wanted)
-
-        self.both(ask)
-
-    @rule()
-    def turn_over(self) -> None:
-        """A whole turn: fill the budget, queue all that can be."""
+    @rule(place=places, lease_s=leases, stale=st.sampled_from([0, 0, 0, -1, 1]))
+    def a_worker_takes_a_ticket(self, place: int, lease_s: float, stale: int) -> None:
+        if self.nothing_is_queued():
+            self.both(whole_turn)
 
         def ask(store: Store, study: int) -> Any:
-            seen = store.snapshot(study).study
-            room = BUDGET - seen.counts.open - seen.counts.finished
-            store.add_trials(study, seen.turn, [suggestion(lr=0.3)] * room)
-            return store.queue_trials(study, seen.turn + 1, range(seen.next_number + room))
-
-        self.both(ask)
-
-    # -- the workers --------------------------------------------------------------------------------------------------
-    @rule(number=numbers, ahead=st.sampled_from([1, 0, 2]), lease_s=st.sampled_from([LAPSED_S, LONG_S]))
-    def take_any_ticket(self, number: int, ahead: int, lease_s: float) -> None:
-        self._lease(lambda store, study: number, ahead, lease_s)
-
-    @rule(place=places, lease_s=st.sampled_from([LAPSED_S, LONG_S]))
-    def take_a_ticket(self, place: int, lease_s: float) -> None:
-        store, study = next(iter(self.studies.items()))
-        if store.study(study).counts.queued == 0:
-            self.turn_over()
-
-        def pick(store: Store, study: int) -> int:
-            waiting = [trial.number for trial in store.trials(study) if trial.state in LEASABLE]
-            return waiting[place % len(waiting)] if waiting else 0
-
-        self._lease(pick, 1, lease_s)
-
-    def _lease(self, pick: Callable[[Store, int], int], ahead: int, lease_s: float) -> None:
-        def ask(store: Store, study: int) -> Any:
-            trial = store.trial(study, pick(store, study))
-            return store.lease(
-                study, trial.number, trial.attempts + ahead, worker="w", device="cpu", lease_s=lease_s
-            )
+            known = [trial for trial in store.trials(study) if trial.state in LEASABLE] or store.trials(study)
+            trial = known[place % len(known)] if known else store.trial(study, place)
+            attempt = trial.attempts + 1 + stale
+            return store.lease(study, trial.number, attempt, worker="w", device="cpu", lease_s=lease_s)
 
         answers = self.both(ask)
         if all(isinstance(answer, Lease) for answer in answers.values()):
             self.tokens.append({store: answer.token for store, answer in answers.items()})
 
     @precondition(lambda self: bool(self.tokens))
-    @rule(lease_s=st.sampled_from([LAPSED_S, LONG_S]))
-    def score_and_take_the_next(self, lease_s: float) -> None:
-        """What a slot does most of the time."""
-        self.by_token(0, lambda store, token: store.finish_attempt(token, scored(0.4)))
-        self.take_a_ticket(place=0, lease_s=lease_s)
-
-    @precondition(lambda self: bool(self.tokens))
     @rule(
         place=places,
-        lease_s=st.sampled_from([LAPSED_S, LONG_S]),
-        tail=st.none() | st.text(max_size=5),
+        step=st.integers(0, 3),
+        checkpoint=st.booleans(),
+        lease_s=leases,
+        tail=st.none() | st.text(max_size=3),
     )
-    def renew(self, place: int, lease_s: float, tail: str | None) -> None:
-        self.by_token(place, lambda store, token: store.renew(token, lease_s, log_tail=tail))
-
-    @precondition(lambda self: bool(self.tokens))
-    @rule(place=places, step=st.integers(0, 4), checkpoint=st.booleans())
-    def report(self, place: int, step: int, checkpoint: bool) -> None:
+    def a_worker_speaks(
+        self, place: int, step: int, checkpoint: bool, lease_s: float, tail: str | None
+    ) -> None:
         def ask(store: Store, token: str) -> Any:
             lease = lease_of(store, self.studies[store], token)
             kept = store.report(token, [report(lease, step, 0.1 * step, checkpoint=checkpoint)])
             return [(each.attempt, each.step) for each in kept]
 
         self.by_token(place, ask)
+        self.by_token(place, lambda store, token: store.renew(token, lease_s, log_tail=tail))
 
     @precondition(lambda self: bool(self.tokens))
-    @rule(place=places, score=st.sampled_from([0.1, 0.5, 0.9, float("nan")]), twice=st.booleans())
-    def score(self, place: int, score: float, twice: bool) -> None:
-        for _ in range(1 + twice):
-            self.by_token(place, lambda store, token: store.finish_attempt(token, scored(score)))
+    @rule(place=places, how=st.sampled_from([0.1, 0.5, 0.9, *Fault, math.nan, None]), twice=st.booleans())
+    def a_worker_finishes(self, place: int, how: float | Fault | None, twice: bool) -> None:
+        """With a score, a fault, or pruned (None)."""
 
-    @precondition(lambda self: bool(self.tokens))
-    @rule(place=places, fault=st.sampled_from(list(Fault)))
-    def fault(self, place: int, fault: Fault) -> None:
         def ask(store: Store, token: str) -> Any:
+            if how is None:
+                pruned = AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, score=0.2, step=1)
+                return store.finish_attempt(token, pruned)
+            if not isinstance(how, Fault):
+                return store.finish_attempt(token, scored(how))
             lease = lease_of(store, self.studies[store], token)
             trial = store.trial(lease.study_id, lease.number)
-            return store.finish_attempt(token, faulted(fault, trial, bool(store.checkpoints(*key(trial)))))
+            return store.finish_attempt(token, faulted(how, trial, bool(store.checkpoints(*key(trial)))))
 
-        self.by_token(place, ask)
+        for _ in range(1 + twice):
+            self.by_token(place, ask)
 
-    @precondition(lambda self: bool(self.tokens))
-    @rule(place=places, step=st.integers(0, 4))
-    def prune(self, place: int, step: int) -> None:
-        end = AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, score=0.2, step=step)
-        self.by_token(place, lambda store, token: store.finish_attempt(token, end))
+    @rule(
+        what=st.sampled_from(["reap", "reap", "resend", "cancel", "close", *MOVES]),
+        place=places,
+        end=st.sampled_from([StudyEvent.STOP, StudyEvent.FINISH, StudyEvent.FAIL]),
+    )
+    def now_and_then(self, what: str, place: int, end: StudyEvent) -> None:
+        if what == "reap":
+            self.reap()
+        elif what == "resend":
+            self.both(lambda store, _: [store.touch_queued([key(trial)]) for trial in store.unclaimed(0)])
+        elif what == "cancel":
+            self.both(lambda store, study: store.cancel_trial(study, place, "not wanted"))
+        elif what in MOVES:
+            self.both(lambda store, study: store.move_study(study, StudyEvent(what), what))
+        elif len(self.tokens) > 5:  # or most lives would end young
+            self.both(lambda store, study: store.move_study(study, end, "closed"))
 
-    # -- the reaper and the user --------------------------------------------------------------------------------------
-    @rule()
     def reap(self) -> None:
         for subject in self.subjects:
             subject.pass_time(1)
@@ -216,74 +186,89 @@ class Lifecycle(RuleBasedStateMachine):
 
         self.both(ask)
 
-    @rule()
-    def resend(self) -> None:
-        self.both(lambda store, study: [store.touch_queued([key(trial)]) for trial in store.unclaimed(0)])
-
-    @rule(number=numbers, wanted=st.integers(0, 2))
-    def cancel(self, number: int, wanted: int) -> None:
-        if wanted == 0:
-            self.both(lambda store, study: store.cancel_trial(study, number, "not wanted"))
+    def nothing_is_queued(self) -> bool:
+        store, study = next(iter(self.studies.items()))
+        return store.study(study).counts.queued == 0
 
     # -- what always holds --------------------------------------------------------------------------------------------
     @invariant()
-    def both_tell_the_same_story(self) -> None:
-        self.both(lambda store, study: store.snapshot(study))
-        self.both(lambda store, study: store.trials(study))
-        self.both(lambda store, study: [store.attempts(study, trial.number) for trial in store.trials(study)])
-        self.both(lambda store, study: [store.reports(study, trial.number) for trial in store.trials(study)])
-
-    @invariant()
-    def the_books_balance(self) -> None:
-        for store, study_id in self.studies.items():
-            check_books(store, study_id)
-
-    @invariant()
-    def the_turn_only_grows(self) -> None:
-        turns = {store.study(study).turn for store, study in self.studies.items()}
-        assert len(turns) == 1
-        assert min(turns) >= self.turn
-        self.turn = min(turns)
+    def both_tell_one_story_and_its_books_balance(self) -> None:
+        stories = self.both(story)
+        for told in stories.values():
+            check_books(told)
+            check_ends(told)
+            check_attempts(told)
+        turn = min(told.study.turn for told in stories.values())
+        assert turn >= self.turn
+        self.turn = turn
 
 
-def check_books(store: Store, study_id: int) -> None:
+@dataclass(frozen=True)
+class Story:
+    """All that one study's rows say."""
+
+    study: StudyRecord
+    open_trials: tuple[TrialRecord, ...]
+    trials: list[TrialRecord]
+    ended: list[TrialRecord]
+    attempts: list[list[Attempt]]
+    reports: list[list[Report]]
+
+
+def story(store: Store, study_id: int) -> Story:
+    """Read everything; attempts and reports only of trials that ever ran."""
+    seen, trials = store.snapshot(study_id), store.trials(study_id)
+    ran = [trial.number for trial in trials if trial.attempts]
+    return Story(
+        study=seen.study,
+        open_trials=seen.open_trials,
+        trials=trials,
+        ended=store.ended_since(study_id, 0),
+        attempts=[store.attempts(study_id, number) for number in ran],
+        reports=[store.reports(study_id, number) for number in ran],
+    )
+
+
+def whole_turn(store: Store, study: int) -> Any:
+    """Fill the budget and queue all that can be."""
+    seen = store.snapshot(study).study
+    room = BUDGET - seen.counts.open - seen.counts.finished
+    store.add_trials(study, seen.turn, [suggestion(lr=0.3)] * room)
+    return store.queue_trials(study, seen.turn + 1, range(seen.next_number + room))
+
+
+def check_books(told: Story) -> None:
     """Everything that must hold of one study whatever has happened to it."""
-    study, trials = store.study(study_id), store.trials(study_id)
+    study, trials = told.study, told.trials
     states = Counter(trial.state for trial in trials)
     assert study.counts == Counts(**{state.lower(): states[state] for state in TrialState})
-    assert study.counts.finished <= BUDGET
     assert study.counts.open + study.counts.finished <= BUDGET
     assert study.counts.running <= PARALLEL
     assert [trial.number for trial in trials] == list(range(study.next_number))
-    if study.state in CLOSED:
-        assert study.counts.open == 0
-    if study.state is StudyState.PAUSED:
-        assert study.counts.queued == 0
-    check_ends(store, study_id, trials)
-    check_attempts(store, study_id, trials)
-    best = [trial for trial in trials if trial.state is TrialState.SCORED]
-    assert study.best_score == max((trial.score or 0 for trial in best), default=None)
+    assert study.state not in CLOSED or study.counts.open == 0
+    assert study.state is not StudyState.PAUSED or study.counts.queued == 0
+    scores = [trial.score for trial in trials if trial.state is TrialState.SCORED and trial.score is not None]
+    assert study.best_score == max(scores, default=None)
 
 
-def check_ends(store: Store, study_id: int, trials: list[TrialRecord]) -> None:
+def check_ends(told: Story) -> None:
     """Ends are numbered from 1 without a gap, and only ended trials have a number."""
-    ended = sorted((trial for trial in trials if trial.state in ENDED), key=lambda trial: trial.ended_no or 0)
-    assert [trial.ended_no for trial in ended] == list(range(1, len(ended) + 1))
-    assert store.ended_since(study_id, 0) == ended
-    assert all(trial.ended_no is None for trial in trials if trial.state not in ENDED)
+    ended = [trial for trial in told.trials if trial.state in ENDED]
+    assert told.ended == sorted(ended, key=lambda trial: trial.ended_no or 0)
+    assert [trial.ended_no for trial in told.ended] == list(range(1, len(ended) + 1))
+    assert list(told.open_trials) == [trial for trial in told.trials if trial.ended_no is None]
 
 
-def check_attempts(store: Store, study_id: int, trials: list[TrialRecord]) -> None:
+def check_attempts(told: Story) -> None:
     """A RUNNING trial has one open attempt, its newest; no other trial has any; the study's device time is theirs."""
-    used_s = 0.0
-    for trial in trials:
-        attempts = store.attempts(study_id, trial.number)
+    for attempts in told.attempts:
+        trial = told.trials[attempts[0].trial]
         assert [attempt.number for attempt in attempts] == list(range(1, trial.attempts + 1))
         open_ones = [attempt for attempt in attempts if attempt.outcome is None]
         assert open_ones == (attempts[-1:] if trial.state is TrialState.RUNNING else [])
         assert sum(trial.faults.values()) == sum(attempt.fault is not None for attempt in attempts)
-        used_s += sum(attempt.device_s for attempt in attempts)
-    assert store.study(study_id).device_s == pytest.approx(used_s)
+    used_s = sum(attempt.device_s for attempts in told.attempts for attempt in attempts)
+    assert told.study.device_s == pytest.approx(used_s)
 
 
 def outcome(ask: Callable[[Store, int], Any], store: Store, study_id: int) -> Any:
@@ -350,17 +335,19 @@ def key(trial: TrialRecord) -> tuple[int, int]:
     return trial.study_id, trial.number
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_both_stores_live_the_same_lives(store: Store, database: str) -> None:
-    class Both(Lifecycle):
-        subjects = (memory_subject(), postgres_subject(store, database))
+    with postgres_subject(store, database) as on_postgres:
 
-    run_state_machine_as_test(Both)
+        class Both(Lifecycle):
+            subjects = (memory_subject(), on_postgres)
+
+        run_state_machine_as_test(Both)
 
 
-def test_the_memory_store_alone_lives_longer(memory_store: Store) -> None:
-    subject = memory_subject()
-
+def test_the_memory_store_lives_alone() -> None:
     class Alone(Lifecycle):
-        subjects = (replace(subject),)
+        subjects = (memory_subject(),)
 
     run_state_machine_as_test(Alone)

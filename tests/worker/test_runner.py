@@ -77,7 +77,7 @@ def test_killed_from_outside_is_infrastructure_and_free(bench: Bench, signal_nam
 
 
 def test_a_lost_fork_server_is_infrastructure_and_the_next_attempt_gets_a_new_one(bench: Bench) -> None:
-    trial = bench.run("quick:loses_its_server")
+    trial = bench.run("attempts:loses_its_server")
     assert (trial.state, trial.fault) == (TrialState.WAITING, Fault.INFRASTRUCTURE)
     assert bench.run("quick:good", name="after").state is TrialState.SCORED
 
@@ -106,7 +106,7 @@ def test_a_sleeper_is_ended_at_its_timeout(bench: Bench, objective: str) -> None
 @pytest.mark.parametrize("then", ["return", "sleep"])
 def test_a_process_that_hid_is_found_and_ended(bench: Bench, tmp_path: Path, then: str) -> None:
     params = {"file": str(tmp_path / "pid"), "then": then}
-    trial = bench.run("attempts:hides_a_process", params, timeout=2.0)
+    trial = bench.run("attempts:hides_a_process", params, timeout=4.0)
     assert trial.state is (TrialState.SCORED if then == "return" else TrialState.FAILED)
     bench.station.clear()
     assert not Path(f"/proc/{int((tmp_path / 'pid').read_text())}").exists()
@@ -182,7 +182,9 @@ def test_the_next_attempt_goes_on_from_the_newest_checkpoint(bench: Bench) -> No
 
 
 def test_while_a_trial_lives_the_best_and_the_last_two_checkpoints_are_kept(bench: Bench) -> None:
-    ticket = bench.ticket(bench.study("attempts:steps", metric={"name": "loss", "goal": "minimize"}), {"fail_at": 4})
+    ticket = bench.ticket(
+        bench.study("attempts:steps", metric={"name": "loss", "goal": "minimize"}), {"fail_at": 4}
+    )
     run(ticket, bench.station)
     bench.station.heartbeat.close()
     rows = bench.store.checkpoints(ticket.study, ticket.trial)
@@ -243,4 +245,4 @@ def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:
     for ticket in tickets[2:]:
         run(ticket, bench.station)
     bench.station.clear()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before

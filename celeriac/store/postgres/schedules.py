@@ -23,7 +23,14 @@ from celeriac.store.postgres.rows import (
     schedule_record,
     study_record,
 )
-from celeriac.store.values import duplicate_study, json_text, plain_json, plain_text, unknown_schedule, unknown_study
+from celeriac.store.values import (
+    duplicate_study,
+    json_text,
+    plain_json,
+    plain_text,
+    unknown_schedule,
+    unknown_study,
+)
 
 PUT = sql(
     f"""

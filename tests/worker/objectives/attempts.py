@@ -24,7 +24,7 @@ def sleeps_deaf(trial: Trial) -> float:
 def hides_a_process(trial: Trial) -> float:
     """Leave a process that is in a session of its own, ignores TERM, and whose parent is gone; then go on."""
     hidden = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)"
-    starter = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {hidden!r}], stdout=subprocess.PIPE, start_new_session=True); p.stdout.readline(); print(p.pid)"
+    starter = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {hidden!r}], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True); p.stdout.readline(); print(p.pid)"
     done = subprocess.run([sys.executable, "-c", starter], capture_output=True, text=True, check=True)
     Path(trial.params["file"]).write_text(done.stdout)
     if trial.params.get("then") == "sleep":
@@ -64,6 +64,16 @@ def waits_for_a_file(trial: Trial) -> float:
 
 
 def says_where(trial: Trial) -> float:
-    trial.report(0.0, step=0, metrics={"device": trial.device, "study": trial.study, "seed": trial.seed, **trial.context})
+    trial.report(
+        0.0,
+        step=0,
+        metrics={"device": trial.device, "study": trial.study, "seed": trial.seed, **trial.context},
+    )
     print("here", os.environ.get("CUDA_VISIBLE_DEVICES"))
     return float(trial.number)
+
+
+def loses_its_server(trial: Trial) -> float:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(3600)
+    return 1.0

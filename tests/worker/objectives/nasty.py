@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from celeriac.trial import Trial
@@ -61,7 +62,7 @@ def steps(trial: Trial) -> float:
     """Reports for ever, one step a turn, so that it can be asked to stop; with checkpoints if `saves`."""
     step = trial.start
     while True:
-        save = (lambda path: Path(path).write_text(f"step {step}")) if trial.params.get("saves") else None
+        save = partial(_save, step) if trial.params.get("saves") else None
         trial.report(float(step), step=step, checkpoint=save)
         step += 1
         time.sleep(0.01)
@@ -98,6 +99,10 @@ def raises_to_stop(trial: Trial) -> float:
     from celeriac.trial import TrialStopped
 
     raise TrialStopped
+
+
+def _save(step: int, path: str) -> None:
+    Path(path).write_text(f"step {step}")
 
 
 def _tell(trial: Trial, pid: int) -> None:

@@ -1,0 +1,423 @@
+"""The Python API on a real Postgres and Redis: what a submit writes, refuses and says; schedules; waiting; retention."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac import tune
+from celeriac.broker import DRIVE_QUEUE
+from celeriac.client import Client, Study
+from celeriac.client.client import first_due_on
+from celeriac.client.embedded import attached, ensure_service
+from celeriac.client.progress import Progress, why_waiting
+from celeriac.client.retention import old_studies, prune_files
+from celeriac.client.study import yaml_of
+from celeriac.code import fingerprint
+from celeriac.decide import firing
+from celeriac.errors import (
+    DuplicateStudy,
+    SpecInvalid,
+    StackError,
+    StoreUnavailable,
+    StudyPaused,
+    UnknownStudy,
+)
+from celeriac.records import (
+    Champion,
+    Checkpoint,
+    Device,
+    Source,
+    StudyState,
+    Suggestion,
+    TrialState,
+)
+from celeriac.settings import Settings
+from celeriac.spec import plain_scalar
+from tests.cli.played import CODE, NEW_YEAR, PLAN, SPEC, STUDY_FILE, closed, played
+
+
+@pytest.fixture
+def client(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client in a directory with an objective."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(CODE)
+    with Client(settings) as opened:
+        yield opened
+
+
+# -- submit ---------------------------------------------------------------------------------------------------------
+
+
+def test_submit_writes_the_row_and_wakes_the_coordinator(client: Client, tmp_path: Path) -> None:
+    study = client.submit(SPEC)
+    record = study.record
+    assert (record.name, record.state, record.goal) == ("digits", StudyState.OPEN, "maximize")
+    assert record.code_root == str(tmp_path)
+    assert record.fingerprint == fingerprint(tmp_path)
+    assert client.tickets.waiting(DRIVE_QUEUE) == 1
+
+
+def test_the_same_again_attaches_and_another_spec_is_refused_with_the_difference(client: Client) -> None:
+    first = client.submit(SPEC)
+    again = client.open(SPEC)
+    assert (again.attached, again.study.id) == (True, first.id)
+    with pytest.raises(DuplicateStudy, match="--name") as caught:
+        client.submit({**SPEC, "budget": {"trials": 9}})
+    assert caught.value.difference == ["budget.trials: 3 -> 9"]
+    assert client.submit({**SPEC, "budget": {"trials": 9}}, name="digits-9").id != first.id
+
+
+def test_the_same_spec_in_another_directory_is_another_study(client: Client, tmp_path: Path) -> None:
+    client.submit(SPEC)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "train.py").write_text(CODE)
+    (tmp_path / "other" / "study.yaml").write_text(STUDY_FILE)
+    with pytest.raises(DuplicateStudy) as caught:
+        client.submit(tmp_path / "other" / "study.yaml")
+    assert caught.value.difference == [f"code root: {tmp_path} -> {tmp_path / 'other'}"]
+
+
+def test_code_that_changed_since_the_submit_is_told(client: Client, tmp_path: Path) -> None:
+    client.submit(SPEC)
+    (tmp_path / "train.py").write_text(CODE + "\n# changed\n")
+    with pytest.warns(UserWarning, match="has changed since digits was submitted"):
+        client.submit(SPEC)
+
+
+@pytest.mark.parametrize(
+    ("objective", "code", "said"),
+    [
+        ("trian:objective", CODE, "no module 'trian' below .*; did you mean 'train'"),
+        ("train:objectiv", CODE, "has no function 'objectiv'; did you mean 'objective'"),
+        ("train:objective", "X = 1\n", "has no function 'objective'; it defines no function"),
+        ("train:objective", "def objective(trial:\n", "is no Python: .* on line 1"),
+        ("train:objective", "async def objective(trial): ...\n", "is async"),
+        ("pkg.deep:objective", CODE, "no module 'pkg.deep'"),
+    ],
+)
+def test_an_objective_that_is_not_there_creates_nothing(
+    client: Client, tmp_path: Path, objective: str, code: str, said: str
+) -> None:
+    (tmp_path / "train.py").write_text(code)
+    with pytest.raises(SpecInvalid, match=said):
+        client.submit({**SPEC, "objective": objective})
+    assert client.studies() == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from elsewhere import objective\n",
+        "from elsewhere import *\n",
+        "import elsewhere as objective\n",
+        "objective = make()\n",
+        "if True:\n    def objective(trial): ...\n",
+        "try:\n    import x\nexcept ImportError:\n    def objective(trial): ...\n",
+    ],
+)
+def test_an_objective_may_come_into_the_module_in_any_way(client: Client, tmp_path: Path, code: str) -> None:
+    (tmp_path / "train.py").write_text(code)
+    assert client.submit(SPEC).state is StudyState.OPEN
+
+
+def test_the_objective_is_not_run_at_submit(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n{CODE}")
+    client.submit(SPEC)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_outside_of_the_code_root_is_refused(client: Client, tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    narrow = Client(replace(client.settings, code_root=inner), store=client.store)
+    with pytest.raises(SpecInvalid, match="not below the code root"):
+        narrow.submit(SPEC)
+    with pytest.raises(SpecInvalid, match="is no directory"):
+        client.submit({**SPEC, "code": "nowhere"})
+
+
+def test_without_redis_the_study_is_open_and_the_note_says_what_happens(
+    client: Client, tmp_path: Path
+) -> None:
+    deaf = Client(
+        replace(client.settings, broker_url=f"redis+socket://{tmp_path}/none.sock"), store=client.store
+    )
+    submission = deaf.open(SPEC)
+    assert "next tick" in submission.notes[0]
+    assert submission.study.state is StudyState.OPEN
+
+
+def test_hosts_with_other_code_are_named(client: Client, tmp_path: Path) -> None:
+    for host, code in (("same", fingerprint(tmp_path)), ("stale", "000000000000"), ("silent", "")):
+        device = Device("cpu", host, "cpu", 1, {}, (f"cpu0.s0@{host}",), code, "ok", client.store.now())
+        client.store.put_devices(host, [device])
+    (note,) = client.open(SPEC).notes
+    assert "host stale has other code" in note
+
+
+def test_no_known_service_is_said(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="celeriac up"):
+        Client(Settings.from_env({}, home=tmp_path))
+
+
+# -- a study --------------------------------------------------------------------------------------------------------
+
+
+def test_best_trials_and_logs(client: Client) -> None:
+    assert client.submit(SPEC).best is None
+    study = client.study("digits")
+    played(client, study, 0.5, 0.9, 0.7)
+    assert study.best is not None
+    assert (study.best.number, study.best.params, study.best.metrics) == (1, {"lr": 0.02}, {"test": 0.45})
+    frame = study.trials()
+    assert list(frame["score"]) == [0.5, 0.9, 0.7]
+    assert list(frame["params.lr"]) == [0.01, 0.02, 0.03]
+    assert list(frame["metrics.test"]) == [0.25, 0.45, 0.35]
+    assert study.logs(1) == "trial 1\n"
+    with pytest.raises(UnknownStudy, match="digits"):
+        client.study("digit")
+
+
+def test_trials_without_pandas_are_dicts(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = client.submit(SPEC)
+    played(client, study, 0.5)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (row,) = study.trials()
+    assert (row["number"], row["state"], row["score"]) == (0, "SCORED", 0.5)
+
+
+def test_wait_returns_at_the_end_and_says_a_pause_or_a_timeout(client: Client) -> None:
+    study = client.submit(SPEC)
+    with pytest.raises(TimeoutError, match="it goes on"):
+        study.wait(timeout=0.01)
+    played(client, study, 0.5)
+    study.pause("too hot")
+    with pytest.raises(StudyPaused, match="too hot"):
+        study.wait()
+    study.resume()
+    closed(client, study)
+    assert study.wait().state is StudyState.DONE
+
+
+def test_stop_and_cancel_are_the_users_words(client: Client) -> None:
+    study = client.submit(SPEC)
+    played(client, study)
+    client.store.add_trials(study.id, study.record.turn, [Suggestion({"lr": 0.1}, Source.SUGGESTED)] * 2)
+    assert study.cancel(0, "wrong data").state is TrialState.CANCELLED
+    record = study.stop("enough")
+    assert (record.state, record.reason, record.counts.cancelled) == (StudyState.STOPPED, "enough", 2)
+
+
+# -- schedules ------------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_file_is_no_study_and_a_study_file_no_schedule(client: Client) -> None:
+    with pytest.raises(SpecInvalid, match="celeriac schedule add"):
+        client.submit({**SPEC, **PLAN})
+    with pytest.raises(SpecInvalid, match="has no `schedule:`"):
+        client.add_schedule(SPEC)
+    assert client.studies() == []
+
+
+def test_a_schedule_is_replaced_only_when_asked_to_and_stays_paused(client: Client) -> None:
+    row = client.add_schedule({**SPEC, **PLAN})
+    assert row.slices == ({"r": "eu"}, {"r": "us"})
+    assert row.next_due_at.astimezone(UTC) > client.store.now()
+    client.store.pause_schedule("nightly", True)
+    assert client.add_schedule({**SPEC, **PLAN}).next_due_at == row.next_due_at
+    other = {**SPEC, **PLAN, "budget": {"trials": 5}}
+    with pytest.raises(DuplicateStudy, match="--replace") as caught:
+        client.add_schedule(other)
+    assert caught.value.difference == ["budget.trials: 3 -> 5"]
+    replaced = client.add_schedule(other, replace_it=True)
+    assert (replaced.paused, replaced.spec["budget"]["trials"]) == (True, 5)
+
+
+def test_fire_opens_each_slice_once_for_a_due_time(client: Client) -> None:
+    row = client.add_schedule({**SPEC, **PLAN})
+    due_at = first_due_on(row, datetime(2013, 10, 1))  # noqa: DTZ001 - a bare date, as on the command line
+    assert due_at == datetime(2013, 10, 1, 0, 0, tzinfo=UTC)
+    studies = client.fire("nightly", due_at)
+    assert [study.name for study in studies] == ["nightly/r=eu/2013-10-01", "nightly/r=us/2013-10-01"]
+    assert studies[0].record.slice == {"r": "eu"}
+    assert client.fire("nightly", due_at) == []
+    assert client.tickets.waiting(DRIVE_QUEUE) == 2
+
+
+def test_a_firing_by_hand_opens_what_the_clock_would_open(client: Client) -> None:
+    from coordinator import nightly
+
+    row = client.add_schedule({**SPEC, **PLAN})
+    for due_at in (datetime(2026, 10, 25, 0, 0, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)):
+        for schedule in (row, replace(row, cron="*/5 * * * *")):
+            ours = firing.studies_of(schedule, due_at)
+            assert ours == [nightly.new_study(schedule, each, due_at) for each in schedule.slices]
+
+
+# -- progress -------------------------------------------------------------------------------------------------------
+
+
+def progress_of(client: Client, study: Study, *devices: Device) -> Progress:
+    return Progress(study.record, (), devices, datetime.now(UTC))
+
+
+def test_why_a_study_waits(client: Client) -> None:
+    cpu = Device("cpu", "here", "cpu", 1, {}, ("cpu0.s0@here",), "", "ok", client.store.now())
+    gpu = replace(cpu, uuid="GPU-1", kind="H200", slots=("gpu0.s0@here",))
+    study = client.submit({**SPEC, "resources": {"gpus": 1}})
+    assert "coordinator has not taken it" in why_waiting(progress_of(client, study))
+    late = replace(progress_of(client, study), now=datetime.now(UTC) + timedelta(minutes=1))
+    assert "celeriac doctor" in why_waiting(late)
+    played(client, study)
+    assert "no worker with a GPU is alive" in why_waiting(progress_of(client, study))
+    assert "gpus: 0" in why_waiting(progress_of(client, study, cpu))
+    assert "making suggestions" in why_waiting(progress_of(client, study, gpu))
+    study.pause("too hot")
+    assert why_waiting(progress_of(client, study, gpu)) == "paused: too hot"
+    study.stop()
+    assert why_waiting(progress_of(client, study)) == ""
+
+
+def test_the_time_left_follows_from_the_rows(client: Client) -> None:
+    study = client.submit({**SPEC, "budget": {"trials": 10, "wall": "1h"}})
+    played(client, study, 0.1, 0.2, 0.3, 0.4)  # two seconds each, by the scene
+    progress = progress_of(client, study)
+    running = replace(progress.study, counts=replace(progress.study.counts, running=2))
+    assert replace(progress, study=running).left_s == pytest.approx((10 - 4) * 2.0 / 2)
+    assert progress.left_s == pytest.approx(3600, abs=60)
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+def test_pruning_deletes_old_files_but_nothing_of_a_champion_and_nothing_outside(
+    client: Client, tmp_path: Path
+) -> None:
+    client.add_schedule({**SPEC, **PLAN})
+    night, other = client.fire("nightly", NEW_YEAR)
+    for study in (night, other):
+        played(client, study, 0.5, 0.9)
+        closed(client, study)
+    record = night.record
+    client.store.record_champion(
+        Champion(
+            "nightly", record.slice, record.id, record.name, 1, {"lr": 0.02}, 0.9, 0.5, {}, True, "better"
+        )
+    )
+    logs, checkpoints = client.settings.log_root, client.settings.checkpoint_root
+    files = [logs / str(study.id) / f"{number}-1.log" for study in (night, other) for number in (0, 1)]
+    kept_checkpoint, outside = checkpoints / "1" / "0" / "a.pt", tmp_path / "outside.pt"
+    for path in (*files, kept_checkpoint, outside):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x" * 10)
+    rows = [
+        Checkpoint(1, 0, 1, 0, path, "0" * 64, 10) for path in ("1/0/a.pt", "../../outside.pt", "1/0/gone.pt")
+    ]
+    long_from_now = client.store.now() + timedelta(days=1)
+    assert {study.name for study in old_studies(client.store, long_from_now)} == {night.name, other.name}
+    assert list(old_studies(client.store, long_from_now - timedelta(days=2))) == []
+    deleted = prune_files(client.store, client.settings, rows, long_from_now, logs=True)
+    assert (deleted.count, deleted.size_bytes) == (4, 40)
+    assert [path.exists() for path in files] == [False, True, False, False]
+    assert not kept_checkpoint.exists()
+    assert checkpoints.exists()
+    assert not kept_checkpoint.parent.exists()
+    assert outside.exists()
+    assert "outside.pt is not below" in deleted.refused[0]
+
+
+def test_a_home_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = Settings.from_env({}, home=tmp_path / "file" / "home")
+    with pytest.raises(StackError, match="choose another with --home"), attached(settings):
+        pytest.fail("attached to a home that cannot be")
+
+
+def test_a_service_that_was_named_and_does_not_answer_is_not_replaced(
+    settings: Settings, tmp_path: Path
+) -> None:
+    dead = replace(settings, database_url=f"postgresql+psycopg://x@/x?host={tmp_path}")
+    environment = {"CELERIAC_DATABASE_URL": dead.database_url, "CELERIAC_BROKER_URL": dead.broker_url}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        with pytest.raises(StoreUnavailable):
+            ensure_service(dead, say=lambda line: pytest.fail(f"it started something: {line}"))
+
+
+# -- tune -----------------------------------------------------------------------------------------------------------
+
+
+def module_level(trial: object) -> float:
+    return 1.0
+
+
+def test_tune_refuses_what_workers_cannot_import(tmp_path: Path) -> None:
+    space = SPEC["space"]
+
+    def local(trial: object) -> float:
+        return 1.0
+
+    with pytest.raises(SpecInvalid, match="no module-level function"):
+        tune(local, space, home=tmp_path)
+    with pytest.raises(SpecInvalid, match="no module-level function"):
+        tune(lambda trial: 1.0, space, home=tmp_path)
+    made = FunctionType(module_level.__code__, {"__name__": "__main__"}, "module_level")
+    with pytest.raises(SpecInvalid, match="to a file of its own"):
+        tune(made, space, home=tmp_path)
+    assert not (tmp_path / "run").exists()
+
+
+def test_tune_submits_and_waits(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "notebook_train.py").write_text(CODE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CELERIAC_DATABASE_URL", client.settings.database_url)
+    monkeypatch.setenv("CELERIAC_BROKER_URL", client.settings.broker_url)
+    import notebook_train  # type: ignore[import-not-found]  # written just above
+
+    def ask() -> Study:
+        return tune(notebook_train.objective, SPEC["space"], trials=3, home=tmp_path / "home", timeout=0.01)
+
+    with pytest.raises(TimeoutError):
+        ask()
+    (study,) = client.studies()
+    assert study.record.spec["objective"] == "notebook_train:objective"
+    assert study.record.code_root == str(tmp_path)
+    played(client, study, 0.5)
+    closed(client, study)
+    assert ask().id == study.id
+
+
+# -- YAML to paste --------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.one_of(
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.integers(),
+        st.booleans(),
+        st.none(),
+        st.text(max_size=20),
+    )
+)
+def test_pasted_parameters_read_back_as_they_were(value: Any) -> None:
+    import json
+
+    text = yaml_of({"x": value}).removeprefix("x: ").removesuffix("\n")
+    read = json.loads(text) if text.startswith('"') else plain_scalar(text)
+    assert read == value
+    assert isinstance(read, bool) == isinstance(value, bool)
+
+
+def test_pasted_parameters_are_numbers_and_texts_to_older_readers_too() -> None:
+    assert (
+        yaml_of({"lr": 1e-5, "a": "on", "b": "adam", "c": 1e22})
+        == 'lr: 1.0e-05\na: "on"\nb: adam\nc: 1.0e+22\n'
+    )

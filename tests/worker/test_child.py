@@ -1,0 +1,212 @@
+"""What happens inside a trial's process, piece by piece: frames, verdicts on what came back, faults in words, loading."""
+
+import json
+import os
+import random
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac.records import Fault
+from celeriac.trial import Result, Trial
+from worker import proctree
+from worker.child import SocketChannel, judged
+from worker.faulted import MAX_TRACEBACK, from_exception, out_of_memory
+from worker.frames import MAX_FRAME_BYTES, FrameTooLarge, Inbox, encode
+from worker.preload import reseed
+
+
+# -- frames --------------------------------------------------------------------------------------------------------------
+def test_frames_survive_any_cutting() -> None:
+    messages = [{"kind": "report", "step": step, "text": "é" * step} for step in range(20)]
+    stream = b"".join(encode(message) for message in messages)
+    for size in (1, 3, 7, len(stream)):
+        inbox = Inbox()
+        chunks = (stream[start : start + size] for start in range(0, len(stream), size))
+        assert [message for chunk in chunks for message in inbox.feed(chunk)] == messages
+
+
+def test_a_frame_over_the_limit_is_refused_with_both_sizes() -> None:
+    with pytest.raises(FrameTooLarge, match=r"a report of 1,048,6\d\d bytes is over the limit of 1,048,576"):
+        encode({"kind": "report", "metrics": "x" * MAX_FRAME_BYTES})
+
+
+@pytest.mark.parametrize("data", [struct.pack(">I", MAX_FRAME_BYTES + 1), struct.pack(">I", 2) + b"[]"])
+def test_what_no_encoder_wrote_is_an_error(data: bytes) -> None:
+    with pytest.raises(ValueError, match="a frame"):
+        Inbox().feed(data)
+
+
+# -- the channel ---------------------------------------------------------------------------------------------------------
+@pytest.fixture
+def ends() -> Iterator[tuple[socket.socket, SocketChannel]]:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield ours, SocketChannel(theirs)
+
+
+def test_a_job_and_words_in_one_read(ends: tuple[socket.socket, SocketChannel]) -> None:
+    ours, channel = ends
+    ours.sendall(encode({"kind": "job"}) + encode({"kind": "control", "word": "preempt"}))
+    assert channel.job() == {"kind": "job"}
+    assert channel.poll() == "preempt"
+
+
+def test_a_hand_back_outranks_a_stop(ends: tuple[socket.socket, SocketChannel]) -> None:
+    ours, channel = ends
+    assert channel.poll() is None
+    for word, expected in (("stop", "stop"), ("preempt", "preempt"), ("stop", "preempt")):
+        ours.sendall(encode({"kind": "control", "word": word}))
+        assert channel.poll() == expected
+
+
+def test_no_runner_no_job(ends: tuple[socket.socket, SocketChannel]) -> None:
+    ours, channel = ends
+    ours.close()
+    assert channel.job() is None
+    assert channel.poll() is None
+
+
+# -- what came back ------------------------------------------------------------------------------------------------------
+def judge(returned: Any) -> dict[str, Any]:
+    return judged(returned, Trial.offline({}))
+
+
+@pytest.mark.parametrize(("returned", "score"), [(1, 1.0), (0.5, 0.5), (Result(2), 2.0)])
+def test_numbers_and_results_are_scores(returned: Any, score: float) -> None:
+    assert judge(returned) == {"kind": "result", "score": score, "metrics": {}, "step": None}
+
+
+def test_the_step_is_the_results_or_the_last_reports() -> None:
+    trial = Trial.offline({})
+    trial.report(0.5, step=4)
+    assert judged(1.0, trial)["step"] == 4
+    assert judged(Result(1.0, step=2), trial)["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("returned", "fault", "says"),
+    [
+        (None, Fault.USER_BUG, "the score that the objective returns must be a number, got nothing (None)"),
+        ("abc", Fault.USER_BUG, "got str 'abc'"),
+        (True, Fault.USER_BUG, "got bool True"),
+        ([1.0], Fault.USER_BUG, "got list [1.0]"),
+        (10**400, Fault.USER_BUG, "too large"),
+        (Result(None), Fault.USER_BUG, "got nothing"),
+        (Result(1.0, metrics={"a": [1]}), Fault.USER_BUG, "metrics['a'] must be a number"),
+        (Result(1.0, step=-1), Fault.USER_BUG, "Result(step=...)"),
+        (float("nan"), Fault.NOT_FINITE, "the objective returned nan"),
+        (float("-inf"), Fault.NOT_FINITE, "the objective returned -inf"),
+    ],
+)
+def test_everything_else_is_a_fault(returned: Any, fault: Fault, says: str) -> None:
+    frame = judge(returned)
+    assert (frame["kind"], frame["fault"]) == ("fault", fault)
+    assert says in frame["detail"]
+    assert frame["signature"] == judge(returned)["signature"]
+
+
+# -- faults in words -----------------------------------------------------------------------------------------------------
+def raised(error: BaseException) -> BaseException:
+    try:
+        raise error
+    except BaseException as caught:
+        return caught
+
+
+def test_a_signature_is_of_the_type_and_the_place() -> None:
+    root = str(Path(__file__).parent)
+    first, second = (from_exception(raised(KeyError(number)), root) for number in (1, 2))
+    elsewhere = from_exception(raised(ValueError(1)), root)
+    assert first.signature == second.signature != elsewhere.signature
+    assert first.detail == "KeyError: 1"
+    assert first.traceback.rstrip().endswith("KeyError: 1")
+
+
+def test_a_huge_message_is_cut() -> None:
+    faulted = from_exception(raised(ValueError("x" * 1_000_000)), "/")
+    assert len(faulted.traceback) < MAX_TRACEBACK + 100
+    assert len(faulted.detail) < 2_100
+    assert "characters left out" in faulted.traceback
+    json.dumps(faulted.message()).encode()
+
+
+def test_a_detail_is_one_line_of_any_characters() -> None:
+    assert from_exception(raised(ValueError("\ud800")), "/").detail == "ValueError: ?"
+    assert from_exception(raised(ValueError("one\ntwo")), "/").detail == "ValueError: one two"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (ValueError("CUDA out of memory"), False),
+        (RuntimeError("shape mismatch"), False),
+    ],
+)
+def test_memory_faults_are_told_from_others(error: Exception, is_memory: bool) -> None:
+    assert out_of_memory(error) is is_memory
+    wrapped = RuntimeError("training failed")
+    wrapped.__cause__ = error
+    assert out_of_memory(wrapped) is is_memory
+
+
+# -- seeds and processes -------------------------------------------------------------------------------------------------
+def test_reseeding_repeats_every_generator() -> None:
+    numpy = pytest.importorskip("numpy")
+    before = random.getstate(), numpy.random.get_state()
+    try:
+        drawn = []
+        for _ in range(2):
+            reseed(2**70 + 5)
+            drawn.append((random.random(), numpy.random.rand()))
+        assert drawn[0] == drawn[1]
+    finally:
+        random.setstate(before[0])
+        numpy.random.set_state(before[1])
+
+
+def test_descendants_are_found_and_subtrees_spared() -> None:
+    code = "import os; os.fork() or os.fork(); print(flush=True); import time; time.sleep(3600)"
+    family = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        assert family.stdout is not None
+        for _ in range(3):
+            family.stdout.readline()
+        assert family.pid in proctree.children(os.getpid())
+        below = proctree.descendants(family.pid)
+        assert len(below) == 2
+        assert below | {family.pid} <= proctree.descendants(os.getpid())
+        assert not proctree.descendants(os.getpid(), spare={family.pid}) & (below | {family.pid})
+    finally:
+        os.killpg(family.pid, signal.SIGKILL)
+        family.communicate()
+
+
+def test_the_marked_are_found_and_ended() -> None:
+    environment = {**os.environ, "CELERIAC_MARK_OF_TEST": "m1"}
+    code = (
+        "import os; os.setsid() if os.fork() == 0 else None; print(flush=True); import time; time.sleep(3600)"
+    )
+    family = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
+    assert family.stdout is not None
+    for _ in range(2):
+        family.stdout.readline()
+    assert len(proctree.marked("CELERIAC_MARK_OF_TEST", "m1")) == 2
+    assert proctree.marked("CELERIAC_MARK_OF_TEST", "m2") == set()
+    assert proctree.end_marked("CELERIAC_MARK_OF_TEST", "m1") == set()
+    family.communicate()
+    assert family.returncode == -signal.SIGKILL
+
+
+def test_the_kernels_count_of_memory_kills_is_a_number() -> None:
+    assert proctree.oom_kills() >= 0

@@ -1,0 +1,126 @@
+"""How evidence becomes a verdict, and a verdict the attempt's end. Pure."""
+
+import signal
+
+import pytest
+
+from celeriac.lifecycle import AttemptEvent, TrialEvent
+from celeriac.records import Fault
+from celeriac.store.api import AttemptEnd
+from worker.faults import MAX_TEXT, Cut, Evidence, Verdict, attempt_end, classify, clean, clean_metrics
+from worker.forkserver import Exit, Failed, Returned, Stopped
+
+SCORE = Returned(0.5, {"holdout": 0.4}, 3)
+
+
+def _killed(**more: int) -> Exit:
+    return Exit(signal=signal.SIGKILL, **more)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Evidence(last=SCORE),
+        Evidence(last=SCORE, cut=Cut.TIMEOUT),
+        Evidence(last=SCORE, cut=Cut.LEASE_LOST, exit=_killed()),
+        Evidence(last=SCORE, exit=Exit(signal=signal.SIGSEGV)),
+    ],
+)
+def test_a_score_that_arrived_is_a_score(evidence: Evidence) -> None:
+    verdict = classify(evidence)
+    assert (verdict.fault, verdict.score, verdict.step) == (None, 0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "fault", "words"),
+    [
+        (Evidence(exit=Exit(code=0)), Fault.USER_BUG, "exited with code 0: return a score"),
+        (Evidence(exit=Exit(code=3), last_step=4), Fault.USER_BUG, "code 3 after step 4"),
+        (Evidence(exit=Exit(code=70)), Fault.INFRASTRUCTURE, "outside the objective"),
+        (Evidence(exit=Exit(lost="its server ended by signal 9")), Fault.INFRASTRUCTURE, "its server ended"),
+        (Evidence(), Fault.INFRASTRUCTURE, "lost"),
+        (Evidence(exit=_killed()), Fault.INFRASTRUCTURE, "killed by SIGKILL from outside"),
+        (Evidence(exit=Exit(signal=signal.SIGTERM)), Fault.INFRASTRUCTURE, "SIGTERM from outside"),
+        (Evidence(exit=Exit(signal=signal.SIGSEGV)), Fault.USER_BUG, "crashed with SIGSEGV"),
+        (Evidence(exit=Exit(signal=signal.SIGABRT)), Fault.USER_BUG, "crashed with SIGABRT"),
+        (Evidence(exit=Exit(signal=63)), Fault.USER_BUG, "signal 63"),
+        (Evidence(exit=_killed(oom_kills=1)), Fault.OUT_OF_MEMORY, "killed by the kernel for memory"),
+        (
+            Evidence(exit=_killed(peak_memory_bytes=95), memory_limit_bytes=100),
+            Fault.OUT_OF_MEMORY,
+            "for memory",
+        ),
+        (
+            Evidence(exit=_killed(peak_memory_bytes=80), memory_limit_bytes=100),
+            Fault.INFRASTRUCTURE,
+            "outside",
+        ),
+        (Evidence(last=Stopped("preempt", 2), last_step=2), Fault.PREEMPTED, "handed back after step 2"),
+        (Evidence(cut=Cut.TIMEOUT, timeout_s=1.5, exit=_killed()), Fault.TIMEOUT, "timeout of 1.5 s"),
+        (Evidence(cut=Cut.DRAIN, exit=_killed()), Fault.PREEMPTED, "told to stop"),
+        (Evidence(cut=Cut.REVOKED, exit=_killed()), Fault.PREEMPTED, "ended by its worker"),
+        (
+            Evidence(cut=Cut.TIMEOUT, timeout_s=1.0, last=Failed(Fault.USER_BUG, "SystemExit", "", "x")),
+            Fault.TIMEOUT,
+            "timeout",
+        ),
+        (Evidence(last=Failed(Fault.NOT_FINITE, "nan", "", "s")), Fault.NOT_FINITE, "nan"),
+    ],
+)
+def test_each_end_has_its_class_and_its_words(evidence: Evidence, fault: Fault, words: str) -> None:
+    verdict = classify(evidence)
+    assert verdict.fault is fault
+    assert words in verdict.detail
+    assert verdict.signature
+
+
+def test_equal_crashes_have_equal_signatures_wherever_they_happened() -> None:
+    one = classify(Evidence(exit=Exit(signal=signal.SIGSEGV), last_step=1))
+    two = classify(Evidence(exit=Exit(signal=signal.SIGSEGV), last_step=7))
+    other = classify(Evidence(exit=Exit(signal=signal.SIGABRT), last_step=7))
+    assert one.signature == two.signature != other.signature
+
+
+def _end(verdict: Verdict, **more: object) -> AttemptEnd:
+    known: dict[str, object] = {
+        "faults": {},
+        "retry_attempts": 2,
+        "has_checkpoint": False,
+        "notes": [],
+        "device_s": 1.0,
+        "peak_memory_bytes": 5,
+        "log_tail": "tail",
+    }
+    return attempt_end(verdict, **{**known, **more})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("fault", "more", "attempt", "trial"),
+    [
+        (Fault.USER_BUG, {}, AttemptEvent.FAULT, TrialEvent.FAIL),
+        (Fault.INFRASTRUCTURE, {}, AttemptEvent.FAULT, TrialEvent.RETRY),
+        (Fault.INFRASTRUCTURE, {"faults": {Fault.INFRASTRUCTURE: 5}}, AttemptEvent.FAULT, TrialEvent.FAIL),
+        (Fault.OUT_OF_MEMORY, {}, AttemptEvent.FAULT, TrialEvent.RETRY),
+        (Fault.OUT_OF_MEMORY, {"faults": {Fault.OUT_OF_MEMORY: 1}}, AttemptEvent.FAULT, TrialEvent.FAIL),
+        (Fault.PREEMPTED, {"has_checkpoint": True}, AttemptEvent.RELEASE, TrialEvent.PARK),
+        (Fault.PREEMPTED, {}, AttemptEvent.RELEASE, TrialEvent.RETRY),
+        (Fault.TIMEOUT, {}, AttemptEvent.FAULT, TrialEvent.FAIL),
+    ],
+)
+def test_the_end_follows_the_retry_decision(
+    fault: Fault, more: dict[str, object], attempt: AttemptEvent, trial: TrialEvent
+) -> None:
+    end = _end(Verdict(fault, "what happened", traceback="t", signature="s"), **more)
+    assert (end.attempt_event, end.trial_event, end.fault) == (attempt, trial, fault)
+    assert end.detail.startswith("what happened; ")
+
+
+def test_a_score_keeps_the_notes_and_the_measures() -> None:
+    end = _end(Verdict(None, score=1.0), notes=["started over"])
+    assert (end.score, end.detail, end.device_s, end.log_tail) == (1.0, "started over", 1.0, "tail")
+
+
+def test_text_that_postgres_cannot_hold_is_written_so_that_it_can() -> None:
+    assert clean("a\0b\udc80") == "a\\x00b\\udc80"
+    assert len(clean("x" * (MAX_TEXT + 5))) == MAX_TEXT + 1
+    assert clean_metrics({"k\0": "v\0", "n": 1.5}) == {"k\\x00": "v\\x00", "n": 1.5}

@@ -1,0 +1,329 @@
+"""The node and its workers as real processes: kill -9 of any of them during a trial, drains, revokes, and what they weigh."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+import pytest
+
+from celeriac.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.lifecycle import StudyEvent
+from celeriac.messages import RunTrial
+from celeriac.records import (
+    Fault,
+    NewStudy,
+    Outcome,
+    Source,
+    StudyRecord,
+    Suggestion,
+    TrialRecord,
+    TrialState,
+)
+from celeriac.settings import Settings
+from celeriac.store import Store
+from tests.worker.conftest import OBJECTIVES, spec
+from worker.devices import CPU, DeviceInfo, slots
+from worker.node import (
+    HostStatus,
+    child_of,
+    device_rows,
+    environment_of_workers,
+    found_devices,
+    queues_of,
+    secrets_descriptor,
+)
+
+SLOT = "cpu0.s0@testhost"
+ROOT = Path(__file__).parent.parent.parent
+
+
+def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait for something that other processes do."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@dataclass
+class Host:
+    """A running node, and the test as its coordinator."""
+
+    process: "subprocess.Popen[bytes]"
+    settings: Settings
+    store: Store
+    tickets: Tickets
+
+    def study(self, objective: str, **more: object) -> StudyRecord:
+        made = self.store.create_study(
+            NewStudy("digits", spec(objective, **more), "maximize", code_root=str(OBJECTIVES))
+        )
+        return self.store.move_study(made.id, StudyEvent.START, "test")
+
+    def send(self, study: StudyRecord, params: dict[str, object] | None = None) -> RunTrial:
+        turn = self.store.study(study.id).turn
+        (trial,) = self.store.add_trials(study.id, turn, [Suggestion(params or {"x": 0.5}, Source.SUGGESTED)])
+        return self.again(RunTrial(study.id, trial.number, 1))
+
+    def again(self, ticket: RunTrial) -> RunTrial:
+        turn = self.store.study(ticket.study).turn
+        self.store.queue_trials(ticket.study, turn, [ticket.trial])
+        task_id = f"{ticket.study}-{ticket.trial}-{ticket.attempt}"
+        self.tickets.send(ticket, queue=CPU_QUEUE, summary="test", task_id=task_id)
+        return ticket
+
+    def trial(self, ticket: RunTrial) -> TrialRecord:
+        return self.store.trial(ticket.study, ticket.trial)
+
+    def is_(self, ticket: RunTrial, state: TrialState) -> bool:
+        return self.trial(ticket).state is state
+
+    def worker(self) -> psutil.Process:
+        """Celery's main process of the slot."""
+        (found,) = [
+            each
+            for each in psutil.Process(self.process.pid).children()
+            if "worker.slot" in " ".join(each.cmdline())
+        ]
+        return found
+
+    def pool(self) -> psutil.Process:
+        """The worker's pool process."""
+        (found,) = self.worker().children()
+        return found
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def start(store: Store, settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    """Starts nodes with one CPU slot, one after the other on the same home."""
+    started: list[Host] = []
+    log = tmp_path / "node.log"
+
+    def start_one(**more: str) -> Host:
+        ready, announce = os.pipe()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "--slots", "1"],
+                env={**_environment(settings), "CELERIAC_READY_FD": str(announce), **more},
+                cwd=ROOT,
+                pass_fds=(announce,),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        os.close(announce)
+        said = os.read(ready, 1)
+        os.close(ready)
+        assert said == b"\n", log.read_text()
+        tickets = Tickets(make_app(BrokerConfig(settings.broker_url, "test")))
+        started.append(Host(process, settings, store, tickets))
+        return started[-1]
+
+    yield start_one
+    for host in started:
+        if host.process.poll() is None:
+            host.process.terminate()
+        host.process.wait(30)
+    print(log.read_text())
+
+
+@pytest.fixture
+def host(start: Callable[..., Host]) -> Host:
+    """A node with one CPU slot."""
+    return start()
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "CELERIAC_DATABASE_URL": settings.database_url,
+        "CELERIAC_BROKER_URL": settings.broker_url,
+        "CELERIAC_CODE_ROOT": str(OBJECTIVES),
+        "CELERIAC_HOME": str(settings.home),
+        "CELERIAC_HOST": "testhost",
+        "CELERIAC_HEARTBEAT_S": "0.5",
+        "CELERIAC_KILL_GRACE_S": "0.3",
+        "CELERIAC_CHECKPOINT_GRACE_S": "5",
+    }
+
+
+def _runs(host: Host, tmp_path: Path) -> tuple[RunTrial, Path]:
+    """A trial that runs until the returned file is there."""
+    params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
+    ticket = host.send(host.study("attempts:waits_for_a_file"), params)
+    until((tmp_path / "running").exists)
+    until(lambda: (tmp_path / "running").read_text() != "")
+    return ticket, tmp_path / "go"
+
+
+@pytest.mark.timeout(90)
+def test_a_trial_runs_and_the_host_s_devices_stand_in_the_store(host: Host) -> None:
+    (device,) = host.store.devices()
+    assert (device.kind, device.slots, device.host) == ("cpu", (SLOT,), "testhost")
+    ticket = host.send(host.study("quick:good"))
+    until(lambda: host.is_(ticket, TrialState.SCORED))
+    assert host.stop() == 0
+    assert host.store.devices() == []
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("victim", ["pool", "worker"])
+def test_kill_9_during_a_trial_leaves_no_process_and_the_trial_is_scored(
+    host: Host, tmp_path: Path, victim: str
+) -> None:
+    ticket, go = _runs(host, tmp_path)
+    trial_pid = int((tmp_path / "running").read_text())
+    below = [each.pid for each in host.worker().children(recursive=True)]
+    assert trial_pid in below
+    getattr(host, victim)().kill()
+    until(lambda: host.is_(ticket, TrialState.WAITING), within_s=8)
+    until(lambda: not any(psutil.pid_exists(pid) for pid in below))
+    trial = host.trial(ticket)
+    assert (trial.fault, trial.faults) == (Fault.INFRASTRUCTURE, {"infrastructure": 1})
+    go.write_text("")
+    host.again(replace(ticket, attempt=2))
+    until(lambda: host.is_(ticket, TrialState.SCORED))
+
+
+@pytest.mark.timeout(90)
+def test_kill_9_of_the_node_takes_everything_with_it_and_the_next_node_frees_the_lease(
+    start: Callable[..., Host], tmp_path: Path
+) -> None:
+    host = start()
+    ticket, _ = _runs(host, tmp_path)
+    below = [each.pid for each in psutil.Process(host.process.pid).children(recursive=True)]
+    assert len(below) >= 4
+    host.process.kill()
+    host.process.wait()
+    until(lambda: not any(psutil.pid_exists(pid) for pid in below))
+    assert host.is_(ticket, TrialState.RUNNING)
+    start()
+    trial = host.trial(ticket)
+    assert (trial.state, trial.fault) == (TrialState.WAITING, Fault.INFRASTRUCTURE)
+
+
+@pytest.mark.timeout(90)
+def test_a_worker_that_has_stopped_consuming_is_started_afresh(start: Callable[..., Host]) -> None:
+    host = start(CELERIAC_IDLE_WATCH_S="1")
+    study = host.study("quick:good")
+    first = host.send(study)
+    until(lambda: host.is_(first, TrialState.SCORED))
+    deaf = host.worker().pid
+    control = host.tickets._app.control
+    control.cancel_consumer(CPU_QUEUE, destination=[SLOT], reply=True, timeout=5, limit=1)
+    ticket = host.send(host.store.study(study.id))
+    until(lambda: host.is_(ticket, TrialState.SCORED))
+    assert host.worker().pid != deaf
+
+
+@pytest.mark.timeout(90)
+def test_no_password_is_in_the_environment_of_a_worker_or_a_trial(host: Host, tmp_path: Path) -> None:
+    _runs(host, tmp_path)
+    for process in host.worker(), *host.worker().children(recursive=True):
+        held = " ".join(process.environ().values())
+        assert host.settings.database_url not in held
+        assert host.settings.broker_url not in held
+
+
+@pytest.mark.timeout(90)
+def test_sigterm_hands_the_running_trial_back(host: Host, tmp_path: Path) -> None:
+    sign = tmp_path / "first-report"
+    ticket = host.send(host.study("attempts:trains_on"), {"file": str(sign), "saves": True})
+    until(sign.exists)
+    began = time.monotonic()
+    assert host.stop() == 0
+    assert time.monotonic() - began < 8
+    trial = host.trial(ticket)
+    assert (trial.state, trial.fault) == (TrialState.PAUSED, Fault.PREEMPTED)
+    assert host.store.attempts(ticket.study, ticket.trial)[0].outcome is Outcome.RELEASED
+
+
+@pytest.mark.timeout(90)
+def test_flower_s_terminate_button_cancels_and_the_slot_goes_on(host: Host, tmp_path: Path) -> None:
+    ticket, go = _runs(host, tmp_path)
+    host.tickets._app.control.revoke(f"{ticket.study}-{ticket.trial}-1", terminate=True)
+    until(lambda: host.is_(ticket, TrialState.CANCELLED))
+    after = host.send(host.store.study(ticket.study), {"running": str(tmp_path / "b"), "file": str(go)})
+    go.write_text("")
+    until(lambda: host.is_(after, TrialState.SCORED))
+    assert host.trial(ticket).state is TrialState.CANCELLED
+
+
+@pytest.mark.timeout(90)
+def test_a_revoked_ticket_that_has_not_begun_cancels_its_trial(host: Host, tmp_path: Path) -> None:
+    first, go = _runs(host, tmp_path)
+    second = host.send(host.store.study(first.study))
+    host.tickets._app.control.revoke(f"{second.study}-{second.trial}-1")
+    time.sleep(0.5)
+    go.write_text("")
+    until(lambda: host.is_(second, TrialState.CANCELLED))
+    assert host.is_(first, TrialState.SCORED)
+
+
+# -- pure ----------------------------------------------------------------------------------------------------------------
+def _gpus(count: int) -> list[DeviceInfo]:
+    return [DeviceInfo(index, f"GPU-{index}", "NVIDIA H100", 80 << 30) for index in range(count)]
+
+
+def test_eight_gpus_are_eight_devices_with_a_slot_each() -> None:
+    devices = _gpus(8)
+    places = slots(devices, 0, "box")
+    status = HostStatus("box", "abc", frozenset({"gpu3.s0@box"}), datetime.now(UTC))
+    rows = device_rows(places, devices, status)
+    assert [row.slots for row in rows] == [(f"gpu{index}.s0@box",) for index in range(8)]
+    assert {row.health for row in rows if row.uuid != "GPU-3"} == {"ok"}
+    assert rows[3].health == "starting gpu3.s0@box"
+    assert all(row.is_gpu and row.fingerprint == "abc" for row in rows)
+
+
+def test_a_gpu_s_worker_prefers_gpu_trials_and_sees_its_gpu_only() -> None:
+    slot = slots(_gpus(8), 0, "box")[5]
+    assert queues_of(slot) == (GPU_QUEUE, CPU_QUEUE)
+    child = child_of(slot, {}, 7)
+    assert list(child.argv[3:]) == ["gpu5.s0@box", "GPU-5", "NVIDIA H100", "GPU-5", GPU_QUEUE, CPU_QUEUE]
+    (processors,) = slots([DeviceInfo(0, "cpu-box", CPU, 1 << 30)], 1, "box")
+    assert queues_of(processors) == (CPU_QUEUE,)
+
+
+def test_the_workers_environment_has_no_secrets_and_a_share_of_the_processors() -> None:
+    environ = {
+        "PATH": "/bin",
+        "CELERIAC_DATABASE_URL": "secret",
+        "CELERIAC_READY_FD": "9",
+        "CELERIAC_HOME": "/h",
+    }
+    share = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    assert environment_of_workers(environ, 7, slots=2) == {
+        "PATH": "/bin",
+        "CELERIAC_HOME": "/h",
+        "CELERIAC_SECRETS_FD": "7",
+        "OMP_NUM_THREADS": share,
+    }
+    assert environment_of_workers({"OMP_NUM_THREADS": "3"}, 7, slots=2)["OMP_NUM_THREADS"] == "3"
+
+
+def test_secrets_are_read_back_by_settings(settings: Settings) -> None:
+    descriptor = secrets_descriptor(settings)
+    try:
+        read = Settings.from_env(
+            {"CELERIAC_SECRETS_FD": str(descriptor), "CELERIAC_HOME": str(settings.home)}
+        )
+    finally:
+        os.close(descriptor)
+    assert (read.database_url, read.broker_url) == (settings.database_url, settings.broker_url)
+
+
+def test_without_gpus_each_processor_is_a_slot_and_a_number_is_taken_at_its_word() -> None:
+    assert found_devices(3, None, "box")[1] == 3
+    devices, count = found_devices(0, "", "box")
+    assert [device.kind for device in devices] == [CPU]
+    assert count == min(8, len(os.sched_getaffinity(0)))
