@@ -13,6 +13,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -195,8 +196,17 @@ def reseed(seed: int) -> None:
 def settle() -> None:
     """Make the coming forks cheap: nothing is left to import lazily, and no child's garbage collector looks at what is here."""
     reseed(0)  # numpy.random is imported by its first use, 10 ms; torch has its like
+    _make_an_optimizer()
     gc.collect()
     gc.freeze()
+
+
+def _make_an_optimizer() -> None:
+    """The first optimizer of a process makes torch import its compiler, a second's work: here once, instead of in every trial."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        with suppress(Exception):  # a torch that cannot will say so in the trial, where its owner reads it
+            torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 
 def _fork_and_forget() -> None:

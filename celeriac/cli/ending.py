@@ -1,6 +1,5 @@
 """What a study came to, in words: the winner and how to use it again, or what went wrong and the next step."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from celeriac.cli import FAILED, OK, text
@@ -118,8 +117,3 @@ def _failed(client: Client, study: StudyRecord) -> TrialRecord | None:
 
 def _style(study: StudyRecord) -> str:
     return STYLE_OF.get(study.state, "")
-
-
-def params_text(params: Mapping[str, Any]) -> str:
-    """Parameters for a table's cell."""
-    return text.assigned(params, 3)

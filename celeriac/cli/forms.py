@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celeriac.client.progress import Progress, why_waiting
-from celeriac.records import Attempt, StudyRecord, TrialRecord
+from celeriac.records import Attempt, Device, OpenAttempt, StudyRecord, TrialRecord
 
 
 def plain(value: Any) -> Any:
@@ -64,6 +64,15 @@ def trial_form(trial: TrialRecord, attempts: list[Attempt] | None = None) -> dic
             {key: value for key, value in plain(each).items() if key != "token"} for each in attempts
         ]
     return form
+
+
+def device_form(device: Device, runs: Mapping[str, list[OpenAttempt]], *, alive: bool) -> dict[str, Any]:
+    """A device's row, whether its node spoke lately, and what each of its slots runs."""
+    running = {
+        slot: [{"study": run.study, "trial": run.number, "attempt": run.attempt} for run in runs[slot]]
+        for slot in device.slots
+    }
+    return {**plain(device), "alive": alive, "running": running}
 
 
 def dump(value: Any) -> str:

@@ -60,7 +60,7 @@ class Looks:
 
 def watch(client: Client, study: Study) -> StudyRecord:
     """Show the study until it is closed or paused, and return its row then. Raises Left, and StoreUnavailable after a long outage."""
-    with _held_interrupts():
+    with held_interrupts():
         try:
             return _on_terminal(client, study) if is_terminal() else _in_lines(client, study)
         except KeyboardInterrupt:
@@ -74,15 +74,13 @@ def pause_s(seconds: float) -> None:
 
 
 @contextmanager
-def _held_interrupts() -> Iterator[None]:
+def held_interrupts() -> Iterator[None]:
+    """Hold SIGINT back for the block; `pause_s` is where it arrives."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-held_interrupts = _held_interrupts
 
 
 def _leave(study: Study) -> bool:

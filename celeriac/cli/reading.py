@@ -280,20 +280,7 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
         runs = {slot: client.store.open_attempts_of(slot) for each in devices for slot in each.slots}
         now = client.store.now()
     if as_json:
-        listed = [
-            {
-                **forms.plain(each),
-                "alive": _is_alive(each, now),
-                "running": {
-                    slot: [
-                        {"study": run.study, "trial": run.number, "attempt": run.attempt}
-                        for run in runs[slot]
-                    ]
-                    for slot in each.slots
-                },
-            }
-            for each in devices
-        ]
+        listed = [forms.device_form(each, runs, alive=_is_alive(each, now)) for each in devices]
         print(forms.dump(listed))
         return
     rows = []

@@ -1,6 +1,7 @@
 """How evidence becomes a verdict, and a verdict the attempt's end. Pure."""
 
 import signal
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from worker.forkserver import Exit, Failed, Returned, Stopped
 SCORE = Returned(0.5, {"holdout": 0.4}, 3)
 
 
-def _killed(**more: int) -> Exit:
+def _killed(**more: Any) -> Exit:
     return Exit(signal=signal.SIGKILL, **more)
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,7 +66,7 @@ class Host:
         )
         return self.store.move_study(made.id, StudyEvent.START, "test")
 
-    def send(self, study: StudyRecord, params: dict[str, object] | None = None) -> RunTrial:
+    def send(self, study: StudyRecord, params: Mapping[str, object] | None = None) -> RunTrial:
         turn = self.store.study(study.id).turn
         (trial,) = self.store.add_trials(study.id, turn, [Suggestion(params or {"x": 0.5}, Source.SUGGESTED)])
         return self.again(RunTrial(study.id, trial.number, 1))
@@ -152,7 +152,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         "CELERIAC_HOST": "testhost",
         "CELERIAC_HEARTBEAT_S": "0.5",
         "CELERIAC_KILL_GRACE_S": "0.3",
-        "CELERIAC_CHECKPOINT_GRACE_S": "5",
+        "CELERIAC_CHECKPOINT_GRACE_S": "2",
     }
 
 

@@ -22,7 +22,7 @@ from worker.runner import run
 
 
 @contextmanager
-def once_there(path: Path, deed: Callable[[], None]) -> Iterator[None]:
+def once_there(path: Path, deed: Callable[[], object]) -> Iterator[None]:
     """Do something in another thread as soon as the trial has written that file; what the deed raises comes out here."""
     errors: list[BaseException] = []
 
@@ -115,8 +115,9 @@ def test_a_bare_sigterm_is_no_cancel(bench: Bench, tmp_path: Path, monkeypatch: 
 def test_a_cancelled_trial_is_ended_at_the_next_heartbeat(bench: Bench, tmp_path: Path) -> None:
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "never")}
     ticket = bench.ticket(bench.study("attempts:waits_for_a_file"), params)
-    deed = lambda: bench.store.cancel_trial(ticket.study, ticket.trial, "not wanted")  # noqa: E731
-    with once_there(tmp_path / "running", lambda: (deed(), None)[1]):
+    with once_there(
+        tmp_path / "running", lambda: bench.store.cancel_trial(ticket.study, ticket.trial, "not wanted")
+    ):
         came_of = run(ticket, bench.station)
     assert "stepped aside" in came_of
     assert "not wanted" in came_of
@@ -126,7 +127,7 @@ def test_a_cancelled_trial_is_ended_at_the_next_heartbeat(bench: Bench, tmp_path
 
 def test_a_stopped_study_ends_its_trials(bench: Bench, tmp_path: Path) -> None:
     ticket, sign = _trains(bench, tmp_path, saves=True)
-    with once_there(sign, lambda: (bench.store.move_study(ticket.study, StudyEvent.STOP, "enough"), None)[1]):
+    with once_there(sign, lambda: bench.store.move_study(ticket.study, StudyEvent.STOP, "enough")):
         run(ticket, bench.station)
     assert bench.trial(ticket).state is TrialState.CANCELLED
     bench.station.heartbeat.close()

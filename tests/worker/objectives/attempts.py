@@ -39,7 +39,8 @@ def steps(trial: Trial) -> float:
         value = float(Path(trial.checkpoint).read_text())
     for step in range(trial.start, 5):
         value += 1.0
-        trial.report(value, step=step, checkpoint=lambda path, value=value: Path(path).write_text(str(value)))
+        text = str(value)
+        trial.report(value, step=step, checkpoint=lambda path, text=text: Path(path).write_text(text))  # type: ignore[misc]
         if trial.attempt == 1 and step == trial.params.get("fail_at"):
             os.kill(os.getpid(), signal.SIGKILL)
     return value
