@@ -4,17 +4,14 @@ written before the study closes, and once.
 """
 
 import logging
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
 
 from celeriac.broker import Tickets
 from celeriac.decide.champion import judge
 from celeriac.decide.due import DueDecision, due
+from celeriac.decide.firing import studies_of
 from celeriac.errors import BrokerUnavailable, CeleriacError, DuplicateStudy, TryAgain, UnknownTrial
 from celeriac.records import Champion, NewStudy, Schedule, StudyRecord, TrialRecord
-from celeriac.spec import parse
 from celeriac.store import Store
 from coordinator.tickets import wake
 
@@ -38,8 +35,8 @@ def fire(store: Store, tickets: Tickets, schedule: Schedule, decision: DueDecisi
         return []
     opened = [
         study
-        for each in schedule.slices or ({},)
-        if (study := _opened(store, new_study(schedule, each, decision.fire_at), decision.fire_at))
+        for new in studies_of(schedule, decision.fire_at)
+        if (study := _opened(store, new, decision.fire_at))
     ]
     store.advance_schedule(schedule.name, schedule.next_due_at, decision.next_at)
     log.info("schedule %s: %s; opened %s", schedule.name, decision.reason, ", ".join(s.name for s in opened))
@@ -62,39 +59,6 @@ def _wake(tickets: Tickets, study: StudyRecord) -> None:
         wake(tickets, study.id, study.name)
     except BrokerUnavailable as error:
         log.warning("study %s waits for the next tick: %s", study.name, error)
-
-
-def new_study(schedule: Schedule, slice_: Mapping[str, Any], due_at: datetime) -> NewStudy:
-    """The study of one slice's firing. Raises SpecInvalid when this version cannot read the schedule's spec."""
-    spec = parse(schedule.spec, f"schedule {schedule.name}")
-    return NewStudy(
-        name=firing_name(schedule, slice_, due_at),
-        spec=schedule.spec,
-        goal=spec.metric.goal,
-        parallel=spec.parallel,
-        code_root=schedule.code_root,
-        fingerprint=schedule.fingerprint,
-        schedule=schedule.name,
-        slice=slice_,
-        due_at=due_at,
-    )
-
-
-def firing_name(schedule: Schedule, slice_: Mapping[str, Any], due_at: datetime) -> str:
-    """`flights/airport=JFK/2026-11-24`: the local date, with the time where the schedule may fire more than once a day."""
-    parts = [schedule.name]
-    if slice_:
-        parts.append(",".join(f"{key}={value}" for key, value in slice_.items()))
-    local = due_at.astimezone(ZoneInfo(schedule.timezone))
-    minute, hour = schedule.cron.split()[:2]
-    once_a_day = minute.isdigit() and hour.isdigit()
-    parts.append(f"{local:%Y-%m-%d}" if once_a_day else f"{local:%Y-%m-%dT%H:%M}{_which_pass(local)}")
-    return "/".join(parts)
-
-
-def _which_pass(local: datetime) -> str:
-    """Of an hour that the clocks repeat, the second pass is named apart."""
-    return "-again" if local.fold and local.replace(fold=0).utcoffset() != local.utcoffset() else ""
 
 
 def judge_study(store: Store, study: StudyRecord) -> Champion | None:

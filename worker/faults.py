@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from celeriac.decide.retry import after_fault
+from celeriac.decide.retry import RetryDecision, after_fault
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Fault
 from celeriac.store.api import AttemptEnd
@@ -120,10 +120,15 @@ def attempt_end(
         attempt_event=decision.attempt_event,
         trial_event=decision.trial_event,
         fault=verdict.fault,
-        detail="; ".join([*map(clean, notes), verdict.detail, decision.reason]),
+        detail="; ".join(filter(None, [*map(clean, notes), verdict.detail, _worth_saying(decision)])),
         traceback=verdict.traceback,
         signature=verdict.signature,
     )
+
+
+def _worth_saying(decision: RetryDecision) -> str:
+    """Why a trial goes on, or why its retries are over; that a fault which is never retried was not, nobody needs to read."""
+    return "" if decision.is_final else decision.reason
 
 
 def clean(text: str) -> str:

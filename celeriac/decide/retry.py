@@ -19,11 +19,12 @@ FREE_RETRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """How the attempt ends, how its trial moves, and why."""
+    """How the attempt ends, how its trial moves, and why. `is_final`: faults of this class are never retried."""
 
     attempt_event: AttemptEvent
     trial_event: TrialEvent
     reason: str
+    is_final: bool = False
 
 
 def after_fault(
@@ -58,8 +59,12 @@ def after_fault(
         return RetryDecision(
             ended, TrialEvent.RETRY, f"infrastructure fault; free retry {before + 1} of {FREE_RETRIES}"
         )
-    if fault is Fault.OUT_OF_MEMORY and before + 1 < retry_attempts:
+    if fault is Fault.OUT_OF_MEMORY:
+        if before + 1 < retry_attempts:
+            return RetryDecision(
+                ended, TrialEvent.RETRY, f"out of memory; attempt {before + 2} of {retry_attempts} follows"
+            )
         return RetryDecision(
-            ended, TrialEvent.RETRY, f"out of memory; attempt {before + 2} of {retry_attempts} follows"
+            ended, TrialEvent.FAIL, f"out of memory in {before + 1} of {retry_attempts} attempts"
         )
-    return RetryDecision(ended, TrialEvent.FAIL, f"{fault.replace('_', ' ')}: not retried")
+    return RetryDecision(ended, TrialEvent.FAIL, f"{fault.replace('_', ' ')}: never retried", is_final=True)

@@ -148,7 +148,7 @@ class Postgres:
     # -- making the cluster -------------------------------------------------------------------------------------------
     def _make_cluster(self) -> None:
         """In a directory beside the final one, renamed when it is whole."""
-        if self.data_dir.exists() and any(self.data_dir.iterdir()):
+        if self.data_dir.exists() and (not self.data_dir.is_dir() or any(self.data_dir.iterdir())):
             raise StackError(f"{self.data_dir} is neither empty nor a cluster of Postgres: move it away")
         prefix = f".{self.data_dir.name}.new-"
         for left in self.data_dir.parent.glob(prefix + "*"):  # the lock is ours: nobody makes one now

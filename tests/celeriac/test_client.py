@@ -20,7 +20,6 @@ from celeriac.client.progress import Progress, why_waiting
 from celeriac.client.retention import old_studies, prune_files
 from celeriac.client.study import yaml_of
 from celeriac.code import fingerprint
-from celeriac.decide import firing
 from celeriac.errors import (
     DuplicateStudy,
     SpecInvalid,
@@ -249,16 +248,6 @@ def test_fire_opens_each_slice_once_for_a_due_time(client: Client) -> None:
     assert studies[0].record.slice == {"r": "eu"}
     assert client.fire("nightly", due_at) == []
     assert client.tickets.waiting(DRIVE_QUEUE) == 2
-
-
-def test_a_firing_by_hand_opens_what_the_clock_would_open(client: Client) -> None:
-    from coordinator import nightly
-
-    row = client.add_schedule({**SPEC, **PLAN})
-    for due_at in (datetime(2026, 10, 25, 0, 0, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)):
-        for schedule in (row, replace(row, cron="*/5 * * * *")):
-            ours = firing.studies_of(schedule, due_at)
-            assert ours == [nightly.new_study(schedule, each, due_at) for each in schedule.slices]
 
 
 # -- progress -------------------------------------------------------------------------------------------------------

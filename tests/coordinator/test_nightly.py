@@ -8,12 +8,13 @@ import pytest
 
 from celeriac.broker import CPU_QUEUE
 from celeriac.decide.due import due
+from celeriac.decide.firing import firing_name
 from celeriac.errors import StoreUnavailable
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import NewStudy, Schedule, StudyRecord, StudyState
 from celeriac.spec import is_study_name
 from coordinator.drive import drive, drive_all
-from coordinator.nightly import fire, fire_due, firing_name, judge_study
+from coordinator.nightly import fire, fire_due, judge_study
 from tests.coordinator.house import SPEC, House, drive_tickets
 
 DUE = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
