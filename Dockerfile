@@ -29,9 +29,12 @@ USER celeriac
 CMD ["celeriac", "--help"]
 
 FROM base AS worker
-# Empty: the build of torch that the package index offers first (on Linux the CUDA one, with CUDA's libraries in wheels).
+# What the driver's toolkit puts into the container: CUDA for torch, NVML for finding the devices.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
+# Empty: the build of torch that the package index offers first (on Linux the CUDA one, with CUDA's libraries in wheels). An
+# index of other builds goes beside it: theirs, 2.x+cpu or 2.x+cu130, sort above the plain one and are taken.
 ARG TORCH_INDEX=
-RUN pip install -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
+RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch
 # What objectives import. `worker` alone is the least; your own packages come in an image built on this one (docs/fleet.md).
 ARG WORKER_EXTRAS=worker,examples
 RUN pip install -c constraints.txt ".[$WORKER_EXTRAS]"

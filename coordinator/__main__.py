@@ -16,6 +16,8 @@ PROGRAMS = {
     "beat": "tells the other two that time has passed",
     "flower": "the web view of workers and tickets",
 }
+#: These never open the database, so a fleet gives them no login to it.
+BROKER_ONLY = frozenset({"beat", "flower"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     program = parser.parse_args(argv).program
     try:
         settings = Settings.from_env()
-        _require_service(settings)
+        _require_service(settings, program)
         _run(program, settings)
     except CeleriacError as error:
         sys.stderr.write(f"coordinator {program}: {error}\n")
@@ -33,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _require_service(settings: Settings) -> None:
-    if not settings.has_service:
+def _require_service(settings: Settings, program: str) -> None:
+    if not (settings.has_service or (program in BROKER_ONLY and settings.broker_url)):
         raise SettingInvalid(
             "neither CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL nor a running stack says where Postgres and Redis "
             f"are (looked for {settings.stack_file}): set both, or start `celeriac up`"

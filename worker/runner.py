@@ -144,8 +144,11 @@ def attending(ticket: RunTrial, lease: Lease, station: Station) -> Iterator[Run]
         lease.token, tail=output.changed_tail, checkpointed=lambda rows: keep_few(attempt, rows)
     )
     attempt = Run(station, ticket, lease, output, pulse)
+    seen_off = False
     try:
         yield attempt
+        station.leave(attempt.process)
+        seen_off = True
     except LeaseLost as lost:
         step_aside(attempt, lost)
     except Exception as error:
@@ -154,7 +157,7 @@ def attending(ticket: RunTrial, lease: Lease, station: Station) -> Iterator[Run]
     finally:
         pulse.stop()
         output.close()
-        if attempt.process is not None and attempt.process is not station.leaving:
+        if attempt.process is not None and not seen_off:
             attempt.process.kill(0.0)
             attempt.process.close()
 
@@ -344,7 +347,7 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
 
 
 def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
-    """Write the last reports and the end, until the store has them; then the process may take its time to leave.
+    """Write the last reports and the end, until the store has them.
 
     A worker that is told to stop meanwhile gives up after the checkpoint's grace: the lease lapses, and the trial runs again.
     Raises LeaseLost (the store has kept the result as late evidence).
@@ -356,7 +359,6 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
             with suppress(LeaseLost):  # finish_attempt will say it again, and keep the result as evidence
                 attempt.pulse.flush(station.store)
             trial = cancel(attempt) if revoked else station.store.finish_attempt(attempt.lease.token, end)
-            station.leaving = attempt.process
             return trial
         except StoreUnavailable as error:
             if station.orders.draining() and gone_at == math.inf:

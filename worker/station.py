@@ -1,6 +1,7 @@
 """What one pool process works with: made after the fork, kept until the process ends."""
 
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ FAREWELL_S = 10.0
 
 @dataclass(slots=True)
 class Station:
-    """The tools of the runner. `leaving` is the trial's process whose result is in and whose end nobody needed to wait for."""
+    """The tools of the runner. `_leaving` is the trial's process whose result is in and whose end nobody waits for."""
 
     settings: Settings
     slot: Slot
@@ -34,13 +35,20 @@ class Station:
     memory_limit_bytes: int | None
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     studies_seen: set[int] = field(default_factory=set)
-    leaving: TrialProcess | None = None
+    _leaving: TrialProcess | None = None
+    _clearing: threading.Lock = field(default_factory=threading.Lock)
+
+    def leave(self, process: TrialProcess | None) -> None:
+        """The trial's process has said its last word: see it off soon."""
+        self._leaving = process
+        self.heartbeat.after(self.clear)
 
     def clear(self) -> None:
         """Have the last trial's process gone, with all that it started: its device is free then."""
-        if self.leaving is not None:
-            self.leaving.close(FAREWELL_S)
-            self.leaving = None
+        with self._clearing:
+            if self._leaving is not None:
+                self._leaving.close(FAREWELL_S)
+                self._leaving = None
 
     def announce(self, ended: TrialEnded, summary: str) -> None:
         """Tell the coordinator, soon; a tick heals what is lost."""

@@ -75,28 +75,26 @@ def _progress(study: Study) -> str:
 
 
 def table_of(night: datetime, client: Client, study_ids: Sequence[int]) -> Table:
-    """Default against champion on the hold-out days, for each airport, and what this night's verdict was."""
+    """Default against champion on the hold-out days, for each airport, and whether tonight's best took the place."""
     table = Table(
-        title=f"Log loss on the hold-out days after {night:%d %B} (lower is better), best epoch against best epoch"
+        title=f"Log loss on the 14 hold-out days from {night:%d %B} on (lower is better; best epoch against best epoch)",
+        title_justify="left",
     )
-    for name in (
-        "airport",
-        "default",
-        "champion",
-        "gain",
-        "champion of",
-        "tonight's verdict on validation days",
-    ):
+    for name in ("airport", "default", "champion", "gain", "champion is", "tonight, on the validation days"):
         table.add_column(name, justify="right" if name in ("default", "champion", "gain") else "left")
-    tonight = {
-        verdict.slice["airport"]: verdict
-        for verdict in client.store.verdicts(SCHEDULE)
-        if verdict.study_id in study_ids
-    }
+    tonight = [verdict for verdict in client.store.verdicts(SCHEDULE) if verdict.study_id in study_ids]
     champions = {champion.slice["airport"]: champion for champion in client.champions(SCHEDULE)}
-    for airport, verdict in sorted(tonight.items()):
-        table.add_row(airport, *_scores(client, champions.get(airport)), verdict.reason)
+    for verdict in sorted(tonight, key=lambda each: str(each.slice["airport"])):
+        airport = verdict.slice["airport"]
+        table.add_row(airport, *_scores(client, champions.get(airport)), _verdict(verdict))
     return table
+
+
+def _verdict(verdict: Champion) -> str:
+    if verdict.score is None or verdict.default_score is None:
+        return f"not promoted: {verdict.reason}"
+    outcome = "promoted" if verdict.promoted else "not promoted"
+    return f"{verdict.default_score:.4f} -> {verdict.score:.4f}: {outcome}"
 
 
 def _scores(client: Client, champion: Champion | None) -> tuple[str, str, str, str]:

@@ -1,0 +1,197 @@
+"""The compose files and the Dockerfile as they stand: what every service must have, and what none may have.
+
+`make compose-test` runs them; here is what can be read off them without an engine.
+"""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from celeriac.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parent.parent
+HUB, JOINING = ROOT / "docker-compose.yml", ROOT / "docker-compose.worker.yml"
+ONE_SHOT = {"migrate", "cli"}
+WORKERS = ("worker", "worker-cpu")
+
+
+def services(path: Path) -> dict[str, dict[str, Any]]:
+    """The services of a compose file, anchors resolved, variables as they stand."""
+    loaded: dict[str, dict[str, dict[str, Any]]] = YAML(typ="safe").load(path.read_text())
+    return loaded["services"]
+
+
+ALL = [
+    pytest.param(name, service, id=f"{path.stem}:{name}")
+    for path in (HUB, JOINING)
+    for name, service in services(path).items()
+]
+
+
+def seconds(text: str) -> float:
+    """`60s` as a number."""
+    assert text.endswith("s"), text
+    return float(text[:-1])
+
+
+def test_the_services_are_those_of_the_design() -> None:
+    assert set(services(HUB)) == {
+        *("postgres", "redis", "migrate", "coordinator", "clock", "beat", "flower", "cli"),
+        *WORKERS,
+    }
+    assert set(services(JOINING)) == set(WORKERS)
+
+
+@pytest.mark.parametrize(("name", "service"), ALL)
+def test_every_service_restarts_is_checked_and_reaps(name: str, service: dict[str, Any]) -> None:
+    assert service["init"] is True
+    assert service["logging"]["options"]["max-size"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["cap_drop"] == ["ALL"]
+    if name in ONE_SHOT:
+        assert service["restart"] in ("on-failure:5", "no")
+        assert service["healthcheck"] == {"disable": True}
+    else:
+        assert service["restart"] == "unless-stopped"
+        assert service["healthcheck"]["test"]
+        assert seconds(service["stop_grace_period"]) >= 30
+
+
+@pytest.mark.parametrize(("name", "service"), ALL)
+def test_ports_are_published_on_loopback_or_by_the_one_setting(name: str, service: dict[str, Any]) -> None:
+    allowed = {
+        "postgres": ["${CELERIAC_PUBLISH:-127.0.0.1}:${POSTGRES_PORT:-5432}:5432"],
+        "redis": ["${CELERIAC_PUBLISH:-127.0.0.1}:${REDIS_PORT:-6379}:6379"],
+        "flower": ["127.0.0.1:${FLOWER_PORT:-5555}:5555"],
+    }
+    assert service.get("ports", []) == allowed.get(name, [])
+    assert "network_mode" not in service
+    assert "privileged" not in service
+
+
+@pytest.mark.parametrize("path", [HUB, JOINING])
+def test_no_secret_is_in_the_file_and_none_has_a_default(path: Path) -> None:
+    text = path.read_text()
+    named = re.findall(r"\$\{(\w*(?:PASSWORD|FLOWER_USER))([^}]*)\}", text)
+    assert named
+    assert all(rest.startswith(":?") for _, rest in named)
+    for line in text.splitlines():
+        if re.match(r"\s*(- )?\w*PASSWORD\w*:", line) or "REDISCLI_AUTH:" in line:
+            assert re.search(r": \$\{\w+:\?", line), line
+
+
+def test_each_program_gets_the_login_of_its_role_alone() -> None:
+    for name, service in services(HUB).items():
+        secrets = set(re.findall(r"\$\{(\w*PASSWORD)", str(service.get("environment", {}))))
+        wanted = {
+            "postgres": {"POSTGRES_PASSWORD"},
+            "redis": {"REDIS_PASSWORD"},
+            "migrate": {
+                "POSTGRES_PASSWORD",
+                "CELERIAC_COORDINATOR_PASSWORD",
+                "CELERIAC_WORKER_PASSWORD",
+            },
+            "beat": {"REDIS_PASSWORD"},
+            "flower": {"REDIS_PASSWORD", "FLOWER_PASSWORD"},
+            "worker": {"CELERIAC_WORKER_PASSWORD", "REDIS_PASSWORD"},
+            "worker-cpu": {"CELERIAC_WORKER_PASSWORD", "REDIS_PASSWORD"},
+        }.get(name, {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_PASSWORD"})
+        assert secrets == wanted, name
+
+
+def test_passwords_stay_out_of_command_lines() -> None:
+    for name, service in services(HUB).items():
+        words = str([service.get("command"), service.get("entrypoint"), service.get("healthcheck")])
+        assert not re.search(r"(?<!\$)\$\{?\w*(PASSWORD|AUTH)", words), name
+
+
+def test_redis_appends_evicts_nothing_and_allows_little() -> None:
+    script = services(HUB)["redis"]["command"][-1]
+    for option in ("--appendonly yes", "--maxmemory-policy noeviction", "--aclfile", "-@admin -@dangerous"):
+        assert option in script
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_can_write_its_checkpoint_before_it_is_killed(name: str) -> None:
+    for path in (HUB, JOINING):
+        worker = services(path)[name]
+        grace = float(worker["environment"]["CELERIAC_CHECKPOINT_GRACE_S"])
+        assert seconds(worker["stop_grace_period"]) >= grace + Settings().kill_grace_s + 10
+        assert worker["shm_size"]
+        assert "${CELERIAC_CODE:-./examples}:/code:ro" in worker["volumes"]
+
+
+def test_one_worker_has_all_gpus_and_the_other_none() -> None:
+    for path in (HUB, JOINING):
+        (devices,) = services(path)["worker"]["deploy"]["resources"]["reservations"]["devices"]
+        assert devices == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+        assert "deploy" not in services(path)["worker-cpu"]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_joining_host_runs_the_same_worker_with_another_address(name: str) -> None:
+    hub, joining = services(HUB)[name], services(JOINING)[name]
+    for here in (hub, joining):
+        here.pop("depends_on", None)
+        here.pop("profiles", None)
+    ours, theirs = hub.pop("environment"), joining.pop("environment")
+    assert hub == joining
+    addresses = {"CELERIAC_DATABASE_URL", "CELERIAC_BROKER_URL"}
+    assert {k: v for k, v in ours.items() if k not in addresses} == {
+        k: v for k, v in theirs.items() if k not in addresses
+    }
+    assert all("${CELERIAC_HUB:?" in theirs[each] for each in addresses)
+
+
+@pytest.mark.parametrize(("name", "service"), ALL)
+def test_every_setting_that_is_given_exists(name: str, service: dict[str, Any]) -> None:
+    known = {PREFIX + each.name.upper() for each in fields(Settings)}
+    given = {each for each in service.get("environment", {}) if each.startswith(PREFIX)}
+    assert given <= known
+
+
+@pytest.mark.parametrize(("name", "service"), ALL)
+def test_volumes_are_named_or_a_setting(name: str, service: dict[str, Any]) -> None:
+    declared = set(YAML(typ="safe").load(HUB.read_text())["volumes"])
+    for each in service.get("volumes", []):
+        assert each.startswith("${CELERIAC_") or each.split(":")[0] in declared
+
+
+def test_the_files_use_nothing_that_compose_1_29_does_not_know() -> None:
+    for path in (HUB, JOINING):
+        top = {key for key in YAML(typ="safe").load(path.read_text()) if not key.startswith("x-")}
+        assert top == {"services", "volumes"}
+
+
+def test_the_images_are_of_official_bases_and_not_root() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    stages = re.split(r"(?m)^FROM ", text)[1:]
+    bases = [stage.split()[0] for stage in stages]
+    assert bases == ["python:3.11-slim", "base", "base"]
+    for stage in stages[1:]:
+        *_, user = re.findall(r"(?m)^USER (\w+)", stage)
+        assert user == "celeriac"
+    assert not re.search(r"RUN --mount|COPY --link|<<", text)  # the classic builder knows none of them
+    assert {each["image"].split(":")[0] for each in services(HUB).values()} == {
+        *("postgres", "redis", "celeriac-service", "celeriac-worker")
+    }
+
+
+def test_only_sources_go_to_the_engine() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines[0] == "*"
+    named = {line[1:] for line in lines if line.startswith("!")}
+    assert named == {
+        *("pyproject.toml", "constraints.txt", "README.md"),
+        *("celeriac", "coordinator", "worker", "migrations"),
+    }
+
+
+def test_the_fleet_page_names_every_variable_of_the_files() -> None:
+    used = {name for path in (HUB, JOINING) for name in re.findall(r"(?<!\$)\$\{(\w+)[:}]", path.read_text())}
+    page = (ROOT / "docs" / "fleet.md").read_text()
+    assert {name for name in used if f"`{name}`" not in page} == set()
