@@ -115,7 +115,7 @@ class Project:
     def events(self, *filters: str) -> list[str]:
         """The command line that follows this project's container events."""
         named = [word for each in filters for word in ("--filter", each)]
-        shown = '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Status}}'
+        shown = '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Action}}'
         since = ["--since", str(int(time.time()))]  # so that none is missed before the engine listens to us
         return [
             "docker",

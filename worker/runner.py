@@ -20,7 +20,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
-from celeriac.errors import CeleriacError, IllegalTransition, LeaseLost, StoreUnavailable
+from celeriac.errors import (
+    CeleriacError,
+    IllegalTransition,
+    LeaseLost,
+    StoreUnavailable,
+    UnknownStudy,
+    UnknownTrial,
+)
 from celeriac.messages import RunTrial, TrialEnded
 from celeriac.records import ENDED, Checkpoint, Fault, Lease, Refusal, Report, TrialRecord
 from celeriac.store.api import AttemptEnd
@@ -124,6 +131,8 @@ def take_lease(ticket: RunTrial, station: Station) -> Lease | Refusal:
             )
         except StoreUnavailable as error:
             pause(station, next(delays), f"trial {ticket.trial} waits for the store: {error}")
+        except (UnknownStudy, UnknownTrial) as error:  # a ticket from before the database was made anew
+            return Refusal(str(error))
     return Refusal("this worker was told to stop; the ticket will be sent again")
 
 
@@ -196,6 +205,7 @@ def begin(attempt: Run) -> None:
         attempt.process.start(job)
     except FrameTooLarge as error:
         attempt.last = Failed(Fault.USER_BUG, str(error), "", signature("job", "too large"))
+        attempt.exit = attempt.process.kill(0.0) if attempt.process else None
     except OSError as error:
         attempt.exit = Exit(lost=f"no process could be started on this host: {error}")
 
@@ -358,8 +368,7 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
         try:
             with suppress(LeaseLost):  # finish_attempt will say it again, and keep the result as evidence
                 attempt.pulse.flush(station.store)
-            trial = cancel(attempt) if revoked else station.store.finish_attempt(attempt.lease.token, end)
-            return trial
+            return cancel(attempt) if revoked else station.store.finish_attempt(attempt.lease.token, end)
         except StoreUnavailable as error:
             if station.orders.draining() and gone_at == math.inf:
                 gone_at = time.monotonic() + station.settings.checkpoint_grace_s

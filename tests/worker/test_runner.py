@@ -141,6 +141,16 @@ def test_a_ticket_of_a_paused_study_puts_its_trial_back(bench: Bench) -> None:
     assert bench.trial(ticket).state is TrialState.WAITING
 
 
+def test_a_ticket_of_no_trial_is_a_no_op(bench: Bench) -> None:
+    assert "nothing to do" in run(RunTrial(99, 0, 1), bench.station)
+
+
+def test_a_job_that_is_too_large_is_the_study_s_fault(bench: Bench) -> None:
+    trial = bench.run("quick:good", {"x": "x" * 100_000})
+    assert (trial.state, trial.fault) == (TrialState.FAILED, Fault.USER_BUG)
+    assert "over the limit" in trial.detail
+
+
 def test_the_trial_is_told_where_it_is(bench: Bench) -> None:
     trial = bench.run("attempts:says_where")
     (report,) = bench.store.reports(trial.study_id, trial.number)
