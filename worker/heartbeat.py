@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 0.25
 AGAIN_S = 1.0
+# Between two trials the slot's own steps come first: what can wait these moments does not compete with them for the cores.
+ASIDE_S = 0.03
 
 Chore = Callable[[], None]
 
@@ -60,7 +62,7 @@ class Pulse:
         """Have it noted what the attempt runs with."""
         with self._heartbeat.changed:
             self.begun = begun
-            self.flush_at = time.monotonic()
+            self.flush_at = time.monotonic() + ASIDE_S
             self._heartbeat.changed.notify()
 
     def report(self, report: Report) -> None:
@@ -112,7 +114,7 @@ class Heartbeat:
         self._store = store
         self._pulse: Pulse | None = None
         self._beating = False
-        self._chores: deque[Chore] = deque()
+        self._chores: list[tuple[float, Chore]] = []
         self._closing = False
         self._woken = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -148,10 +150,10 @@ class Heartbeat:
         except BlockingIOError:
             return
 
-    def after(self, chore: Chore) -> None:
-        """Have something done soon that nobody waits for, and that heals by itself if it is never done."""
+    def after(self, chore: Chore, *, aside_s: float = 0.0) -> None:
+        """Have something done, in `aside_s` at the earliest, that nobody waits for, and that heals by itself if it is never done."""
         with self.changed:
-            self._chores.append(chore)
+            self._chores.append((time.monotonic() + aside_s, chore))
             self.changed.notify()
 
     def close(self, within_s: float = 5.0) -> None:
@@ -167,18 +169,19 @@ class Heartbeat:
     def _run(self) -> None:
         while True:
             with self.changed:
-                while not self._chores and not self._is_due():
-                    if self._closing:
+                while (chore := self._due_chore()) is None and not self._is_due():
+                    if self._closing and not self._chores:
                         return
                     self.changed.wait(self._patience())
                 pulse = self._pulse if self._is_due() else None
-                chore = self._chores.popleft() if pulse is None else None
+                if pulse is None and chore is not None:
+                    self._chores.remove(chore)
                 self._beating = pulse is not None
             try:
                 if pulse is not None:
                     self._beat(pulse)
                 elif chore is not None:
-                    _done(chore)
+                    _done(chore[1])
             finally:
                 with self.changed:
                     self._beating = False
@@ -187,8 +190,15 @@ class Heartbeat:
     def _is_due(self) -> bool:
         return self._pulse is not None and time.monotonic() >= self._pulse.due_at()
 
+    def _due_chore(self) -> tuple[float, Chore] | None:
+        now = time.monotonic()
+        return next((chore for chore in self._chores if self._closing or chore[0] <= now), None)
+
     def _patience(self) -> float | None:
-        return None if self._pulse is None else max(0.0, self._pulse.due_at() - time.monotonic())
+        moments = [due_at for due_at, _ in self._chores]
+        if self._pulse is not None:
+            moments.append(self._pulse.due_at())
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _beat(self, pulse: Pulse) -> None:
         """Write what is due. Whatever goes wrong, the thread lives on."""

@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from celeriac.records import Fault
-from worker import proctree
+from worker import pages, proctree
 from worker.faulted import Faulted, from_exception, from_words
 
 Objective = Callable[..., Any]
@@ -199,6 +199,7 @@ def settle() -> None:
     _make_an_optimizer()
     gc.collect()
     gc.freeze()
+    pages.collapse()
 
 
 def _make_an_optimizer() -> None:

@@ -61,7 +61,9 @@ def main(argv: Sequence[str]) -> int:
         stream=sys.stderr,
         format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # one line a trial, at its end, is enough
+    logging.getLogger("celery.worker.strategy").setLevel(
+        logging.WARNING
+    )  # one line a trial, at its end, is enough
     settings = Settings.from_env()
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.tasks"])
     slot = Slot(name, uuid, kind, cuda_visible)

@@ -14,7 +14,7 @@ from celeriac.settings import Settings
 from celeriac.store import Store
 from worker.devices import Slot
 from worker.forkserver import ServerPool, TrialProcess, scrubbed
-from worker.heartbeat import Heartbeat
+from worker.heartbeat import ASIDE_S, Heartbeat
 from worker.orders import Orders
 
 # How long a trial's process may take, after its result, for what it left to be run at exit.
@@ -52,7 +52,11 @@ class Station:
 
     def announce(self, ended: TrialEnded, summary: str) -> None:
         """Tell the coordinator, soon; a tick heals what is lost."""
-        self.heartbeat.after(lambda: self.tickets.send(ended, queue=DRIVE_QUEUE, summary=summary))
+
+        def send() -> None:
+            self.tickets.send(ended, queue=DRIVE_QUEUE, summary=summary)
+
+        self.heartbeat.after(send, aside_s=ASIDE_S)
 
     def close(self) -> None:
         """End every process below this one, then the thread and the connections."""

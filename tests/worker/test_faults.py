@@ -113,7 +113,10 @@ def test_the_end_follows_the_retry_decision(
 ) -> None:
     end = _end(Verdict(fault, "what happened", traceback="t", signature="s"), **more)
     assert (end.attempt_event, end.trial_event, end.fault) == (attempt, trial, fault)
-    said_more = fault not in (Fault.USER_BUG, Fault.TIMEOUT)  # a fault that is never retried needs no reason for it
+    said_more = fault not in (
+        Fault.USER_BUG,
+        Fault.TIMEOUT,
+    )  # a fault that is never retried needs no reason for it
     assert end.detail.startswith("what happened; ") is said_more
     assert end.detail.startswith("what happened")
 

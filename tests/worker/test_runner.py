@@ -1,6 +1,7 @@
 """The runner, end to end on real Postgres, Redis and fork servers: what stands in the store after an attempt."""
 
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
 from celeriac.records import Fault, Outcome, TrialState
 from tests.worker.conftest import Bench
+from worker.heartbeat import ASIDE_S
 from worker.job import trial_seed
 from worker.runner import run
 
@@ -250,9 +252,17 @@ def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:
     tickets: list[RunTrial] = [bench.ticket(study) for _ in range(8)]
     for ticket in tickets[:2]:
         run(ticket, bench.station)
-    bench.station.clear()
+    _settle(bench)
     before = len(os.listdir("/proc/self/fd"))
     for ticket in tickets[2:]:
         run(ticket, bench.station)
-    bench.station.clear()
+    _settle(bench)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def _settle(bench: Bench) -> None:
+    """Until the last process is gone and the last end announced (which connects to Redis)."""
+    bench.station.clear()
+    announced = threading.Event()
+    bench.station.heartbeat.after(announced.set, aside_s=ASIDE_S)
+    assert announced.wait(10)

@@ -1,0 +1,54 @@
+"""Where a worker looks for a study's code: below its own code root, wherever the submitter had his."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from celeriac.client.objective import stored_root
+from celeriac.records import Lease
+from worker.job import code_root
+
+
+def lease_of(stored: str, code: str = ".") -> Lease:
+    return Lease(
+        token="t",
+        study_id=1,
+        study="s",
+        number=0,
+        attempt=1,
+        params={},
+        spec={"code": code, "seed": 0},
+        code_root=stored,
+        slice={},
+        due_at=None,
+        faults={},
+        checkpoints=(),
+        lease_until=datetime(2026, 1, 1, tzinfo=UTC),
+    )
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> tuple[Path, Path]:
+    """The code roots of a submitter and of a worker: the same code at two places."""
+    roots = (tmp_path / "home" / "me" / "training", tmp_path / "code")
+    for root in roots:
+        (root / "churn").mkdir(parents=True)
+    return roots
+
+
+def test_each_host_has_its_code_root_at_a_place_of_its_own(hosts: tuple[Path, Path]) -> None:
+    mine, theirs = hosts
+    assert code_root(lease_of(stored_root(mine / "churn", mine)), theirs) == theirs / "churn"
+    assert code_root(lease_of(stored_root(mine, mine)), theirs) == theirs
+
+
+def test_on_one_machine_the_path_is_the_path(hosts: tuple[Path, Path]) -> None:
+    mine, _ = hosts
+    assert code_root(lease_of(stored_root(mine / "churn", Path("/"))), Path("/")) == mine / "churn"
+
+
+def test_what_lies_elsewhere_is_never_the_root(hosts: tuple[Path, Path]) -> None:
+    mine, theirs = hosts
+    assert code_root(lease_of(str(mine / "churn"), code="churn"), theirs) == theirs / "churn"
+    assert code_root(lease_of("../home/me/training", code="../home"), theirs) == theirs
