@@ -3,12 +3,16 @@
 #   worker    torch and what the examples import; no search library of its own
 # Layers go from what changes rarely to what changes often: a new commit rebuilds only the last one.
 #
-#   docker build --target worker --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu .     a CPU worker
+#   docker build --target worker --build-arg TORCH_INDEX=<index of CPU builds> .     a CPU worker
 FROM python:3.11-slim AS base
 ENV PATH=/opt/celeriac/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
+# Git tells which commit the mounted code is, for its fingerprint.
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends git \
+ && rm -rf /var/lib/apt/lists/*
 # A fixed number, so that a checkpoint directory shared between hosts can be given to it.
 RUN groupadd --gid 10001 celeriac \
  && useradd --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin celeriac \

@@ -80,3 +80,9 @@ def test_a_module_states_its_rule_at_its_head(path: Path) -> None:
     head = ast.get_docstring(tree)
     assert head, f"{path.relative_to(ROOT)} has no docstring as its first statement"
     assert path.stem not in ("utils", "util", "common", "helpers", "misc", "scheduler", "manager")
+
+
+def test_the_lifecycle_page_is_what_the_tables_say() -> None:
+    from docs.draw import PAGE, page
+
+    assert PAGE.read_text() == page(), "run `make docs`"

@@ -4,6 +4,8 @@
 """
 
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,19 @@ def test_no_secret_is_in_the_file_and_none_has_a_default(path: Path) -> None:
     for line in text.splitlines():
         if re.match(r"\s*(- )?\w*PASSWORD\w*:", line) or "REDISCLI_AUTH:" in line:
             assert re.search(r": \$\{\w+:\?", line), line
+
+
+def test_init_writes_all_that_has_no_default(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "celeriac.cli", "init", "--directory", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    written = dict(
+        line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[0] != "#"
+    )
+    required = set(re.findall(r"\$\{(\w+):\?", HUB.read_text()))
+    assert required
+    assert all(written[each] for each in required)
+    assert written["COMPOSE_PROFILES"] in ("gpu", "cpu")
+    assert written["CELERIAC_PUBLISH"] == "127.0.0.1"
 
 
 def test_each_program_gets_the_login_of_its_role_alone() -> None:

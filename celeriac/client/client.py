@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from celeriac.client.objective import code_root_of
+from celeriac.client.objective import code_root_of, stored_root
 from celeriac.client.study import Study
 from celeriac.code import fingerprint, same_code
 from celeriac.errors import (
@@ -126,7 +126,7 @@ class Client:
             spec=spec.to_dict(),
             goal=spec.metric.goal,
             parallel=spec.parallel,
-            code_root=str(root),
+            code_root=stored_root(root, self.settings.code_root),
             fingerprint=fingerprint(root),
         )
 

@@ -33,6 +33,15 @@ def code_root_of(spec: StudySpec, base: Path, allowed: Path) -> Path:
     return root
 
 
+def stored_root(root: Path, allowed: Path) -> str:
+    """How the study's row names its code: relative to the code root, which every host may have at another place.
+
+    Where the code root is the whole machine, the absolute path.
+    """
+    allowed = allowed.resolve()
+    return str(root) if allowed == Path("/") else str(root.relative_to(allowed))
+
+
 def _check(spec: StudySpec, root: Path) -> None:
     module, _, function = spec.objective.partition(":")
     path = _file_of(spec, root, module)

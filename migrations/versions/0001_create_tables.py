@@ -59,13 +59,13 @@ def _study() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resumed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("goal IN ('maximize', 'minimize')", name="ck_study_goal"),
+        sa.CheckConstraint("goal IN ('maximize', 'minimize')", name=op.f("ck_study_goal")),
         sa.CheckConstraint(
-            "state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name="ck_study_state"
+            "state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name=op.f("ck_study_state")
         ),
         sa.CheckConstraint(
             "least(waiting, queued, running, paused, scored, pruned, failed, cancelled) >= 0",
-            name="ck_study_counters",
+            name=op.f("ck_study_counters"),
         ),
         sa.PrimaryKeyConstraint("id", name="pk_study"),
         sa.UniqueConstraint("name", name="uq_study_name"),
@@ -117,14 +117,14 @@ def _trial() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
             "(ended_no IS NULL) = (state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED'))",
-            name="ck_trial_ended_no",
+            name=op.f("ck_trial_ended_no"),
         ),
-        sa.CheckConstraint("state <> 'SCORED' OR score IS NOT NULL", name="ck_trial_scored"),
+        sa.CheckConstraint("state <> 'SCORED' OR score IS NOT NULL", name=op.f("ck_trial_scored")),
         sa.CheckConstraint(
             "state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED', 'SCORED', 'PRUNED', 'FAILED', 'CANCELLED')",
-            name="ck_trial_state",
+            name=op.f("ck_trial_state"),
         ),
-        sa.CheckConstraint("score - score = 0", name="ck_trial_score_finite"),
+        sa.CheckConstraint("score - score = 0", name=op.f("ck_trial_score_finite")),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name="fk_trial_study"),
         sa.PrimaryKeyConstraint("study_id", "number", name="pk_trial"),
         postgresql_with={"fillfactor": 70},
@@ -174,7 +174,7 @@ def _attempt() -> None:
         sa.Column("last_value", sa.Double(), nullable=True),
         sa.Column("digest", sa.Text(), server_default="", nullable=False),
         sa.Column("late", sa.JSON(), nullable=True),
-        sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="ck_attempt_outcome"),
+        sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name=op.f("ck_attempt_outcome")),
         sa.ForeignKeyConstraint(
             ["study_id", "trial"], ["trial.study_id", "trial.number"], name="fk_attempt_trial"
         ),

@@ -324,7 +324,8 @@ def test_a_late_result_is_evidence_and_never_counts(subject: Subject) -> None:
     assert first.late is not None
     assert (first.late["score"], first.late["metrics"]) == (0.99, {"holdout": 0.5})
     assert (second.outcome, second.late) == (None, None)
-    assert store.reports(study.id, 0) == store.checkpoints(study.id, 0) == []
+    assert not store.reports(study.id, 0)
+    assert not store.checkpoints(study.id, 0)
     assert store.finish_attempt(winner.token, scored(0.3)).score == 0.3
     now = store.study(study.id)
     assert (now.best_score, now.counts, now.device_s) == (0.3, Counts(scored=1), 2.0)

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from celeriac.store import Store
 from tests.store.scenes import NOON, new_study, schedule, verdict
 
 
-def firing(name: str, region: str = "eu") -> dict[str, object]:
+def firing(name: str, region: str = "eu") -> dict[str, Any]:
     return {"name": name, "schedule": "nightly", "slice": {"region": region, "year": 2026}}
 
 
@@ -52,7 +53,11 @@ def test_a_firing_opens_its_study_once(any_store: Store) -> None:
     study = any_store.fire(NOON, new_study(**firing("nightly-eu-1")))
     assert study is not None
     assert (study.schedule, study.slice, study.due_at) == ("nightly", {"region": "eu", "year": 2026}, NOON)
-    reordered = {"name": "other", "schedule": "nightly", "slice": {"year": 2026, "region": "eu"}}
+    reordered: dict[str, Any] = {
+        "name": "other",
+        "schedule": "nightly",
+        "slice": {"year": 2026, "region": "eu"},
+    }
     assert any_store.fire(NOON, new_study(**reordered)) is None
     next_night = any_store.fire(NOON + timedelta(days=1), new_study(**firing("nightly-eu-2")))
     us = any_store.fire(NOON, new_study(**firing("nightly-us-1", "us")))

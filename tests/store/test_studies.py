@@ -47,7 +47,7 @@ def test_records_are_values(any_store: Store) -> None:
     spec = {"space": {"lr": [1, 2]}}
     study = any_store.create_study(new_study(spec=spec))
     spec["space"]["lr"].append(3)
-    study.spec["space"]["lr"].append(4)  # type: ignore[index]
+    study.spec["space"]["lr"].append(4)
     assert any_store.study(study.id).spec == {"space": {"lr": [1, 2]}}
 
 

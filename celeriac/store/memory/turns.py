@@ -73,9 +73,9 @@ class Turns(Tables):
         study = self._turn(study_id, turn, "queue trials")
         self._rows.studies[study_id] = replace(study, turn=turn + 1)
         movable = sources(TRIAL_TRANSITIONS, TrialEvent.QUEUE)
-        wanted = set(numbers)
+        wanted, now = set(numbers), self._rows.clock()
         return [
-            self._rows.move_trial(trial, TrialEvent.QUEUE, queued_at=self._rows.clock())
+            self._rows.move_trial(trial, TrialEvent.QUEUE, queued_at=now)
             for trial in self._rows.trials_of(study_id)
             if trial.number in wanted and trial.state in movable
         ]

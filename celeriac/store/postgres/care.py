@@ -13,6 +13,7 @@ from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
     CHECKPOINT,
     DEVICE,
+    NEWEST_ATTEMPT,
     TRIAL,
     TRIALS,
     checkpoint_record,
@@ -39,7 +40,7 @@ OPEN_ATTEMPTS_OF = sql(f"{_OPEN_ATTEMPTS} AND a.worker = :worker ORDER BY a.leas
 
 UNCLAIMED = sql(
     f"""{TRIALS} WHERE t.state = 'QUEUED' AND t.queued_at < clock_timestamp() - make_interval(secs => :older_than_s)
-    ORDER BY t.queued_at LIMIT :limit"""
+    ORDER BY t.queued_at, t.study_id, t.number LIMIT :limit"""
 )
 # Locked rows are skipped: whoever holds one is moving that trial, so its ticket is not lost; and nobody waits, so nobody deadlocks.
 TOUCH = sql(
@@ -53,8 +54,7 @@ TOUCH = sql(
         UPDATE trial SET queued_at = clock_timestamp() FROM o
         WHERE trial.study_id = o.study_id AND trial.number = o.number RETURNING trial.*
     )
-    SELECT {TRIAL} FROM t LEFT JOIN attempt a
-        ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+    SELECT {TRIAL} FROM t {NEWEST_ATTEMPT}
     ORDER BY t.study_id, t.number
     """
 )

@@ -39,6 +39,7 @@ from celeriac.store.postgres.rows import (
     ATTEMPT,
     CHECKPOINT,
     COUNTERS,
+    NEWEST_ATTEMPT,
     TRIAL,
     TRIAL_ALONE,
     TRIALS,
@@ -241,8 +242,7 @@ def _cancel(state: TrialState) -> TextClause:
                 ended_at = clock_timestamp()
             FROM s WHERE trial.study_id = :study AND trial.number = :number RETURNING trial.*
         )
-        SELECT {TRIAL} FROM t LEFT JOIN attempt a
-            ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+        SELECT {TRIAL} FROM t {NEWEST_ATTEMPT}
         """
     )
 

@@ -37,10 +37,12 @@ STUDY = _columns(StudyRecord, "s", without=("counts",)) + "".join(f", s.{name}" 
 TRIAL_ALONE = _columns(TrialRecord, "t", without=("last_step", "last_value"))
 #: A trial's row does not hold what its running attempt last reported: that would rewrite it with each report.
 TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value"
-TRIALS = (
-    f"SELECT {TRIAL} FROM trial t LEFT JOIN attempt a "
-    "ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts"
+#: The newest attempt of `t`, one look by key for each trial: joined plainly, Postgres may merge a page with all attempts before it.
+NEWEST_ATTEMPT = (
+    "LEFT JOIN LATERAL (SELECT last_step, last_value FROM attempt "
+    "WHERE attempt.study_id = t.study_id AND attempt.trial = t.number AND attempt.number = t.attempts LIMIT 1) a ON true"
 )
+TRIALS = f"SELECT {TRIAL} FROM trial t {NEWEST_ATTEMPT}"
 ATTEMPT = _columns(Attempt, "a")
 CHECKPOINT = _columns(Checkpoint, "c")
 DEVICE = _columns(Device, "d")

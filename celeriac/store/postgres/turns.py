@@ -15,7 +15,15 @@ from celeriac.errors import CeleriacError, IllegalTransition
 from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, moved, sources
 from celeriac.records import Snapshot, StudyState, Suggestion, TrialRecord, TrialState
 from celeriac.store.connection import Database, Row, fetch, sql
-from celeriac.store.postgres.rows import STUDY, TRIAL, TRIAL_ALONE, TRIALS, study_record, trial_record
+from celeriac.store.postgres.rows import (
+    NEWEST_ATTEMPT,
+    STUDY,
+    TRIAL,
+    TRIAL_ALONE,
+    TRIALS,
+    study_record,
+    trial_record,
+)
 from celeriac.store.postgres.studies import locked
 from celeriac.store.values import json_text, not_running, plain_json, unknown_study
 
@@ -53,14 +61,15 @@ ADD = sql(
 QUEUE = sql(
     f"""
     WITH s AS (
-        SELECT id FROM study WHERE id = :study AND turn = :turn AND state = 'RUNNING' FOR NO KEY UPDATE
+        SELECT id, clock_timestamp() AS now FROM study
+        WHERE id = :study AND turn = :turn AND state = 'RUNNING' FOR NO KEY UPDATE
     ), o AS (
         SELECT trial.number, trial.state FROM trial JOIN s ON trial.study_id = s.id
         WHERE trial.number = ANY(CAST(:numbers AS int[])) AND trial.state = ANY(CAST(:from_states AS text[]))
         ORDER BY trial.number FOR NO KEY UPDATE OF trial
     ), t AS (
-        UPDATE trial SET state = :queued, queued_at = clock_timestamp()
-        FROM o WHERE trial.study_id = :study AND trial.number = o.number
+        UPDATE trial SET state = :queued, queued_at = s.now
+        FROM s, o WHERE trial.study_id = :study AND trial.number = o.number
         RETURNING trial.*
     ), c AS (
         UPDATE study SET turn = turn + 1,
@@ -71,7 +80,7 @@ QUEUE = sql(
     )
     SELECT s.id AS taken, {TRIAL}
     FROM s LEFT JOIN t ON true
-    LEFT JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+    {NEWEST_ATTEMPT}
     ORDER BY t.number
     """
 )

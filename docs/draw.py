@@ -1,0 +1,46 @@
+"""Draws docs/lifecycle.md from the tables in `celeriac.lifecycle`: `make docs`. A test fails when the page is not what the tables say."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from celeriac.lifecycle import ATTEMPT_TRANSITIONS, STUDY_TRANSITIONS, TRIAL_TRANSITIONS
+
+PAGE = Path(__file__).parent / "lifecycle.md"
+
+
+def diagram(table: Mapping[Any, Mapping[Any, Any]], start: str) -> str:
+    """A Mermaid state diagram; edges between the same two states are one, with all their events."""
+    edges: dict[tuple[str, str], list[str]] = {}
+    for state, events in table.items():
+        for event, after in events.items():
+            edges.setdefault((str(state), str(after)), []).append(str(event))
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {start}"]
+    lines += [f"    {before} --> {after}: {', '.join(events)}" for (before, after), events in edges.items()]
+    lines += [f"    {state} --> [*]" for state, events in table.items() if not events]
+    return "\n".join([*lines, "```"])
+
+
+def page() -> str:
+    """The whole page."""
+    attempt = {
+        "open": ATTEMPT_TRANSITIONS[None],
+        **{str(outcome): {} for outcome in ATTEMPT_TRANSITIONS[None].values()},
+    }
+    parts = [
+        "# Lifecycles",
+        "Drawn by `make docs` from the tables in `celeriac/lifecycle.py`; nothing else in Celeriac changes a state.",
+        "## Trial",
+        diagram(TRIAL_TRANSITIONS, "WAITING"),
+        "## Study",
+        diagram(STUDY_TRANSITIONS, "OPEN"),
+        "## Attempt",
+        diagram(attempt, "open"),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
+    sys.stdout.write(f"drew {PAGE.name}\n")

@@ -1,0 +1,100 @@
+"""The lifecycle tables: complete, without dead ends but the ends, and illegal moves named with what is possible."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import pytest
+
+from celeriac.errors import IllegalTransition
+from celeriac.lifecycle import (
+    ATTEMPT_TRANSITIONS,
+    STUDY_TRANSITIONS,
+    TRIAL_TRANSITIONS,
+    AttemptEvent,
+    StudyEvent,
+    TrialEvent,
+    moved,
+    sources,
+)
+from celeriac.records import CLOSED, ENDED, FINISHED, Counts, Outcome, StudyState, TrialState
+
+TABLES: list[tuple[Mapping[Any, Mapping[Any, Any]], set[Any], type[StrEnum], set[Any], Any]] = [
+    (TRIAL_TRANSITIONS, set(TrialState), TrialEvent, {*ENDED}, TrialState.WAITING),
+    (STUDY_TRANSITIONS, set(StudyState), StudyEvent, {*CLOSED}, StudyState.OPEN),
+    (ATTEMPT_TRANSITIONS, {None, *Outcome}, AttemptEvent, {*Outcome}, None),
+]
+
+
+@pytest.mark.parametrize(("table", "states", "events", "ends", "start"), TABLES)
+def test_every_state_and_event_has_its_place(
+    table: Mapping[Any, Mapping[Any, Any]],
+    states: set[Any],
+    events: type[StrEnum],
+    ends: set[Any],
+    start: Any,
+) -> None:
+    assert set(table) == states
+    assert {event for moves in table.values() for event in moves} == set(events)
+    assert {state for state, moves in table.items() if not moves} == ends
+    assert {after for moves in table.values() for after in moves.values()} | {start} == states
+
+
+@pytest.mark.parametrize(("table", "states", "events", "ends", "start"), TABLES)
+def test_every_state_can_be_reached_and_left_for_an_end(
+    table: Mapping[Any, Mapping[Any, Any]],
+    states: set[Any],
+    events: type[StrEnum],
+    ends: set[Any],
+    start: Any,
+) -> None:
+    assert reachable(table, start) == states
+    for state in states - ends:
+        assert reachable(table, state) & ends, state
+
+
+@pytest.mark.parametrize("state", list(TrialState))
+@pytest.mark.parametrize("event", list(TrialEvent))
+def test_a_move_is_the_tables_or_an_error(state: TrialState, event: TrialEvent) -> None:
+    if event in TRIAL_TRANSITIONS[state]:
+        assert moved(TRIAL_TRANSITIONS, state, event, thing="trial 3") is TRIAL_TRANSITIONS[state][event]
+        assert state in sources(TRIAL_TRANSITIONS, event)
+    else:
+        with pytest.raises(IllegalTransition, match=f"trial 3 is {state}: it cannot {event}"):
+            moved(TRIAL_TRANSITIONS, state, event, thing="trial 3")
+        assert state not in sources(TRIAL_TRANSITIONS, event)
+
+
+def test_an_error_names_what_is_possible() -> None:
+    with pytest.raises(IllegalTransition, match=r"possible now: cancel, queue\)"):
+        moved(TRIAL_TRANSITIONS, TrialState.PAUSED, TrialEvent.LEASE, thing="trial 3")
+    with pytest.raises(IllegalTransition, match="none, it is at its end"):
+        moved(STUDY_TRANSITIONS, StudyState.DONE, StudyEvent.PAUSE, thing="study digits")
+
+
+def test_a_user_can_cancel_whatever_is_open() -> None:
+    assert set(sources(TRIAL_TRANSITIONS, TrialEvent.CANCEL)) == set(TrialState) - ENDED
+
+
+def test_only_a_running_trial_uses_the_budget() -> None:
+    for state, moves in TRIAL_TRANSITIONS.items():
+        assert state is TrialState.RUNNING or not FINISHED & set(moves.values())
+
+
+def test_counts_have_a_field_for_each_state() -> None:
+    counts = Counts(**{state.lower(): 2**place for place, state in enumerate(TrialState)})
+    finished = sum(getattr(counts, state.lower()) for state in FINISHED)
+    assert counts.finished == finished
+    assert counts.ended == finished + counts.cancelled
+    assert counts.open + counts.ended == 2 ** len(TrialState) - 1
+
+
+def reachable(table: Mapping[Any, Mapping[Any, Any]], start: Any) -> set[Any]:
+    """All states that some way of events leads to."""
+    found, ahead = {start}, [start]
+    while ahead:
+        for after in table[ahead.pop()].values():
+            if after not in found:
+                found.add(after)
+                ahead.append(after)
+    return found
