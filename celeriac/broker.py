@@ -78,10 +78,11 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
         # Limits belong to the runner: they count per trial, survive a restart, and kill the whole process tree.
         task_time_limit=None,
         task_soft_time_limit=None,
-        # Flower's picture.
-        task_track_started=True,
-        worker_send_task_events=True,
-        task_send_sent_event=True,
+        # Events are Flower's picture, and Flower switches them on, every five seconds anew, in all workers while it runs. Without
+        # anybody looking they cost a third of the time between two trials.
+        worker_send_task_events=False,
+        task_track_started=False,  # a state in the result backend, which there is not
+        task_send_sent_event=True,  # costs the coordinator only, and is how Flower knows the queued ones
         broker_connection_retry_on_startup=True,  # Redis may come up after us
         broker_connection_max_retries=None,  # 100 ends a worker after 46 minutes without Redis; None never
         broker_transport_options={

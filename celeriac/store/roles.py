@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from celeriac.store.connection import explained, fetch, open_engine, parsed, place, sql
+from celeriac.store.migrate import ONE_MIGRATION
 
 COORDINATOR = "celeriac_coordinator"
 WORKER = "celeriac_worker"
@@ -55,6 +56,7 @@ def grant_roles(url: str, coordinator_password: str, worker_password: str) -> No
             engine.execution_options(isolation_level="READ COMMITTED").connect() as connection,
             connection.begin(),
         ):
+            fetch(connection, ONE_MIGRATION)
             for role, password in ((COORDINATOR, coordinator_password), (WORKER, worker_password)):
                 _make(connection, role, password)
                 _allow(connection, role, parsed(url).database or "postgres")

@@ -13,6 +13,7 @@ from celeriac.records import Fault, StudyState, TrialState
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.roles import COORDINATOR, WORKER, grant_roles
+from tests.servers import Servers
 from tests.store.scenes import (
     NOON,
     device,
@@ -31,20 +32,28 @@ PASSWORDS = {COORDINATOR: "of the coordinator's ' own", WORKER: "of the worker"}
 
 
 @pytest.fixture
-def roles(database: str, store: Store) -> Iterator[dict[str, str]]:
-    """The URL of the emptied database for each role."""
-    for _ in range(2):  # safe to repeat
-        grant_roles(database, PASSWORDS[COORDINATOR], PASSWORDS[WORKER])
-    yield {
-        role: make_url(database).set(username=role, password=password).render_as_string(hide_password=False)
-        for role, password in PASSWORDS.items()
-    }
-    engine = open_engine(database, pool_size=1)
-    with engine.connect() as connection:
+def roles(servers: Servers, database: str, store: Store) -> Iterator[dict[str, str]]:
+    """The URL of the emptied database for each role.
+
+    Roles belong to the whole server: a lock in its one database that all workers know lets one test after the other have them.
+    """
+    whole, own = open_engine(servers.postgres, pool_size=1), open_engine(database, pool_size=1)
+    with whole.connect() as lock, own.connect() as connection:
+        lock.execute(text("SET lock_timeout = '60s'; SET statement_timeout = 0"))
+        lock.execute(text("SELECT pg_advisory_lock(1)"))
+        for _ in range(2):  # safe to repeat
+            grant_roles(database, PASSWORDS[COORDINATOR], PASSWORDS[WORKER])
+        yield {
+            role: make_url(database)
+            .set(username=role, password=password)
+            .render_as_string(hide_password=False)
+            for role, password in PASSWORDS.items()
+        }
         for role in PASSWORDS:
             connection.execute(text(f"DROP OWNED BY {role}"))
             connection.execute(text(f"DROP ROLE {role}"))
-    engine.dispose()
+    whole.dispose()
+    own.dispose()
 
 
 @pytest.fixture
