@@ -160,10 +160,7 @@ def main() -> int:
     parser.add_argument("--bare-worker", metavar="URL")
     options = parser.parse_args()
     if options.bare_worker:
-        bare_app(options.bare_worker).worker_main(
-            ["worker", "-P", "prefork", "-c", "1", "--loglevel", "ERROR"]
-        )
-        return 0
+        bare_app(options.bare_worker).worker_main(["worker", "-P", "prefork", "-c", "1", "-l", "ERROR"])
     figures = measure(options.rounds, options.trials)
     write_json(options.out, figures)
     return 0 if figures["verdict"] == "within the limits" else 1

@@ -155,7 +155,9 @@ class Tickets:
     def waiting(self, queue: str) -> int:
         """How many tickets nobody has taken yet. Raises BrokerUnavailable."""
         with _broker_errors(queue), self._app.connection_for_write() as connection:
-            channel: Any = connection.default_channel  # kombu types its channels by what AMQP has; Redis has a client
+            channel: Any = (
+                connection.default_channel
+            )  # kombu types its channels by what AMQP has; Redis has a client
             return int(channel.client.llen(queue))
 
 

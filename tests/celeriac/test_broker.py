@@ -1,5 +1,7 @@
 """The broker's settings as they must stay, and tickets that survive a flushed Redis."""
 
+from typing import Any
+
 import pytest
 
 from celeriac.broker import CPU_QUEUE, DRIVE_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app, trial_queue
@@ -9,7 +11,7 @@ from celeriac.settings import Settings
 
 
 def test_no_pickle_no_results_no_late_acknowledgement() -> None:
-    conf = make_app(BrokerConfig("redis://localhost:1/0", "test")).conf
+    conf: Any = make_app(BrokerConfig("redis://localhost:1/0", "test")).conf
     assert list(conf.accept_content) == ["json"]
     assert {conf.task_serializer, conf.result_serializer, conf.event_serializer} == {"json"}
     assert conf.result_backend is None
@@ -40,7 +42,8 @@ def test_tickets_still_arrive_after_a_flush(settings: Settings) -> None:
     tickets = Tickets(app)
     tickets.send(RunTrial(1, 0, 1), queue=CPU_QUEUE, summary="digits trial 0 attempt 1")
     with app.connection_for_write() as connection:
-        connection.default_channel.client.flushdb()
+        channel: Any = connection.default_channel
+        channel.client.flushdb()
     assert tickets.waiting(CPU_QUEUE) == 0
     tickets.send(RunTrial(1, 0, 1), queue=CPU_QUEUE, summary="digits trial 0 attempt 1")
     assert tickets.waiting(CPU_QUEUE) == 1
