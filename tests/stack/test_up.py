@@ -1,0 +1,144 @@
+"""`celeriac up` as a whole: nothing beyond loopback, one a home, kill -9 leaves nothing behind, and the next one goes on.
+
+One stack for the module, below a directory that only its owner may enter; the tests run in order and hand it on.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from celeriac.client import Client
+from celeriac.records import Outcome, StudyState
+from celeriac.settings import Settings
+
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.xdist_group("up")]
+
+OBJECTIVE = """
+import time
+
+def objective(trial):
+    for step in range(20):
+        time.sleep(0.05)
+        trial.report(trial.params["x"], step=step)
+    return trial.params["x"]
+"""
+
+
+class Up:
+    """The program as a user starts it, and where its home is."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.process = self.start()
+
+    def start(self) -> "subprocess.Popen[str]":
+        """Start `up` and read on until it says that it is ready."""
+        command = [sys.executable, "-m", "celeriac.stack", "up", "--home", str(self.home), "--slots", "2"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert self.process.stdout is not None
+        said = []
+        for line in self.process.stdout:
+            said.append(line)
+            if line.startswith("Ready"):
+                return self.process
+        raise AssertionError(f"up ended with {self.process.wait()}: {''.join(said)}")
+
+    def family(self) -> list[psutil.Process]:
+        """Every process of the stack."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, number: signal.Signals) -> int:
+        """Send a signal to `up` and wait for its end."""
+        self.process.send_signal(number)
+        assert self.process.stdout is not None
+        self.process.stdout.read()
+        self.process.stdout.close()
+        return self.process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    closed = tmp_path_factory.mktemp("closed")
+    closed.chmod(0o700)
+    stack = Up(closed / "a home")
+    yield stack
+    if stack.process.poll() is None:
+        stack.end(signal.SIGINT)
+
+
+@pytest.mark.timeout(180)
+def test_it_listens_on_loopback_only_and_its_flower_asks_for_the_login(up: Up) -> None:
+    listening = [
+        each.laddr.ip
+        for process in up.family()
+        for each in process.net_connections("inet")
+        if each.status == psutil.CONN_LISTEN
+    ]
+    assert listening == ["127.0.0.1"]  # Flower; Postgres and Redis have sockets without a port
+    names = {Path(" ".join(process.cmdline()[:1])).name for process in up.family()}
+    assert {"postgres", "valkey-server"} <= names
+
+
+def test_a_second_one_on_the_same_home_is_told_who_holds_it(up: Up) -> None:
+    command = [sys.executable, "-m", "celeriac.stack", "up", "--home", str(up.home)]
+    second = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert second.returncode == 2
+    assert f"already runs on {up.home} (pid {up.process.pid})" in second.stderr
+
+
+@pytest.mark.timeout(180)
+def test_a_killed_one_leaves_nothing_and_the_next_goes_on_to_the_exact_budget(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "quick.py").write_text(OBJECTIVE)
+    with Client(Settings.from_env({}, home=up.home)) as client:
+        study = client.submit(
+            {
+                "study": "goes-on",
+                "objective": "quick:objective",
+                "code": str(tmp_path),
+                "metric": {"goal": "maximize"},
+                "space": {"x": {"float": [0, 1]}},
+                "sampler": "random",
+                "budget": {"trials": 8},
+            }
+        )
+        while study.record.counts.finished < 2:
+            select_a_moment()
+        family = up.family()
+        up.end(signal.SIGKILL)
+    _, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+
+    up.start()
+    with Client(Settings.from_env({}, home=up.home)) as client:
+        study = client.study("goes-on").wait(timeout=90)
+        assert (study.state, study.record.counts.finished) == (StudyState.DONE, 8)
+        attempts = [each for number in range(8) for each in client.store.attempts(study.record.id, number)]
+        assert sum(each.outcome is Outcome.SCORED for each in attempts) == 8
+        assert len(attempts) > 8  # what ran when it was killed ran again
+
+
+def select_a_moment() -> None:
+    """The store has no event for a client to wait on; look again in a moment."""
+    import select
+
+    select.select([], [], [], 0.05)
+
+
+@pytest.mark.timeout(180)
+def test_what_dies_is_started_again_and_ctrl_c_stops_all(up: Up) -> None:
+    clock = next(process for process in up.family() if process.cmdline()[-2:] == ["coordinator", "clock"])
+    clock.kill()
+    assert up.process.stdout is not None
+    assert any("clock was killed by SIGKILL" in line for line in iter(up.process.stdout.readline, ""))
+    family = up.family()
+    assert up.end(signal.SIGINT) == 0
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+    assert not (up.home / "run" / "stack.json").exists()
+    assert os.listdir(up.home / "run")  # its lock and its passwords stay for the next one
