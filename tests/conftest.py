@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import text
 
@@ -27,10 +27,14 @@ hypothesis_settings.register_profile(
     stateful_step_count=25,
     deadline=None,
     derandomize=True,
+    phases=(
+        Phase.explicit,
+        Phase.generate,
+    ),  # to make a failure small takes minutes: HYPOTHESIS_PROFILE=search does it
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 hypothesis_settings.register_profile(
-    "search", parent=hypothesis_settings.get_profile("ci"), derandomize=False
+    "search", parent=hypothesis_settings.get_profile("ci"), derandomize=False, phases=tuple(Phase)
 )
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 

@@ -81,13 +81,21 @@ class Lifecycle(RuleBasedStateMachine):
 
     # -- the programs and the user -------------------------------------------------------------------------------------
     # Few rules with many cases: hypothesis switches whole rules off in an example, and a life needs all of them.
-    @initialize(lease_s=leases)
-    def begin(self, lease_s: float) -> None:
-        """A study with two running trials: from here on anything may happen."""
+    @initialize(lease_s=leases, parked=st.booleans())
+    def begin(self, lease_s: float, parked: bool) -> None:
+        """A study with two running trials, perhaps one handed back with its checkpoint: from here on anything may happen."""
         self.both(lambda store, study: store.move_study(study, StudyEvent.START, "first turn"))
         self.both(whole_turn)
         self.a_worker_takes_a_ticket(place=0, lease_s=LONG_S, stale=0)
+        if parked:
+            self.a_worker_speaks(place=0, step=0, checkpoint=True, lease_s=LONG_S, tail=None)
+            self.a_worker_finishes(place=0, how=Fault.PREEMPTED, twice=False)
         self.a_worker_takes_a_ticket(place=0, lease_s=lease_s, stale=0)
+
+    def teardown(self) -> None:
+        """However it stands: the study is closed, and the books still balance."""
+        self.both(lambda store, study: store.move_study(study, StudyEvent.STOP, "closed"))
+        self.both_tell_one_story_and_its_books_balance()
 
     @rule(
         count=st.integers(0, 3), wanted=st.lists(st.integers(0, 2 * BUDGET), max_size=4), late=st.booleans()
@@ -138,7 +146,11 @@ class Lifecycle(RuleBasedStateMachine):
         self.by_token(place, lambda store, token: store.renew(token, lease_s, log_tail=tail))
 
     @precondition(lambda self: bool(self.tokens))
-    @rule(place=places, how=st.sampled_from([0.1, 0.5, 0.9, *Fault, math.nan, None]), twice=st.booleans())
+    @rule(
+        place=places,
+        how=st.sampled_from([0.1, 0.9, *Fault, Fault.PREEMPTED, math.nan, None]),
+        twice=st.booleans(),
+    )
     def a_worker_finishes(self, place: int, how: float | Fault | None, twice: bool) -> None:
         """With a score, a fault, or pruned (None)."""
 

@@ -133,7 +133,7 @@ BEGIN = sql(
 
 _RENEWED = """
     UPDATE attempt SET lease_s = :lease_s, lease_until = clock_timestamp() + make_interval(secs => :lease_s)
-    WHERE token = :token RETURNING study_id, trial, number
+    WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number
 """
 _KEEP_TAIL = "ON CONFLICT (study_id, trial, attempt) DO UPDATE SET tail = excluded.tail"
 RENEW = sql(_RENEWED)
@@ -151,7 +151,7 @@ REPORT = sql(
     """
     WITH e AS (
         UPDATE attempt SET last_step = :last_step, last_value = :last_value
-        WHERE token = :token RETURNING study_id, trial, number
+        WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number
     ), x AS (
         SELECT e.study_id, e.trial, e.number AS attempt, r.* FROM e, json_to_recordset(CAST(:reports AS json))
             AS r(step bigint, value float8, metrics json, at timestamptz, path text, sha256 text, size_bytes bigint)
