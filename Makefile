@@ -27,8 +27,9 @@ fmt: $(READY)             ## put the code into shape
 	$(BIN)/ruff check --fix .
 
 bench: $(READY)           ## speed and leanness beside peers and limits -> build/bench/*.json
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gap --out $(OUT)/bench/gap.json
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lean --out $(OUT)/bench/lean.json
+	@failed=0; for each in gap lean; do \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$each --out $(OUT)/bench/$$each.json || failed=1; \
+	done; exit $$failed
 
 chaos: $(READY)           ## kill -9, flushes and restarts at seeded random moments: make chaos SEEDS=20 FIRST=1
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --seeds $(SEEDS) --first $(FIRST) --out $(OUT)/bench/chaos.json

@@ -89,8 +89,8 @@ def bare(url: str, tasks: int, out: Path) -> list[float]:
     try:
         _wait_for(out)
     finally:
-        worker.terminate()
-        worker.wait(timeout=30)
+        worker.kill()  # its pool process follows it; nothing of it is worth a warm shutdown
+        worker.wait()
     lines = [line.split() for line in out.read_text().splitlines()]
     out.unlink()
     return _gaps([(float(first), float(last)) for first, last in lines])[2:]
