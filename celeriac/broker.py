@@ -78,7 +78,7 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
         # Limits belong to the runner: they count per trial, survive a restart, and kill the whole process tree.
         task_time_limit=None,
         task_soft_time_limit=None,
-        # Events are Flower's picture, and Flower switches them on, every five seconds anew, in all workers while it runs. Without
+        # Events are Flower's picture, and Flower switches them on, every half minute anew, in all workers while it runs. Without
         # anybody looking they cost a third of the time between two trials.
         worker_send_task_events=False,
         task_track_started=False,  # a state in the result backend, which there is not
@@ -92,7 +92,8 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
             "socket_timeout": config.socket_timeout_s,  # without it a half-open connection hangs a worker for ever
             "socket_connect_timeout": 5,
             "socket_keepalive": not config.url.startswith("redis+socket"),
-            "health_check_interval": 10,  # a dead BRPOP is dropped after about 20 s
+            "polling_interval": 5,  # seconds of one BRPOP; by default every idle worker wakes each second
+            "health_check_interval": 10,  # a dead BRPOP is dropped after about 25 s
             "queue_order_strategy": "priority",  # the order of -Q, strictly
             "global_keyprefix": KEY_PREFIX,  # several deployments may share one Redis
             "client_name": config.client_name,  # a readable CLIENT LIST

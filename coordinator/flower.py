@@ -16,6 +16,7 @@ from typing import Any
 
 from flower import urls  # type: ignore[import-untyped]
 from flower.app import Flower  # type: ignore[import-untyped]
+from flower.events import Events  # type: ignore[import-untyped]
 from flower.options import options  # type: ignore[import-untyped]
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.ioloop import IOLoop
@@ -29,6 +30,8 @@ OPEN_PATHS = frozenset({"/healthcheck", "/metrics"})
 # Trials take from seconds to days; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0]
 MOST_TASKS = 10_000
+# How often workers are told to send events; Flower's own five seconds wake every process of an idle fleet for nothing.
+EVENTS_ON_MS = 30_000
 
 
 class Unauthorized(RequestHandler):
@@ -109,6 +112,7 @@ def make_flower(settings: Settings, login: str) -> GuardedFlower:
     options.tasks_columns = "uuid,args,state,received,started,runtime,worker"
     options.task_runtime_metric_buckets = RUNTIME_BUCKETS_S
     options.purge_offline_workers = 3600
+    Events.events_enable_interval = EVENTS_ON_MS
     app = make_app(BrokerConfig(settings.broker_url, "celeriac-flower"))
     web = {**urls.settings, "cookie_secret": secrets.token_urlsafe(64)}
     return GuardedFlower(login, capp=app, options=options, **web)
