@@ -32,7 +32,7 @@ SLOTS = 2
 
 def main() -> int:
     """Both nights and the table; 1 if a study did not end as it should."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 110)  # a file has no edge to wrap at
     settings = Settings.from_env({}, home=HOME)
     if not settings.has_service:
         shutil.rmtree(HOME, ignore_errors=True)  # a demo starts from nothing
