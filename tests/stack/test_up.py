@@ -17,7 +17,7 @@ from celeriac.client import Client
 from celeriac.records import Outcome, StudyState
 from celeriac.settings import Settings
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.xdist_group("up")]
+pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 OBJECTIVE = """
 import time
