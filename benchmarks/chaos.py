@@ -107,8 +107,11 @@ def _kill(process: psutil.Process, number: signal.Signals) -> str:
 
 
 def _strike_worker(stack: Embedded, rng: random.Random) -> tuple[str, float]:
-    workers = _eventually(stack.workers, "a worker")
-    return _kill(rng.choice(workers), signal.SIGKILL), 0.0
+    def kill_one() -> str:  # one that has just died by itself is gone when it is chosen: choose again
+        workers = stack.workers()
+        return _kill(rng.choice(workers), signal.SIGKILL) if workers else ""
+
+    return _eventually(kill_one, "a worker"), 0.0
 
 
 def _strike_coordinator(stack: Embedded, rng: random.Random) -> tuple[str, float]:
