@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from celeriac.space import Space
 from coordinator.samplers.design import latin_hypercube
 from coordinator.samplers.seam import (
+    Kind,
     Observation,
     Point,
     Proposal,
@@ -60,7 +61,7 @@ class _Search:
     ) -> None:
         self._space, self._seed, self._pending = space, seed, pending
         self._seen = seen_keys(observations, pending)
-        self._telling = [o for o in observations if o.loss is not None or o.infeasible]
+        self._telling = [o for o in observations if o.loss is not None or o.kind is Kind.INFEASIBLE]
         self._scored = sum(o.loss is not None for o in observations)
         self._model: Improvement | None = None
 

@@ -4,17 +4,18 @@
 
 Rules: pure (no clock, no global random state, no row is read); never a point that was observed or is pending; fewer than
 `count` proposals mean that the space has no further point; nothing but plain JSON values comes out. Since trials are
-numbered without gaps, the next trial's number is the number of points known so far (`next_number`), and each
+numbered without gaps, the next trial's number is the number of trials known so far (`next_number`), and each
 proposal draws its randomness from (seed, number) alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
 from random import Random
 from typing import Any, Protocol
 
-from celeriac.records import Goal, Params, Source, TrialRecord, TrialState
+from celeriac.records import Fault, Goal, Params, Source, TrialRecord, TrialState
 from celeriac.space import Space
 
 _TRIES = 64
@@ -32,17 +33,34 @@ class Point:
     source: Source
 
 
+class Kind(StrEnum):
+    """What an observation is; all that a sampler learns comes by this one road."""
+
+    FINISHED = "finished"  # scored
+    PRUNED = "pruned"  # stopped early: `loss` is its last report's, `rungs` how it went until then
+    INFEASIBLE = "infeasible"  # failed by its own fault (`fault`): points like it are to be avoided
+    PRIOR = "prior"  # no trial of this study: learned elsewhere, and counted with its noise and weight
+    VOID = "void"  # cancelled, or lost to the infrastructure: it says nothing, but the point was had
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A trial that ended. `loss` is its score turned so that less is better, None where it has none.
+    """A point and what became of it.
 
-    `infeasible`: it failed by its own fault (a bug, a NaN, a timeout, out of memory), so points like it are to be avoided; a
-    trial that was cancelled, or lost to the infrastructure, says nothing.
+    `loss` is the score turned so that less is better, None where there is none. `noise` is the variance of the loss that
+    is known beyond what the model estimates (squared units of the loss); `weight`, in (0, 1], is how much it counts: its
+    variance is divided by it. `rungs` are the losses at the early-stopping rungs that it reached, in order; `device` is the
+    kind of the device that it ran on, "" when unknown.
     """
 
     point: Point
-    loss: float | None
-    infeasible: bool
+    kind: Kind
+    loss: float | None = None
+    noise: float = 0.0
+    weight: float = 1.0
+    fault: Fault | None = None
+    rungs: tuple[tuple[int, float], ...] = ()
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +92,29 @@ def point_of(space: Space, trial: TrialRecord) -> Point:
 
 
 def observed(space: Space, goal: Goal, trial: TrialRecord) -> Observation:
-    """What a trial that ended teaches. A pruned trial counts with its last report."""
+    """What a trial that ended teaches."""
     sign = -1.0 if goal == "maximize" else 1.0
-    value = trial.last_value if trial.state is TrialState.PRUNED else trial.score
-    known = value is not None and trial.state in (TrialState.SCORED, TrialState.PRUNED)
-    own_fault = trial.state is TrialState.FAILED and trial.fault not in (None, *_NOT_ITS_FAULT)
-    return Observation(
-        point_of(space, trial), sign * value if known and value is not None else None, own_fault
-    )
+    point = point_of(space, trial)
+    if trial.state is TrialState.SCORED and trial.score is not None:
+        return Observation(point, Kind.FINISHED, sign * trial.score)
+    if trial.state is TrialState.PRUNED and trial.last_value is not None:
+        return Observation(point, Kind.PRUNED, sign * trial.last_value)
+    if trial.state is TrialState.FAILED and trial.fault not in (None, *_NOT_ITS_FAULT):
+        return Observation(point, Kind.INFEASIBLE, fault=trial.fault)
+    return Observation(point, Kind.VOID)
 
 
-_NOT_ITS_FAULT = ("infrastructure", "preempted")
+_NOT_ITS_FAULT = (Fault.INFRASTRUCTURE, Fault.PREEMPTED)
 
 
 def next_number(observations: Sequence[Observation], pending: Sequence[Point]) -> int:
-    """The number of the trial that the next proposal becomes."""
-    return len(observations) + len(pending)
+    """The number of the trial that the next proposal becomes; a prior is no trial of this study."""
+    return sum(o.kind is not Kind.PRIOR for o in observations) + len(pending)
 
 
 def seen_keys(observations: Sequence[Observation], pending: Iterable[Point]) -> set[str]:
-    """The keys of all points that must not be proposed again."""
-    return {o.point.key for o in observations}.union(p.key for p in pending)
+    """The keys of all points that must not be proposed again. A prior's point may be: tonight it may score otherwise."""
+    return {o.point.key for o in observations if o.kind is not Kind.PRIOR}.union(p.key for p in pending)
 
 
 def proposed(space: Space, params: dict[str, Any], number: int) -> Point:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from celeriac.space import Choice, Float, Int, Space
-from coordinator.samplers.seam import Observation, Point, Sampler, proposed
+from coordinator.samplers.seam import Kind, Observation, Point, Sampler, proposed
 
 Objective = Callable[[Mapping[str, Any]], float]
 
@@ -71,5 +71,5 @@ def simulate(
         pending.append(proposed(space, proposal.params, number))
         if len(pending) > behind:
             point = pending.pop(0)
-            observations.append(Observation(point, objective(point.params), False))
-    return observations + [Observation(point, objective(point.params), False) for point in pending]
+            observations.append(Observation(point, Kind.FINISHED, objective(point.params)))
+    return observations + [Observation(point, Kind.FINISHED, objective(point.params)) for point in pending]

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from celeriac.records import Fault
 from celeriac.space import INACTIVE, Choice, Float, Int, Space
 from coordinator.samplers import gp, model
 from coordinator.samplers import random as random_search
 from coordinator.samplers.bayesian import suggest
 from coordinator.samplers.box import Box
 from coordinator.samplers.gp import believing, fitted
-from coordinator.samplers.seam import Observation, proposed
+from coordinator.samplers.seam import Kind, Observation, proposed
 from tests.coordinator.problems import (
     BRANIN_BEST,
     BRANIN_SPACE,
@@ -54,7 +55,7 @@ EVERYTHING = Space(
 def observations(space: Space, objective: Objective, count: int, seed: int = 1) -> list[Observation]:
     rng = random.Random(seed)
     points = [proposed(space, space.sample(rng), number) for number in range(count)]
-    return [Observation(point, objective(point.params), False) for point in points]
+    return [Observation(point, Kind.FINISHED, objective(point.params)) for point in points]
 
 
 def regrets(sampler: Any, space: Space, objective: Objective, best: float, seeds: int) -> list[float]:
@@ -154,17 +155,20 @@ def test_failed_trials_push_the_search_away_and_never_stop_it() -> None:
         return float(params["lr"]) > 0.01
 
     known = [
-        Observation(o.point, None, True) if crashes(o.point.params) else o
+        Observation(o.point, Kind.INFEASIBLE, fault=Fault.USER_BUG) if crashes(o.point.params) else o
         for o in observations(MIXED_SPACE, mixed, 40)
     ]
-    assert sum(o.infeasible for o in known) > 5
+    assert sum(o.kind is Kind.INFEASIBLE for o in known) > 5
     made = suggest(MIXED_SPACE, known, [], 8, 7)
     assert all(p.how["by"] == "expected improvement" for p in made)
     assert sum(crashes(p.params) for p in made) <= 2
 
 
 def test_a_study_in_which_all_trials_fail_goes_on_at_random() -> None:
-    known = [Observation(o.point, None, True) for o in observations(MIXED_SPACE, mixed, 15)]
+    known = [
+        Observation(o.point, Kind.INFEASIBLE, fault=Fault.USER_BUG)
+        for o in observations(MIXED_SPACE, mixed, 15)
+    ]
     [proposal] = suggest(MIXED_SPACE, known, [], 1, 7)
     assert proposal.how == {"by": "random", "reason": "only 0 trials are scored"}
 
@@ -182,7 +186,7 @@ def test_a_study_in_which_all_trials_fail_goes_on_at_random() -> None:
 )
 def test_odd_scores_end_in_a_proposal(losses: list[float]) -> None:
     known = [
-        Observation(o.point, loss, False)
+        Observation(o.point, Kind.FINISHED, loss)
         for o, loss in zip(observations(MIXED_SPACE, mixed, 30), losses, strict=True)
     ]
     [proposal] = suggest(MIXED_SPACE, known, [], 1, 7)

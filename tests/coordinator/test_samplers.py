@@ -12,7 +12,7 @@ from celeriac.records import Fault, Source, TrialState
 from celeriac.space import Choice, Float, Int, Space
 from coordinator.samplers import sampler_for
 from coordinator.samplers.design import latin_hypercube
-from coordinator.samplers.seam import Observation, Point, Proposal, observed, proposed, unseen
+from coordinator.samplers.seam import Kind, Observation, Point, Proposal, observed, proposed, unseen
 from tests.celeriac.decide.records import trial
 from tests.coordinator.problems import MIXED_SPACE, mixed
 
@@ -25,7 +25,7 @@ SMALL = Space(
 def ended(space: Space, count: int, seed: int = 1) -> list[Observation]:
     rng = random.Random(seed)
     points = [proposed(space, space.sample(rng), number) for number in range(count)]
-    return [Observation(point, mixed(point.params), False) for point in points]
+    return [Observation(point, Kind.FINISHED, mixed(point.params)) for point in points]
 
 
 def run(name: str, space: Space, count: int, portion: int, seed: int = 3) -> list[Proposal]:
@@ -40,7 +40,7 @@ def run(name: str, space: Space, count: int, portion: int, seed: int = 3) -> lis
         pending += [proposed(space, p.params, len(made) + at) for at, p in enumerate(proposals)]
         made += proposals
         done, pending = pending[::2], pending[1::2]
-        observations += [Observation(point, float(len(point.key)), False) for point in done]
+        observations += [Observation(point, Kind.FINISHED, float(len(point.key))) for point in done]
     return made
 
 
@@ -79,7 +79,9 @@ def test_what_others_tried_is_not_proposed(name: str) -> None:
     default = {"n": 2, "kind": "b"}
     known = [
         Observation(
-            Point(0, default, tuple(SMALL.to_unit(default)), SMALL.key(default), Source.DEFAULT), 1.0, False
+            Point(0, default, tuple(SMALL.to_unit(default)), SMALL.key(default), Source.DEFAULT),
+            Kind.FINISHED,
+            1.0,
         )
     ]
     made = sampler_for(name)(SMALL, known, [], 20, 3)
@@ -135,20 +137,20 @@ PARAMS = {"lr": 0.01, "width": 64, "optimizer": "adam", "layers": 2}
 
 
 @pytest.mark.parametrize(
-    ("state", "changes", "loss", "infeasible"),
+    ("state", "changes", "loss", "kind"),
     [
-        (TrialState.SCORED, {"score": 0.9}, -0.9, False),
-        (TrialState.PRUNED, {"last_value": 0.4}, -0.4, False),
-        (TrialState.FAILED, {"fault": Fault.NOT_FINITE}, None, True),
-        (TrialState.FAILED, {"fault": Fault.TIMEOUT, "last_value": 0.9}, None, True),
-        (TrialState.FAILED, {"fault": Fault.USER_BUG}, None, True),
-        (TrialState.FAILED, {"fault": Fault.INFRASTRUCTURE}, None, False),
-        (TrialState.CANCELLED, {"last_value": 0.3}, None, False),
+        (TrialState.SCORED, {"score": 0.9}, -0.9, Kind.FINISHED),
+        (TrialState.PRUNED, {"last_value": 0.4}, -0.4, Kind.PRUNED),
+        (TrialState.FAILED, {"fault": Fault.NOT_FINITE}, None, Kind.INFEASIBLE),
+        (TrialState.FAILED, {"fault": Fault.TIMEOUT, "last_value": 0.9}, None, Kind.INFEASIBLE),
+        (TrialState.FAILED, {"fault": Fault.USER_BUG}, None, Kind.INFEASIBLE),
+        (TrialState.FAILED, {"fault": Fault.INFRASTRUCTURE}, None, Kind.VOID),
+        (TrialState.CANCELLED, {"last_value": 0.3}, None, Kind.VOID),
     ],
 )
 def test_what_an_ended_trial_teaches(
-    state: TrialState, changes: dict[str, object], loss: float | None, infeasible: bool
+    state: TrialState, changes: dict[str, object], loss: float | None, kind: Kind
 ) -> None:
     found = observed(MIXED_SPACE, "maximize", trial(4, state, params=PARAMS, **changes))
-    assert (found.loss, found.infeasible) == (loss, infeasible)
+    assert (found.loss, found.kind) == (loss, kind)
     assert found.point.number == 4
