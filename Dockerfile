@@ -25,7 +25,9 @@ COPY celeriac/__init__.py celeriac/__init__.py
 RUN pip install -c constraints.txt .
 
 FROM base AS service
-RUN pip install -c constraints.txt '.[coordinator,flower]'
+# `optuna` and `botorch` (with torch) join here for studies whose `sampler` is theirs (docs/search.md).
+ARG SERVICE_EXTRAS=coordinator,flower
+RUN pip install -c constraints.txt ".[$SERVICE_EXTRAS]"
 COPY . .
 RUN pip install --no-deps --force-reinstall . && rm -rf /src/*
 WORKDIR /home/celeriac
