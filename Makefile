@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
+PEERS  ?= .venv-peers
+PEERED := $(PEERS)/.installed
 SEEDS  ?= 1
 FIRST  ?= 1
+JOBS   ?= 1
+RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench chaos compose-test docs clean
+.PHONY: demo test check fmt bench bench-search chaos compose-test docs clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -31,6 +35,9 @@ bench: $(READY)           ## speed and leanness beside peers and limits -> build
 	  OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$each --out $(OUT)/bench/$$each.json || failed=1; \
 	done; exit $$failed
 
+bench-search: $(PEERED)   ## suggestions beside Optuna's, skopt's and BoTorch's: hours, in pieces (what is there is not run again)
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.search --judge --jobs $(JOBS) --runs $(RUNS) --out $(OUT)/bench/search.json
+
 chaos: $(READY)           ## kill -9, flushes and restarts at seeded random moments: make chaos SEEDS=20 FIRST=1
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --seeds $(SEEDS) --first $(FIRST) --out $(OUT)/bench/chaos.json
 
@@ -41,11 +48,17 @@ docs: $(READY)            ## redraw the lifecycle pictures in docs/ from the tab
 	$(BIN)/python -m docs.draw
 
 clean:                    ## what was made, not what was written
-	rm -rf $(OUT) $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(OUT) $(VENV) $(PEERS) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # The CPU build of torch is 190 MB, the CUDA build several GB: pip takes what the pinned version offers on this machine's index.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Celeriac needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+# The peers of `make bench-search`, never beside what the tests and the service run with.
+$(PEERED): pyproject.toml constraints.txt benchmarks/peers.txt
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers.txt -e '.[coordinator]'
 	touch $@

@@ -1,0 +1,90 @@
+"""The methods of the comparison behind one small interface: `ask(ended, running) -> params`, one object for each study.
+
+`ours` is the sampler of the service, called through its seam just as the coordinator calls it; `ours:NAME` is any other of them;
+`random` is uniform and knows nothing. The peers stand in `benchmarks.search.peers` and need their own environment.
+"""
+
+import ast
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from benchmarks.search.clock import Ask, Ended, Trial
+from celeriac.space import Space
+from coordinator.samplers import sampler_for
+from coordinator.samplers.seam import Kind, Observation, proposed
+
+Make = Callable[[Space, int], Ask]
+
+#: Peers by name, with the package whose version they go by.
+PEERS = {"tpe": "optuna", "gp": "optuna", "skopt": "scikit-optimize", "botorch": "botorch"}
+NAMES = ("ours", *PEERS, "random")
+
+
+def method(name: str, space: Space, seed: int) -> Ask:
+    """A fresh method for one study. Raises ValueError naming the known ones."""
+    if name == "random":
+        return _random(space, seed)
+    if name == "ours" or name.startswith("ours:"):
+        return _ours(_sampler_name(name), space, seed)
+    if name not in PEERS:
+        raise ValueError(f"no method is called {name!r} (known: {', '.join(NAMES)}, ours:SAMPLER)")
+    from benchmarks.search import peers
+
+    return peers.MAKERS[name](space, seed)
+
+
+@cache
+def version_of(name: str) -> str:
+    """What tells two versions of a method apart: a peer's package, or the code of our samplers and the space."""
+    if name in PEERS:
+        return f"{PEERS[name]} {version(PEERS[name])}"
+    return "1" if name == "random" else _code()
+
+
+def installed() -> dict[str, str]:
+    """The versions of the packages that decide what a suggestion is; those that are there."""
+    found = {}
+    for package in ("numpy", "scipy", "scikit-learn", "scikit-optimize", "torch", "optuna", "botorch"):
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _code() -> str:
+    """A hash of what the code says; comments and layout do not count."""
+    root = Path(__file__).parents[2]
+    files = [*sorted((root / "coordinator" / "samplers").rglob("*.py")), root / "celeriac" / "space.py"]
+    texts = [f"{path.name} {ast.dump(ast.parse(path.read_text()))}" for path in files]
+    return sha256("\n".join(texts).encode()).hexdigest()[:12]
+
+
+def _sampler_name(name: str) -> str:
+    return "bayesian" if name == "ours" else name.removeprefix("ours:")
+
+
+def _random(space: Space, seed: int) -> Ask:
+    rng = Random(f"random/{seed}")
+    return lambda ended, running: space.sample(rng)
+
+
+def _ours(sampler: str, space: Space, seed: int) -> Ask:
+    suggest = sampler_for(sampler)
+    observations: list[Observation] = []
+
+    def ask(ended: Sequence[Ended], running: Sequence[Trial]) -> dict[str, Any]:
+        for end in ended[len(observations) :]:
+            point = proposed(space, end.trial.params, end.trial.number)
+            observations.append(Observation(point, Kind.FINISHED, end.loss))
+        pending = [proposed(space, trial.params, trial.number) for trial in running]
+        proposals = suggest(space, tuple(observations), pending, 1, seed)
+        if not proposals:
+            raise RuntimeError(f"the {sampler} sampler has no further point after {len(ended)} trials")
+        return proposals[0].params
+
+    return ask
