@@ -1,11 +1,17 @@
 """`python -m coordinator drive | clock | beat | flower`: one program of the coordinator, until it is told to stop.
 
-Exit codes: 0 told to stop, 2 it cannot run as it is set up (a setting, an older or newer database).
+`python -m coordinator replay STUDY N` is none of the service's: it asks a study's sampler again for trial N, prints the parameters
+as JSON, and ends.
+
+Exit codes: 0 told to stop, or printed; 2 it cannot run as it is set up (a setting, an older or newer database), or what was
+asked for is not there.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from celeriac.errors import CeleriacError, SettingInvalid
 from celeriac.settings import Settings
@@ -23,12 +29,22 @@ BROKER_ONLY = frozenset({"beat", "flower"})
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one program; returns its exit code."""
     parser = argparse.ArgumentParser("python -m coordinator", description=__doc__)
-    parser.add_argument("program", choices=PROGRAMS, help="; ".join(f"{k}: {v}" for k, v in PROGRAMS.items()))
-    program = parser.parse_args(argv).program
+    parser.add_argument("--home", type=Path, help="where an embedded stack keeps its state")
+    programs = parser.add_subparsers(dest="program", required=True)
+    for name, what in PROGRAMS.items():
+        programs.add_parser(name, help=what)
+    replay = programs.add_parser("replay", help="asks a study's sampler again for one of its trials")
+    replay.add_argument("study")
+    replay.add_argument("number", type=int)
+    asked = parser.parse_args(argv)
+    program = asked.program
     try:
-        settings = Settings.from_env()
+        settings = Settings.from_env(home=asked.home)
         _require_service(settings, program)
-        _run(program, settings)
+        if program == "replay":
+            _replay(settings, asked.study, asked.number)
+        else:
+            _run(program, settings)
     except CeleriacError as error:
         sys.stderr.write(f"coordinator {program}: {error}\n")
         return 2
@@ -56,6 +72,17 @@ def _run(program: str, settings: Settings) -> None:
         run_beat(settings)
     else:
         run_worker(settings, program)
+
+
+def _replay(settings: Settings, study: str, number: int) -> None:
+    from celeriac.store import open_store
+    from coordinator.replay import replayed
+
+    store = open_store(settings.database_url, pool_size=settings.pool_size)
+    try:
+        print(json.dumps(replayed(store, store.study_named(study).id, number)))
+    finally:
+        store.close()
 
 
 if __name__ == "__main__":

@@ -27,6 +27,15 @@ AsYaml = Annotated[bool, typer.Option("--yaml", help="Only the parameters, as YA
 History = Annotated[
     bool, typer.Option("--history", help="All verdicts, also of studies that were not promoted.")
 ]
+Why = Annotated[
+    int | None,
+    typer.Option(
+        "--why", min=0, metavar="N", help="Explain this one trial: how it was found, and what was expected."
+    ),
+]
+Replay = Annotated[
+    bool, typer.Option("--replay", help="With `--why`: ask the sampler again, from the rows, and compare.")
+]
 AttemptNumber = Annotated[
     int | None, typer.Option("--attempt", min=1, help="Which attempt (default: the newest).")
 ]
@@ -115,16 +124,28 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
 
 
 def trials(
-    study: StudyName, state: States = None, limit: Limit = 50, home: Home = None, as_json: AsJson = False
+    study: StudyName,
+    state: States = None,
+    limit: Limit = 50,
+    why: Why = None,
+    replay: Replay = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List a study's trials by number: the newest 50, or as `--state` and `--limit` say."""
+    """List a study's trials by number: the newest 50, or as `--state` and `--limit` say; or explain one of them."""
     from collections import deque
 
     from celeriac.cli import forms
     from celeriac.cli.screen import Grid, remark, show
 
+    if replay and why is None:
+        raise typer.BadParameter("--replay needs `--why N`: which trial?")
     with connected(home) as client:
         found = client.study(study)
+        if why is not None:
+            from celeriac.cli.why import tell_why
+
+            raise typer.Exit(tell_why(client, found, why, as_json=as_json, replay=replay))
         states = _states(state)
         listed = deque(found.each_trial(states), maxlen=limit or None)
         if as_json:

@@ -1,0 +1,150 @@
+"""`celeriac trials STUDY --why N`: one trial's explanation as a page, and as JSON; `--replay` asks the sampler again.
+
+The sampler lives in the coordinator, which a door does not import: it is asked as a program, `python -m coordinator replay`.
+"""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from celeriac.cli import FAILED, OK, forms, text
+from celeriac.cli.screen import STYLE_OF, say
+from celeriac.client.client import Client
+from celeriac.client.study import Study
+from celeriac.errors import CallerError, CeleriacError, UnknownTrial
+from celeriac.explain.why import Expectation, Explanation, Outcome, explained
+from celeriac.records import Source, StudyRecord, TrialRecord
+
+_MOST_PENDING = 12
+
+
+def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay: bool) -> int:
+    """Print why trial `number` was run; the exit code: FAILED when a replay gives other parameters than the stored ones."""
+    record, trial = study.record, study.trial(number)
+    explanation = explained(trial, record.goal)
+    again = replayed(client, study, trial) if replay else None
+    same = again is None or again == dict(trial.params)
+    if as_json:
+        print(forms.dump(why_form(record, trial, explanation, again)))
+    else:
+        _page(record, trial, explanation)
+        if again is not None:
+            _tell_replay(trial, again, same)
+        elif explanation.replayable:
+            say(f"\nCompute it again from the rows:  celeriac trials {study.name} --why {number} --replay")
+    return OK if same else FAILED
+
+
+def why_form(
+    study: StudyRecord, trial: TrialRecord, explanation: Explanation, again: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null when none was asked for)."""
+    form = {
+        "study": study.name,
+        **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},
+        **{key: getattr(explanation, key) for key in ("how", "expected", "outcome")},
+        "replay": None if again is None else {"params": again, "same": again == dict(trial.params)},
+    }
+    plain: dict[str, Any] = forms.plain(form)
+    return plain
+
+
+def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]:
+    """What the sampler suggests for this trial when it knows what it knew then.
+
+    Raises UnknownTrial when no sampler suggested it, CeleriacError when the coordinator is not installed here or fails.
+    """
+    if trial.source is not Source.SUGGESTED:
+        raise UnknownTrial(
+            f"trial {trial.number} of {study.name} is a {trial.source}: no sampler suggested it"
+        )
+    words = ["--home", str(client.settings.home), "replay", study.name, str(trial.number)]
+    done = subprocess.run([sys.executable, "-m", "coordinator", *words], capture_output=True, text=True)
+    if done.returncode == 2:
+        raise CallerError(done.stderr.strip())
+    if done.returncode:
+        raise CeleriacError(
+            f"the replay of trial {trial.number} of {study.name} failed; is the coordinator installed here "
+            f"(`pip install 'celeriac[coordinator]'`)? {text.one_line(done.stderr.strip().splitlines()[-1], 200)}"
+        )
+    params: dict[str, Any] = json.loads(done.stdout)
+    return params
+
+
+def _page(study: StudyRecord, trial: TrialRecord, explanation: Explanation) -> None:
+    metric = study.spec["metric"]["name"]
+    score = "" if trial.score is None else f", {metric} {text.number(trial.score)}"
+    say(f"trial {trial.number} of {study.name}: {trial.state}{score}", STYLE_OF.get(trial.state, "bold"))
+    say(f"  {text.assigned(trial.params)}\n")
+    say(_found(trial, explanation))
+    rows = _expected(metric, explanation.expected) if explanation.expected else []
+    rows += [(key.replace("_", " "), text.value_text(value, 6)) for key, value in explanation.more.items()]
+    if explanation.expected:
+        rows.append(("it turned out", _turned_out(trial, explanation.outcome)))
+    if rows:
+        width = max(len(label) for label, _ in rows)
+        say("\n" + "\n".join(f"  {label.ljust(width)}  {value}" for label, value in rows))
+
+
+def _found(trial: TrialRecord, explanation: Explanation) -> str:
+    """How it was found, and what was known: two sentences at most."""
+    if trial.source is not Source.SUGGESTED or explanation.sampler is None:
+        return f"It is {explanation.how}."
+    seed = "" if explanation.seed is None else f", seed {explanation.seed}"
+    words = f"Suggested by the {explanation.sampler} sampler{seed}: {explanation.how}."
+    if explanation.observed is None:
+        return words
+    known = text.counted(explanation.observed, "ended trial")
+    words += f"\nIt knew {known}" if explanation.observed else "\nNo trial had ended yet"
+    if pending := explanation.pending:
+        named = ", ".join(map(str, pending[:_MOST_PENDING])) + (", …" if len(pending) > _MOST_PENDING else "")
+        words += f", and {len(pending)} more still open ({named})"
+    return words + "."
+
+
+def _expected(metric: str, expected: Expectation) -> list[tuple[str, str]]:
+    rows = []
+    if expected.mean is not None:
+        interval = ""
+        if expected.low is not None and expected.high is not None:
+            interval = f", nine in ten between {text.number(expected.low)} and {text.number(expected.high)}"
+        rows.append((f"expected {metric}", text.number(expected.mean) + interval))
+    if expected.incumbent is not None:
+        number = "" if expected.incumbent_number is None else f" (trial {expected.incumbent_number})"
+        rows.append(("best then", text.number(expected.incumbent) + number))
+    if expected.expected_gain is not None:
+        rows.append(("expected gain", text.number(expected.expected_gain, 3)))
+    if expected.feasible is not None:
+        rows.append(("chance to fail", f"{1 - expected.feasible:.0%}"))
+    return rows
+
+
+def _turned_out(trial: TrialRecord, outcome: Outcome | None) -> str:
+    if trial.fault is not None:
+        return f"failed: {trial.fault}: {text.one_line(trial.detail)}"
+    if trial.score is None or outcome is None:
+        last = "" if trial.last_value is None else f", last report {text.number(trial.last_value)}"
+        return f"{trial.state}, no score{last}"
+    parts = []
+    if outcome.inside is not None:
+        parts.append("inside the interval" if outcome.inside else "outside the interval")
+    if outcome.error is not None:
+        parts.append(f"{abs(outcome.error):.3g} {'above' if outcome.error >= 0 else 'below'} the mean")
+    if outcome.gain is not None:
+        word = "better" if outcome.gain > 0 else "worse"
+        parts.append(
+            f"{abs(outcome.gain):.3g} {word} than the best then"
+            if outcome.gain
+            else "as good as the best then"
+        )
+    return ": ".join(filter(None, (text.number(trial.score), ", ".join(parts))))
+
+
+def _tell_replay(trial: TrialRecord, again: dict[str, Any], same: bool) -> None:
+    if same:
+        say("\nComputed again from the rows: the same parameters.", "green")
+        return
+    say("\nComputed again from the rows: NOT the same parameters.", "red")
+    say(f"  stored  {text.assigned(trial.params, 17)}\n  again   {text.assigned(again, 17)}")
+    say("A replay is exact with the version and on the kind of host that suggested it.")

@@ -1,0 +1,98 @@
+"""`celeriac trials STUDY --why N`: the page, its JSON, and the replay by the coordinator's own program."""
+
+import json
+from typing import Any
+
+from celeriac.client import Client, Study
+from celeriac.records import Lease, Source, Suggestion
+from celeriac.spec import parse
+from coordinator.samplers import sampler_for
+from tests.cli.played import SPEC, Celeriac, started
+from tests.store.scenes import scored
+
+MODEL = {
+    "by": "log expected improvement",
+    "mean": 0.8,
+    "low": 0.7,
+    "high": 0.9,
+    "incumbent": 0.85,
+    "incumbent_number": 11,
+    "expected_gain": 0.0125,
+    "feasible": 0.75,
+}
+FOUND = {"sampler": "random", "seed": 7, "observed": 0, "pending": [], "index": 0}
+
+
+def run_once(client: Client, study: Study, suggestion: Suggestion, score: float) -> int:
+    """One trial with that suggestion, run to its score."""
+    number = study.record.next_number
+    client.store.add_trials(study.id, study.record.turn, [suggestion])
+    lease = client.store.lease(study.id, number, 1, worker="cpu0.s0@here", device="cpu", lease_s=30)
+    assert isinstance(lease, Lease)
+    client.store.finish_attempt(lease.token, scored(score))
+    return number
+
+
+def opened(client: Client) -> Study:
+    study = client.open({**SPEC, "sampler": "random", "seed": 7}).study
+    started(client, study)
+    return study
+
+
+def suggested(**changes: Any) -> Suggestion:
+    """What the random sampler suggests for trial 0 of SPEC, with its `why`."""
+    (proposal,) = sampler_for("random")(parse(SPEC).space, [], [], 1, 7)
+    return Suggestion({**proposal.params, **changes}, Source.SUGGESTED, {**FOUND, "by": "random"})
+
+
+def test_the_page_tells_how_what_was_expected_and_what_came(celeriac: Celeriac, client: Client) -> None:
+    study = opened(client)
+    run_once(client, study, Suggestion({"lr": 0.02}, Source.SUGGESTED, {**FOUND, **MODEL}), 0.875)
+    ran = celeriac("trials", "digits", "--why", "0")
+    assert ran.code == 0
+    for words in (
+        "trial 0 of digits: SCORED, accuracy 0.875",
+        "lr=0.02",
+        "Suggested by the random sampler, seed 7: the point with the largest log expected improvement",
+        "No trial had ended yet.",
+        "0.8, nine in ten between 0.7 and 0.9",
+        "0.85 (trial 11)",
+        "0.0125",
+        "25%",
+        "0.875: inside the interval, 0.075 above the mean, 0.025 better than the best then",
+        "celeriac trials digits --why 0 --replay",
+    ):
+        assert words in ran.out
+    form = json.loads(celeriac("trials", "digits", "--why", "0", "--json").out)
+    assert form["why"] == {**FOUND, **MODEL}
+    assert form["expected"]["incumbent_number"] == 11
+    assert form["outcome"]["inside"] is True
+    assert form["replay"] is None
+
+
+def test_a_replay_asks_the_sampler_again(celeriac: Celeriac, client: Client) -> None:
+    study = opened(client)
+    run_once(client, study, suggested(), 0.5)
+    ran = celeriac("trials", "digits", "--why", "0", "--replay")
+    assert (ran.code, "Computed again from the rows: the same parameters." in ran.out) == (0, True)
+    form = json.loads(celeriac("trials", "digits", "--why", "0", "--replay", "--json").out)
+    assert form["replay"] == {"params": form["params"], "same": True}
+
+
+def test_a_replay_that_differs_is_told_and_ends_with_one(celeriac: Celeriac, client: Client) -> None:
+    run_once(client, opened(client), suggested(lr=0.05), 0.5)
+    ran = celeriac("trials", "digits", "--why", "0", "--replay")
+    assert ran.code == 1
+    assert "NOT the same parameters" in ran.out
+    assert "stored  lr=0.05" in ran.out
+
+
+def test_the_default_was_asked_of_no_sampler(celeriac: Celeriac, client: Client) -> None:
+    run_once(client, opened(client), Suggestion({"lr": 0.01}, Source.DEFAULT, {"by": "the study file"}), 0.5)
+    ran = celeriac("trials", "digits", "--why", "0")
+    assert "the default that the study file gives" in ran.out
+    assert "--replay" not in ran.out
+    wrong = celeriac("trials", "digits", "--why", "0", "--replay")
+    assert (wrong.code, "no sampler suggested it" in wrong.err) == (2, True)
+    assert celeriac("trials", "digits", "--why", "7").code == 2
+    assert celeriac("trials", "digits", "--replay").code == 2
