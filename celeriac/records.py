@@ -154,7 +154,7 @@ class TrialRecord:
 
     `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place
     of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
-    from where they were.
+    from where they were. `rungs` holds its (rung, value) pairs, lowest rung first; only `Store.ended_since` fills it.
     """
 
     study_id: int
@@ -179,6 +179,7 @@ class TrialRecord:
     queued_at: datetime | None
     started_at: datetime | None
     ended_at: datetime | None
+    rungs: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,52 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """How the records of a rung are ranked: by the study's goal, within a bracket; of n the best max(1, (n + spare) // of) are kept, with spare < of."""
+
+    goal: Goal
+    of: int
+    spare: int = 0
+    bracket: int = 0
+
+    def kept(self, count: int) -> int:
+        """How many of `count` records are kept."""
+        return max(1, (count + self.spare) // self.of)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A report that is its attempt's first at a rung: `resource` is what the report had used, at least `rung`. `value` is finite."""
+
+    rung: int
+    step: int
+    resource: float
+    value: float
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True)
+class RungRecord:
+    """A trial's value at a rung: written once, never changed, whatever later attempts report there.
+
+    `place` is its place in the rung's order of arrival (1, 2, …), gap-free and in commit order: it was ranked among exactly the
+    `place` records up to and with its own. `cutoff` is the value of the last of those that are kept then (`Ranking`).
+    """
+
+    study_id: int
+    bracket: int
+    rung: int
+    place: int
+    trial: int
+    attempt: int
+    step: int
+    resource: float
+    value: float
+    cutoff: float
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first."""
 
@@ -256,6 +303,7 @@ class Lease:
     faults: Mapping[str, int]
     checkpoints: tuple[Checkpoint, ...]
     lease_until: datetime
+    source: Source = Source.SUGGESTED
 
 
 @dataclass(frozen=True, slots=True)

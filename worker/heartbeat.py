@@ -93,11 +93,11 @@ class Pulse:
         batch = tuple(self.reports)
         if not batch:
             return
-        checkpoints = store.report(self.token, batch)
+        landed = store.report(self.token, batch)
         for _ in batch:
             self.reports.popleft()
-        if checkpoints:
-            self.checkpointed(checkpoints)
+        if landed.checkpoints:
+            self.checkpointed(landed.checkpoints)
 
     def due_at(self) -> float:
         """When there is something to write next, on the monotonic clock."""

@@ -23,6 +23,7 @@ from celeriac.records import (
     Attempt,
     Champion,
     Checkpoint,
+    Crossing,
     Device,
     Fault,
     Firing,
@@ -31,6 +32,7 @@ from celeriac.records import (
     OpenAttempt,
     Refusal,
     Report,
+    RungRecord,
     Schedule,
     Snapshot,
     StudyRecord,
@@ -61,6 +63,18 @@ class AttemptEnd:
     device_s: float = 0.0
     peak_memory_bytes: int = 0
     log_tail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What `report` tells of reports that landed.
+
+    checkpoints: the trial's, newest first, when one came with the reports, else none. rungs: the trial's record at each rung
+    that was crossed, in the order of the rungs: the new one, or the one that an earlier attempt left there.
+    """
+
+    checkpoints: tuple[Checkpoint, ...] = ()
+    rungs: tuple[RungRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +139,7 @@ class Store(Protocol):
         """What a turn decides on. Raises UnknownStudy."""
 
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
-        """Trials that ended after that place in the order of ends, in that order: how a sampler reads on."""
+        """Trials that ended after that place in the order of ends, in that order, with their `rungs`: how a sampler reads on."""
 
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
         """Add WAITING trials, numbered on from the study's `next_number`, and take the turn. Raises StaleTurn.
@@ -152,10 +166,12 @@ class Store(Protocol):
     def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
         """Prolong the lease from the store's now, also when it has run out but nobody took it. Raises LeaseLost."""
 
-    def report(self, token: str, reports: Sequence[Report]) -> list[Checkpoint]:
-        """Insert reports with their checkpoints in one statement each; repeats are ignored. Raises LeaseLost.
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
+        """Insert reports with their checkpoints, and rank those that cross a rung, in one statement. Raises LeaseLost.
 
-        Returns the trial's checkpoints, newest first, when one came with the reports (else an empty list).
+        Repeats are ignored: the first report of a step and an attempt stays, and the first record of a trial at a rung. What a
+        rung tells costs the same at its tenth record and at its ten thousandth: a new record finds its cutoff from the one before
+        it and one neighbour in the order of values. Two that arrive at once are ranked one after the other.
         """
 
     def forget_checkpoints(self, study_id: int, number: int, paths: Sequence[str]) -> None:
@@ -251,6 +267,11 @@ class Store(Protocol):
 
     def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
         """Reports by step; all attempts' when `attempt` is None (a later attempt's value wins at the same step)."""
+
+    def rung_records(
+        self, study_id: int, *, after: tuple[int, int, int] = (-1, -1, 0), limit: int = 1000
+    ) -> list[RungRecord]:
+        """By bracket, rung and place, from the one after `after`: a page."""
 
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
         """Newest first."""

@@ -33,11 +33,11 @@ _GRANTS = {
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
     ),
     WORKER: (
-        "GRANT SELECT ON study, trial, attempt, attempt_log, report, checkpoint, device, alembic_version TO {role}",
+        "GRANT SELECT ON study, trial, attempt, attempt_log, report, rung, checkpoint, device, alembic_version TO {role}",
         f"GRANT UPDATE ({_COUNTED}) ON study TO {{role}}",
         f"GRANT UPDATE ({_MOVED}) ON trial TO {{role}}",
         "GRANT INSERT, UPDATE ON attempt, attempt_log TO {role}",
-        "GRANT INSERT ON report TO {role}",
+        "GRANT INSERT ON report, rung TO {role}",
         "GRANT INSERT, DELETE ON checkpoint TO {role}",
         "GRANT INSERT, UPDATE, DELETE ON device TO {role}",
     ),

@@ -210,6 +210,32 @@ report = Table(
     ),
 )
 
+rung = Table(
+    "rung",
+    metadata,
+    Column("study_id", BigInteger, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("rung", BigInteger, nullable=False),
+    Column("bracket", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("resource", Double, nullable=False),
+    Column("value", Double, nullable=False),
+    # The value turned so that less is better, for either goal: what the rung's order is read by.
+    Column("loss", Double, nullable=False),
+    Column("cutoff", Double, nullable=False),
+    Column("cutoff_place", Integer, nullable=False),
+    Column("at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    PrimaryKeyConstraint("study_id", "trial", "rung"),
+    ForeignKeyConstraint(
+        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
+    ),
+    CheckConstraint("value - value = 0", name="value_finite"),
+    Index("ix_rung_place", "study_id", "bracket", "rung", "place", unique=True),
+    Index("ix_rung_loss", "study_id", "bracket", "rung", "loss", "place"),
+)
+
 checkpoint = Table(
     "checkpoint",
     metadata,

@@ -23,7 +23,7 @@ from celeriac.errors import (
     UnknownTrial,
 )
 from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Attempt, Outcome, Refusal, Report, TrialRecord
+from celeriac.records import Attempt, Crossing, Outcome, Refusal, Report, TrialRecord
 from celeriac.store.api import AttemptEnd
 
 #: Which ways a trial may go when its attempt ends so.
@@ -105,6 +105,19 @@ def late_evidence(end: AttemptEnd) -> dict[str, Any]:
 def plain_report(report: Report) -> Report:
     """A report with plain metrics."""
     return replace(report, metrics=plain_json(report.metrics), value=float(report.value))
+
+
+def first_at_each(crossings: Iterable[Crossing]) -> list[Crossing]:
+    """The first crossing of each rung, lowest rung first: the order in which rungs are written to, so that no two writers deadlock.
+
+    Raises ScoreNotFinite for a value that cannot be ranked.
+    """
+    first: dict[int, Crossing] = {}
+    for each in crossings:
+        if not math.isfinite(each.value):
+            raise ScoreNotFinite(f"rung {each.rung} holds finite numbers, not {each.value}")
+        first.setdefault(each.rung, replace(each, value=float(each.value), resource=float(each.resource)))
+    return [first[rung] for rung in sorted(first)]
 
 
 def unknown_study(wanted: int | str, names: Iterable[str]) -> UnknownStudy:

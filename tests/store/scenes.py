@@ -9,11 +9,13 @@ from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
 from celeriac.records import (
     Champion,
     Checkpoint,
+    Crossing,
     Device,
     Fault,
     Goal,
     Lease,
     NewStudy,
+    Ranking,
     Report,
     Schedule,
     Source,
@@ -100,6 +102,13 @@ def report(lease: Lease, step: int, value: float = 0.5, *, checkpoint: bool = Fa
     path = f"{lease.study_id}/{lease.number}/{lease.attempt}-{step}"
     kept = Checkpoint(lease.study_id, lease.number, lease.attempt, step, path, "0" * 64, 1000)
     return Report(step, value, {"loss": 1.0}, kept if checkpoint else None)
+
+
+def crossing(
+    rung: int, value: float, *, goal: Goal = "maximize", of: int = 3, spare: int = 0, bracket: int = 0
+) -> Crossing:
+    """A report that reaches this rung exactly."""
+    return Crossing(rung, rung, float(rung), value, Ranking(goal, of, spare, bracket))
 
 
 def device(uuid: str, *, host: str = "here", kind: str = "cpu") -> Device:

@@ -10,12 +10,12 @@ from sqlalchemy import Engine, text
 from celeriac.records import StudyRecord
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
-from tests.store.scenes import leased, queued, report, scored, suggestion
+from tests.store.scenes import crossing, leased, queued, report, scored, suggestion
 
 TRIALS = 5_000
 #: Open trials, the three last ends, and the few rows that a verb is about, each perhaps read more than once.
 FEW = 60
-LONG = ("trial", "attempt", "report")  # a short table may well be read whole
+LONG = ("trial", "attempt", "report", "rung")  # a short table may well be read whole
 
 FILL = (
     """
@@ -32,12 +32,17 @@ FILL = (
     INSERT INTO report (study_id, trial, attempt, step, value, at)
         SELECT :study, k, 1, 0, k, now() FROM generate_series(CAST(:first AS int), :last) k
     """,
+    """
+    INSERT INTO rung (study_id, trial, rung, bracket, place, attempt, step, resource, value, loss, cutoff, cutoff_place)
+        SELECT :study, k, r.rung, 0, k - :first + 1, 1, 0, 0, k, -k, k - (k - :first + 1) / 3 + 1, k - :first + 1 - (k - :first + 1) / 3 + 1
+        FROM generate_series(CAST(:first AS int), :last) k, (VALUES (1), (3), (9)) r(rung)
+    """,
     "UPDATE study SET scored = :last - :first + 1, next_number = :last + 1, best_number = :last, best_score = :last WHERE id = :study",
 )
 
 TOUCHED = """
     SELECT relname, seq_scan, seq_tup_read, coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) AS rows
-    FROM pg_stat_user_tables WHERE relname IN ('trial', 'attempt', 'report', 'checkpoint')
+    FROM pg_stat_user_tables WHERE relname IN ('trial', 'attempt', 'report', 'rung', 'checkpoint')
 """
 OTHERS = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -109,6 +114,10 @@ def test_no_event_reads_what_is_over(meter: Meter, long_study: StudyRecord) -> N
         "refused lease": lambda store: store.lease(study.id, 3, 1, worker="w", device="cpu", lease_s=30),
         "renew": lambda store: store.renew(token, 30, log_tail="epoch 1"),
         "report": lambda store: store.report(held.token, [report(held, 1, checkpoint=True)]),
+        "report at three rungs": lambda store: store.report(
+            held.token, [report(held, 9)], [crossing(rung, 4_000.5) for rung in (1, 3, 9)]
+        ),
+        "rungs": lambda store: store.rung_records(study.id, after=(0, 3, 2_000), limit=5),
         "finish": lambda store: store.finish_attempt(token, scored(0.5)),
         "late finish": lambda store: store.finish_attempt(token, scored(0.5)),
         "cancel": lambda store: store.cancel_trial(study.id, 2, "not wanted"),

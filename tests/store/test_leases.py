@@ -11,7 +11,7 @@ from celeriac.errors import IllegalTransition, LeaseLost, ScoreNotFinite, Unknow
 from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
 from celeriac.records import Counts, Fault, Lease, Outcome, Refusal, Report, TrialState
 from celeriac.store import Store
-from celeriac.store.api import AttemptEnd
+from celeriac.store.api import AttemptEnd, Landed
 from tests.store.conftest import Subject
 from tests.store.scenes import (
     failed,
@@ -158,12 +158,13 @@ def test_a_log_of_an_unknown_attempt_is_an_error(any_store: Store) -> None:
 def test_reports_are_kept_once_with_their_checkpoints(any_store: Store) -> None:
     study = queued(any_store, 1)
     lease = leased(any_store, study, 0)
-    assert any_store.report(lease.token, [report(lease, 0), report(lease, 1, 0.6)]) == []
-    kept = any_store.report(lease.token, [report(lease, 2, 0.7, checkpoint=True)])
+    assert any_store.report(lease.token, [report(lease, 0), report(lease, 1, 0.6)]) == Landed()
+    kept = any_store.report(lease.token, [report(lease, 2, 0.7, checkpoint=True)]).checkpoints
     assert [each.step for each in kept] == [2]
-    kept = any_store.report(lease.token, [report(lease, 2, 9.9), report(lease, 3, 0.8, checkpoint=True)])
+    again = [report(lease, 2, 9.9), report(lease, 3, 0.8, checkpoint=True)]
+    kept = any_store.report(lease.token, again).checkpoints
     assert [each.step for each in kept] == [3, 2]
-    assert kept == any_store.checkpoints(study.id, 0)
+    assert list(kept) == any_store.checkpoints(study.id, 0)
     seen = any_store.reports(study.id, 0)
     assert [(each.step, each.value) for each in seen] == [(0, 0.5), (1, 0.6), (2, 0.7), (3, 0.8)]
     assert seen[3].checkpoint == kept[0]
@@ -173,7 +174,7 @@ def test_reports_are_kept_once_with_their_checkpoints(any_store: Store) -> None:
     trial = any_store.trial(study.id, 0)
     assert (trial.last_step, trial.last_value) == (3, 0.8)
     assert any_store.snapshot(study.id).open_trials[0].last_value == 0.8
-    assert any_store.report(lease.token, []) == []
+    assert any_store.report(lease.token, []) == Landed()
 
 
 def test_a_report_may_hold_what_json_cannot(any_store: Store) -> None:
@@ -192,7 +193,8 @@ def test_a_report_may_hold_what_json_cannot(any_store: Store) -> None:
 def test_checkpoints_are_forgotten_by_path(any_store: Store) -> None:
     study = queued(any_store, 1)
     lease = leased(any_store, study, 0)
-    kept = any_store.report(lease.token, [report(lease, step, checkpoint=True) for step in range(4)])
+    four = [report(lease, step, checkpoint=True) for step in range(4)]
+    kept = any_store.report(lease.token, four).checkpoints
     any_store.forget_checkpoints(study.id, 0, [kept[1].path, kept[3].path, "never there"])
     assert [each.step for each in any_store.checkpoints(study.id, 0)] == [3, 1]
     assert [each.step for each in any_store.reports(study.id, 0)] == [0, 1, 2, 3]

@@ -16,6 +16,7 @@ from celeriac.store.roles import COORDINATOR, WORKER, grant_roles
 from tests.servers import Servers
 from tests.store.scenes import (
     NOON,
+    crossing,
     device,
     failed,
     leased,
@@ -77,8 +78,10 @@ def test_a_worker_does_its_work(worker: Store, store: Store) -> None:
     worker.begin(lease.token, fingerprint="abc", resumed_step=None, log_path="1/0-1.log")
     worker.renew(lease.token, 30, log_tail="epoch 1")
     worker.renew(lease.token, 30, log_tail="epoch 2")
-    kept = worker.report(lease.token, [report(lease, step, checkpoint=True) for step in (0, 1, 2)])
-    worker.forget_checkpoints(study.id, 0, [kept[2].path])
+    three = [report(lease, step, checkpoint=True) for step in (0, 1, 2)]
+    landed = worker.report(lease.token, three, [crossing(1, 0.5)])
+    worker.forget_checkpoints(study.id, 0, [landed.checkpoints[2].path])
+    assert [each.place for each in landed.rungs] == [1]
     assert [each.step for each in worker.checkpoints(study.id, 0)] == [2, 1]
     assert [each.token for each in worker.open_attempts_of("cpu0.s0@here")] == [lease.token]
     assert worker.finish_attempt(lease.token, scored(0.5)).state is TrialState.SCORED

@@ -8,7 +8,7 @@ out, workers that come back as zombies, cancels and pauses in between.
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -33,6 +33,7 @@ from celeriac.records import (
     Fault,
     Lease,
     Report,
+    RungRecord,
     StudyRecord,
     StudyState,
     TrialRecord,
@@ -41,9 +42,10 @@ from celeriac.records import (
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.store.conftest import Subject, memory_subject, postgres_subject
-from tests.store.scenes import new_study, report, scored, suggestion
+from tests.store.scenes import crossing, new_study, report, scored, suggestion
 
 BUDGET = 5
+RUNGS = (1, 3)
 PARALLEL = 2
 LAPSED_S = 0.01
 LONG_S = 10_000.0
@@ -139,8 +141,13 @@ class Lifecycle(RuleBasedStateMachine):
     ) -> None:
         def ask(store: Store, token: str) -> Any:
             lease = lease_of(store, self.studies[store], token)
-            kept = store.report(token, [report(lease, step, 0.1 * step, checkpoint=checkpoint)])
-            return [(each.attempt, each.step) for each in kept]
+            value = 0.1 * step
+            landed = store.report(
+                token,
+                [report(lease, step, value, checkpoint=checkpoint)],
+                [crossing(rung, value * (1 - 2 * (lease.number % 2))) for rung in RUNGS if rung <= step],
+            )
+            return [(each.attempt, each.step) for each in landed.checkpoints], landed.rungs
 
         self.by_token(place, ask)
         self.by_token(place, lambda store, token: store.renew(token, lease_s, log_tail=tail))
@@ -210,6 +217,7 @@ class Lifecycle(RuleBasedStateMachine):
             check_books(told)
             check_ends(told)
             check_attempts(told)
+            check_rungs(told)
         turn = min(told.study.turn for told in stories.values())
         assert turn >= self.turn
         self.turn = turn
@@ -225,6 +233,7 @@ class Story:
     ended: list[TrialRecord]
     attempts: list[list[Attempt]]
     reports: list[list[Report]]
+    rungs: list[RungRecord]
 
 
 def story(store: Store, study_id: int) -> Story:
@@ -238,6 +247,7 @@ def story(store: Store, study_id: int) -> Story:
         ended=store.ended_since(study_id, 0),
         attempts=[store.attempts(study_id, number) for number in ran],
         reports=[store.reports(study_id, number) for number in ran],
+        rungs=store.rung_records(study_id),
     )
 
 
@@ -266,7 +276,9 @@ def check_books(told: Story) -> None:
 def check_ends(told: Story) -> None:
     """Ends are numbered from 1 without a gap, and only ended trials have a number."""
     ended = [trial for trial in told.trials if trial.state in ENDED]
-    assert told.ended == sorted(ended, key=lambda trial: trial.ended_no or 0)
+    assert [replace(trial, rungs=()) for trial in told.ended] == sorted(
+        ended, key=lambda trial: trial.ended_no or 0
+    )
     assert [trial.ended_no for trial in told.ended] == list(range(1, len(ended) + 1))
     assert list(told.open_trials) == [trial for trial in told.trials if trial.ended_no is None]
 
@@ -281,6 +293,21 @@ def check_attempts(told: Story) -> None:
         assert sum(trial.faults.values()) == sum(attempt.fault is not None for attempt in attempts)
     used_s = sum(attempt.device_s for attempts in told.attempts for attempt in attempts)
     assert told.study.device_s == pytest.approx(used_s)
+
+
+def check_rungs(told: Story) -> None:
+    """Each trial counts once in a rung; places have no gap; each cutoff is that of the records up to it; ended trials carry theirs."""
+    for rung in RUNGS:
+        there = [record for record in told.rungs if record.rung == rung]
+        assert [record.place for record in there] == list(range(1, len(there) + 1))
+        assert len({record.trial for record in there}) == len(there)
+        for record in there:
+            seen = sorted((other.value for other in there[: record.place]), reverse=True)
+            assert record.cutoff == seen[max(1, record.place // 3) - 1]
+            assert record.attempt <= told.trials[record.trial].attempts
+    for trial in told.ended:
+        own = sorted((each.rung, each.value) for each in told.rungs if each.trial == trial.number)
+        assert list(trial.rungs) == own
 
 
 def outcome(ask: Callable[[Store, int], Any], store: Store, study_id: int) -> Any:

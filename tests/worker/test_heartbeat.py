@@ -9,6 +9,7 @@ import pytest
 from celeriac.errors import LeaseLost, StoreUnavailable
 from celeriac.records import Checkpoint, Report
 from celeriac.store import Store
+from celeriac.store.api import Landed
 from worker.heartbeat import Begun, Heartbeat, Pulse
 
 
@@ -27,9 +28,9 @@ class Recorder:
     def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
         self._note("renew", log_tail)
 
-    def report(self, token: str, reports: Sequence[Report]) -> list[Checkpoint]:
+    def report(self, token: str, reports: Sequence[Report]) -> Landed:
         self._note("report", [each.step for each in reports])
-        return [each.checkpoint for each in reports if each.checkpoint]
+        return Landed(tuple(each.checkpoint for each in reports if each.checkpoint))
 
     def _note(self, verb: str, what: object) -> None:
         if self.away > 0:

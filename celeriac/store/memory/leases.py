@@ -11,20 +11,23 @@ from celeriac.records import (
     ENDED,
     Attempt,
     Checkpoint,
+    Crossing,
     Fault,
     Lease,
     Refusal,
     Report,
+    RungRecord,
     StudyRecord,
     StudyState,
     TrialRecord,
     TrialState,
 )
-from celeriac.store.api import AttemptEnd
+from celeriac.store.api import AttemptEnd, Landed
 from celeriac.store.memory.rows import Held, Tables, atomic
 from celeriac.store.values import (
     checked,
     digest,
+    first_at_each,
     late_evidence,
     lease_lost,
     plain_report,
@@ -73,10 +76,10 @@ class Leases(Tables):
         self._keep_tail(held.attempt, log_tail)
 
     @atomic
-    def report(self, token: str, reports: Sequence[Report]) -> list[Checkpoint]:
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
         """See `Store.report`."""
         if not reports:
-            return []
+            return Landed()
         held = self._held(token)
         trial = self._rows.trial(held.attempt.study_id, held.attempt.trial)
         for each in reports:
@@ -86,9 +89,10 @@ class Leases(Tables):
         self._rows.trials[trial.study_id, trial.number] = replace(
             trial, last_step=last.step, last_value=float(last.value)
         )
+        rungs = [self._at_rung(held.attempt, each) for each in first_at_each(crossings)]
         if all(each.checkpoint is None for each in reports):
-            return []
-        return self.checkpoints(trial.study_id, trial.number)
+            return Landed(rungs=tuple(rungs))
+        return Landed(tuple(self.checkpoints(trial.study_id, trial.number)), tuple(rungs))
 
     @atomic
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
@@ -173,6 +177,7 @@ class Leases(Tables):
             faults=trial.faults,
             checkpoints=tuple(self.checkpoints(study.id, trial.number)),
             lease_until=attempt.lease_until,
+            source=trial.source,
         )
 
     def _too_late(self, token: str, held: Held | None, end: AttemptEnd, only_expired: bool) -> TrialRecord:
@@ -210,6 +215,34 @@ class Leases(Tables):
                 step=report.step,
             )
             self._rows.checkpoints.setdefault(key, named)
+
+    def _at_rung(self, attempt: Attempt, crossing: Crossing) -> RungRecord:
+        """The trial's record at this rung; a new one is ranked among all that are there."""
+        key = (attempt.study_id, attempt.trial, crossing.rung)
+        if key not in self._rows.rungs:
+            self._rows.rungs[key] = self._ranked(attempt, crossing)
+        return self._rows.rungs[key]
+
+    def _ranked(self, attempt: Attempt, crossing: Crossing) -> RungRecord:
+        ranking = crossing.ranking
+        where = (attempt.study_id, ranking.bracket, crossing.rung)
+        there = [
+            each for each in self._rows.rungs.values() if (each.study_id, each.bracket, each.rung) == where
+        ]
+        values = sorted([*(each.value for each in there), crossing.value], reverse=ranking.goal == "maximize")
+        return RungRecord(
+            study_id=attempt.study_id,
+            bracket=ranking.bracket,
+            rung=crossing.rung,
+            place=len(values),
+            trial=attempt.trial,
+            attempt=attempt.number,
+            step=crossing.step,
+            resource=crossing.resource,
+            value=crossing.value,
+            cutoff=values[ranking.kept(len(values)) - 1],
+            at=self._rows.clock(),
+        )
 
     def _keep_best(self, trial: TrialRecord) -> None:
         """The first of equals stays the best."""

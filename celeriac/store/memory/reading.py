@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from celeriac.records import Attempt, Report, TrialRecord, TrialState
+from celeriac.records import Attempt, Report, RungRecord, TrialRecord, TrialState
 from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.values import unknown_trial
 
@@ -41,6 +41,18 @@ class Reading(Tables):
             if key[:2] == (study_id, number) and attempt in (None, key[3]):
                 newest[key[2]] = replace(self._rows.reports[key], checkpoint=self._rows.checkpoints.get(key))
         return list(newest.values())
+
+    @atomic
+    def rung_records(
+        self, study_id: int, *, after: tuple[int, int, int] = (-1, -1, 0), limit: int = 1000
+    ) -> list[RungRecord]:
+        """See `Store.rung_records`."""
+        found = {
+            (each.bracket, each.rung, each.place): each
+            for each in self._rows.rungs.values()
+            if each.study_id == study_id
+        }
+        return [found[key] for key in sorted(found) if key > after][:limit]
 
     @atomic
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:

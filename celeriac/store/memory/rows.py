@@ -28,6 +28,7 @@ from celeriac.records import (
     Device,
     Firing,
     Report,
+    RungRecord,
     Schedule,
     StudyRecord,
     TrialRecord,
@@ -65,6 +66,7 @@ class Rows:
     trials: dict[tuple[int, int], TrialRecord] = field(default_factory=dict)
     attempts: dict[str, Held] = field(default_factory=dict)
     reports: dict[tuple[int, int, int, int], Report] = field(default_factory=dict)
+    rungs: dict[tuple[int, int, int], RungRecord] = field(default_factory=dict)
     checkpoints: dict[tuple[int, int, int, int], Checkpoint] = field(default_factory=dict)
     logs: dict[tuple[int, int, int], str] = field(default_factory=dict)
     devices: dict[tuple[str, str], Device] = field(default_factory=dict)

@@ -26,31 +26,37 @@ from celeriac.records import (
     ENDED,
     Attempt,
     Checkpoint,
+    Crossing,
     Lease,
     Refusal,
     Report,
+    RungRecord,
+    Source,
     StudyState,
     TrialRecord,
     TrialState,
 )
-from celeriac.store.api import AttemptEnd
-from celeriac.store.connection import Database, fetch, sql
+from celeriac.store.api import AttemptEnd, Landed
+from celeriac.store.connection import Database, Row, fetch, sql
 from celeriac.store.postgres.rows import (
     ATTEMPT,
     CHECKPOINT,
     COUNTERS,
     NEWEST_ATTEMPT,
+    RUNG,
     TRIAL,
     TRIAL_ALONE,
     TRIALS,
     attempt_record,
     checkpoint_record,
+    rung_record,
     trial_record,
 )
 from celeriac.store.postgres.studies import locked
 from celeriac.store.values import (
     checked,
     digest,
+    first_at_each,
     json_text,
     late_evidence,
     lease_lost,
@@ -77,7 +83,7 @@ LEASE = sql(
         UPDATE trial SET state = :running, attempts = trial.attempts + 1, worker = :worker, queued_at = NULL,
             started_at = coalesce(trial.started_at, clock_timestamp())
         FROM o WHERE trial.study_id = :study AND trial.number = :number
-        RETURNING trial.params, trial.faults
+        RETURNING trial.params, trial.faults, trial.source
     ), a AS (
         INSERT INTO attempt (study_id, trial, number, token, worker, device, leased_at, lease_s, lease_until)
         SELECT :study, :number, :attempt, :token, :worker, :device, clock_timestamp(), :lease_s,
@@ -90,7 +96,7 @@ LEASE = sql(
         FROM o WHERE study.id = :study
     )
     SELECT a.token, s.id AS study_id, s.name AS study, t.params, s.spec, s.code_root, s.slice, s.due_at, t.faults,
-        a.lease_until
+        t.source, a.lease_until
     FROM s, t, a
     """
 )
@@ -99,7 +105,7 @@ LEASE = sql(
 LEASED = sql(
     """
     SELECT a.token, s.id AS study_id, s.name AS study, t.params, s.spec, s.code_root, s.slice, s.due_at, t.faults,
-        a.lease_until
+        t.source, a.lease_until
     FROM attempt a JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial JOIN study s ON s.id = a.study_id
     WHERE a.token = :token AND a.ended_at IS NULL
     """
@@ -147,8 +153,7 @@ RENEW_WITH_LOG = sql(
     """
 )
 
-REPORT = sql(
-    """
+_REPORTED = """
     WITH e AS (
         UPDATE attempt SET last_step = :last_step, last_value = :last_value
         WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number
@@ -164,7 +169,50 @@ REPORT = sql(
         SELECT study_id, trial, attempt, step, path, sha256, size_bytes FROM x WHERE path IS NOT NULL
         ON CONFLICT DO NOTHING
     )
-    SELECT study_id, trial FROM e
+"""
+REPORT = sql(f"{_REPORTED} SELECT study_id, trial FROM e")
+
+# A rung is ranked by (loss, place). Its newest record `n` knows the cutoff: the last record that is kept, of the n.place there are.
+# With one record more the cutoff moves by one place at most: to its neighbour `b` before it, `w` behind it, or to the new record `c`.
+# Whoever takes the next place first has it: the unique index makes the second wait, and then insert nothing (`Leases.report`).
+_OF_ITS_RUNG = "r.study_id = c.study_id AND r.bracket = c.bracket AND r.rung = c.rung"
+REPORT_AT_RUNGS = sql(
+    f"""{_REPORTED}, c AS (
+        SELECT e.study_id, e.trial, e.number AS attempt, c.*, sign * value AS loss
+        FROM e, json_to_recordset(CAST(:crossings AS json)) AS
+            c(rung bigint, step bigint, resource float8, value float8, sign int, bracket int, divisor int, spare int)
+    ), known AS (
+        SELECT k.* FROM c CROSS JOIN LATERAL (
+            SELECT * FROM rung r WHERE r.study_id = c.study_id AND r.trial = c.trial AND r.rung = c.rung LIMIT 1
+        ) k
+    ), m AS (
+        SELECT c.*, coalesce(n.place, 0) + 1 AS place, n.cutoff, n.cutoff_place, b.loss AS b_loss, b.place AS b_place,
+            w.loss AS w_loss, w.place AS w_place, CASE
+                WHEN n.place IS NULL THEN 'c'
+                WHEN (c.loss < n.cutoff) = (greatest(1, (n.place + 1 + spare) / divisor) > greatest(1, (n.place + spare) / divisor))
+                    THEN 'n'
+                WHEN c.loss < n.cutoff THEN CASE WHEN b.loss > c.loss THEN 'b' ELSE 'c' END
+                WHEN w.loss <= c.loss THEN 'w' ELSE 'c'
+            END AS last_kept
+        FROM c LEFT JOIN LATERAL (
+            SELECT place, sign * cutoff AS cutoff, cutoff_place FROM rung r WHERE {_OF_ITS_RUNG} ORDER BY place DESC LIMIT 1
+        ) n ON true LEFT JOIN LATERAL (
+            SELECT loss, place FROM rung r WHERE {_OF_ITS_RUNG} AND (loss, place) < (n.cutoff, n.cutoff_place)
+            ORDER BY loss DESC, place DESC LIMIT 1
+        ) b ON true LEFT JOIN LATERAL (
+            SELECT loss, place FROM rung r WHERE {_OF_ITS_RUNG} AND (loss, place) > (n.cutoff, n.cutoff_place)
+            ORDER BY loss, place LIMIT 1
+        ) w ON true
+        WHERE NOT EXISTS (SELECT 1 FROM known WHERE known.rung = c.rung)
+    ), new AS (
+        INSERT INTO rung (study_id, trial, rung, bracket, place, attempt, step, resource, value, loss, cutoff, cutoff_place)
+        SELECT study_id, trial, rung, bracket, place, attempt, step, resource, value, loss,
+            sign * CASE last_kept WHEN 'c' THEN loss WHEN 'n' THEN cutoff WHEN 'b' THEN b_loss ELSE w_loss END,
+            CASE last_kept WHEN 'c' THEN place WHEN 'n' THEN cutoff_place WHEN 'b' THEN b_place ELSE w_place END
+        FROM m ORDER BY rung ON CONFLICT DO NOTHING RETURNING *
+    )
+    SELECT e.study_id AS of_study, e.trial AS of_trial, {RUNG}
+    FROM e LEFT JOIN (SELECT * FROM known UNION ALL SELECT * FROM new) r ON true ORDER BY r.rung
     """
 )
 
@@ -276,7 +324,8 @@ class Leases:
         if row is None:
             return self._db.transaction(lambda connection: _refuse(connection, study_id, number, attempt))
         checkpoints = tuple(self.checkpoints(study_id, number)) if attempt > 1 else ()
-        return Lease(**row, number=number, attempt=attempt, checkpoints=checkpoints)
+        given = {**row, "source": Source(row["source"])}
+        return Lease(**given, number=number, attempt=attempt, checkpoints=checkpoints)
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
         """See `Store.begin`."""
@@ -301,23 +350,41 @@ class Leases:
         if not renewed:
             raise self._lost(token)
 
-    def report(self, token: str, reports: Sequence[Report]) -> list[Checkpoint]:
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
         """See `Store.report`."""
         if not reports:
-            return []
+            return Landed()
         last = max(reports, key=lambda each: each.step)
-        trial = self._db.row(
-            REPORT,
-            token=token,
-            last_step=last.step,
-            last_value=float(last.value),
-            reports=json_text([_report_row(plain_report(each)) for each in reports]),
-        )
-        if trial is None:
-            raise self._lost(token)
+        written = {
+            "token": token,
+            "last_step": last.step,
+            "last_value": float(last.value),
+            "reports": json_text([_report_row(plain_report(each)) for each in reports]),
+        }
+        first = first_at_each(crossings)
+        if first:
+            study_id, number, rungs = self._ranked(written, first)
+        else:
+            trial = self._db.row(REPORT, **written)
+            if trial is None:
+                raise self._lost(token)
+            study_id, number, rungs = trial["study_id"], trial["trial"], ()
         if all(each.checkpoint is None for each in reports):
-            return []
-        return self.checkpoints(trial["study_id"], trial["trial"])
+            return Landed(rungs=rungs)
+        return Landed(tuple(self.checkpoints(study_id, number)), rungs)
+
+    def _ranked(
+        self, written: dict[str, Any], crossings: Sequence[Crossing]
+    ) -> tuple[int, int, tuple[RungRecord, ...]]:
+        """The study, the trial and its records. A place that another took first is asked for again; each time somebody gets one."""
+        asked = json_text([_crossing_row(each) for each in crossings])
+        while True:
+            rows = self._db.rows(REPORT_AT_RUNGS, **written, crossings=asked)
+            if not rows:
+                raise self._lost(written["token"])
+            found = tuple(rung_record(_without_owner(row)) for row in rows if row["rung"] is not None)
+            if len(found) == len(crossings):
+                return rows[0]["of_study"], rows[0]["of_trial"], found
 
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
         """See `Store.checkpoints`."""
@@ -423,6 +490,24 @@ def _report_row(report: Report) -> dict[str, Any]:
         kept = report.checkpoint
         row |= {"path": kept.path, "sha256": kept.sha256, "size_bytes": kept.size_bytes}
     return row
+
+
+def _crossing_row(crossing: Crossing) -> dict[str, Any]:
+    ranking = crossing.ranking
+    return {
+        "rung": crossing.rung,
+        "step": crossing.step,
+        "resource": crossing.resource,
+        "value": crossing.value,
+        "sign": -1 if ranking.goal == "maximize" else 1,
+        "bracket": ranking.bracket,
+        "divisor": ranking.of,
+        "spare": ranking.spare,
+    }
+
+
+def _without_owner(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in ("of_study", "of_trial")}
 
 
 def _locked_trial(connection: Connection, study_id: int, number: int) -> TrialRecord:

@@ -4,9 +4,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.records import Attempt, Report, TrialRecord, TrialState
+from celeriac.records import Attempt, Report, RungRecord, TrialRecord, TrialState
 from celeriac.store.connection import Database, sql
-from celeriac.store.postgres.rows import ATTEMPT, TRIALS, attempt_record, report_record, trial_record
+from celeriac.store.postgres.rows import (
+    ATTEMPT,
+    RUNG,
+    TRIALS,
+    attempt_record,
+    report_record,
+    rung_record,
+    trial_record,
+)
 from celeriac.store.values import unknown_trial
 
 PAGE = sql(f"{TRIALS} WHERE t.study_id = :study AND t.number > :after ORDER BY t.number LIMIT :limit")
@@ -26,6 +34,11 @@ _REPORTS = """
 """
 REPORTS = sql(f"{_REPORTS} ORDER BY r.step, r.attempt DESC")
 REPORTS_OF_ATTEMPT = sql(f"{_REPORTS} AND r.attempt = :attempt ORDER BY r.step")
+RUNGS = sql(
+    f"""SELECT {RUNG} FROM rung r WHERE r.study_id = :study
+        AND (r.bracket, r.rung, r.place) > (CAST(:bracket AS int), CAST(:rung AS bigint), CAST(:place AS int))
+    ORDER BY r.bracket, r.rung, r.place LIMIT :limit"""
+)
 LOG_TAIL = sql(
     """
     SELECT coalesce(l.tail, '') AS tail FROM attempt a LEFT JOIN attempt_log l
@@ -67,6 +80,14 @@ class Reading:
         else:
             rows = self._db.rows(REPORTS_OF_ATTEMPT, study=study_id, number=number, attempt=attempt)
         return [report_record(row) for row in rows]
+
+    def rung_records(
+        self, study_id: int, *, after: tuple[int, int, int] = (-1, -1, 0), limit: int = 1000
+    ) -> list[RungRecord]:
+        """See `Store.rung_records`."""
+        bracket, rung, place = after
+        rows = self._db.rows(RUNGS, study=study_id, bracket=bracket, rung=rung, place=place, limit=limit)
+        return [rung_record(row) for row in rows]
 
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:
         """See `Store.log_tail`."""

@@ -16,6 +16,7 @@ from celeriac.records import (
     OpenAttempt,
     Outcome,
     Report,
+    RungRecord,
     Schedule,
     Source,
     StudyRecord,
@@ -34,7 +35,7 @@ def _columns(record: type[Any], alias: str, *, without: tuple[str, ...] = ()) ->
 
 
 STUDY = _columns(StudyRecord, "s", without=("counts",)) + "".join(f", s.{name}" for name in COUNTERS)
-TRIAL_ALONE = _columns(TrialRecord, "t", without=("last_step", "last_value"))
+TRIAL_ALONE = _columns(TrialRecord, "t", without=("last_step", "last_value", "rungs"))
 #: A trial's row does not hold what its running attempt last reported: that would rewrite it with each report.
 TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value"
 #: The newest attempt of `t`, one look by key for each trial: joined plainly, Postgres may merge a page with all attempts before it.
@@ -43,7 +44,16 @@ NEWEST_ATTEMPT = (
     "WHERE attempt.study_id = t.study_id AND attempt.trial = t.number AND attempt.number = t.attempts LIMIT 1) a ON true"
 )
 TRIALS = f"SELECT {TRIAL} FROM trial t {NEWEST_ATTEMPT}"
+#: A page of trials with their rungs, likewise by key.
+TRIALS_WITH_RUNGS = f"""
+    SELECT {TRIAL}, g.rungs FROM trial t {NEWEST_ATTEMPT}
+    LEFT JOIN LATERAL (
+        SELECT json_agg(json_build_array(rung.rung, rung.value) ORDER BY rung.rung) AS rungs FROM rung
+        WHERE rung.study_id = t.study_id AND rung.trial = t.number
+    ) g ON true
+"""
 ATTEMPT = _columns(Attempt, "a")
+RUNG = _columns(RungRecord, "r")
 CHECKPOINT = _columns(Checkpoint, "c")
 DEVICE = _columns(Device, "d")
 SCHEDULE = _columns(Schedule, "sc")
@@ -59,11 +69,13 @@ def study_record(row: Row) -> StudyRecord:
 
 
 def trial_record(row: Row) -> TrialRecord:
-    """A trial, with what its newest attempt last reported."""
+    """A trial, with what its newest attempt last reported, and its rungs where they were read."""
     values = dict(row)
     values["state"] = TrialState(row["state"])
     values["source"] = Source(row["source"])
     values["fault"] = Fault(row["fault"]) if row["fault"] else None
+    if "rungs" in row:
+        values["rungs"] = tuple((int(rung), float(value)) for rung, value in row["rungs"] or ())
     return TrialRecord(**values)
 
 
@@ -78,6 +90,11 @@ def attempt_record(row: Row) -> Attempt:
 def open_attempt(row: Row) -> OpenAttempt:
     """An attempt that has not ended."""
     return OpenAttempt(**row)
+
+
+def rung_record(row: Row) -> RungRecord:
+    """A trial's record at a rung."""
+    return RungRecord(**row)
 
 
 def checkpoint_record(row: Row) -> Checkpoint:
