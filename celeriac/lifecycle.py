@@ -15,6 +15,7 @@ from celeriac.records import Outcome, StudyState, TrialState
 class TrialEvent(StrEnum):
     """What can happen to a trial."""
 
+    REPLACE = "replace"  # a suggestion that no attempt has had gives way to a better one
     QUEUE = "queue"  # its ticket is about to be sent
     UNQUEUE = "unqueue"  # the ticket may not run now (study paused, parallel limit): back to the buffer
     LEASE = "lease"  # a worker took it
@@ -50,7 +51,12 @@ class AttemptEvent(StrEnum):
 _T, _S, _TE, _SE = TrialState, StudyState, TrialEvent, StudyEvent
 
 TRIAL_TRANSITIONS: Mapping[TrialState, Mapping[TrialEvent, TrialState]] = {
-    _T.WAITING: {_TE.QUEUE: _T.QUEUED, _TE.LEASE: _T.RUNNING, _TE.CANCEL: _T.CANCELLED},
+    _T.WAITING: {
+        _TE.REPLACE: _T.WAITING,
+        _TE.QUEUE: _T.QUEUED,
+        _TE.LEASE: _T.RUNNING,
+        _TE.CANCEL: _T.CANCELLED,
+    },
     _T.QUEUED: {_TE.LEASE: _T.RUNNING, _TE.UNQUEUE: _T.WAITING, _TE.CANCEL: _T.CANCELLED},
     _T.RUNNING: {
         _TE.SCORE: _T.SCORED,

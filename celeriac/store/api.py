@@ -147,6 +147,16 @@ class Store(Protocol):
         Refuses (IllegalTransition) when the study is not RUNNING.
         """
 
+    def replace_waiting(
+        self, study_id: int, turn: int, first: int, suggestions: Sequence[Suggestion]
+    ) -> list[TrialRecord]:
+        """Give the study's newest trials, from number `first` on, these parameters in place of theirs, and take the turn.
+
+        One suggestion for each, whose `why` replaces theirs; number, state and source stay. Refused whole (IllegalTransition)
+        unless the study is RUNNING and all of them are WAITING, suggested, and never leased: what an attempt has had stays as it was,
+        and so does all that a later trial's `why` points to. Raises StaleTurn.
+        """
+
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
         """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Raises StaleTurn. Tickets are sent after."""
 

@@ -159,6 +159,11 @@ def not_running(name: str, state: str, verb: str) -> IllegalTransition:
     return IllegalTransition(f"study {name} is {state}: it cannot {verb} (possible when it is RUNNING)")
 
 
+def moved_meanwhile(name: str) -> IllegalTransition:
+    """The error of a coordinator's write whose trials are no longer where its decision saw them."""
+    return IllegalTransition(f"study {name} was moved meanwhile: read it again, decide again")
+
+
 def stale_ticket(study: str, trial: TrialRecord) -> Refusal:
     """The ticket names an attempt that is not the trial's next one, or the trial is not to be run now."""
     return Refusal(

@@ -123,6 +123,7 @@ def test_no_event_reads_what_is_over(meter: Meter, long_study: StudyRecord) -> N
         "cancel": lambda store: store.cancel_trial(study.id, 2, "not wanted"),
         "add": lambda store: store.add_trials(study.id, turn, [suggestion(), suggestion()]),
         "queue": lambda store: store.queue_trials(study.id, turn + 1, [8 + TRIALS]),
+        "replace": lambda store: store.replace_waiting(study.id, turn + 2, 9 + TRIALS, [suggestion(lr=0.5)]),
         "expired": lambda store: store.expired(),
         "unclaimed": lambda store: store.unclaimed(0),
         "open attempts": lambda store: store.open_attempts_of("w"),

@@ -66,6 +66,7 @@ class Lifecycle(RuleBasedStateMachine):
         new = new_study(parallel=PARALLEL)
         self.studies = {subject.store: subject.store.create_study(new).id for subject in self.subjects}
         self.tokens: list[dict[Store, str]] = []
+        self.leased: dict[int, Any] = {}
         self.turn = 0
 
     # -- asking both ------------------------------------------------------------------------------------------------
@@ -100,17 +101,27 @@ class Lifecycle(RuleBasedStateMachine):
         self.both_tell_one_story_and_its_books_balance()
 
     @rule(
-        count=st.integers(0, 3), wanted=st.lists(st.integers(0, 2 * BUDGET), max_size=4), late=st.booleans()
+        count=st.integers(0, 3),
+        replaced=st.sampled_from([0, 0, 1, 1, 2, 3]),
+        wanted=st.lists(st.integers(0, 2 * BUDGET), max_size=4),
+        late=st.booleans(),
     )
-    def a_coordinator_writes(self, count: int, wanted: list[int], late: bool) -> None:
-        """Adds some trials and queues some; `late`: by a turn that is over."""
+    def a_coordinator_writes(self, count: int, replaced: int, wanted: list[int], late: bool) -> None:
+        """Adds some trials, replaces the newest suggestions and queues some; `late`: by a turn that is over."""
 
         def add(store: Store, study: int) -> Any:
             seen = store.snapshot(study).study
             room = BUDGET - seen.counts.open - seen.counts.finished
             return store.add_trials(study, seen.turn - late, [suggestion(lr=0.2)] * min(count, room))
 
+        def replace(store: Store, study: int) -> Any:
+            seen = store.study(study)
+            better = [suggestion(lr=0.3 + 0.001 * seen.turn)] * replaced
+            return store.replace_waiting(study, seen.turn - late, seen.next_number - replaced, better)
+
         self.both(add)
+        if replaced:
+            self.both(replace)
         self.both(lambda store, study: store.queue_trials(study, store.study(study).turn - late, wanted))
 
     @rule(place=places, lease_s=leases, stale=st.sampled_from([0, 0, 0, -1, 1]))
@@ -127,6 +138,8 @@ class Lifecycle(RuleBasedStateMachine):
         answers = self.both(ask)
         if all(isinstance(answer, Lease) for answer in answers.values()):
             self.tokens.append({store: answer.token for store, answer in answers.items()})
+            lease = next(iter(answers.values()))
+            assert self.leased.setdefault(lease.number, lease.params) == lease.params
 
     @precondition(lambda self: bool(self.tokens))
     @rule(
@@ -218,6 +231,7 @@ class Lifecycle(RuleBasedStateMachine):
             check_ends(told)
             check_attempts(told)
             check_rungs(told)
+            assert all(told.trials[number].params == params for number, params in self.leased.items())
         turn = min(told.study.turn for told in stories.values())
         assert turn >= self.turn
         self.turn = turn

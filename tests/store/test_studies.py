@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from celeriac.errors import DuplicateStudy, IllegalTransition, StaleTurn, UnknownStudy
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import Counts, StudyState, TrialState
+from celeriac.lifecycle import StudyEvent, TrialEvent
+from celeriac.records import Counts, Fault, Source, StudyState, Suggestion, TrialState
 from celeriac.store import Store
-from tests.store.scenes import leased, new_study, queued, running, scored, suggestion, with_trials
+from tests.store.scenes import failed, leased, new_study, queued, running, scored, suggestion, with_trials
 
 
 def test_a_study_reads_back_as_it_was_given(any_store: Store) -> None:
@@ -133,6 +133,90 @@ def test_queueing_returns_those_moved(any_store: Store) -> None:
     assert (now.turn, now.counts) == (turn + 1, Counts(waiting=1, queued=3))
     assert any_store.queue_trials(study.id, now.turn, []) == []
     assert any_store.study(study.id).turn == now.turn + 1
+
+
+def better(count: int) -> list[Suggestion]:
+    """Suggestions made with more knowledge."""
+    return [
+        Suggestion({"lr": 0.5 + k}, Source.SUGGESTED, {"sampler": "random", "observed": 2})
+        for k in range(count)
+    ]
+
+
+def test_waiting_suggestions_give_way_in_place(any_store: Store) -> None:
+    study = queued(any_store, 2)
+    with_trials(any_store, study, 3)
+    before = any_store.snapshot(study.id)
+    turn = before.study.turn
+    replaced = any_store.replace_waiting(study.id, turn, 3, better(2))
+    assert [(t.number, t.params, t.why, t.state) for t in replaced] == [
+        (3, {"lr": 0.5}, {"sampler": "random", "observed": 2}, TrialState.WAITING),
+        (4, {"lr": 1.5}, {"sampler": "random", "observed": 2}, TrialState.WAITING),
+    ]
+    after = any_store.snapshot(study.id)
+    assert after.study == replace(before.study, turn=turn + 1)
+    assert after.open_trials == (*before.open_trials[:3], *replaced)
+    assert replaced[0].created_at == before.open_trials[3].created_at
+    assert leased(any_store, study, 3).params == {"lr": 0.5}
+
+
+def test_only_the_newest_untried_suggestions_give_way_and_all_or_none(any_store: Store) -> None:
+    study = running(any_store)
+    any_store.add_trials(study.id, study.turn, [Suggestion({"lr": 0.0}, Source.DEFAULT)])
+    with_trials(any_store, study, 4)
+    any_store.queue_trials(study.id, any_store.study(study.id).turn, [2])
+    before = any_store.snapshot(study.id)
+    turn = before.study.turn
+    for first, count in [(0, 5), (2, 3), (3, 1), (4, 2), (3, 3), (5, 1)]:
+        with pytest.raises(IllegalTransition, match="moved meanwhile"):
+            any_store.replace_waiting(study.id, turn, first, better(count))
+    with pytest.raises(StaleTurn):
+        any_store.replace_waiting(study.id, turn - 1, 3, better(2))
+    leased(any_store, study, 4)  # by a ticket that was sent before the trial was taken back
+    with pytest.raises(IllegalTransition, match="moved meanwhile"):
+        any_store.replace_waiting(study.id, turn, 3, better(2))
+    after = any_store.snapshot(study.id)
+    assert (after.study.turn, [t.params for t in after.open_trials]) == (
+        turn,
+        [t.params for t in before.open_trials],
+    )
+    any_store.move_study(study.id, StudyEvent.PAUSE, "a person asked")
+    with pytest.raises(IllegalTransition, match="is PAUSED: it cannot have its suggestions replaced"):
+        any_store.replace_waiting(study.id, turn + 1, 3, better(2))
+
+
+def test_what_an_attempt_has_had_stays_as_it_was(any_store: Store) -> None:
+    study = queued(any_store, 1)
+    lease = leased(any_store, study, 0)
+    again = failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY)
+    assert any_store.finish_attempt(lease.token, again).state is TrialState.WAITING
+    turn = any_store.study(study.id).turn
+    with pytest.raises(IllegalTransition, match="moved meanwhile"):
+        any_store.replace_waiting(study.id, turn, 0, better(1))
+
+
+@pytest.mark.parametrize("go", range(10))
+def test_a_lease_and_a_replacement_at_once_agree(any_store: Store, go: int) -> None:
+    study = running(any_store)
+    with_trials(any_store, study, 1)
+    turn = any_store.study(study.id).turn
+    refused: list[str] = []
+    start = threading.Barrier(2)
+
+    def replace_it() -> None:
+        start.wait()
+        try:
+            any_store.replace_waiting(study.id, turn, 0, better(1))
+        except IllegalTransition as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=replace_it)
+    thread.start()
+    start.wait()
+    lease = leased(any_store, study, 0)
+    thread.join()
+    assert lease.params == any_store.trial(study.id, 0).params
+    assert any_store.study(study.id).turn == turn + 1 - len(refused)
 
 
 def test_a_snapshot_holds_open_trials_and_the_last_three_ends(any_store: Store) -> None:

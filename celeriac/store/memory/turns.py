@@ -16,7 +16,7 @@ from celeriac.records import (
     TrialState,
 )
 from celeriac.store.memory.rows import Tables, atomic, plain
-from celeriac.store.values import not_running
+from celeriac.store.values import moved_meanwhile, not_running
 
 
 class Turns(Tables):
@@ -67,6 +67,26 @@ class Turns(Tables):
         counts = replace(study.counts, waiting=study.counts.waiting + count)
         self._rows.studies[study_id] = replace(study, turn=turn + 1, next_number=first + count, counts=counts)
         return added
+
+    @atomic
+    def replace_waiting(
+        self, study_id: int, turn: int, first: int, suggestions: Sequence[Suggestion]
+    ) -> list[TrialRecord]:
+        """See `Store.replace_waiting`."""
+        study = self._turn(study_id, turn, "have its suggestions replaced")
+        giving_way = [trial for trial in self._rows.trials_of(study_id) if trial.number >= first]
+        movable = sources(TRIAL_TRANSITIONS, TrialEvent.REPLACE)
+        free = [
+            trial.state in movable and not trial.attempts and trial.source is Source.SUGGESTED
+            for trial in giving_way
+        ]
+        if not all(free) or study.next_number != first + len(suggestions):
+            raise moved_meanwhile(study.name)
+        self._rows.studies[study_id] = replace(study, turn=turn + 1)
+        return [
+            self._rows.move_trial(trial, TrialEvent.REPLACE, params=plain(each.params), why=plain(each.why))
+            for trial, each in zip(giving_way, suggestions, strict=True)
+        ]
 
     @atomic
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from celeriac.errors import CeleriacError, IllegalTransition
+from celeriac.errors import CeleriacError
 from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, moved, sources
-from celeriac.records import Snapshot, StudyState, Suggestion, TrialRecord, TrialState
+from celeriac.records import Snapshot, Source, StudyState, Suggestion, TrialRecord, TrialState
 from celeriac.store.connection import Database, Row, fetch, sql
 from celeriac.store.postgres.rows import (
     NEWEST_ATTEMPT,
@@ -26,7 +26,7 @@ from celeriac.store.postgres.rows import (
     trial_record,
 )
 from celeriac.store.postgres.studies import locked
-from celeriac.store.values import json_text, not_running, plain_json, unknown_study
+from celeriac.store.values import json_text, moved_meanwhile, not_running, plain_json, unknown_study
 
 #: The upper half of the advisory lock's key; the lower half is the study's id.
 DRIVING = 0x63656C << 40
@@ -56,6 +56,34 @@ ADD = sql(
     )
     SELECT s.id AS taken, {TRIAL_ALONE}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value
     FROM s LEFT JOIN t ON true ORDER BY t.number
+    """
+)
+
+# The newest trials give way together, or none does: `o` are those that may, `w` is the study if that is all of them.
+REPLACE = sql(
+    f"""
+    WITH s AS (
+        SELECT id FROM study
+        WHERE id = :study AND turn = :turn AND state = 'RUNNING' AND next_number = :first + :count
+        FOR NO KEY UPDATE
+    ), o AS (
+        SELECT trial.number FROM trial JOIN s ON trial.study_id = s.id
+        WHERE trial.number >= :first AND trial.ended_no IS NULL AND trial.state = ANY(CAST(:from_states AS text[]))
+            AND trial.attempts = 0 AND trial.source = :source
+        ORDER BY trial.number FOR NO KEY UPDATE OF trial
+    ), w AS (
+        SELECT s.id FROM s WHERE (SELECT count(*) FROM o) = :count
+    ), t AS (
+        UPDATE trial SET params = x.params, why = x.why
+        FROM w, o JOIN json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, why json)
+            ON x.place = o.number - :first
+        WHERE trial.study_id = :study AND trial.number = o.number AND trial.ended_no IS NULL
+        RETURNING trial.*
+    ), c AS (
+        UPDATE study SET turn = turn + 1 FROM w WHERE study.id = w.id
+    )
+    SELECT w.id AS taken, {TRIAL_ALONE}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value
+    FROM w LEFT JOIN t ON true ORDER BY t.number
     """
 )
 
@@ -130,17 +158,26 @@ class Turns:
 
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
         """See `Store.add_trials`."""
-        listed = [
-            {
-                "place": place,
-                "params": plain_json(each.params),
-                "source": str(each.source),
-                "why": plain_json(each.why),
-            }
-            for place, each in enumerate(suggestions)
-        ]
-        rows = self._db.once(ADD, study=study_id, turn=turn, count=len(listed), suggestions=json_text(listed))
+        rows = self._db.once(
+            ADD, study=study_id, turn=turn, count=len(suggestions), suggestions=_listed(suggestions)
+        )
         return self._taken(rows, study_id, turn, "be given trials")
+
+    def replace_waiting(
+        self, study_id: int, turn: int, first: int, suggestions: Sequence[Suggestion]
+    ) -> list[TrialRecord]:
+        """See `Store.replace_waiting`."""
+        rows = self._db.once(
+            REPLACE,
+            study=study_id,
+            turn=turn,
+            first=first,
+            count=len(suggestions),
+            from_states=[str(state) for state in sources(TRIAL_TRANSITIONS, TrialEvent.REPLACE)],
+            source=str(Source.SUGGESTED),
+            suggestions=_listed(suggestions),
+        )
+        return self._taken(rows, study_id, turn, "have its suggestions replaced")
 
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
         """See `Store.queue_trials`."""
@@ -163,11 +200,26 @@ class Turns:
         return [trial_record(row) for row in found if row["number"] is not None]
 
 
+def _listed(suggestions: Sequence[Suggestion]) -> str:
+    """Suggestions as the statements read them, each with its place."""
+    return json_text(
+        [
+            {
+                "place": place,
+                "params": plain_json(each.params),
+                "source": str(each.source),
+                "why": plain_json(each.why),
+            }
+            for place, each in enumerate(suggestions)
+        ]
+    )
+
+
 def _why_refused(connection: Connection, study_id: int, turn: int, verb: str) -> CeleriacError:
     study = locked(connection, study_id, turn)
     if study["state"] == StudyState.RUNNING:
-        # It moved between the two statements, and back to this turn it cannot come: the same as a stale turn.
-        return IllegalTransition(f"study {study['name']} was moved meanwhile: read it again, decide again")
+        # Its trials are no longer where the decision saw them: the same as a stale turn.
+        return moved_meanwhile(study["name"])
     return not_running(study["name"], study["state"], verb)
 
 
