@@ -22,7 +22,8 @@
         ├── MessageInvalid          a ticket of no known kind or version
         ├── SchemaMismatch          the database is older or newer than this program
         ├── SettingInvalid          an environment variable
-        └── StackError              the embedded stack cannot start here
+        ├── StackError              the embedded stack cannot start here
+        └── ExtraMissing            it needs a package that comes with an extra, and that is not installed here
 
 A message names the thing, its state, and the reader's next step.
 """
@@ -138,3 +139,7 @@ class SettingInvalid(CallerError):
 
 class StackError(CallerError):
     """The embedded stack cannot start or stop here; says which part and why."""
+
+
+class ExtraMissing(CallerError):
+    """What was asked for needs a package of an extra (`celeriac[plots]`, …) that is not installed here."""

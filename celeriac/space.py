@@ -364,7 +364,7 @@ class Space:
                 elif active:
                     raise ValueError("is missing")
                 elif name in params:
-                    problems.append(f"{name}: is not active here ({_needs(parameter)}); leave it out")
+                    problems.append(f"{name}: is not active here ({condition_of(parameter)}); leave it out")
             except ValueError as problem:
                 problems.append(f"{name}: {problem}")
                 unclear.add(name)
@@ -651,11 +651,13 @@ def _is_active(parameter: Parameter, values: Mapping[str, Any]) -> bool:
     )
 
 
-def _needs(parameter: Parameter) -> str:
-    """The condition in words: `only when optimizer is 'sgd'`."""
+def condition_of(parameter: Parameter) -> str:
+    """When the parameter exists, in words: `only when optimizer is 'sgd'`; "" for always."""
+    if not parameter.when:
+        return ""
     parts = [
         f"{parent} is {' or '.join(show(value) for value in values)}"
-        for parent, values in (parameter.when or {}).items()
+        for parent, values in parameter.when.items()
     ]
     return "only when " + " and ".join(parts)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import changing, reading, running, schedules, upkeep
+from celeriac.cli import changing, reading, results, running, schedules, upkeep
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -42,6 +42,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (reading.trials, "a study's trials"),
     (reading.best, "its best trial, and how to use it"),
     (reading.logs, "what a trial printed"),
+    (results.importance, "which parameters mattered"),
     (changing.pause, "start no more trials of a study"),
     (changing.resume, "go on with it"),
     (changing.stop, "end it now"),

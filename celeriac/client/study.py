@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 from celeriac.client.progress import is_settled
 from celeriac.errors import StoreUnavailable, StudyPaused
+from celeriac.explain.importance import Importances, Method, importances
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import CLOSED, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.spec import StudySpec, parse
 from celeriac.store import Store
 
 POLL_S = 0.5
@@ -58,6 +60,15 @@ class Study:
         """The trial with the best score so far, with its `params`, `score` and `metrics`; None before the first score."""
         number = self.record.best_number
         return None if number is None else self._store.trial(self.id, number)
+
+    @property
+    def spec(self) -> StudySpec:
+        """The study file that it was opened with, read. Raises SpecInvalid when another version wrote what this cannot read."""
+        return parse(self.record.spec, f"study {self.name}")
+
+    def importance(self, method: Method = "ped-anova") -> Importances:
+        """Which parameters mattered, judged by Optuna; see `celeriac.explain.importance`. Raises ExtraMissing without it."""
+        return importances(self.spec.space, self.record.goal, list(self.each_trial()), method)
 
     def trial(self, number: int) -> TrialRecord:
         """One trial. Raises UnknownTrial."""

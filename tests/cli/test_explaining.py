@@ -1,4 +1,4 @@
-"""`celeriac trials STUDY --why N`: the page, its JSON, and the replay by the coordinator's own program."""
+"""`celeriac trials STUDY --why N` with its replay by the coordinator's own program, and `celeriac importance`."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from celeriac.client import Client, Study
 from celeriac.records import Lease, Source, Suggestion
 from celeriac.spec import parse
 from coordinator.samplers import sampler_for
-from tests.cli.played import SPEC, Celeriac, started
+from tests.cli.played import SPEC, Celeriac, played, started
 from tests.store.scenes import scored
 
 MODEL = {
@@ -96,3 +96,22 @@ def test_the_default_was_asked_of_no_sampler(celeriac: Celeriac, client: Client)
     assert (wrong.code, "no sampler suggested it" in wrong.err) == (2, True)
     assert celeriac("trials", "digits", "--why", "7").code == 2
     assert celeriac("trials", "digits", "--replay").code == 2
+
+
+def test_importance_is_refused_with_a_reason_then_told(celeriac: Celeriac, client: Client) -> None:
+    study = client.open({**SPEC, "budget": {"trials": 12}}).study
+    played(client, study, 0.1, 0.2)
+    few = celeriac("importance", "digits")
+    assert (few.code, few.out, "too few trials: 2 are scored" in few.err) == (1, "", True)
+    assert json.loads(celeriac("importance", "digits", "--json").out)["parameters"] == []
+    for k in range(10):
+        run_once(client, study, Suggestion({"lr": 0.001 * (k + 1)}, Source.SUGGESTED), k / 10)
+    ran = celeriac("importance", "digits")
+    assert ran.code == 0
+    assert "What makes a trial one of the best (ped-anova, 12 scored trials)" in ran.out
+    assert ran.out.splitlines()[2].split()[:2] == ["lr", "100%"]
+    assert "only 12 scored trials" in ran.err
+    form = json.loads(celeriac("importance", "digits", "--json").out)
+    assert (form["study"], form["parameters"][0]["share"]) == ("digits", 1.0)
+    assert "(fanova, 12 scored trials)" in celeriac("importance", "digits", "--method", "fanova").out
+    assert celeriac("importance", "digits", "--method", "guess").code == 2
