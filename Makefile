@@ -36,7 +36,10 @@ bench: $(READY)           ## speed and leanness beside peers and limits -> build
 	done; exit $$failed
 
 bench-search: $(PEERED)   ## suggestions beside Optuna's, skopt's and BoTorch's: hours, in pieces (what is there is not run again)
-	PYTHONPATH=. OMP_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.search --judge --jobs $(JOBS) --runs $(RUNS) --out $(OUT)/bench/search.json
+	@failed=0; export PYTHONPATH=. OMP_NUM_THREADS=1; \
+	$(PEERS)/bin/python -m benchmarks.search --judge --jobs $(JOBS) --runs $(RUNS) --out $(OUT)/bench/search.json || failed=1; \
+	$(PEERS)/bin/python -m benchmarks.search.suggest --out $(OUT)/bench/suggest.json || failed=1; \
+	exit $$failed
 
 chaos: $(READY)           ## kill -9, flushes and restarts at seeded random moments: make chaos SEEDS=20 FIRST=1
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --seeds $(SEEDS) --first $(FIRST) --out $(OUT)/bench/chaos.json

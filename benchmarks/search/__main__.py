@@ -66,7 +66,7 @@ def chosen_from(known: Iterable[str]) -> Callable[[str], list[str]]:
     return parse
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, judge; 1 when a run failed or a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
     parser.add_argument(
@@ -81,7 +81,7 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="run nothing, show what is there")
     parser.add_argument("--judge", action="store_true", help="write --out, fail when a bar is missed")
     parser.add_argument("--out", default="build/bench/search.json")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     chosen = keys(options.methods, options.problems, options.seeds, options.workers, options.budget)
     kept = Runs(options.runs)
     there = kept.read()

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.search.clock import Ask, Ended, Trial
 from celeriac.space import Space
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import Kind, Observation, proposed
+from coordinator.samplers.seam import Kind, Observation, Point, proposed
 
 Make = Callable[[Space, int], Ask]
 
@@ -31,7 +31,7 @@ def method(name: str, space: Space, seed: int) -> Ask:
     if name == "random":
         return _random(space, seed)
     if name == "ours" or name.startswith("ours:"):
-        return _ours(_sampler_name(name), space, seed)
+        return _ours(sampler_name(name), space, seed)
     if name not in PEERS:
         raise ValueError(f"no method is called {name!r} (known: {', '.join(NAMES)}, ours:SAMPLER)")
     from benchmarks.search import peers
@@ -64,7 +64,8 @@ def _code() -> str:
     return sha256("\n".join(texts).encode()).hexdigest()[:12]
 
 
-def _sampler_name(name: str) -> str:
+def sampler_name(name: str) -> str:
+    """The name of our sampler in a study file, of `ours` or `ours:NAME`."""
     return "bayesian" if name == "ours" else name.removeprefix("ours:")
 
 
@@ -76,12 +77,17 @@ def _random(space: Space, seed: int) -> Ask:
 def _ours(sampler: str, space: Space, seed: int) -> Ask:
     suggest = sampler_for(sampler)
     observations: list[Observation] = []
+    points: dict[int, Point] = {}
+
+    def point(trial: Trial) -> Point:
+        if trial.number not in points:
+            points[trial.number] = proposed(space, trial.params, trial.number)
+        return points[trial.number]
 
     def ask(ended: Sequence[Ended], running: Sequence[Trial]) -> dict[str, Any]:
         for end in ended[len(observations) :]:
-            point = proposed(space, end.trial.params, end.trial.number)
-            observations.append(Observation(point, Kind.FINISHED, end.loss))
-        pending = [proposed(space, trial.params, trial.number) for trial in running]
+            observations.append(Observation(point(end.trial), Kind.FINISHED, end.loss))
+        pending = [point(trial) for trial in running]
         proposals = suggest(space, tuple(observations), pending, 1, seed)
         if not proposals:
             raise RuntimeError(f"the {sampler} sampler has no further point after {len(ended)} trials")

@@ -25,24 +25,43 @@ def _tpe(space: Space, seed: int) -> Ask:
 
 
 def _gp(space: Space, seed: int) -> Ask:
+    _one_thread()
     return _optuna(space, optuna.samplers.GPSampler(seed=seed))
 
 
+def _one_thread() -> None:
+    """Torch as every method here, whatever the environment says: matrices this small only wait for one another's threads."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def _optuna(space: Space, sampler: optuna.samplers.BaseSampler) -> Ask:
-    """Ask and tell on a study in memory."""
+    """Ask and tell on a study in memory; a trial that it did not propose is added as one that runs."""
     study = optuna.create_study(direction="minimize", sampler=sampler)
     distributions = {name: _distribution(space.parameters[name]) for name in space.names}
-    trials: dict[int, optuna.trial.Trial] = {}
+    numbers: dict[int, int] = {}  # by our numbers, theirs
     told = 0
+
+    def add(trial: Trial) -> None:
+        if trial.number not in numbers:
+            numbers[trial.number] = len(numbers)
+            state = optuna.trial.TrialState.RUNNING
+            made = optuna.trial.create_trial(state=state, params=trial.params, distributions=distributions)
+            study.add_trial(made)
 
     def ask(ended: Sequence[Ended], running: Sequence[Trial]) -> dict[str, Any]:
         nonlocal told
         for end in ended[told:]:
-            study.tell(trials[end.trial.number], end.loss)
+            add(end.trial)
+            study.tell(numbers[end.trial.number], end.loss)
         told = len(ended)
-        trial = study.ask(distributions)
-        trials[trial.number] = trial
-        return dict(trial.params)
+        for trial in running:
+            add(trial)
+        number = len(ended) + len(running)
+        asked = study.ask(distributions)
+        numbers[number] = asked.number
+        return dict(asked.params)
 
     return ask
 
@@ -113,13 +132,15 @@ def _botorch(space: Space, seed: int) -> Ask:
 
     The model sees names one-hot; the search goes through whole numbers and names in steps (`optimize_acqf_mixed_alternating`).
     """
-    import torch
-    from botorch.acquisition import qLogExpectedImprovement
-    from botorch.fit import fit_gpytorch_mll
-    from botorch.models import SingleTaskGP
-    from botorch.optim.optimize_mixed import optimize_acqf_mixed_alternating
-    from gpytorch.mlls import ExactMarginalLogLikelihood
+    with warnings.catch_warnings(action="ignore"):  # of what it uses of torch
+        import torch
+        from botorch.acquisition import qLogExpectedImprovement
+        from botorch.fit import fit_gpytorch_mll
+        from botorch.models import SingleTaskGP
+        from botorch.optim.optimize_mixed import optimize_acqf_mixed_alternating
+        from gpytorch.mlls import ExactMarginalLogLikelihood
 
+    _one_thread()
     torch.manual_seed(seed)
     sobol = torch.quasirandom.SobolEngine(len(space.names), scramble=True, seed=seed)
     columns = _Columns(space)

@@ -236,7 +236,7 @@ def _spread(group: Sequence[float]) -> str:
 def seeds_in_words(seeds: Iterable[int]) -> str:
     """Such as `100-109` or `0-2, 7`."""
     parts: list[list[int]] = []
-    for seed in sorted(seeds):
+    for seed in sorted(set(seeds)):
         if parts and seed == parts[-1][-1] + 1:
             parts[-1].append(seed)
         else:

@@ -1,13 +1,17 @@
 """The report of `benchmarks.search`: means, paired wins, and bars that fail when they are missed."""
 
+import json
 from math import sqrt
+from pathlib import Path
 from statistics import stdev
 
 import pytest
 
-from benchmarks.search import report
+from benchmarks.search import problems, report, runs
+from benchmarks.search.__main__ import main
+from benchmarks.search.comparison import keys
 from benchmarks.search.report import Pairs, Scores, error_of_mean, figures, missed, scores_of, seeds_in_words
-from benchmarks.search.runs import Key, Run
+from benchmarks.search.runs import Key, Run, Runs
 
 PROBLEMS = [f"p{number}" for number in range(10)]
 PEERS = {"tpe": 0.43, "gp": 0.5, "skopt": 0.9, "botorch": 0.3, "random": 1.0}
@@ -141,4 +145,27 @@ def test_the_tables_name_seeds_spread_and_losses() -> None:
 
 
 def test_seeds_in_words() -> None:
-    assert seeds_in_words({100, 101, 102, 7, 9}) == "7, 9, 100-102"
+    assert seeds_in_words([100, 101, 101, 102, 7, 9]) == "7, 9, 100-102"
+
+
+def test_judging_made_up_runs_writes_the_figures_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On one problem with one seed, ours is behind: every bar that runs can miss is told, and the exit code says so."""
+    monkeypatch.setattr(runs, "version_of", lambda name: "made up")
+    path, out = tmp_path / "runs.jsonl", tmp_path / "search.json"
+    yard = problems.problem("branin").yard()
+    regrets = {"ours": 0.5, "tpe": 0.25, "gp": 0.25, "skopt": 0.75, "random": 1.0}
+    for key in keys(list(regrets), ["branin"], [100], [1, 10], 60):
+        Runs(path).append(Run(key, (9.0 * yard, regrets[key.method] * yard), 0, 0.5))
+    chosen = ["--methods", ",".join(regrets), "--problems", "branin", "--seeds", "100"]
+    assert main([*chosen, "--show", "--judge", "--runs", str(path), "--out", str(out)]) == 1
+    printed = capsys.readouterr().out
+    assert "MISSED sequential: the mean regret is 0.500, the bar 0.28" in printed
+    assert "MISSED workers_10: wins against tpe are 0.0% (0/0/1), the bar 65%" in printed
+    form = json.loads(out.read_text())
+    for mode in report.MODES:
+        assert {name: form[mode][name] for name in regrets} == regrets
+        assert [form[mode][f"wins_vs_{name}"] for name in ("tpe", "gp", "skopt", "random")] == [0, 0, 1, 1]
+    assert form["seeds"] == dict.fromkeys(sorted(regrets), "100")
+    assert f"MISSED {form['missed'][0]}" in printed
