@@ -1,7 +1,9 @@
 """The costs of `benchmarks.search.suggest`: what is asked, what is counted, and limits that fail when they are broken."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,3 +85,19 @@ def test_a_size_that_was_not_measured_is_a_dash() -> None:
     rows = [" ".join(line.split()) for line in table({"ours": WITHIN, "gp": gp}).splitlines()]
     assert rows[2] == "| ours | 10.0 | 20.0 | 60.0 | 99.0 | 150.0 | 25.0 | 250 |"
     assert rows[3] == "| gp | 300.0 | - | - | 400.0 | 9.0 | - | 300 |"
+
+
+def test_only_ours_is_judged_and_its_figures_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer = {"cpu_ms": {"50": 300.0}, "worst_ms": {"50": 400.0}, "pending1000_ms": 900.0, "rss_mb": 300.0}
+    found = {"ours": WITHIN, "gp": peer}
+    monkeypatch.setattr(suggest, "measure_all", lambda name, sizes: found[name])
+    out = tmp_path / "suggest.json"
+    assert suggest.main(["--methods", "gp", "--out", str(out)]) == 0
+    assert not out.exists()
+    assert suggest.main(["--methods", "ours,gp", "--out", str(out)]) == 0
+    assert json.loads(out.read_text()) == {**WITHIN, "peers": {"gp": peer}, "missed": []}
+    found["ours"] = WITHIN | {"rss_mb": 251.0}
+    assert suggest.main(["--methods", "ours,gp", "--out", str(out)]) == 1
+    assert "MISSED rss_mb is 251.0, the bar 250" in capsys.readouterr().out
