@@ -27,6 +27,7 @@ from celeriac.store import Store
 from coordinator import nightly
 from coordinator.history import Histories, History
 from coordinator.samplers import sampler_for
+from coordinator.samplers.seam import in_scores
 from coordinator.tickets import send_trials
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,9 @@ def suggested(store: Store, snapshot: Snapshot, history: History, count: int) ->
         "pending": [point.number for point in pending],
     }
     return [
-        Suggestion(proposal.params, Source.SUGGESTED, {**why, "index": place, **proposal.how})
+        Suggestion(
+            proposal.params, Source.SUGGESTED, {**why, "index": place, **in_scores(proposal.how, study.goal)}
+        )
         for place, proposal in enumerate(proposals)
     ]
 

@@ -1,14 +1,15 @@
 """Bayesian optimisation: a Gaussian process of what was seen, and the point where it expects the largest improvement.
 
-The first INITIAL trials come from a Latin hypercube; after that each comes from the model (`coordinator.samplers.model`). A trial
-that failed by its own fault counts as bad as the worst score that is no outlier; cancelled trials, and those lost to the
-infrastructure, count nothing. When the model cannot be built, the suggestion is random and says why.
+The first INITIAL trials come from a Latin hypercube (fewer where priors are known); after that each comes from the model
+(`coordinator.samplers.model`). What failed by its own fault teaches where trials fail, what was pruned counts with what it would have
+come to; cancelled trials, and those lost to the infrastructure, count nothing. When the model cannot be built, the suggestion is
+random and says why.
 
 This file loads no numerical library, so that a study's first trials start at once; the model's libraries are loaded while they train.
 """
 
-import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from threading import Thread
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from coordinator.samplers.model import Improvement
 
 INITIAL = 10
+LEAST_DESIGNED = 2
 LEAST_SCORED = 3
 
 
@@ -50,6 +52,8 @@ def suggest(
             break
         proposals.append(proposal)
         search.add(proposed(space, proposal.params, number))
+    if search.has_model:
+        _aside().submit(_model().fit_ahead, space, tuple(observations), seed)
     return proposals
 
 
@@ -61,9 +65,16 @@ class _Search:
     ) -> None:
         self._space, self._seed, self._pending = space, seed, pending
         self._seen = seen_keys(observations, pending)
-        self._telling = [o for o in observations if o.loss is not None or o.kind is Kind.INFEASIBLE]
+        self._observations = observations
         self._scored = sum(o.loss is not None for o in observations)
+        priors = sum(o.kind is Kind.PRIOR for o in observations)
+        self._designed_until = max(INITIAL - priors, LEAST_DESIGNED)
         self._model: Improvement | None = None
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a proposal came from the model."""
+        return self._model is not None
 
     def add(self, point: Point) -> None:
         """Count a proposal among the pending trials."""
@@ -74,7 +85,7 @@ class _Search:
 
     def proposal(self, number: int) -> Proposal | None:
         """The proposal for one trial number; None when the space has no further point."""
-        if number < INITIAL:
+        if number < self._designed_until:
             return self._designed(number)
         if self._scored < LEAST_SCORED:
             return self._random(number, f"only {self._scored} trials are scored")
@@ -97,8 +108,14 @@ class _Search:
     def _improving(self, number: int) -> Proposal | None:
         """The unseen candidate with the largest expected improvement, if there is an unseen one."""
         if self._model is None:
-            self._model = _model().Improvement(self._space, self._telling, self._pending, self._seed)
+            self._model = _model().Improvement(self._space, self._observations, self._pending, self._seed)
         return self._model.best(number, self._seen)
+
+
+@cache
+def _aside() -> ThreadPoolExecutor:
+    """One thread a process for what a later suggestion will need."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="fit ahead")
 
 
 @cache
@@ -109,15 +126,5 @@ def _load_ahead() -> None:
 
 @cache
 def _model() -> ModuleType:
-    """`coordinator.samplers.model`, without pandas: sklearn loads it where it is installed, for nothing that is used here.
-
-    That saves a second and 30 MB; where pandas is loaded already, nothing is hidden.
-    """
-    hidden = "pandas" not in sys.modules
-    if hidden:
-        sys.modules["pandas"] = None  # type: ignore[assignment] # the documented way to make an import fail
-    try:
-        return import_module("coordinator.samplers.model")
-    finally:
-        if hidden:
-            del sys.modules["pandas"]
+    """`coordinator.samplers.model`, loaded when it is needed."""
+    return import_module("coordinator.samplers.model")

@@ -1,8 +1,15 @@
 """A space as arrays: thousands of places in its unit box snapped, varied and encoded for a model at once.
 
-Agrees with `Space.to_unit` and `Space.from_unit` (a test compares them); columns are `Space.names`. A model sees a number as
-its place in [0, 1], a choice of two as 0 or 1, a choice of more as one column an option, so that any two options lie at
-distance 1; an inactive parameter as the middle, so that it adds nothing to a distance between two points without it.
+Agrees with `Space.to_unit` and `Space.from_unit` (a test compares them); columns are `Space.names`. What a model sees (`encoded`,
+with `groups` naming each column's parameter), so that distances mean something:
+
+a number                  its place in [0, 1]
+a choice                  one column an option (two: one column): any two options lie at distance 1
+a conditional number      a point of an arc of radius ½: two active ones differ by (nearly) their difference, two inactive ones by
+                          nothing, an active and an inactive one by ½, whatever the active one's value is
+a conditional choice      as a choice, inactive at the origin
+
+The arc is Swersky et al. 2014, "Raiders of the Lost Architecture: Kernels for Bayesian Optimization in Conditional Parameter Spaces".
 """
 
 import math
@@ -40,27 +47,51 @@ class Box:
     def snapped(self, places: Array) -> Array:
         """The places of the configurations that `Space.from_unit` makes of these."""
         out = np.clip(places, 0.0, 1.0)
-        active = np.ones(out.shape, dtype=bool)
         for column, parameter in enumerate(self._parameters):
             out[:, column] = _on_grid(parameter, out[:, column])
-            active[:, column] = self._is_active(parameter, out, active)
-            out[~active[:, column], column] = INACTIVE
+        out[~self._active(out)] = INACTIVE
         return out
 
-    def encoded(self, places: Array) -> Array:
-        """What a model sees of snapped places."""
-        blocks: list[Array] = []
+    def _active(self, places: Array) -> Mask:
+        """Which parameters count at each snapped place."""
+        active = np.ones(places.shape, dtype=bool)
         for column, parameter in enumerate(self._parameters):
-            place = places[:, column]
-            if not isinstance(parameter, Choice):
-                blocks.append(place[:, None])
-            elif parameter.count == 2:
-                blocks.append(np.where(place == INACTIVE, INACTIVE, np.floor(place * 2))[:, None])
-            elif parameter.count > 2:
-                # An inactive choice lies as far from each option, and is told apart by its parent's column.
-                cell = np.minimum(np.floor(place * parameter.count), parameter.count - 1)
-                blocks.append((cell[:, None] == np.arange(parameter.count)) * math.sqrt(0.5))
-        return np.hstack(blocks) if blocks else np.zeros((len(places), 1))
+            if parameter.when:
+                active[:, column] = self._is_active(parameter, places, active)
+        return active
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """For each column of `encoded`, the place of its parameter in `Space.names`."""
+        wide = [self._width(parameter) for parameter in self._parameters]
+        return tuple(place for place, width in enumerate(wide) for _ in range(width))
+
+    def encoded(self, places: Array) -> Array:
+        """What a model sees of snapped places: shape (places, len(groups))."""
+        active = self._active(places)
+        blocks = [
+            self._encoded(parameter, places[:, column], active[:, column])
+            for column, parameter in enumerate(self._parameters)
+        ]
+        return np.hstack(blocks)
+
+    def _width(self, parameter: Float | Int | Choice) -> int:
+        if isinstance(parameter, Choice):
+            return 1 if parameter.count <= 2 and not parameter.when else parameter.count
+        return 2 if parameter.when else 1
+
+    def _encoded(self, parameter: Float | Int | Choice, place: Array, active: Mask) -> Array:
+        """The columns of one parameter."""
+        if not isinstance(parameter, Choice):
+            if not parameter.when:
+                return place[:, None]
+            angle = 2.0 * place
+            return 0.5 * np.column_stack([np.cos(angle), np.sin(angle)]) * active[:, None]
+        cell = np.minimum(np.floor(place * parameter.count), parameter.count - 1)
+        if self._width(parameter) == 1:
+            return cell[:, None]
+        one_of: Mask = (cell[:, None] == np.arange(parameter.count)) & active[:, None]
+        return np.asarray(one_of * math.sqrt(0.5))
 
     def around(self, centres: Array, copies: int, scale: float, rng: np.random.Generator) -> Array:
         """`copies` variations of each centre: at least one column each moved by about `scale`, or a step, or to any option."""
@@ -75,6 +106,13 @@ class Box:
                 reach = max(scale, 1.2 / parameter.count) if parameter.count else scale
                 new[:, column] += reach * rng.standard_normal(len(base))
         return self.snapped(np.where(moved, new, base))
+
+    def all_places(self, most: int) -> Array | None:
+        """Every point of a finite space of at most `most` points; None for any other."""
+        size = self.space.cardinality()
+        if size is None or size > most:
+            return None
+        return self.units([tuple(self.space.to_unit(params)) for params in self.space.grid()])
 
     def params(self, place: Array) -> dict[str, Any]:
         """The configuration at one place, in plain Python values."""

@@ -1,29 +1,49 @@
 """The model behind the bayesian sampler: which unseen candidate promises the largest improvement?
 
-The Gaussian process is built on at most KEPT observations, with hyperparameters fitted on at most FITTED of them and only when a
-tenth more are there; pending trials are believed to score as expected. The winner is the best of some 1,500 candidates, spread
-over the space and close around the best points, that no trial has had. All a pure function of its arguments.
+The Gaussian process is built on at most KEPT observations; its hyperparameters are fitted on at most FITTED of them, whenever a tenth
+more are there, and used from one observation later on (`fit_ahead` makes them while that one trains). Pending trials are
+believed to score as expected. The gain of a candidate is the logarithm of the expected improvement on the best expected loss,
+times the probability that the candidate runs at all (squared, as it were, where that is unlikely: a boundary
+is not to be probed over and over). The winner is the best of some 1,500 candidates, spread over the space and close
+around the best points, or of all points of a small space, that no trial has had. All a pure function of its arguments.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from math import ceil
+from threading import RLock
 from typing import Any
 
 import numpy as np
-from skopt.acquisition import gaussian_ei, gaussian_lcb
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from celeriac.space import Space
-from coordinator.samplers.box import Array, Box
-from coordinator.samplers.gp import BelievingGP, believing, fitted
-from coordinator.samplers.seam import Observation, Point, Proposal
+from coordinator.samplers.box import Box
+from coordinator.samplers.feasible import Feasibility
+from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted
+from coordinator.samplers.lessons import Lessons, lessons
+from coordinator.samplers.seam import Kind, Observation, Point, Proposal
+from coordinator.samplers.warp import Warp, warp_of
+
+Array = NDArray[np.float64]
 
 FITTED = 150
 KEPT = 300
 FIRST_FITS = 10
-GLOBAL_CANDIDATES = 1000
-REFINEMENTS = (0.05, 0.015)
+GROWTH = 1.1
+ANYWHERE = 1000
+CENTRES, COPIES, SCALES = 5, 60, (0.2, 0.04)
+REFINED, REFINED_COPIES, REFINEMENTS = 4, 30, (0.05, 0.015)
+SMALL_SPACE = 2000
+LIKELY, CAUTION = 0.75, 1.0
+TAIL = float(ndtri(0.95))
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
+
+
+_alone = RLock()
 
 
 @cache
@@ -32,111 +52,151 @@ def _threads() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread at a time, and BLAS on one: the same sums in the same order on every host, and trials need the other cores.
+
+    The limit is the process's, so that two threads which each set it would undo each other's.
+    """
+    with _alone, _threads().limit(limits=1, user_api="blas"):
+        yield
+
+
+def fit_ahead(space: Space, observations: Sequence[Observation], seed: int) -> None:
+    """Fit the hyperparameters that a suggestion after the next observation will use; nothing where they cannot be fitted."""
+    with _one_thread():
+        try:
+            _theta(Box(space), observations, seed, _fitted_on(len(observations) + 1))
+        except (ValueError, ArithmeticError):
+            return  # the suggestion will meet the same error, and say so
+
+
 class Improvement:
     """The model of one moment; raises ValueError or ArithmeticError where the numbers do not allow one."""
 
     def __init__(
-        self, space: Space, telling: Sequence[Observation], pending: Sequence[Point], seed: int
+        self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], seed: int
     ) -> None:
         self._space, self._seed, self._box = space, seed, Box(space)
-        # One thread: the same sums in the same order on every host, and trials need the other cores.
-        with _threads().limit(limits=1, user_api="blas"):
-            self._build(telling, pending)
+        with _one_thread():
+            self._build(observations, pending)
 
     def believe(self, point: Point) -> None:
         """Count one more pending point."""
-        with _threads().limit(limits=1, user_api="blas"):
-            self._model.believe(self._box.encoded(self._box.units([point.unit])))
+        with _one_thread():
+            self._model.believe(self._encoded([point]))
 
     def best(self, number: int, seen: set[str]) -> Proposal | None:
         """The candidate with the largest gain whose key is not in `seen`; None when all are."""
-        with _threads().limit(limits=1, user_api="blas"):
+        with _one_thread():
             places, gains = self._searched(np.random.default_rng([self._seed, number]))
-        for row in np.argsort(-gains, kind="stable"):
-            params = self._box.params(places[row])
-            if self._space.key(params) not in seen:
-                return Proposal(params, {**self._how, "gain": float(gains[row])})
+            for row in np.argsort(-gains, kind="stable"):
+                params = self._box.params(places[row])
+                if self._space.key(params) not in seen:
+                    return Proposal(params, {**self._how, **self._expected(places[row : row + 1])})
         return None
 
-    def _build(self, telling: Sequence[Observation], pending: Sequence[Point]) -> None:
-        """Fit on the kept observations, and believe all pending points."""
-        rung = _refit_at(len(telling))
-        rng = np.random.default_rng([self._seed, rung])
-        places, losses = self._data(telling[:rung], FITTED, rng)
-        theta = fitted(self._box.encoded(places), losses)
-        places, losses = self._data(telling, KEPT, rng)
-        self._model: BelievingGP = believing(theta, self._box.encoded(places), losses)
+    def _build(self, observations: Sequence[Observation], pending: Sequence[Point]) -> None:
+        """Condition on the kept observations, and believe all pending points."""
+        known = len(observations)
+        theta = _theta(self._box, observations, self._seed, _fitted_on(known))
+        rng = np.random.default_rng([self._seed, known])
+        kept = lessons(observations).subset(KEPT, rng)
+        rows, self._warp = _rows(self._box, kept)
+        self._model = GaussianProcess(theta, self._box.groups, rows)
+        expected = self._model.predict(rows.x)
+        self._best = float(np.min(expected))
+        order = np.argsort(expected, kind="stable")[:CENTRES]
+        self._centres = self._box.units([kept.observations[row].point.unit for row in order])
         if pending:
-            self._model.believe(self._box.encoded(self._box.units([p.unit for p in pending])))
-        self._best = float(losses.min())
-        self._centres = places[np.argsort(losses, kind="stable")[:5]]
-        self._how: dict[str, Any] = {"by": "expected improvement", "fitted_on": rung, "kept": len(losses)}
+            self._model.believe(self._encoded(pending))
+        self._feasible = Feasibility(self._box, observations, rng)
+        self._how: dict[str, Any] = {
+            "by": "log expected improvement",
+            **_incumbent(kept),
+            "fitted_on": _fitted_on(known),
+            "kept": len(kept.losses),
+        }
 
-    def _data(
-        self, telling: Sequence[Observation], most: int, rng: np.random.Generator
-    ) -> tuple[Array, Array]:
-        """Places and standardised losses of the rows that are kept, in the order of their ends."""
-        losses = _losses(telling)
-        rows = _kept(losses, most, rng)
-        return self._box.units([telling[row].point.unit for row in rows]), _standard(losses[rows])
+    def _encoded(self, points: Sequence[Point]) -> Array:
+        return self._box.encoded(self._box.units([point.unit for point in points]))
 
     def _searched(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Candidates and their gains: anywhere, around the best points, then closer and closer around the best candidates."""
-        anywhere = self._box.snapped(rng.random((GLOBAL_CANDIDATES, self._box.columns)))
-        near = [self._box.around(self._centres, 60, scale, rng) for scale in (0.2, 0.04)]
+        small = self._box.all_places(SMALL_SPACE)
+        if small is not None:
+            return small, self._gain(small)
+        anywhere = self._box.snapped(rng.random((ANYWHERE, self._box.columns)))
+        near = [self._box.around(self._centres, COPIES, scale, rng) for scale in SCALES]
         places = np.vstack([anywhere, *near])
         gains = self._gain(places)
         for scale in REFINEMENTS:
-            top = places[np.argsort(-gains, kind="stable")[:4]]
-            closer = self._box.around(top, 30, scale, rng)
+            top = places[np.argsort(-gains, kind="stable")[:REFINED]]
+            closer = self._box.around(top, REFINED_COPIES, scale, rng)
             places, gains = np.vstack([places, closer]), np.concatenate([gains, self._gain(closer)])
         return places, gains
 
     def _gain(self, places: Array) -> Array:
-        """Expected improvement; where it is too small for a double everywhere, the (negative) lower confidence bound orders."""
-        encoded = self._box.encoded(places)
-        gains: Array = gaussian_ei(encoded, self._model, y_opt=self._best, xi=0.0)
-        if gains.max() > 0.0:
-            return gains
-        bounds: Array = gaussian_lcb(encoded, self._model)
-        ordered: Array = -1e-9 * (1.0 + bounds - bounds.min())
-        return ordered
+        x = self._box.encoded(places)
+        mean, deviation = self._model.predict(x, return_std=True)
+        gain = log_improvement(mean, deviation, self._best)
+        if self._feasible.failed:
+            chance = np.log(self._feasible(x))
+            gain += chance + CAUTION * np.minimum(chance - np.log(LIKELY), 0.0)
+        return gain
+
+    def _expected(self, place: Array) -> dict[str, float]:
+        """What the model expects at one place, in units of the loss: median, 90 % interval, improvement, chance to run."""
+        x = self._box.encoded(place)
+        mean, deviation = (float(each[0]) for each in self._model.predict(x, return_std=True))
+        gain = self._warp.gain(self._best, mean + deviation * _NODES) @ (_WEIGHTS / _WEIGHTS.sum())
+        low, middle, high = self._warp.back(mean + deviation * np.array([-TAIL, 0.0, TAIL]))
+        found = {"mean": middle, "low": low, "high": high, "expected_gain": gain}
+        if self._feasible.failed:
+            found["feasible"] = self._feasible(x)[0]
+        return {name: float(f"{value:.6g}") for name, value in found.items()}
 
 
-def _refit_at(observations: int) -> int:
-    """On how many of the first observations the hyperparameters are fitted: a tenth more each time, so the fits stay few."""
-    rung = min(observations, FIRST_FITS)
-    while (following := ceil(rung * 1.1)) <= observations and following > rung:
+def _theta(box: Box, observations: Sequence[Observation], seed: int, rung: int) -> Array:
+    """The hyperparameters fitted on (at most FITTED of) the first `rung` observations."""
+    kept = lessons(observations[:rung]).subset(FITTED, np.random.default_rng([seed, rung]))
+    rows, _ = _rows(box, kept)
+    length = float(np.log(0.25 * np.sqrt(box.columns)))
+    return fitted(box.groups, rows, Prior(length=(length, 1.0)))
+
+
+def _rows(box: Box, kept: Lessons) -> tuple[Rows, Warp]:
+    warp = warp_of(kept.losses)
+    places = box.units([o.point.unit for o in kept.observations])
+    noise = kept.noise * warp.slope(kept.losses) ** 2 if kept.noise.any() else kept.noise
+    return Rows(box.encoded(places), warp(kept.losses), noise, kept.weight), warp
+
+
+def _incumbent(kept: Lessons) -> dict[str, Any]:
+    """The best finished trial among the kept (the best ones always are)."""
+    done = [(o.loss, o.point.number) for o in kept.observations if o.kind is Kind.FINISHED]
+    return {"incumbent": min(done)[0], "incumbent_number": min(done)[1]} if done else {}
+
+
+def _fitted_on(observations: int) -> int:
+    """On how many of the first observations the hyperparameters of a suggestion are fitted, when so many are known.
+
+    One fewer than known, at least, so that the fit is made before the suggestion needs it; a tenth more each time, so that fits stay few.
+    """
+    most = max(observations - 1, 1)
+    rung = min(most, FIRST_FITS)
+    while (following := ceil(rung * GROWTH)) <= most and following > rung:
         rung = following
     return rung
 
 
-def _losses(telling: Sequence[Observation]) -> Array:
-    """Losses with the outliers pulled in, and the infeasible as bad as the worst that remains."""
-    known = np.array([o.loss for o in telling if o.loss is not None])
-    known = known / (np.abs(known).max() or 1.0)  # scores near the end of a double's range must not overflow
-    low, middle, high = np.percentile(known, [25, 50, 75])
-    # Winsorised above only: a wildly bad score must not flatten the model, a wildly good one is what is looked for.
-    known = np.minimum(known, middle + 2.5 * max(high - middle, middle - low, 1e-12))
-    losses = np.full(len(telling), known.max())
-    losses[[o.loss is not None for o in telling]] = known
-    return losses
+def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """The logarithm of the expected improvement below `best`, also where that is too small for a double.
 
-
-def _kept(losses: Array, most: int, rng: np.random.Generator) -> list[int]:
-    """All rows, or `most` of them: a third the best, a third the newest, the rest at random; in order."""
-    rows = len(losses)
-    if rows <= most:
-        return list(range(rows))
-    third = most // 3
-    chosen = set(np.argsort(losses, kind="stable")[:third].tolist()) | set(range(rows - third, rows))
-    others = [row for row in range(rows) if row not in chosen]
-    chosen.update(rng.choice(others, most - len(chosen), replace=False).tolist())
-    return sorted(chosen)
-
-
-def _standard(losses: Array) -> Array:
-    """Mean 0 and deviation 1, or all 0 when they do not differ."""
-    spread = losses.std()
-    centred: Array = losses - losses.mean()
-    return centred / spread if spread > 1e-12 * max(1.0, float(np.abs(losses).max())) else centred * 0.0
+    Ament et al. 2023, "Unexpected Improvements to Expected Improvement for Bayesian Optimization"; far out, its asymptote.
+    """
+    z = (best - mean) / deviation
+    density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
+    near = np.log(np.maximum(density + z * ndtr(z), 1e-300))
+    far = -0.5 * (z * z + np.log(2.0 * np.pi)) - 2.0 * np.log(np.maximum(-z, 1.0))
+    return np.asarray(np.where(z > -6.0, near, far) + np.log(deviation))

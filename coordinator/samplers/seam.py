@@ -65,10 +65,24 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Parameters, and how they were found (plain JSON, kept with the trial)."""
+    """Parameters, and how they were found (plain JSON, kept with the trial; see `in_scores`).
+
+    A model tells `mean` (its median), `low` and `high` (90 % interval, noise apart), `expected_gain` over the `incumbent`, all in
+    units of the loss, and `feasible`, the chance that the trial runs, once one has failed.
+    """
 
     params: dict[str, Any]
     how: Mapping[str, Any]
+
+
+def in_scores(how: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
+    """`how` with its losses (`mean`, `low`, `high`, `incumbent`) turned into scores, for people."""
+    if goal == "minimize":
+        return dict(how)
+    turned = {name: -how[name] for name in ("mean", "low", "high", "incumbent") if name in how}
+    if "low" in turned and "high" in turned:
+        turned["low"], turned["high"] = turned["high"], turned["low"]
+    return {**how, **turned}
 
 
 class Sampler(Protocol):
@@ -95,10 +109,11 @@ def observed(space: Space, goal: Goal, trial: TrialRecord) -> Observation:
     """What a trial that ended teaches."""
     sign = -1.0 if goal == "maximize" else 1.0
     point = point_of(space, trial)
+    rungs = tuple((rung, sign * value) for rung, value in trial.rungs)
     if trial.state is TrialState.SCORED and trial.score is not None:
-        return Observation(point, Kind.FINISHED, sign * trial.score)
+        return Observation(point, Kind.FINISHED, sign * trial.score, rungs=rungs)
     if trial.state is TrialState.PRUNED and trial.last_value is not None:
-        return Observation(point, Kind.PRUNED, sign * trial.last_value)
+        return Observation(point, Kind.PRUNED, sign * trial.last_value, rungs=rungs)
     if trial.state is TrialState.FAILED and trial.fault not in (None, *_NOT_ITS_FAULT):
         return Observation(point, Kind.INFEASIBLE, fault=trial.fault)
     return Observation(point, Kind.VOID)

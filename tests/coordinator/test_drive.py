@@ -274,4 +274,4 @@ def test_sixty_trials_in_bad_weather_are_exactly_sixty_and_all_can_be_replayed(s
     for trial in trials[1:]:
         assert replayed(house.store, study.id, trial.number) == trial.params
     assert len({str(trial.params) for trial in trials}) == len(trials)
-    assert sum(trial.why.get("by") == "expected improvement" for trial in trials) > 30
+    assert sum(trial.why.get("by") == "log expected improvement" for trial in trials) > 30

@@ -1,0 +1,96 @@
+"""How likely is a point to fail by its own fault? A Gaussian process of what failed and what did not.
+
+The labels (1: it ran, 0: it failed) are regressed on, and the latent value is read as a probability through the normal distribution
+with the fitted noise: where failures are a region, the noise is small and the boundary sharp; where they strike at random, the noise
+takes them, and the probability is the same everywhere. Running out of memory depends on the device: it is learned for each class
+of devices by itself, and weighed by the share of the trials that each class runs.
+
+Source: Gelbart, Snoek, Adams 2014, "Bayesian Optimization with Unknown Constraints", with regression instead of classification.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from celeriac.records import Fault
+from coordinator.samplers.box import Box
+from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted
+from coordinator.samplers.seam import Kind, Observation
+
+Array = NDArray[np.float64]
+
+MOST_ROWS = 150
+NEWEST_SHARES = 200
+_PRIOR = Prior(noise=(float(np.log(0.05)), 1.5), noise_limits=(float(np.log(1e-3)), float(np.log(10.0))))
+
+
+class Feasibility:
+    """The probability that a point runs; 1 everywhere until something failed. Raises LinAlgError."""
+
+    def __init__(self, box: Box, observations: Sequence[Observation], rng: np.random.Generator) -> None:
+        ran = [o for o in observations if o.kind in (Kind.FINISHED, Kind.PRUNED, Kind.INFEASIBLE)]
+        memory = [o for o in ran if o.fault is Fault.OUT_OF_MEMORY]
+        other = [o for o in ran if o.kind is Kind.INFEASIBLE and o.fault is not Fault.OUT_OF_MEMORY]
+        self.failed = len(memory) + len(other)
+        self._box, self._rng = box, rng
+        self._any = self._model([o for o in ran if o.fault is not Fault.OUT_OF_MEMORY]) if other else None
+        self._by_device = self._device_models(ran, memory) if memory else []
+
+    def __call__(self, x: Array) -> Array:
+        """For each encoded point, in (0, 1]."""
+        chance = np.ones(len(x))
+        if self._any is not None:
+            chance *= self._any(x)
+        if self._by_device:
+            chance *= sum(
+                (share * (1.0 if model is None else model(x)) for share, model in self._by_device),
+                np.zeros(len(x)),
+            )
+        return np.maximum(chance, 1e-12)
+
+    def _device_models(
+        self, ran: Sequence[Observation], memory: Sequence[Observation]
+    ) -> list[tuple[float, "_Labels | None"]]:
+        """For each class of devices, its share of the newest trials, and its own model if memory ran out there."""
+        newest = [o.device for o in ran[-NEWEST_SHARES:]]
+        short = {o.device for o in memory}
+        found = []
+        for device in sorted(set(newest)):
+            on_it = [o for o in ran if o.device == device and (o.kind is not Kind.INFEASIBLE or o in memory)]
+            model = self._model(on_it) if device in short else None
+            found.append((newest.count(device) / len(newest), model))
+        return found
+
+    def _model(self, rows: Sequence[Observation]) -> "_Labels":
+        if len(rows) > MOST_ROWS:
+            newest = rows[-MOST_ROWS // 2 :]
+            older = self._rng.choice(len(rows) - len(newest), MOST_ROWS - len(newest), replace=False)
+            rows = [rows[at] for at in sorted(older.tolist())] + list(newest)
+        labels = np.array([float(o.kind is not Kind.INFEASIBLE) for o in rows])
+        return _Labels(self._box, self._box.units([o.point.unit for o in rows]), labels)
+
+
+class _Labels:
+    """A Gaussian process of labels."""
+
+    def __init__(self, box: Box, places: Array, labels: Array) -> None:
+        # One more of each kind than were seen (Laplace's rule), so that neither is thought impossible.
+        self._mean = (labels.sum() + 1.0) / (len(labels) + 2.0)
+        self._spread = float(np.sqrt(self._mean * (1.0 - self._mean)))
+        rows = Rows(
+            box.encoded(places),
+            (labels - self._mean) / self._spread,
+            np.zeros(len(labels)),
+            np.ones(len(labels)),
+        )
+        theta = fitted(box.groups, rows, _PRIOR)
+        self._noise = float(np.exp(theta[-1]))
+        self._model = GaussianProcess(theta, box.groups, rows)
+
+    def __call__(self, x: Array) -> Array:
+        mean, deviation = self._model.predict(x, return_std=True)
+        level = self._mean + self._spread * mean - 0.5
+        variance = self._spread**2 * (deviation**2 + self._noise * self._model.amplitude)
+        return np.asarray(ndtr(level / np.sqrt(variance)))
