@@ -169,10 +169,10 @@ def test_a_study_runs_to_its_end_whatever_dies(settings: Settings, store: Store,
     assert {trial.why["by"] for trial in trials} == {
         "the study file",
         "latin hypercube",
-        "expected improvement",
+        "log expected improvement",
     }
     assert "Traceback" not in programs.log("drive") + programs.log("clock") + programs.log("beat")
-    assert not _descendants_with(programs.running["clock"], "skopt")
+    assert not _descendants_with(programs.running["clock"], "scipy")
 
 
 def test_a_schedule_fires_by_itself(settings: Settings, store: Store, programs: Programs) -> None:
