@@ -154,7 +154,8 @@ class TrialRecord:
 
     `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place
     of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
-    from where they were. `rungs` holds its (rung, value) pairs, lowest rung first; only `Store.ended_since` fills it.
+    from where they were. `rungs` holds its (rung, value) pairs, lowest rung first, where a page of
+    trials was read (`Store.trials`, `Store.ended_since`).
     """
 
     study_id: int

@@ -23,6 +23,19 @@ from typing import Any, Literal, cast
 from celeriac.errors import SpaceInvalid, SpecInvalid
 from celeriac.records import Goal
 from celeriac.space import Space, is_name, nearest, same, show
+from celeriac.stop_rules import (
+    RULES,
+    SECONDS,
+    STEP,
+    Asha,
+    Hyperband,
+    Median,
+    Patience,
+    StopRule,
+    StopStudy,
+    Threshold,
+    to_dict,
+)
 
 Sampler = Literal["bayesian", "random", "grid"]
 Scalar = str | int | float | bool
@@ -30,14 +43,15 @@ Scalar = str | int | float | bool
 OUR_NAMES = frozenset({"celeriac", "coordinator", "worker", "migrations"})
 
 _SAMPLERS = ("bayesian", "random", "grid")
+# Their suggestions carry no expected gain.
+_EXPECT_NOTHING = ("random", "grid")
 _LATER_SAMPLERS = ("forest", "sobol", "skopt", "botorch", "optuna")
 _KEYS = frozenset(
     {"study", "objective", "code", "metric", "space", "default", "sampler", "seed", "budget"}
-    | {"parallel", "resources", "timeout", "retry", "labels", "schedule"}
+    | {"stop_early", "stop_study", "parallel", "resources", "timeout", "retry", "labels", "schedule"}
 )
 _SCHEDULE_KEYS = frozenset({"name", "cron", "timezone", "slices"})
 # What the design has and this version has not: refused by name, so that nobody believes that it is at work.
-_LATER_KEYS = frozenset({"stop_early"})
 _LATER_BUDGET_KEYS = frozenset({"gpu_hours"})
 _LATER_SCHEDULE_KEYS = frozenset({"warm_start", "promote", "catch_up", "overlap", "deadline"})
 _NOT_BUILT = "is not built yet in this version"
@@ -50,6 +64,7 @@ _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LONGEST_S = 3650 * 86400.0
 _MOST_TRIALS = 1_000_000
 _MOST_SLICES = 1000
+_MOST_RESOURCE = 10**15
 _MOST_BYTES = 1_000_000
 _DEEPEST = 20  # levels of nesting; a study has five
 
@@ -118,6 +133,8 @@ class StudySpec:
     retry_attempts: int
     labels: Mapping[str, str]
     schedule: ScheduleSpec | None
+    stop_early: StopRule | None = None
+    stop_study: StopStudy | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left out."""
@@ -137,6 +154,8 @@ class StudySpec:
             "retry": {"attempts": self.retry_attempts},
             "labels": dict(self.labels) or None,
             "schedule": None if self.schedule is None else _schedule_to_dict(self.schedule),
+            "stop_early": None if self.stop_early is None else to_dict(self.stop_early),
+            "stop_study": None if self.stop_study is None else self.stop_study.to_dict(),
         }
         if self.budget.wall_s is not None:
             form["budget"]["wall"] = self.budget.wall_s
@@ -171,6 +190,18 @@ def difference(a: StudySpec, b: StudySpec) -> list[str]:
         for key in keys
         if before.get(key) != after.get(key)
     ]
+
+
+def stop_rule(spec: Mapping[str, Any]) -> StopRule | None:
+    """The rule of early stopping in a spec's canonical form (`StudySpec.to_dict`), without reading the rest of it.
+
+    Raises SpecInvalid when this version cannot read it.
+    """
+    problems = _Problems("study", {})
+    rule = _stop_early(_Section({"stop_early": spec.get("stop_early")}, "", problems, {"stop_early"}))
+    if problems.found:
+        raise SpecInvalid(problems.found)
+    return rule
 
 
 def seed_of(study: str) -> int:
@@ -280,6 +311,28 @@ class _Section:
             return int(value)
         return default
 
+    def number(self, key: str, low: float = -math.inf) -> float | None:
+        """A finite number of at least `low`, or None where there is none."""
+        value = self.get(key)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            self.fail(key, f"must be a number, not {show(value)}")
+        elif value < low:
+            self.fail(key, f"must be {low:g} or more, not {show(value)}")
+        else:
+            return float(value)
+        return None
+
+    def amount(self, key: str, low: int, default: int, *, of: str) -> int:
+        """A whole number of a resource; of seconds also as a time such as 10m."""
+        value = self.get(key)
+        if of == SECONDS and isinstance(value, str) and (seconds := _seconds(value)) is not None:
+            return _Section({key: seconds}, self.path, self.problems, {key}).whole(
+                key, low, _MOST_RESOURCE, default
+            )
+        return self.whole(key, low, _MOST_RESOURCE, default)
+
     def seconds(self, key: str) -> float | None:
         value = self.get(key)
         if value is None:
@@ -313,7 +366,7 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
             "", f"must be a mapping with study, objective, metric, space and budget, not {show(document)}"
         )
         raise SpecInvalid(problems.found)
-    top = _Section(document, "", problems, _KEYS, _LATER_KEYS)
+    top = _Section(document, "", problems, _KEYS)
     study = _study_name(top, name)
     objective = _objective(top)
     metric = _metric(top)
@@ -327,6 +380,7 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
     attempts = top.section("retry", {"attempts"}).whole("attempts", 1, 100, 3)
     labels = _labels(top)
     schedule = _schedule(top, study)
+    stop_early, stop_study = _stop_early(top), _stop_study(top, sampler)
     code, timeout_s = top.text("code", "."), top.seconds("timeout")
     if problems.found or space is None:
         raise SpecInvalid(problems.found)
@@ -346,6 +400,8 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
         retry_attempts=attempts,
         labels=labels,
         schedule=schedule,
+        stop_early=stop_early,
+        stop_study=stop_study,
     )
 
 
@@ -480,6 +536,77 @@ def _schedule(top: _Section, study: str) -> ScheduleSpec | None:
     if section.required("cron", '"0 2 * * *"'):
         cron = _cron(section)
     return ScheduleSpec(str(name), cron, _timezone(section), _slices(section))
+
+
+def _stop_early(top: _Section) -> StopRule | None:
+    """The rule, with the keys that are its own."""
+    given = top.get("stop_early")
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        top.fail("stop_early", f"must be a mapping, such as {{rule: asha, max: 27}}, not {show(given)}")
+        return None
+    named = given.get("rule")
+    kind = RULES.get(named) if isinstance(named, str) else None
+    if kind is None:
+        section = top.section("stop_early", _STOP_KEYS | {"rule"})
+        section.required("rule", "asha")
+        section.word("rule", RULES, "asha")
+        return None
+    section = top.section("stop_early", {"rule", *kind.__dataclass_fields__})
+    resource = section.text("resource", STEP)
+    if kind is Median:
+        return Median(
+            section.amount("min", 0, 1, of=resource),
+            section.amount("every", 1, 1, of=resource),
+            section.whole("trials", 1, _MOST_TRIALS, 5),
+            resource,
+        )
+    if kind is Patience:
+        section.required("reports", "5")
+        reports = section.whole("reports", 1, _MOST_TRIALS, 5)
+        least = section.amount("min", 0, 0, of=resource)
+        return Patience(reports, section.number("min_delta", 0.0) or 0.0, least, resource)
+    if kind is Threshold:
+        bounded = section.required("at", "5"), section.required("bound", "0.5")
+        at, bound = section.amount("at", 0, 1, of=resource), section.number("bound")
+        return Threshold(at, bound, resource) if all(bounded) and bound is not None else None
+    return _halving(section, Hyperband if kind is Hyperband else Asha, resource)
+
+
+_STOP_KEYS = frozenset(key for kind in RULES.values() for key in kind.__dataclass_fields__)
+
+
+def _halving(section: _Section, kind: type[Asha] | type[Hyperband], resource: str) -> StopRule | None:
+    """Rungs from `min` to below `max`, of which there must be one."""
+    least, eta = section.amount("min", 1, 1, of=resource), section.whole("eta", 2, 100, 3)
+    if not section.required("max", "27"):
+        return None
+    most = section.amount("max", 1, 0, of=resource)
+    if 0 < most <= least:
+        section.fail("max", f"must be above min ({least}), or there is no rung below it, not {most}")
+    return kind(least, most, eta, resource)
+
+
+def _stop_study(top: _Section, sampler: Sampler) -> StopStudy | None:
+    """Reasons to end the study; those that the sampler must know of are refused where it knows none."""
+    if top.get("stop_study") is None:
+        return None
+    section = top.section("stop_study", StopStudy.__dataclass_fields__)
+    stop = StopStudy(
+        section.number("target"),
+        section.number("min_gain", 0.0),
+        section.number("max_regret", 0.0),
+        section.whole("suggestions", 1, _MOST_TRIALS, 10),
+    )
+    for key in ("min_gain", "max_regret"):
+        if section.get(key) is not None and sampler in _EXPECT_NOTHING:
+            section.fail(
+                key, f"the {sampler} sampler expects nothing of a suggestion; take `sampler: bayesian`"
+            )
+    if not set(section.content) - {"suggestions"}:
+        top.fail("stop_study", "names no reason; write target, min_gain or max_regret")
+    return stop
 
 
 def _cron(section: _Section) -> str:

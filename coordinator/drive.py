@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from celeriac.broker import Tickets
 from celeriac.decide.next import Limits, NextDecision, what_next
+from celeriac.decide.stop_study import newest_needed
 from celeriac.errors import (
     BrokerUnavailable,
     CallerError,
@@ -22,7 +23,17 @@ from celeriac.errors import (
     TryAgain,
 )
 from celeriac.lifecycle import StudyEvent
-from celeriac.records import CLOSED, Device, Snapshot, Source, StudyState, Suggestion
+from celeriac.records import (
+    CLOSED,
+    Device,
+    Snapshot,
+    Source,
+    StudyRecord,
+    StudyState,
+    Suggestion,
+    TrialRecord,
+)
+from celeriac.stop_rules import StopStudy
 from celeriac.store import Store
 from coordinator import nightly
 from coordinator.history import Histories, History
@@ -81,8 +92,9 @@ def _turn(coordinator: Coordinator, study_id: int) -> str:
             return _closed(coordinator, snapshot)
         history = coordinator.histories.of(study)
         spec = history.spec
-        limits = Limits(spec.budget.trials, spec.budget.wall_s)
-        decision = what_next(snapshot, limits, live_slots(devices, spec.gpus), exhausted=exhausted)
+        limits = Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study)
+        slots, newest = live_slots(devices, spec.gpus), _newest(coordinator.store, study, spec.stop_study)
+        decision = what_next(snapshot, limits, slots, exhausted=exhausted, newest=newest)
         if decision.event is not None:
             _move(coordinator, snapshot, decision.event, decision.reason)
         elif decision.queue:
@@ -91,6 +103,12 @@ def _turn(coordinator: Coordinator, study_id: int) -> str:
             exhausted = _add(coordinator.store, snapshot, history, decision.add)
         else:
             return decision.reason
+
+
+def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[TrialRecord]:
+    """The trials that were suggested last, as many as the decision to end the study looks at."""
+    count = newest_needed(stop)
+    return store.trials(study.id, after=study.next_number - 1 - count, limit=count) if count else []
 
 
 def live_slots(devices: Sequence[Device], gpus: int) -> int:

@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import time
 import weakref
 from contextlib import suppress
 from pathlib import Path
@@ -28,12 +29,24 @@ from worker.frames import FrameTooLarge, Inbox, encode
 from worker.preload import Objective, Unusable, load, reseed
 
 _READ_BYTES = 65_536
+GO = "go"
+# What a judged report may wait for its answer, which takes some milliseconds: a share of the step's own time, and never long.
+WAIT_SHARE = 0.1
+MOST_WAIT_S = 2.0
 
 
 class SocketChannel:
-    """The trial's end of the socket: `celeriac.trial.Channel` for the service."""
+    """The trial's end of the socket: `celeriac.trial.Channel` for the service.
+
+    In a `judged` trial each report waits for the runner's answer, so that one which is stopped ends with the report that decided it,
+    and not an epoch later: at most WAIT_SHARE of the time since the report before, so that quick reports never wait.
+    """
 
     def __init__(self, channel: socket.socket) -> None:
+        self.judged = False
+        self._answered = -1
+        self._alone = False
+        self._reported_at = time.monotonic()
         self._socket = channel
         self._inbox = Inbox()
         self._poll = select.poll()
@@ -54,19 +67,36 @@ class SocketChannel:
     def send(self, message: dict[str, Any]) -> None:
         """Send one frame, waiting for the runner to take it. Raises FrameTooLarge."""
         self._socket.sendall(encode(message))
+        if self.judged and message["kind"] == "report":
+            now = time.monotonic()
+            self._await_answer(
+                message["step"], now + min(WAIT_SHARE * (now - self._reported_at), MOST_WAIT_S)
+            )
+            self._reported_at = time.monotonic()
 
     def poll(self) -> str | None:
         """The newest word of control; a hand-back outranks a stop, since it must not cost the trial."""
         while self._poll.poll(0):
             data = self._socket.recv(_READ_BYTES)
             if not data:
-                break  # the runner is gone, and this process goes with it
+                self._alone = True  # the runner is gone, and this process goes with it
+                break
             self._hear(self._inbox.feed(data))
         return self._word
 
+    def _await_answer(self, step: int, until: float) -> None:
+        while self.poll() is None and self._answered < step and not self._alone:
+            left_ms = (until - time.monotonic()) * 1000
+            if left_ms < 1 or not self._poll.poll(left_ms):
+                return
+
     def _hear(self, messages: list[dict[str, Any]]) -> None:
         for message in messages:
-            if message.get("kind") == "control" and self._word != PREEMPT:
+            if message.get("kind") != "control":
+                continue
+            if message.get("word") == GO:
+                self._answered = max(self._answered, message["step"])
+            elif self._word != PREEMPT:
                 self._word = PREEMPT if message.get("word") == PREEMPT else STOP
 
 
@@ -109,7 +139,7 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
     """The last frame for what the objective returned: its score, or why that is no score."""
     if trial.heeded is not None:
         # It came to an end because it was asked to: the number, if any, is that of a partial training.
-        return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step}
+        return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step, **_partial(returned)}
     result = returned if isinstance(returned, Result) else Result(returned)
     try:
         score = number_in(result.score, "the score that the objective returns")
@@ -123,6 +153,16 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
         return from_words(Fault.USER_BUG, detail, "step").message()
     step = trial.last_step if result.step is None else result.step
     return {"kind": "result", "score": score, "metrics": metrics, "step": step}
+
+
+def _partial(returned: Any) -> dict[str, Any]:
+    """The score of a training that was cut short, if what it returned is one."""
+    result = returned if isinstance(returned, Result) else Result(returned)
+    try:
+        score, metrics = number_in(result.score, "score"), flat(result.metrics)
+    except (TypeError, ValueError, OverflowError):
+        return {}
+    return {"score": score, "metrics": metrics} if math.isfinite(score) else {}
 
 
 def _born(server: int, output: int) -> None:
@@ -165,7 +205,7 @@ def _attempted(code_root: str, objective: str) -> Objective | Unusable:
 
 
 def _trial(job: dict[str, Any], link: SocketChannel) -> Trial:
-    root = Path(job["checkpoint_root"])
+    root, link.judged = Path(job["checkpoint_root"]), job["judged"]
     return Trial(
         job["params"],
         channel=link,

@@ -1,7 +1,7 @@
 """How did the attempt end? Pure: evidence in, a verdict with its words out, then the attempt's end as `celeriac.decide` wants it.
 
-The order of belief: a score that arrived is a score, whatever came after it; then what the runner did to the trial itself (a
-timeout, a drain); then what the child said; then how its process ended. The classes and their words are in docs/faults.md.
+The order of belief: a score that arrived is a score, whatever came after it; then that the trial was stopped early; then what the
+runner did to it itself (a timeout, a drain); then what the child said; then how its process ended. The classes and their words are in docs/faults.md.
 """
 
 import signal
@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from celeriac.decide.retry import RetryDecision, after_fault
+from celeriac.decide.stop_early import StopDecision
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Fault
 from celeriac.store.api import AttemptEnd
@@ -40,6 +41,7 @@ class Evidence:
     """What is known when a trial's process has said its last word, or is gone.
 
     last: its last word, if it had one. exit: how its process ended, as far as that is known yet. cut: why the runner ended it.
+    stop: the decision that stopped it early. keeps_score: then a score that it returns all the same counts.
     """
 
     last: Returned | Stopped | Failed | None = None
@@ -48,11 +50,13 @@ class Evidence:
     timeout_s: float | None = None
     last_step: int | None = None
     memory_limit_bytes: int | None = None
+    stop: StopDecision | None = None
+    keeps_score: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the attempt came to: a score, or a fault (then `fault` is set)."""
+    """What the attempt came to: a score, a fault (then `fault` is set), or `pruned` without either."""
 
     fault: Fault | None
     detail: str = ""
@@ -61,6 +65,7 @@ class Verdict:
     step: int | None = None
     traceback: str = ""
     signature: str = ""
+    pruned: bool = False
 
 
 def classify(evidence: Evidence) -> Verdict:
@@ -68,6 +73,8 @@ def classify(evidence: Evidence) -> Verdict:
     last = evidence.last
     if isinstance(last, Returned):
         return Verdict(None, score=last.score, metrics=clean_metrics(last.metrics), step=last.step)
+    if evidence.stop is not None and not isinstance(last, Failed):
+        return _stopped_early(evidence, evidence.stop)
     if evidence.cut is not None:
         return of_words(_cut_short(evidence, evidence.cut))
     if isinstance(last, Stopped):
@@ -111,7 +118,13 @@ def attempt_end(
         log_tail=log_tail,
     )
     if verdict.fault is None:
-        return replace(measured, score=verdict.score, metrics=verdict.metrics, step=verdict.step)
+        told = "; ".join(filter(None, [measured.detail, verdict.detail]))
+        ended = replace(
+            measured, score=verdict.score, metrics=verdict.metrics, step=verdict.step, detail=told
+        )
+        if not verdict.pruned:
+            return ended
+        return replace(ended, attempt_event=AttemptEvent.PRUNE, trial_event=TrialEvent.PRUNE)
     decision = after_fault(
         verdict.fault, faults=faults, retry_attempts=retry_attempts, has_checkpoint=has_checkpoint
     )
@@ -140,6 +153,18 @@ def clean(text: str) -> str:
 def clean_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Metrics whose names and texts Postgres can hold."""
     return {clean(name): clean(value) if isinstance(value, str) else value for name, value in metrics.items()}
+
+
+def _stopped_early(evidence: Evidence, stop: StopDecision) -> Verdict:
+    """The decision stands, however the process ended after it: a trial that has fallen behind is not run again."""
+    if stop.fault is not None:
+        return of_words(from_words(stop.fault, f"stopped early: {stop.reason}"))
+    last = evidence.last
+    if evidence.keeps_score and isinstance(last, Stopped) and last.score is not None:
+        return Verdict(
+            None, stop.reason, score=last.score, metrics=clean_metrics(last.metrics), step=last.step
+        )
+    return Verdict(None, stop.reason, step=evidence.last_step, pruned=True)
 
 
 def _cut_short(evidence: Evidence, cut: Cut) -> Faulted:

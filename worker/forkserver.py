@@ -92,7 +92,10 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full path."""
+    """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full path.
+
+    `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment for it.
+    """
 
     study: str
     number: int
@@ -105,6 +108,7 @@ class Job:
     context: Mapping[str, Any] = field(default_factory=dict)
     checkpoint: str | None = None
     start: int = 0
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +157,15 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The objective ended because it was asked to: "stop" or "preempt". `step` is its last report's."""
+    """The objective ended because it was asked to: "stop" or "preempt". `step` is its last report's.
+
+    `score`, if it returned one all the same, is that of a training cut short, with its `metrics`.
+    """
 
     word: Literal["stop", "preempt"]
     step: int | None
+    score: float | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +351,10 @@ class TrialProcess:
         if word not in self._words:
             self._words.add(word)
             self._say(encode({"kind": "control", "word": word}))
+
+    def answer(self, step: int) -> None:
+        """Tell a judged trial that it goes on after its report of this step."""
+        self._say(encode({"kind": "control", "word": "go", "step": step}))
 
     def receive(self) -> list[Event]:
         """What has happened since the last call, in order. Never waits."""

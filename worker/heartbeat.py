@@ -11,10 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from celeriac.errors import CeleriacError, LeaseLost, StoreUnavailable
-from celeriac.records import Checkpoint, Report
+from celeriac.records import Checkpoint, Crossing, Report, RungRecord
 from celeriac.store import Store
 
 log = logging.getLogger(__name__)
@@ -45,13 +46,14 @@ class Pulse:
         token: str,
         tail: Callable[[], str | None],
         checkpointed: Callable[[Sequence[Checkpoint]], None],
+        ranked: Callable[[Sequence[RungRecord]], None],
     ) -> None:
         """`tail` gives the log's tail, or None while it has not changed; `checkpointed` gets the trial's checkpoints when one
-        was committed. Both are called by the heartbeat's thread.
+        was committed; `ranked` its records at the rungs that were crossed, and the runner is woken. The heartbeat's thread calls them.
         """
-        self.token, self.tail, self.checkpointed = token, tail, checkpointed
+        self.token, self.tail, self.checkpointed, self.ranked = token, tail, checkpointed, ranked
         self.begun: Begun | None = None
-        self.reports: deque[Report] = deque()
+        self.reports: deque[tuple[Report, Crossing | None]] = deque()
         self.flush_at: float | None = None
         self.renew_at = time.monotonic() + heartbeat.heartbeat_s
         self.retry_at = 0.0
@@ -65,11 +67,11 @@ class Pulse:
             self.flush_at = time.monotonic() + ASIDE_S
             self._heartbeat.changed.notify()
 
-    def report(self, report: Report) -> None:
-        """Have a report written: within FLUSH_S, at once when it has a checkpoint."""
+    def report(self, report: Report, crossing: Crossing | None = None) -> None:
+        """Have a report written: within FLUSH_S, at once when it has a checkpoint or crosses a rung."""
         with self._heartbeat.changed:
-            self.reports.append(report)
-            due_at = time.monotonic() + (0.0 if report.checkpoint else FLUSH_S)
+            self.reports.append((report, crossing))
+            due_at = time.monotonic() + (0.0 if report.checkpoint or crossing else FLUSH_S)
             if self.flush_at is None or due_at < self.flush_at:
                 self.flush_at = due_at
                 self._heartbeat.changed.notify()
@@ -93,9 +95,13 @@ class Pulse:
         batch = tuple(self.reports)
         if not batch:
             return
-        landed = store.report(self.token, batch)
+        crossings = [crossing for _, crossing in batch if crossing is not None]
+        landed = store.report(self.token, [report for report, _ in batch], crossings)
         for _ in batch:
             self.reports.popleft()
+        if landed.rungs:
+            self.ranked(landed.rungs)
+            self._heartbeat.wake()
         if landed.checkpoints:
             self.checkpointed(landed.checkpoints)
 
@@ -121,8 +127,17 @@ class Heartbeat:
         self._thread.start()
 
     def fileno(self) -> int:
-        """Readable when the watched attempt has lost its lease."""
+        """Readable when the watched attempt has lost its lease, or was ranked at a rung."""
         return self._woken
+
+    def wake(self) -> None:
+        """Make it readable."""
+        os.eventfd_write(self._woken, 1)
+
+    def heed(self) -> None:
+        """Take note: not readable any more, until the next time."""
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._woken)
 
     def watch(
         self,
@@ -130,9 +145,10 @@ class Heartbeat:
         *,
         tail: Callable[[], str | None],
         checkpointed: Callable[[Sequence[Checkpoint]], None],
+        ranked: Callable[[Sequence[RungRecord]], None],
     ) -> Pulse:
         """Keep this lease from now on."""
-        pulse = Pulse(self, token, tail, checkpointed)
+        pulse = Pulse(self, token, tail, checkpointed, ranked)
         with self.changed:
             self._pulse = pulse
             self.changed.notify()
@@ -145,10 +161,7 @@ class Heartbeat:
                 self._pulse = None
             while self._beating:
                 self.changed.wait()
-        try:
-            os.eventfd_read(self._woken)
-        except BlockingIOError:
-            return
+        self.heed()
 
     def after(self, chore: Chore, *, aside_s: float = 0.0) -> None:
         """Have something done, in `aside_s` at the earliest, that nobody waits for, and that heals by itself if it is never done."""
@@ -232,7 +245,7 @@ class Heartbeat:
             pulse.lost = lost
             if self._pulse is pulse:
                 self._pulse = None
-        os.eventfd_write(self._woken, 1)
+        self.wake()
 
 
 def _done(chore: Chore) -> None:

@@ -23,7 +23,9 @@ def code_root(lease: Lease, ours: Path) -> Path:
     return allowed
 
 
-def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool) -> Job:
+def job_of(
+    lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool
+) -> Job:
     """All that the trial's process is told."""
     wants_gpu = lease.spec.get("resources", {}).get("gpus", 0) > 0
     return Job(
@@ -38,6 +40,7 @@ def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, h
         context=context_of(lease),
         checkpoint=None if resumed is None else str(checkpoint_root / resumed.path),
         start=0 if resumed is None else resumed.step + 1,
+        judged=judged,
     )
 
 

@@ -52,6 +52,7 @@ from worker.frames import FrameTooLarge
 from worker.heartbeat import Begun, Pulse
 from worker.job import code_root, job_of
 from worker.logs import AttemptLog
+from worker.pruner import Pruner, pruner_of
 from worker.station import Station
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class Run:
     log: AttemptLog
     pulse: Pulse
     resumed: Checkpoint | None = None
+    pruner: Pruner | None = None
     has_checkpoint: bool = False
     notes: list[str] = field(default_factory=list)
     process: TrialProcess | None = None
@@ -83,6 +85,7 @@ class Run:
     cut: Cut | None = None
     last_step: int | None = None
     values: dict[int, float] = field(default_factory=dict)
+    unjudged: bool = False
     came_of: str = ""
 
     @property
@@ -150,7 +153,10 @@ def attending(ticket: RunTrial, lease: Lease, station: Station) -> Iterator[Run]
     )
     attempt: Run
     pulse = station.heartbeat.watch(
-        lease.token, tail=output.changed_tail, checkpointed=lambda rows: keep_few(attempt, rows)
+        lease.token,
+        tail=output.changed_tail,
+        checkpointed=lambda rows: keep_few(attempt, rows),
+        ranked=lambda records: attempt.pruner.hear(records) if attempt.pruner else None,
     )
     attempt = Run(station, ticket, lease, output, pulse)
     seen_off = False
@@ -174,6 +180,7 @@ def attending(ticket: RunTrial, lease: Lease, station: Station) -> Iterator[Run]
 # -- code, checkpoint, process --------------------------------------------------------------------------------------------
 def resume(attempt: Run) -> None:
     """Choose the newest checkpoint whose hash holds; if there are only unsound ones, start over and say so."""
+    attempt.pruner = pruner_of(attempt.lease)
     before = attempt.lease.checkpoints
     if not before:
         return
@@ -185,6 +192,20 @@ def resume(attempt: Run) -> None:
         attempt.log.note(attempt.notes[-1])
     else:
         attempt.has_checkpoint, attempt.last_step = True, attempt.resumed.step
+        if attempt.pruner is not None:
+            attempt.pruner.resume(reports_before(attempt, attempt.resumed.step))
+
+
+def reports_before(attempt: Run, step: int) -> list[Report]:
+    """What earlier attempts reported up to this step; a store that is away is waited for, unless the worker is told to stop."""
+    station, lease, delays = attempt.station, attempt.lease, patience()
+    while not station.orders.draining() and not station.orders.terminated:
+        try:
+            found = station.store.reports(lease.study_id, lease.number)
+            return [report for report in found if report.step <= step]
+        except StoreUnavailable as error:
+            pause(station, next(delays), f"trial {lease.number} waits for the store: {error}")
+    return []
 
 
 def begin(attempt: Run) -> None:
@@ -196,6 +217,7 @@ def begin(attempt: Run) -> None:
         attempt.resumed,
         checkpoint_root=station.settings.checkpoint_root,
         has_gpu=station.slot.is_gpu,
+        judged=attempt.pruner is not None and not attempt.pruner.who.exempt,
     )
     station.clear()
     set_off(attempt, extra_s=IMPORT_S)
@@ -236,7 +258,9 @@ def follow(attempt: Run) -> None:
         if hand_back_by == math.inf:
             watched.append(station.orders.drain_fd)
         wait(watched, min(attempt.deadline, hand_back_by) - time.monotonic())
+        station.heartbeat.heed()
         take_in(attempt, process.receive())
+        answer(attempt, process)
         if hand_back_by == math.inf and station.orders.draining():
             process.send("preempt")
             hand_back_by = time.monotonic() + station.settings.checkpoint_grace_s
@@ -245,6 +269,18 @@ def follow(attempt: Run) -> None:
             cut_short(attempt, process, cut)
     if process is not None:
         take_in(attempt, process.receive())  # what it printed before its last word is in the pipe by now
+
+
+def answer(attempt: Run, process: TrialProcess) -> None:
+    """Have the trial stopped that is to be stopped, or tell it that it goes on, once its last report was judged."""
+    pruner = attempt.pruner
+    if pruner is None or attempt.over:
+        return
+    if pruner.decision is not None:
+        process.send("stop")
+    elif pruner.goes_on is not None:
+        process.answer(pruner.goes_on)
+        pruner.goes_on = None
 
 
 def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
@@ -299,7 +335,20 @@ def take_report(attempt: Run, event: Reported) -> None:
         attempt.values[event.step] = event.value
         attempt.has_checkpoint = True
     attempt.last_step = event.step
-    attempt.pulse.report(Report(event.step, event.value, faults.clean_metrics(event.metrics), checkpoint))
+    report, crossing = Report(event.step, event.value, faults.clean_metrics(event.metrics), checkpoint), None
+    if attempt.pruner is not None:
+        report, crossing = attempt.pruner.take(report, time.monotonic() - attempt.started_at)
+        note_missing(attempt, attempt.pruner)
+    attempt.pulse.report(report, crossing)
+
+
+def note_missing(attempt: Run, pruner: Pruner) -> None:
+    """Say once that a report does not tell what the rule counts by: it is not judged."""
+    if pruner.missing and not attempt.unjudged:
+        attempt.unjudged = True
+        attempt.log.note(
+            f"stop_early: the report of step {attempt.last_step} has no number metrics[{pruner.who.rule.resource!r}], so it is not judged"
+        )
 
 
 def keep_few(attempt: Run, rows: Sequence[Checkpoint]) -> None:
@@ -337,6 +386,8 @@ def judge(attempt: Run) -> AttemptEnd:
         timeout_s=attempt.timeout_s,
         last_step=attempt.last_step,
         memory_limit_bytes=attempt.station.memory_limit_bytes,
+        stop=attempt.pruner.decision if attempt.pruner else None,
+        keeps_score=attempt.pruner is not None and attempt.pruner.keeps_score,
     )
     return end_of(attempt, faults.classify(evidence))
 

@@ -4,8 +4,10 @@ Promises: open + finished trials never exceed the budget, so that a study ends w
 a slot that ends a trial finds the next ticket already there; nothing here reads a clock or a row.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from celeriac.decide.stop_study import reason_to_end
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
     CLOSED,
@@ -16,6 +18,7 @@ from celeriac.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.stop_rules import StopStudy
 
 BUGS_IN_A_ROW = 3
 SHORT_TRIAL_S = 10.0
@@ -24,10 +27,11 @@ MOST_SUGGESTIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the study's file limits: finished trials, exactly; and seconds since its start, at most (None: no limit)."""
+    """What the study's file limits: finished trials, exactly; seconds since its start, at most; and what ends it before (None: no limit)."""
 
     trials: int
     wall_s: float | None = None
+    stop: StopStudy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,18 @@ class NextDecision:
     add: int = 0
 
 
-def what_next(snapshot: Snapshot, limits: Limits, slots: int, *, exhausted: str = "") -> NextDecision:
-    """Decide one step. `slots`: live ones that may run this study; `exhausted`: why the sampler has nothing left, if so."""
+def what_next(
+    snapshot: Snapshot,
+    limits: Limits,
+    slots: int,
+    *,
+    exhausted: str = "",
+    newest: Sequence[TrialRecord] = (),
+) -> NextDecision:
+    """Decide one step. `slots`: live ones that may run this study; `exhausted`: why the sampler has nothing left, if so.
+
+    `newest`: the trials with the highest numbers, where `limits.stop` asks for them (`celeriac.decide.stop_study.newest_needed`).
+    """
     study = snapshot.study
     if study.state in CLOSED:
         return NextDecision(f"{study.name} is {study.state}: {study.reason}")
@@ -54,15 +68,20 @@ def what_next(snapshot: Snapshot, limits: Limits, slots: int, *, exhausted: str 
         return NextDecision("started", event=StudyEvent.START)
     if study.state is StudyState.PAUSED:
         return NextDecision(f"{study.name} is paused: {study.reason}")
-    return _closing(snapshot, limits, exhausted) or _filling(snapshot, limits, slots, exhausted)
+    return _closing(snapshot, limits, exhausted, newest) or _filling(snapshot, limits, slots, exhausted)
 
 
-def _closing(snapshot: Snapshot, limits: Limits, exhausted: str) -> NextDecision | None:
+def _closing(
+    snapshot: Snapshot, limits: Limits, exhausted: str, newest: Sequence[TrialRecord]
+) -> NextDecision | None:
     """The reasons for which a running study pauses or ends before its budget of trials is used up."""
     study = snapshot.study
     if limits.wall_s is not None and _age_s(snapshot) >= limits.wall_s:
         reason = f"wall budget of {duration(limits.wall_s)} is used up: {_progress(study, limits)} finished"
         return NextDecision(reason, event=StudyEvent.FINISH)
+    won = "" if limits.stop is None else reason_to_end(limits.stop, study, newest)
+    if won:
+        return NextDecision(f"{won}: {_progress(study, limits)} finished", event=StudyEvent.FINISH)
     bug = _same_bug(study, snapshot.last_ended)
     if bug:
         return NextDecision(bug, event=StudyEvent.PAUSE)

@@ -270,7 +270,7 @@ class Store(Protocol):
         after: int = -1,
         limit: int = 100,
     ) -> list[TrialRecord]:
-        """By number, from the one after `after`: a page."""
+        """By number, from the one after `after`: a page, with their `rungs`."""
 
     def attempts(self, study_id: int, number: int) -> list[Attempt]:
         """All attempts of a trial, first to last."""

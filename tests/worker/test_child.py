@@ -8,6 +8,8 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,6 +67,64 @@ def test_a_hand_back_outranks_a_stop(ends: tuple[socket.socket, SocketChannel]) 
     for word, expected in (("stop", "stop"), ("preempt", "preempt"), ("stop", "preempt")):
         ours.sendall(encode({"kind": "control", "word": word}))
         assert channel.poll() == expected
+
+
+def _go(step: int) -> bytes:
+    return encode({"kind": "control", "word": "go", "step": step})
+
+
+@pytest.fixture
+def patient(ends: tuple[socket.socket, SocketChannel], monkeypatch: pytest.MonkeyPatch) -> SocketChannel:
+    """The channel of a judged trial that has taken so long for its step that a report waits for ever."""
+    monkeypatch.setattr("worker.child.MOST_WAIT_S", 1e6)
+    channel = ends[1]
+    channel.judged, channel._reported_at = True, -1e9
+    return channel
+
+
+def test_a_judged_report_waits_for_its_answer(
+    ends: tuple[socket.socket, SocketChannel], patient: SocketChannel
+) -> None:
+    """An answer to an earlier report is none."""
+    reports = threading.Thread(target=lambda: patient.send({"kind": "report", "step": 3}))
+    ends[0].sendall(_go(2))
+    reports.start()
+    assert ends[0].recv(1024) == encode({"kind": "report", "step": 3})
+    assert reports.is_alive()
+    ends[0].sendall(_go(3))
+    reports.join()
+    assert patient.poll() is None
+
+
+@pytest.mark.parametrize("word", ["stop", "preempt"])
+def test_an_order_ends_the_wait(
+    ends: tuple[socket.socket, SocketChannel], patient: SocketChannel, word: str
+) -> None:
+    ends[0].sendall(encode({"kind": "control", "word": word}))
+    patient.send({"kind": "report", "step": 3})
+    assert patient.poll() == word
+
+
+def test_a_runner_that_goes_away_ends_the_wait(
+    ends: tuple[socket.socket, SocketChannel], patient: SocketChannel
+) -> None:
+    reports = threading.Thread(target=lambda: patient.send({"kind": "report", "step": 3}))
+    reports.start()
+    assert ends[0].recv(1024)
+    ends[0].close()
+    reports.join()
+
+
+def test_quick_reports_and_those_that_nobody_judges_do_not_wait(
+    ends: tuple[socket.socket, SocketChannel], patient: SocketChannel
+) -> None:
+    patient.send({"kind": "result", "score": 1.0})
+    patient.judged = False
+    patient.send({"kind": "report", "step": 0})
+    patient.judged = True
+    for step in (1, 2):
+        patient._reported_at = time.monotonic()
+        patient.send({"kind": "report", "step": step})
 
 
 def test_no_runner_no_job(ends: tuple[socket.socket, SocketChannel]) -> None:

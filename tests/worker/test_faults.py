@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.decide.stop_early import StopDecision
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Fault
 from celeriac.store.api import AttemptEnd
@@ -80,6 +81,55 @@ def test_equal_crashes_have_equal_signatures_wherever_they_happened() -> None:
     two = classify(Evidence(exit=Exit(signal=signal.SIGSEGV), last_step=7))
     other = classify(Evidence(exit=Exit(signal=signal.SIGABRT), last_step=7))
     assert one.signature == two.signature != other.signature
+
+
+BEHIND = StopDecision(True, "rung 3: 0.1 is not among the best 1 of 2 (cutoff 0.2)")
+NAN = StopDecision(True, "rung 3: nan is worse than every number", Fault.NOT_FINITE)
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Evidence(last=Stopped("stop", 4), last_step=4, stop=BEHIND),
+        Evidence(last=Stopped("stop", 4, 0.9), last_step=4, stop=BEHIND),
+        Evidence(last=Stopped("preempt", 4), last_step=4, stop=BEHIND),
+        Evidence(exit=_killed(), last_step=4, stop=BEHIND),
+        Evidence(cut=Cut.TIMEOUT, timeout_s=1.0, exit=_killed(), last_step=4, stop=BEHIND),
+        Evidence(cut=Cut.DRAIN, exit=_killed(), last_step=4, stop=BEHIND, keeps_score=True),
+    ],
+)
+def test_a_trial_that_was_stopped_early_is_pruned_however_it_ended(evidence: Evidence) -> None:
+    verdict = classify(evidence)
+    assert verdict == Verdict(None, BEHIND.reason, step=4, pruned=True)
+    end = _end(verdict, notes=["started over"])
+    assert (end.attempt_event, end.trial_event, end.fault) == (AttemptEvent.PRUNE, TrialEvent.PRUNE, None)
+    assert (end.score, end.step, end.detail) == (None, 4, f"started over; {BEHIND.reason}")
+
+
+def test_a_score_that_came_before_the_trial_heard_of_it_is_a_score() -> None:
+    verdict = classify(Evidence(last=SCORE, stop=BEHIND))
+    assert (verdict.score, verdict.pruned, verdict.detail) == (0.5, False, "")
+
+
+def test_a_bug_of_a_trial_that_was_stopped_early_is_shown() -> None:
+    verdict = classify(Evidence(last=Failed(Fault.USER_BUG, "in the clean-up", "", "s"), stop=BEHIND))
+    assert (verdict.fault, verdict.detail) == (Fault.USER_BUG, "in the clean-up")
+
+
+def test_a_score_returned_after_the_stop_counts_where_the_rule_keeps_it() -> None:
+    told = Evidence(
+        last=Stopped("stop", 4, 0.9, {"holdout": 0.8}), last_step=4, stop=BEHIND, keeps_score=True
+    )
+    verdict = classify(told)
+    assert verdict == Verdict(None, BEHIND.reason, score=0.9, metrics={"holdout": 0.8}, step=4)
+    assert _end(verdict).trial_event is TrialEvent.SCORE
+
+
+def test_a_stop_by_a_nan_is_a_fault() -> None:
+    verdict = classify(Evidence(last=Stopped("stop", 4), last_step=4, stop=NAN))
+    assert verdict.fault is Fault.NOT_FINITE
+    assert verdict.detail == "stopped early: rung 3: nan is worse than every number"
+    assert verdict.signature
 
 
 def _end(verdict: Verdict, **more: object) -> AttemptEnd:

@@ -389,7 +389,7 @@ def test_a_score_returned_because_of_should_stop_is_partial(pool: ServerPool, jo
     child.start(job)
     until(child, Started)
     child.send("preempt")
-    assert only(until_end(child), Stopped) == Stopped("preempt", None)
+    assert only(until_end(child), Stopped) == Stopped("preempt", None, 0.123)
 
 
 def test_a_full_disk_costs_the_checkpoint_only(pool: ServerPool, job: Job) -> None:

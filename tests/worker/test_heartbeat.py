@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from celeriac.errors import LeaseLost, StoreUnavailable
-from celeriac.records import Checkpoint, Report
+from celeriac.records import Checkpoint, Crossing, Report, RungRecord
 from celeriac.store import Store
 from celeriac.store.api import Landed
+from tests.store.scenes import NOON, crossing
 from worker.heartbeat import Begun, Heartbeat, Pulse
 
 
@@ -28,9 +29,10 @@ class Recorder:
     def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
         self._note("renew", log_tail)
 
-    def report(self, token: str, reports: Sequence[Report]) -> Landed:
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
         self._note("report", [each.step for each in reports])
-        return Landed(tuple(each.checkpoint for each in reports if each.checkpoint))
+        rungs = (RungRecord(1, 0, each.rung, 1, 0, 1, 0, 0.0, 0.5, 0.5, NOON) for each in crossings)
+        return Landed(tuple(each.checkpoint for each in reports if each.checkpoint), tuple(rungs))
 
     def _note(self, verb: str, what: object) -> None:
         if self.away > 0:
@@ -60,11 +62,14 @@ def heartbeat(recorder: Recorder) -> Iterator[Heartbeat]:
     heartbeat.close()
 
 
-def _watched(heartbeat: Heartbeat, kept: list[Checkpoint] | None = None) -> Pulse:
+def _watched(
+    heartbeat: Heartbeat, kept: list[Checkpoint] | None = None, ranked: list[RungRecord] | None = None
+) -> Pulse:
     return heartbeat.watch(
         "token",
         tail=lambda: "tail",
         checkpointed=lambda rows: (kept if kept is not None else []).extend(rows),
+        ranked=lambda rows: (ranked if ranked is not None else []).extend(rows),
     )
 
 
@@ -94,6 +99,21 @@ def test_a_checkpoint_is_written_at_once_and_handed_on(heartbeat: Heartbeat, rec
     recorder.wait_for("report")
     pulse.stop()
     assert kept == [checkpoint]
+
+
+def test_a_rung_is_asked_about_at_once_and_the_runner_is_woken(
+    heartbeat: Heartbeat, recorder: Recorder
+) -> None:
+    ranked: list[RungRecord] = []
+    pulse = _watched(heartbeat, ranked=ranked)
+    pulse.report(Report(0, 0.4))
+    pulse.report(Report(1, 0.5), crossing(1, 0.5))
+    assert select.select([heartbeat], [], [], 5)[0]
+    assert [each.rung for each in ranked] == [1]
+    assert ("report", [0, 1]) in recorder.calls
+    heartbeat.heed()
+    assert not select.select([heartbeat], [], [], 0)[0]
+    pulse.stop()
 
 
 def test_what_the_store_cannot_take_now_is_kept(heartbeat: Heartbeat, recorder: Recorder) -> None:

@@ -22,7 +22,8 @@ class Reading(Tables):
     ) -> list[TrialRecord]:
         """See `Store.trials`."""
         found = (trial for trial in self._rows.trials_of(study_id) if trial.number > after)
-        return [trial for trial in found if states is None or trial.state in states][:limit]
+        page = [trial for trial in found if states is None or trial.state in states][:limit]
+        return self._rows.with_rungs(page)
 
     @atomic
     def attempts(self, study_id: int, number: int) -> list[Attempt]:

@@ -4,7 +4,7 @@
 Verbs look first and change after, so a verb that raises has changed nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -94,6 +94,13 @@ class Rows:
     def trials_of(self, study_id: int) -> list[TrialRecord]:
         """All of a study's trials, by number."""
         return [trial for (owner, _), trial in sorted(self.trials.items()) if owner == study_id]
+
+    def with_rungs(self, page: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """The trials of a page with their rungs."""
+        found: dict[tuple[int, int], list[tuple[int, float]]] = {}
+        for (study_id, number, rung), record in sorted(self.rungs.items()):
+            found.setdefault((study_id, number), []).append((rung, record.value))
+        return [replace(t, rungs=tuple(found.get((t.study_id, t.number), ()))) for t in page]
 
     def open_attempt(self, study_id: int, number: int) -> Held | None:
         """The attempt that runs this trial now."""

@@ -55,7 +55,7 @@ class Turns(Tables):
         """See `Store.ended_since`."""
         later = [trial for trial in self._rows.trials_of(study_id) if (trial.ended_no or 0) > ended_no]
         page = sorted(later, key=lambda trial: trial.ended_no or 0)[:limit]
-        return [replace(trial, rungs=self._rungs_of(trial)) for trial in page]
+        return self._rows.with_rungs(page)
 
     @atomic
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
@@ -100,14 +100,6 @@ class Turns(Tables):
             for trial in self._rows.trials_of(study_id)
             if trial.number in wanted and trial.state in movable
         ]
-
-    def _rungs_of(self, trial: TrialRecord) -> tuple[tuple[int, float], ...]:
-        found = (
-            (rung, record.value)
-            for (study_id, number, rung), record in self._rows.rungs.items()
-            if (study_id, number) == (trial.study_id, trial.number)
-        )
-        return tuple(sorted(found))
 
     def _turn(self, study_id: int, turn: int, verb: str) -> StudyRecord:
         study = self._rows.study(study_id, turn)

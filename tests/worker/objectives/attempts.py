@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from celeriac.trial import Trial
+from celeriac.trial import Trial, TrialStopped
 
 
 def sleeps(trial: Trial) -> float:
@@ -78,3 +78,21 @@ def loses_its_server(trial: Trial) -> float:
     os.kill(os.getppid(), signal.SIGKILL)
     time.sleep(3600)
     return 1.0
+
+
+def epochs(trial: Trial) -> float:
+    """Report the values of `curve`, its last one for ever if `endless` (it waits to be stopped), some milliseconds an epoch."""
+    curve = [float(value) for value in trial.params["curve"]]
+    for step in range(trial.start, 1_000_000 if trial.params.get("endless") else len(curve)):
+        time.sleep(0.01)
+        metrics = {"samples": 100 * (step + 1)} if trial.params.get("counts") else {}
+        save = (lambda path: Path(path).write_text("x")) if trial.params.get("saves") else None
+        try:
+            trial.report(curve[min(step, len(curve) - 1)], step=step, metrics=metrics, checkpoint=save)
+        except TrialStopped:
+            if "returns" in trial.params:
+                return float(trial.params["returns"])
+            raise
+        if trial.attempt == 1 and step == trial.params.get("dies_at"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return curve[-1]

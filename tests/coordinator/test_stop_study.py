@@ -1,0 +1,58 @@
+"""A study that has nothing more to win closes: on the memory store, by whole turns."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from celeriac.broker import CPU_QUEUE
+from celeriac.records import StudyState
+from coordinator import drive as drive_module
+from coordinator.drive import drive
+from tests.coordinator.house import House, open_study
+
+
+def test_a_target_closes_the_study_and_cancels_what_runs() -> None:
+    house = House(slots=2)
+    study = open_study(house.store, stop_study={"target": 0.5})
+    drive(house.coordinator, study.id)
+    first, second = house.lease(house.take()), house.lease(house.take())
+    assert first is not None
+    assert second is not None
+    house.finish(first, 0.6)
+    drive(house.coordinator, study.id)
+    assert house.store.study(study.id).state is StudyState.RUNNING
+    house.finish(second, 0.4)
+    drive(house.coordinator, study.id)
+    closed = house.store.study(study.id)
+    assert (closed.state, closed.reason) == (
+        StudyState.DONE,
+        "trial 1 with 0.4 reached the target 0.5: 2 of 60 trials finished",
+    )
+    assert closed.counts.open == 0
+
+
+def test_a_plateau_closes_the_study_and_reads_only_its_newest_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(slots=1)
+    study = open_study(house.store, stop_study={"min_gain": 0.01, "suggestions": 4})
+    gains = iter([0.5, 0.2, 0.005, 0.1, *[0.001] * 50])
+    suggested, pages = drive_module.suggested, []
+    trials = house.store.trials
+
+    def promising(*args: Any) -> Any:
+        return [replace(each, why={**each.why, "expected_gain": next(gains)}) for each in suggested(*args)]
+
+    def counted(*args: Any, **how: Any) -> Any:
+        pages.append(trials(*args, **how))
+        return pages[-1]
+
+    monkeypatch.setattr(drive_module, "suggested", promising)
+    monkeypatch.setattr(house.store, "trials", counted)
+    while house.store.study(study.id).state is not StudyState.DONE:
+        drive(house.coordinator, study.id)
+        lease = house.lease(house.take()) if house.mailbox.queues[CPU_QUEUE] else None
+        if lease is not None:
+            house.finish(lease, 1.0)
+    closed = house.store.study(study.id)
+    assert closed.reason.startswith("plateau: trials 5 to 8 were expected to gain less than 0.01")
+    assert max(len(page) for page in pages) == 4
