@@ -43,6 +43,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (reading.best, "its best trial, and how to use it"),
     (reading.logs, "what a trial printed"),
     (results.importance, "which parameters mattered"),
+    (results.plot, "pictures, as PNG and as pages"),
     (changing.pause, "start no more trials of a study"),
     (changing.resume, "go on with it"),
     (changing.stop, "end it now"),

@@ -1,6 +1,8 @@
-"""Commands that make something of a study's results: which parameters mattered. What they say is worked out in `celeriac.explain`."""
+"""Commands that make something of a study's results: which parameters mattered, pictures. What they say is worked out in `celeriac.explain` and `celeriac.plots`."""
 
+import re
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +24,18 @@ Method = Annotated[
     _Method,
     typer.Option(
         "--method", help="ped-anova: what makes a trial one of the best; fanova: what the scores vary with."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Directory for the files (default: STUDY-plots).", show_default=False),
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        help="Only these, separated by commas: history, parallel, importance, slices, rungs.",
+        show_default=False,
     ),
 ]
 _BAR = 24
@@ -46,6 +60,39 @@ def importance(
         if judged.caution:
             remark(f"Careful: {judged.caution}.")
     raise typer.Exit(FAILED if judged.reason else 0)
+
+
+def plot(
+    study: StudyName, out: Out = None, kind: Kinds = None, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Draw a study: each picture as PNG and as a page that needs no network, and all of them on one page."""
+    from celeriac.cli import forms
+    from celeriac.cli.screen import remark
+    from celeriac.plots import KINDS, drawn
+
+    kinds = _kinds(kind, list(KINDS))
+    with connected(home) as client:
+        scene = client.study(study).scene(kinds)
+    charts = [KINDS[each](scene) for each in kinds]
+    directory = out or Path(re.sub(r"[^A-Za-z0-9._-]", "_", study) + "-plots")
+    written = drawn.write(study, charts, directory)
+    nothing = {each.kind: each.reason for each in charts if each.spec is None}
+    if as_json:
+        print(forms.dump({"study": study, "files": [str(path) for path in written], "nothing": nothing}))
+    else:
+        for path in written:
+            print(path)
+        for each, reason in nothing.items():
+            remark(f"{each}: nothing to show: {reason}")
+    raise typer.Exit(0 if written else FAILED)
+
+
+def _kinds(asked: list[str] | None, known: list[str]) -> list[str]:
+    """The kinds that were asked for, each once, in their usual order. Raises typer.BadParameter."""
+    words = {word.strip() for each in asked or [] for word in each.split(",") if word.strip()} or set(known)
+    if unknown := sorted(words - set(known)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: no kind of picture; known: {', '.join(known)}")
+    return [kind for kind in known if kind in words]
 
 
 def _headline(judged: "Importances") -> str:

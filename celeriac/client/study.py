@@ -4,14 +4,17 @@ import importlib.util
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from celeriac.client.progress import is_settled
 from celeriac.errors import StoreUnavailable, StudyPaused
 from celeriac.explain.importance import Importances, Method, importances
 from celeriac.lifecycle import StudyEvent
-from celeriac.records import CLOSED, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.plots import KINDS, Chart, Scene
+from celeriac.plots.rungs import worth_a_curve
+from celeriac.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.spec import StudySpec, parse
 from celeriac.store import Store
 
@@ -69,6 +72,34 @@ class Study:
     def importance(self, method: Method = "ped-anova") -> Importances:
         """Which parameters mattered, judged by Optuna; see `celeriac.explain.importance`. Raises ExtraMissing without it."""
         return importances(self.spec.space, self.record.goal, list(self.each_trial()), method)
+
+    def plot(self, kind: str = "history") -> Chart:
+        """One picture of the study (`celeriac.plots.KINDS`): a notebook shows it; `celeriac.plots.drawn.png(...)` draws it.
+
+        Raises ValueError for an unknown kind, ExtraMissing for `importance` without Optuna.
+        """
+        if kind not in KINDS:
+            raise ValueError(f"{kind!r} is no kind of picture; known: {', '.join(KINDS)}")
+        return KINDS[kind](self.scene([kind]))
+
+    def scene(self, kinds: Iterable[str] = tuple(KINDS)) -> Scene:
+        """The study's rows as they are now, as far as these kinds of pictures need them."""
+        kinds, record, trials = set(kinds), self.record, list(self.each_trial())
+        spec = parse(record.spec, f"study {self.name}")
+        found = Scene(record, spec, trials)
+        if "rungs" in kinds:
+            drawn = worth_a_curve(trials, record.goal)
+            curves = {n: [(each.step, each.value) for each in self._store.reports(self.id, n)] for n in drawn}
+            found = replace(found, curves=curves, rungs=list(self._each_rung()))
+        if "importance" in kinds:
+            found = replace(found, importance=importances(spec.space, record.goal, trials))
+        return found
+
+    def _each_rung(self) -> Iterator[RungRecord]:
+        after = (-1, -1, 0)
+        while page := self._store.rung_records(self.id, after=after):
+            yield from page
+            after = (page[-1].bracket, page[-1].rung, page[-1].place)
 
     def trial(self, number: int) -> TrialRecord:
         """One trial. Raises UnknownTrial."""

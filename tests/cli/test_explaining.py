@@ -1,13 +1,16 @@
-"""`celeriac trials STUDY --why N` with its replay by the coordinator's own program, and `celeriac importance`."""
+"""`celeriac trials STUDY --why N` with its replay by the coordinator's own program, `celeriac importance`, `celeriac plot`."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from celeriac.client import Client, Study
-from celeriac.records import Lease, Source, Suggestion
+from celeriac.records import Lease, Report, Source, Suggestion
 from celeriac.spec import parse
 from coordinator.samplers import sampler_for
-from tests.cli.played import SPEC, Celeriac, played, started
+from tests.cli.played import SPEC, Celeriac, leased, played, started
 from tests.store.scenes import scored
 
 MODEL = {
@@ -115,3 +118,43 @@ def test_importance_is_refused_with_a_reason_then_told(celeriac: Celeriac, clien
     assert (form["study"], form["parameters"][0]["share"]) == ("digits", 1.0)
     assert "(fanova, 12 scored trials)" in celeriac("importance", "digits", "--method", "fanova").out
     assert celeriac("importance", "digits", "--method", "guess").code == 2
+
+
+def test_plot_writes_pictures_and_pages_and_says_where(
+    celeriac: Celeriac, client: Client, tmp_path: Path
+) -> None:
+    study = client.open({**SPEC, "study": "digits", "budget": {"trials": 3}}).study
+    nothing = celeriac("plot", "digits")
+    assert (nothing.code, nothing.out) == (1, "")
+    assert "history: nothing to show: no trial has a score yet" in nothing.err
+    started(client, study)
+    lease = leased(client, study)
+    client.store.report(lease.token, [Report(step, step / 10) for step in range(1, 4)])
+    client.store.finish_attempt(lease.token, scored(0.3))
+    ran = celeriac("plot", "digits")
+    names = [
+        f"{name}.{kind}" for kind in ("png", "html") for name in ("history", "parallel", "slices", "rungs")
+    ]
+    assert (ran.code, ran.out.split()) == (0, [f"digits-plots/{name}" for name in [*names, "index.html"]])
+    assert all((tmp_path / path).stat().st_size > 10_000 for path in ran.out.split())
+    assert "importance: nothing to show: too few trials: 1 are scored" in ran.err
+    one = celeriac("plot", "digits", "--kind", "rungs", "--out", "here/there", "--json")
+    assert json.loads(one.out) == {
+        "study": "digits",
+        "files": ["here/there/rungs.png", "here/there/rungs.html", "here/there/index.html"],
+        "nothing": {},
+    }
+    wrong = celeriac("plot", "digits", "--kind", "history,pie")
+    assert (wrong.code, "known: history, parallel, importance, slices, rungs" in wrong.err) == (2, True)
+
+
+def test_a_study_is_drawn_from_python_too(celeriac: Celeriac, client: Client) -> None:
+    celeriac("submit", "study.yaml")
+    study = client.study("digits")
+    played(client, study, 0.1, 0.3, 0.2)
+    chart = study.plot("history")
+    assert chart.spec is not None
+    assert "best 0.3 (trial 1)" in json.dumps(chart.spec)
+    assert study.plot("importance").reason.startswith("too few trials")
+    with pytest.raises(ValueError, match="known: history, parallel"):
+        study.plot("pie")
