@@ -44,6 +44,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (reading.logs, "what a trial printed"),
     (results.importance, "which parameters mattered"),
     (results.plot, "pictures, as PNG and as pages"),
+    (results.export, "trials as CSV or JSON, for other tools"),
     (changing.pause, "start no more trials of a study"),
     (changing.resume, "go on with it"),
     (changing.stop, "end it now"),

@@ -1,9 +1,11 @@
-"""Commands that make something of a study's results: which parameters mattered, pictures. What they say is worked out in `celeriac.explain` and `celeriac.plots`."""
+"""Commands that make something of a study's results: which parameters mattered, pictures, files. What they say is worked out in `celeriac.explain` and `celeriac.plots`."""
 
 import re
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -13,6 +15,11 @@ from celeriac.cli.service import AsJson, Home, StudyName, connected
 if TYPE_CHECKING:
     from celeriac.cli.screen import Grid
     from celeriac.explain.importance import Importance, Importances
+
+
+class _Format(StrEnum):
+    CSV = "csv"
+    JSON = "json"
 
 
 class _Method(StrEnum):
@@ -37,6 +44,16 @@ Kinds = Annotated[
         help="Only these, separated by commas: history, parallel, importance, slices, rungs.",
         show_default=False,
     ),
+]
+File = Annotated[
+    Path | None, typer.Option("--out", help="File to write (default: stdout).", show_default=False)
+]
+Format = Annotated[
+    _Format | None,
+    typer.Option("--format", help="csv or json (default: as --out ends, else csv).", show_default=False),
+]
+Reports = Annotated[
+    bool, typer.Option("--reports", help="The reports: a CSV row each, or within each trial's JSON.")
 ]
 _BAR = 24
 
@@ -75,7 +92,10 @@ def plot(
         scene = client.study(study).scene(kinds)
     charts = [KINDS[each](scene) for each in kinds]
     directory = out or Path(re.sub(r"[^A-Za-z0-9._-]", "_", study) + "-plots")
-    written = drawn.write(study, charts, directory)
+    try:
+        written = drawn.write(study, charts, directory)
+    except OSError as error:
+        raise typer.BadParameter(f"--out {directory}: {error.strerror}") from None
     nothing = {each.kind: each.reason for each in charts if each.spec is None}
     if as_json:
         print(forms.dump({"study": study, "files": [str(path) for path in written], "nothing": nothing}))
@@ -85,6 +105,35 @@ def plot(
         for each, reason in nothing.items():
             remark(f"{each}: nothing to show: {reason}")
     raise typer.Exit(0 if written else FAILED)
+
+
+def export(
+    study: StudyName, out: File = None, format: Format = None, reports: Reports = False, home: Home = None
+) -> None:
+    """Write a study's trials for other tools: CSV with a column for each parameter and metric, or all there is as JSON."""
+    from celeriac.cli.exporting import write_csv, write_json
+    from celeriac.cli.screen import remark
+
+    as_json = format is _Format.JSON or (format is None and out is not None and out.suffix == ".json")
+    with connected(home) as client:
+        found = client.study(study)
+        with _opened(out) as file:
+            if as_json:
+                count = write_json(client, found, file, reports=reports)
+            else:
+                count = write_csv(found, file, reports=reports)
+    if out is not None:
+        remark(f"{count} {'reports' if reports and not as_json else 'trials'} of {study} in {out}")
+
+
+def _opened(out: Path | None) -> AbstractContextManager[TextIO]:
+    """The file, or stdout. Raises typer.BadParameter for a file that cannot be written."""
+    if out is None:
+        return nullcontext(sys.stdout)
+    try:
+        return out.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise typer.BadParameter(f"--out {out}: {error.strerror}") from None
 
 
 def _kinds(asked: list[str] | None, known: list[str]) -> list[str]:

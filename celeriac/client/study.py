@@ -110,7 +110,7 @@ class Study:
 
         Parameters are columns `params.<name>`, metrics `metrics.<name>`.
         """
-        rows = [_row(trial) for trial in self.each_trial()]
+        rows = [row_of(trial) for trial in self.each_trial()]
         if importlib.util.find_spec("pandas") is None:
             return rows
         import pandas as pd
@@ -123,6 +123,20 @@ class Study:
         while page := self._store.trials(self.id, states=states, after=after, limit=_PAGE):
             yield from page
             after = page[-1].number
+
+    def each_report(self) -> Iterator[dict[str, Any]]:
+        """All reports, by trial and step, as flat rows; of a step that several attempts reported, the latest attempt's."""
+        for trial in self.each_trial():
+            if trial.attempts:
+                for report in self._store.reports(self.id, trial.number):
+                    metrics = {f"metrics.{name}": value for name, value in report.metrics.items()}
+                    yield {
+                        "trial": trial.number,
+                        "step": report.step,
+                        "value": report.value,
+                        "at": report.at,
+                        **metrics,
+                    }
 
     def logs(self, number: int) -> str:
         """What the newest attempt of a trial printed last; "" before its first attempt. Raises UnknownTrial."""
@@ -193,7 +207,8 @@ class Outage:
         return found
 
 
-def _row(trial: TrialRecord) -> dict[str, Any]:
+def row_of(trial: TrialRecord) -> dict[str, Any]:
+    """A trial as one flat row: parameters as `params.<name>`, metrics as `metrics.<name>`."""
     started, ended = trial.started_at, trial.ended_at
     return {
         "number": trial.number,
