@@ -12,7 +12,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench bench-search chaos compose-test docs clean
+.PHONY: demo test check fmt bench bench-search bench-stop chaos compose-test docs clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -40,6 +40,9 @@ bench-search: $(PEERED)   ## suggestions beside Optuna's, skopt's and BoTorch's:
 	$(PEERS)/bin/python -m benchmarks.search --judge --jobs $(JOBS) --runs $(RUNS) --out $(OUT)/bench/search.json || failed=1; \
 	$(PEERS)/bin/python -m benchmarks.search.suggest --out $(OUT)/bench/suggest.json || failed=1; \
 	exit $$failed
+
+bench-stop: $(PEERED)     ## early stopping beside Optuna's and Ray's on real trainings: minutes -> build/bench/early_stop.json
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.early_stop --out $(OUT)/bench/early_stop.json
 
 chaos: $(READY)           ## kill -9, flushes and restarts at seeded random moments: make chaos SEEDS=20 FIRST=1
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --seeds $(SEEDS) --first $(FIRST) --out $(OUT)/bench/chaos.json

@@ -579,10 +579,11 @@ _STOP_KEYS = frozenset(key for kind in RULES.values() for key in kind.__dataclas
 
 def _halving(section: _Section, kind: type[Asha] | type[Hyperband], resource: str) -> StopRule | None:
     """Rungs from `min` to below `max`, of which there must be one."""
-    least, eta = section.amount("min", 1, 1, of=resource), section.whole("eta", 2, 100, 3)
+    eta = section.whole("eta", 2, 100, 3)
     if not section.required("max", "27"):
         return None
     most = section.amount("max", 1, 0, of=resource)
+    least = section.amount("min", 1, max(1, most // eta**2), of=resource)
     if 0 < most <= least:
         section.fail("max", f"must be above min ({least}), or there is no rung below it, not {most}")
     return kind(least, most, eta, resource)

@@ -243,10 +243,12 @@ def test_a_mistake_is_told_with_file_key_path_and_next_step(changes: Any, says: 
 
 
 EARLY: list[tuple[dict[str, Any], StopRule]] = [
-    ({"rule": "asha", "max": 27}, Asha(1, 27, 3, "step")),
+    ({"rule": "asha", "max": 27}, Asha(3, 27, 3, "step")),
+    ({"rule": "asha", "max": 30, "eta": 4}, Asha(1, 30, 4)),
+    ({"rule": "asha", "max": 2}, Asha(1, 2)),
     ({"rule": "asha", "min": 2, "max": 9e3, "eta": 4, "resource": "samples"}, Asha(2, 9000, 4, "samples")),
     ({"rule": "asha", "min": "10s", "max": "1h", "resource": "seconds"}, Asha(10, 3600, 3, "seconds")),
-    ({"rule": "hyperband", "max": 81}, Hyperband(1, 81)),
+    ({"rule": "hyperband", "max": 81}, Hyperband(9, 81)),
     ({"rule": "median"}, Median(1, 1, 5)),
     ({"rule": "median", "min": 0, "every": 5, "trials": 9}, Median(0, 5, 9)),
     ({"rule": "patience", "reports": 4}, Patience(4)),
