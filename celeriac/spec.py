@@ -583,7 +583,7 @@ def _halving(section: _Section, kind: type[Asha] | type[Hyperband], resource: st
     if not section.required("max", "27"):
         return None
     most = section.amount("max", 1, 0, of=resource)
-    least = section.amount("min", 1, max(1, most // eta**2), of=resource)
+    least = section.amount("min", 1, max(1, -(-most // eta**2)), of=resource)
     if 0 < most <= least:
         section.fail("max", f"must be above min ({least}), or there is no rung below it, not {most}")
     return kind(least, most, eta, resource)

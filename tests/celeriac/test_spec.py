@@ -244,7 +244,8 @@ def test_a_mistake_is_told_with_file_key_path_and_next_step(changes: Any, says: 
 
 EARLY: list[tuple[dict[str, Any], StopRule]] = [
     ({"rule": "asha", "max": 27}, Asha(3, 27, 3, "step")),
-    ({"rule": "asha", "max": 30, "eta": 4}, Asha(1, 30, 4)),
+    ({"rule": "asha", "max": 20}, Asha(3, 20)),
+    ({"rule": "asha", "max": 30, "eta": 4}, Asha(2, 30, 4)),
     ({"rule": "asha", "max": 2}, Asha(1, 2)),
     ({"rule": "asha", "min": 2, "max": 9e3, "eta": 4, "resource": "samples"}, Asha(2, 9000, 4, "samples")),
     ({"rule": "asha", "min": "10s", "max": "1h", "resource": "seconds"}, Asha(10, 3600, 3, "seconds")),
