@@ -288,6 +288,19 @@ class RungRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Savings:
+    """What early stopping has spared a study: `steps` that its pruned `trials` did not run, and what these would have cost.
+
+    A whole training is as long as the longest of a scored trial: a pruned trial spared the steps from its last one to there, each at
+    the device time that a step of its newest attempt took on average.
+    """
+
+    trials: int = 0
+    steps: int = 0
+    device_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first."""
 

@@ -31,7 +31,7 @@ from worker.preload import Objective, Unusable, load, reseed
 _READ_BYTES = 65_536
 GO = "go"
 # What a judged report may wait for its answer, which takes some milliseconds: a share of the step's own time, and never long.
-WAIT_SHARE = 0.1
+WAIT_SHARE = 0.25
 MOST_WAIT_S = 2.0
 
 

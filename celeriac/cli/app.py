@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import changing, reading, results, running, schedules, upkeep
+from celeriac.cli import changing, reading, results, rungs, running, schedules, upkeep
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -40,6 +40,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (running.watch, "show a study live until it ends"),
     (reading.status, "studies and workers, or one study"),
     (reading.trials, "a study's trials"),
+    (rungs.rungs, "who was stopped early, and where"),
     (reading.best, "its best trial, and how to use it"),
     (reading.logs, "what a trial printed"),
     (results.importance, "which parameters mattered"),

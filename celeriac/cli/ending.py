@@ -3,6 +3,7 @@
 from typing import Any
 
 from celeriac.cli import FAILED, OK, text
+from celeriac.cli.rungs import saved_in_words
 from celeriac.cli.screen import STYLE_OF, Grid, say, show
 from celeriac.client.client import Client
 from celeriac.client.progress import gain, newest_failure
@@ -20,6 +21,8 @@ def tell(client: Client, study: StudyRecord) -> int:
         f"{study.name} is {study.state}: {study.reason}" + ("" if took == "-" else f" (took {took})"),
         _style(study),
     )
+    if study.counts.pruned:
+        say(saved_in_words(study, client.store.savings(study.id)))
     best = None if study.best_number is None else client.store.trial(study.id, study.best_number)
     good = study.state is StudyState.DONE and best is not None
     if not good or study.counts.failed:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celeriac.client.progress import Progress, why_waiting
-from celeriac.records import Attempt, Device, OpenAttempt, StudyRecord, TrialRecord
+from celeriac.records import Attempt, Device, OpenAttempt, Savings, StudyRecord, TrialRecord
 
 
 def plain(value: Any) -> Any:
@@ -45,14 +45,15 @@ def study_form(study: StudyRecord) -> dict[str, Any]:
     }
 
 
-def progress_form(progress: Progress) -> dict[str, Any]:
-    """A study with what runs now, why nothing does, and when it may end."""
+def progress_form(progress: Progress, saved: Savings) -> dict[str, Any]:
+    """A study with what runs now, why nothing does, when it may end, and what early stopping spared."""
     return {
         **study_form(progress.study),
         "running": [plain(trial) for trial in progress.running],
         "slots": list(progress.slots),
         "waiting_because": why_waiting(progress),
         "left_s": progress.left_s,
+        "saved": plain(saved),
     }
 
 

@@ -136,8 +136,9 @@ def line_of(progress: Progress) -> str:
     """One line for a log: it changes when a trial ends, the best changes, or the study waits for something else."""
     study, counts = progress.study, progress.study.counts
     parts = [f"{study.name} {study.state}: {counts.finished}/{progress.budget} finished"]
-    if counts.failed:
-        parts.append(f"{counts.failed} failed")
+    parts += [
+        f"{count} {word}" for word, count in (("pruned", counts.pruned), ("failed", counts.failed)) if count
+    ]
     if study.best_number is not None:
         parts.append(f"best {progress.metric} {text.number(study.best_score)} (trial {study.best_number})")
     waiting = why_waiting(progress)
@@ -232,7 +233,11 @@ def _counts(progress: Progress) -> str:
     ]
     parts += [
         f"{count} {word}"
-        for word, count in (("failed", counts.failed), ("cancelled", counts.cancelled))
+        for word, count in (
+            ("pruned", counts.pruned),
+            ("failed", counts.failed),
+            ("cancelled", counts.cancelled),
+        )
         if count
     ]
     parts.append(f"{text.counted(len(progress.slots), 'slot')} alive")

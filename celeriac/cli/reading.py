@@ -103,12 +103,13 @@ def _study_row(study: "StudyRecord") -> tuple[str, ...]:
 def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     from celeriac.cli import forms
     from celeriac.cli.live import Looks, best_of, line_of, picture, running_grid
+    from celeriac.cli.rungs import saved_in_words
     from celeriac.cli.screen import console, is_terminal, show
     from celeriac.client.progress import why_waiting
 
     progress = Looks(client, study).progress()
     if as_json:
-        print(forms.dump(forms.progress_form(progress)))
+        print(forms.dump(forms.progress_form(progress, client.store.savings(study.id))))
         return
     if is_terminal():
         console().print(picture(progress, best_of(client, progress.study), hint=False))
@@ -121,6 +122,8 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
             print(f"waiting: {waiting}")
     if progress.study.ended_at is not None:
         print(f"reason: {progress.study.reason}")
+    if progress.study.counts.pruned:
+        print(saved_in_words(progress.study, client.store.savings(study.id)))
 
 
 def trials(

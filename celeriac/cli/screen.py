@@ -17,6 +17,7 @@ STYLE_OF = {
     "RUNNING": "cyan",
     "DONE": "green",
     "SCORED": "green",
+    "PRUNED": "magenta",
     "PAUSED": "yellow",
     "STOPPED": "yellow",
     "CANCELLED": "yellow",

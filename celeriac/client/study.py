@@ -138,6 +138,13 @@ class Study:
                         **metrics,
                     }
 
+    def each_rung_record(self) -> Iterator[RungRecord]:
+        """What each trial had at each rung of early stopping, by bracket, rung and place; read page by page."""
+        after = (-1, -1, 0)
+        while page := self._store.rung_records(self.id, after=after, limit=_PAGE):
+            yield from page
+            after = page[-1].bracket, page[-1].rung, page[-1].place
+
     def logs(self, number: int) -> str:
         """What the newest attempt of a trial printed last; "" before its first attempt. Raises UnknownTrial."""
         attempts = self._store.attempts(self.id, self._store.trial(self.id, number).number)

@@ -33,6 +33,7 @@ from celeriac.records import (
     Refusal,
     Report,
     RungRecord,
+    Savings,
     Schedule,
     Snapshot,
     StudyRecord,
@@ -282,6 +283,9 @@ class Store(Protocol):
         self, study_id: int, *, after: tuple[int, int, int] = (-1, -1, 0), limit: int = 1000
     ) -> list[RungRecord]:
         """By bracket, rung and place, from the one after `after`: a page."""
+
+    def savings(self, study_id: int) -> Savings:
+        """What early stopping has spared so far. Reads all of the study's ends: for a person who looks, not for a turn."""
 
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
         """Newest first."""

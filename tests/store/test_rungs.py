@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.errors import LeaseLost, ScoreNotFinite
-from celeriac.lifecycle import StudyEvent, TrialEvent
-from celeriac.records import Fault, Goal, Lease, Ranking, RungRecord, Source, StudyRecord, Suggestion
+from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.records import Fault, Goal, Lease, Ranking, RungRecord, Savings, Source, StudyRecord, Suggestion
 from celeriac.store import Store
+from celeriac.store.api import AttemptEnd
 from tests.store.scenes import crossing, failed, leased, queued, released, report, running, scored
 
 VALUES = (0.5, 0.9, 0.5, 0.1, 0.7, 0.9, 0.3)
@@ -206,3 +207,29 @@ def test_a_stopped_study_ranks_nothing(any_store: Store) -> None:
     any_store.move_study(study.id, StudyEvent.STOP, "a person said so")
     with pytest.raises(LeaseLost):
         at_rung(any_store, lease, 1, 0.5)
+
+
+def test_what_was_spared_is_counted_from_the_longest_scored_training(any_store: Store) -> None:
+    """The newest attempt's steps and time; a resumed one has run from its checkpoint on."""
+    study = queued(any_store, 5)
+    assert any_store.savings(study.id) == Savings()
+    pruned = AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, device_s=10.0)
+    early = leased(any_store, study, 0)
+    any_store.report(early.token, [report(early, step) for step in range(5)])
+    any_store.finish_attempt(early.token, pruned)
+    assert any_store.savings(study.id) == Savings(1, 0, 0.0)
+    whole = leased(any_store, study, 1)
+    any_store.report(whole.token, [report(whole, 19)])
+    any_store.finish_attempt(whole.token, scored(0.5))
+    assert any_store.savings(study.id) == Savings(1, 15, 30.0)
+    first = leased(any_store, study, 2)
+    any_store.report(first.token, [report(first, step, checkpoint=True) for step in range(8)])
+    any_store.finish_attempt(first.token, failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY))
+    second = leased(any_store, study, 2, attempt=2)
+    any_store.begin(second.token, fingerprint="", resumed_step=7, log_path="")
+    any_store.report(second.token, [report(second, step) for step in (8, 9)])
+    any_store.finish_attempt(second.token, pruned)
+    assert any_store.savings(study.id) == Savings(2, 25, 80.0)
+    silent = leased(any_store, study, 3)
+    any_store.finish_attempt(silent.token, pruned)
+    assert any_store.savings(study.id) == Savings(3, 25, 80.0)

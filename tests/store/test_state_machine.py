@@ -34,6 +34,7 @@ from celeriac.records import (
     Lease,
     Report,
     RungRecord,
+    Savings,
     StudyRecord,
     StudyState,
     TrialRecord,
@@ -248,6 +249,7 @@ class Story:
     attempts: list[list[Attempt]]
     reports: list[list[Report]]
     rungs: list[RungRecord]
+    savings: Savings
 
 
 def story(store: Store, study_id: int) -> Story:
@@ -262,6 +264,7 @@ def story(store: Store, study_id: int) -> Story:
         attempts=[store.attempts(study_id, number) for number in ran],
         reports=[store.reports(study_id, number) for number in ran],
         rungs=store.rung_records(study_id),
+        savings=store.savings(study_id),
     )
 
 

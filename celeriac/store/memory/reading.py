@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from celeriac.records import Attempt, Report, RungRecord, TrialRecord, TrialState
+from celeriac.records import Attempt, Report, RungRecord, Savings, TrialRecord, TrialState
 from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.values import unknown_trial
 
@@ -54,6 +54,29 @@ class Reading(Tables):
             if each.study_id == study_id
         }
         return [found[key] for key in sorted(found) if key > after][:limit]
+
+    @atomic
+    def savings(self, study_id: int) -> Savings:
+        """See `Store.savings`."""
+        newest = [
+            (self._rows.trials[study_id, held.attempt.trial].state, held)
+            for held in self._rows.attempts.values()
+            if held.attempt.study_id == study_id
+            and held.attempt.number == self._rows.trials[study_id, held.attempt.trial].attempts
+        ]
+        whole = [
+            held.last_step
+            for state, held in newest
+            if state is TrialState.SCORED and held.last_step is not None
+        ]
+        pruned = [held for state, held in newest if state is TrialState.PRUNED]
+        steps, device_s = 0, 0.0
+        for held in pruned:
+            if held.last_step is not None and whole:
+                spared, resumed = max(0, max(whole) - held.last_step), held.attempt.resumed_step
+                run = max(1, held.last_step - (-1 if resumed is None else resumed))
+                steps, device_s = steps + spared, device_s + spared * held.attempt.device_s / run
+        return Savings(len(pruned), steps, device_s)
 
     @atomic
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:

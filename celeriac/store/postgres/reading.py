@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.records import Attempt, Report, RungRecord, TrialRecord, TrialState
+from celeriac.records import Attempt, Report, RungRecord, Savings, TrialRecord, TrialState
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
     ATTEMPT,
@@ -40,6 +40,21 @@ RUNGS = sql(
     f"""SELECT {RUNG} FROM rung r WHERE r.study_id = :study
         AND (r.bracket, r.rung, r.place) > (CAST(:bracket AS int), CAST(:rung AS bigint), CAST(:place AS int))
     ORDER BY r.bracket, r.rung, r.place LIMIT :limit"""
+)
+# A step is counted from 0, or from where the attempt was resumed.
+SAVINGS = sql(
+    """
+    WITH e AS (
+        SELECT t.state, a.last_step, a.last_step - coalesce(a.resumed_step, -1) AS steps, a.device_s
+        FROM trial t JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+        WHERE t.study_id = :study AND t.state IN ('SCORED', 'PRUNED')
+    ), s AS (
+        SELECT e.*, greatest(0, (SELECT max(last_step) FROM e WHERE state = 'SCORED') - last_step) AS spared
+        FROM e WHERE state = 'PRUNED'
+    )
+    SELECT count(*) AS trials, CAST(coalesce(sum(spared), 0) AS bigint) AS steps,
+        coalesce(sum(spared * device_s / greatest(1, steps)), 0) AS device_s FROM s
+    """
 )
 LOG_TAIL = sql(
     """
@@ -90,6 +105,11 @@ class Reading:
         bracket, rung, place = after
         rows = self._db.rows(RUNGS, study=study_id, bracket=bracket, rung=rung, place=place, limit=limit)
         return [rung_record(row) for row in rows]
+
+    def savings(self, study_id: int) -> Savings:
+        """See `Store.savings`."""
+        (row,) = self._db.rows(SAVINGS, study=study_id)
+        return Savings(**row)
 
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:
         """See `Store.log_tail`."""
