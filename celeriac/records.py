@@ -154,7 +154,7 @@ class TrialRecord:
 
     `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place
     of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
-    from where they were. `rungs` holds its (rung, value) pairs, lowest rung first, where a page of
+    from where they were. `device_kind` is its newest attempt's ("": none, or unknown). `rungs` holds its (rung, value) pairs, lowest rung first, where a page of
     trials was read (`Store.trials`, `Store.ended_since`).
     """
 
@@ -181,6 +181,7 @@ class TrialRecord:
     started_at: datetime | None
     ended_at: datetime | None
     rungs: tuple[tuple[int, float], ...] = ()
+    device_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,11 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One run of a trial under one lease. `late` holds a result that came after the lease was gone; it never counts."""
+    """One run of a trial under one lease.
+
+    `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was when it was leased,
+    "" when unknown.
+    """
 
     study_id: int
     trial: int
@@ -215,6 +220,7 @@ class Attempt:
     resumed_step: int | None
     log_path: str
     late: Mapping[str, Any] | None
+    device_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

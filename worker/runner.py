@@ -130,6 +130,7 @@ def take_lease(ticket: RunTrial, station: Station) -> Lease | Refusal:
                 ticket.attempt,
                 worker=station.slot.name,
                 device=station.slot.device_uuid,
+                device_kind=station.slot.kind,
                 lease_s=station.settings.lease_s,
             )
         except StoreUnavailable as error:

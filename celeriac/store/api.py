@@ -163,12 +163,21 @@ class Store(Protocol):
 
     # -- the worker -------------------------------------------------------------------------------------------------
     def lease(
-        self, study_id: int, number: int, attempt: int, *, worker: str, device: str, lease_s: float
+        self,
+        study_id: int,
+        number: int,
+        attempt: int,
+        *,
+        worker: str,
+        device: str,
+        device_kind: str = "",
+        lease_s: float,
     ) -> Lease | Refusal:
         """WAITING|QUEUED -> RUNNING under a fresh token, once, if the trial's next attempt is `attempt`.
 
         Refused, with the trial back in WAITING, when the study is not RUNNING or as many trials run as `parallel` allows;
-        refused without any change when the ticket is stale. Makes the attempt's row.
+        refused without any change when the ticket is stale. Makes the attempt's row; it keeps the device's kind ("": unknown),
+        since a device's own row comes and goes with its host.
         """
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:

@@ -167,6 +167,7 @@ attempt = Table(
     Column("last_value", Double),
     _words("digest"),
     Column("late", JSON),
+    _words("device_kind"),
     PrimaryKeyConstraint("study_id", "trial", "number"),
     ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),

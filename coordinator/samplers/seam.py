@@ -110,12 +110,13 @@ def observed(space: Space, goal: Goal, trial: TrialRecord) -> Observation:
     sign = -1.0 if goal == "maximize" else 1.0
     point = point_of(space, trial)
     rungs = tuple((rung, sign * value) for rung, value in trial.rungs)
+    device = trial.device_kind
     if trial.state is TrialState.SCORED and trial.score is not None:
-        return Observation(point, Kind.FINISHED, sign * trial.score, rungs=rungs)
+        return Observation(point, Kind.FINISHED, sign * trial.score, rungs=rungs, device=device)
     if trial.state is TrialState.PRUNED and trial.last_value is not None:
-        return Observation(point, Kind.PRUNED, sign * trial.last_value, rungs=rungs)
+        return Observation(point, Kind.PRUNED, sign * trial.last_value, rungs=rungs, device=device)
     if trial.state is TrialState.FAILED and trial.fault not in (None, *_NOT_ITS_FAULT):
-        return Observation(point, Kind.INFEASIBLE, fault=trial.fault)
+        return Observation(point, Kind.INFEASIBLE, fault=trial.fault, device=device)
     return Observation(point, Kind.VOID)
 
 

@@ -72,10 +72,14 @@ def leased(
     *,
     attempt: int = 1,
     worker: str = "cpu0.s0@here",
+    device: str = "cpu",
+    device_kind: str = "cpu",
     lease_s: float = 30,
 ) -> Lease:
     """The lease of a trial that can be leased."""
-    lease = store.lease(study.id, number, attempt, worker=worker, device="cpu", lease_s=lease_s)
+    lease = store.lease(
+        study.id, number, attempt, worker=worker, device=device, device_kind=device_kind, lease_s=lease_s
+    )
     assert isinstance(lease, Lease), lease
     return lease
 

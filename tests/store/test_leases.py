@@ -14,6 +14,7 @@ from celeriac.store import Store
 from celeriac.store.api import AttemptEnd, Landed
 from tests.store.conftest import Subject
 from tests.store.scenes import (
+    device,
     failed,
     leased,
     new_study,
@@ -41,6 +42,26 @@ def test_a_lease_carries_all_that_the_runner_needs(any_store: Store) -> None:
     attempt = any_store.attempts(opened.id, 0)[0]
     assert (attempt.token, attempt.worker, attempt.device) == (lease.token, "gpu0.s0@h", "cpu")
     assert any_store.study(opened.id).counts == Counts(running=1)
+
+
+def test_the_kind_of_the_device_stays_with_the_attempt_when_the_device_is_gone(any_store: Store) -> None:
+    study = queued(any_store, 3)
+    assert any_store.trial(study.id, 0).device_kind == ""
+    any_store.put_devices("here", [device("GPU-1", kind="A100"), device("GPU-2", kind="H200")])
+    lost = leased(any_store, study, 0, device="GPU-1", device_kind="A100")
+    assert any_store.trial(study.id, 0).device_kind == "A100"
+    waits = any_store.finish_attempt(lost.token, failed(Fault.OUT_OF_MEMORY, trial_event=TrialEvent.RETRY))
+    assert waits.device_kind == "A100"
+    again = leased(any_store, study, 0, attempt=2, device="GPU-2", device_kind="H200")
+    assert any_store.finish_attempt(again.token, scored(0.5)).device_kind == "H200"
+    unknown = any_store.lease(study.id, 1, 1, worker="w", device="GPU-3", lease_s=30)
+    assert isinstance(unknown, Lease)
+    any_store.finish_attempt(unknown.token, failed())
+    any_store.cancel_trial(study.id, 2, "a person said so")
+    any_store.put_devices("here", [])
+    assert [each.device_kind for each in any_store.attempts(study.id, 0)] == ["A100", "H200"]
+    assert [each.device_kind for each in any_store.ended_since(study.id, 0)] == ["H200", "", ""]
+    assert [each.device_kind for each in any_store.trials(study.id)] == ["H200", "", ""]
 
 
 def test_a_doubled_ticket_is_leased_once(any_store: Store) -> None:

@@ -23,7 +23,7 @@ def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
     assert trial.metrics == {"holdout": 0.7}
     (attempt,) = bench.attempts(trial)
     assert (attempt.outcome, attempt.worker) == (Outcome.SCORED, "cpu0.s0@testhost")
-    assert attempt.device == "cpu-testhost"
+    assert (attempt.device, attempt.device_kind) == ("cpu-testhost", "cpu")
     assert attempt.fingerprint
     assert attempt.device_s > 0
     assert attempt.peak_memory_bytes > 1_000_000

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,14 +43,22 @@ class Leases(Tables):
 
     @atomic
     def lease(
-        self, study_id: int, number: int, attempt: int, *, worker: str, device: str, lease_s: float
+        self,
+        study_id: int,
+        number: int,
+        attempt: int,
+        *,
+        worker: str,
+        device: str,
+        device_kind: str = "",
+        lease_s: float,
     ) -> Lease | Refusal:
         """See `Store.lease`."""
         study = self._rows.study(study_id)
         trial = self._rows.trial(study_id, number)
         refusal = _refusal(study, trial, attempt)
         if refusal is None:
-            return self._leased(study, trial, worker, device, lease_s)
+            return self._leased(study, trial, _Place(worker, device, plain_text(device_kind)), lease_s)
         current = trial.attempts == attempt - 1
         if current and trial.state is TrialState.QUEUED:
             self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
@@ -147,21 +155,20 @@ class Leases(Tables):
         """See `Store.trial`."""
         return self._rows.trial(study_id, number)
 
-    def _leased(
-        self, study: StudyRecord, trial: TrialRecord, worker: str, device: str, lease_s: float
-    ) -> Lease:
+    def _leased(self, study: StudyRecord, trial: TrialRecord, place: "_Place", lease_s: float) -> Lease:
         now, number = self._rows.clock(), trial.attempts + 1
         self._rows.move_trial(
             trial,
             TrialEvent.LEASE,
             attempts=number,
-            worker=worker,
+            worker=place.worker,
+            device_kind=place.device_kind,
             queued_at=None,
             started_at=trial.started_at or now,
             last_step=None,
             last_value=None,
         )
-        attempt = _new_attempt(trial, number, worker, device, now, self._until(lease_s))
+        attempt = _new_attempt(trial, number, place, now, self._until(lease_s))
         self._rows.attempts[attempt.token] = Held(attempt, lease_s)
         return Lease(
             token=attempt.token,
@@ -264,16 +271,23 @@ def _refusal(study: StudyRecord, trial: TrialRecord, attempt: int) -> Refusal | 
     return None
 
 
-def _new_attempt(
-    trial: TrialRecord, number: int, worker: str, device: str, now: datetime, until: datetime
-) -> Attempt:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where an attempt runs."""
+
+    worker: str
+    device: str
+    device_kind: str
+
+
+def _new_attempt(trial: TrialRecord, number: int, place: _Place, now: datetime, until: datetime) -> Attempt:
     return Attempt(
         study_id=trial.study_id,
         trial=trial.number,
         number=number,
         token=secrets.token_hex(16),
-        worker=worker,
-        device=device,
+        worker=place.worker,
+        device=place.device,
         fingerprint="",
         leased_at=now,
         lease_until=until,
@@ -287,6 +301,7 @@ def _new_attempt(
         resumed_step=None,
         log_path="",
         late=None,
+        device_kind=place.device_kind,
     )
 
 

@@ -85,8 +85,8 @@ LEASE = sql(
         FROM o WHERE trial.study_id = :study AND trial.number = :number
         RETURNING trial.params, trial.faults, trial.source
     ), a AS (
-        INSERT INTO attempt (study_id, trial, number, token, worker, device, leased_at, lease_s, lease_until)
-        SELECT :study, :number, :attempt, :token, :worker, :device, clock_timestamp(), :lease_s,
+        INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until)
+        SELECT :study, :number, :attempt, :token, :worker, :device, :device_kind, clock_timestamp(), :lease_s,
             clock_timestamp() + make_interval(secs => :lease_s)
         FROM t RETURNING token, lease_until
     ), c AS (
@@ -238,7 +238,7 @@ def _finish(guard: str) -> str:
         UPDATE attempt SET ended_at = clock_timestamp(), outcome = :outcome, fault = :fault, detail = :detail,
             traceback = :traceback, device_s = :device_s, peak_memory_bytes = :peak_memory_bytes, digest = :digest
         FROM o WHERE token = :token AND ended_at IS NULL {guard}
-        RETURNING attempt.study_id, attempt.trial, attempt.number, last_step, last_value
+        RETURNING attempt.study_id, attempt.trial, attempt.number, last_step, last_value, device_kind
     ), l AS (
         INSERT INTO attempt_log (study_id, trial, attempt, tail)
         SELECT study_id, trial, number, CAST(:log_tail AS text) FROM e WHERE CAST(:log_tail AS text) IS NOT NULL
@@ -254,14 +254,14 @@ def _finish(guard: str) -> str:
             ended_no = CASE WHEN :ends THEN s.ended + 1 END,
             ended_at = CASE WHEN :ends THEN clock_timestamp() END
         FROM s, e WHERE trial.study_id = e.study_id AND trial.number = e.trial
-        RETURNING trial.*, e.last_step, e.last_value
+        RETURNING trial.*, e.last_step, e.last_value, e.device_kind
     ), c AS (
         UPDATE study SET running = running - 1, {changes}, device_s = device_s + :device_s,
             best_number = CASE WHEN {_BETTER} THEN t.number ELSE best_number END,
             best_score = CASE WHEN {_BETTER} THEN t.score ELSE best_score END
         FROM t WHERE study.id = t.study_id
     )
-    SELECT {TRIAL_ALONE}, t.last_step, t.last_value FROM t
+    SELECT {TRIAL_ALONE}, t.last_step, t.last_value, t.device_kind FROM t
     """
 
 
@@ -305,7 +305,15 @@ class Leases:
     _db: Database
 
     def lease(
-        self, study_id: int, number: int, attempt: int, *, worker: str, device: str, lease_s: float
+        self,
+        study_id: int,
+        number: int,
+        attempt: int,
+        *,
+        worker: str,
+        device: str,
+        device_kind: str = "",
+        lease_s: float,
     ) -> Lease | Refusal:
         """See `Store.lease`. The token is made here, so that a repeat after a broken connection finds its own lease."""
         token = secrets.token_hex(16)
@@ -317,6 +325,7 @@ class Leases:
             token=token,
             worker=worker,
             device=device,
+            device_kind=plain_text(device_kind),
             lease_s=float(lease_s),
             from_states=_sources(TrialEvent.LEASE),
             running=str(moved(TRIAL_TRANSITIONS, TrialState.QUEUED, TrialEvent.LEASE, thing="trial")),

@@ -35,12 +35,16 @@ def _columns(record: type[Any], alias: str, *, without: tuple[str, ...] = ()) ->
 
 
 STUDY = _columns(StudyRecord, "s", without=("counts",)) + "".join(f", s.{name}" for name in COUNTERS)
-TRIAL_ALONE = _columns(TrialRecord, "t", without=("last_step", "last_value", "rungs"))
+TRIAL_ALONE = _columns(TrialRecord, "t", without=("last_step", "last_value", "device_kind", "rungs"))
 #: A trial's row does not hold what its running attempt last reported: that would rewrite it with each report.
-TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value"
+TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value, coalesce(a.device_kind, '') AS device_kind"
+#: A trial that has had no attempt.
+TRIAL_UNTRIED = (
+    f"{TRIAL_ALONE}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value, '' AS device_kind"
+)
 #: The newest attempt of `t`, one look by key for each trial: joined plainly, Postgres may merge a page with all attempts before it.
 NEWEST_ATTEMPT = (
-    "LEFT JOIN LATERAL (SELECT last_step, last_value FROM attempt "
+    "LEFT JOIN LATERAL (SELECT last_step, last_value, device_kind FROM attempt "
     "WHERE attempt.study_id = t.study_id AND attempt.trial = t.number AND attempt.number = t.attempts LIMIT 1) a ON true"
 )
 TRIALS = f"SELECT {TRIAL} FROM trial t {NEWEST_ATTEMPT}"
@@ -69,7 +73,7 @@ def study_record(row: Row) -> StudyRecord:
 
 
 def trial_record(row: Row) -> TrialRecord:
-    """A trial, with what its newest attempt last reported, and its rungs where they were read."""
+    """A trial, with what its newest attempt last reported and ran on, and its rungs where they were read."""
     values = dict(row)
     values["state"] = TrialState(row["state"])
     values["source"] = Source(row["source"])

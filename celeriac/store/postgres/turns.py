@@ -19,7 +19,7 @@ from celeriac.store.postgres.rows import (
     NEWEST_ATTEMPT,
     STUDY,
     TRIAL,
-    TRIAL_ALONE,
+    TRIAL_UNTRIED,
     TRIALS,
     TRIALS_WITH_RUNGS,
     study_record,
@@ -54,7 +54,7 @@ ADD = sql(
         FROM s, json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, source text, why json)
         RETURNING *
     )
-    SELECT s.id AS taken, {TRIAL_ALONE}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value
+    SELECT s.id AS taken, {TRIAL_UNTRIED}
     FROM s LEFT JOIN t ON true ORDER BY t.number
     """
 )
@@ -82,7 +82,7 @@ REPLACE = sql(
     ), c AS (
         UPDATE study SET turn = turn + 1 FROM w WHERE study.id = w.id
     )
-    SELECT w.id AS taken, {TRIAL_ALONE}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value
+    SELECT w.id AS taken, {TRIAL_UNTRIED}
     FROM w LEFT JOIN t ON true ORDER BY t.number
     """
 )
