@@ -53,6 +53,15 @@ def example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return Example("flights", module, {"batch": 1024, "days": 60, "lr": 0.003, "dropout": 0.2}, context)
 
 
+@pytest.mark.parametrize(
+    "path", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}"
+)
+def test_every_study_file_is_sound(path: Path) -> None:
+    spec = load(path)
+    assert spec.default is not None
+    assert (path.parent / f"{spec.objective.partition(':')[0]}.py").is_file()
+
+
 def values(trial: Trial) -> list[float]:
     return [message["value"] for message in trial.reports]
 
