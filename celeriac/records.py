@@ -154,8 +154,9 @@ class TrialRecord:
 
     `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place
     of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
-    from where they were. `device_kind` is its newest attempt's ("": none, or unknown). `rungs` holds its (rung, value) pairs, lowest rung first, where a page of
-    trials was read (`Store.trials`, `Store.ended_since`).
+    from where they were. `device_kind` is its newest attempt's ("": none, or unknown). Where a page of trials was read
+    (`Store.trials`, `Store.ended_since`), `rungs` holds its (rung, value) pairs, lowest rung first, and `short_on` the kinds of the devices
+    on which an attempt ran out of memory, sorted.
     """
 
     study_id: int
@@ -182,6 +183,7 @@ class TrialRecord:
     ended_at: datetime | None
     rungs: tuple[tuple[int, float], ...] = ()
     device_kind: str = ""
+    short_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 The labels (1: it ran, 0: it failed) are regressed on, and the latent value is read as a probability through the normal distribution
 with the fitted noise: where failures are a region, the noise is small and the boundary sharp; where they strike at random, the noise
-takes them, and the probability is the same everywhere. Running out of memory depends on the device: it is learned for each class
-of devices by itself, and weighed by the share of the trials that each class runs.
+takes them, and the probability is the same everywhere. Running out of memory depends on the device: it is learned for each kind
+of device by itself, also where a retry on another kind came through, and weighed by the share of the trials that each kind runs.
 
 Source: Gelbart, Snoek, Adams 2014, "Bayesian Optimization with Unknown Constraints", with regression instead of classification.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,12 +32,13 @@ class Feasibility:
 
     def __init__(self, box: Box, observations: Sequence[Observation], rng: np.random.Generator) -> None:
         ran = [o for o in observations if o.kind in (Kind.FINISHED, Kind.PRUNED, Kind.INFEASIBLE)]
-        memory = [o for o in ran if o.fault is Fault.OUT_OF_MEMORY]
-        other = [o for o in ran if o.kind is Kind.INFEASIBLE and o.fault is not Fault.OUT_OF_MEMORY]
-        self.failed = len(memory) + len(other)
+        rest = [o for o in ran if o.fault is not Fault.OUT_OF_MEMORY]
+        failed = any(o.kind is Kind.INFEASIBLE for o in rest)
+        short = any(_short_on(o) for o in ran)
+        self.failed = failed or short
         self._box, self._rng = box, rng
-        self._any = self._model([o for o in ran if o.fault is not Fault.OUT_OF_MEMORY]) if other else None
-        self._by_device = self._device_models(ran, memory) if memory else []
+        self._any = self._model([(o, o.kind is not Kind.INFEASIBLE) for o in rest]) if failed else None
+        self._by_device = self._device_models(ran) if short else []
 
     def __call__(self, x: Array) -> Array:
         """For each encoded point, in (0, 1]."""
@@ -50,26 +52,35 @@ class Feasibility:
             )
         return np.maximum(chance, 1e-12)
 
-    def _device_models(
-        self, ran: Sequence[Observation], memory: Sequence[Observation]
-    ) -> list[tuple[float, "_Labels | None"]]:
-        """For each class of devices, its share of the newest trials, and its own model if memory ran out there."""
-        newest = [o.device for o in ran[-NEWEST_SHARES:]]
-        short = {o.device for o in memory}
+    def _device_models(self, ran: Sequence[Observation]) -> list[tuple[float, "_Labels | None"]]:
+        """For each kind of device, its share of the newest trials, and its own model if memory ran out there."""
+        kinds = [sorted({o.device, *_short_on(o)}) for o in ran]
+        newest = Counter(kind for each in kinds[-NEWEST_SHARES:] for kind in each)
         found = []
-        for device in sorted(set(newest)):
-            on_it = [o for o in ran if o.device == device and (o.kind is not Kind.INFEASIBLE or o in memory)]
-            model = self._model(on_it) if device in short else None
-            found.append((newest.count(device) / len(newest), model))
+        for device in sorted(newest):
+            rows = [
+                (o, device not in _short_on(o))
+                for o, each in zip(ran, kinds, strict=True)
+                if device in each and (device in _short_on(o) or o.kind is not Kind.INFEASIBLE)
+            ]
+            model = self._model(rows) if any(not enough for _, enough in rows) else None
+            found.append((newest[device] / newest.total(), model))
         return found
 
-    def _model(self, rows: Sequence[Observation]) -> "_Labels":
+    def _model(self, rows: Sequence[tuple[Observation, bool]]) -> "_Labels":
+        """Of observations and whether each ran."""
         if len(rows) > MOST_ROWS:
             newest = rows[-MOST_ROWS // 2 :]
             older = self._rng.choice(len(rows) - len(newest), MOST_ROWS - len(newest), replace=False)
             rows = [rows[at] for at in sorted(older.tolist())] + list(newest)
-        labels = np.array([float(o.kind is not Kind.INFEASIBLE) for o in rows])
-        return _Labels(self._box, self._box.units([o.point.unit for o in rows]), labels)
+        labels = np.array([float(ran) for _, ran in rows])
+        return _Labels(self._box, self._box.units([o.point.unit for o, _ in rows]), labels)
+
+
+def _short_on(observation: Observation) -> tuple[str, ...]:
+    """The kinds of devices on which it ran out of memory."""
+    last = (observation.device,) if observation.fault is Fault.OUT_OF_MEMORY else ()
+    return (*observation.short_on, *last)
 
 
 class _Labels:

@@ -9,7 +9,7 @@ proposal draws its randomness from (seed, number) alone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
 from random import Random
@@ -50,7 +50,7 @@ class Observation:
     `loss` is the score turned so that less is better, None where there is none. `noise` is the variance of the loss that
     is known beyond what the model estimates (squared units of the loss); `weight`, in (0, 1], is how much it counts: its
     variance is divided by it. `rungs` are the losses at the early-stopping rungs that it reached, in order; `device` is the
-    kind of the device that it ran on, "" when unknown.
+    kind of the device that it ran on, "" when unknown; `short_on` are the kinds on which it ran out of memory before, or at last.
     """
 
     point: Point
@@ -61,6 +61,7 @@ class Observation:
     fault: Fault | None = None
     rungs: tuple[tuple[int, float], ...] = ()
     device: str = ""
+    short_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +110,16 @@ def observed(space: Space, goal: Goal, trial: TrialRecord) -> Observation:
     """What a trial that ended teaches."""
     sign = -1.0 if goal == "maximize" else 1.0
     point = point_of(space, trial)
+    void = Observation(point, Kind.VOID)
     rungs = tuple((rung, sign * value) for rung, value in trial.rungs)
-    device = trial.device_kind
+    ran = replace(void, rungs=rungs, device=trial.device_kind, short_on=trial.short_on)
     if trial.state is TrialState.SCORED and trial.score is not None:
-        return Observation(point, Kind.FINISHED, sign * trial.score, rungs=rungs, device=device)
+        return replace(ran, kind=Kind.FINISHED, loss=sign * trial.score)
     if trial.state is TrialState.PRUNED and trial.last_value is not None:
-        return Observation(point, Kind.PRUNED, sign * trial.last_value, rungs=rungs, device=device)
+        return replace(ran, kind=Kind.PRUNED, loss=sign * trial.last_value)
     if trial.state is TrialState.FAILED and trial.fault not in (None, *_NOT_ITS_FAULT):
-        return Observation(point, Kind.INFEASIBLE, fault=trial.fault, device=device)
-    return Observation(point, Kind.VOID)
+        return replace(ran, kind=Kind.INFEASIBLE, fault=trial.fault)
+    return void
 
 
 _NOT_ITS_FAULT = (Fault.INFRASTRUCTURE, Fault.PREEMPTED)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -65,6 +66,18 @@ def test_memory_is_learned_for_each_class_of_devices() -> None:
     assert 0.6 < chance(known, 400) < 0.75
 
 
+def test_a_retry_that_came_through_elsewhere_still_tells_where_memory_was_short() -> None:
+    """Every third trial begins on the small device; what is too large for it scores on the large one at last."""
+    known = []
+    for number, o in enumerate(trials(lambda *_: None, count=90)):
+        small, large = number % 3 == 0, bool(too_large(o.point, number))
+        short_on = ("small",) if small and large else ()
+        known.append(replace(o, device="small" if small and not large else "large", short_on=short_on))
+    assert all(o.kind is Kind.FINISHED for o in known)
+    assert chance(known, 12) > 0.95
+    assert 0.6 < chance(known, 400) < 0.85
+
+
 def test_a_bug_and_memory_are_two_reasons() -> None:
     known = trials(
         lambda point, number: (
@@ -79,5 +92,5 @@ def test_a_bug_and_memory_are_two_reasons() -> None:
 
 def test_nothing_failed_nothing_is_feared() -> None:
     known = trials(lambda *_: None)
-    assert Feasibility(Box(SPACE), known, np.random.default_rng(0)).failed == 0
+    assert not Feasibility(Box(SPACE), known, np.random.default_rng(0)).failed
     assert chance(known, 64) == 1.0

@@ -151,7 +151,11 @@ PARAMS = {"lr": 0.01, "width": 64, "optimizer": "adam", "layers": 2}
 def test_what_an_ended_trial_teaches(
     state: TrialState, changes: dict[str, object], loss: float | None, kind: Kind
 ) -> None:
-    found = observed(MIXED_SPACE, "maximize", trial(4, state, params=PARAMS, device_kind="H200", **changes))
+    found = observed(
+        MIXED_SPACE,
+        "maximize",
+        trial(4, state, params=PARAMS, device_kind="H200", short_on=("T4",), **changes),
+    )
     assert (found.loss, found.kind) == (loss, kind)
-    assert found.device == ("" if kind is Kind.VOID else "H200")
+    assert (found.device, found.short_on) == (("", ()) if kind is Kind.VOID else ("H200", ("T4",)))
     assert found.point.number == 4

@@ -61,7 +61,24 @@ def test_the_kind_of_the_device_stays_with_the_attempt_when_the_device_is_gone(a
     any_store.put_devices("here", [])
     assert [each.device_kind for each in any_store.attempts(study.id, 0)] == ["A100", "H200"]
     assert [each.device_kind for each in any_store.ended_since(study.id, 0)] == ["H200", "", ""]
-    assert [each.device_kind for each in any_store.trials(study.id)] == ["H200", "", ""]
+    page = any_store.trials(study.id)
+    assert [each.device_kind for each in page] == ["H200", "", ""]
+    assert [each.short_on for each in page] == [("A100",), (), ()]
+
+
+def test_a_page_tells_on_which_kinds_of_devices_a_trial_ran_out_of_memory(any_store: Store) -> None:
+    study = queued(any_store, 2)
+    for attempt, kind in enumerate(("b", "B", "a b", "b", ""), start=1):
+        lease = leased(any_store, study, 0, attempt=attempt, device_kind=kind)
+        again = failed(Fault.OUT_OF_MEMORY, trial_event=TrialEvent.RETRY)
+        any_store.finish_attempt(lease.token, again)
+    lease = leased(any_store, study, 0, attempt=6, device_kind="c")
+    any_store.finish_attempt(lease.token, failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY))
+    lease = leased(any_store, study, 0, attempt=7, device_kind="d")
+    any_store.finish_attempt(lease.token, failed(Fault.OUT_OF_MEMORY))
+    found = any_store.ended_since(study.id, 0)
+    assert [(each.device_kind, each.short_on) for each in found] == [("d", ("", "B", "a b", "b", "d"))]
+    assert [each.short_on for each in any_store.trials(study.id)] == [("", "B", "a b", "b", "d"), ()]
 
 
 def test_a_doubled_ticket_is_leased_once(any_store: Store) -> None:

@@ -23,7 +23,7 @@ class Reading(Tables):
         """See `Store.trials`."""
         found = (trial for trial in self._rows.trials_of(study_id) if trial.number > after)
         page = [trial for trial in found if states is None or trial.state in states][:limit]
-        return self._rows.with_rungs(page)
+        return self._rows.with_past(page)
 
     @atomic
     def attempts(self, study_id: int, number: int) -> list[Attempt]:

@@ -26,6 +26,7 @@ from celeriac.records import (
     Checkpoint,
     Counts,
     Device,
+    Fault,
     Firing,
     Report,
     RungRecord,
@@ -95,12 +96,23 @@ class Rows:
         """All of a study's trials, by number."""
         return [trial for (owner, _), trial in sorted(self.trials.items()) if owner == study_id]
 
-    def with_rungs(self, page: Sequence[TrialRecord]) -> list[TrialRecord]:
-        """The trials of a page with their rungs."""
+    def with_past(self, page: Sequence[TrialRecord]) -> list[TrialRecord]:
+        """The trials of a page with their rungs, and with the kinds of devices whose memory was too small."""
+        short: dict[tuple[int, int], set[str]] = {}
+        for each in (held.attempt for held in self.attempts.values()):
+            if each.fault is Fault.OUT_OF_MEMORY:
+                short.setdefault((each.study_id, each.trial), set()).add(each.device_kind)
         found: dict[tuple[int, int], list[tuple[int, float]]] = {}
         for (study_id, number, rung), record in sorted(self.rungs.items()):
             found.setdefault((study_id, number), []).append((rung, record.value))
-        return [replace(t, rungs=tuple(found.get((t.study_id, t.number), ()))) for t in page]
+        return [
+            replace(
+                t,
+                rungs=tuple(found.get((t.study_id, t.number), ())),
+                short_on=tuple(sorted(short.get((t.study_id, t.number), ()))),
+            )
+            for t in page
+        ]
 
     def open_attempt(self, study_id: int, number: int) -> Held | None:
         """The attempt that runs this trial now."""

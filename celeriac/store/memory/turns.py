@@ -55,7 +55,7 @@ class Turns(Tables):
         """See `Store.ended_since`."""
         later = [trial for trial in self._rows.trials_of(study_id) if (trial.ended_no or 0) > ended_no]
         page = sorted(later, key=lambda trial: trial.ended_no or 0)[:limit]
-        return self._rows.with_rungs(page)
+        return self._rows.with_past(page)
 
     @atomic
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:

@@ -9,7 +9,7 @@ from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
     ATTEMPT,
     RUNG,
-    TRIALS_WITH_RUNGS,
+    TRIALS_WITH_PAST,
     attempt_record,
     report_record,
     rung_record,
@@ -18,10 +18,10 @@ from celeriac.store.postgres.rows import (
 from celeriac.store.values import unknown_trial
 
 PAGE = sql(
-    f"{TRIALS_WITH_RUNGS} WHERE t.study_id = :study AND t.number > :after ORDER BY t.number LIMIT :limit"
+    f"{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.number > :after ORDER BY t.number LIMIT :limit"
 )
 PAGE_OF_STATES = sql(
-    f"""{TRIALS_WITH_RUNGS} WHERE t.study_id = :study AND t.number > :after AND t.state = ANY(CAST(:states AS text[]))
+    f"""{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.number > :after AND t.state = ANY(CAST(:states AS text[]))
     ORDER BY t.number LIMIT :limit"""
 )
 ATTEMPTS = sql(

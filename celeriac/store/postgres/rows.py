@@ -35,7 +35,9 @@ def _columns(record: type[Any], alias: str, *, without: tuple[str, ...] = ()) ->
 
 
 STUDY = _columns(StudyRecord, "s", without=("counts",)) + "".join(f", s.{name}" for name in COUNTERS)
-TRIAL_ALONE = _columns(TrialRecord, "t", without=("last_step", "last_value", "device_kind", "rungs"))
+TRIAL_ALONE = _columns(
+    TrialRecord, "t", without=("last_step", "last_value", "device_kind", "rungs", "short_on")
+)
 #: A trial's row does not hold what its running attempt last reported: that would rewrite it with each report.
 TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value, coalesce(a.device_kind, '') AS device_kind"
 #: A trial that has had no attempt.
@@ -48,13 +50,18 @@ NEWEST_ATTEMPT = (
     "WHERE attempt.study_id = t.study_id AND attempt.trial = t.number AND attempt.number = t.attempts LIMIT 1) a ON true"
 )
 TRIALS = f"SELECT {TRIAL} FROM trial t {NEWEST_ATTEMPT}"
-#: A page of trials with their rungs, likewise by key.
-TRIALS_WITH_RUNGS = f"""
-    SELECT {TRIAL}, g.rungs FROM trial t {NEWEST_ATTEMPT}
+#: A page of trials with their rungs, likewise by key, and for those few that ran out of memory where they did.
+TRIALS_WITH_PAST = f"""
+    SELECT {TRIAL}, g.rungs, m.short_on FROM trial t {NEWEST_ATTEMPT}
     LEFT JOIN LATERAL (
         SELECT json_agg(json_build_array(rung.rung, rung.value) ORDER BY rung.rung) AS rungs FROM rung
         WHERE rung.study_id = t.study_id AND rung.trial = t.number
     ) g ON true
+    LEFT JOIN LATERAL (
+        SELECT json_agg(DISTINCT attempt.device_kind) AS short_on FROM attempt
+        WHERE jsonb_exists(t.faults, '{Fault.OUT_OF_MEMORY}') AND attempt.fault = '{Fault.OUT_OF_MEMORY}'
+            AND attempt.study_id = t.study_id AND attempt.trial = t.number
+    ) m ON true
 """
 ATTEMPT = _columns(Attempt, "a")
 RUNG = _columns(RungRecord, "r")
@@ -73,13 +80,14 @@ def study_record(row: Row) -> StudyRecord:
 
 
 def trial_record(row: Row) -> TrialRecord:
-    """A trial, with what its newest attempt last reported and ran on, and its rungs where they were read."""
+    """A trial, with what its newest attempt last reported and ran on, and its rungs and shortages where they were read."""
     values = dict(row)
     values["state"] = TrialState(row["state"])
     values["source"] = Source(row["source"])
     values["fault"] = Fault(row["fault"]) if row["fault"] else None
     if "rungs" in row:
         values["rungs"] = tuple((int(rung), float(value)) for rung, value in row["rungs"] or ())
+        values["short_on"] = tuple(sorted(row["short_on"] or ()))
     return TrialRecord(**values)
 
 

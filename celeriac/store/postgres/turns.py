@@ -21,7 +21,7 @@ from celeriac.store.postgres.rows import (
     TRIAL,
     TRIAL_UNTRIED,
     TRIALS,
-    TRIALS_WITH_RUNGS,
+    TRIALS_WITH_PAST,
     study_record,
     trial_record,
 )
@@ -39,7 +39,7 @@ LAST_ENDED = sql(
     f"{TRIALS} WHERE t.study_id = :study AND t.ended_no IS NOT NULL ORDER BY t.ended_no DESC LIMIT 3"
 )
 ENDED_SINCE = sql(
-    f"{TRIALS_WITH_RUNGS} WHERE t.study_id = :study AND t.ended_no > :ended_no ORDER BY t.ended_no LIMIT :limit"
+    f"{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.ended_no > :ended_no ORDER BY t.ended_no LIMIT :limit"
 )
 
 ADD = sql(
