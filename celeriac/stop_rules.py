@@ -91,7 +91,7 @@ class StopStudy:
     """When a study ends before its budget; what is None is no reason.
 
     target: the best score is at least as good. min_gain: each of the last `suggestions` suggestions was expected to gain less,
-    in units of the score. max_regret: after each of them the best was at most so far from the optimum, as its sampler bounds it.
+    in units of the score. max_regret: at each of them the best was at most so far from the optimum, as far as its sampler held possible.
     """
 
     target: float | None = None

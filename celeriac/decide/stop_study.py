@@ -1,16 +1,17 @@
 """Has a study nothing more to win, so that it ends before its budget? Its target is reached, or its newest suggestions promise too little.
 
-What a suggestion promises is what its sampler wrote beside it, in units of the score: `expected_gain`, and `regret_bound`, an upper
-bound of what the optimum is better than the best so far. One that promises nothing that can be read breaks the row.
+What a suggestion promises is what its sampler wrote beside it, in units of the score: its `expected_gain`, and how far from the optimum the
+best may be. That is `regret_bound`, where the sampler knows one, in the sense of Makarova et al. (Automatic termination for
+hyperparameter optimization, 2022); else the favourable end of the interval at the suggested point (`high` or `low`) over the `incumbent`: the
+point was chosen as the most promising one. A suggestion that promises nothing which can be read breaks the row.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-from celeriac.records import Source, StudyRecord, TrialRecord
+from celeriac.records import Goal, Source, StudyRecord, TrialRecord
 from celeriac.stop_rules import StopStudy
-
-EXPECTED_GAIN, REGRET_BOUND = "expected_gain", "regret_bound"
 
 
 def newest_needed(stop: StopStudy | None) -> int:
@@ -21,7 +22,7 @@ def newest_needed(stop: StopStudy | None) -> int:
 
 def reason_to_end(stop: StopStudy, study: StudyRecord, newest: Sequence[TrialRecord]) -> str:
     """Why the study ends, or "". `newest` are its trials with the highest numbers, as many as `newest_needed` says, in any order."""
-    return _target(stop, study) or _plateau(stop, newest) or _regret(stop, newest)
+    return _target(stop, study) or _plateau(stop, newest) or _regret(stop, study.goal, newest)
 
 
 def _target(stop: StopStudy, study: StudyRecord) -> str:
@@ -35,7 +36,7 @@ def _target(stop: StopStudy, study: StudyRecord) -> str:
 
 
 def _plateau(stop: StopStudy, newest: Sequence[TrialRecord]) -> str:
-    gains = _promised(EXPECTED_GAIN, stop.suggestions, newest)
+    gains = _row(stop, newest, lambda why: why.get("expected_gain"))
     if stop.min_gain is None or gains is None or max(gains) >= stop.min_gain:
         return ""
     return (
@@ -44,8 +45,8 @@ def _plateau(stop: StopStudy, newest: Sequence[TrialRecord]) -> str:
     )
 
 
-def _regret(stop: StopStudy, newest: Sequence[TrialRecord]) -> str:
-    bounds = _promised(REGRET_BOUND, stop.suggestions, newest)
+def _regret(stop: StopStudy, goal: Goal, newest: Sequence[TrialRecord]) -> str:
+    bounds = _row(stop, newest, lambda why: _regret_bound(why, goal))
     if stop.max_regret is None or bounds is None or max(bounds) > stop.max_regret:
         return ""
     return (
@@ -54,15 +55,26 @@ def _regret(stop: StopStudy, newest: Sequence[TrialRecord]) -> str:
     )
 
 
-def _promised(key: str, count: int, newest: Sequence[TrialRecord]) -> list[float] | None:
-    """What the newest `count` suggestions promise; None where one of them does not say."""
-    said = [trial.why.get(key) for trial in newest if trial.source is Source.SUGGESTED]
-    found = [float(each) for each in said if isinstance(each, (int, float)) and _is_number(each)]
-    return found if len(found) == len(newest) == count else None
+def _regret_bound(why: Mapping[str, Any], goal: Goal) -> Any:
+    if "regret_bound" in why:
+        return why["regret_bound"]
+    possible, best = why.get("high" if goal == "maximize" else "low"), why.get("incumbent")
+    if possible is None or best is None or not (_is_number(possible) and _is_number(best)):
+        return None
+    return max(0.0, possible - best if goal == "maximize" else best - possible)
 
 
-def _is_number(value: float) -> bool:
-    return not isinstance(value, bool) and math.isfinite(value)
+def _row(
+    stop: StopStudy, newest: Sequence[TrialRecord], promise: Callable[[Mapping[str, Any]], Any]
+) -> list[float] | None:
+    """What the newest suggestions promise; None where one of them does not say, or there are not enough."""
+    said = [promise(trial.why) for trial in newest if trial.source is Source.SUGGESTED]
+    found = [float(each) for each in said if _is_number(each)]
+    return found if len(found) == len(newest) == stop.suggestions else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _numbers(newest: Sequence[TrialRecord]) -> str:

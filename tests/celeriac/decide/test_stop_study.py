@@ -72,6 +72,25 @@ def test_a_regret_bound_ends_the_study() -> None:
     assert reason_to_end(REGRET, study(), suggested(0.01, 0.002)) == ""
 
 
+@pytest.mark.parametrize(
+    ("goal", "why", "ends"),
+    [
+        ("maximize", {"low": 0.1, "high": 0.905, "incumbent": 0.9}, True),
+        ("maximize", {"low": 0.1, "high": 0.95, "incumbent": 0.9}, False),
+        ("maximize", {"low": 0.1, "high": 0.85, "incumbent": 0.9}, True),
+        ("minimize", {"low": 0.895, "high": 2.0, "incumbent": 0.9}, True),
+        ("minimize", {"low": 0.8, "high": 2.0, "incumbent": 0.9}, False),
+        ("maximize", {"low": 0.1, "high": 0.95, "incumbent": 0.9, "regret_bound": 0.001}, True),
+        ("maximize", {"high": 0.905}, False),
+    ],
+)
+def test_without_a_bound_of_the_sampler_the_interval_tells(
+    goal: str, why: dict[str, float], ends: bool
+) -> None:
+    newest = [trial(number, TrialState.WAITING, why=why) for number in (7, 8)]
+    assert bool(reason_to_end(REGRET, study(goal=goal), newest)) is ends
+
+
 def test_only_what_is_asked_for_is_read() -> None:
     asked = [newest_needed(stop) for stop in (None, StopStudy(0.9), PLATEAU, REGRET)]
     assert asked == [0, 0, 3, 2]
