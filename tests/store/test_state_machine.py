@@ -47,6 +47,7 @@ from tests.store.scenes import crossing, new_study, report, scored, suggestion
 
 BUDGET = 5
 RUNGS = (1, 3)
+KINDS = ("H200", "", "A100")
 PARALLEL = 2
 LAPSED_S = 0.01
 LONG_S = 10_000.0
@@ -125,8 +126,8 @@ class Lifecycle(RuleBasedStateMachine):
             self.both(replace)
         self.both(lambda store, study: store.queue_trials(study, store.study(study).turn - late, wanted))
 
-    @rule(place=places, lease_s=leases, stale=st.sampled_from([0, 0, 0, -1, 1]))
-    def a_worker_takes_a_ticket(self, place: int, lease_s: float, stale: int) -> None:
+    @rule(place=places, lease_s=leases, stale=st.sampled_from([0, 0, 0, -1, 1]), kind=st.sampled_from(KINDS))
+    def a_worker_takes_a_ticket(self, place: int, lease_s: float, stale: int, kind: str) -> None:
         if self.nothing_is_queued():
             self.both(whole_turn)
 
@@ -134,7 +135,15 @@ class Lifecycle(RuleBasedStateMachine):
             known = [trial for trial in store.trials(study) if trial.state in LEASABLE] or store.trials(study)
             trial = known[place % len(known)] if known else store.trial(study, place)
             attempt = trial.attempts + 1 + stale
-            return store.lease(study, trial.number, attempt, worker="w", device="cpu", lease_s=lease_s)
+            return store.lease(
+                study,
+                trial.number,
+                attempt,
+                worker="w",
+                device="one",
+                device_kind=kind,
+                lease_s=lease_s,
+            )
 
         answers = self.both(ask)
         if all(isinstance(answer, Lease) for answer in answers.values()):
@@ -295,7 +304,7 @@ def check_ends(told: Story) -> None:
     ended = [trial for trial in told.trials if trial.state in ENDED]
     assert told.ended == sorted(ended, key=lambda trial: trial.ended_no or 0)
     assert [trial.ended_no for trial in told.ended] == list(range(1, len(ended) + 1))
-    still_open = [replace(trial, rungs=()) for trial in told.trials if trial.ended_no is None]
+    still_open = [replace(trial, rungs=(), short_on=()) for trial in told.trials if trial.ended_no is None]
     assert list(told.open_trials) == still_open
 
 
@@ -307,6 +316,10 @@ def check_attempts(told: Story) -> None:
         open_ones = [attempt for attempt in attempts if attempt.outcome is None]
         assert open_ones == (attempts[-1:] if trial.state is TrialState.RUNNING else [])
         assert sum(trial.faults.values()) == sum(attempt.fault is not None for attempt in attempts)
+        assert trial.device_kind == attempts[-1].device_kind
+        assert trial.short_on == tuple(
+            sorted({each.device_kind for each in attempts if each.fault is Fault.OUT_OF_MEMORY})
+        )
     used_s = sum(attempt.device_s for attempts in told.attempts for attempt in attempts)
     assert told.study.device_s == pytest.approx(used_s)
 
