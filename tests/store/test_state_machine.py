@@ -91,11 +91,11 @@ class Lifecycle(RuleBasedStateMachine):
         """A study with two running trials, perhaps one handed back with its checkpoint: from here on anything may happen."""
         self.both(lambda store, study: store.move_study(study, StudyEvent.START, "first turn"))
         self.both(whole_turn)
-        self.a_worker_takes_a_ticket(place=0, lease_s=LONG_S, stale=0)
+        self.a_worker_takes_a_ticket(place=0, lease_s=LONG_S, stale=0, kind="H200")
         if parked:
             self.a_worker_speaks(place=0, step=0, checkpoint=True, lease_s=LONG_S, tail=None)
             self.a_worker_finishes(place=0, how=Fault.PREEMPTED, twice=False)
-        self.a_worker_takes_a_ticket(place=0, lease_s=lease_s, stale=0)
+        self.a_worker_takes_a_ticket(place=0, lease_s=lease_s, stale=0, kind="A100")
 
     def teardown(self) -> None:
         """However it stands: the study is closed, and the books still balance."""
