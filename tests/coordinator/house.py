@@ -117,10 +117,18 @@ class House:
         assert isinstance(ticket, RunTrial)
         return ticket
 
-    def lease(self, ticket: RunTrial, worker: str = "cpu0.s0@host") -> Lease | None:
+    def lease(
+        self, ticket: RunTrial, worker: str = "cpu0.s0@host", *, device_kind: str = "cpu"
+    ) -> Lease | None:
         """What the ticket gives a worker; None when it is refused."""
         found = self.store.lease(
-            ticket.study, ticket.trial, ticket.attempt, worker=worker, device="cpu0", lease_s=LEASE_S
+            ticket.study,
+            ticket.trial,
+            ticket.attempt,
+            worker=worker,
+            device="cpu0",
+            device_kind=device_kind,
+            lease_s=LEASE_S,
         )
         return found if isinstance(found, Lease) else None
 

@@ -1,28 +1,29 @@
-"""A long study with early stops and faults, on the memory store: exact budget, and everything that was decided is decided again from the rows."""
+"""A long study with early stops and faults on two kinds of device: exact budget, and everything that was decided is decided again from the rows."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from celeriac.broker import CPU_QUEUE
 from celeriac.decide.stop_early import Course, Judged, at_rung, followed, judged
+from celeriac.errors import LeaseLost
 from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Fault, Lease, Report, StudyRecord, StudyState, TrialState
+from celeriac.records import Fault, Lease, Report, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.spec import stop_rule
 from celeriac.store.api import AttemptEnd
 from coordinator.drive import drive
 from coordinator.reap import reap, resend
 from coordinator.replay import replayed
+from coordinator.samplers.seam import Kind
 from tests.coordinator.house import LEASE_S, House, open_study
 
 EPOCHS = 27
 
 
-def who_is(study: StudyRecord, lease: Lease) -> Judged:
-    rule = stop_rule(study.spec)
-    assert rule is not None
-    return judged(rule, study.goal, lease.number, lease.source)
+KINDS = {"gpu0.s0@host": "T4", "gpu1.s0@host": "T4", "gpu2.s0@host": "H200", "gpu3.s0@host": "H200"}
+FAULTS = (Fault.NOT_FINITE, Fault.TIMEOUT, Fault.USER_BUG, Fault.INFRASTRUCTURE, Fault.PREEMPTED)
 
 
 def curve(lease: Lease) -> Callable[[int], float]:
@@ -33,52 +34,104 @@ def curve(lease: Lease) -> Callable[[int], float]:
     return lambda step: floor + 1.0 / (1.0 + speed * step) + rng.gauss(0.0, 0.01)
 
 
-def train(house: House, study: StudyRecord, lease: Lease) -> None:
-    """Report epoch by epoch until the verdict or the end, as the worker does."""
-    who, course, value = who_is(study, lease), Course(), curve(lease)
-    for step in range(EPOCHS):
-        report = Report(step, value(step))
-        now = followed(who, course, report)
-        course = now.course
-        landed = house.store.report(lease.token, [report], [now.crossing] if now.crossing else [])
-        for decision in (at_rung(who, record) for record in landed.rungs):
-            if decision.stop:
-                end = AttemptEnd(
-                    AttemptEvent.PRUNE, TrialEvent.PRUNE, step=step, detail=decision.reason, device_s=1.0
-                )
-                house.store.finish_attempt(lease.token, end)
-                return
-    house.finish(lease, report.value)
+@dataclass
+class Training:
+    """An attempt on a slot, some epochs on."""
+
+    lease: Lease
+    who: Judged
+    value: Callable[[int], float]
+    course: Course = field(default_factory=Course)
+    step: int = 0
 
 
-def fall(house: House, study: StudyRecord, lease: Lease, rng: random.Random) -> None:
-    """What else may come of an attempt: it dies, before or after a rung, or it fails by itself."""
-    how = rng.choice(["dies", "dies late", Fault.NOT_FINITE, Fault.TIMEOUT, Fault.INFRASTRUCTURE])
-    if how == "dies late":
-        report = Report(3, curve(lease)(3))
-        crossing = followed(who_is(study, lease), Course(), report).crossing
-        house.store.report(lease.token, [report], [crossing] if crossing else [])
-    elif isinstance(how, Fault):
-        house.fail(lease, how)
+@dataclass
+class Fleet:
+    """Slots of two kinds of device that train side by side, an epoch at a time; all that may happen to them is drawn."""
+
+    house: House
+    study: StudyRecord
+    rng: random.Random
+    on_slot: dict[str, Training] = field(default_factory=dict)
+
+    def act(self) -> None:
+        """One slot takes a ticket or trains an epoch."""
+        slot = self.rng.choice(list(KINDS))
+        try:
+            if slot not in self.on_slot:
+                self._take(slot)
+            elif self.rng.random() < 0.02:
+                self._fall(slot)
+            else:
+                self._train(slot, self.on_slot[slot])
+        except LeaseLost:  # it was taken for dead
+            del self.on_slot[slot]
+
+    def _take(self, slot: str) -> None:
+        queue = self.house.mailbox.queues[CPU_QUEUE]
+        if not queue:
+            return
+        ticket, luck = self.house.take(), self.rng.random()
+        if luck < 0.03:
+            return  # lost on the way
+        if luck < 0.2:
+            queue.append(ticket)  # delivered twice, the second time late
+        lease = self.house.lease(ticket, slot, device_kind=KINDS[slot])
+        if lease is not None:
+            rule = stop_rule(self.study.spec)
+            assert rule is not None
+            who = judged(rule, self.study.goal, lease.number, lease.source)
+            self.on_slot[slot] = Training(lease, who, curve(lease))
+
+    def _train(self, slot: str, now: Training) -> None:
+        """Report one epoch; end at the verdict or at the last, as the worker does."""
+        store, lease = self.house.store, now.lease
+        if KINDS[slot] == "T4" and lease.params["width"] > 90:
+            self.house.fail(lease, Fault.OUT_OF_MEMORY)
+            del self.on_slot[slot]
+            return
+        report = Report(now.step, now.value(now.step))
+        step = followed(now.who, now.course, report)
+        landed = store.report(lease.token, [report], [step.crossing] if step.crossing else [])
+        stop = next((each for each in (at_rung(now.who, one) for one in landed.rungs) if each.stop), None)
+        if stop is not None:
+            end = AttemptEnd(
+                AttemptEvent.PRUNE, TrialEvent.PRUNE, step=now.step, detail=stop.reason, device_s=1.0
+            )
+            store.finish_attempt(lease.token, end)
+        elif now.step + 1 == EPOCHS:
+            self.house.finish(lease, report.value)
+        else:
+            store.renew(lease.token, LEASE_S)
+            now.step, now.course = now.step + 1, step.course
+            return
+        del self.on_slot[slot]
+
+    def _fall(self, slot: str) -> None:
+        """What else may come of an attempt: it fails, or it dies, before a rung or after one, and only its lease tells."""
+        fallen, fault = self.on_slot.pop(slot), self.rng.choice((*FAULTS, None, None))
+        if fault is not None:
+            self.house.fail(fallen.lease, fault, signature=str(fallen.lease.number))
 
 
 def lived(house: House, seed: int, **more: object) -> StudyRecord:
-    """A whole study on three slots in bad weather."""
+    """A whole study on four slots in bad weather: several trials train at once, and coordinators come and go."""
     rng = random.Random(seed)
     study = open_study(house.store, stop_early={"rule": "asha", "max": EPOCHS}, **more)
-    while house.store.study(study.id).state in (StudyState.OPEN, StudyState.RUNNING):
-        drive(house.coordinator, study.id)
-        while house.mailbox.queues[CPU_QUEUE]:
-            lease = house.lease(house.take())
-            if lease is None or rng.random() < 0.05:
-                continue  # the ticket was stale, or the worker dies at once
-            if rng.random() < 0.85:
-                train(house, study, lease)
-            else:
-                fall(house, study, lease, rng)
-        house.wait(LEASE_S + 1)
-        reap(house.store, house.mailbox)
-        resend(house.store, house.mailbox)
+    drive(house.coordinator, study.id)
+    fleet = Fleet(house, house.store.study(study.id), rng)
+    while house.store.study(study.id).state is StudyState.RUNNING:
+        luck = rng.random()
+        if luck < 0.9:
+            fleet.act()
+        elif luck < 0.97:
+            drive(house.coordinator, study.id)
+        elif luck < 0.999:
+            house.wait(rng.choice([1, 2, 5]))
+            reap(house.store, house.mailbox)
+            resend(house.store, house.mailbox)
+        else:
+            house.restart()
     return house.store.study(study.id)
 
 
@@ -101,7 +154,7 @@ def verdicts_hold(house: House, study: StudyRecord) -> int:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_budget_is_exact_and_verdicts_are_made_again_from_the_rows(seed: int) -> None:
-    house = House(slots=3)
+    house = House(slots=4)
     study = lived(house, seed, sampler="random", budget={"trials": 120})
     assert (study.state, study.reason) == (StudyState.DONE, "all 120 trials are finished")
     assert (study.counts.finished, study.counts.open) == (120, 0)
@@ -115,9 +168,38 @@ def test_a_budget_is_exact_and_verdicts_are_made_again_from_the_rows(seed: int) 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_suggestion_and_verdict_of_two_hundred_trials_is_made_again_from_the_rows() -> None:
-    house = House(slots=3)
+    house = House(slots=4)
     study = lived(house, seed=3, budget={"trials": 200})
-    assert study.counts.finished == 200
+    assert (study.counts.finished, study.counts.open) == (200, 0)
     assert verdicts_hold(house, study) == study.counts.pruned > 60
-    for trial in house.store.trials(study.id, after=0, limit=1000):
+    trials = house.store.trials(study.id, limit=1000)
+    the_weather_was_bad(trials)
+    the_sampler_learned_of_it(house, study)
+    house.store.put_devices("host", [])  # a device's row comes and goes; nothing that was learned hangs on it
+    for trial in trials[1:]:
         assert replayed(house.store, study.id, trial.number) == trial.params
+    assert len({str(trial.params) for trial in trials}) == len(trials)
+
+
+def the_weather_was_bad(trials: Sequence[TrialRecord]) -> None:
+    """Every class of fault happened, tickets came twice, and trials were suggested while several others were open."""
+    assert {trial.fault for trial in trials if trial.state is TrialState.FAILED} >= set(FAULTS[:3])
+    assert {Fault(each) for trial in trials for each in trial.faults} == set(Fault)
+    assert max(len(trial.why["pending"]) for trial in trials[1:]) >= 5
+    assert sum(trial.why.get("by") == "log expected improvement" for trial in trials) > 150
+
+
+def the_sampler_learned_of_it(house: House, study: StudyRecord) -> None:
+    """What reached it says how far trials came, on what, and where memory was short."""
+    history = house.coordinator.histories.of(study)
+    history.read_on(house.store, study)
+    seen = history.observations
+    assert len(seen) == study.counts.ended
+    pruned = [each for each in seen if each.kind is Kind.PRUNED]
+    assert all(each.rungs and each.rungs[-1][1] == each.loss for each in pruned)
+    assert len({rung for each in seen for rung, _ in each.rungs}) > 1
+    assert {each.device for each in seen if each.kind is not Kind.VOID} == {"T4", "H200"}
+    short = [each for each in seen if each.short_on]
+    assert {each.short_on for each in short} == {("T4",)}
+    assert {each.kind for each in short} >= {Kind.FINISHED, Kind.PRUNED}
+    assert all(each.point.params["width"] > 90 for each in short)
