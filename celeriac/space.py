@@ -656,7 +656,7 @@ def condition_of(parameter: Parameter) -> str:
     if not parameter.when:
         return ""
     parts = [
-        f"{parent} is {' or '.join(show(value) for value in values)}"
+        f"{parent} is {' or '.join(show(v) if isinstance(v, str) else json.dumps(v) for v in values)}"
         for parent, values in parameter.when.items()
     ]
     return "only when " + " and ".join(parts)

@@ -46,6 +46,7 @@ def _machine(settings: Settings) -> Iterator[Check]:
         ("sampler", "skopt", "coordinator"),
         ("torch", "torch", "worker"),
         ("flower", "flower", "flower"),
+        ("pictures", "vl_convert", "plots"),
     ):
         if find_spec(module) is not None:
             yield Check(name, "ok", f"{module} is installed")

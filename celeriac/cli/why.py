@@ -17,6 +17,8 @@ from celeriac.explain.why import Expectation, Explanation, Outcome, explained
 from celeriac.records import Source, StudyRecord, TrialRecord
 
 _MOST_PENDING = 12
+#: What our model adds of its own, each a number of trials.
+_COUNTED = {"fitted_on": "model fitted on", "kept": "model holds"}
 
 
 def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay: bool) -> int:
@@ -79,7 +81,7 @@ def _page(study: StudyRecord, trial: TrialRecord, explanation: Explanation) -> N
     say(f"  {text.assigned(trial.params)}\n")
     say(_found(trial, explanation))
     rows = _expected(metric, explanation.expected) if explanation.expected else []
-    rows += [(key.replace("_", " "), text.value_text(value, 6)) for key, value in explanation.more.items()]
+    rows += [_own(key, value) for key, value in explanation.more.items()]
     if explanation.expected:
         rows.append(("it turned out", _turned_out(trial, explanation.outcome)))
     if rows:
@@ -118,6 +120,13 @@ def _expected(metric: str, expected: Expectation) -> list[tuple[str, str]]:
     if expected.feasible is not None:
         rows.append(("chance to fail", f"{1 - expected.feasible:.0%}"))
     return rows
+
+
+def _own(key: str, value: Any) -> tuple[str, str]:
+    """What only its sampler knows."""
+    if key in _COUNTED:
+        return _COUNTED[key], text.counted(value, "trial")
+    return key.replace("_", " "), text.value_text(value, 6)
 
 
 def _turned_out(trial: TrialRecord, outcome: Outcome | None) -> str:

@@ -18,6 +18,7 @@ from celeriac.records import TrialRecord
 
 _KINDS = ["scored", "far worse", "pruned", "failed"]
 _WIDTH, _HEIGHT = 760, 340
+_ROOM = 0.07  # of the height: what a line of text takes
 
 
 def history(scene: Scene) -> Chart:
@@ -154,7 +155,11 @@ def _winner(scene: Scene, best: TrialRecord) -> Json:
 
 
 def _default(scene: Scene, default: TrialRecord) -> Json:
-    below = 9 if scene.study.goal == "maximize" else -8  # away from the best
+    low, high = scene.window
+    worse = abs((default.score or 0.0) - scene.edge) > _ROOM * (
+        high - low
+    )  # away from the best, where there is room
+    below = 9 if worse == (scene.study.goal == "maximize") else -8
     data = {"values": [{"y": default.score, "words": f"default {default.score:.6g}"}]}
     return {
         "data": data,

@@ -36,5 +36,15 @@ def flights() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def twelve() -> ModuleType:
+    return _loaded("twelve")
+
+
+@pytest.fixture(scope="session")
+def forest() -> ModuleType:
+    return _loaded("forest")
+
+
+@pytest.fixture(scope="session")
 def departures(flights: ModuleType) -> ModuleType:
     return sys.modules["departures"]
