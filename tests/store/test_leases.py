@@ -6,12 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from celeriac.errors import IllegalTransition, LeaseLost, ScoreNotFinite, UnknownStudy, UnknownTrial
 from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
 from celeriac.records import Counts, Fault, Lease, Outcome, Refusal, Report, TrialState
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd, Landed
+from celeriac.store.connection import open_engine
 from tests.store.conftest import Subject
 from tests.store.scenes import (
     device,
@@ -484,3 +486,29 @@ def test_a_cancel_and_a_finish_that_meet_end_the_trial_once(any_store: Store) ->
         assert sorted(outcomes) in (["SCORED", "illegal"], ["CANCELLED", "lost"])
     counts = any_store.study(study.id).counts
     assert counts == replace(Counts(), scored=counts.scored, cancelled=10 - counts.scored)
+
+
+def test_a_lease_that_meets_its_trials_queueing_takes_the_counters_as_they_are_then(
+    store: Store, database: str
+) -> None:
+    """The lease begins before the trial is queued and goes on after it: an old ticket, as after a pause and a resume."""
+    study = running(store)
+    with_trials(store, study, 1)
+    taken: list[Lease] = []
+    thread = threading.Thread(target=lambda: taken.append(leased(store, study, 0)))
+    engine = open_engine(database, pool_size=2)
+    with engine.connect() as watching, engine.connect() as queueing:
+        mine = queueing.execution_options(isolation_level="READ COMMITTED")
+        with mine.begin():
+            mine.execute(text("SELECT 1 FROM study WHERE id = :id FOR NO KEY UPDATE"), {"id": study.id})
+            pid = mine.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            thread.start()
+            blocked = text("SELECT count(*) FROM pg_stat_activity WHERE :pid = ANY(pg_blocking_pids(pid))")
+            while not watching.execute(blocked, {"pid": pid}).scalar_one():
+                assert thread.is_alive()
+            mine.execute(text("UPDATE trial SET state = 'QUEUED' WHERE study_id = :id"), {"id": study.id})
+            mine.execute(text("UPDATE study SET waiting = 0, queued = 1 WHERE id = :id"), {"id": study.id})
+    thread.join()
+    engine.dispose()
+    assert [lease.number for lease in taken] == [0]
+    assert store.study(study.id).counts == Counts(running=1)

@@ -68,10 +68,12 @@ from celeriac.store.values import (
     unknown_trial,
 )
 
+# The counters are taken from `s`, the row as it was locked: a CHECK is tested on what an UPDATE makes of the older row that the
+# statement began with, and a trial that was queued since then would make that less than none.
 LEASE = sql(
     """
     WITH s AS (
-        SELECT id, name, spec, code_root, slice, due_at FROM study
+        SELECT id, name, spec, code_root, slice, due_at, waiting, queued, running FROM study
         WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
         FOR NO KEY UPDATE
     ), o AS (
@@ -90,10 +92,10 @@ LEASE = sql(
             clock_timestamp() + make_interval(secs => :lease_s)
         FROM t RETURNING token, lease_until
     ), c AS (
-        UPDATE study SET running = running + 1,
-            waiting = waiting - CAST(o.state = 'WAITING' AS int),
-            queued = queued - CAST(o.state = 'QUEUED' AS int)
-        FROM o WHERE study.id = :study
+        UPDATE study SET running = s.running + 1,
+            waiting = s.waiting - CAST(o.state = 'WAITING' AS int),
+            queued = s.queued - CAST(o.state = 'QUEUED' AS int)
+        FROM s, o WHERE study.id = s.id
     )
     SELECT a.token, s.id AS study_id, s.name AS study, t.params, s.spec, s.code_root, s.slice, s.due_at, t.faults,
         t.source, a.lease_until
