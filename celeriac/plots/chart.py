@@ -1,9 +1,12 @@
 """A chart as a value, and the looks that all charts share."""
 
 import math
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from celeriac.errors import ExtraMissing
 
 Json = dict[str, Any]
 
@@ -53,16 +56,25 @@ class Chart:
     reason: str = ""
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """What a notebook shows: the chart itself, drawn by JupyterLab."""
+        """What a notebook shows: the chart itself where it can draw Vega-Lite (JupyterLab, VS Code), else the picture."""
         if self.spec is None:
             return {"text/plain": self.reason}
-        return {"application/vnd.vegalite.v5+json": self.spec, "text/plain": f"{self.kind} of a study"}
+        from celeriac.plots.drawn import png
+
+        bundle = {
+            "application/vnd.vegalite.v5+json": dict(self.spec),
+            "text/plain": f"{self.kind} of a study",
+        }
+        try:
+            return bundle | {"image/png": b64encode(png(self)).decode()}
+        except ExtraMissing:
+            return bundle
 
 
 def chart(kind: str, title: str, subtitle: Sequence[str], body: Mapping[str, Any]) -> Chart:
     """The chart of that body, with the title, the lines below it, and the shared looks."""
     spec = {
-        "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "title": {"text": title, "subtitle": list(subtitle)},
         "config": _CONFIG,
         **body,

@@ -12,7 +12,8 @@ from typing import Any
 from celeriac.errors import ExtraMissing
 from celeriac.plots.chart import Chart
 
-_VEGA_LITE = "6.4"
+# The grammar that notebooks draw too (see `Chart._repr_mimebundle_`).
+_VEGA_LITE = "5.21"
 _SCALE = 2.0
 
 

@@ -1,5 +1,6 @@
 """The charts as data: what is drawn, where, and for which goal; and that each of them can be drawn at all."""
 
+import base64
 import itertools
 import json
 import random
@@ -94,11 +95,14 @@ def test_what_a_study_file_holds_cannot_end_the_pages_script() -> None:
     assert page.count("</script>") == page.count("<script>") == 2
 
 
-def test_a_notebook_shows_a_chart() -> None:
-    bundle = KINDS["history"](mixed(9))._repr_mimebundle_()
-    (vega, text) = bundle
-    assert (vega, text) == ("application/vnd.vegalite.v5+json", "text/plain")
+def test_a_notebook_shows_a_chart_or_its_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    chart = KINDS["history"](mixed(9))
+    bundle = chart._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.vegalite.v5+json", "image/png", "text/plain"}
+    assert base64.b64decode(bundle["image/png"]) == drawn.png(chart)
     json.dumps(bundle)
+    monkeypatch.setitem(sys.modules, "vl_convert", None)
+    assert "image/png" not in chart._repr_mimebundle_()
     assert KINDS["history"](scene_of([]))._repr_mimebundle_() == {"text/plain": "no trial has a score yet"}
 
 
