@@ -39,6 +39,7 @@ bench-search: $(PEERED)   ## suggestions beside Optuna's, skopt's and BoTorch's:
 	@failed=0; export PYTHONPATH=. OMP_NUM_THREADS=1; \
 	$(PEERS)/bin/python -m benchmarks.search --judge --jobs $(JOBS) --runs $(RUNS) --out $(OUT)/bench/search.json || failed=1; \
 	$(PEERS)/bin/python -m benchmarks.search.suggest --out $(OUT)/bench/suggest.json || failed=1; \
+	$(PEERS)/bin/python -m benchmarks.search.faults --jobs $(JOBS) --out $(OUT)/bench/faults.json || failed=1; \
 	exit $$failed
 
 bench-stop: $(PEERED)     ## early stopping beside Optuna's and Ray's on real trainings: minutes -> build/bench/early_stop.json

@@ -3,6 +3,7 @@
     python -m benchmarks.search --methods ours,tpe,random --seeds 0-9      runs what is missing, prints the tables
     python -m benchmarks.search --judge                                    the reported comparison, with its bars
     python -m benchmarks.search.suggest                                    CPU time and memory of a suggestion
+    python -m benchmarks.search.faults                                     trials that run out of memory, or fail by chance
 
 Rules of the comparison: every method meets the same noise and the same durations (both drawn from problem, seed and trial
 number alone); a pending trial's value is known to nobody; peers run as they come, with their own kinds of parameters. Samplers

@@ -26,10 +26,11 @@ def keys(
     seeds: Sequence[int],
     workers: Sequence[int],
     budget: int,
+    failing: str = "none",
 ) -> list[Key]:
     """The runs of a comparison, in the order in which they are done."""
     return [
-        Key(method, problem, count, seed, budget).versioned()
+        Key(method, problem, count, seed, budget, failing=failing).versioned()
         for place, seed in enumerate(seeds)
         for method in methods
         if place < FEWER_SEEDS.get(method, len(seeds))
@@ -61,6 +62,7 @@ def _done(todo: Sequence[Key], path: Path, jobs: int) -> Iterator[tuple[str, boo
 def do(key: Key, path: Path) -> tuple[str, bool]:
     """Run and keep one, unless another process did meanwhile: a text about it, and whether it worked."""
     name = f"{key.method} {key.problem} workers {key.workers} seed {key.seed}"
+    name += "" if key.failing == "none" else f" failing {key.failing}"
     kept = Runs(path)
     if key in kept.read():
         return f"{name}: is there", True

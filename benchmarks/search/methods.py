@@ -86,7 +86,7 @@ def _ours(sampler: str, space: Space, seed: int) -> Ask:
 
     def ask(ended: Sequence[Ended], running: Sequence[Trial]) -> dict[str, Any]:
         for end in ended[len(observations) :]:
-            observations.append(Observation(point(end.trial), Kind.FINISHED, end.loss))
+            observations.append(_observed(point(end.trial), end))
         pending = [point(trial) for trial in running]
         proposals = suggest(space, tuple(observations), pending, 1, seed)
         if not proposals:
@@ -94,3 +94,9 @@ def _ours(sampler: str, space: Space, seed: int) -> Ask:
         return proposals[0].params
 
     return ask
+
+
+def _observed(point: Point, end: Ended) -> Observation:
+    if end.fault is None:
+        return Observation(point, Kind.FINISHED, end.loss)
+    return Observation(point, Kind.INFEASIBLE, fault=end.fault)

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.search.clock import Ask, Ended, Trial, duration, study
+from benchmarks.search.failing import failing
 from benchmarks.search.methods import installed, method, version_of
 from benchmarks.search.problems import VERSION, problem
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a run is of."""
+    """What a run is of; `failing` names which of its trials fail (`benchmarks.search.failing`)."""
 
     method: str
     problem: str
@@ -28,6 +29,7 @@ class Key:
     budget: int
     method_version: str = ""
     problems_version: int = VERSION
+    failing: str = "none"
 
     def versioned(self) -> "Key":
         """The same with the method's version of this moment."""
@@ -36,23 +38,29 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run. `regrets`: the incumbent's true regret after each evaluation; `cpu_s`: of all its suggestions."""
+    """A finished run.
+
+    `regrets`: the incumbent's true regret after each evaluation (NaN until one did not fail); `cpu_s`: of all its suggestions; `failed`: the
+    numbers of the trials that failed.
+    """
 
     key: Key
     regrets: tuple[float, ...]
     repeats: int
     cpu_s: float
     installed: dict[str, str] = field(default_factory=dict)
+    failed: tuple[int, ...] = ()
 
 
 def run(key: Key) -> Run:
     """Do the study of this key."""
     of = problem(key.problem)
     asked = _Timed(method(key.method, of.space, key.seed))
+    fails = failing(key.failing, of, key.seed)
     ended = list(
         study(
             asked,
-            lambda trial: of.observe(trial.params, key.seed, trial.number),
+            lambda trial: fails(trial) or of.observe(trial.params, key.seed, trial.number),
             lambda number: duration(of.name, key.seed, number),
             key.workers,
             key.budget,
@@ -65,6 +73,7 @@ def run(key: Key) -> Run:
         repeats=len(ended) - len(points),
         cpu_s=round(asked.cpu_s, 4),
         installed=installed(),
+        failed=tuple(sorted(end.trial.number for end in ended if end.fault is not None)),
     )
 
 
@@ -109,7 +118,8 @@ class Runs:
             except json.JSONDecodeError:
                 continue
             key = Key(**form.pop("key"))
-            found[key] = Run(key, tuple(form.pop("regrets")), **form)
+            regrets, failed = tuple(form.pop("regrets")), tuple(form.pop("failed", ()))
+            found[key] = Run(key, regrets, **form, failed=failed)
         return found
 
     def append(self, done: Run) -> None:
