@@ -78,7 +78,7 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
-body {{ margin: 2rem auto; max-width: 1100px; padding: 0 1rem; font-family: Helvetica, Arial, sans-serif; color: #1f2937; }}
+body {{ margin: 2rem auto; max-width: 1600px; padding: 0 1rem; font-family: Helvetica, Arial, sans-serif; color: #1f2937; }}
 .chart {{ margin-bottom: 3rem; overflow-x: auto; }}
 .vega-bind {{ color: #6b7280; font-size: 13px; }}
 </style>

@@ -171,7 +171,7 @@ def _ticks(scene: Scene, axes: list[str], x: Json, y: Json) -> list[Json]:
             ticks.append({"axis": axis, "u": _LANE, "text": "absent"})
     ticks += [
         {"axis": axes[-1], "u": rounded(_score_place(scene, value)), "text": f"{value:.4g}"}
-        for value in round_numbers(*scene.window)
+        for value in round_numbers(*scene.window, about=8)
     ]
     data = {"values": ticks}
     mark = {"align": "left", "dx": 6, "fontSize": 10, "color": FAINT}

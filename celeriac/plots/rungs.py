@@ -20,6 +20,7 @@ from celeriac.plots.chart import (
     chart,
     label,
     nothing,
+    round_numbers,
     rounded,
 )
 from celeriac.plots.scene import Scene, words
@@ -63,7 +64,8 @@ def _told(scene: Scene, drawn: int) -> list[str]:
     if stopped:
         facts.append(f"{stopped} of {len(scene.trials)} trials were stopped early")
     if drawn < len(scene.trials):
-        facts.append(f"{drawn} of {len(scene.trials)} trials are drawn; the rungs count all")
+        rest = "; the rungs count all" if scene.rungs else ""
+        facts.append(f"{drawn} of {len(scene.trials)} trials are drawn{rest}")
     return facts
 
 
@@ -103,11 +105,12 @@ def _panel(
         "type": "quantitative",
         "title": "step",
         "scale": {"nice": False, "padding": 10},
+        "axis": {"format": "d", "values": _whole(min(steps), max(steps))},
     }
-    if min(steps, default=0) > 0 and max(steps) / min(steps) >= _FROM_LOG and records:
+    if min(steps) > 0 and max(steps) / min(steps) >= _FROM_LOG and records:
         x["scale"] = {"type": "log", "nice": False, "padding": 10}
         x["axis"] = {
-            "values": sorted({record.rung for record in records} | {max(steps)}),
+            "values": sorted({*_where(records).values(), max(steps)}),
             "grid": False,
             "format": "d",
         }
@@ -121,6 +124,12 @@ def _panel(
     layers = [*_curves(scene, curves, trials, x, y), *_rungs(records, trials, x, y)]
     titled = {"title": name} if name else {}
     return {"width": _WIDTH, "height": _HEIGHT, "layer": layers, **titled}
+
+
+def _whole(first: int, last: int) -> list[int]:
+    """Round whole steps from the first to the last."""
+    between = round_numbers(first, last, about=10) if first < last else [first]
+    return [round(step) for step in between if step == round(step)]
 
 
 def _curves(
@@ -192,6 +201,16 @@ def _curves(
     ]
 
 
+def _where(records: Sequence[RungRecord]) -> dict[int, int]:
+    """The step at which each rung is drawn: its own, or where another resource judges (samples, say), the median of those that came."""
+    steps: dict[int, list[int]] = defaultdict(list)
+    for record in records:
+        steps[record.rung].append(record.step)
+    if all(record.resource == record.step for record in records):
+        return {rung: rung for rung in steps}
+    return {rung: sorted(found)[len(found) // 2] for rung, found in steps.items()}
+
+
 def _rungs(records: Sequence[RungRecord], trials: Mapping[int, TrialRecord], x: Json, y: Json) -> list[Json]:
     """The rungs' lines, the newest cutoffs on them, and how many came and were stopped."""
     if not records:
@@ -202,21 +221,23 @@ def _rungs(records: Sequence[RungRecord], trials: Mapping[int, TrialRecord], x: 
         highest[record.trial] = max(record.rung, highest.get(record.trial, 0))
         if record.rung not in newest or record.place > newest[record.rung].place:
             newest[record.rung] = record
-    marks = []
+    marks, where_drawn = [], _where(records)
     for rung, record in sorted(newest.items()):
         stopped = sum(
             trials[n].state is TrialState.PRUNED
             for n, last in highest.items()
             if last == rung and n in trials
         )
+        step = where_drawn[rung]
         text = f"{record.place} came" + (f", {stopped} stopped" if stopped else "")
-        marks.append({"step": rung, "value": rounded(record.cutoff), "text": text})
+        text = text if step == rung else f"{rung}: {text}"
+        marks.append({"step": step, "rung": rung, "value": rounded(record.cutoff), "text": text})
     data = {"values": marks}
     dashes = {"type": "rule", "strokeDash": [3, 4], "color": FAINT}
     bar = {"type": "tick", "orient": "horizontal", "size": 26, "thickness": 3, "color": INK, "opacity": 1}
     where = {"x": x, "y": {"value": 0}, "text": {"field": "text"}}
     tooltip = [
-        {"field": "step", "title": "rung"},
+        {"field": "rung", "title": "rung"},
         {"field": "value", "title": "cutoff"},
         {"field": "text", "title": "trials"},
     ]

@@ -334,9 +334,20 @@ def test_without_rungs_they_are_learning_curves_and_without_reports_the_rungs_al
     assert plain.spec is not None
     assert plain.spec["title"]["text"] == "digits: learning curves"
     assert [row["n"] for row in rows(plain, "line") if row["step"] == 1] != []
+    assert plain.spec["layer"][0]["encoding"]["x"]["axis"]["values"] == list(range(1, 10))
     alone = rungs(replace(scene, curves={}))
     steps = {row["step"] for row in rows(alone, "line")}
     assert steps == {3, 9}
+
+
+def test_rungs_of_another_resource_stand_where_trials_crossed_them() -> None:
+    scene = mixed(30)
+    samples = [
+        replace(each, bracket=0, rung=1000 * each.rung, resource=1024.0 * each.rung) for each in scene.rungs
+    ]
+    ticks = rows(rungs(replace(scene, rungs=samples)), "tick")
+    assert [(tick["step"], tick["rung"]) for tick in ticks] == [(3, 3000), (9, 9000)]
+    assert ticks[0]["text"].startswith("3000: ")
 
 
 @pytest.mark.parametrize("goal", GOALS)
