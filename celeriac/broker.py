@@ -39,7 +39,9 @@ def trial_queue(gpus: int) -> str:
 def _queue(name: str) -> Queue:
     # The default exchange routes by queue name alone. A named exchange keeps its bindings in Redis, and a FLUSHALL
     # would make every later ticket vanish until some process declared them again.
-    return Queue(name, exchange="", routing_key=name)
+    # no_ack: Redis forgets a ticket when it hands it over. With early acknowledgement the ticket's copy would live for the
+    # milliseconds until its task begins, cost two round trips between two trials, and be put back, long stale, after a crash.
+    return Queue(name, exchange="", routing_key=name, no_ack=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +88,6 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
         broker_connection_retry_on_startup=True,  # Redis may come up after us
         broker_connection_max_retries=None,  # 100 ends a worker after 46 minutes without Redis; None never
         broker_transport_options={
-            "visibility_timeout": 600,  # covers only the milliseconds between pop and acknowledgement; no ETA exceeds it
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 3,  # look for unacknowledged tickets every 30 s instead of 100 s
             "socket_timeout": config.socket_timeout_s,  # without it a half-open connection hangs a worker for ever
             "socket_connect_timeout": 5,
             "socket_keepalive": not config.url.startswith("redis+socket"),

@@ -18,6 +18,7 @@ import sys
 import time
 import weakref
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,7 +26,7 @@ from celeriac.records import Fault
 from celeriac.trial import PREEMPT, STOP, Result, Trial, TrialStopped, described, flat, number_in
 from worker import proctree
 from worker.faulted import Faulted, from_exception, from_words
-from worker.frames import FrameTooLarge, Inbox, encode
+from worker.frames import FrameTooLarge, Inbox, Job, encode
 from worker.preload import Objective, Unusable, load, reseed
 
 _READ_BYTES = 65_536
@@ -33,6 +34,9 @@ GO = "go"
 # What a judged report may wait for its answer, which takes some milliseconds: a share of the step's own time, and never long.
 WAIT_SHARE = 0.25
 MOST_WAIT_S = 2.0
+_NO_JOB = Job(
+    study="", number=0, attempt=1, params={}, seed=0, device="cpu", checkpoint_root="/", checkpoint_dir="."
+)
 
 
 class SocketChannel:
@@ -118,9 +122,7 @@ def live(
     outcome: Objective | Unusable | None = loaded
     if outcome is None and ahead:
         outcome = _attempted(code_root, objective)
-    reseed(
-        0
-    )  # a rehearsal, so that the pages it writes to are this process's own before anybody waits for it
+    rehearse()
     link = SocketChannel(channel)
     job = link.job()
     if job is None:
@@ -133,6 +135,23 @@ def live(
     else:
         _tell(link, *_trained(outcome, _trial(job, link), code_root))
     _end()
+
+
+def rehearse() -> None:
+    """Play a trial once, to nobody: the memory pages that this writes to are the process's own from then on.
+
+    After a fork the first write to each page has the kernel copy it. So it does, before anybody waits for this process.
+    """
+    near, far = socket.socketpair()
+    with near, far:
+        link = SocketChannel(far)
+        near.sendall(encode({"kind": "job", **asdict(_NO_JOB)}))
+        job = link.job() or {}
+        reseed(job["seed"])
+        link.send({"kind": "started", "pid": os.getpid()})
+        trial = _trial(job, link)
+        trial.report(0.0, step=0, metrics={"none": 0.0})
+        _tell(link, judged(Result(0.0, metrics={"none": 0.0}), trial), "")
 
 
 def judged(returned: Any, trial: Trial) -> dict[str, Any]:

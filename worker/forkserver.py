@@ -32,7 +32,7 @@ from typing import Any, Literal
 from celeriac.records import Fault
 from worker import proctree
 from worker.faulted import from_words
-from worker.frames import Inbox, encode
+from worker.frames import Inbox, Job, encode
 from worker.server import Plan
 
 MARGIN_S = 5.0
@@ -88,27 +88,6 @@ class Code:
     root: str
     fingerprint: str
     objective: str
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full path.
-
-    `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment for it.
-    """
-
-    study: str
-    number: int
-    attempt: int
-    params: Mapping[str, Any]
-    seed: int
-    device: str
-    checkpoint_root: str
-    checkpoint_dir: str
-    context: Mapping[str, Any] = field(default_factory=dict)
-    checkpoint: str | None = None
-    start: int = 0
-    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +161,7 @@ class Failed:
 class Exit:
     """How the trial's process ended. Exactly one of `code` and `signal`, or neither when `lost` says that nobody could tell.
 
-    `killed`: by our `kill`. `oom_kills`: how many the kernel killed for memory around here meanwhile. `leftovers`: processes
+    `killed`: by our `kill`. `oom_kills`: how many the kernel killed for memory around here meanwhile (not asked for code 0). `leftovers`: processes
     that outlived the trial's own and were ended after it.
     """
 
@@ -266,6 +245,29 @@ class ServerPool:
         self._closing = [server for server in self._closing if not server.gone()]
 
 
+@dataclass(frozen=True, slots=True)
+class _Standby:
+    """A child that waits for its job, by the runner's ends of its socket and its output."""
+
+    pid: int
+    channel: socket.socket
+    output: int
+
+    def waits(self) -> bool:
+        """Whether it is there still."""
+        try:
+            return self.channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Let it go: it ends when nobody can give it a job any more."""
+        self.channel.close()
+        os.close(self.output)
+
+
 class _Server:
     """One `python -m worker.server` process and the socket to it."""
 
@@ -273,6 +275,7 @@ class _Server:
         self.mark = uuid.uuid4().hex
         self.served = False
         self.ready: dict[str, Any] | None = None
+        self.standby: _Standby | None = None
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             plan = Plan(theirs.fileno(), os.getpid(), code.root, code.objective, idle_s)
@@ -300,6 +303,17 @@ class _Server:
             return None, []
         return (json.loads(data) if data else None), descriptors
 
+    def take(self) -> _Standby | None:
+        """The standby, which is the trial's process from now on; None when there is none yet: then it was asked for."""
+        standby, self.standby = self.standby, None
+        if standby is not None and standby.waits():
+            self.send({"kind": "take", "pid": standby.pid})
+            return standby
+        if standby is not None:
+            standby.close()
+        self.send({"kind": "standby", "gone": standby.pid if standby else None})
+        return None
+
     def gone(self) -> bool:
         """Whether the process has ended (collects its status)."""
         return self.process.poll() is not None
@@ -307,10 +321,13 @@ class _Server:
     def close(self) -> None:
         """Ask it to end: it ends everything below it first."""
         self.control.close()
+        if self.standby is not None:
+            self.standby.close()
+            self.standby = None
 
     def finish(self, within_s: float) -> int:
         """Wait for its end, by force after `within_s`; then sweep what may have escaped it. Returns its exit status."""
-        self.control.close()
+        self.close()
         try:
             status = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
@@ -330,7 +347,8 @@ class TrialProcess:
         self._replaced = replaced
         self._selector = selectors.EpollSelector()
         self._events: list[Event] = []
-        self._pending: list[bytes] = []
+        self._frames: list[bytes] = []  # what was said to the child until it began: another one will need it
+        self._began = False
         self._words: set[str] = set()
         self._inbox = Inbox()
         self._channel: socket.socket | None = None
@@ -339,7 +357,7 @@ class TrialProcess:
         self._attach(server)
 
     def fileno(self) -> int:
-        """Readable when `receive` has something; the same for the whole life of the trial."""
+        """Readable when `receive` is to be called, which may return nothing; the same for the whole life of the trial."""
         return self._selector.fileno()
 
     def start(self, job: Job) -> None:
@@ -400,7 +418,10 @@ class TrialProcess:
         self._reused = server.served
         self._selector.register(server.control, selectors.EVENT_READ, self._hear_server)
         if server.ready is not None:
-            self._hear_ready(server.ready)
+            self._note(server.ready)
+        self._hear_server()
+        if self._server is server and server.ready is not None and self.pid is None and self.ended is None:
+            self._take()
 
     def _hear_server(self) -> None:
         while self.ended is None:
@@ -417,42 +438,50 @@ class TrialProcess:
         kind = packet.pop("kind")
         if kind == "ready":
             self._server.ready = packet
-            self._hear_ready(packet)
+            self._note(packet)
+            self._take()
         elif kind == "failed":
             self._events.append(_failed(packet))
             self._server.finish(MARGIN_S)
             self._end(Exit(code=0))
-        elif kind == "child":
-            self._adopt(packet["pid"], *descriptors)
+        elif kind == "standby":
+            self._server.standby = _Standby(
+                packet["pid"], socket.socket(fileno=descriptors[0]), descriptors[1]
+            )
+            if self.pid is None and self._server.ready is not None:
+                self._take()
         elif kind == "ended":
             self._drain()
             packet.pop("pid")
             self._end(Exit(**packet))
 
-    def _hear_ready(self, ready: dict[str, Any]) -> None:
+    def _note(self, ready: dict[str, Any]) -> None:
         if ready["note"]:
             self._events.append(Noted(f"isolation: {ready['isolation']}: {ready['note']}"))
-        self._server.send({"kind": "take"})
 
-    def _adopt(self, pid: int, channel: int, output: int) -> None:
+    def _take(self) -> None:
+        standby = self._server.take()
+        if standby is None:
+            return
         self._server.served = True
-        self.pid = pid
-        self._channel, self._output = socket.socket(fileno=channel), output
+        self.pid, self._channel, self._output = standby.pid, standby.channel, standby.output
         self._channel.setblocking(False)
-        os.set_blocking(output, False)
+        os.set_blocking(self._output, False)
         self._selector.register(self._channel, selectors.EVENT_READ, self._hear_child)
-        self._selector.register(output, selectors.EVENT_READ, self._hear_output)
-        pending, self._pending = self._pending, []
-        for frame in pending:
-            self._say(frame)
+        self._selector.register(self._output, selectors.EVENT_READ, self._hear_output)
+        for frame in self._frames:
+            self._write(frame)
 
     def _server_gone(self) -> None:
         """The socket ended: the server was idle for too long just now, or it died of the import, or something killed it."""
-        if self._reused and self.pid is None:
+        self._drain()
+        if self._reused and not self._began:
             self._selector.unregister(self._server.control)
+            self._drop_channel()
+            self._drop_output()
+            self.pid = None
             self._attach(self._replaced())
             return
-        self._drain()
         status = self._server.finish(MARGIN_S)
         if self.pid is None and status != -signal.SIGKILL:
             self._events.append(_died_importing(status))
@@ -485,7 +514,9 @@ class TrialProcess:
     def _on_message(self, message: dict[str, Any]) -> None:
         kind = message.pop("kind")
         if kind == "started":
-            self._server.send({"kind": "standby"})
+            self._began = True
+            self._frames.clear()
+            self._server.send({"kind": "standby", "gone": None})
             self._events.append(Started(**message))
         elif kind == "report":
             self._events.append(_reported(message))
@@ -566,9 +597,12 @@ class TrialProcess:
         """Send to the child, now or when it is there; to one that has gone there is nothing more to say."""
         if self.ended is not None:
             return
-        if self.pid is None:
-            self._pending.append(frame)
-        elif self._channel is not None:
+        if not self._began:
+            self._frames.append(frame)
+        self._write(frame)
+
+    def _write(self, frame: bytes) -> None:
+        if self._channel is not None:
             with suppress(OSError):
                 self._channel.sendall(frame)
 

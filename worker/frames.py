@@ -6,10 +6,33 @@ the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scor
 
 import json
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 MAX_FRAME_BYTES = 1 << 20
 _LENGTH = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full path.
+
+    `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment for it.
+    """
+
+    study: str
+    number: int
+    attempt: int
+    params: Mapping[str, Any]
+    seed: int
+    device: str
+    checkpoint_root: str
+    checkpoint_dir: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: str | None = None
+    start: int = 0
+    judged: bool = False
 
 
 class FrameTooLarge(ValueError):

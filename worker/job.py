@@ -6,7 +6,7 @@ from typing import Any
 
 from celeriac.records import Checkpoint, Lease
 from worker.checkpoints import directory
-from worker.forkserver import Job
+from worker.frames import Job
 
 
 def code_root(lease: Lease, ours: Path) -> Path:

@@ -190,7 +190,16 @@ def reseed(seed: int) -> None:
     if numpy is not None:
         numpy.random.seed(seed % 2**32)
     if torch is not None:
-        torch.manual_seed(seed % 2**63)
+        _seed_torch(torch, seed % 2**63)
+
+
+def _seed_torch(torch: Any, seed: int) -> None:
+    """As torch.manual_seed, which takes a third of a millisecond after a fork to note the seed for devices that a CPU build has not."""
+    accelerator = getattr(torch, "accelerator", None)
+    if accelerator is not None and accelerator.current_accelerator() is None:
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def settle() -> None:

@@ -43,7 +43,8 @@ def flush_c_output() -> None:
 def children(parent: int) -> set[int]:
     """Direct children of a single-threaded process; cheap where the kernel lists them, by a scan of /proc elsewhere."""
     try:
-        return {int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()}
+        with open(f"/proc/{parent}/task/{parent}/children", "rb", buffering=0) as listed:
+            return {int(pid) for pid in listed.read().split()}
     except OSError:
         return {pid for pid, of in _parents().items() if of == parent}
 

@@ -5,6 +5,7 @@
     begin      a warm process that holds the study's code gets the job
     follow     its reports, its output, its end; and the clock, a drain, a revoke, a lost lease
     judge      what the attempt came to, and what becomes of its trial: decided by pure functions
+    conclude   record, then announce: beside this page, while the slot fetches its next ticket
     record     under the lease, once; a store that is away is waited for, the result is not dropped
     announce   the coordinator is told, files that nobody needs any more are deleted
 
@@ -28,8 +29,9 @@ from celeriac.errors import (
     UnknownStudy,
     UnknownTrial,
 )
+from celeriac.lifecycle import TRIAL_TRANSITIONS, moved
 from celeriac.messages import RunTrial, TrialEnded
-from celeriac.records import ENDED, Checkpoint, Fault, Lease, Refusal, Report, TrialRecord
+from celeriac.records import ENDED, Checkpoint, Fault, Lease, Refusal, Report, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from worker import checkpoints, faults
 from worker.faulted import from_words, signature
@@ -113,16 +115,17 @@ def run(ticket: RunTrial, station: Station) -> str:
             begin(attempt)
             follow(attempt)
             end = judge(attempt)
-            trial = record(attempt, end)
-            announce(attempt, trial)
+            conclude(attempt, end)
         return attempt.came_of
 
 
 # -- lease ----------------------------------------------------------------------------------------------------------------
 def take_lease(ticket: RunTrial, station: Station) -> Lease | Refusal:
     """Ask Postgres for the attempt; while the store is away this slot has nothing better to do than to ask again."""
-    delays = patience()
-    while not station.orders.draining() and not station.orders.terminated:
+    if station.recorder.comes_first:
+        wait_for_the_end_before(station)
+    delays, orders = patience(), station.orders
+    while not orders.draining() and not orders.terminated:
         try:
             return station.store.lease(
                 ticket.study,
@@ -162,20 +165,28 @@ def attending(ticket: RunTrial, lease: Lease, station: Station) -> Iterator[Run]
     attempt = Run(station, ticket, lease, output, pulse)
     seen_off = False
     try:
-        yield attempt
-        station.leave(attempt.process)
-        seen_off = True
-    except LeaseLost as lost:
-        step_aside(attempt, lost)
-    except Exception as error:
-        log.exception("trial %s of study %s: the runner failed", lease.number, lease.study)
-        give_back(attempt, f"the runner failed: {type(error).__name__}: {error}")
+        with answering(attempt):
+            yield attempt
+            station.leave(attempt.process)
+            seen_off = True
     finally:
         pulse.stop()
         output.close()
         if attempt.process is not None and not seen_off:
             attempt.process.kill(0.0)
             attempt.process.close()
+
+
+@contextmanager
+def answering(attempt: Run) -> Iterator[None]:
+    """Answer for what goes wrong in the block: an attempt that has lost its lease steps aside, our own failure hands it back."""
+    try:
+        yield
+    except LeaseLost as lost:
+        step_aside(attempt, lost)
+    except Exception as error:
+        log.exception("trial %s of study %s: the runner failed", attempt.lease.number, attempt.lease.study)
+        give_back(attempt, f"the runner failed: {type(error).__name__}: {error}")
 
 
 # -- code, checkpoint, process --------------------------------------------------------------------------------------------
@@ -231,16 +242,16 @@ def begin(attempt: Run) -> None:
         attempt.exit = attempt.process.kill(0.0) if attempt.process else None
     except OSError as error:
         attempt.exit = Exit(lost=f"no process could be started on this host: {error}")
+    station.recorder.now()
 
 
 def code_of(lease: Lease, station: Station) -> Code:
     """Where the study's code lies on this host, and its fingerprint: looked at afresh when a study is new to this slot."""
-    root = code_root(lease, station.settings.code_root)
-    afresh = lease.study_id not in station.studies_seen
-    station.studies_seen.add(lease.study_id)
-    return Code(
-        str(root), station.fingerprints.of(root, time.monotonic(), afresh=afresh), lease.spec["objective"]
-    )
+    known = station.code_roots.get(lease.study_id)
+    root = known or code_root(lease, station.settings.code_root)
+    station.code_roots[lease.study_id] = root
+    fingerprint = station.fingerprints.of(root, time.monotonic(), afresh=known is None)
+    return Code(str(root), fingerprint, lease.spec["objective"])
 
 
 def set_off(attempt: Run, *, extra_s: float = 0.0) -> None:
@@ -408,6 +419,36 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     )
 
 
+def conclude(attempt: Run, end: AttemptEnd) -> None:
+    """Record and announce, beside the runner. Where an order ends the slot's work nothing comes after: then here and now.
+
+    A study that limits how many of its trials run at once must see this end before its next lease.
+    """
+    station, lease = attempt.station, attempt.lease
+
+    def write_down() -> None:
+        announce(attempt, record(attempt, end))
+
+    def write_down_aside() -> None:
+        with answering(attempt):
+            write_down()
+
+    wait_for_the_end_before(station)
+    if station.orders.terminated or station.orders.draining():
+        write_down()
+    else:
+        state = moved(TRIAL_TRANSITIONS, TrialState.RUNNING, end.trial_event, thing="trial")
+        attempt.came_of = described(lease, state, end.score, end.detail)
+        station.recorder.put(write_down_aside, first=lease.spec.get("parallel") is not None)
+
+
+def wait_for_the_end_before(station: Station) -> None:
+    """Until how the trial before ended is written, or an order to stop comes."""
+    recorder, orders = station.recorder, station.orders
+    while recorder.busy and not orders.draining() and not orders.terminated:
+        wait([recorder.fileno(), orders.drain_fd, orders.terminated_fd], math.inf)
+
+
 def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
     """Write the last reports and the end, until the store has them.
 
@@ -443,7 +484,8 @@ def cancel(attempt: Run) -> TrialRecord:
 def announce(attempt: Run, trial: TrialRecord) -> None:
     """Tell the coordinator; files of a trial that has ended are deleted. Nobody waits for either."""
     lease, station = attempt.lease, attempt.station
-    attempt.came_of = described(lease, trial)
+    attempt.came_of = described(lease, trial.state, trial.score, trial.detail)
+    log.info("%s", attempt.came_of)
     station.announce(TrialEnded(lease.study_id, lease.number, lease.attempt), attempt.came_of)
     if trial.state in ENDED and attempt.has_checkpoint:
         station.heartbeat.after(lambda: forget_checkpoints(attempt))
@@ -488,10 +530,10 @@ def forget_checkpoints(attempt: Run) -> None:
     checkpoints.remove(station.settings.checkpoint_root, lease.study_id, lease.number)
 
 
-def described(lease: Lease, trial: TrialRecord) -> str:
+def described(lease: Lease, state: TrialState, score: float | None, detail: str) -> str:
     """One line for the log and for Flower: which attempt, and what came of it."""
-    value = trial.detail if trial.score is None else f"{trial.score:g}"
-    return f"{lease.study} trial {lease.number} attempt {lease.attempt}: {trial.state} {value}".rstrip()
+    value = detail if score is None else f"{score:g}"
+    return f"{lease.study} trial {lease.number} attempt {lease.attempt}: {state} {value}".rstrip()
 
 
 # -- waiting --------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The fork server: `python -m worker.server`. It holds one objective in memory and forks a warm child of it for each trial.
 
 Promises:
-* One trial at a time, and one standby child that is forked ahead and waits for the next.
+* One trial at a time, and one standby child that is forked ahead and waits for the next; the runner holds both its ends already.
 * A trial is reported as ended only when every process below it is gone: orphans come to the server (it is a subreaper), and
   everything below it but the standby is TERMed, then KILLed.
 * The server lives as long as its starter: end of the socket, or the starter's death, ends it and everything below it.
@@ -9,9 +9,9 @@ Promises:
 * If the import initialises CUDA, or leaves threads or processes behind, forking it is unsound: the server starts itself afresh
   without the import, and each child imports for itself ("isolation: fresh").
 
-Packets, one JSON object each, over a SOCK_SEQPACKET socket. In: `take` (hand over a child), `standby` (fork the next one),
-`kill` {grace_s}. Out: `ready` {isolation, note}, `failed` {a fault}, `child` {pid} with the child's socket and output pipe,
-`ended` {pid, code, signal, peak_memory_bytes, oom_kills, leftovers, killed}.
+Packets, one JSON object each, over a SOCK_SEQPACKET socket. In: `standby` {gone} (have the next one there; not the one with the pid
+`gone`), `take` {pid} (the standby gets the trial), `kill` {grace_s}. Out: `ready` {isolation, note}, `failed` {a fault}, `standby`
+{pid} with the child's socket and output pipe, `ended` {pid, code, signal, peak_memory_bytes, oom_kills, leftovers, killed}.
 """
 
 import json
@@ -58,18 +58,11 @@ class Plan:
 
 @dataclass(slots=True)
 class _Process:
-    """A forked child; `channel` and `output` are the runner's ends, until they are handed over."""
+    """A forked child, and how it ended."""
 
     pid: int
-    channel: socket.socket
-    output: int
     oom_kills: int = 0
     ended: dict[str, Any] | None = None
-
-    def hand_over(self) -> None:
-        """Close our copies of the runner's ends."""
-        self.channel.close()
-        os.close(self.output)
 
 
 class Server:
@@ -100,7 +93,7 @@ class Server:
                 "note": self._plan.fresh,
             }
         )
-        self._standby = self._forked()
+        self._have_standby(gone=None)
         while not self._closing:
             self._selector.select(self._patience())
             self._drain_wakeups()
@@ -154,41 +147,46 @@ class Server:
                 return
             command = json.loads(packet)
             if command["kind"] == "take":
-                self._hand_over()
-            elif command["kind"] == "standby" and self._standby is None:
-                self._standby = self._forked()
+                self._begin(command["pid"])
+            elif command["kind"] == "standby":
+                self._have_standby(command["gone"])
             elif command["kind"] == "kill" and self._trial is not None:
                 self._killed = True
                 self._terminate(command["grace_s"])
 
-    def _hand_over(self) -> None:
-        process = self._standby or self._forked()
-        self._standby = None
-        self._trial = process
-        process.oom_kills = proctree.oom_kills()
+    def _begin(self, pid: int) -> None:
+        """The standby is the trial's process now; should it have died meanwhile, that is how the trial ended."""
+        if self._standby is None or self._standby.pid != pid:
+            raise RuntimeError(f"process {pid} was taken, the standby is {self._standby}")
+        self._trial, self._standby = self._standby, None
+        self._trial.oom_kills = proctree.oom_kills()
         self._kill_at, self._killed, self._leftovers = None, False, set()
-        packet = {"kind": "child", "pid": process.pid}
-        socket.send_fds(
-            self._control, [json.dumps(packet).encode()], [process.channel.fileno(), process.output]
-        )
-        process.hand_over()
 
-    def _forked(self) -> _Process:
-        """Fork a child that waits for its job."""
-        ours, theirs = socket.socketpair()
+    def _have_standby(self, gone: int | None) -> None:
+        """Fork a child that waits for its job, and hand both its ends to the runner; unless one is there that the runner can take."""
+        before = self._standby
+        if before is not None and before.pid != gone:
+            return
+        if before is not None and before.ended is None:
+            proctree.signal_all([before.pid], signal.SIGKILL)
+            os.waitpid(before.pid, 0)
+        channel, theirs = socket.socketpair()
         output, printed = os.pipe()
         child.flush_output()  # what is buffered here must not come out of every child too
         pid = os.fork()
         if pid == 0:
-            self._be_child(ours, theirs, output, printed)
+            self._be_child(channel, theirs, output, printed)
         theirs.close()
         os.close(printed)
-        return _Process(pid, ours, output)
+        self._standby = _Process(pid)
+        self._send({"kind": "standby", "pid": pid}, channel.fileno(), output)
+        channel.close()
+        os.close(output)
 
-    def _be_child(self, ours: socket.socket, theirs: socket.socket, output: int, printed: int) -> NoReturn:
+    def _be_child(self, channel: socket.socket, theirs: socket.socket, output: int, printed: int) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
-            for end in (self._control, self._wake, self._waker, ours):
+            for end in (self._control, self._wake, self._waker, channel):
                 end.close()
             os.close(output)
             self._selector.close()
@@ -218,8 +216,7 @@ class Server:
             if self._trial is not None and pid == self._trial.pid:
                 self._trial.ended = _how(pid, status, usage.ru_maxrss)
             elif self._standby is not None and pid == self._standby.pid:
-                self._standby.hand_over()
-                self._standby = None
+                self._standby.ended = _how(pid, status, usage.ru_maxrss)
 
     def _settle_trial(self) -> None:
         """End what outlived the trial's process, press on with a kill, and report the end when nothing is left."""
@@ -252,11 +249,13 @@ class Server:
         return set() if self._standby is None else {self._standby.pid}
 
     def _report_end(self, process: _Process) -> None:
+        ended = process.ended or {}
         self._send(
             {
                 "kind": "ended",
-                **(process.ended or {}),
-                "oom_kills": proctree.oom_kills() - process.oom_kills,
+                **ended,
+                # Files to read, of a kernel that counts slowly: not while the next trial waits, for one that ended by itself.
+                "oom_kills": 0 if ended["code"] == 0 else proctree.oom_kills() - process.oom_kills,
                 "leftovers": len(self._leftovers),
                 "killed": self._killed,
             }
@@ -274,9 +273,9 @@ class Server:
             except ChildProcessError:
                 return
 
-    def _send(self, packet: dict[str, Any]) -> None:
+    def _send(self, packet: dict[str, Any], *descriptors: int) -> None:
         try:
-            self._control.send(json.dumps(packet).encode())
+            socket.send_fds(self._control, [json.dumps(packet).encode()], descriptors)
         except OSError:
             self._closing = True  # the starter is gone
 

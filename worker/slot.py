@@ -31,7 +31,7 @@ from worker.devices import Slot
 from worker.orders import Orders
 from worker.release import release
 from worker.runner import REVOKED, patience
-from worker.station import open_station, tag_of
+from worker.station import Station, open_station, tag_of
 from worker.watch import Watchdog
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,9 @@ def main(argv: Sequence[str]) -> int:
         stream=sys.stderr,
         format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
     )
-    logging.getLogger("celery.worker.strategy").setLevel(
-        logging.WARNING
-    )  # one line a trial, at its end, is enough
+    # One line a trial is enough: the runner's, when its end is written.
+    for chatty in ("celery.worker.strategy", "celery.app.trace"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     settings = Settings.from_env()
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.tasks"])
     slot = Slot(name, uuid, kind, cuda_visible)
@@ -196,10 +196,19 @@ def connect_pool(shared: Shared) -> None:
             orders=shared.orders,
             environ=os.environ,
         )
+        # An end that the pool process before this one had not written yet is one that nobody will write.
+        station.recorder.put(lambda: _release_all(station), first=True)
         tasks.use(station)
         signals.worker_process_shutdown.connect(lambda **_: station.close(), weak=False)
 
     signals.worker_process_init.connect(begin, weak=False)
+
+
+def _release_all(station: Station) -> None:
+    try:
+        release(station.store, station.tickets, station.slot.name, "its pool process died")
+    except CeleriacError as error:
+        log.warning("what the pool process before held is left to lapse: %s", error)
 
 
 def _sweep(shared: Shared) -> None:

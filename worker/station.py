@@ -16,6 +16,7 @@ from worker.devices import Slot
 from worker.forkserver import ServerPool, TrialProcess, scrubbed
 from worker.heartbeat import ASIDE_S, Heartbeat
 from worker.orders import Orders
+from worker.recorder import Recorder
 
 # How long a trial's process may take, after its result, for what it left to be run at exit.
 FAREWELL_S = 10.0
@@ -32,16 +33,17 @@ class Station:
     orders: Orders
     servers: ServerPool
     heartbeat: Heartbeat
+    recorder: Recorder
     memory_limit_bytes: int | None
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
-    studies_seen: set[int] = field(default_factory=set)
+    code_roots: dict[int, Path] = field(default_factory=dict)
     _leaving: TrialProcess | None = None
     _clearing: threading.Lock = field(default_factory=threading.Lock)
 
     def leave(self, process: TrialProcess | None) -> None:
-        """The trial's process has said its last word: see it off soon."""
+        """The trial's process has said its last word: it is seen off before the next trial begins, or soon."""
         self._leaving = process
-        self.heartbeat.after(self.clear)
+        self.heartbeat.after(self.clear, aside_s=ASIDE_S)
 
     def clear(self) -> None:
         """Have the last trial's process gone, with all that it started: its device is free then."""
@@ -59,7 +61,8 @@ class Station:
         self.heartbeat.after(send, aside_s=ASIDE_S)
 
     def close(self) -> None:
-        """End every process below this one, then the thread and the connections."""
+        """Write the last end, end every process below this one, then the threads and the connections."""
+        self.recorder.close(self.settings.checkpoint_grace_s)
         self.clear()
         self.servers.close()
         self.heartbeat.close()
@@ -88,6 +91,7 @@ def open_station(
             idle_s=settings.idle_server_s,
         ),
         heartbeat=Heartbeat(store, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s),
+        recorder=Recorder(),
         memory_limit_bytes=memory_limit_bytes(),
     )
 

@@ -16,6 +16,7 @@ def test_no_pickle_no_results_no_late_acknowledgement() -> None:
     assert {conf.task_serializer, conf.result_serializer, conf.event_serializer} == {"json"}
     assert conf.result_backend is None
     assert conf.task_acks_late is False
+    assert all(queue.no_ack for queue in conf.task_queues)
     assert conf.worker_cancel_long_running_tasks_on_connection_loss is False
     assert conf.broker_connection_max_retries is None
 

@@ -1,5 +1,6 @@
 """One slot's tools on the run's real Postgres and Redis, and studies whose trials a test runs by hand."""
 
+import select
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,9 +50,14 @@ class Bench:
 
     def study(self, objective: str, name: str = "digits", **more: Any) -> StudyRecord:
         """A RUNNING study of that objective; `more` goes into its spec."""
-        made = self.store.create_study(
-            NewStudy(name, spec(objective, **more), "maximize", code_root=str(OBJECTIVES))
+        new = NewStudy(
+            name,
+            spec(objective, **more),
+            "maximize",
+            code_root=str(OBJECTIVES),
+            parallel=more.get("parallel"),
         )
+        made = self.store.create_study(new)
         return self.store.move_study(made.id, StudyEvent.START, "test")
 
     def ticket(self, study: StudyRecord, params: Mapping[str, Any] | None = None) -> RunTrial:
@@ -63,8 +69,19 @@ class Bench:
     def run(self, objective: str, params: Mapping[str, Any] | None = None, **more: Any) -> TrialRecord:
         """Run one attempt of a new study's first trial."""
         ticket = self.ticket(self.study(objective, **more), params)
-        run(ticket, self.station)
+        self.attempt(ticket)
         return self.trial(ticket)
+
+    def attempt(self, ticket: RunTrial) -> str:
+        """Run the attempt that the ticket names, until how it ended is written; what came of it."""
+        came_of = run(ticket, self.station)
+        self.settle()
+        return came_of
+
+    def settle(self) -> None:
+        """Wait until every end is written."""
+        recorder = self.station.recorder
+        assert not recorder.busy or select.select([recorder], [], [], 30)[0], "an end is not written in time"
 
     def trial(self, ticket: RunTrial) -> TrialRecord:
         """The ticket's trial, as it stands now."""
@@ -105,6 +122,7 @@ def bench(store: Store, quick: Settings, monkeypatch: pytest.MonkeyPatch) -> Ite
         environ={"PATH": "/usr/bin:/bin"},
     )
     yield Bench(store, quick, station)
+    station.recorder.close(30)
     station.clear()
     station.servers.close()
     station.heartbeat.close()

@@ -195,6 +195,20 @@ def test_kill_9_during_a_trial_leaves_no_process_and_the_trial_is_scored(
 
 
 @pytest.mark.timeout(90)
+def test_an_end_that_a_killed_pool_process_had_not_written_is_given_back_by_the_next(
+    host: Host, tmp_path: Path
+) -> None:
+    ticket, _ = _runs(host, tmp_path)
+    # As if the trial before had returned, and its end were on the way: the lease is open, and Celery knows nothing of it any more.
+    study = host.store.study(ticket.study)
+    (before,) = host.store.add_trials(study.id, study.turn, [Suggestion({"x": 0.25}, Source.SUGGESTED)])
+    host.store.lease(study.id, before.number, 1, worker=SLOT, device="", lease_s=600)
+    host.pool().kill()
+    until(lambda: host.store.trial(study.id, before.number).state is TrialState.WAITING, within_s=10)
+    until(lambda: host.is_(ticket, TrialState.WAITING), within_s=10)
+
+
+@pytest.mark.timeout(90)
 def test_kill_9_of_the_node_takes_everything_with_it_and_the_next_node_frees_the_lease(
     start: Callable[..., Host], tmp_path: Path
 ) -> None:

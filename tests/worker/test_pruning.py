@@ -20,7 +20,6 @@ from celeriac.records import (
 )
 from celeriac.spec import stop_rule
 from tests.worker.conftest import Bench
-from worker.runner import run
 
 ASHA = {"rule": "asha", "min": 1, "max": 27, "eta": 3}
 
@@ -40,7 +39,7 @@ def trained(
 ) -> TrialRecord:
     """Run one trial to its end."""
     ticket = ticket_of(bench, study, source, **params)
-    run(ticket, bench.station)
+    bench.attempt(ticket)
     return bench.trial(ticket)
 
 
@@ -151,10 +150,10 @@ def test_a_retried_trial_counts_once_and_meets_the_same_verdict(bench: Bench) ->
     study = study_of(bench, ASHA)
     trained(bench, study, curve=[0.1, 0.5])
     ticket = ticket_of(bench, study, curve=[0.1, 0.4, 0.4], endless=True, dies_at=1)
-    run(ticket, bench.station)
+    bench.attempt(ticket)
     first = bench.trial(ticket)
     if first.state is TrialState.WAITING:
-        run(replace(ticket, attempt=2), bench.station)
+        bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
     assert trial.state is TrialState.PRUNED
     assert trial.detail == "rung 1: 0.4 is not among the best 1 of 2 (cutoff 0.5)"
@@ -167,8 +166,8 @@ def test_a_retried_trial_counts_once_and_meets_the_same_verdict(bench: Bench) ->
 def test_a_resumed_trial_goes_on_where_it_was_judged(bench: Bench) -> None:
     study = study_of(bench, ASHA)
     ticket = ticket_of(bench, study, curve=[0.1, 0.5, 0.6, 0.7, 0.8], saves=True, dies_at=2)
-    run(ticket, bench.station)
-    run(replace(ticket, attempt=2), bench.station)
+    bench.attempt(ticket)
+    bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
     assert (trial.state, trial.score, trial.attempts) == (TrialState.SCORED, 0.8, 2)
     assert [(each.rung, each.attempt, each.value) for each in records(bench, trial)] == [
@@ -180,8 +179,8 @@ def test_a_resumed_trial_goes_on_where_it_was_judged(bench: Bench) -> None:
 def test_patience_counts_what_earlier_attempts_reported(bench: Bench) -> None:
     study = study_of(bench, {"rule": "patience", "reports": 4})
     ticket = ticket_of(bench, study, curve=[0.5, 0.4], endless=True, saves=True, dies_at=2)
-    run(ticket, bench.station)
-    run(replace(ticket, attempt=2), bench.station)
+    bench.attempt(ticket)
+    bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
     assert trial.state is TrialState.PRUNED
     assert trial.detail == "patience: 4 reports did not improve on 0.5 of step 0"
@@ -191,8 +190,8 @@ def test_patience_counts_what_earlier_attempts_reported(bench: Bench) -> None:
 def test_seconds_go_on_over_attempts(bench: Bench) -> None:
     study = study_of(bench, {"rule": "threshold", "at": 1000, "bound": 0.5, "resource": "seconds"})
     ticket = ticket_of(bench, study, curve=[0.1] * 6, saves=True, dies_at=3)
-    run(ticket, bench.station)
-    run(replace(ticket, attempt=2), bench.station)
+    bench.attempt(ticket)
+    bench.attempt(replace(ticket, attempt=2))
     times = [each.metrics["seconds"] for each in bench.store.reports(ticket.study, ticket.trial)]
     assert len(times) == 6
     assert times == sorted(times)

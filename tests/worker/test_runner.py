@@ -14,7 +14,6 @@ from celeriac.records import Fault, Outcome, TrialState
 from tests.worker.conftest import Bench
 from worker.heartbeat import ASIDE_S
 from worker.job import trial_seed
-from worker.runner import run
 
 
 def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
@@ -86,9 +85,9 @@ def test_a_lost_fork_server_is_infrastructure_and_the_next_attempt_gets_a_new_on
 
 def test_out_of_memory_is_tried_again_and_then_infeasible(bench: Bench) -> None:
     ticket = bench.ticket(bench.study("quick:out_of_memory"))
-    run(ticket, bench.station)
+    bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.WAITING
-    run(replace(ticket, attempt=2), bench.station)
+    bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
     assert (trial.state, trial.fault, trial.faults) == (
         TrialState.FAILED,
@@ -129,9 +128,9 @@ def test_a_megabyte_of_output_is_kept_in_the_file_and_its_end_in_the_store(bench
 
 def test_a_stale_ticket_is_a_no_op(bench: Bench) -> None:
     ticket = bench.ticket(bench.study("quick:good"))
-    run(ticket, bench.station)
-    assert "stale ticket" in run(ticket, bench.station)
-    assert "stale ticket" in run(replace(ticket, attempt=3), bench.station)
+    bench.attempt(ticket)
+    assert "stale ticket" in bench.attempt(ticket)
+    assert "stale ticket" in bench.attempt(replace(ticket, attempt=3))
     assert len(bench.attempts(bench.trial(ticket))) == 1
 
 
@@ -139,12 +138,12 @@ def test_a_ticket_of_a_paused_study_puts_its_trial_back(bench: Bench) -> None:
     study = bench.study("quick:good")
     ticket = bench.ticket(study)
     bench.store.move_study(study.id, StudyEvent.PAUSE, "wait")
-    assert "PAUSED" in run(ticket, bench.station)
+    assert "PAUSED" in bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.WAITING
 
 
 def test_a_ticket_of_no_trial_is_a_no_op(bench: Bench) -> None:
-    assert "nothing to do" in run(RunTrial(99, 0, 1), bench.station)
+    assert "nothing to do" in bench.attempt(RunTrial(99, 0, 1))
 
 
 def test_a_job_that_is_too_large_is_the_study_s_fault(bench: Bench) -> None:
@@ -183,9 +182,9 @@ def _files(bench: Bench) -> list[str]:
 
 def test_the_next_attempt_goes_on_from_the_newest_checkpoint(bench: Bench) -> None:
     ticket = bench.ticket(bench.study("attempts:steps"), {"fail_at": 2})
-    run(ticket, bench.station)
+    bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.WAITING
-    run(replace(ticket, attempt=2), bench.station)
+    bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
     assert (trial.state, trial.score) == (TrialState.SCORED, 5.0)
     first, second = bench.attempts(trial)
@@ -197,7 +196,7 @@ def test_while_a_trial_lives_the_best_and_the_last_two_checkpoints_are_kept(benc
     ticket = bench.ticket(
         bench.study("attempts:steps", metric={"name": "loss", "goal": "minimize"}), {"fail_at": 4}
     )
-    run(ticket, bench.station)
+    bench.attempt(ticket)
     bench.station.heartbeat.close()
     rows = bench.store.checkpoints(ticket.study, ticket.trial)
     assert [row.step for row in rows] == [4, 3, 0]
@@ -214,11 +213,11 @@ def test_checkpoints_go_when_the_trial_has_ended(bench: Bench) -> None:
 
 def test_a_damaged_checkpoint_is_passed_over_and_without_a_sound_one_it_starts_over(bench: Bench) -> None:
     ticket = bench.ticket(bench.study("attempts:steps"), {"fail_at": 1})
-    run(ticket, bench.station)
+    bench.attempt(ticket)
     root = bench.settings.checkpoint_root
     for row in bench.store.checkpoints(ticket.study, ticket.trial):
         (root / row.path).write_text("damaged")
-    run(replace(ticket, attempt=2), bench.station)
+    bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
     assert (trial.state, trial.score) == (TrialState.SCORED, 5.0)
     assert "started over" in trial.detail
@@ -251,18 +250,19 @@ def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:
     study = bench.study("quick:good")
     tickets: list[RunTrial] = [bench.ticket(study) for _ in range(8)]
     for ticket in tickets[:2]:
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     _settle(bench)
     before = len(os.listdir("/proc/self/fd"))
     for ticket in tickets[2:]:
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     _settle(bench)
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def _settle(bench: Bench) -> None:
-    """Until the last process is gone and the last end announced (which connects to Redis)."""
+    """Until the last process and the server are gone, and the last end is announced (which connects to Redis)."""
     bench.station.clear()
+    bench.station.servers.close()
     announced = threading.Event()
     bench.station.heartbeat.after(announced.set, aside_s=ASIDE_S)
     assert announced.wait(10)

@@ -18,7 +18,6 @@ from celeriac.records import Fault, Outcome, TrialState
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.worker.conftest import Bench
-from worker.runner import run
 
 
 @contextmanager
@@ -52,7 +51,7 @@ def _trains(bench: Bench, tmp_path: Path, **params: object) -> tuple[RunTrial, P
 def test_a_drain_hands_the_trial_back_with_its_checkpoint_at_no_charge(bench: Bench, tmp_path: Path) -> None:
     ticket, sign = _trains(bench, tmp_path, saves=True)
     with once_there(sign, bench.station.orders.drain):
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     trial = bench.trial(ticket)
     assert (trial.state, trial.fault) == (TrialState.PAUSED, Fault.PREEMPTED)
     assert bench.attempts(trial)[0].outcome is Outcome.RELEASED
@@ -64,7 +63,7 @@ def test_a_drain_hands_the_trial_back_with_its_checkpoint_at_no_charge(bench: Be
 def test_a_drain_without_checkpoints_sends_the_trial_back_to_the_start(bench: Bench, tmp_path: Path) -> None:
     ticket, sign = _trains(bench, tmp_path)
     with once_there(sign, bench.station.orders.drain):
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.WAITING
 
 
@@ -74,7 +73,7 @@ def test_a_trial_that_never_reports_is_ended_when_the_grace_is_over(bench: Bench
     ticket = bench.ticket(bench.study("attempts:waits_for_a_file"), params)
     with once_there(tmp_path / "running", bench.station.orders.drain):
         began = time.monotonic()
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     assert time.monotonic() - began < 10
     trial = bench.trial(ticket)
     assert (trial.state, trial.fault) == (TrialState.WAITING, Fault.PREEMPTED)
@@ -84,7 +83,7 @@ def test_a_trial_that_never_reports_is_ended_when_the_grace_is_over(bench: Bench
 def test_a_drained_worker_begins_no_trial(bench: Bench) -> None:
     ticket = bench.ticket(bench.study("quick:good"))
     bench.station.orders.drain()
-    assert "told to stop" in run(ticket, bench.station)
+    assert "told to stop" in bench.attempt(ticket)
     assert bench.trial(ticket).attempts == 0
 
 
@@ -96,7 +95,7 @@ def test_a_revoke_is_a_cancel(bench: Bench, tmp_path: Path) -> None:
         bench.station.orders.revoke(ticket)
 
     with once_there(sign, revoke):
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     trial = bench.trial(ticket)
     assert (trial.state, trial.detail) == (TrialState.CANCELLED, "revoked by a user")
     assert bench.station.orders.terminated
@@ -108,7 +107,7 @@ def test_a_bare_sigterm_is_no_cancel(bench: Bench, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("worker.runner.REVOKE_WORD_S", 0.2)
     ticket, sign = _trains(bench, tmp_path)
     with once_there(sign, lambda: os.kill(os.getpid(), signal.SIGTERM)):
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.WAITING
 
 
@@ -118,7 +117,7 @@ def test_a_cancelled_trial_is_ended_at_the_next_heartbeat(bench: Bench, tmp_path
     with once_there(
         tmp_path / "running", lambda: bench.store.cancel_trial(ticket.study, ticket.trial, "not wanted")
     ):
-        came_of = run(ticket, bench.station)
+        came_of = bench.attempt(ticket)
     assert "stepped aside" in came_of
     assert "not wanted" in came_of
     assert bench.trial(ticket).state is TrialState.CANCELLED
@@ -128,7 +127,7 @@ def test_a_cancelled_trial_is_ended_at_the_next_heartbeat(bench: Bench, tmp_path
 def test_a_stopped_study_ends_its_trials(bench: Bench, tmp_path: Path) -> None:
     ticket, sign = _trains(bench, tmp_path, saves=True)
     with once_there(sign, lambda: bench.store.move_study(ticket.study, StudyEvent.STOP, "enough")):
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.CANCELLED
     bench.station.heartbeat.close()
     assert not list(bench.settings.checkpoint_root.rglob("*.ckpt"))
@@ -146,7 +145,7 @@ def test_the_result_of_a_superseded_attempt_is_kept_as_late_evidence(bench: Benc
         Path(params["file"]).write_text("")
 
     with once_there(tmp_path / "running", supersede):
-        run(ticket, bench.station)
+        bench.attempt(ticket)
     trial = bench.trial(ticket)
     assert (trial.state, trial.score) == (TrialState.WAITING, None)
     (attempt,) = bench.attempts(trial)

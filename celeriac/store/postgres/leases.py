@@ -70,6 +70,9 @@ from celeriac.store.values import (
 
 # The counters are taken from `s`, the row as it was locked: a CHECK is tested on what an UPDATE makes of the older row that the
 # statement began with, and a trial that was queued since then would make that less than none.
+#
+# A lease is the one commit that does not wait for the disk: should Postgres crash before it is written, nobody holds that lease, its
+# token is refused, and the trial is queued again. Whatever is written under it waits, and brings it to disk too (decision 8).
 LEASE = sql(
     """
     WITH s AS (
@@ -99,7 +102,7 @@ LEASE = sql(
     )
     SELECT a.token, s.id AS study_id, s.name AS study, t.params, s.spec, s.code_root, s.slice, s.due_at, t.faults,
         t.source, a.lease_until
-    FROM s, t, a
+    FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
     """
 )
 
