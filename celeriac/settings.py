@@ -28,6 +28,8 @@ class Settings:
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
     log_tail_bytes: what of an attempt's output is kept in Postgres; log_file_bytes: in its file on the host.
     idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
+    suggest_processes: how many processes make suggestions, at most; suggest_timeout_s: seconds for one question to them;
+    suggest_memory_bytes: resident memory of one, above which it is replaced; suggest_idle_s: how long one without a question stays.
     flower_address: where Flower listens; beyond loopback it wants a login.
     ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag of the
     embedded stack that started it.
@@ -52,6 +54,10 @@ class Settings:
     idle_server_s: float = 60.0
     idle_watch_s: float = 60.0
     pool_size: int = 2
+    suggest_processes: int = 2
+    suggest_timeout_s: float = 300.0
+    suggest_memory_bytes: int = 536_870_912
+    suggest_idle_s: float = 600.0
     slots: int = 0
     flower_port: int = 5555
     flower_address: str = "127.0.0.1"

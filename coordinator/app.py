@@ -24,11 +24,13 @@ from celery.signals import (
 
 from celeriac.alive import show_life
 from celeriac.broker import CLOCK_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app
-from celeriac.errors import CallerError, StoreUnavailable, TryAgain
+from celeriac.errors import CallerError, SettingInvalid, StoreUnavailable, TryAgain
 from celeriac.processes import announce_ready
 from celeriac.settings import Settings
 from celeriac.store import open_store
-from coordinator.drive import Coordinator
+from coordinator.drive import Coordinator, drive
+from coordinator.pool import Pool, PoolLimits
+from coordinator.suggester import Setup
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +93,7 @@ def run_worker(settings: Settings, role: str) -> None:
     warnings.simplefilter(
         "ignore", SecurityWarning
     )  # on being root: no pickle here, so a ticket is no program
-    # For the libraries that the pool's process loads later: one thread each, trials need the other cores.
+    # For the libraries that the suggesters load: one thread each, trials need the other cores.
     os.putenv("OMP_NUM_THREADS", "1")
     os.putenv("OPENBLAS_NUM_THREADS", "1")
     _wire_after_fork(app, settings)
@@ -120,19 +122,42 @@ def check_schema(settings: Settings) -> None:
 
 
 def _wire_after_fork(app: Celery, settings: Settings) -> None:
-    """Connections are made in the process that uses them, never before the fork."""
+    """Connections are made in the process that uses them, never before the fork. Raises SettingInvalid."""
+    limits = pool_limits(settings)
 
     def start(**_: Any) -> None:
         global _alive_file
         _alive_file = settings.alive_file
-        wire(Coordinator(open_store(settings.database_url, pool_size=settings.pool_size), Tickets(app)))
+        store = open_store(settings.database_url, pool_size=settings.pool_size)
+        wire(Coordinator(store, Tickets(app), Pool(Setup(settings.database_url), limits, follow_answer)))
 
     def stop(**_: Any) -> None:
         if _current is not None:
+            _current.suggesters.close()
             _current.store.close()
 
     worker_process_init.connect(start, weak=False)
     worker_process_shutdown.connect(stop, weak=False)
+
+
+def pool_limits(settings: Settings) -> PoolLimits:
+    """The suggesters' limits. Raises SettingInvalid."""
+    if settings.suggest_processes < 1:
+        raise SettingInvalid(
+            f"CELERIAC_SUGGEST_PROCESSES={settings.suggest_processes}: must be at least 1, or nobody suggests"
+        )
+    return PoolLimits(
+        settings.suggest_processes,
+        settings.suggest_timeout_s,
+        settings.suggest_memory_bytes,
+        settings.suggest_idle_s,
+    )
+
+
+@forgiving
+def follow_answer(study_id: int) -> None:
+    """The turn that an answer of the suggesters calls for."""
+    drive(current(), study_id)
 
 
 def _announce(ready_fd: int) -> None:

@@ -8,8 +8,10 @@ stops another.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 
 from celeriac.broker import Tickets
+from celeriac.decide.buffer import Sampling, learns
 from celeriac.decide.next import Limits, NextDecision, what_next
 from celeriac.decide.stop_study import newest_needed
 from celeriac.errors import (
@@ -33,12 +35,12 @@ from celeriac.records import (
     Suggestion,
     TrialRecord,
 )
+from celeriac.spec import StudySpec
 from celeriac.stop_rules import StopStudy
 from celeriac.store import Store
 from coordinator import nightly
-from coordinator.history import Histories, History
-from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import in_scores
+from coordinator.questions import Suggesters, question_of
+from coordinator.specs import Specs
 from coordinator.tickets import send_trials
 
 log = logging.getLogger(__name__)
@@ -48,16 +50,30 @@ ALIVE_WITHIN_S = 20.0
 
 @dataclass(slots=True)
 class Coordinator:
-    """What a turn works with: the rows, the way to send tickets, and what is remembered between turns."""
+    """What a turn works with: the rows, the way to send tickets, and who makes suggestions.
+
+    `lock`: one turn at a time, whether a ticket or an answer calls for it; a turn takes milliseconds, for it waits for nobody's model.
+    """
 
     store: Store
     tickets: Tickets
-    histories: Histories = field(default_factory=Histories)
+    suggesters: Suggesters
+    specs: Specs = field(default_factory=Specs)
+    lock: Lock = field(default_factory=Lock)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn has found out: the live devices, why the sampler has nothing left to add, or to replace with (`keep`)."""
+
+    devices: Sequence[Device]
+    exhausted: str = ""
+    keep: bool = False
 
 
 def drive(coordinator: Coordinator, study_id: int) -> str:
     """Drive one study as far as it goes now; returns why it stops there. Raises StoreUnavailable, UnknownStudy."""
-    with coordinator.store.driving(study_id) as mine:
+    with coordinator.lock, coordinator.store.driving(study_id) as mine:
         if not mine:
             return "another coordinator drives this study"
         try:
@@ -67,13 +83,16 @@ def drive(coordinator: Coordinator, study_id: int) -> str:
         except IllegalTransition as error:
             return f"the study was moved meanwhile: {error}"
         except (StudyPaused, CallerError) as error:
-            coordinator.histories.forget(study_id)
+            coordinator.suggesters.forget(study_id)
             return _paused(coordinator.store, study_id, error)
 
 
 def drive_all(coordinator: Coordinator) -> None:
     """Drive every study that is open or running. One that goes wrong is logged, and the others are driven. Raises StoreUnavailable."""
-    for study_id in coordinator.store.studies_to_drive():
+    with coordinator.lock:  # or a study that was opened in between would be forgotten
+        studies = coordinator.store.studies_to_drive()
+        coordinator.suggesters.keep_only(studies)
+    for study_id in studies:
         try:
             drive(coordinator, study_id)
         except TryAgain:
@@ -83,26 +102,37 @@ def drive_all(coordinator: Coordinator) -> None:
 
 
 def _turn(coordinator: Coordinator, study_id: int) -> str:
-    """Step after step, each decided on a new snapshot, until the decision is to wait."""
-    devices, exhausted = coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S), ""
+    """Step after step, each decided on a new snapshot, until the decision, or what is left, is to wait."""
+    turn = _Turn(coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S))
     while True:
         snapshot = coordinator.store.snapshot(study_id)
         study = snapshot.study
         if study.state in CLOSED:
             return _closed(coordinator, snapshot)
-        history = coordinator.histories.of(study)
-        spec = history.spec
+        spec = coordinator.specs.of(study)
         limits = Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study)
-        slots, newest = live_slots(devices, spec.gpus), _newest(coordinator.store, study, spec.stop_study)
-        decision = what_next(snapshot, limits, slots, exhausted=exhausted, newest=newest)
+        decision = what_next(
+            snapshot,
+            limits,
+            live_slots(turn.devices, spec.gpus),
+            _sampling(coordinator, spec, study_id, turn),
+            exhausted=turn.exhausted,
+            newest=_newest(coordinator.store, study, spec.stop_study),
+        )
         if decision.event is not None:
             _move(coordinator, snapshot, decision.event, decision.reason)
         elif decision.queue:
             _queue(coordinator, snapshot, decision, spec.gpus)
-        elif decision.add:
-            exhausted = _add(coordinator.store, snapshot, history, decision.add)
+        elif decision.replace or decision.add:
+            if not _suggest(coordinator, snapshot, decision, spec, turn):
+                return f"{decision.reason}: suggestions are on their way"
         else:
             return decision.reason
+
+
+def _sampling(coordinator: Coordinator, spec: StudySpec, study_id: int, turn: _Turn) -> Sampling:
+    suggest_s = coordinator.suggesters.suggest_s(study_id)
+    return Sampling(suggest_s, learns(spec.sampler) and not turn.keep)
 
 
 def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[TrialRecord]:
@@ -128,56 +158,48 @@ def _move(coordinator: Coordinator, snapshot: Snapshot, event: StudyEvent, reaso
 def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
     """A study that somebody else closed: its slice still gets its verdict."""
     nightly.judge_study(coordinator.store, snapshot.study)
-    coordinator.histories.forget(snapshot.study.id)
+    coordinator.suggesters.forget(snapshot.study.id)
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"
 
 
 def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: int) -> None:
     study = snapshot.study
     queued = coordinator.store.queue_trials(study.id, study.turn, decision.queue)
+    coordinator.suggesters.carry(study.id, study.turn)
     try:
         send_trials(coordinator.tickets, study.name, gpus, queued)
     except BrokerUnavailable as error:
         log.warning("study %s: tickets wait for the reaper: %s", study.name, error)
 
 
-def _add(store: Store, snapshot: Snapshot, history: History, count: int) -> str:
-    """Add up to `count` trials; returns why there are none left to add, or ""."""
-    study, spec = snapshot.study, history.spec
+def _suggest(
+    coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, spec: StudySpec, turn: _Turn
+) -> bool:
+    """Add trials, or give waiting ones better parameters; False: the suggestions for that are being made. Raises SamplerFailed."""
+    study, store = snapshot.study, coordinator.store
     if study.next_number == 0 and spec.default is not None:
-        store.add_trials(
-            study.id, study.turn, [Suggestion(spec.default, Source.DEFAULT, {"by": "the study file"})]
-        )
-        return ""
-    suggestions = suggested(store, snapshot, history, count)
-    if not suggestions:
-        return f"the {spec.sampler} sampler has tried every point of the space"
-    store.add_trials(study.id, study.turn, suggestions)
-    return ""
-
-
-def suggested(store: Store, snapshot: Snapshot, history: History, count: int) -> list[Suggestion]:
-    """What the study's sampler proposes now, with all it needs to propose the same again. Raises SamplerFailed."""
-    study, spec = snapshot.study, history.spec
-    history.read_on(store, study)
-    pending = history.pending(snapshot)
-    sampler = sampler_for(spec.sampler)
-    try:
-        proposals = sampler(spec.space, history.observations, pending, count, spec.seed)
-    except Exception as error:
-        raise SamplerFailed(f"the {spec.sampler} sampler failed on {study.name}: {error!r}") from error
-    why = {
-        "sampler": spec.sampler,
-        "seed": spec.seed,
-        "observed": history.ended_no,
-        "pending": [point.number for point in pending],
-    }
-    return [
-        Suggestion(
-            proposal.params, Source.SUGGESTED, {**why, "index": place, **in_scores(proposal.how, study.goal)}
-        )
-        for place, proposal in enumerate(proposals)
-    ]
+        default = Suggestion(spec.default, Source.DEFAULT, {"by": "the study file"})
+        store.add_trials(study.id, study.turn, [default])
+        return True
+    first, count = study.next_number, decision.add
+    if decision.replace:
+        first, count = decision.replace[0], len(decision.replace)
+    answer = coordinator.suggesters.answer(question_of(snapshot, first, count))
+    if answer is None:
+        return False
+    if answer.error:
+        raise SamplerFailed(answer.error)
+    suggestions = answer.suggestions[:count]
+    if decision.replace:
+        turn.keep = len(suggestions) < count  # no space is left for better ones
+        if not turn.keep:
+            store.replace_waiting(study.id, study.turn, first, suggestions)
+            log.debug("study %s: %d trials suggested anew: %s", study.name, count, decision.reason)
+    elif suggestions:
+        store.add_trials(study.id, study.turn, suggestions)
+    else:
+        turn.exhausted = f"the {spec.sampler} sampler has tried every point of the space"
+    return True
 
 
 def _paused(store: Store, study_id: int, error: CeleriacError) -> str:

@@ -1,4 +1,4 @@
-"""What the coordinator knows of each study's past: the trials that ended, in the order of their ends, as a sampler needs them.
+"""What is known of each study's past: the trials that ended, in the order of their ends, as a sampler needs them.
 
 Rule: this is a cache. It reads on from where it was (`ended_since`), so that a trial's end costs the same at trial 10 and at trial
 5,000, and it can be dropped and read again at any moment: the rows are the truth.
@@ -7,12 +7,14 @@ Rule: this is a cache. It reads on from where it was (`ended_since`), so that a 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from celeriac.records import Snapshot, StudyRecord
+from celeriac.records import StudyRecord
 from celeriac.spec import StudySpec, parse
 from celeriac.store import Store
-from coordinator.samplers.seam import Observation, Point, observed, point_of
+from coordinator.samplers.seam import Observation, observed
 
 MOST_STUDIES = 64
+#: Of all studies together: some 40 MB. One study alone may have more.
+MOST_OBSERVATIONS = 30_000
 PAGE = 1000
 
 
@@ -23,48 +25,37 @@ class History:
     spec: StudySpec
     ended_no: int = 0
     observations: list[Observation] = field(default_factory=list)
-    numbers: set[int] = field(default_factory=set)
 
-    def read_on(self, store: Store, study: StudyRecord, *, until: int | None = None) -> None:
-        """Read the ends since the last call, at most up to place `until`."""
-        while until is None or self.ended_no < until:
-            limit = PAGE if until is None else min(PAGE, until - self.ended_no)
-            page = store.ended_since(study.id, self.ended_no, limit)
+    def read_on(self, store: Store, study: StudyRecord, *, until: int) -> None:
+        """Read the ends since the last call, up to place `until`."""
+        while self.ended_no < until:
+            page = store.ended_since(study.id, self.ended_no, min(PAGE, until - self.ended_no))
             for trial in page:
                 self.observations.append(observed(self.spec.space, study.goal, trial))
-                self.numbers.add(trial.number)
                 self.ended_no = trial.ended_no or self.ended_no
-            if len(page) < limit:
+            if not page:
                 return
-
-    def pending(self, snapshot: Snapshot) -> list[Point]:
-        """The points of the open trials, by number, without those that ended since the snapshot was taken."""
-        return [
-            point_of(self.spec.space, trial)
-            for trial in snapshot.open_trials
-            if trial.number not in self.numbers
-        ]
 
 
 class Histories:
-    """The histories of the studies driven last."""
+    """The histories of the studies asked for last."""
 
-    def __init__(self, most: int = MOST_STUDIES) -> None:
-        self._most = most
+    def __init__(self, most: int = MOST_STUDIES, most_observations: int = MOST_OBSERVATIONS) -> None:
+        self._most, self._most_observations = most, most_observations
         self._kept: OrderedDict[int, History] = OrderedDict()
 
     def of(self, study: StudyRecord) -> History:
         """The study's history as far as it was read. Raises SpecInvalid when its spec cannot be read by this version."""
         history = self._kept.get(study.id)
-        # Fewer ends than were read already: the database was put back to an earlier state, so nothing kept is true.
+        # More ends were read than are asked for: the database was put back to an earlier state, so nothing kept is true.
         if history is None or history.ended_no > study.counts.ended:
             history = History(parse(study.spec, f"study {study.name}"))
         self._kept[study.id] = history
         self._kept.move_to_end(study.id)
-        while len(self._kept) > self._most:
+        while len(self._kept) > 1 and self._is_too_much():
             self._kept.popitem(last=False)
         return history
 
-    def forget(self, study_id: int) -> None:
-        """Drop what is known of a study."""
-        self._kept.pop(study_id, None)
+    def _is_too_much(self) -> bool:
+        observations = sum(len(history.observations) for history in self._kept.values())
+        return len(self._kept) > self._most or observations > self._most_observations

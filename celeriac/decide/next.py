@@ -7,6 +7,7 @@ a slot that ends a trial finds the next ticket already there; nothing here reads
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from celeriac.decide.buffer import Sampling, depth, stale
 from celeriac.decide.stop_study import reason_to_end
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
@@ -21,8 +22,12 @@ from celeriac.records import (
 from celeriac.stop_rules import StopStudy
 
 BUGS_IN_A_ROW = 3
-SHORT_TRIAL_S = 10.0
-MOST_SUGGESTIONS = 8
+#: While slots wait, tickets go out between portions; behind them, one model serves as many as this.
+MOST_WANTED = 8
+MOST_BUFFERED = 32
+
+
+SAMPLING = Sampling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class NextDecision:
-    """One step of a turn: at most one of `event`, `queue` and `add` is set; none of them means to wait.
+    """One step of a turn: at most one of `event`, `queue`, `replace` and `add` is set; none of them means to wait.
 
-    The shell carries the step out, takes a new snapshot, and asks again, until it is told to wait.
+    `replace`: the numbers of waiting trials, the study's newest, that get other parameters. The shell carries the step out, takes a new snapshot, and asks again, until it is told to wait.
     """
 
     reason: str
     event: StudyEvent | None = None
     queue: tuple[int, ...] = ()
+    replace: tuple[int, ...] = ()
     add: int = 0
 
 
@@ -51,6 +57,7 @@ def what_next(
     snapshot: Snapshot,
     limits: Limits,
     slots: int,
+    sampling: Sampling = SAMPLING,
     *,
     exhausted: str = "",
     newest: Sequence[TrialRecord] = (),
@@ -68,7 +75,8 @@ def what_next(
         return NextDecision("started", event=StudyEvent.START)
     if study.state is StudyState.PAUSED:
         return NextDecision(f"{study.name} is paused: {study.reason}")
-    return _closing(snapshot, limits, exhausted, newest) or _filling(snapshot, limits, slots, exhausted)
+    closing = _closing(snapshot, limits, exhausted, newest)
+    return closing or _filling(snapshot, limits, slots, sampling, exhausted)
 
 
 def _closing(
@@ -91,55 +99,41 @@ def _closing(
     return None
 
 
-def _filling(snapshot: Snapshot, limits: Limits, slots: int, exhausted: str) -> NextDecision:
-    """Tickets for the slots first, then suggestions: those that a slot could take at once before the buffer."""
-    study, counts = snapshot.study, snapshot.study.counts
-    ready = _ready(snapshot.open_trials)
-    room = _queue_room(study, slots)
-    queue = tuple(trial.number for trial in ready[:room])
+def _filling(
+    snapshot: Snapshot, limits: Limits, slots: int, sampling: Sampling, exhausted: str
+) -> NextDecision:
+    """Tickets that slots wait for; stale suggestions anew; the other tickets; then suggestions.
+
+    Those that a slot could take at once come before the buffer.
+    """
+    counts, wants = snapshot.study.counts, depth(snapshot.study, slots)
+    ready, old = _ready(snapshot.open_trials), stale(snapshot, slots, sampling)
+    room = max(wants.tickets - counts.queued, 0)
+    fresh = [number for number in ready if number not in old.numbers]
+    queue = tuple(ready[: wants.now] or fresh[:room])
     if queue:
         return NextDecision(f"{len(queue)} tickets for {slots} slots", queue=queue)
+    if old.numbers:
+        return NextDecision(old.reason, replace=old.numbers)
     left = limits.trials - counts.finished - counts.open
     if left <= 0:
         return NextDecision(f"the last {counts.open} trials of {limits.trials} are under way")
     if exhausted:
         return NextDecision(f"{exhausted}; {counts.open} trials are under way")
-    hungry = room - len(ready)
-    wanted = hungry if hungry > 0 else _buffer(study, slots) - len(ready)
-    if wanted > 0:
-        return NextDecision("suggestions are wanted", add=min(wanted, left, MOST_SUGGESTIONS))
+    if wants.now:  # and nothing is ready
+        return NextDecision("slots want suggestions", add=min(wants.now, left, MOST_WANTED))
+    missing = wants.tickets + wants.waiting - counts.queued - len(ready)
+    if missing > 0:
+        return NextDecision("the buffer is not full", add=min(missing, left, MOST_BUFFERED))
     if not slots:
         return NextDecision("no live slot can run this study; its first trials are queued")
     return NextDecision(f"{counts.running} running, {counts.queued} queued, {counts.waiting} waiting")
 
 
-def _ready(open_trials: tuple[TrialRecord, ...]) -> list[TrialRecord]:
+def _ready(open_trials: tuple[TrialRecord, ...]) -> list[int]:
     """Trials that a ticket may be sent for: handed back with a checkpoint first, then by number, so that retries go first."""
     ready = [t for t in open_trials if t.state in (TrialState.PAUSED, TrialState.WAITING)]
-    return sorted(ready, key=lambda trial: (trial.state is not TrialState.PAUSED, trial.number))
-
-
-def _queue_room(study: StudyRecord, slots: int) -> int:
-    """How many tickets may be sent: one ahead of each slot, so that it never waits for this program."""
-    counts = study.counts
-    if not slots:
-        return max((study.parallel or 1) - counts.queued - counts.running, 0)
-    room = slots - counts.queued
-    if study.parallel is not None and study.parallel < slots:
-        room = min(room, study.parallel - counts.queued - counts.running)
-    return max(room, 0)
-
-
-def _buffer(study: StudyRecord, slots: int) -> int:
-    """How many suggestions wait behind the tickets.
-
-    One for each slot while trials may end faster than a suggestion is made; one alone when they take longer, since a
-    suggestion that is made later knows more.
-    """
-    finished = study.counts.finished
-    if finished and study.device_s / finished >= SHORT_TRIAL_S:
-        return 1
-    return max(min(study.parallel or slots, slots or study.parallel or 1), 1)
+    return [t.number for t in sorted(ready, key=lambda t: (t.state is not TrialState.PAUSED, t.number))]
 
 
 def _same_bug(study: StudyRecord, last_ended: tuple[TrialRecord, ...]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from celeriac.records import Goal, Source, TrialRecord
 
-_FOUND = {"sampler", "seed", "observed", "pending", "index", "by", "reason"}
+_FOUND = {"sampler", "seed", "observed", "pending", "index", "best", "by", "reason"}
 _EXPECTED = {"mean", "low", "high", "incumbent", "incumbent_number", "expected_gain", "feasible"}
 _UNASKED = {
     Source.DEFAULT: "the default that the study file gives: no sampler was asked",

@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,9 @@ from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory import MemoryStore
 from coordinator.drive import Coordinator
+from coordinator.history import Histories
+from coordinator.ledger import Ledger
+from coordinator.questions import GUESSED_S, Answer, Question, Suggesters, answered
 
 LEASE_S = 30.0
 SPEC: Mapping[str, Any] = {
@@ -72,6 +75,46 @@ class Mailbox(Tickets):
         return len(self.queues[queue])
 
 
+class Here(Suggesters):
+    """Answers at once, in the asking process; `asked` are all questions, `delayed` says to answer at the next turn only."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._histories = store, Histories()
+        self._ledger = Ledger()
+        self.asked: list[Question] = []
+        self.delayed = False
+
+    def answer(self, question: Question) -> Answer | None:
+        found = self._ledger.answer(question)
+        while found is None and self._ledger.asking():
+            self.work()
+            if self.delayed:
+                return None
+            found = self._ledger.answer(question)
+        return found
+
+    def work(self) -> None:
+        """Answer the first question in the line."""
+        question = self._ledger.hand_out(self._ledger.asking()[0].study_id, seat=0)
+        self.asked.append(question)
+        self._ledger.done(question, answered(self._store, self._histories, question))
+
+    def carry(self, study_id: int, turn: int) -> None:
+        self._ledger.carry(study_id, turn)
+
+    def suggest_s(self, study_id: int) -> float:
+        return GUESSED_S
+
+    def forget(self, study_id: int) -> None:
+        self._ledger.forget(study_id)
+
+    def keep_only(self, study_ids: Sequence[int]) -> None:
+        self._ledger.keep_only(study_ids)
+
+    def close(self) -> None:
+        """Nothing was opened."""
+
+
 def open_study(store: Store, **changes: Any) -> StudyRecord:
     """A study of SPEC with these keys changed."""
     spec = parse({**SPEC, **changes})
@@ -104,7 +147,8 @@ class House:
 
     def restart(self) -> None:
         """A coordinator that remembers nothing."""
-        self.coordinator = Coordinator(self.store, self.mailbox)
+        self.suggesters = Here(self.store)
+        self.coordinator = Coordinator(self.store, self.mailbox, self.suggesters)
 
     def wait(self, seconds: float) -> None:
         """Let time pass; the nodes go on beating."""
@@ -153,6 +197,7 @@ class Weather:
 
     house: House
     rng: random.Random
+    trial_s: float = 1.0
     held: dict[str, Lease] = field(default_factory=dict)
 
     def worker(self, name: str) -> None:
@@ -191,7 +236,7 @@ class Weather:
         elif luck < 0.3:
             self.house.fail(lease, Fault.USER_BUG, signature=str(lease.number))
         else:
-            self.house.finish(lease, self.rng.random())
+            self.house.finish(lease, self.rng.random(), device_s=self.trial_s)
 
     def lose_all_tickets(self) -> None:
         """Redis is flushed."""

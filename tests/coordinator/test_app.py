@@ -59,7 +59,7 @@ def test_the_tasks_do_what_their_tickets_say(caplog: pytest.LogCaptureFixture) -
         house.wait(5)
         reap_leases(encode(Tick()))
         fire_schedules(encode(Tick()))
-        assert sum(map(len, house.mailbox.queues.values())) == 4
+        assert sum(map(len, house.mailbox.queues.values())) == 6
         assert not house.mailbox.queues[DRIVE_QUEUE]
     finally:
         wire(None)
@@ -78,6 +78,6 @@ def test_a_silent_broker_leaves_the_work_to_the_next_tick(caplog: pytest.LogCapt
         house.mailbox.silent = False
         house.wait(5)
         reap_leases(encode(Tick()))
-        assert house.mailbox.waiting("trials.cpu") == 2
+        assert house.mailbox.waiting("trials.cpu") == 3
     finally:
         wire(None)

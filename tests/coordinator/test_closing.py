@@ -7,8 +7,10 @@ import pytest
 
 from celeriac.broker import CPU_QUEUE
 from celeriac.records import StudyState
-from coordinator import drive as drive_module
+from celeriac.store import Store
+from coordinator import questions
 from coordinator.drive import drive
+from coordinator.history import Histories
 from tests.coordinator.house import House, open_study
 
 
@@ -35,18 +37,21 @@ def test_a_target_closes_the_study_and_cancels_what_runs() -> None:
 def test_a_plateau_closes_the_study_and_reads_only_its_newest_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House(slots=1)
     study = open_study(house.store, stop_study={"min_gain": 0.01, "suggestions": 4})
-    gains = iter([0.5, 0.2, 0.005, 0.1, *[0.001] * 50])
-    suggested, pages = drive_module.suggested, []
+    gains = [0.0, 0.5, 0.2, 0.005, 0.1, *[0.001] * 50]
+    suggested, pages = questions.suggested, []
     trials = house.store.trials
 
-    def promising(*args: Any) -> Any:
-        return [replace(each, why={**each.why, "expected_gain": next(gains)}) for each in suggested(*args)]
+    def promising(store: Store, histories: Histories, question: questions.Question) -> Any:
+        return [
+            replace(each, why={**each.why, "expected_gain": gains[question.first + place]})
+            for place, each in enumerate(suggested(store, histories, question))
+        ]
 
     def counted(*args: Any, **how: Any) -> Any:
         pages.append(trials(*args, **how))
         return pages[-1]
 
-    monkeypatch.setattr(drive_module, "suggested", promising)
+    monkeypatch.setattr(questions, "suggested", promising)
     monkeypatch.setattr(house.store, "trials", counted)
     while house.store.study(study.id).state is not StudyState.DONE:
         drive(house.coordinator, study.id)

@@ -1,5 +1,6 @@
 """A study's turns on the memory store: what they add, queue, pause and close, and that nothing goes wrong twice."""
 
+import logging
 import random
 from typing import Any
 
@@ -9,13 +10,13 @@ from celeriac.broker import CPU_QUEUE, GPU_QUEUE
 from celeriac.errors import UnknownStudy
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
-from celeriac.records import Fault, Source, StudyState, TrialState
-from coordinator import drive as drive_module
-from coordinator.drive import drive, drive_all
+from celeriac.records import Fault, Source, StudyRecord, StudyState, TrialState
+from coordinator import questions
+from coordinator.drive import Coordinator, drive, drive_all
 from coordinator.reap import reap, resend
 from coordinator.replay import replayed
 from coordinator.samplers import sampler_for
-from tests.coordinator.house import LEASE_S, SPEC, House, Weather, open_study, with_slots
+from tests.coordinator.house import LEASE_S, SPEC, Here, House, Weather, open_study, with_slots
 
 
 def states(house: House, study_id: int) -> list[str]:
@@ -27,11 +28,11 @@ def test_the_first_turn_starts_the_study_and_fills_slots_and_buffer() -> None:
     study = open_study(house.store)
     drive(house.coordinator, study.id)
     assert house.store.study(study.id).state is StudyState.RUNNING
-    assert states(house, study.id) == ["QUEUED"] * 2 + ["WAITING"] * 2
+    assert states(house, study.id) == ["QUEUED"] * 3 + ["WAITING"]
     first = house.store.trial(study.id, 0)
     assert first.source is Source.DEFAULT
     assert first.params == SPEC["default"]
-    assert house.mailbox.queues[CPU_QUEUE] == [RunTrial(study.id, 0, 1), RunTrial(study.id, 1, 1)]
+    assert house.mailbox.queues[CPU_QUEUE] == [RunTrial(study.id, number, 1) for number in range(3)]
     queue, summary, task_id = house.mailbox.sent[0]
     assert (queue, task_id) == (CPU_QUEUE, "digits-0-1")
     assert summary == "digits trial 0 attempt 1 lr=0.01 optimizer=adam width=64"
@@ -43,7 +44,7 @@ def test_a_turn_with_nothing_to_do_writes_nothing() -> None:
     drive(house.coordinator, study.id)
     before = house.store.study(study.id)
     sent = len(house.mailbox.sent)
-    assert "2 queued" in drive(house.coordinator, study.id)
+    assert "3 queued" in drive(house.coordinator, study.id)
     assert house.store.study(study.id) == before
     assert len(house.mailbox.sent) == sent
 
@@ -60,11 +61,11 @@ def test_a_study_for_gpus_counts_gpu_slots_only_and_uses_their_queue() -> None:
     with_slots(house.store, 4, gpus=1)
     study = open_study(house.store, resources={"gpus": 1})
     drive(house.coordinator, study.id)
-    assert states(house, study.id) == ["QUEUED", "WAITING"]
-    assert len(house.mailbox.queues[GPU_QUEUE]) == 1
+    assert states(house, study.id) == ["QUEUED", "QUEUED", "WAITING"]
+    assert len(house.mailbox.queues[GPU_QUEUE]) == 2
     other = open_study(house.store, study="any")
     drive(house.coordinator, other.id)
-    assert states(house, other.id).count("QUEUED") == 5
+    assert states(house, other.id).count("QUEUED") == 6
 
 
 def test_a_trials_end_brings_the_next_ticket_and_suggestion() -> None:
@@ -76,8 +77,9 @@ def test_a_trials_end_brings_the_next_ticket_and_suggestion() -> None:
     drive(house.coordinator, study.id)
     house.finish(lease, 0.5)
     drive(house.coordinator, study.id)
-    assert states(house, study.id) == ["SCORED", "QUEUED", "WAITING"]
-    assert house.store.trial(study.id, 2).why["observed"] == 0  # it was made while trial 0 ran
+    assert states(house, study.id) == ["SCORED", "QUEUED", "QUEUED", "WAITING"]
+    assert house.store.trial(study.id, 1).why["observed"] == 0  # it was made while trial 0 ran
+    assert house.store.trial(study.id, 3).why["observed"] == 1
     assert house.store.study(study.id).best_number == 0
 
 
@@ -86,15 +88,15 @@ def test_tickets_that_cannot_be_sent_are_left_to_the_reaper() -> None:
     study = open_study(house.store)
     house.mailbox.silent = True
     drive(house.coordinator, study.id)
-    assert states(house, study.id).count("QUEUED") == 2
+    assert states(house, study.id).count("QUEUED") == 3
     house.mailbox.silent = False
     resend(house.store, house.mailbox)
     assert house.mailbox.queues[CPU_QUEUE] == []  # they may be on their way still
     house.wait(5)
     resend(house.store, house.mailbox)
-    assert len(house.mailbox.queues[CPU_QUEUE]) == 2
+    assert len(house.mailbox.queues[CPU_QUEUE]) == 3
     resend(house.store, house.mailbox)
-    assert len(house.mailbox.queues[CPU_QUEUE]) == 2
+    assert len(house.mailbox.queues[CPU_QUEUE]) == 3
 
 
 def test_a_lapsed_lease_gives_the_trial_back_and_wakes_the_study() -> None:
@@ -111,7 +113,7 @@ def test_a_lapsed_lease_gives_the_trial_back_and_wakes_the_study() -> None:
     assert (trial.state, dict(trial.faults)) == (TrialState.WAITING, {"infrastructure": 1})
     assert "cpu0.s0@host was not heard of" in house.store.attempts(study.id, 0)[0].detail
     drive(house.coordinator, study.id)
-    assert house.mailbox.queues[CPU_QUEUE][-1] in (RunTrial(study.id, 0, 2), RunTrial(study.id, 1, 1))
+    assert RunTrial(study.id, 0, 2) in house.mailbox.queues[CPU_QUEUE]
 
 
 def test_three_times_the_same_bug_pauses_until_resumed() -> None:
@@ -131,7 +133,7 @@ def test_three_times_the_same_bug_pauses_until_resumed() -> None:
     house.store.move_study(study.id, StudyEvent.RESUME, "mended")
     drive(house.coordinator, study.id)
     assert house.store.study(study.id).state is StudyState.RUNNING
-    assert states(house, study.id).count("QUEUED") == 1
+    assert states(house, study.id).count("QUEUED") == 2
 
 
 def test_a_wall_budget_closes_the_study_and_cancels_what_runs() -> None:
@@ -173,16 +175,14 @@ def test_what_is_wrong_with_one_study_pauses_that_one_only(monkeypatch: pytest.M
     def fails(*_: Any) -> list[Any]:
         raise ZeroDivisionError("in the sampler")
 
-    monkeypatch.setattr(
-        drive_module, "sampler_for", lambda name: fails if name == "grid" else sampler_for(name)
-    )
+    monkeypatch.setattr(questions, "sampler_for", lambda name: fails if name == "grid" else sampler_for(name))
     drive_all(house.coordinator)
     paused = house.store.study(broken.id)
     assert paused.state is StudyState.PAUSED
     assert "the grid sampler failed on broken: ZeroDivisionError" in paused.reason
     assert "celeriac resume broken" in paused.reason
     assert house.store.study(sound.id).state is StudyState.RUNNING
-    assert states(house, sound.id).count("QUEUED") == 2
+    assert states(house, sound.id).count("QUEUED") == 3
 
 
 def test_a_spec_that_cannot_be_read_pauses_its_study() -> None:
@@ -206,17 +206,111 @@ def test_a_study_that_another_coordinator_drives_is_left_alone() -> None:
 def test_a_study_moved_on_in_the_middle_of_a_turn_ends_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House()
     study = open_study(house.store)
-    suggested = drive_module.suggested
+    answer = house.suggesters.answer
 
-    def stopped_meanwhile(*args: Any) -> Any:
-        found = suggested(*args)
+    def stopped_meanwhile(question: questions.Question) -> questions.Answer | None:
+        found = answer(question)
         house.store.move_study(study.id, StudyEvent.STOP, "a person said so")
         return found
 
-    monkeypatch.setattr(drive_module, "suggested", stopped_meanwhile)
+    monkeypatch.setattr(house.suggesters, "answer", stopped_meanwhile)
     assert "moved" in drive(house.coordinator, study.id)
     assert house.store.study(study.id).state is StudyState.STOPPED
     assert states(house, study.id) == ["CANCELLED"]
+
+
+def test_a_turn_does_not_wait_for_suggestions_and_takes_them_when_they_are_there() -> None:
+    house = House(slots=2)
+    study = open_study(house.store)
+    house.suggesters.delayed = True
+    assert "on their way" in drive(house.coordinator, study.id)
+    assert states(house, study.id) == ["QUEUED"]  # the default needs no sampler
+    assert "on their way" in drive(house.coordinator, study.id)
+    assert states(house, study.id) == ["QUEUED", "QUEUED"]
+    assert [question.count for question in house.suggesters.asked] == [1, 2]
+    drive(house.coordinator, study.id)
+    assert states(house, study.id) == ["QUEUED", "QUEUED", "QUEUED", "WAITING"]
+
+
+def test_suggestions_outlive_the_tickets_that_were_sent_meanwhile() -> None:
+    house = House(slots=2)
+    study = open_study(house.store)
+    drive(house.coordinator, study.id)
+    first, second = house.lease(house.take()), house.lease(house.take())
+    assert first is not None
+    assert second is not None
+    house.suggesters.delayed = True
+    house.finish(first, 0.5)
+    assert "on their way" in drive(house.coordinator, study.id)
+    asked, sent = len(house.suggesters.asked), len(house.mailbox.sent)
+    house.fail(second, Fault.INFRASTRUCTURE)
+    drive(house.coordinator, study.id)  # sends the ticket of the retry, and takes what was asked for before
+    assert house.mailbox.sent[sent][2] == "digits-1-2"
+    assert [trial.why["observed"] for trial in house.store.trials(study.id, after=3)] == [1, 1, 1]
+    assert len(house.suggesters.asked) == asked
+
+
+def test_suggestions_for_a_study_that_somebody_else_moved_on_are_dropped() -> None:
+    house = House(slots=1)
+    study = open_study(house.store, default=None)
+    house.suggesters.delayed = True
+    drive(house.coordinator, study.id)
+    other = Coordinator(house.store, house.mailbox, Here(house.store))
+    drive(other, study.id)
+    trials = house.store.trials(study.id)
+    house.suggesters.delayed = False
+    drive(house.coordinator, study.id)
+    assert house.store.trials(study.id) == trials
+    assert [question.first for question in house.suggesters.asked] == [0]
+
+
+def long_study(house: House, ended: int, mean_s: float = 60.0) -> StudyRecord:
+    """A study with that many trials of such a length behind it, each worse than the one before."""
+    study = open_study(house.store)
+    drive(house.coordinator, study.id)
+    for number in range(ended):
+        lease = house.lease(house.take())
+        assert lease is not None
+        house.finish(lease, 1.0 + number, device_s=mean_s)
+        drive(house.coordinator, study.id)
+    return study
+
+
+def test_waiting_suggestions_are_made_anew_when_a_better_trial_has_ended() -> None:
+    house = House(slots=3)
+    study = long_study(house, 12)
+    leases = [house.lease(house.take()) for _ in house.mailbox.queues[CPU_QUEUE][:3]]
+    drive(house.coordinator, study.id)
+    before = {trial.number: trial for trial in house.store.trials(study.id)}
+    waiting = [trial.number for trial in before.values() if trial.state is TrialState.WAITING]
+    assert len(waiting) == 2
+    assert leases[0] is not None
+    house.finish(leases[0], 0.1, device_s=60.0)
+    drive(house.coordinator, study.id)
+    after = {trial.number: trial for trial in house.store.trials(study.id)}
+    assert [after[number].why["observed"] for number in waiting] == [13, 13]
+    assert [after[number].why["best"] for number in waiting] == [leases[0].number] * 2
+    assert after[waiting[0]].params != before[waiting[0]].params
+    bound = [n for n, trial in before.items() if trial.state is not TrialState.WAITING]
+    assert all(after[number].params == before[number].params for number in bound)
+    for number in range(1, len(after)):
+        assert replayed(house.store, study.id, number) == after[number].params
+
+
+def test_a_waiting_slot_takes_a_stale_suggestion_and_does_not_wait_for_a_better_one() -> None:
+    house = House(slots=2)
+    study = long_study(house, 10)
+    leases = [house.lease(house.take()), house.lease(house.take())]
+    drive(house.coordinator, study.id)
+    stale = [trial for trial in house.store.trials(study.id) if trial.state is TrialState.WAITING]
+    assert [len(stale), states(house, study.id).count("QUEUED")] == [1, 1]
+    house.suggesters.delayed = True
+    for lease in leases:
+        assert lease is not None
+        house.finish(lease, 0.01 * lease.number, device_s=60.0)
+    drive(house.coordinator, study.id)
+    bound = house.store.trial(study.id, stale[0].number)
+    assert (bound.state, bound.params, bound.why) == (TrialState.QUEUED, stale[0].params, stale[0].why)
 
 
 def test_a_ticket_of_no_study_says_so() -> None:
@@ -244,16 +338,20 @@ def test_the_past_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(read) == list(range(len(read)))
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_sixty_trials_in_bad_weather_are_exactly_sixty_and_all_can_be_replayed(seed: int) -> None:
+@pytest.mark.parametrize(("seed", "trial_s"), [(1, 1.0), (2, 1.0), (3, 60.0), (4, 600.0)])
+def test_sixty_trials_in_bad_weather_are_exactly_sixty_and_all_can_be_replayed(
+    seed: int, trial_s: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
     house, rng = House(slots=3), random.Random(seed)
     study = open_study(house.store)
-    weather = Weather(house, rng)
+    weather = Weather(house, rng, trial_s)
     for _ in range(4000):
         if house.store.study(study.id).state is not StudyState.RUNNING and house.store.trials(study.id):
             break
         what = rng.random()
         if what < 0.35:
+            house.suggesters.delayed = rng.random() < 0.5
             drive(house.coordinator, study.id)
         elif what < 0.9:
             weather.worker(f"cpu0.s{rng.randrange(3)}@host")
@@ -275,3 +373,5 @@ def test_sixty_trials_in_bad_weather_are_exactly_sixty_and_all_can_be_replayed(s
         assert replayed(house.store, study.id, trial.number) == trial.params
     assert len({str(trial.params) for trial in trials}) == len(trials)
     assert sum(trial.why.get("by") == "log expected improvement" for trial in trials) > 30
+    replaced = sum("suggested anew: " in record.message for record in caplog.records)
+    assert replaced

@@ -14,6 +14,7 @@ from celeriac.records import Fault, Lease, Report, StudyRecord, StudyState, Tria
 from celeriac.spec import stop_rule
 from celeriac.store.api import AttemptEnd
 from coordinator.drive import drive
+from coordinator.history import Histories
 from coordinator.reap import reap, resend
 from coordinator.replay import replayed
 from coordinator.samplers.seam import Kind
@@ -169,7 +170,7 @@ def test_a_budget_is_exact_and_verdicts_are_made_again_from_the_rows(seed: int) 
 @pytest.mark.timeout(300)
 def test_every_suggestion_and_verdict_of_two_hundred_trials_is_made_again_from_the_rows() -> None:
     house = House(slots=4)
-    study = lived(house, seed=3, budget={"trials": 200})
+    study = lived(house, seed=4, budget={"trials": 200})
     assert (study.counts.finished, study.counts.open) == (200, 0)
     assert verdicts_hold(house, study) == study.counts.pruned > 60
     trials = house.store.trials(study.id, limit=1000)
@@ -191,8 +192,8 @@ def the_weather_was_bad(trials: Sequence[TrialRecord]) -> None:
 
 def the_sampler_learned_of_it(house: House, study: StudyRecord) -> None:
     """What reached it says how far trials came, on what, and where memory was short."""
-    history = house.coordinator.histories.of(study)
-    history.read_on(house.store, study)
+    history = Histories().of(study)
+    history.read_on(house.store, study, until=study.counts.ended)
     seen = history.observations
     assert len(seen) == study.counts.ended
     pruned = [each for each in seen if each.kind is Kind.PRUNED]

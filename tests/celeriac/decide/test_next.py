@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.decide.next import MOST_SUGGESTIONS, Limits, duration, what_next
+from celeriac.decide.buffer import Sampling
+from celeriac.decide.next import MOST_WANTED, Limits, duration, what_next
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
     Counts,
@@ -56,19 +57,40 @@ def test_the_first_suggestions_do_not_wait_for_slots() -> None:
 
 def test_what_a_slot_could_take_at_once_comes_before_the_buffer() -> None:
     assert what_next(in_states(), Limits(100), 3).add == 3
-    assert what_next(in_states(queued=3, running=3), Limits(100), 3).add == 3
-    assert what_next(in_states(queued=3, running=3, waiting=3), Limits(100), 3).add == 0
+    short = in_states(queued=3, running=3, scored=1)
+    assert what_next(short, Limits(100), 3).add == 3
+    assert what_next(in_states(queued=3, running=3, waiting=3, scored=1), Limits(100), 3).add == 0
 
 
-def test_suggestions_come_in_portions_so_that_tickets_go_out_between_them() -> None:
-    assert what_next(in_states(), Limits(1000), 100).add == MOST_SUGGESTIONS
+def test_a_portion_for_waiting_slots_is_small_and_one_for_the_buffer_is_not() -> None:
+    assert what_next(in_states(), Limits(1000), 100).add == MOST_WANTED
+    assert what_next(in_states(queued=20, running=20, scored=1), Limits(1000), 20).add == 20
 
 
-def test_long_trials_need_no_deep_buffer() -> None:
-    waits = in_states(queued=4, running=4, waiting=1, scored=10)
-    assert what_next(waits, Limits(100), 4).add == 3
-    long = replace(waits, study=replace(waits.study, device_s=10 * 60.0))
-    assert what_next(long, Limits(100), 4).add == 0
+def test_waiting_suggestions_that_grew_stale_are_replaced_before_they_are_queued() -> None:
+    trials = (
+        trial(6, TrialState.RUNNING),
+        trial(7, TrialState.WAITING, why={"observed": 4, "best": 2}),
+        trial(8, TrialState.WAITING, why={"observed": 4, "best": 2}),
+    )
+    counts = Counts(running=1, waiting=2, scored=6)
+    seen = snapshot(study(counts=counts, next_number=9, best_number=5, device_s=6 * 60.0), trials)
+    decision = what_next(seen, Limits(100), 1)
+    assert decision.replace == (7, 8)
+    assert decision.reason == "trial 7 was suggested before the best, trial 5, ended"
+    assert what_next(seen, Limits(100), 2).queue == (7,)  # a slot waits: better now than best
+    assert what_next(seen, Limits(100), 1, Sampling(learns=False)).queue == (7,)
+
+
+def test_a_retry_does_not_wait_for_better_suggestions() -> None:
+    trials = (
+        trial(3, TrialState.WAITING, attempts=1),
+        trial(6, TrialState.RUNNING),
+        trial(7, TrialState.WAITING, why={"observed": 4}),
+    )
+    counts = Counts(running=1, waiting=2, scored=5)
+    seen = snapshot(study(counts=counts, next_number=8, device_s=5 * 60.0), trials)
+    assert what_next(seen, Limits(100), 1).queue == (3,)
 
 
 def test_retries_and_handed_back_trials_are_queued_first() -> None:
@@ -176,7 +198,8 @@ def test_open_and_finished_never_exceed_the_budget(
     seen = in_states(running=running, queued=queued, waiting=waiting, scored=scored)
     decision = what_next(seen, Limits(budget), slots)
     assert decision.reason
-    assert [bool(decision.event), bool(decision.queue), bool(decision.add)].count(True) <= 1
+    steps = (decision.event, decision.queue, decision.replace, decision.add)
+    assert [bool(step) for step in steps].count(True) <= 1
     if decision.add:
         assert running + queued + waiting + scored + decision.add <= budget
     if decision.queue:

@@ -1,0 +1,129 @@
+"""How far ahead of its fleet does a study work: how many tickets, how many suggestions, and when are suggestions stale?
+
+A ticket is bound: whatever is learned after it, its trial runs as it is. A waiting suggestion is not: the newest may be replaced. So
+few tickets lie ahead of long trials, and suggestions enough for all slots to end at once; of trials that end faster than a program
+may be started again there are tickets for all slots, and suggestions behind them.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+
+from celeriac.records import Snapshot, Source, StudyRecord, TrialRecord, TrialState
+
+#: For so long the fleet works on without the coordinator: a program that died is back by then.
+AHEAD_S = 5.0
+#: The results have changed the model much when there are so many more of them, as a share of those that a suggestion knew.
+GROWTH = 0.1
+#: Samplers that look at no result: what they suggest is never stale.
+FIXED = frozenset({"random", "sobol", "grid"})
+#: How a suggestion was found that looks at no result either.
+DESIGNS = frozenset({"latin hypercube", "sobol", "grid"})
+#: Replacing takes at most this share of one core.
+SHARE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """What is known of how a study's suggestions are made: seconds for one, and whether results matter to them at all."""
+
+    suggest_s: float = 0.05
+    learns: bool = True
+
+
+def learns(sampler: str) -> bool:
+    """Whether a sampler of that name suggests otherwise when there are more results."""
+    return sampler not in FIXED
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """`now`: tickets that free slots could take at once; `tickets` and `waiting`: how many there are to be QUEUED and WAITING."""
+
+    now: int
+    tickets: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The newest trials, which wait and are to be suggested anew; none: `numbers` is empty and `reason` ""."""
+
+    numbers: tuple[int, ...] = ()
+    reason: str = ""
+
+
+def depth(study: StudyRecord, slots: int) -> Depth:
+    """How deep the study's buffer is to be, with so many live slots that may run it."""
+    counts, parallel = study.counts, study.parallel
+    if not slots:  # the first trials are ready when the first slots come
+        most = parallel or 1
+        tickets = max(most - counts.running, 0)
+        return Depth(max(tickets - counts.queued, 0), tickets, most)
+    capacity = min(slots, parallel or slots)
+    free = max(capacity - counts.running, 0)
+    ahead, behind = _ahead(study, capacity)
+    if capacity < slots:  # a ticket ahead would be taken by a slot that may not run it
+        return Depth(max(free - counts.queued, 0), free, ahead + behind)
+    # Nobody says when a slot takes a ticket, so those ahead are sent while slots are free still.
+    return Depth(max(free - counts.queued, 0), free + ahead, behind)
+
+
+def _ahead(study: StudyRecord, capacity: int) -> tuple[int, int]:
+    """How many tickets lie ahead of slots that are busy, and how many suggestions behind those."""
+    mean_s = _mean_s(study)
+    if mean_s is None:  # nothing has ended yet
+        return 1, max(capacity - 1, 1)
+    share = 1.0 if mean_s <= AHEAD_S else AHEAD_S / mean_s
+    ends = ceil(capacity * share)
+    return ends, max(capacity, ceil(2 * capacity * share)) - ends
+
+
+def stale(snapshot: Snapshot, slots: int, sampling: Sampling) -> Stale:
+    """The waiting suggestions that are to be made anew.
+
+    They are when the first of them does not know the best trial, or a tenth of the results; and when it pays: an answer usually
+    comes before the next trial ends, and all of it together costs at most a tenth of a core.
+    """
+    study, tail = snapshot.study, _replaceable(snapshot)
+    mean_s = _mean_s(study)
+    if not tail or not sampling.learns or not slots or mean_s is None:
+        return Stale()
+    first = tail[0]
+    known = int(first.why.get("observed", 0))
+    news = study.counts.ended - known
+    between_ends_s = mean_s / min(slots, study.parallel or slots)
+    cost_s = len(tail) * sampling.suggest_s
+    if cost_s > between_ends_s / 2 or cost_s > SHARE * news * between_ends_s:
+        return Stale()
+    numbers = tuple(trial.number for trial in tail)
+    if first.why.get("best") != study.best_number:
+        return Stale(
+            numbers, f"trial {first.number} was suggested before the best, trial {study.best_number}, ended"
+        )
+    if news >= max(GROWTH * known, 1):
+        return Stale(
+            numbers,
+            f"trial {first.number} was suggested on {known} results, now there are {study.counts.ended}",
+        )
+    return Stale()
+
+
+def _replaceable(snapshot: Snapshot) -> list[TrialRecord]:
+    """The newest trials, as far back as they are suggestions that learned and that nobody has had; by number."""
+    found: list[TrialRecord] = []
+    for trial in reversed(snapshot.open_trials):
+        if trial.number != snapshot.study.next_number - 1 - len(found) or not _may_give_way(trial):
+            break
+        found.append(trial)
+    return found[::-1]
+
+
+def _may_give_way(trial: TrialRecord) -> bool:
+    is_untried = trial.state is TrialState.WAITING and not trial.attempts
+    return is_untried and trial.source is Source.SUGGESTED and trial.why.get("by") not in DESIGNS
+
+
+def _mean_s(study: StudyRecord) -> float | None:
+    """Device seconds of a finished trial, on average; None while none is finished."""
+    finished = study.counts.finished
+    return study.device_s / finished if finished else None

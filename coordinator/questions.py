@@ -1,0 +1,124 @@
+"""What a turn asks of a sampler, and what it is told: values that go to another process and come back.
+
+Rules: a question holds all that the answer may depend on beside the rows of the trials that ended before it, so whoever answers
+it, and when, changes nothing; an answer is never written down here, and is good at the turn that its question names only.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Protocol
+
+from celeriac.errors import CallerError, TryAgain
+from celeriac.records import Snapshot, Source, StudyRecord, Suggestion, TrialRecord
+from celeriac.store import Store
+from coordinator.history import Histories
+from coordinator.samplers import sampler_for
+from coordinator.samplers.seam import in_scores, point_of
+
+log = logging.getLogger(__name__)
+
+#: What one suggestion is taken to cost before any was made.
+GUESSED_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which parameters for trial `first` and the `count - 1` after it?
+
+    `study` is its row at the moment of asking: of the past, its `counts.ended` first ends count. `pending` are the trials that
+    were open then, below `first`; those from `first` on, if there are any, are to be replaced and count for nothing.
+    """
+
+    study: StudyRecord
+    first: int
+    count: int
+    pending: tuple[TrialRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Suggestions for trial `first` and those after it; fewer than asked for: the space has no further point.
+
+    `error` not "": the study cannot go on until a person changes something. `silent`: the store did not answer, ask again
+    later. `took_s`: seconds of one suggestion, on average.
+    """
+
+    study_id: int
+    first: int
+    suggestions: tuple[Suggestion, ...] = ()
+    error: str = ""
+    silent: bool = False
+    took_s: float = GUESSED_S
+
+
+class Suggesters(Protocol):
+    """Who answers questions: a pool of processes (`coordinator.pool`); in tests, the asking process itself."""
+
+    def answer(self, question: Question) -> Answer | None:
+        """The answer, if it is here and still good; None: it is being worked on, and a turn of the study follows it."""
+
+    def carry(self, study_id: int, turn: int) -> None:
+        """The study went from `turn` to the next by a write that changes no answer (tickets): what was asked for stays good."""
+
+    def suggest_s(self, study_id: int) -> float:
+        """Seconds that one suggestion for this study has lately taken."""
+
+    def forget(self, study_id: int) -> None:
+        """The study is closed or paused: nothing that is known of it is needed again."""
+
+    def keep_only(self, study_ids: Sequence[int]) -> None:
+        """Forget all other studies."""
+
+    def close(self) -> None:
+        """Answer nobody any more."""
+
+
+def question_of(snapshot: Snapshot, first: int, count: int) -> Question:
+    """The question for `count` trials from number `first` on, at this snapshot."""
+    pending = tuple(replace(trial, why={}) for trial in snapshot.open_trials if trial.number < first)
+    return Question(snapshot.study, first, count, pending)
+
+
+def answered(store: Store, histories: Histories, question: Question) -> Answer:
+    """Ask the study's sampler. Whatever goes wrong becomes part of the answer, so that it reaches the study."""
+    study, began = question.study, monotonic()
+    try:
+        suggestions = suggested(store, histories, question)
+    except TryAgain as error:
+        return Answer(study.id, question.first, silent=True, error=str(error))
+    except CallerError as error:
+        return Answer(study.id, question.first, error=str(error))
+    except Exception as error:
+        sampler = study.spec.get("sampler", "")
+        said = f"the {sampler} sampler failed on {study.name}: {error!r}"
+        log.exception("%s", said)
+        return Answer(study.id, question.first, error=said)
+    took_s = (monotonic() - began) / max(len(suggestions), 1)
+    return Answer(study.id, question.first, tuple(suggestions), took_s=took_s)
+
+
+def suggested(store: Store, histories: Histories, question: Question) -> list[Suggestion]:
+    """What the study's sampler proposes, with all it needs to propose the same again. Raises whatever the sampler does."""
+    study = question.study
+    history = histories.of(study)
+    history.read_on(store, study, until=study.counts.ended)
+    spec = history.spec
+    pending = [point_of(spec.space, trial) for trial in question.pending]
+    proposals = sampler_for(spec.sampler)(
+        spec.space, history.observations, pending, question.count, spec.seed
+    )
+    why = {
+        "sampler": spec.sampler,
+        "seed": spec.seed,
+        "observed": history.ended_no,
+        "pending": [point.number for point in pending],
+        "best": study.best_number,
+    }
+    return [
+        Suggestion(
+            proposal.params, Source.SUGGESTED, {**why, "index": place, **in_scores(proposal.how, study.goal)}
+        )
+        for place, proposal in enumerate(proposals)
+    ]

@@ -1,0 +1,49 @@
+"""`python -m coordinator.suggester FD PARENT`: a process that answers questions for the drive worker, one after the other.
+
+It reads the store and writes nothing to it; samplers' caches live here and nowhere else. Rule: it can be killed at any moment, for
+whatever reason, and nothing is lost but time. It ends when its starter closes the socket FD, or dies.
+"""
+
+import logging
+import sys
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from celeriac.processes import die_with_parent
+from celeriac.store import open_store
+from coordinator.history import Histories
+from coordinator.questions import Question, answered
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The first thing that a suggester is told. It comes by the socket, so that no environment and no argument carries the password."""
+
+    database_url: str
+    name: str = "suggester"
+
+
+def main(argv: list[str]) -> int:
+    """Answer questions until the other end is closed."""
+    descriptor, parent = map(int, argv)
+    die_with_parent(parent)
+    connection: Connection[Any, Any] = Connection(descriptor)
+    try:
+        serve(connection, connection.recv())
+    except (EOFError, ConnectionError):  # the starter is gone, or wants no more of us
+        return 0
+    return 0
+
+
+def serve(connection: "Connection[Any, Question]", setup: Setup) -> None:
+    """Question after question. Raises EOFError when the other end is closed."""
+    line = f"%(asctime)s %(levelname)s %(name)s: %(message)s [{setup.name}]"
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=line)
+    store, histories = open_store(setup.database_url), Histories()
+    while True:
+        connection.send(answered(store, histories, connection.recv()))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
