@@ -25,9 +25,10 @@ COPY celeriac/__init__.py celeriac/__init__.py
 RUN pip install -c constraints.txt .
 
 FROM base AS service
-# `optuna` and `botorch` (with torch) join here for studies whose `sampler` is theirs (docs/search.md).
+# `optuna` and `botorch` (with torch, of TORCH_INDEX as below) join here for studies whose `sampler` is theirs (docs/search.md).
+ARG TORCH_INDEX=
 ARG SERVICE_EXTRAS=coordinator,flower
-RUN pip install -c constraints.txt ".[$SERVICE_EXTRAS]"
+RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[$SERVICE_EXTRAS]"
 COPY . .
 RUN pip install --no-deps --force-reinstall . && rm -rf /src/*
 WORKDIR /home/celeriac

@@ -18,10 +18,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from celeriac.errors import SpaceInvalid, SpecInvalid
 from celeriac.records import Goal
+from celeriac.samplers import AUTO, EXPECTING, name_flaw
 from celeriac.space import Space, is_name, nearest, same, show
 from celeriac.stop_rules import (
     RULES,
@@ -37,15 +38,10 @@ from celeriac.stop_rules import (
     to_dict,
 )
 
-Sampler = Literal["bayesian", "random", "grid"]
 Scalar = str | int | float | bool
 
 OUR_NAMES = frozenset({"celeriac", "coordinator", "worker", "migrations"})
 
-_SAMPLERS = ("bayesian", "random", "grid")
-# Their suggestions carry no expected gain.
-_EXPECT_NOTHING = ("random", "grid")
-_LATER_SAMPLERS = ("forest", "sobol", "skopt", "botorch", "optuna")
 _KEYS = frozenset(
     {"study", "objective", "code", "metric", "space", "default", "sampler", "seed", "budget"}
     | {"stop_early", "stop_study", "parallel", "resources", "timeout", "retry", "labels", "schedule"}
@@ -124,7 +120,7 @@ class StudySpec:
     metric: Metric
     space: Space
     default: Mapping[str, Any] | None
-    sampler: Sampler
+    sampler: str
     seed: int
     budget: Budget
     parallel: int | None
@@ -481,12 +477,12 @@ def _default(top: _Section, space: Space | None) -> dict[str, Any] | None:
         return None
 
 
-def _sampler(top: _Section) -> Sampler:
+def _sampler(top: _Section) -> str:
     value = top.get("sampler")
-    if isinstance(value, str) and value.partition(":")[0] in _LATER_SAMPLERS:
-        top.fail("sampler", f"{value!r} {_NOT_BUILT}; take one of {', '.join(_SAMPLERS)}")
-        return "bayesian"
-    return cast(Sampler, top.word("sampler", _SAMPLERS, "bayesian"))
+    flaw = "" if value is None else name_flaw(value)
+    if flaw:
+        top.fail("sampler", flaw)
+    return AUTO if value is None or flaw else str(value)
 
 
 def _budget(top: _Section) -> Budget:
@@ -589,7 +585,7 @@ def _halving(section: _Section, kind: type[Asha] | type[Hyperband], resource: st
     return kind(least, most, eta, resource)
 
 
-def _stop_study(top: _Section, sampler: Sampler) -> StopStudy | None:
+def _stop_study(top: _Section, sampler: str) -> StopStudy | None:
     """Reasons to end the study; those that the sampler must know of are refused where it knows none."""
     if top.get("stop_study") is None:
         return None
@@ -601,7 +597,7 @@ def _stop_study(top: _Section, sampler: Sampler) -> StopStudy | None:
         section.whole("suggestions", 1, _MOST_TRIALS, 10),
     )
     for key in ("min_gain", "max_regret"):
-        if section.get(key) is not None and sampler in _EXPECT_NOTHING:
+        if section.get(key) is not None and sampler not in EXPECTING:
             section.fail(
                 key, f"the {sampler} sampler expects nothing of a suggestion; take `sampler: bayesian`"
             )

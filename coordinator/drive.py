@@ -13,6 +13,7 @@ from threading import Lock
 from celeriac.broker import Tickets
 from celeriac.decide.buffer import Sampling, learns
 from celeriac.decide.next import Limits, NextDecision, what_next
+from celeriac.decide.sampler import chosen_sampler
 from celeriac.decide.stop_study import newest_needed
 from celeriac.errors import (
     BrokerUnavailable,
@@ -115,7 +116,7 @@ def _turn(coordinator: Coordinator, study_id: int) -> str:
             snapshot,
             limits,
             live_slots(turn.devices, spec.gpus),
-            _sampling(coordinator, spec, study_id, turn),
+            _sampling(coordinator, spec, study, turn),
             exhausted=turn.exhausted,
             newest=_newest(coordinator.store, study, spec.stop_study),
         )
@@ -130,9 +131,9 @@ def _turn(coordinator: Coordinator, study_id: int) -> str:
             return decision.reason
 
 
-def _sampling(coordinator: Coordinator, spec: StudySpec, study_id: int, turn: _Turn) -> Sampling:
-    suggest_s = coordinator.suggesters.suggest_s(study_id)
-    return Sampling(suggest_s, learns(spec.sampler) and not turn.keep)
+def _sampling(coordinator: Coordinator, spec: StudySpec, study: StudyRecord, turn: _Turn) -> Sampling:
+    suggest_s = coordinator.suggesters.suggest_s(study.id)
+    return Sampling(suggest_s, learns(chosen_sampler(spec, study).name) and not turn.keep)
 
 
 def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[TrialRecord]:
@@ -198,7 +199,7 @@ def _suggest(
     elif suggestions:
         store.add_trials(study.id, study.turn, suggestions)
     else:
-        turn.exhausted = f"the {spec.sampler} sampler has tried every point of the space"
+        turn.exhausted = f"the {chosen_sampler(spec, study).name} sampler has tried every point of the space"
     return True
 
 

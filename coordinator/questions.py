@@ -10,8 +10,10 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Protocol
 
-from celeriac.errors import CallerError, TryAgain
+from celeriac.decide.sampler import chosen_sampler
+from celeriac.errors import CallerError, SamplerFailed, TryAgain
 from celeriac.records import Snapshot, Source, StudyRecord, Suggestion, TrialRecord
+from celeriac.samplers import AUTO
 from celeriac.store import Store
 from coordinator.history import Histories
 from coordinator.samplers import sampler_for
@@ -92,7 +94,8 @@ def answered(store: Store, histories: Histories, question: Question) -> Answer:
         return Answer(study.id, question.first, error=str(error))
     except Exception as error:
         sampler = study.spec.get("sampler", "")
-        said = f"the {sampler} sampler failed on {study.name}: {error!r}"
+        told = str(error) if isinstance(error, SamplerFailed) else repr(error)
+        said = f"the {sampler} sampler failed on {study.name}: {told}"
         log.exception("%s", said)
         return Answer(study.id, question.first, error=said)
     took_s = (monotonic() - began) / max(len(suggestions), 1)
@@ -106,11 +109,13 @@ def suggested(store: Store, histories: Histories, question: Question) -> list[Su
     history.read_on(store, study, until=study.counts.ended)
     spec = history.spec
     pending = [point_of(spec.space, trial) for trial in question.pending]
-    proposals = sampler_for(spec.sampler)(
+    decision = chosen_sampler(spec, study)
+    proposals = sampler_for(decision.name)(
         spec.space, history.observations, pending, question.count, spec.seed
     )
     why = {
-        "sampler": spec.sampler,
+        "sampler": decision.name,
+        **({"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}),
         "seed": spec.seed,
         "observed": history.ended_no,
         "pending": [point.number for point in pending],

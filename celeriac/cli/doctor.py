@@ -56,6 +56,7 @@ def _machine(settings: Settings) -> Iterator[Check]:
                 "warn",
                 f"{module} is not installed: `pip install 'celeriac[{extra}]'` where it is needed",
             )
+    yield _other_samplers()
     for name, path in (
         ("home", settings.home),
         ("checkpoints", settings.checkpoint_root),
@@ -63,6 +64,15 @@ def _machine(settings: Settings) -> Iterator[Check]:
     ):
         yield _disk(name, path)
     yield _shared_memory(Path("/dev/shm"))  # noqa: S108 - looked at, not written to
+
+
+def _other_samplers() -> Check:
+    absent = [each for each in ("optuna", "botorch") if find_spec(each) is None]
+    if not absent:
+        return Check("other samplers", "ok", "optuna's and botorch")
+    extras = ",".join(absent)
+    told = f"without {' and '.join(absent)}: `pip install 'celeriac[{extras}]'` where a coordinator shall run such"
+    return Check("other samplers", "ok", told)
 
 
 def _binary(name: str, package: str, *programs: str) -> Check:

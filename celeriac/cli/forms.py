@@ -52,6 +52,7 @@ def progress_form(progress: Progress, saved: Savings) -> dict[str, Any]:
         "running": [plain(trial) for trial in progress.running],
         "slots": list(progress.slots),
         "waiting_because": why_waiting(progress),
+        "sampler": plain(progress.sampler),
         "left_s": progress.left_s,
         "saved": plain(saved),
     }

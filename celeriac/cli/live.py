@@ -18,6 +18,7 @@ from celeriac.client.client import Client
 from celeriac.client.progress import Progress, is_settled, why_waiting
 from celeriac.client.study import POLL_S, Outage, Study
 from celeriac.records import Device, StudyRecord, TrialRecord, TrialState
+from celeriac.samplers import AUTO
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -168,7 +169,15 @@ def picture(progress: Progress, best: TrialRecord | None, *, hint: bool = True) 
 
 def _goal(progress: Progress) -> str:
     spec = progress.study.spec
-    return f"{spec['metric']['goal']} {progress.metric}, {spec.get('sampler', 'bayesian')} sampler"
+    auto = " (auto)" if spec.get("sampler", AUTO) == AUTO else ""
+    return f"{spec['metric']['goal']} {progress.metric}, {progress.sampler.name} sampler{auto}"
+
+
+def sampler_line(progress: Progress) -> str:
+    """Which sampler suggests the trials, and why where that was not the study file's word."""
+    decision = progress.sampler
+    auto = progress.study.spec.get("sampler", AUTO) == AUTO
+    return f"sampler: {decision.name}" + (f", chosen by auto: {decision.reason}" if auto else "")
 
 
 def _bar(progress: Progress) -> "RenderableType":

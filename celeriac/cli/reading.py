@@ -102,7 +102,7 @@ def _study_row(study: "StudyRecord") -> tuple[str, ...]:
 
 def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     from celeriac.cli import forms
-    from celeriac.cli.live import Looks, best_of, line_of, picture, running_grid
+    from celeriac.cli.live import Looks, best_of, line_of, picture, running_grid, sampler_line
     from celeriac.cli.rungs import saved_in_words
     from celeriac.cli.screen import console, is_terminal, show
     from celeriac.client.progress import why_waiting
@@ -120,6 +120,7 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
             show(running_grid(progress))
         elif waiting and waiting not in line:
             print(f"waiting: {waiting}")
+    print(sampler_line(progress))
     if progress.study.ended_at is not None:
         print(f"reason: {progress.study.reason}")
     if progress.study.counts.pruned:

@@ -24,6 +24,7 @@ from celeriac.errors import (
     UnknownSchedule,
 )
 from celeriac.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord
+from celeriac.samplers import class_flaw, missing
 from celeriac.settings import Settings
 from celeriac.spec import StudySpec, difference, load, parse
 from celeriac.store import Store, open_store
@@ -103,7 +104,7 @@ class Client:
                 f"`celeriac schedule fire {read.schedule.name}` runs it at once"
             )
         new = self.new_study(read, base)
-        notes = self._code_notes()
+        notes = self._code_notes() + self._sampler_notes(read)
         try:
             record, attached = self.store.create_study(new), False
         except DuplicateStudy as error:
@@ -119,7 +120,9 @@ class Client:
         return Submission(Study(self.store, record, self.wake), attached, tuple(notes))
 
     def new_study(self, spec: StudySpec, base: Path) -> NewStudy:
-        """What the store needs to open this spec's study, its objective found in the code. Raises SpecInvalid."""
+        """What the store needs to open this spec's study: its objective found in the code, its sampler here. Raises SpecInvalid."""
+        if flaw := self._sampler_flaw(spec.sampler):
+            raise SpecInvalid(f"{spec.study}: sampler: {flaw}")
         root = code_root_of(spec, base, self.settings.code_root)
         return NewStudy(
             name=spec.study,
@@ -236,6 +239,17 @@ class Client:
     def devices(self) -> list[Device]:
         """The devices whose nodes spoke lately."""
         return self.store.devices(alive_within_s=ALIVE_S)
+
+    def _sampler_flaw(self, sampler: str) -> str:
+        """What is known here to be wrong with a sampler: all of it, where the coordinator is this machine's; else only its name."""
+        lacking = missing(sampler)
+        if lacking:
+            return lacking if self.settings.stack_file.exists() else ""
+        return class_flaw(sampler)
+
+    def _sampler_notes(self, spec: StudySpec) -> list[str]:
+        lacking = missing(spec.sampler)
+        return [f"{lacking} (where the coordinator runs, which from here nobody can see)"] if lacking else []
 
     def _code_notes(self) -> list[str]:
         """One note for each host whose code root holds other code than this one's; silent where the root is the machine."""

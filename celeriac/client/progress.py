@@ -4,7 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from celeriac.decide.sampler import SamplerDecision, chosen_sampler
+from celeriac.errors import SpecInvalid
 from celeriac.records import CLOSED, Device, StudyRecord, StudyState, TrialRecord
+from celeriac.samplers import AUTO
+from celeriac.spec import parse
 
 PATIENCE_S = 10.0
 
@@ -27,6 +31,14 @@ class Progress:
     def metric(self) -> str:
         """What the score is called."""
         return str(self.study.spec["metric"]["name"])
+
+    @property
+    def sampler(self) -> SamplerDecision:
+        """Which sampler suggests its trials now, and why that one."""
+        try:
+            return chosen_sampler(parse(self.study.spec, self.study.name), self.study)
+        except SpecInvalid:  # another version's; its coordinator says so in the study's reason
+            return SamplerDecision(str(self.study.spec.get("sampler", AUTO)), "the study file says so")
 
     @property
     def slots(self) -> tuple[str, ...]:

@@ -102,6 +102,10 @@ _PHRASES = {
     "sobol": "the next point of a Sobol sequence: no model was asked",
     "random": "drawn at random from the space",
     "grid": "the next point of the grid",
+    "lower confidence bound": "the point that may be the best by the model's lower confidence bound",
+    "Optuna": "what Optuna's sampler of that name answered",
+    "scikit-optimize": "what scikit-optimize's Optimizer answered (gp_hedge)",
+    "BoTorch": "the point with the largest log expected improvement that BoTorch's model found",
 }
 
 

@@ -7,18 +7,32 @@ ever and on any host of one kind. What it keeps between calls is a cache that ma
 from importlib import import_module
 
 from celeriac.errors import SamplerFailed
+from celeriac.samplers import AUTO, missing, name_flaw
+from coordinator.samplers.aside import adapted
 from coordinator.samplers.seam import Sampler
 
+#: Ours, which run in this process.
 _HOME = {
     "random": "coordinator.samplers.random",
+    "sobol": "coordinator.samplers.sobol",
     "grid": "coordinator.samplers.grid",
     "bayesian": "coordinator.samplers.bayesian",
+    "forest": "coordinator.samplers.forest",
 }
 
 
 def sampler_for(name: str) -> Sampler:
-    """The sampler of a study file's `sampler: name`; its libraries are loaded when first used. Raises SamplerFailed."""
+    """The sampler of a study file's `sampler: name`; its libraries are loaded when first used.
+
+    Raises SamplerFailed for a name that is none, and for one whose library is not installed here.
+    """
+    flaw = "cannot be auto, which is decided before" if name == AUTO else name_flaw(name)
+    if flaw:
+        raise SamplerFailed(f"the sampler {flaw}")
+    lacking = missing(name)
+    if lacking:
+        raise SamplerFailed(lacking)
     if name not in _HOME:
-        raise SamplerFailed(f"no sampler is called {name!r} here (known: {', '.join(_HOME)})")
+        return adapted(name)
     suggest: Sampler = import_module(_HOME[name]).suggest
     return suggest

@@ -1,23 +1,25 @@
 """Grid search: every configuration of the grid once, in the space's own order; a continuous float takes 10 values.
 
 Where it stands follows from the rows: of the grid's proposals made so far, each took the first configuration that was not
-tried yet, so the next one lies at their number or, past what others (the default) tried already, behind it.
+tried yet, so the next one lies at their number or, past what others (the default) tried already, behind it. Only at the end is
+the whole grid looked through again, for what other proposals than the grid's own left out.
 """
 
 from collections.abc import Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from celeriac.records import Source
 from celeriac.space import Space
-from coordinator.samplers.seam import Observation, Point, Proposal, seen_keys
+from coordinator.samplers.seam import Kind, Observation, Point, Proposal, seen_keys
 
 
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
     """See `coordinator.samplers.seam`; `seed` changes nothing here."""
-    known = [*(o.point for o in observations), *pending]
+    known = [*(o.point for o in observations if o.kind is not Kind.PRIOR), *pending]
     seen = seen_keys(observations, pending)
     start = sum(point.source is Source.SUGGESTED for point in known)
-    rest = (params for params in islice(space.grid(), start, None) if space.key(params) not in seen)
+    order = chain(islice(space.grid(), start, None), islice(space.grid(), start))
+    rest = (params for params in order if space.key(params) not in seen)
     return [Proposal(params, {"by": "grid"}) for params in islice(rest, count)]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
+from math import isfinite
 from random import Random
 from typing import Any, Protocol
 
@@ -47,7 +48,7 @@ class Kind(StrEnum):
 class Observation:
     """A point and what became of it.
 
-    `loss` is the score turned so that less is better, None where there is none. `noise` is the variance of the loss that
+    `loss` is the score turned so that less is better, finite; None where there is none. `noise` is the variance of the loss that
     is known beyond what the model estimates (squared units of the loss); `weight`, in (0, 1], is how much it counts: its
     variance is divided by it. `rungs` are the losses at the early-stopping rungs that it reached, in order; `device` is the
     kind of the device that it ran on, "" when unknown; `short_on` are the kinds on which it ran out of memory before, or at last.
@@ -111,12 +112,14 @@ def observed(space: Space, goal: Goal, trial: TrialRecord) -> Observation:
     sign = -1.0 if goal == "maximize" else 1.0
     point = point_of(space, trial)
     void = Observation(point, Kind.VOID)
-    rungs = tuple((rung, sign * value) for rung, value in trial.rungs)
+    rungs = tuple((rung, sign * value) for rung, value in trial.rungs if isfinite(value))
     ran = replace(void, rungs=rungs, device=trial.device_kind, short_on=trial.short_on)
-    if trial.state is TrialState.SCORED and trial.score is not None:
-        return replace(ran, kind=Kind.FINISHED, loss=sign * trial.score)
-    if trial.state is TrialState.PRUNED and trial.last_value is not None:
-        return replace(ran, kind=Kind.PRUNED, loss=sign * trial.last_value)
+    score = {TrialState.SCORED: trial.score, TrialState.PRUNED: trial.last_value}.get(trial.state)
+    if score is not None and not isfinite(score):  # no sampler is ever told a NaN
+        return replace(ran, kind=Kind.INFEASIBLE, fault=Fault.NOT_FINITE)
+    if score is not None:
+        kind = Kind.FINISHED if trial.state is TrialState.SCORED else Kind.PRUNED
+        return replace(ran, kind=kind, loss=sign * score)
     if trial.state is TrialState.FAILED and trial.fault not in (None, *_NOT_ITS_FAULT):
         return replace(ran, kind=Kind.INFEASIBLE, fault=trial.fault)
     return void

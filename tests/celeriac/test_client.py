@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -52,6 +53,30 @@ def client(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 # -- submit ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_sampler_that_lacks_its_library_is_a_note_in_a_fleet_and_an_error_on_one_machine(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def there(module: str) -> Any:
+        return None if module == "botorch" else find_spec(module)
+
+    monkeypatch.setattr("celeriac.samplers.find_spec", there)
+    [note] = client.open({**SPEC, "sampler": "botorch"}).notes
+    assert "needs botorch, not installed here: `pip install 'celeriac[botorch]'`" in note
+    assert "where the coordinator runs" in note
+    client.settings.stack_file.parent.mkdir(parents=True)
+    client.settings.stack_file.write_text("{}")
+    with pytest.raises(
+        SpecInvalid, match="here: sampler: the sampler botorch needs botorch, not installed here"
+    ):
+        client.open({**SPEC, "study": "here", "sampler": "botorch"})
+
+
+def test_a_class_that_optuna_does_not_have_is_refused(client: Client) -> None:
+    with pytest.raises(SpecInvalid, match="has no TPESampelr that can be used; did you mean 'TPESampler'"):
+        client.submit({**SPEC, "sampler": "optuna:TPESampelr"})
+    assert client.open({**SPEC, "sampler": "optuna:TPESampler"}).notes == ()
 
 
 def test_submit_writes_the_row_and_wakes_the_coordinator(client: Client, tmp_path: Path) -> None:

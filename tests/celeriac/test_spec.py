@@ -119,7 +119,7 @@ def test_a_study_file(tmp_path: Path) -> None:
 
 def test_what_a_file_need_not_say() -> None:
     spec = parse(SMALL)
-    assert (spec.code, spec.default, spec.sampler, spec.seed) == (".", None, "bayesian", seed_of("s"))
+    assert (spec.code, spec.default, spec.sampler, spec.seed) == (".", None, "auto", seed_of("s"))
     assert (spec.budget.wall_s, spec.parallel, spec.gpus, spec.timeout_s) == (None, None, 0, None)
     assert (spec.retry_attempts, spec.labels, spec.schedule) == (3, {}, None)
     empty = ("default", "sampler", "seed", "parallel", "resources", "timeout", "retry", "labels", "schedule")
@@ -203,8 +203,15 @@ def test_durations(written: Any, seconds: float) -> None:
         ({"default": "a: b"}, "default: parameters must be a mapping"),
         ({"default": {"lr": 0.5, "rl": 1}}, "default.rl: is no parameter of this space; did you mean 'lr'?"),
         ({"sampler": "baysian"}, "sampler: cannot be 'baysian'; did you mean 'bayesian'?"),
-        ({"sampler": "sobol"}, "sampler: 'sobol' is not built yet in this version"),
-        ({"sampler": "optuna:TPESampler"}, "sampler: 'optuna:TPESampler' is not built yet"),
+        ({"sampler": "TPESampler"}, "sampler: cannot be 'TPESampler'; did you mean 'optuna:TPESampler'?"),
+        (
+            {"sampler": "annealing"},
+            "sampler: cannot be 'annealing'; known: auto, bayesian, botorch, forest, grid, optuna:TPESampler, random",
+        ),
+        ({"sampler": "optuna"}, "sampler: cannot be 'optuna'; name a class of optuna.samplers, such as"),
+        ({"sampler": "optuna:"}, "sampler: cannot be 'optuna:'; name a class of optuna.samplers"),
+        ({"sampler": "optuna:os.system"}, "sampler: cannot be 'optuna:os.system'; name a class"),
+        ({"sampler": "grid:3"}, "sampler: cannot be 'grid:3'; did you mean 'grid'?"),
         ({"sampler": ["grid"]}, "sampler: cannot be ['grid']"),
         ({"seed": -1}, "seed: must be from 0 to 4294967295"),
         ({"seed": 1.5}, "seed: must be a whole number"),
@@ -516,7 +523,7 @@ def test_the_canonical_form_is_json_and_a_study_file() -> None:
         "code": ".",
         "metric": {"name": "accuracy", "goal": "maximize"},
         "space": {"lr": {"float": [0.0, 1.0]}},
-        "sampler": "bayesian",
+        "sampler": "auto",
         "seed": seed_of("s"),
         "budget": {"trials": 5, "wall": 120.0},
         "resources": {"gpus": 0},
@@ -553,7 +560,7 @@ forms = st.fixed_dictionaries(
         "default": st.fixed_dictionaries(
             {"lr": st.floats(1e-5, 1), "kind": st.sampled_from(["a", 1, None, True])}
         ),
-        "sampler": st.sampled_from(["bayesian", "random", "grid"]),
+        "sampler": st.sampled_from(["auto", "bayesian", "random", "grid", "optuna:TPESampler"]),
         "seed": st.integers(0, 2**32 - 1),
         "parallel": st.integers(1, 64),
         "resources": st.sampled_from([{"gpus": 0}, {"gpus": 1}, {}]),

@@ -129,6 +129,9 @@ def test_status_of_all_and_of_one(celeriac: Celeriac, client: Client) -> None:
     one = celeriac("status", "digits").out
     assert "digits RUNNING: 1/3 finished, best accuracy 0.5 (trial 0)" in one
     assert "0.25 at step 3" in one
+    assert "sampler: bayesian, chosen by auto: its model learns most" in one
+    client.open({**SPEC, "study": "named", "sampler": "sobol"})
+    assert "sampler: sobol\n" in celeriac("status", "named").out
 
 
 def test_status_says_what_a_study_waits_for(celeriac: Celeriac, client: Client) -> None:
@@ -151,6 +154,7 @@ def test_every_reading_command_speaks_json(celeriac: Celeriac, client: Client) -
     assert everything["schedules"][0]["name"] == "nightly"
     one = read("status", "digits")
     assert (one["state"], one["finished"], one["budget"], one["running"][0]["number"]) == ("RUNNING", 2, 3, 2)
+    assert (one["sampler"]["name"], one["spec"]["sampler"]) == ("bayesian", "auto")
     listed = read("trials", "digits", "--state", "scored")
     assert [(each["number"], each["score"], len(each["runs"])) for each in listed] == [
         (0, 0.5, 1),

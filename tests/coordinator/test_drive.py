@@ -185,6 +185,38 @@ def test_what_is_wrong_with_one_study_pauses_that_one_only(monkeypatch: pytest.M
     assert states(house, sound.id).count("QUEUED") == 3
 
 
+def test_a_sampler_whose_library_is_missing_pauses_its_study_with_the_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    study = open_study(house.store, sampler="botorch")
+    monkeypatch.setattr("celeriac.samplers.find_spec", lambda module: None)
+    drive(house.coordinator, study.id)  # the default needs no sampler
+    paused = house.store.study(study.id)
+    assert paused.state is StudyState.PAUSED
+    assert "needs botorch and torch, not installed here: `pip install 'celeriac[botorch]'`" in paused.reason
+    assert paused.reason.endswith("(then: celeriac resume digits)")
+    monkeypatch.undo()
+    house.store.move_study(study.id, StudyEvent.RESUME, "installed")
+    drive(house.coordinator, study.id)
+    assert house.store.study(study.id).state is StudyState.RUNNING
+
+
+def test_auto_says_with_each_trial_what_it_chose_and_why() -> None:
+    house = House(slots=3)
+    space = {"n": {"int": [1, 2]}, "kind": {"choice": ["a", "b"]}}
+    small = open_study(house.store, study="small", space=space, default=None, sampler="auto")
+    large = open_study(house.store, study="large", sampler="auto")
+    for study, name, reason in (
+        (small, "grid", "by auto: the budget covers all 4 points of the space"),
+        (large, "bayesian", "by auto: its model learns most from each trial, and costs milliseconds"),
+    ):
+        drive(house.coordinator, study.id)
+        suggested = [t for t in house.store.trials(study.id) if t.source is Source.SUGGESTED]
+        assert {(t.why["sampler"], t.why["chosen"]) for t in suggested} == {(name, reason)}
+        assert all(replayed(house.store, study.id, t.number) == t.params for t in suggested)
+
+
 def test_a_spec_that_cannot_be_read_pauses_its_study() -> None:
     house = House()
     study = open_study(house.store)

@@ -1,0 +1,67 @@
+"""What a model that knows only places and losses is told of a study's past.
+
+A score counts as it is, a pruned trial with what it would have come to (`coordinator.samplers.lessons`), all warped
+(`coordinator.samplers.warp`). A point that failed by its own fault, or whose score is no finite number, counts as bad as the worst that
+is no outlier: so the search keeps away from it. Noise and weight are not told.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.samplers.lessons import Lessons, lessons
+from coordinator.samplers.seam import Kind, Observation, Point
+from coordinator.samplers.warp import Warp, warp_of
+
+Array = NDArray[np.float64]
+
+TAIL = NormalDist().inv_cdf(0.95)
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Points and their warped losses, in the order of their ends."""
+
+    points: tuple[Point, ...]
+    losses: Array
+    warp: Warp
+
+    def expected(self, mean: float, deviation: float) -> dict[str, Any]:
+        """What a model expects of a proposal, for its `how`: warped values in, losses out."""
+        best = self.losses.min()
+        gains = self.warp.gain(best, mean + deviation * _NODES)
+        middle, low, high, incumbent = self.warp.back(
+            np.array([mean, mean - TAIL * deviation, mean + TAIL * deviation, best])
+        )
+        found = {"mean": middle, "low": low, "high": high, "incumbent": incumbent}
+        found["expected_gain"] = gains @ (_WEIGHTS / _WEIGHTS.sum())
+        return {**{name: float(f"{value:.6g}") for name, value in found.items()}, "kept": len(self.points)}
+
+
+def told(observations: Sequence[Observation], most: int, seed: int) -> Told | None:
+    """At most `most` rows: a third the best, a third the newest, the rest at random; None when nothing has a score."""
+    telling = tuple(o for o in observations if o.kind is Kind.INFEASIBLE or o.loss is not None)
+    scored = np.array([_is_scored(o) for o in telling], dtype=bool)
+    if not scored.any():
+        return None
+    known = lessons([o for o in telling if _is_scored(o)]).losses
+    warp = warp_of(known)
+    losses = np.full(len(telling), warp(known).max())
+    losses[scored] = warp(known)
+    rows = Lessons(telling, losses, np.zeros(len(telling)), np.ones(len(telling)))
+    kept = rows.subset(most, np.random.default_rng([seed, len(telling)]))
+    return Told(tuple(o.point for o in kept.observations), kept.losses, warp)
+
+
+def _is_scored(observation: Observation) -> bool:
+    return (
+        observation.kind is not Kind.INFEASIBLE
+        and observation.loss is not None
+        and math.isfinite(observation.loss)
+    )

@@ -1,0 +1,52 @@
+"""Quasi-random search: a scrambled Sobol sequence, which fills the unit box more evenly than chance does.
+
+Trial number n takes the sequence's point n or, where that lies on a configuration that was had, the next one that does not; so a
+continuous space gets exactly the sequence, and a study that goes on goes on in it. Owen, J. Complexity 14 (1998); scipy's
+implementation, scrambled by the study's seed.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.stats import qmc
+
+from celeriac.space import Space
+from coordinator.samplers.seam import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
+
+_SKIPS = 256
+
+
+def suggest(
+    space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
+) -> list[Proposal]:
+    """See `coordinator.samplers.seam`."""
+    seen = seen_keys(observations, pending)
+    first = next_number(observations, pending)
+    proposals: list[Proposal] = []
+    for number in range(first, first + count):
+        proposal = _next(space, seen, number, seed) or _left(space, seen, number, seed)
+        if proposal is None:
+            break
+        seen.add(space.key(proposal.params))
+        proposals.append(proposal)
+    return proposals
+
+
+def _next(space: Space, seen: set[str], number: int, seed: int) -> Proposal | None:
+    """The sequence's first new configuration from place `number` on; None when there is none nearby."""
+    sequence = qmc.Sobol(len(space.names), scramble=True, rng=np.random.default_rng([seed]))
+    if number:  # scipy refuses to go forward by nothing
+        sequence.fast_forward(number)
+    for place in range(number, number + _SKIPS):
+        params = space.from_unit(sequence.random(1)[0].tolist())
+        if space.key(params) not in seen:
+            return Proposal(params, {"by": "sobol", "place": place})
+    return None
+
+
+def _left(space: Space, seen: set[str], number: int, seed: int) -> Proposal | None:
+    params = unseen(space, seen, dice(seed, number, "random"))
+    return None if params is None else Proposal(params, {"by": "random", "reason": _USED_UP})
+
+
+_USED_UP = f"the next {_SKIPS} points of the sequence were tried already"
