@@ -1,17 +1,22 @@
-"""One slot's tools on the run's real Postgres and Redis, and studies whose trials a test runs by hand."""
+"""One slot's tools on the run's real Postgres and Redis for trials that a test runs by hand; and whole nodes as real processes."""
 
+import os
 import select
-from collections.abc import Iterator, Mapping
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from celeriac.broker import BrokerConfig, Tickets, make_app
+from celeriac.broker import CPU_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
-from celeriac.records import Attempt, NewStudy, Source, StudyRecord, Suggestion, TrialRecord
+from celeriac.records import Attempt, NewStudy, Source, StudyRecord, Suggestion, TrialRecord, TrialState
 from celeriac.settings import Settings
 from celeriac.store import Store
 from worker.devices import CPU, Slot
@@ -19,6 +24,7 @@ from worker.orders import Orders
 from worker.runner import run
 from worker.station import Station, open_station
 
+ROOT = Path(__file__).parent.parent.parent
 OBJECTIVES = Path(__file__).parent / "objectives"
 SLOT = Slot("cpu0.s0@testhost", "cpu-testhost", CPU, "")
 
@@ -127,3 +133,126 @@ def bench(store: Store, quick: Settings, monkeypatch: pytest.MonkeyPatch) -> Ite
     station.servers.close()
     station.heartbeat.close()
     orders.close()
+
+
+# -- a node and its workers as real processes, with the test as their coordinator -----------------------------------------
+def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
+    """Wait for something that other processes do."""
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@dataclass
+class Host:
+    """A running node, and the test as its coordinator."""
+
+    process: "subprocess.Popen[bytes]"
+    settings: Settings
+    store: Store
+    tickets: Tickets
+
+    def study(self, objective: str, **more: object) -> StudyRecord:
+        made = self.store.create_study(
+            NewStudy("digits", spec(objective, **more), "maximize", code_root=str(OBJECTIVES))
+        )
+        return self.store.move_study(made.id, StudyEvent.START, "test")
+
+    def send(self, study: StudyRecord, params: Mapping[str, object] | None = None) -> RunTrial:
+        turn = self.store.study(study.id).turn
+        (trial,) = self.store.add_trials(study.id, turn, [Suggestion(params or {"x": 0.5}, Source.SUGGESTED)])
+        return self.again(RunTrial(study.id, trial.number, 1))
+
+    def again(self, ticket: RunTrial) -> RunTrial:
+        turn = self.store.study(ticket.study).turn
+        self.store.queue_trials(ticket.study, turn, [ticket.trial])
+        task_id = f"{ticket.study}-{ticket.trial}-{ticket.attempt}"
+        self.tickets.send(ticket, queue=CPU_QUEUE, summary="test", task_id=task_id)
+        return ticket
+
+    def trial(self, ticket: RunTrial) -> TrialRecord:
+        return self.store.trial(ticket.study, ticket.trial)
+
+    def is_(self, ticket: RunTrial, state: TrialState) -> bool:
+        return self.trial(ticket).state is state
+
+    def worker(self) -> psutil.Process:
+        """Celery's main process of the slot."""
+        (found,) = [
+            each
+            for each in psutil.Process(self.process.pid).children()
+            if "worker.slot" in " ".join(each.cmdline())
+        ]
+        return found
+
+    def pool(self) -> psutil.Process:
+        """The worker's pool process."""
+        (found,) = self.worker().children()
+        return found
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self.process.wait(30)
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "CELERIAC_DATABASE_URL": settings.database_url,
+        "CELERIAC_BROKER_URL": settings.broker_url,
+        "CELERIAC_CODE_ROOT": str(OBJECTIVES),
+        "CELERIAC_HOME": str(settings.home),
+        "CELERIAC_HOST": "testhost",
+        "CELERIAC_HEARTBEAT_S": "0.5",
+        "CELERIAC_KILL_GRACE_S": "0.3",
+        "CELERIAC_CHECKPOINT_GRACE_S": "2",
+    }
+
+
+def runs(host: Host, tmp_path: Path) -> tuple[RunTrial, Path]:
+    """A trial that runs until the returned file is there."""
+    params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
+    ticket = host.send(host.study("attempts:waits_for_a_file"), params)
+    until((tmp_path / "running").exists)
+    until(lambda: (tmp_path / "running").read_text() != "")
+    return ticket, tmp_path / "go"
+
+
+@pytest.fixture
+def start(store: Store, settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Host]]:
+    """Starts nodes with one CPU slot, one after the other on the same home."""
+    started: list[Host] = []
+    log = tmp_path / "node.log"
+
+    def start_one(**more: str) -> Host:
+        ready, announce = os.pipe()
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "--slots", "1"],
+                env={**environment_of(settings), "CELERIAC_READY_FD": str(announce), **more},
+                cwd=ROOT,
+                pass_fds=(announce,),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        os.close(announce)
+        said = os.read(ready, 1)
+        os.close(ready)
+        assert said == b"\n", log.read_text()
+        tickets = Tickets(make_app(BrokerConfig(settings.broker_url, "test")))
+        started.append(Host(process, settings, store, tickets))
+        return started[-1]
+
+    yield start_one
+    for host in started:
+        if host.process.poll() is None:
+            host.process.terminate()
+        host.process.wait(30)
+    print(log.read_text())
+
+
+@pytest.fixture
+def host(start: Callable[..., Host]) -> Host:
+    """A node with one CPU slot."""
+    return start()

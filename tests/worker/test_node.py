@@ -1,33 +1,26 @@
 """The node and its workers as real processes: kill -9 of any of them during a trial, drains, revokes, and what they weigh."""
 
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
 
-from celeriac.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
-from celeriac.lifecycle import StudyEvent
-from celeriac.messages import RunTrial
+from celeriac.broker import CPU_QUEUE, GPU_QUEUE
 from celeriac.records import (
     Fault,
-    NewStudy,
     Outcome,
     Source,
-    StudyRecord,
     Suggestion,
-    TrialRecord,
     TrialState,
 )
 from celeriac.settings import Settings
-from celeriac.store import Store
-from tests.worker.conftest import OBJECTIVES, spec
+from tests.worker.conftest import SLOT as PLACE
+from tests.worker.conftest import Host, runs, until
 from worker.devices import CPU, DeviceInfo, slots
 from worker.node import (
     HostStatus,
@@ -39,130 +32,7 @@ from worker.node import (
     secrets_descriptor,
 )
 
-SLOT = "cpu0.s0@testhost"
-ROOT = Path(__file__).parent.parent.parent
-
-
-def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for something that other processes do."""
-    deadline = time.monotonic() + within_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
-
-
-@dataclass
-class Host:
-    """A running node, and the test as its coordinator."""
-
-    process: "subprocess.Popen[bytes]"
-    settings: Settings
-    store: Store
-    tickets: Tickets
-
-    def study(self, objective: str, **more: object) -> StudyRecord:
-        made = self.store.create_study(
-            NewStudy("digits", spec(objective, **more), "maximize", code_root=str(OBJECTIVES))
-        )
-        return self.store.move_study(made.id, StudyEvent.START, "test")
-
-    def send(self, study: StudyRecord, params: Mapping[str, object] | None = None) -> RunTrial:
-        turn = self.store.study(study.id).turn
-        (trial,) = self.store.add_trials(study.id, turn, [Suggestion(params or {"x": 0.5}, Source.SUGGESTED)])
-        return self.again(RunTrial(study.id, trial.number, 1))
-
-    def again(self, ticket: RunTrial) -> RunTrial:
-        turn = self.store.study(ticket.study).turn
-        self.store.queue_trials(ticket.study, turn, [ticket.trial])
-        task_id = f"{ticket.study}-{ticket.trial}-{ticket.attempt}"
-        self.tickets.send(ticket, queue=CPU_QUEUE, summary="test", task_id=task_id)
-        return ticket
-
-    def trial(self, ticket: RunTrial) -> TrialRecord:
-        return self.store.trial(ticket.study, ticket.trial)
-
-    def is_(self, ticket: RunTrial, state: TrialState) -> bool:
-        return self.trial(ticket).state is state
-
-    def worker(self) -> psutil.Process:
-        """Celery's main process of the slot."""
-        (found,) = [
-            each
-            for each in psutil.Process(self.process.pid).children()
-            if "worker.slot" in " ".join(each.cmdline())
-        ]
-        return found
-
-    def pool(self) -> psutil.Process:
-        """The worker's pool process."""
-        (found,) = self.worker().children()
-        return found
-
-    def stop(self) -> int:
-        self.process.terminate()
-        return self.process.wait(30)
-
-
-@pytest.fixture
-def start(store: Store, settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Host]]:
-    """Starts nodes with one CPU slot, one after the other on the same home."""
-    started: list[Host] = []
-    log = tmp_path / "node.log"
-
-    def start_one(**more: str) -> Host:
-        ready, announce = os.pipe()
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "--slots", "1"],
-                env={**_environment(settings), "CELERIAC_READY_FD": str(announce), **more},
-                cwd=ROOT,
-                pass_fds=(announce,),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            )
-        os.close(announce)
-        said = os.read(ready, 1)
-        os.close(ready)
-        assert said == b"\n", log.read_text()
-        tickets = Tickets(make_app(BrokerConfig(settings.broker_url, "test")))
-        started.append(Host(process, settings, store, tickets))
-        return started[-1]
-
-    yield start_one
-    for host in started:
-        if host.process.poll() is None:
-            host.process.terminate()
-        host.process.wait(30)
-    print(log.read_text())
-
-
-@pytest.fixture
-def host(start: Callable[..., Host]) -> Host:
-    """A node with one CPU slot."""
-    return start()
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    return {
-        **os.environ,
-        "CELERIAC_DATABASE_URL": settings.database_url,
-        "CELERIAC_BROKER_URL": settings.broker_url,
-        "CELERIAC_CODE_ROOT": str(OBJECTIVES),
-        "CELERIAC_HOME": str(settings.home),
-        "CELERIAC_HOST": "testhost",
-        "CELERIAC_HEARTBEAT_S": "0.5",
-        "CELERIAC_KILL_GRACE_S": "0.3",
-        "CELERIAC_CHECKPOINT_GRACE_S": "2",
-    }
-
-
-def _runs(host: Host, tmp_path: Path) -> tuple[RunTrial, Path]:
-    """A trial that runs until the returned file is there."""
-    params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
-    ticket = host.send(host.study("attempts:waits_for_a_file"), params)
-    until((tmp_path / "running").exists)
-    until(lambda: (tmp_path / "running").read_text() != "")
-    return ticket, tmp_path / "go"
+SLOT = PLACE.name
 
 
 @pytest.mark.timeout(90)
@@ -180,7 +50,7 @@ def test_a_trial_runs_and_the_host_s_devices_stand_in_the_store(host: Host) -> N
 def test_kill_9_during_a_trial_leaves_no_process_and_the_trial_is_scored(
     host: Host, tmp_path: Path, victim: str
 ) -> None:
-    ticket, go = _runs(host, tmp_path)
+    ticket, go = runs(host, tmp_path)
     trial_pid = int((tmp_path / "running").read_text())
     below = [each.pid for each in host.worker().children(recursive=True)]
     assert trial_pid in below
@@ -198,7 +68,7 @@ def test_kill_9_during_a_trial_leaves_no_process_and_the_trial_is_scored(
 def test_an_end_that_a_killed_pool_process_had_not_written_is_given_back_by_the_next(
     host: Host, tmp_path: Path
 ) -> None:
-    ticket, _ = _runs(host, tmp_path)
+    ticket, _ = runs(host, tmp_path)
     # As if the trial before had returned, and its end were on the way: the lease is open, and Celery knows nothing of it any more.
     study = host.store.study(ticket.study)
     (before,) = host.store.add_trials(study.id, study.turn, [Suggestion({"x": 0.25}, Source.SUGGESTED)])
@@ -213,7 +83,7 @@ def test_kill_9_of_the_node_takes_everything_with_it_and_the_next_node_frees_the
     start: Callable[..., Host], tmp_path: Path
 ) -> None:
     host = start()
-    ticket, _ = _runs(host, tmp_path)
+    ticket, _ = runs(host, tmp_path)
     below = [each.pid for each in psutil.Process(host.process.pid).children(recursive=True)]
     assert len(below) >= 4
     host.process.kill()
@@ -241,7 +111,7 @@ def test_a_worker_that_has_stopped_consuming_is_started_afresh(start: Callable[.
 
 @pytest.mark.timeout(90)
 def test_no_password_is_in_the_environment_of_a_worker_or_a_trial(host: Host, tmp_path: Path) -> None:
-    _runs(host, tmp_path)
+    runs(host, tmp_path)
     for process in host.worker(), *host.worker().children(recursive=True):
         held = " ".join(process.environ().values())
         assert host.settings.database_url not in held
@@ -263,7 +133,7 @@ def test_sigterm_hands_the_running_trial_back(host: Host, tmp_path: Path) -> Non
 
 @pytest.mark.timeout(90)
 def test_flower_s_terminate_button_cancels_and_the_slot_goes_on(host: Host, tmp_path: Path) -> None:
-    ticket, go = _runs(host, tmp_path)
+    ticket, go = runs(host, tmp_path)
     host.tickets._app.control.revoke(f"{ticket.study}-{ticket.trial}-1", terminate=True)
     until(lambda: host.is_(ticket, TrialState.CANCELLED))
     after = host.send(host.store.study(ticket.study), {"running": str(tmp_path / "b"), "file": str(go)})
@@ -274,7 +144,7 @@ def test_flower_s_terminate_button_cancels_and_the_slot_goes_on(host: Host, tmp_
 
 @pytest.mark.timeout(90)
 def test_a_revoked_ticket_that_has_not_begun_cancels_its_trial(host: Host, tmp_path: Path) -> None:
-    first, go = _runs(host, tmp_path)
+    first, go = runs(host, tmp_path)
     second = host.send(host.store.study(first.study))
     host.tickets._app.control.revoke(f"{second.study}-{second.trial}-1")
     time.sleep(0.5)

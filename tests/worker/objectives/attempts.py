@@ -96,3 +96,14 @@ def epochs(trial: Trial) -> float:
         if trial.attempt == 1 and step == trial.params.get("dies_at"):
             os.kill(os.getpid(), signal.SIGKILL)
     return curve[-1]
+
+
+def tells_the_time(trial: Trial) -> float:
+    """Report what this host's clock says, until a file is there."""
+    step = 0
+    while not Path(trial.params["file"]).exists():
+        trial.report(0.5, step=step, metrics={"clock": time.time()})
+        Path(trial.params["running"]).write_text(str(os.getpid()))
+        step += 1
+        time.sleep(0.02)
+    return 1.0
