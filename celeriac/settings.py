@@ -26,7 +26,7 @@ class Settings:
     code_root: objectives load only from below it. checkpoint_root: one directory that all hosts see.
     lease_s, heartbeat_s, reap_s: the lease, how often it is renewed, how often the reaper looks.
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
-    log_tail_bytes: what of an attempt's output is kept in Postgres; log_file_bytes: in its file on the host.
+    import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is kept in Postgres; log_file_bytes: in its file on the host.
     idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
     suggest_processes: how many processes make suggestions, at most; suggest_timeout_s: seconds for one question to them;
     suggest_memory_bytes: resident memory of one, above which it is replaced; suggest_idle_s: how long one without a question stays.
@@ -49,6 +49,7 @@ class Settings:
     reap_s: float = 5.0
     checkpoint_grace_s: float = 30.0
     kill_grace_s: float = 2.0
+    import_s: float = 300.0
     log_tail_bytes: int = 65_536
     log_file_bytes: int = 16_777_216
     idle_server_s: float = 60.0

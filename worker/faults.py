@@ -31,6 +31,7 @@ class Cut(StrEnum):
     """Why the runner itself ended a trial that had not told its end."""
 
     TIMEOUT = "timeout"
+    IMPORT = "import"
     DRAIN = "drain"
     REVOKED = "revoked"
     LEASE_LOST = "lease lost"
@@ -48,6 +49,7 @@ class Evidence:
     exit: Exit = field(default_factory=Exit)
     cut: Cut | None = None
     timeout_s: float | None = None
+    import_s: float = 0.0
     last_step: int | None = None
     memory_limit_bytes: int | None = None
     stop: StopDecision | None = None
@@ -171,6 +173,14 @@ def _cut_short(evidence: Evidence, cut: Cut) -> Faulted:
     after = _after(evidence.last_step)
     if cut is Cut.TIMEOUT:
         return from_words(Fault.TIMEOUT, f"ran longer than its timeout of {evidence.timeout_s:g} s{after}")
+    if cut is Cut.IMPORT:
+        return from_words(
+            Fault.USER_BUG,
+            f"objective cannot be imported: its module was still busy after {evidence.import_s:g} s: do the work in the objective"
+            " and not at the module's top level, or raise CELERIAC_IMPORT_S on the workers",
+            "import",
+            "too long",
+        )
     if cut is Cut.DRAIN:
         return from_words(Fault.PREEMPTED, f"its worker was told to stop{after}")
     return from_words(Fault.PREEMPTED, f"ended by its worker ({cut}){after}")

@@ -61,8 +61,6 @@ log = logging.getLogger(__name__)
 
 # How long after a SIGTERM the main process may take to write down that it was a user's revoke.
 REVOKE_WORD_S = 2.0
-# What a trial with a timeout gets in addition until its objective is called: the time to import it.
-IMPORT_S = 120.0
 REVOKED = "revoked by a user"
 
 
@@ -82,6 +80,7 @@ class Run:
     process: TrialProcess | None = None
     started_at: float = 0.0
     deadline: float = math.inf
+    called: bool = False
     last: Returned | Stopped | Failed | None = None
     exit: Exit | None = None
     cut: Cut | None = None
@@ -232,7 +231,8 @@ def begin(attempt: Run) -> None:
         judged=attempt.pruner is not None and not attempt.pruner.who.exempt,
     )
     station.clear()
-    set_off(attempt, extra_s=IMPORT_S)
+    attempt.started_at = time.monotonic()
+    attempt.deadline = attempt.started_at + station.settings.import_s
     attempt.pulse.begin(Begun(code.fingerprint, attempt.last_step, str(attempt.log.path)))
     try:
         attempt.process = station.servers.take(code)
@@ -254,10 +254,10 @@ def code_of(lease: Lease, station: Station) -> Code:
     return Code(str(root), fingerprint, lease.spec["objective"])
 
 
-def set_off(attempt: Run, *, extra_s: float = 0.0) -> None:
-    """The clock starts; and again when the objective is called, since a first import is not the trial's own time."""
-    attempt.started_at = time.monotonic()
-    attempt.deadline = attempt.started_at + (attempt.timeout_s or math.inf) + extra_s
+def set_off(attempt: Run) -> None:
+    """The objective is called: from here on it is the trial's own time, which a first import is not."""
+    attempt.called, attempt.started_at = True, time.monotonic()
+    attempt.deadline = attempt.started_at + (attempt.timeout_s or math.inf)
 
 
 # -- follow ---------------------------------------------------------------------------------------------------------------
@@ -304,7 +304,9 @@ def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
         return Cut.REVOKED
     if orders.terminated or now >= hand_back_by:
         return Cut.DRAIN
-    return Cut.TIMEOUT if now >= attempt.deadline else None
+    if now < attempt.deadline:
+        return None
+    return Cut.TIMEOUT if attempt.called else Cut.IMPORT
 
 
 def cut_short(attempt: Run, process: TrialProcess, cut: Cut) -> None:
@@ -396,6 +398,7 @@ def judge(attempt: Run) -> AttemptEnd:
         exit=attempt.exit or Exit(),
         cut=attempt.cut,
         timeout_s=attempt.timeout_s,
+        import_s=attempt.station.settings.import_s,
         last_step=attempt.last_step,
         memory_limit_bytes=attempt.station.memory_limit_bytes,
         stop=attempt.pruner.decision if attempt.pruner else None,

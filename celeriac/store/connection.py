@@ -49,6 +49,7 @@ _DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _DEADLOCK = ("40P01", "40001")
 _NO_TABLE = ("42P01", "42703", "3F000")
 _NOT_ALLOWED = "42501"
+_DISK_FULL = "53100"
 _UNAVAILABLE = ("08", "53", "57", "58", "25006", "55P03")
 
 
@@ -280,6 +281,11 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
         return SettingInvalid(
             f"CELERIAC_DATABASE_URL: its role may not do this in {where} ({said}); "
             "use the role that this program was given, or run `celeriac migrate` to grant it anew"
+        )
+    if state == _DISK_FULL:
+        return StoreUnavailable(
+            f"the disk of Postgres at {where} is full ({said}); nothing was written and nothing is lost: make space there, "
+            "the call may be repeated"
         )
     silent = not state and isinstance(error, OperationalError | InterfaceError)
     if error.connection_invalidated or state.startswith(_UNAVAILABLE) or silent:

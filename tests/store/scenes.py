@@ -1,9 +1,12 @@
 """Scenes that store tests begin with: a study that runs, trials that are queued, leased or finished."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+
+from sqlalchemy import text
 
 from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
 from celeriac.records import (
@@ -25,6 +28,7 @@ from celeriac.records import (
 )
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
+from celeriac.store.connection import open_engine
 
 _numbers = itertools.count()
 
@@ -151,3 +155,22 @@ def verdict(study: StudyRecord, *, promoted: bool, slice_: Mapping[str, Any] | N
         promoted=promoted,
         reason="better than its own trial 0",
     )
+
+
+@contextmanager
+def full_disk(database: str, verb: str, table: str) -> Iterator[None]:
+    """Postgres finds its disk full at each INSERT or UPDATE of this table: the server's own words for it (53100)."""
+    engine = open_engine(database, pool_size=1)
+    make = (
+        "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
+        "'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$",
+        f"CREATE TRIGGER full_disk BEFORE {verb} ON {table} EXECUTE FUNCTION full_disk()",
+    )
+    with engine.connect() as session:
+        for statement in make:
+            session.execute(text(statement))
+        try:
+            yield
+        finally:
+            session.execute(text("DROP FUNCTION full_disk CASCADE"))
+    engine.dispose()

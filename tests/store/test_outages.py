@@ -7,8 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 
 import psutil
+import psycopg
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from celeriac.errors import CeleriacError, SettingInvalid, StoreUnavailable, TryAgain
 from celeriac.lifecycle import StudyEvent
@@ -16,7 +18,7 @@ from celeriac.records import Counts, Lease, Refusal, StudyState
 from celeriac.store import Store, connection, open_store
 from celeriac.store.connection import Database, fetch, open_engine, sql
 from tests.store.conftest import Subject, postgres_subject
-from tests.store.scenes import leased, new_study, queued, running, scored, suggestion
+from tests.store.scenes import full_disk, leased, new_study, queued, running, scored, suggestion
 
 KILL = sql(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -216,29 +218,30 @@ def test_a_full_pool_says_which_setting_to_raise(raw: Database, monkeypatch: pyt
     small.close()
 
 
-def test_a_full_disk_is_unavailable_and_nothing_is_written(store: Store, database: str) -> None:
-    """The server's own words for it (53100), raised where it would: by the write."""
+@pytest.mark.parametrize(("verb", "table"), [("INSERT", "attempt"), ("UPDATE", "study")])
+def test_a_full_disk_is_named_and_nothing_is_written(
+    store: Store, database: str, verb: str, table: str
+) -> None:
     study = queued(store, 1)
-    engine = open_engine(database, pool_size=1)
-    with engine.connect() as session:
-        session.execute(
-            text(
-                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
-                "'could not extend file: No space left on device' USING ERRCODE = '53100'; END $$"
-            )
-        )
-        session.execute(
-            text("CREATE TRIGGER full_disk BEFORE INSERT ON attempt EXECUTE FUNCTION full_disk()")
-        )
-        try:
-            with pytest.raises(StoreUnavailable, match=r"No space left on device.*disk space"):
-                leased(store, study, 0)
-            assert store.study(study.id).counts == Counts(queued=1)
-        finally:
-            session.execute(text("DROP TRIGGER full_disk ON attempt"))
-            session.execute(text("DROP FUNCTION full_disk"))
-    engine.dispose()
+    with full_disk(database, verb, table):
+        with pytest.raises(
+            StoreUnavailable, match=r"disk of Postgres at .* is full .*No space left on device"
+        ) as caught:
+            leased(store, study, 0)
+        assert "does not answer" not in str(caught.value)
+        assert store.study(study.id).counts == Counts(queued=1)
     leased(store, study, 0)
+
+
+def test_what_psycopg_says_of_a_full_disk_is_understood_wherever_it_comes_up() -> None:
+    """As raised by the driver, with and without the connection being lost by it."""
+    said = psycopg.errors.DiskFull('could not write to file "pg_wal/xlogtemp.7": No space left on device')
+    for lost in (False, True):
+        wrapped = DBAPIError.instance("COMMIT", {}, said, psycopg.Error, connection_invalidated=lost)
+        error = connection.explained(wrapped, "db/celeriac")
+        assert isinstance(error, StoreUnavailable)
+        assert "the disk of Postgres at db/celeriac is full" in str(error)
+        assert "pg_wal/xlogtemp.7" in str(error)
 
 
 @pytest.fixture

@@ -59,6 +59,7 @@ def test_a_score_that_arrived_is_a_score(evidence: Evidence) -> None:
         ),
         (Evidence(last=Stopped("preempt", 2), last_step=2), Fault.PREEMPTED, "handed back after step 2"),
         (Evidence(cut=Cut.TIMEOUT, timeout_s=1.5, exit=_killed()), Fault.TIMEOUT, "timeout of 1.5 s"),
+        (Evidence(cut=Cut.IMPORT, import_s=300, exit=_killed()), Fault.USER_BUG, "still busy after 300 s"),
         (Evidence(cut=Cut.DRAIN, exit=_killed()), Fault.PREEMPTED, "told to stop"),
         (Evidence(cut=Cut.REVOKED, exit=_killed()), Fault.PREEMPTED, "ended by its worker"),
         (

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,14 @@ from celeriac.broker import DRIVE_QUEUE
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
 from celeriac.records import Fault, Outcome, TrialState
+from celeriac.store.api import AttemptEnd
+from tests.store.scenes import full_disk
 from tests.worker.conftest import Bench
+from worker import runner
 from worker.heartbeat import ASIDE_S
 from worker.job import trial_seed
+from worker.runner import Run
+from worker.station import Station
 
 
 def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
@@ -102,6 +108,34 @@ def test_a_sleeper_is_ended_at_its_timeout(bench: Bench, objective: str) -> None
     assert (trial.state, trial.fault) == (TrialState.FAILED, Fault.TIMEOUT)
     assert "timeout of 0.3 s" in trial.detail
     assert bench.tail(trial) == "asleep\n"
+
+
+HANGS = "import threading\nthreading.Event().wait()\n"
+HANGS_WHEN_FRESH = """import pathlib, threading
+sign = pathlib.Path("imported-once")
+if sign.exists():
+    threading.Event().wait()
+sign.touch()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "limit_s", "isolated"), [(HANGS, 1.0, ""), (HANGS_WHEN_FRESH, 6.0, "fresh")]
+)
+def test_an_import_that_hangs_is_ended_at_its_limit_and_the_slot_goes_on(
+    bench: Bench, tmp_path: Path, module: str, limit_s: float, isolated: str
+) -> None:
+    """Also where each trial imports for itself, since the first import left a thread behind."""
+    (tmp_path / "mine.py").write_text(f"{module}def objective(trial):\n    return 1\n")
+    bench.station.settings = replace(bench.settings, code_root=tmp_path, import_s=limit_s)
+    trial = bench.run("mine:objective")
+    assert (trial.state, trial.fault) == (TrialState.FAILED, Fault.USER_BUG)
+    assert f"still busy after {limit_s:g} s" in trial.detail
+    assert "CELERIAC_IMPORT_S" in trial.detail
+    assert bool(isolated) == ("isolation: fresh" in bench.tail(trial))
+    bench.station.settings = bench.settings
+    assert bench.run("quick:good", name="after").state is TrialState.SCORED
 
 
 @pytest.mark.parametrize("then", ["return", "sleep"])
@@ -244,6 +278,55 @@ def test_a_log_directory_that_cannot_be_written_costs_the_file_only(bench: Bench
     assert trial.state is TrialState.FAILED
     assert "the log file" in bench.tail(trial)
     assert "KeyError" in bench.tail(trial)
+
+
+def test_a_disk_that_is_full_costs_checkpoint_and_log_file_and_says_so(bench: Bench) -> None:
+    """The kernel's own full disk stands where the log file and the first checkpoint go; later there is space."""
+    study = bench.study("attempts:fills_the_disk")
+    log = bench.settings.log_root / str(study.id) / "0-1.log"
+    log.parent.mkdir(parents=True)
+    log.symlink_to("/dev/full")
+    ticket = bench.ticket(study, {"fills": [0, 2]})
+    bench.attempt(ticket)
+    trial = bench.trial(ticket)
+    assert (trial.state, trial.fault) == (TrialState.WAITING, Fault.INFRASTRUCTURE)
+    tail = bench.tail(trial)
+    assert "0-1.log ends here: No space left on device" in tail
+    for step in (0, 2):
+        assert f"checkpoint of step {step} not written, going on: [Errno 28] No space left on device" in tail
+    assert [row.step for row in bench.store.checkpoints(trial.study_id, trial.number)] == [1]
+    assert _files(bench) == ["attempt1-step1.ckpt"]
+    assert [each.step for each in bench.store.reports(trial.study_id, trial.number)] == [0, 1, 2]
+    bench.attempt(replace(ticket, attempt=2))
+    trial = bench.trial(ticket)
+    assert (trial.state, trial.score, trial.fault) == (TrialState.SCORED, 0.5, None)
+    assert bench.attempts(trial)[1].resumed_step == 1
+
+
+def test_a_disk_that_is_full_under_postgres_delays_the_end_of_a_trial_and_loses_nothing(
+    bench: Bench, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+    with ExitStack() as full:
+
+        def judge(attempt: Run) -> AttemptEnd:
+            """The trial has ended; before it is written down the disk fills up."""
+            full.enter_context(full_disk(database, "UPDATE", "attempt"))
+            return judged(attempt)
+
+        def pause(_station: Station, _within_s: float, why: str) -> None:
+            """The first that the runner hears of it; then somebody makes space."""
+            heard.append(why)
+            full.close()
+
+        judged = runner.judge
+        monkeypatch.setattr(runner, "judge", judge)
+        monkeypatch.setattr(runner, "pause", pause)
+        trial = bench.run("quick:rich")
+    assert len(heard) == 1
+    assert "the end of trial 0 waits for the store: the disk of Postgres at" in heard[0]
+    assert (trial.state, trial.score) == (TrialState.SCORED, 0.75)
+    assert [each.step for each in bench.store.reports(trial.study_id, trial.number)] == [0, 3]
 
 
 def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:

@@ -107,3 +107,19 @@ def tells_the_time(trial: Trial) -> float:
         step += 1
         time.sleep(0.02)
     return 1.0
+
+
+def fills_the_disk(trial: Trial) -> float:
+    """Report three steps; at those in `fills` the checkpoint finds the disk full. The first attempt is killed after them."""
+
+    def save(path: str) -> None:
+        if trial.attempt == 1 and step in trial.params["fills"]:
+            os.symlink("/dev/full", path)
+        Path(path).write_text("state")
+
+    for step in range(trial.start, 3):
+        print("step", step, flush=True)
+        trial.report(0.5, step=step, checkpoint=save)
+    if trial.attempt == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 0.5
