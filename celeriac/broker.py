@@ -4,6 +4,8 @@ Redis carries tickets (`celeriac.messages`) and nothing else; Postgres holds the
 thing: that a ticket which was lost, doubled or late costs seconds, and never a result.
 """
 
+import re
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ REAP_TASK = "celeriac.reap_leases"
 FIRE_TASK = "celeriac.fire_schedules"
 RUN_TASK = "celeriac.run_trial"
 
+_MOST_ID = 80
 _TASK_OF: dict[type[Message], str] = {DriveStudy: DRIVE_TASK, TrialEnded: DRIVE_TASK, RunTrial: RUN_TASK}
 
 
@@ -115,19 +118,25 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
 
 def _ticks(tick_s: float) -> dict[str, Any]:
     # Ticks carry no meaning: rows say what is due. So a tick older than its interval is worthless and expires.
-    def tick(task: str, queue: str) -> dict[str, Any]:
+    def tick(task: str, queue: str, name: str) -> dict[str, Any]:
         return {
             "task": task,
             "schedule": tick_s,
             "args": (encode(Tick()),),
-            "options": {"queue": queue, "expires": tick_s, "argsrepr": "tick", "kwargsrepr": ""},
+            "options": {"queue": queue, "expires": tick_s, "argsrepr": f"{name} tick", "kwargsrepr": ""},
         }
 
     return {
-        "reap": tick(REAP_TASK, CLOCK_QUEUE),
-        "fire": tick(FIRE_TASK, CLOCK_QUEUE),
-        "drive": tick(DRIVE_TASK, DRIVE_QUEUE),
+        "reap": tick(REAP_TASK, CLOCK_QUEUE, "reap"),
+        "fire": tick(FIRE_TASK, CLOCK_QUEUE, "fire"),
+        "drive": tick(DRIVE_TASK, DRIVE_QUEUE, "drive"),
     }
+
+
+def readable_id(summary: str) -> str:
+    """An id that says what its ticket is for, up to the summary's first ": ", and is that of no other."""
+    words = re.sub(r"[^\w.@-]+", "-", summary.partition(": ")[0]).strip("-")
+    return f"{words[:_MOST_ID]}-{secrets.token_hex(4)}"
 
 
 class Tickets:
@@ -137,7 +146,7 @@ class Tickets:
         self._app = app
 
     def send(self, message: Message, *, queue: str, summary: str, task_id: str | None = None) -> None:
-        """Put one ticket on `queue`; `summary` is what Flower shows of it.
+        """Put one ticket on `queue`; `summary` is what Flower shows of it; so is its id.
 
         Raises BrokerUnavailable: the rows are written already, and the reaper sends the ticket again.
         """
@@ -146,7 +155,7 @@ class Tickets:
                 _TASK_OF[type(message)],
                 args=(encode(message),),
                 queue=queue,
-                task_id=task_id,
+                task_id=task_id or readable_id(summary),
                 argsrepr=summary,
                 kwargsrepr="",
                 retry=False,

@@ -107,7 +107,7 @@ def run_beat(settings: Settings) -> None:
     app = make_app(BrokerConfig(settings.broker_url, "celeriac-beat"), tick_s=settings.reap_s)
     _log_to_stderr(f"beat@{settings.host}", level=logging.WARNING)
     after_task_publish.connect(lambda **_: show_life(settings.alive_file), weak=False)
-    app.Beat(scheduler_cls="celery.beat:Scheduler", quiet=True).run()
+    app.Beat(scheduler_cls="coordinator.ticks:Ticks", quiet=True).run()
 
 
 def check_schema(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """What an attempt printed: a capped file on this host, and a tail for Postgres.
 
-Promise: a trial never waits for, or fails because of, its log: a full disk costs the file's rest and a note in the tail.
+Promise: a trial never waits for, or fails because of, its log: a full disk costs the file's rest and a note in the tail, which
+stands at its top once the place itself is cut off.
 """
 
 import os
@@ -22,6 +23,7 @@ class AttemptLog:
         self._file_bytes = file_bytes
         self._tail = bytearray()
         self._cut = False
+        self._refused = ""
         self._file: int | None = None
         self._closed = False
         self._changes = self._changes_told = 0
@@ -42,7 +44,7 @@ class AttemptLog:
         """The last part, as text that Postgres can hold, from the start of a line where something was cut off."""
         data = bytes(self._tail)
         if self._cut:
-            data = b"[...]\n" + data[data.find(b"\n") + 1 :]
+            data = f"{self._refused}[...]\n".encode() + data[data.find(b"\n") + 1 :]
         return data.decode("utf-8", "replace").replace("\0", "\\x00")
 
     def changed_tail(self) -> str | None:
@@ -83,6 +85,7 @@ class AttemptLog:
             self._file_left -= min(len(data), self._file_left)
         except OSError as error:
             self.close()
+            self._refused = f"celeriac: the log file {self.path} ends early: {error.strerror}\n"
             self._to_tail(f"celeriac: the log file {self.path} ends here: {error.strerror}\n".encode())
 
 

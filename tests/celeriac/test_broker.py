@@ -1,13 +1,27 @@
 """The broker's settings as they must stay, and tickets that survive a flushed Redis."""
 
+import json
+import re
 from typing import Any
 
 import pytest
+from celery import Celery
 
-from celeriac.broker import CPU_QUEUE, DRIVE_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app, trial_queue
+from celeriac.broker import (
+    CLOCK_QUEUE,
+    CPU_QUEUE,
+    DRIVE_QUEUE,
+    GPU_QUEUE,
+    KEY_PREFIX,
+    BrokerConfig,
+    Tickets,
+    make_app,
+    trial_queue,
+)
 from celeriac.errors import BrokerUnavailable
-from celeriac.messages import DriveStudy, RunTrial
+from celeriac.messages import DriveStudy, RunTrial, TrialEnded
 from celeriac.settings import Settings
+from coordinator.ticks import Ticks
 
 
 def test_no_pickle_no_results_no_late_acknowledgement() -> None:
@@ -48,3 +62,41 @@ def test_tickets_still_arrive_after_a_flush(settings: Settings) -> None:
     assert tickets.waiting(CPU_QUEUE) == 0
     tickets.send(RunTrial(1, 0, 1), queue=CPU_QUEUE, summary="digits trial 0 attempt 1")
     assert tickets.waiting(CPU_QUEUE) == 1
+
+
+@pytest.mark.services
+def test_nothing_that_flower_lists_has_a_raw_id(settings: Settings) -> None:
+    app = make_app(BrokerConfig(settings.broker_url, "test"), tick_s=5.0)
+    tickets = Tickets(app)
+    for _ in range(2):
+        tickets.send(DriveStudy(1), queue=DRIVE_QUEUE, summary="digits drive")
+    tickets.send(
+        TrialEnded(1, 3, 1), queue=DRIVE_QUEUE, summary="a/b trial 3 attempt 1: FAILED KeyError: 'x'"
+    )
+    tickets.send(
+        RunTrial(1, 0, 1), queue=DRIVE_QUEUE, summary="digits trial 0 attempt 1", task_id="digits-0-1"
+    )
+    scheduler = Ticks(app, schedule={}, lazy=True)
+    scheduler.setup_schedule()
+    for entry in scheduler.schedule.values():
+        scheduler.apply_async(entry, advance=False)
+    sent = [headers for queue in (DRIVE_QUEUE, CLOCK_QUEUE) for headers in _headers(app, queue)]
+    ids = [each["id"] for each in sent]
+    assert len(set(ids)) == len(ids) == 7
+    assert sorted(re.sub(r"-[0-9a-f]{8}$", "", each) for each in ids) == [
+        "a-b-trial-3-attempt-1",
+        "digits-0-1",
+        "digits-drive",
+        "digits-drive",
+        "drive-tick",
+        "fire-tick",
+        "reap-tick",
+    ]
+    assert {"reap tick", "fire tick", "drive tick"} < {each["argsrepr"] for each in sent}
+
+
+def _headers(app: Celery, queue: str) -> list[dict[str, Any]]:
+    """The headers of the tickets that wait."""
+    with app.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        return [json.loads(each)["headers"] for each in channel.client.lrange(KEY_PREFIX + queue, 0, -1)]

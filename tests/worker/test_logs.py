@@ -67,3 +67,14 @@ def test_a_disk_that_refuses_costs_the_rest_of_the_file_only(tmp_path: Path) -> 
     assert log.path.read_bytes().startswith(b"kept\n")
     assert "ends here: File too large" in log.tail()
     assert log.tail().endswith("and on\n")
+
+
+def test_that_the_file_ended_early_is_said_however_much_comes_after_it(tmp_path: Path) -> None:
+    log = _log(tmp_path)
+    log.path.parent.mkdir()
+    log.path.symlink_to("/dev/full")
+    for number in range(50):
+        log.write(f"line {number}\n".encode())
+    first, second, *_, last = log.tail().splitlines()
+    assert first == f"celeriac: the log file {log.path} ends early: No space left on device"
+    assert (second, last) == ("[...]", "line 49")
