@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from celery.beat import Scheduler
+from celery.beat import ScheduleEntry, Scheduler
 
 from celeriac.broker import readable_id
 
@@ -10,6 +10,8 @@ from celeriac.broker import readable_id
 class Ticks(Scheduler):
     """Celery's own, but for the ids."""
 
-    def send_task(self, *args: Any, **options: Any) -> Any:
+    def apply_async(self, entry: ScheduleEntry, *args: Any, **options: Any) -> Any:
         """Send one tick."""
-        return super().send_task(*args, task_id=readable_id(options["argsrepr"]), **options)
+        of_schedule = entry.options or {}
+        entry.options = {**of_schedule, "task_id": readable_id(of_schedule["argsrepr"])}
+        return super().apply_async(entry, *args, **options)

@@ -65,8 +65,10 @@ def test_tickets_still_arrive_after_a_flush(settings: Settings) -> None:
 
 
 @pytest.mark.services
-def test_nothing_that_flower_lists_has_a_raw_id(settings: Settings) -> None:
-    app = make_app(BrokerConfig(settings.broker_url, "test"), tick_s=5.0)
+@pytest.mark.parametrize("include", [[], ["coordinator.tasks"]], ids=["as beat", "with the tasks"])
+def test_nothing_that_flower_lists_has_a_raw_id(settings: Settings, include: list[str]) -> None:
+    app = make_app(BrokerConfig(settings.broker_url, "test"), include=include, tick_s=5.0)
+    app.loader.import_default_modules()
     tickets = Tickets(app)
     for _ in range(2):
         tickets.send(DriveStudy(1), queue=DRIVE_QUEUE, summary="digits drive")
