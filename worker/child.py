@@ -293,6 +293,7 @@ def _end() -> NoReturn:
 
     Threads that the objective left behind are not waited for: its result is told.
     """
+    proctree.leave_this_processor()
     with suppress(BaseException):
         atexit._run_exitfuncs()
     flush_output()

@@ -325,15 +325,15 @@ class _Server:
             self.standby.close()
             self.standby = None
 
-    def finish(self, within_s: float) -> int:
-        """Wait for its end, by force after `within_s`; then sweep what may have escaped it. Returns its exit status."""
+    def finish(self, within_s: float, trial: int | None = None) -> int:
+        """Wait for its end, by force after `within_s`; then sweep what may have escaped it, and see its `trial` gone. Returns its status."""
         self.close()
         try:
             status = self.process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.process.kill()
             status = self.process.wait()
-        proctree.end_marked(SERVER_MARK, self.mark)
+        proctree.end_marked(SERVER_MARK, self.mark, known=[] if trial is None else [trial])
         return status
 
 
@@ -442,7 +442,7 @@ class TrialProcess:
             self._take()
         elif kind == "failed":
             self._events.append(_failed(packet))
-            self._server.finish(MARGIN_S)
+            self._server.finish(MARGIN_S, self.pid)
             self._end(Exit(code=0))
         elif kind == "standby":
             self._server.standby = _Standby(
@@ -482,7 +482,7 @@ class TrialProcess:
             self.pid = None
             self._attach(self._replaced())
             return
-        status = self._server.finish(MARGIN_S)
+        status = self._server.finish(MARGIN_S, self.pid)
         if self.pid is None and status != -signal.SIGKILL:
             self._events.append(_died_importing(status))
         how = f"with code {status}" if status >= 0 else f"by signal {-status}"
@@ -552,7 +552,7 @@ class TrialProcess:
         """Give up on the server: end it and everything that carries its mark."""
         self._server.process.kill()
         self._drain()
-        self._server.finish(MARGIN_S)
+        self._server.finish(MARGIN_S, self.pid)
         return self._end(Exit(lost=why, killed=killed))
 
     def _end(self, ended: Exit) -> Exit:

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -83,6 +84,15 @@ def until(child: TrialProcess, kind: type[E]) -> E:
                 return event
             assert not isinstance(event, Ended), event
     raise AssertionError(f"no {kind.__name__}")
+
+
+def gone(*pids: int) -> None:
+    """Wait until these processes have ended."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            handle = os.pidfd_open(pid)
+            assert select.select([handle], [], [], PATIENCE_S)[0]
+            os.close(handle)
 
 
 def ran(
@@ -570,9 +580,12 @@ def test_a_server_that_goes_while_it_is_taken_is_replaced(job: Job, tmp_path: Pa
     with made_pool() as pool:
         first = server_of(pool, job, root, "1")
         os.kill(first, signal.SIGSTOP)
-        child = pool.take(Code(root, "1", "train:go"))
-        child.start(job)
+        code = Code(root, "1", "train:go")
+        child = pool.take(code)
+        standby = pool._servers[code].standby
         os.kill(first, signal.SIGKILL)
+        gone(first, *([standby.pid] if standby else []))
+        child.start(job)
         result = only(until_end(child), Returned)
         assert int(result.score) != first
 
@@ -613,6 +626,11 @@ def test_the_descriptor_wakes_a_select_beside_others(pool: ServerPool, job: Job)
     child.close()
     os.close(reader)
     os.close(writer)
+
+
+def test_a_trial_may_use_every_processor_that_its_slot_may(pool: ServerPool, job: Job) -> None:
+    for _ in range(2):  # one processor is left alone when a process ends, and by that process only
+        assert only(ran(pool, "quick:processors", job), Returned).score == len(os.sched_getaffinity(0))
 
 
 def test_nothing_is_left_open_or_running(job: Job) -> None:

@@ -20,6 +20,10 @@ def good(trial: Trial) -> float:
     return float(trial.params["x"]) * 2
 
 
+def processors(trial: Trial) -> float:
+    return float(len(os.sched_getaffinity(0)))
+
+
 def rich(trial: Trial) -> Result:
     trial.report(0.5, step=0, metrics={"loss": 0.25, "phase": "warm"})
     trial.report(float("nan"), step=3)
