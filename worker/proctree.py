@@ -16,6 +16,8 @@ from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_KERNEL_THREAD = 0x00200000  # PF_KTHREAD of linux/sched.h
+_EXEC_S = 0.5
 _CGROUPS = Path("/sys/fs/cgroup")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -157,10 +159,23 @@ def _parents() -> dict[int, int]:
 
 
 def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []
+    """What a process was started with; one in the middle of `exec` has none for a moment, and is looked at again."""
+    until = time.monotonic() + _EXEC_S
+    data, waited_for = b"", True
+    with suppress(OSError):
+        while not (data := Path(f"/proc/{pid}/environ").read_bytes()) and waited_for:
+            waited_for = (
+                _in_exec(pid) and time.monotonic() < until
+            )  # if it is over, what is read next is whole
+            time.sleep(0.001 if waited_for else 0.0)  # nothing tells when it is over
+    return data.split(b"\0")
+
+
+def _in_exec(pid: int) -> bool:
+    """Whether the kernel has not laid out the environment yet: of a live process, and no thread of the kernel's own."""
+    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+    state, flags, environment_end = fields[0], int(fields[6]), int(fields[48])
+    return state not in (b"Z", b"X") and not flags & _KERNEL_THREAD and environment_end == 0
 
 
 def _ended(pids: Iterable[int], deadline: float) -> bool:

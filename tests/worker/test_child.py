@@ -268,5 +268,17 @@ def test_the_marked_are_found_and_ended() -> None:
     assert family.returncode == -signal.SIGKILL
 
 
+def test_one_that_is_just_being_given_its_program_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Popen returns in the middle of `exec`: some of these programs have no environment yet when they are looked at."""
+    for _ in range(200):
+        program = subprocess.Popen(["sleep", "60"], env={**os.environ, "CELERIAC_MARK_OF_TEST": "m3"})
+        monkeypatch.setattr(proctree, "_pids", lambda pid=program.pid: [pid])  # no other looked at before
+        try:
+            assert proctree.marked("CELERIAC_MARK_OF_TEST", "m3") == {program.pid}
+        finally:
+            program.kill()
+            program.wait()
+
+
 def test_the_kernels_count_of_memory_kills_is_a_number() -> None:
     assert proctree.oom_kills() >= 0
