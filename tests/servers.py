@@ -6,6 +6,7 @@ variables. Every worker gets a database and a Redis database of its own.
 
 import os
 import shutil
+import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,13 @@ class Servers:
     def redis_database(self, number: int) -> str:
         """The URL of one of Redis' databases."""
         return f"{self.redis}?virtual_host={number}"
+
+
+def free_port() -> int:
+    """A port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def in_database(url: str, name: str) -> str:

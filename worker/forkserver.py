@@ -8,6 +8,9 @@
         for event in child.receive(): ...         # Started, Reported, Printed, ... and last of all Ended
     child.close()
 
+The process of a job with `lingers` may still be there after its last word: `close` sees it off, and `stand_aside` lets the next trial
+begin beside it, if it is spent: small, alone, with no file open and nothing left to run.
+
 Promises: `take`, `start`, `send` and `receive` never wait, whatever the user's code does (a slow import included); `kill`
 and `close` wait no longer than they were told plus `MARGIN_S`. `Ended` comes once, after every other event, when no process of
 the trial is left. Servers are started by Popen (multiprocessing refuses inside a Celery pool process), from the thread that
@@ -314,6 +317,11 @@ class _Server:
         self.send({"kind": "standby", "gone": standby.pid if standby else None})
         return None
 
+    def strays(self, trial: "TrialProcess") -> set[int]:
+        """Processes that the trial left to its server."""
+        standby = set() if self.standby is None else {self.standby.pid}
+        return proctree.children(self.process.pid) - standby - {trial.pid or 0}
+
     def gone(self) -> bool:
         """Whether the process has ended (collects its status)."""
         return self.process.poll() is not None
@@ -354,6 +362,8 @@ class TrialProcess:
         self._channel: socket.socket | None = None
         self._output: int | None = None
         self._killing = False
+        self._spent = self._closing = False
+        self._parting: socket.socket | None = None
         self._attach(server)
 
     def fileno(self) -> int:
@@ -405,9 +415,28 @@ class TrialProcess:
 
     def close(self, grace_s: float = 10.0) -> Exit:
         """Wait up to `grace_s` for the process to end by itself (after its last message), then kill it. Frees descriptors."""
+        self._closing = True
+        self._let_go()
         ended = self._awaited(grace_s) or self.kill(1.0)
         self._selector.close()
         return ended
+
+    def stand_aside(self) -> bool:
+        """Count as ended, so that the slot's next trial can begin, if the process is spent: it goes for good at `close`. Never waits."""
+        self._events = self.receive()
+        if self.ended is None and self._spent and self._channel is not None and not self._server.strays(self):
+            self._selector.unregister(self._channel)
+            self._parting, self._channel = self._channel, None
+            self._end(Exit(code=0))
+        return self.ended is not None
+
+    def _let_go(self) -> None:
+        """A spent process ends when its channel does, once this trial is being closed."""
+        if self._spent and self._closing:
+            self._drop_channel()
+        if self._parting is not None and self._closing:
+            self._parting.close()
+            self._parting = None
 
     def _over(self) -> bool:
         return self.ended is not None
@@ -450,9 +479,8 @@ class TrialProcess:
             )
             if self.pid is None and self._server.ready is not None:
                 self._take()
-        elif kind == "ended":
+        elif kind == "ended" and packet.pop("pid") == self.pid:  # else of one that stood aside
             self._drain()
-            packet.pop("pid")
             self._end(Exit(**packet))
 
     def _note(self, ready: dict[str, Any]) -> None:
@@ -524,6 +552,9 @@ class TrialProcess:
             self._events.append(Returned(**message))
         elif kind == "stopped":
             self._events.append(Stopped(**message))
+        elif kind == "spent":
+            self._spent = True
+            self._let_go()
         elif kind == "fault":
             self._events.append(_failed(message))
 

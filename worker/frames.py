@@ -1,7 +1,8 @@
 """How the runner and a trial's process speak: frames of a 4-byte length and a JSON object, over one Unix stream socket.
 
 Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s, and at
-the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scores and metrics, never data.
+the end one of `result`, `stopped` or `fault`, and then `spent`, if the process may linger and holds nothing but memory any more: it
+goes when the runner closes the socket. A frame holds at most 1 MiB: scores and metrics, never data.
 """
 
 import json
@@ -19,6 +20,7 @@ class Job:
     """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full path.
 
     `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment for it.
+    `lingers`: after its last word its process may stay until it is let go (`TrialProcess.stand_aside`), if it is small and alone.
     """
 
     study: str
@@ -33,6 +35,7 @@ class Job:
     checkpoint: str | None = None
     start: int = 0
     judged: bool = False
+    lingers: bool = False
 
 
 class FrameTooLarge(ValueError):

@@ -230,7 +230,7 @@ def begin(attempt: Run) -> None:
         has_gpu=station.slot.is_gpu,
         judged=attempt.pruner is not None and not attempt.pruner.who.exempt,
     )
-    station.clear()
+    station.make_way()
     attempt.started_at = time.monotonic()
     attempt.deadline = attempt.started_at + station.settings.import_s
     attempt.pulse.begin(Begun(code.fingerprint, attempt.last_step, str(attempt.log.path)))

@@ -2,6 +2,7 @@
 
 Promises:
 * One trial at a time, and one standby child that is forked ahead and waits for the next; the runner holds both its ends already.
+* A spent process (`worker.child`) does not hinder the next trial: the runner lets it go when that one is under way.
 * A trial is reported as ended only when every process below it is gone: orphans come to the server (it is a subreaper), and
   everything below it but the standby is TERMed, then KILLed.
 * The server lives as long as its starter: end of the socket, or the starter's death, ends it and everything below it.
@@ -73,6 +74,7 @@ class Server:
         self._pid = os.getpid()
         self._standby: _Process | None = None
         self._trial: _Process | None = None
+        self._spent: set[int] = set()
         self._kill_at: float | None = None
         self._killed = False
         self._leftovers: set[int] = set()
@@ -158,6 +160,8 @@ class Server:
         """The standby is the trial's process now; should it have died meanwhile, that is how the trial ended."""
         if self._standby is None or self._standby.pid != pid:
             raise RuntimeError(f"process {pid} was taken, the standby is {self._standby}")
+        if self._trial is not None:
+            self._spent.add(self._trial.pid)
         self._trial, self._standby = self._standby, None
         self._trial.oom_kills = proctree.oom_kills()
         self._kill_at, self._killed, self._leftovers = None, False, set()
@@ -213,6 +217,7 @@ class Server:
                 return
             if pid == 0:
                 return
+            self._spent.discard(pid)
             if self._trial is not None and pid == self._trial.pid:
                 self._trial.ended = _how(pid, status, usage.ru_maxrss)
             elif self._standby is not None and pid == self._standby.pid:
@@ -227,7 +232,7 @@ class Server:
             if not left:
                 self._report_end(self._trial)
                 return
-            self._leftovers |= left
+            self._leftovers |= left - self._spent
             if self._kill_at is None:
                 self._terminate(LEFTOVER_GRACE_S)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:

@@ -24,7 +24,7 @@ FAREWELL_S = 10.0
 
 @dataclass(slots=True)
 class Station:
-    """The tools of the runner. `_leaving` is the trial's process whose result is in and whose end nobody waits for."""
+    """The tools of the runner. `_leaving` is the last trial's process: its result is in, and nobody waits for its end."""
 
     settings: Settings
     slot: Slot
@@ -41,9 +41,17 @@ class Station:
     _clearing: threading.Lock = field(default_factory=threading.Lock)
 
     def leave(self, process: TrialProcess | None) -> None:
-        """The trial's process has said its last word: it is seen off before the next trial begins, or soon."""
+        """The trial's process has said its last word: it is seen off soon, or before the next trial begins if that has to wait for it."""
+        self.clear()
         self._leaving = process
         self.heartbeat.after(self.clear, aside_s=ASIDE_S)
+
+    def make_way(self) -> None:
+        """Have nothing of the last trial in the next one's way: at most a spent process, which goes a moment later."""
+        with self._clearing:
+            aside = self._leaving is None or self._leaving.stand_aside()
+        if not aside:
+            self.clear()
 
     def clear(self) -> None:
         """Have the last trial's process gone, with all that it started: its device is free then."""

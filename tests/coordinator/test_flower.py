@@ -1,7 +1,6 @@
 """Flower behind our guard: nothing without the login but its health and figures, and those to this host only."""
 
 import os
-import socket
 import sys
 import time
 import urllib.error
@@ -17,14 +16,9 @@ from celeriac.errors import SettingInvalid
 from celeriac.processes import Child
 from celeriac.settings import Settings
 from coordinator.flower import admits, is_loopback, login_of
+from tests.servers import free_port
 
 LOGIN = "ops:secret"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

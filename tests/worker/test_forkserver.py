@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import pytest
 
 from celeriac.records import Fault
+from tests.servers import free_port
 from worker.forkserver import (
     Code,
     Ended,
@@ -119,7 +120,7 @@ def exit_of(events: list[Event]) -> Exit:
 
 def alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
 
@@ -626,6 +627,78 @@ def test_the_descriptor_wakes_a_select_beside_others(pool: ServerPool, job: Job)
     child.close()
     os.close(reader)
     os.close(writer)
+
+
+# -- what is left of a trial beside the next one --------------------------------------------------------------------------
+def told(pool: ServerPool, objective: str, job: Job) -> TrialProcess:
+    """A trial that has said its last word, and may linger."""
+    child = pool.take(Code(OBJECTIVES, "1", objective))
+    child.start(replace(job, lingers=True))
+    until(child, Returned)
+    return child
+
+
+def stands_aside(child: TrialProcess) -> bool:
+    """Whether it does, once it has said that it is spent; one that is not spent ends, or is still there after a second."""
+    poll = select.poll()
+    poll.register(child.fileno(), select.POLLIN)
+    while child.ended is None and not child.stand_aside():
+        if not poll.poll(1000):
+            return False
+    return child.ended == Exit(code=0) and alive(child.pid or 0)
+
+
+def test_the_next_trial_begins_beside_a_spent_process(pool: ServerPool, job: Job) -> None:
+    port = free_port()
+    job = replace(job, params={"port": port})
+    before = told(pool, "quick:holds_a_port", job)
+    assert stands_aside(before)
+    child = told(pool, "quick:holds_a_port", job)  # on the port that the one before has left open
+    assert before.pid is not None
+    assert alive(before.pid)
+    assert before.close() == Exit(code=0)
+    gone(before.pid)
+    ended = child.close()
+    assert (ended.code, ended.killed, ended.leftovers) == (0, False, 0)
+
+
+def test_a_spent_process_ends_when_it_is_closed(pool: ServerPool, job: Job) -> None:
+    child = told(pool, "quick:good", replace(job, params={"x": 1}))
+    ended = child.close()
+    assert (ended.code, ended.signal, ended.killed, ended.lost) == (0, None, False, "")
+    assert not alive(child.pid or 0)
+
+
+@pytest.mark.parametrize("objective", ["quick:leaves_a_thread", "quick:holds_memory", "nasty:escapes"])
+def test_one_that_holds_more_than_a_little_memory_is_waited_for(
+    pool: ServerPool, job: Job, objective: str
+) -> None:
+    child = told(pool, objective, job)
+    assert not stands_aside(child)
+    child.close()
+    assert not alive(child.pid or 0)
+    if objective == "nasty:escapes":
+        assert not any(alive(pid) for pid in told_pids(job))
+
+
+def test_the_end_of_one_that_stood_aside_is_not_taken_for_anothers(pool: ServerPool, job: Job) -> None:
+    before = told(pool, "quick:good", replace(job, params={"x": 1}))
+    assert stands_aside(before)
+    ran(
+        pool, "nasty:reports_from_a_fork", job
+    )  # another server: the first one says meanwhile that its trial has ended
+    before.close()
+    gone(before.pid or 0)
+    events = ran(pool, "quick:good", replace(job, params={"x": 21}))
+    assert only(events, Returned).score == 42.0
+
+
+def test_one_that_stood_aside_goes_with_its_pool(job: Job) -> None:
+    with made_pool() as pool:
+        child = told(pool, "quick:good", replace(job, params={"x": 1}))
+        assert stands_aside(child)
+    gone(child.pid or 0)
+    child.close()
 
 
 def test_a_trial_may_use_every_processor_that_its_slot_may(pool: ServerPool, job: Job) -> None:

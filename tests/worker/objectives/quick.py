@@ -3,12 +3,15 @@
 import ctypes
 import os
 import signal
+import socket
 import sys
 import threading
 import time
 from typing import Any
 
 from celeriac.trial import Result, Trial
+
+kept: list[Any] = []
 
 
 def timed(trial: Trial) -> Result:
@@ -88,6 +91,20 @@ def loses_its_server(trial: Trial) -> float:
 
 def leaves_a_thread(trial: Trial) -> float:
     threading.Thread(target=threading.Event().wait).start()
+    return 1.0
+
+
+def holds_a_port(trial: Trial) -> float:
+    """Leaves a socket that listens; a second one on the same port would be refused."""
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", trial.params["port"]))
+    listening.listen()
+    kept.append(listening)
+    return 1.0
+
+
+def holds_memory(trial: Trial) -> float:
+    kept.append(bytearray(os.urandom(1 << 20)) * 1100)
     return 1.0
 
 
