@@ -62,8 +62,9 @@ def test_our_version_follows_the_code_and_not_its_comments(
 ) -> None:
     room = tmp_path / "coordinator" / "samplers"
     room.mkdir(parents=True)
-    (tmp_path / "celeriac").mkdir()
-    (tmp_path / "celeriac" / "space.py").write_text("A = 1\n")
+    space = tmp_path / "celeriac" / "space"
+    space.mkdir(parents=True)
+    (space / "parameters.py").write_text("A = 1\n")
     (room / "gp.py").write_text("B = 1\n")
     monkeypatch.setattr(methods, "__file__", str(tmp_path / "benchmarks" / "search" / "methods.py"))
     versions = []
@@ -71,7 +72,7 @@ def test_our_version_follows_the_code_and_not_its_comments(
         (room / "gp.py").write_text(text)
         versions.append(methods._code())
     assert versions[0] == versions[1] != versions[2]
-    (tmp_path / "celeriac" / "space.py").write_text("A = 2\n")
+    (space / "parameters.py").write_text("A = 2\n")
     assert methods._code() != versions[2]
 
 
