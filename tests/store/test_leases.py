@@ -1,18 +1,15 @@
-"""The contract on leases, reports and ends, kept by both stores: a token is a fence, and an end happens once."""
+"""The contract on leases, kept by both stores: a ticket is leased once, and a token is a fence."""
 
-import math
 import threading
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
-from celeriac.errors import IllegalTransition, LeaseLost, ScoreNotFinite, UnknownStudy, UnknownTrial
-from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.records import Counts, Fault, Lease, Outcome, Refusal, Report, TrialState
+from celeriac.errors import LeaseLost, UnknownStudy, UnknownTrial
+from celeriac.lifecycle import StudyEvent, TrialEvent
+from celeriac.records import Counts, Fault, Lease, Refusal, Report, TrialState
 from celeriac.store import Store
-from celeriac.store.api import AttemptEnd, Landed
 from celeriac.store.connection import open_engine
 from tests.store.conftest import Subject
 from tests.store.scenes import (
@@ -21,8 +18,6 @@ from tests.store.scenes import (
     leased,
     new_study,
     queued,
-    released,
-    report,
     running,
     scored,
     with_trials,
@@ -195,219 +190,6 @@ def test_a_log_of_an_unknown_attempt_is_an_error(any_store: Store) -> None:
     assert any_store.log_tail(study.id, 0, 1) == ""
 
 
-def test_reports_are_kept_once_with_their_checkpoints(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    lease = leased(any_store, study, 0)
-    assert any_store.report(lease.token, [report(lease, 0), report(lease, 1, 0.6)]) == Landed()
-    kept = any_store.report(lease.token, [report(lease, 2, 0.7, checkpoint=True)]).checkpoints
-    assert [each.step for each in kept] == [2]
-    again = [report(lease, 2, 9.9), report(lease, 3, 0.8, checkpoint=True)]
-    kept = any_store.report(lease.token, again).checkpoints
-    assert [each.step for each in kept] == [3, 2]
-    assert list(kept) == any_store.checkpoints(study.id, 0)
-    seen = any_store.reports(study.id, 0)
-    assert [(each.step, each.value) for each in seen] == [(0, 0.5), (1, 0.6), (2, 0.7), (3, 0.8)]
-    assert seen[3].checkpoint == kept[0]
-    assert seen[0].checkpoint is None
-    assert seen[0].metrics == {"loss": 1.0}
-    assert all(each.at is not None for each in seen)
-    trial = any_store.trial(study.id, 0)
-    assert (trial.last_step, trial.last_value) == (3, 0.8)
-    assert any_store.snapshot(study.id).open_trials[0].last_value == 0.8
-    assert any_store.report(lease.token, []) == Landed()
-
-
-def test_a_report_may_hold_what_json_cannot(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    lease = leased(any_store, study, 0)
-    any_store.report(
-        lease.token,
-        [Report(0, math.nan, {"loss": math.inf, "text": "a\0"}), Report(1, -math.inf, {"tuple": (1, 2)})],
-    )
-    first, second = any_store.reports(study.id, 0)
-    assert math.isnan(first.value)
-    assert first.metrics == {"loss": "inf", "text": "a\ufffd"}
-    assert (second.value, second.metrics) == (-math.inf, {"tuple": [1, 2]})
-
-
-def test_checkpoints_are_forgotten_by_path(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    lease = leased(any_store, study, 0)
-    four = [report(lease, step, checkpoint=True) for step in range(4)]
-    kept = any_store.report(lease.token, four).checkpoints
-    any_store.forget_checkpoints(study.id, 0, [kept[1].path, kept[3].path, "never there"])
-    assert [each.step for each in any_store.checkpoints(study.id, 0)] == [3, 1]
-    assert [each.step for each in any_store.reports(study.id, 0)] == [0, 1, 2, 3]
-
-
-def test_a_score_ends_the_trial_and_may_be_the_best(any_store: Store) -> None:
-    study = queued(any_store, 3)
-    lease = leased(any_store, study, 1)
-    end = scored(0.7, metrics={"holdout": 0.6, "nan": math.nan}, step=9, peak_memory_bytes=10**10)
-    trial = any_store.finish_attempt(lease.token, end)
-    assert trial == any_store.trial(study.id, 1)
-    assert (trial.state, trial.score, trial.step, trial.ended_no) == (TrialState.SCORED, 0.7, 9, 1)
-    assert trial.metrics == {"holdout": 0.6, "nan": "nan"}
-    assert trial.ended_at is not None
-    attempt = any_store.attempts(study.id, 1)[0]
-    assert (attempt.outcome, attempt.device_s, attempt.peak_memory_bytes) == (Outcome.SCORED, 2.0, 10**10)
-    now = any_store.study(study.id)
-    assert (now.best_number, now.best_score, now.device_s) == (1, 0.7, 2.0)
-    assert now.counts == Counts(queued=2, scored=1)
-    assert now.turn == study.turn
-
-
-@pytest.mark.parametrize(("goal", "best"), [("maximize", 1), ("minimize", 0)])
-def test_the_first_of_equals_is_the_best(any_store: Store, goal: str, best: int) -> None:
-    study = queued(any_store, 4, goal=goal)
-    for number, score in enumerate([0.1, 0.9, 0.9, 0.1]):
-        any_store.finish_attempt(leased(any_store, study, number).token, scored(score))
-    assert any_store.study(study.id).best_number == best
-
-
-def test_a_pruned_trial_is_finished_and_never_the_best(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    end = AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, score=0.9, step=3, detail="rung 3: 4th of 9")
-    trial = any_store.finish_attempt(leased(any_store, study, 0).token, end)
-    assert (trial.state, trial.score, trial.step) == (TrialState.PRUNED, 0.9, 3)
-    now = any_store.study(study.id)
-    assert (now.best_number, now.counts.finished) == (None, 1)
-
-
-@pytest.mark.parametrize("score", [None, math.nan, math.inf])
-def test_a_score_is_a_finite_number(any_store: Store, score: float | None) -> None:
-    study = queued(any_store, 1)
-    lease = leased(any_store, study, 0)
-    with pytest.raises(ScoreNotFinite):
-        any_store.finish_attempt(lease.token, AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=score))
-    assert any_store.trial(study.id, 0).state is TrialState.RUNNING
-
-
-def test_attempt_and_trial_end_in_ways_that_agree(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    lease = leased(any_store, study, 0)
-    with pytest.raises(IllegalTransition, match="cannot fail its trial"):
-        any_store.finish_attempt(lease.token, AttemptEnd(AttemptEvent.SCORE, TrialEvent.FAIL, score=0.5))
-    assert any_store.trial(study.id, 0).state is TrialState.RUNNING
-
-
-def test_a_fault_is_counted_and_the_trial_tried_again(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    again = failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY)
-    for attempt in (1, 2):
-        trial = any_store.finish_attempt(leased(any_store, study, 0, attempt=attempt).token, again)
-        assert (trial.state, trial.faults) == (TrialState.WAITING, {"infrastructure": attempt})
-        assert (trial.worker, trial.ended_no, trial.ended_at, trial.queued_at) == ("", None, None, None)
-    lease = leased(any_store, study, 0, attempt=3)
-    assert lease.faults == {"infrastructure": 2}
-    end = failed(Fault.USER_BUG, traceback="Traceback …\nValueError: no", signature="train.py:3 ValueError")
-    trial = any_store.finish_attempt(lease.token, end)
-    assert (trial.state, trial.fault) == (TrialState.FAILED, Fault.USER_BUG)
-    assert trial.faults == {"infrastructure": 2, "user_bug": 1}
-    assert (trial.detail, trial.signature) == ("user_bug happened", "train.py:3 ValueError")
-    assert trial.attempts == 3
-    attempts = any_store.attempts(study.id, 0)
-    assert [each.outcome for each in attempts] == [Outcome.FAULT] * 3
-    assert [each.fault for each in attempts] == [Fault.INFRASTRUCTURE, Fault.INFRASTRUCTURE, Fault.USER_BUG]
-    assert "ValueError: no" in attempts[2].traceback
-    assert any_store.study(study.id).counts == Counts(failed=1)
-
-
-def test_a_preempted_trial_waits_with_its_checkpoint_and_resumes(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    lease = leased(any_store, study, 0)
-    any_store.report(lease.token, [report(lease, step, checkpoint=True) for step in (0, 1)])
-    trial = any_store.finish_attempt(lease.token, released(TrialEvent.PARK))
-    assert (trial.state, trial.faults) == (TrialState.PAUSED, {"preempted": 1})
-    assert isinstance(any_store.lease(study.id, 0, 2, worker="w", device="cpu", lease_s=30), Refusal)
-    any_store.queue_trials(study.id, any_store.study(study.id).turn, [0])
-    resumed = leased(any_store, study, 0, attempt=2)
-    assert [each.step for each in resumed.checkpoints] == [1, 0]
-    assert any_store.trial(study.id, 0).last_step is None
-    any_store.report(resumed.token, [report(resumed, 1, 0.9, checkpoint=True), report(resumed, 2, 1.0)])
-    seen = any_store.reports(study.id, 0)
-    assert [(each.step, each.value) for each in seen] == [(0, 0.5), (1, 0.9), (2, 1.0)]
-    assert [each.value for each in any_store.reports(study.id, 0, attempt=1)] == [0.5, 0.5]
-    order = [(each.step, each.attempt) for each in any_store.checkpoints(study.id, 0)]
-    assert order == [(1, 2), (1, 1), (0, 1)]
-
-
-def test_an_end_repeated_is_the_same_end(any_store: Store) -> None:
-    study = queued(any_store, 1)
-    lease = leased(any_store, study, 0)
-    end = scored(0.5, metrics={"b": 1, "a": [2]}, log_tail="done\n")
-    first = any_store.finish_attempt(lease.token, end)
-    assert any_store.finish_attempt(lease.token, end) == first
-    assert any_store.study(study.id).counts == Counts(scored=1)
-    assert any_store.study(study.id).device_s == 2.0
-    assert any_store.attempts(study.id, 0)[0].late is None
-
-
-def test_a_late_result_is_evidence_and_never_counts(subject: Subject) -> None:
-    store = subject.store
-    study = queued(store, 1)
-    lost = leased(store, study, 0, lease_s=0.05)
-    subject.pass_time(60)
-    lapsed = AttemptEnd(AttemptEvent.SUPERSEDE, TrialEvent.RETRY, fault=Fault.INFRASTRUCTURE, detail="lapsed")
-    store.finish_attempt(lost.token, lapsed, only_expired=True)
-    winner = leased(store, study, 0, attempt=2)
-    with pytest.raises(LeaseLost, match="its lease ran out") as caught:
-        store.finish_attempt(lost.token, scored(0.99, metrics={"holdout": 0.5}))
-    assert "lapsed" in caught.value.reason
-    for step_aside in (
-        lambda: store.renew(lost.token, 30, log_tail="zombie"),
-        lambda: store.report(lost.token, [report(lost, 5, checkpoint=True)]),
-        lambda: store.begin(lost.token, fingerprint="zombie", resumed_step=None, log_path=""),
-    ):
-        with pytest.raises(LeaseLost):
-            step_aside()
-    first, second = store.attempts(study.id, 0)
-    assert first.outcome is Outcome.SUPERSEDED
-    assert first.late is not None
-    assert (first.late["score"], first.late["metrics"]) == (0.99, {"holdout": 0.5})
-    assert (second.outcome, second.late) == (None, None)
-    assert not store.reports(study.id, 0)
-    assert not store.checkpoints(study.id, 0)
-    assert store.finish_attempt(winner.token, scored(0.3)).score == 0.3
-    now = store.study(study.id)
-    assert (now.best_score, now.counts, now.device_s) == (0.3, Counts(scored=1), 2.0)
-
-
-def test_the_reaper_takes_only_what_ran_out(subject: Subject) -> None:
-    store = subject.store
-    study = queued(store, 2)
-    lapsed = AttemptEnd(AttemptEvent.SUPERSEDE, TrialEvent.RETRY, fault=Fault.INFRASTRUCTURE, detail="lapsed")
-    held = leased(store, study, 0)
-    with pytest.raises(LeaseLost, match="holds until") as caught:
-        store.finish_attempt(held.token, lapsed, only_expired=True)
-    assert caught.value.reason == "its lease was prolonged"
-    store.finish_attempt(held.token, scored(0.5))
-    with pytest.raises(LeaseLost, match="ended already"):
-        store.finish_attempt(held.token, lapsed, only_expired=True)
-    assert store.attempts(study.id, 0)[0].late is None
-
-
-def test_a_user_cancels_in_any_open_state(any_store: Store) -> None:
-    study = queued(any_store, 4)
-    with_trials(any_store, study, 1)
-    parked = leased(any_store, study, 2)
-    any_store.finish_attempt(parked.token, released(TrialEvent.PARK))
-    runs = leased(any_store, study, 3)
-    for place, number in enumerate([4, 0, 2, 3], start=1):
-        trial = any_store.cancel_trial(study.id, number, "not wanted")
-        assert (trial.state, trial.ended_no, trial.detail) == (TrialState.CANCELLED, place, "not wanted")
-        assert trial == any_store.trial(study.id, number)
-    assert any_store.study(study.id).counts == Counts(queued=1, cancelled=4)
-    attempt = any_store.attempts(study.id, 3)[0]
-    assert (attempt.outcome, attempt.detail) == (Outcome.RELEASED, "not wanted")
-    with pytest.raises(LeaseLost, match="not wanted"):
-        any_store.renew(runs.token, 30)
-    with pytest.raises(IllegalTransition, match="is CANCELLED: it cannot cancel"):
-        any_store.cancel_trial(study.id, 3, "again")
-    with pytest.raises(UnknownTrial):
-        any_store.cancel_trial(study.id, 99, "never there")
-
-
 def test_an_unknown_token_is_refused_everywhere(any_store: Store) -> None:
     with pytest.raises(LeaseLost, match="no attempt has the lease") as caught:
         any_store.finish_attempt("0" * 32, scored(0.5))
@@ -440,52 +222,6 @@ def test_trials_are_listed_in_pages(any_store: Store) -> None:
     assert whole[0] == any_store.trial(study.id, 0)
     with pytest.raises(UnknownTrial, match="has no trial 5"):
         any_store.trial(study.id, 5)
-
-
-def test_ends_that_meet_keep_their_order_gap_free(any_store: Store) -> None:
-    study = queued(any_store, 12)
-    leases = [leased(any_store, study, number) for number in range(12)]
-    threads = [
-        threading.Thread(target=any_store.finish_attempt, args=(lease.token, scored(0.01 * lease.number)))
-        for lease in leases
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    ends = any_store.ended_since(study.id, 0)
-    assert [trial.ended_no for trial in ends] == list(range(1, 13))
-    now = any_store.study(study.id)
-    assert (now.counts, now.best_number) == (Counts(scored=12), 11)
-    assert now.device_s == pytest.approx(24.0)
-
-
-def test_a_cancel_and_a_finish_that_meet_end_the_trial_once(any_store: Store) -> None:
-    study = queued(any_store, 10)
-    for number in range(10):
-        lease = leased(any_store, study, number)
-        outcomes: list[str] = []
-
-        def finish(lease: Lease = lease, outcomes: list[str] = outcomes) -> None:
-            try:
-                outcomes.append(any_store.finish_attempt(lease.token, scored(0.5)).state)
-            except LeaseLost:
-                outcomes.append("lost")
-
-        def cancel(number: int = number, outcomes: list[str] = outcomes) -> None:
-            try:
-                outcomes.append(any_store.cancel_trial(study.id, number, "not wanted").state)
-            except IllegalTransition:
-                outcomes.append("illegal")
-
-        threads = [threading.Thread(target=each) for each in (finish, cancel)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert sorted(outcomes) in (["SCORED", "illegal"], ["CANCELLED", "lost"])
-    counts = any_store.study(study.id).counts
-    assert counts == replace(Counts(), scored=counts.scored, cancelled=10 - counts.scored)
 
 
 def test_a_lease_that_meets_its_trials_queueing_takes_the_counters_as_they_are_then(

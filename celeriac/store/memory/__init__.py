@@ -4,15 +4,17 @@ from collections.abc import Callable
 from datetime import datetime
 
 from celeriac.store.memory.care import Care
+from celeriac.store.memory.ends import Ends
 from celeriac.store.memory.leases import Leases
 from celeriac.store.memory.reading import Reading
+from celeriac.store.memory.reports import Reports
 from celeriac.store.memory.rows import Rows, system_clock
 from celeriac.store.memory.schedules import Schedules
 from celeriac.store.memory.studies import Studies
 from celeriac.store.memory.turns import Turns
 
 
-class MemoryStore(Studies, Turns, Leases, Care, Schedules, Reading):
+class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Schedules, Reading):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 
     def __init__(self, clock: Callable[[], datetime] = system_clock) -> None:

@@ -3,13 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from celeriac.records import Attempt, Report, RungRecord, Savings, TrialRecord, TrialState
+from celeriac.records import Attempt, Checkpoint, Report, RungRecord, Savings, TrialRecord, TrialState
 from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.values import unknown_trial
 
 
 class Reading(Tables):
     """Verbs that only read."""
+
+    @atomic
+    def trial(self, study_id: int, number: int) -> TrialRecord:
+        """See `Store.trial`."""
+        return self._rows.trial(study_id, number)
 
     @atomic
     def trials(
@@ -77,6 +82,11 @@ class Reading(Tables):
                 run = max(1, held.last_step - (-1 if resumed is None else resumed))
                 steps, device_s = steps + spared, device_s + spared * held.attempt.device_s / run
         return Savings(len(pruned), steps, device_s)
+
+    @atomic
+    def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
+        """See `Store.checkpoints`."""
+        return self._rows.checkpoints_of(study_id, number)
 
     @atomic
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:

@@ -12,13 +12,7 @@ from functools import wraps
 from threading import RLock
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from celeriac.lifecycle import (
-    ATTEMPT_TRANSITIONS,
-    TRIAL_TRANSITIONS,
-    AttemptEvent,
-    TrialEvent,
-    moved,
-)
+from celeriac.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, moved
 from celeriac.records import (
     ENDED,
     Attempt,
@@ -35,7 +29,7 @@ from celeriac.records import (
     TrialRecord,
     TrialState,
 )
-from celeriac.store.values import plain_json, stale_turn, unknown_study, unknown_trial
+from celeriac.store.values import lease_lost, plain_json, plain_text, stale_turn, unknown_study, unknown_trial
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -113,6 +107,25 @@ class Rows:
             )
             for t in page
         ]
+
+    def checkpoints_of(self, study_id: int, number: int) -> list[Checkpoint]:
+        """The trial's checkpoints, newest first."""
+        found = [
+            each for each in self.checkpoints.values() if (each.study_id, each.trial) == (study_id, number)
+        ]
+        return sorted(found, key=lambda each: (-each.step, -each.attempt))
+
+    def held(self, token: str) -> Held:
+        """The open attempt of a token, which is the fence; raises LeaseLost, saying who ended it."""
+        held = self.attempts.get(token)
+        if held is None or not held.is_open:
+            raise lease_lost(token, held.attempt if held else None)
+        return held
+
+    def keep_tail(self, attempt: Attempt, tail: str | None) -> None:
+        """Keep what an attempt printed last in place of what was kept; None keeps that."""
+        if tail is not None:
+            self.logs[attempt.study_id, attempt.trial, attempt.number] = plain_text(tail)
 
     def open_attempt(self, study_id: int, number: int) -> Held | None:
         """The attempt that runs this trial now."""

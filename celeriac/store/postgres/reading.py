@@ -4,19 +4,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.records import Attempt, Report, RungRecord, Savings, TrialRecord, TrialState
+from celeriac.records import Attempt, Checkpoint, Report, RungRecord, Savings, TrialRecord, TrialState
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
     ATTEMPT,
+    CHECKPOINT,
     RUNG,
+    TRIALS,
     TRIALS_WITH_PAST,
     attempt_record,
+    checkpoint_record,
     report_record,
     rung_record,
     trial_record,
 )
 from celeriac.store.values import unknown_trial
 
+ONE_TRIAL = sql(f"{TRIALS} WHERE t.study_id = :study AND t.number = :number")
 PAGE = sql(
     f"{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.number > :after ORDER BY t.number LIMIT :limit"
 )
@@ -36,6 +40,10 @@ _REPORTS = """
 """
 REPORTS = sql(f"{_REPORTS} ORDER BY r.step, r.attempt DESC")
 REPORTS_OF_ATTEMPT = sql(f"{_REPORTS} AND r.attempt = :attempt ORDER BY r.step")
+CHECKPOINTS = sql(
+    f"SELECT {CHECKPOINT} FROM checkpoint c WHERE c.study_id = :study AND c.trial = :number "
+    "ORDER BY c.step DESC, c.attempt DESC"
+)
 RUNGS = sql(
     f"""SELECT {RUNG} FROM rung r WHERE r.study_id = :study
         AND (r.bracket, r.rung, r.place) > (CAST(:bracket AS int), CAST(:rung AS bigint), CAST(:place AS int))
@@ -69,6 +77,10 @@ class Reading:
     """Verbs that only read."""
 
     _db: Database
+
+    def trial(self, study_id: int, number: int) -> TrialRecord:
+        """See `Store.trial`."""
+        return one_trial(self._db, study_id, number)
 
     def trials(
         self,
@@ -111,9 +123,26 @@ class Reading:
         (row,) = self._db.rows(SAVINGS, study=study_id)
         return Savings(**row)
 
+    def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
+        """See `Store.checkpoints`."""
+        return checkpoints_of(self._db, study_id, number)
+
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:
         """See `Store.log_tail`."""
         row = self._db.row(LOG_TAIL, study=study_id, number=number, attempt=attempt)
         if row is None:
             raise unknown_trial(study_id, number, attempt)
         return str(row["tail"])
+
+
+def one_trial(database: Database, study_id: int, number: int) -> TrialRecord:
+    """The trial as it is now; raises UnknownTrial."""
+    row = database.row(ONE_TRIAL, study=study_id, number=number)
+    if row is None:
+        raise unknown_trial(study_id, number)
+    return trial_record(row)
+
+
+def checkpoints_of(database: Database, study_id: int, number: int) -> list[Checkpoint]:
+    """The trial's checkpoints, newest first."""
+    return [checkpoint_record(row) for row in database.rows(CHECKPOINTS, study=study_id, number=number)]

@@ -147,7 +147,7 @@ class Studies:
                 fetch(connection, CANCEL_OPEN, **_cancelling(before, said))
             elif state is StudyState.PAUSED:
                 fetch(connection, LOCK_OPEN, study=study_id)
-                fetch(connection, UNQUEUE_ALL, study=study_id, **_unqueueing())
+                fetch(connection, UNQUEUE_ALL, study=study_id, **unqueueing())
             after = fetch(
                 connection,
                 MOVE,
@@ -188,7 +188,8 @@ def _cancelling(before: StudyRecord, reason: str) -> dict[str, Any]:
     }
 
 
-def _unqueueing() -> dict[str, Any]:
+def unqueueing() -> dict[str, Any]:
+    """The parameters by which a statement sends QUEUED trials back to WAITING."""
     waiting = moved(TRIAL_TRANSITIONS, TrialState.QUEUED, TrialEvent.UNQUEUE, thing="trial")
     from_states = [str(state) for state in sources(TRIAL_TRANSITIONS, TrialEvent.UNQUEUE)]
     return {"waiting": str(waiting), "from_states": from_states}

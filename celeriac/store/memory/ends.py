@@ -1,0 +1,83 @@
+"""How an attempt ends, and what becomes of its trial. Rule: an end happens once; what comes after it is kept as evidence only."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from celeriac.lifecycle import TRIAL_TRANSITIONS
+from celeriac.records import ENDED, Fault, TrialRecord, TrialState
+from celeriac.store.api import AttemptEnd
+from celeriac.store.memory.rows import Held, Tables, atomic
+from celeriac.store.values import checked, digest, late_evidence, lease_lost, plain_text
+
+
+class Ends(Tables):
+    """Verbs that end an attempt: the worker's, the reaper's and a user's cancel."""
+
+    @atomic
+    def finish_attempt(self, token: str, end: AttemptEnd, *, only_expired: bool = False) -> TrialRecord:
+        """See `Store.finish_attempt`."""
+        end, rows = checked(end), self._rows
+        held = rows.attempts.get(token)
+        if held is None or not held.is_open:
+            return self._too_late(token, held, end, only_expired)
+        if only_expired and held.attempt.lease_until >= rows.clock():
+            raise lease_lost(token, held.attempt)
+        trial = rows.trial(held.attempt.study_id, held.attempt.trial)
+        after = rows.move_trial(trial, end.trial_event, **_changes(trial, end))
+        rows.end_attempt(
+            held,
+            end.attempt_event,
+            fault=end.fault,
+            detail=end.detail,
+            traceback=end.traceback,
+            device_s=float(end.device_s),
+            peak_memory_bytes=end.peak_memory_bytes,
+        )
+        held.digest = digest(end)
+        self._rows.keep_tail(held.attempt, end.log_tail)
+        self._keep_best(after)
+        return after
+
+    @atomic
+    def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
+        """See `Store.cancel_trial`."""
+        self._rows.study(study_id)
+        return self._rows.cancel(self._rows.trial(study_id, number), plain_text(reason))
+
+    def _too_late(self, token: str, held: Held | None, end: AttemptEnd, only_expired: bool) -> TrialRecord:
+        if held is None:
+            raise lease_lost(token, None)
+        if held.digest == digest(end):
+            return self._rows.trial(held.attempt.study_id, held.attempt.trial)
+        if not only_expired and held.attempt.late is None:  # the reaper knows nothing that would be evidence
+            held.attempt = replace(held.attempt, late=late_evidence(end))
+        raise lease_lost(token, held.attempt)
+
+    def _keep_best(self, trial: TrialRecord) -> None:
+        """The first of equals stays the best."""
+        study = self._rows.studies[trial.study_id]
+        if trial.state is not TrialState.SCORED or trial.score is None:
+            return
+        sign = 1 if study.goal == "maximize" else -1
+        if study.best_score is None or sign * trial.score > sign * study.best_score:
+            self._rows.studies[study.id] = replace(study, best_number=trial.number, best_score=trial.score)
+
+
+def _changes(trial: TrialRecord, end: AttemptEnd) -> dict[str, Any]:
+    """What an end changes in its trial besides the state."""
+    changes: dict[str, Any] = {
+        "fault": end.fault,
+        "detail": end.detail,
+        "signature": end.signature,
+        "faults": _counted(trial.faults, end.fault),
+    }
+    if TRIAL_TRANSITIONS[TrialState.RUNNING][end.trial_event] in ENDED:
+        return changes | {"score": end.score, "metrics": end.metrics, "step": end.step}
+    return changes | {"worker": "", "score": None, "step": None}
+
+
+def _counted(faults: Mapping[str, int], fault: Fault | None) -> dict[str, int]:
+    if fault is None:
+        return dict(faults)
+    return {**faults, str(fault): faults.get(fault, 0) + 1}
