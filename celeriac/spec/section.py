@@ -12,6 +12,7 @@ from typing import Any
 
 from celeriac.errors import SpecInvalid
 from celeriac.space import nearest, show
+from celeriac.space.ranges import is_finite
 from celeriac.stop_rules import SECONDS
 
 #: Said of what the design has and this version has not: refused by name, so that nobody believes that it is at work.
@@ -134,7 +135,7 @@ class Section:
         value = self.get(key)
         if value is None:
             return None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if not is_finite(value):
             self.fail(key, f"must be a number, not {show(value)}")
         elif value < low:
             self.fail(key, f"must be {low:g} or more, not {show(value)}")

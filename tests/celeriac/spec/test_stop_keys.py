@@ -67,6 +67,7 @@ def test_without_a_rule_nothing_is_stopped() -> None:
         ({"rule": "threshold", "bound": 1}, ".at: is missing"),
         ({"rule": "threshold", "at": 5}, ".bound: is missing"),
         ({"rule": "threshold", "at": 5, "bound": math.nan}, ".bound: must be a number, not nan"),
+        ({"rule": "threshold", "at": 5, "bound": 10**400}, ".bound: must be a number, not 1000"),
     ],
 )
 def test_a_mistake_in_a_rule_of_early_stopping(given: Any, says: str) -> None:
@@ -96,6 +97,8 @@ def test_each_reason_to_stop_a_study_is_read_and_written(given: dict[str, Any], 
         ({"suggestions": 3}, ": names no reason; write target, min_gain or max_regret"),
         ({"traget": 0.9}, ".traget: is not known here; did you mean 'target'?"),
         ({"target": "high"}, ".target: must be a number, not 'high'"),
+        ({"target": 10**400}, ".target: must be a number, not 1000"),
+        ({"target": True}, ".target: must be a number, not True"),
         ({"min_gain": -0.1}, ".min_gain: must be 0 or more, not -0.1"),
         ({"min_gain": 0.1, "suggestions": 0}, ".suggestions: must be from 1"),
     ],
