@@ -23,7 +23,7 @@ from celery.signals import (
 )
 
 from celeriac.alive import show_life
-from celeriac.broker import CLOCK_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.broker import CLOCK_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app, stop_promptly
 from celeriac.errors import CallerError, SettingInvalid, StoreUnavailable, TryAgain
 from celeriac.processes import announce_ready
 from celeriac.settings import Settings
@@ -96,6 +96,7 @@ def run_worker(settings: Settings, role: str) -> None:
     # For the libraries that the suggesters load: one thread each, trials need the other cores.
     os.putenv("OMP_NUM_THREADS", "1")
     os.putenv("OPENBLAS_NUM_THREADS", "1")
+    stop_promptly(app)
     _wire_after_fork(app, settings)
     _announce(settings.ready_fd)
     quiet = ["--without-gossip", "--without-mingle"]  # nobody here needs to know the other workers

@@ -21,7 +21,7 @@ from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
 from celery.worker import state as celery_state
 
-from celeriac.broker import BrokerConfig, Tickets, make_app
+from celeriac.broker import BrokerConfig, Tickets, make_app, stop_promptly
 from celeriac.errors import CeleriacError, IllegalTransition, MessageInvalid, StoreUnavailable, UnknownTrial
 from celeriac.messages import RunTrial, decode
 from celeriac.settings import Settings
@@ -68,6 +68,7 @@ def main(argv: Sequence[str]) -> int:
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.tasks"])
     slot = Slot(name, uuid, kind, cuda_visible)
     shared = Shared(slot, tuple(queues), settings, Orders(), app, Tickets(app))
+    stop_promptly(app)
     connect_main(shared)
     connect_pool(shared)
     open_store(

@@ -13,6 +13,7 @@ from celeriac.cli.service import Home, Name, Slots, SpecFile, StudyName, connect
 
 if TYPE_CHECKING:
     from celeriac.client import Client, Study
+    from celeriac.settings import Settings
 
 Detach = Annotated[bool, typer.Option("--detach", help="Do not watch: return once the study is open.")]
 NoFlower = Annotated[bool, typer.Option("--no-flower", help="Do without Flower.")]
@@ -44,15 +45,10 @@ def run(
     The same file again goes on where it was, also after a pause. Ctrl-C leaves the study running, twice stops it.
     """
     from celeriac.client import Client
-    from celeriac.client.client import read_spec
     from celeriac.client.embedded import attached, ensure_service
-    from celeriac.client.objective import code_root_of
     from celeriac.records import StudyState
-    from celeriac.settings import Settings
 
-    settings = Settings.from_env(home=home)
-    spec, base = read_spec(file, name)
-    code_root_of(spec, base, settings.code_root)  # a wrong file shall not start anything
+    settings = _checked(file, name, home)
     with attached(settings), Client(ensure_service(settings, slots=slots, say=remark)) as client:
         study = _open(client, file, name)
         if study.state is StudyState.PAUSED:
@@ -64,6 +60,7 @@ def run(
 
 def submit(file: SpecFile, name: Name = None, home: Home = None) -> None:
     """Open a study on the service that runs, and return at once."""
+    _checked(file, name, home)
     with connected(home) as client:
         study = _open(client, file, name)
         remark(f"Watch it:  celeriac watch {study.name}")
@@ -78,6 +75,17 @@ def watch(study: StudyName, home: Home = None) -> None:
     with attached(Settings.from_env(home=home)), connected(home) as client:
         code = _look_on(client, client.study(study))
     raise typer.Exit(code)
+
+
+def _checked(file: Path, name: str | None, home: Path | None) -> "Settings":
+    """The settings, once the file and the objective that it names are sound: what is wrong there needs no service to be told."""
+    from celeriac.client.client import read_study
+    from celeriac.client.objective import code_root_of
+    from celeriac.settings import Settings
+
+    settings = Settings.from_env(home=home)
+    code_root_of(*read_study(file, name), settings.code_root)
+    return settings
 
 
 def _open(client: "Client", file: Path, name: str | None) -> "Study":

@@ -97,12 +97,7 @@ class Client:
 
     def open(self, spec: SpecLike, *, name: str | None = None) -> Submission:
         """As `submit`, but the notes and whether it attached are in the answer."""
-        read, base = read_spec(spec, name)
-        if read.schedule is not None:
-            raise SpecInvalid(
-                f"{read.study}: this is a schedule: `celeriac schedule add FILE`, then "
-                f"`celeriac schedule fire {read.schedule.name}` runs it at once"
-            )
+        read, base = read_study(spec, name)
         new = self.new_study(read, base)
         notes = self._code_notes() + self._sampler_notes(read)
         try:
@@ -281,6 +276,17 @@ def read_spec(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:
     if isinstance(spec, Mapping):
         return parse(spec, name=name), Path.cwd()
     return load(spec, name=name), Path(spec).resolve().parent
+
+
+def read_study(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:
+    """As `read_spec`, of a study that is opened by itself. Raises SpecInvalid for a schedule."""
+    read, base = read_spec(spec, name)
+    if read.schedule is not None:
+        raise SpecInvalid(
+            f"{read.study}: this is a schedule: `celeriac schedule add FILE`, then "
+            f"`celeriac schedule fire {read.schedule.name}` runs it at once"
+        )
+    return read, base
 
 
 def _same_or_raise(record: StudyRecord, spec: StudySpec, new: NewStudy, error: DuplicateStudy) -> None:

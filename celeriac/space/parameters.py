@@ -236,7 +236,8 @@ class Choice:
         """What is wrong with this description, as (field, text)."""
         options = self.options
         if not isinstance(options, (list, tuple)) or not options:
-            return [("choice", f"needs a list of at least one option, not {show(options)}")]
+            shown = "[]" if options == () else show(options)
+            return [("choice", f"needs a list of at least one option, not {shown}")]
         if len(options) > MOST_OPTIONS:
             return [
                 (

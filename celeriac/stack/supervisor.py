@@ -9,7 +9,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -36,7 +36,7 @@ class Kept:
 
 
 class Supervisor:
-    """Starts children, restarts what dies, and stops all in the reverse order of their start."""
+    """Starts children, restarts what dies, and stops all: programs before servers."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -110,25 +110,34 @@ class Supervisor:
                 self._selector.unregister(descriptor)
 
     def stop(self, grace_s: Callable[[str], float]) -> None:
-        """Stop all, last started first; a further stop signal shortens every grace to two seconds. The supervisor is spent then."""
+        """Stop all: the programs, then the servers that they need to the last. A further stop signal shortens every grace to two seconds.
+
+        The supervisor is spent then.
+        """
         asked = len(self._signals)
         with suppress(ValueError):  # not the main thread: nothing was caught
             signal.set_wakeup_fd(-1)
-        for kept in reversed(self._kept):
+        for servers in (False, True):
+            layer = [kept for kept in reversed(self._kept) if kept.is_server is servers]
+            self._stop_together(layer, grace_s, asked)
+        self._kept.clear()
+        self._selector.close()
+        for end in (self._wakeup, self._waker):
+            end.close()
+
+    def _stop_together(self, layer: Sequence[Kept], grace_s: Callable[[str], float], asked: int) -> None:
+        since = time.monotonic()
+        for kept in layer:
             self._forget(kept)
-            child = kept.child
-            child.signal(child.stop_signal)
-            deadline = time.monotonic() + grace_s(child.name)
+            kept.child.signal(kept.child.stop_signal)
+        for child in (kept.child for kept in layer):
+            deadline = since + grace_s(child.name)
             while time.monotonic() < deadline and not child.wait(0.2):
                 if len(self._signals) > asked:
                     deadline = min(deadline, time.monotonic() + 2.0)
             if not child.wait(0):
                 self._say(f"{child.name} did not end within its grace and is killed")
             child.kill()
-        self._kept.clear()
-        self._selector.close()
-        for end in (self._wakeup, self._waker):
-            end.close()
 
     # -- the loop's parts -------------------------------------------------------------------------------------------
     def _start(self, kept: Kept) -> None:

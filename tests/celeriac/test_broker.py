@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -49,6 +52,43 @@ def test_a_dead_redis_is_named() -> None:
     tickets = Tickets(make_app(BrokerConfig("redis://127.0.0.1:1/0", "test")))
     with pytest.raises(BrokerUnavailable, match=DRIVE_QUEUE.replace(".", r"\.")):
         tickets.send(DriveStudy(1), queue=DRIVE_QUEUE, summary="digits")
+
+
+PATIENT = """
+import sys
+from celeriac.broker import CPU_QUEUE, BrokerConfig, make_app, stop_promptly
+app = make_app(BrokerConfig(sys.argv[1], "patient"))
+app.conf.broker_transport_options.update(polling_interval=3600, socket_timeout=None)
+stop_promptly(app)
+app.worker_main(["--quiet", "worker", "-Q", CPU_QUEUE, "-n", "patient", "--without-gossip", "--without-mingle"])
+"""
+
+
+@pytest.mark.services
+def test_a_worker_that_waits_for_a_ticket_stops_when_told(settings: Settings) -> None:
+    def waits() -> bool:
+        channel: Any = connection.default_channel
+        return any(
+            (each["name"], each["cmd"]) == ("patient", "brpop") for each in channel.client.client_list()
+        )
+
+    with (
+        make_app(BrokerConfig(settings.broker_url, "test")).connection_for_write() as connection,
+        subprocess.Popen(
+            [sys.executable, "-c", PATIENT, settings.broker_url],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as worker,
+    ):
+        try:
+            deadline = time.monotonic() + 60
+            while not waits():
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            worker.terminate()
+            assert worker.wait(60) == 0  # its pop alone would take an hour
+        finally:
+            worker.kill()
 
 
 @pytest.mark.services

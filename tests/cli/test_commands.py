@@ -336,6 +336,19 @@ def test_no_service_ends_with_three_and_says_how_to_start_one(
     assert "celeriac up" in celeriac("doctor", "--home", str(tmp_path / "nothing")).out
 
 
+@pytest.mark.parametrize("command", ["run", "submit"])
+def test_a_wrong_file_is_told_without_a_service(
+    celeriac: Celeriac, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.delenv("CELERIAC_DATABASE_URL")
+    (tmp_path / "wrong.yaml").write_text("study: wrong\nobjectiv: train:objective\n")
+    (tmp_path / "nightly.yaml").write_text(PLAN_FILE)
+    for name, says in (("wrong", "did you mean 'objective'?"), ("nightly", "this is a schedule")):
+        ran = celeriac(command, f"{name}.yaml", "--home", str(tmp_path / "nothing"))
+        assert (ran.code, says in ran.err) == (2, True), ran.err
+    assert not (tmp_path / "nothing" / "run").exists()
+
+
 def test_a_database_that_does_not_answer_ends_with_three(
     celeriac: Celeriac, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""The supervisor: what dies is started again, what keeps dying is given up with its log, and everything stops in reverse order."""
+"""The supervisor: what dies is started again, what keeps dying is given up with its log, and programs stop before servers."""
 
 import os
 import signal
@@ -106,6 +106,38 @@ def test_a_child_that_will_not_end_is_killed_after_its_grace(tmp_path: Path) -> 
     supervisor.wait_for({ready: "deaf"}, 30)
     supervisor.stop(lambda name: 0.3)
     assert said == ["deaf did not end within its grace and is killed"]
+
+
+def test_programs_stop_together_and_before_their_servers(tmp_path: Path) -> None:
+    """Each program waits, when told to stop, for the other to be told, and then notes whether the server is there still."""
+    said: list[str] = []
+    supervisor = Supervisor(said.append)
+    supervisor.keep(_child(tmp_path, FOREVER, "server"), is_server=True)
+    server = supervisor.pids()["server"]
+    descriptors = {}
+    for name, other in (("one", "two"), ("two", "one")):
+        ready, writing = os.pipe()
+        code = (
+            "import os, pathlib, signal, time\n"
+            "from celeriac.processes import announce_ready\n"
+            f"here = pathlib.Path({str(tmp_path)!r})\n"
+            "def told(*_):\n"
+            f"    (here / '{name}').touch()\n"
+            f"    while not (here / '{other}').exists(): time.sleep(0.01)\n"
+            f"    (here / '{name}').write_text(str(os.path.exists('/proc/{server}')))\n"
+            "    raise SystemExit\n"
+            "signal.signal(signal.SIGTERM, told)\n"
+            f"announce_ready({writing})\n"
+            "while True: signal.pause()"
+        )
+        supervisor.keep(_child(tmp_path, code, name, pass_fds=(writing,)))
+        descriptors[ready] = name
+    supervisor.wait_for(descriptors, 30)
+    supervisor.stop(lambda name: 30.0)
+    assert said == []
+    assert [(tmp_path / name).read_text() for name in ("one", "two")] == ["True", "True"]
+    assert server is not None
+    assert not psutil.pid_exists(server)
 
 
 def test_the_log_is_kept_and_turned_over(tmp_path: Path) -> None:

@@ -101,6 +101,7 @@ def test_durations(written: Any, seconds: float) -> None:
         ({"space": {}}, "space: holds no parameter"),
         ({"space": []}, "space: must be a mapping"),
         ({"space": {"lr": {"float": [1, 0.1]}}}, "space.lr.float: the range [1, 0.1] is inverted"),
+        ({"space": {"act": {"choice": []}}}, "space.act.choice: needs a list of at least one option, not []"),
         ({"space": {"lr": {"float": [1, 1]}}}, "space.lr.float: the range [1, 1] is empty"),
         ({"space": {"lr": {"float": [0, 1], "log": True}}}, "space.lr.float: a log range must lie above 0"),
         ({"default": {"lr": 2}}, "default.lr: 2.0 is outside [0.0, 1.0]"),
