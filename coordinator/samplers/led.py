@@ -36,6 +36,11 @@ class Model(Protocol):
 Build = Callable[[Sequence[Point]], Model | None]
 
 
+def scored_in(observations: Sequence[Observation]) -> int:
+    """How many of them have a score."""
+    return sum(each.loss is not None for each in observations)
+
+
 def led_by(
     build: Build,
     space: Space,
@@ -43,13 +48,15 @@ def led_by(
     pending: Sequence[Point],
     count: int,
     seed: int,
+    *,
+    designed: int = INITIAL,
 ) -> list[Proposal]:
     """See `coordinator.samplers.seam`. `build` makes the model of the observations and the pending points that it is given.
 
-    It is called at most once, when the first proposal needs a model; None from it means that there is nothing to learn from yet. A
-    ValueError or an ArithmeticError, of it or of the model, gives way to chance.
+    It is called at most once, when the first proposal needs a model; None from it means that too few trials are scored to learn from.
+    A ValueError or an ArithmeticError, of it or of the model, gives way to chance. The first `designed` trials come from the design.
     """
-    search = _Search(build, space, list(pending), seed, seen_keys(observations, pending))
+    search = _Search(build, space, observations, list(pending), seed, designed)
     first = next_number(observations, pending)
     proposals: list[Proposal] = []
     for number in range(first, first + count):
@@ -64,16 +71,25 @@ def led_by(
 class _Search:
     """One call's work: the model is built when the first proposal needs it and kept for the others."""
 
-    def __init__(self, build: Build, space: Space, pending: list[Point], seed: int, seen: set[str]) -> None:
+    def __init__(
+        self,
+        build: Build,
+        space: Space,
+        observations: Sequence[Observation],
+        pending: list[Point],
+        seed: int,
+        designed: int,
+    ) -> None:
         self._build, self._space, self._seed = build, space, seed
-        self._pending, self._seen = pending, seen
+        self._observations, self._pending, self._designed_until = observations, pending, designed
+        self._seen = seen_keys(observations, pending)
         self._model: Model | None = None
         self._believed = 0
         self._obstacle = ""
 
     def proposal(self, number: int) -> Proposal | None:
         """The proposal for one trial number; None when the space has no further point."""
-        if number < INITIAL:
+        if number < self._designed_until:
             return self._designed(number)
         try:
             return self._modelled(number) or self._random(
@@ -95,11 +111,10 @@ class _Search:
             self._model = self._build(tuple(self._pending))
             self._believed = len(self._pending)
         if self._model is None:
-            self._obstacle = "no trial is scored"
+            self._obstacle = _too_few(scored_in(self._observations))
             return None
-        for point in self._pending[
-            self._believed :
-        ]:  # not before another proposal is wanted: it may cost a fit
+        # Not before another proposal is wanted: it may cost a fit.
+        for point in self._pending[self._believed :]:
             self._model.believe(point)
         self._believed = len(self._pending)
         return self._model.best(number, self._seen)
@@ -113,3 +128,9 @@ class _Search:
     def _random(self, number: int, reason: str) -> Proposal | None:
         params = unseen(self._space, self._seen, dice(self._seed, number, "random"))
         return None if params is None else Proposal(params, {"by": "random", "reason": reason})
+
+
+def _too_few(scored: int) -> str:
+    if scored == 0:
+        return "no trial is scored"
+    return f"only {scored} trials are scored" if scored > 1 else "only one trial is scored"

@@ -110,7 +110,7 @@ def test_a_study_in_which_all_trials_fail_goes_on_at_random() -> None:
         for o in observations(MIXED_SPACE, mixed, 15)
     ]
     [proposal] = suggest(MIXED_SPACE, known, [], 1, 7)
-    assert proposal.how == {"by": "random", "reason": "only 0 trials are scored"}
+    assert proposal.how == {"by": "random", "reason": "no trial is scored"}
 
 
 def test_priors_shorten_the_design_and_their_points_may_be_tried_again() -> None:
@@ -243,11 +243,12 @@ def test_the_first_trials_are_suggested_without_loading_the_model() -> None:
     code = """
 import sys
 from coordinator.samplers import bayesian
+from coordinator.samplers.loading import loaded
 from tests.coordinator.problems import MIXED_SPACE
-bayesian._load_ahead = lambda: None
+bayesian.load_ahead = lambda module: None
 assert len(bayesian.suggest(MIXED_SPACE, [], [], 10, 7)) == 10
 assert not {"numpy", "scipy", "skopt", "sklearn"} & set(sys.modules)
-bayesian._model()
+loaded("coordinator.samplers.model")
 assert "scipy" in sys.modules and "skopt" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
