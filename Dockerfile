@@ -25,9 +25,9 @@ COPY celeriac/__init__.py celeriac/__init__.py
 RUN pip install -c constraints.txt .
 
 FROM base AS service
-# `optuna` and `botorch` (with torch, of TORCH_INDEX as below) join here for studies whose `sampler` is theirs (docs/search.md).
+# `plots` brings Optuna's samplers too; `botorch` (with torch, of TORCH_INDEX as below) joins here for studies whose `sampler` it is.
 ARG TORCH_INDEX=
-ARG SERVICE_EXTRAS=coordinator,flower
+ARG SERVICE_EXTRAS=coordinator,flower,plots
 RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[$SERVICE_EXTRAS]"
 COPY . .
 RUN pip install --no-deps --force-reinstall . && rm -rf /src/*

@@ -494,6 +494,18 @@ def judge(project: Project) -> None:
     )
 
 
+def explain(project: Project) -> None:
+    """The service's image can draw a study and say what mattered in it."""
+    drawn = project.asked("plot", STUDY, "--out", "/tmp/plots")
+    kinds = {Path(each).stem for each in drawn["files"] if each.endswith(".png")}
+    demand({"history", "importance"} <= kinds, f"pictures are drawn: {sorted(kinds)}")
+    shares = {each["name"]: each["share"] for each in project.asked("importance", STUDY)["parameters"]}
+    demand(bool(shares), "the parameters' importances are told")
+    print(
+        f"    drawn: {', '.join(sorted(kinds))}; mattered most: {max(shares, key=lambda name: shares[name])}"
+    )
+
+
 # -- the end ----------------------------------------------------------------------------------------------------------------
 def tear_down(project: Project) -> None:
     """Stop and remove all, and see that nothing is left."""
@@ -533,6 +545,8 @@ def run(project: Project) -> None:
         strike(project)
         with step("the verdict"):
             judge(project)
+        with step("pictures"):
+            explain(project)
     except BaseException:
         tell_why(project)
         raise

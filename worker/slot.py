@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -19,6 +20,7 @@ from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
 from celeriac.broker import BrokerConfig, Tickets, make_app, stop_promptly
@@ -64,6 +66,9 @@ def main(argv: Sequence[str]) -> int:
     # One line a trial is enough: the runner's, when its end is written.
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    warnings.simplefilter(
+        "ignore", SecurityWarning
+    )  # on being root: no pickle here, so a ticket is no program
     settings = Settings.from_env()
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.tasks"])
     slot = Slot(name, uuid, kind, cuda_visible)
