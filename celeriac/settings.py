@@ -7,6 +7,7 @@ runs under `home` (its `run/stack.json`).
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -16,6 +17,21 @@ from typing import Any
 from celeriac.errors import SettingInvalid, StackError
 
 PREFIX = "CELERIAC_"
+
+#: Seconds that would make a program spin, or give up at once, if they were 0; other numbers may be 0, and only a descriptor less.
+_ABOVE_0 = frozenset(
+    {
+        "lease_s",
+        "heartbeat_s",
+        "reap_s",
+        "import_s",
+        "idle_watch_s",
+        "suggest_timeout_s",
+        "suggest_memory_bytes",
+    }
+)
+_MOST = {"flower_port": 65_535}
+_BROKERS = ("redis://", "rediss://", "redis+socket://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,11 @@ class Settings:
         if home is not None:
             values["home"] = home
         settings = _expanded(cls(**values), given=set(values))
+        if settings.lease_s < 2 * settings.heartbeat_s:
+            raise SettingInvalid(
+                f"CELERIAC_LEASE_S={settings.lease_s:g}: must be at least twice CELERIAC_HEARTBEAT_S "
+                f"({settings.heartbeat_s:g}), which renews it: else trials that run well are given to others"
+            )
         if settings.database_url and settings.broker_url:
             return settings
         return settings._of_running_stack()
@@ -118,6 +139,8 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
         variable = PREFIX + each.name.upper()
         if env.get(variable):
             values[each.name] = _typed(variable, env[variable], each.default)
+            if flaw := _flaw(each.name, values[each.name]):
+                raise SettingInvalid(f"{variable}{flaw}")
     return values
 
 
@@ -150,6 +173,21 @@ def _typed(variable: str, text: str, default: Any) -> Any:
         return type(default)(text)
     except (ValueError, KeyError):
         raise SettingInvalid(f"{variable}={text!r}: must be {_kind(default)} (default {default})") from None
+
+
+def _flaw(name: str, value: Any) -> str:
+    """What is wrong with a value of the right type, as the rest of a sentence that begins with its variable; "" when nothing is."""
+    if name == "broker_url":
+        told = ": must be like redis://:password@host:6379/0, or rediss:// for TLS (the value is not shown, it may hold a password)"
+        return "" if value.startswith(_BROKERS) else told
+    if isinstance(value, bool) or not isinstance(value, int | float) or name == "ready_fd":
+        return ""
+    most = _MOST.get(name, math.inf)
+    if name in _ABOVE_0:
+        return "" if 0 < value < most else f"={value}: must be a number above 0"
+    if most < math.inf:
+        return "" if 0 <= value <= most else f"={value}: must be from 0 to {most}"
+    return "" if 0 <= value < most else f"={value}: must be 0 or more"
 
 
 def _kind(default: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -21,8 +22,11 @@ def test_defaults_live_under_home(tmp_path: Path) -> None:
 
 def test_every_field_has_its_variable(tmp_path: Path) -> None:
     for each in fields(Settings):
-        wanted = {bool: True, int: 7, float: 7.5, str: "text"}.get(type(each.default), tmp_path / each.name)
-        found = Settings.from_env({"CELERIAC_" + each.name.upper(): str(wanted)}, home=None)
+        wanted = {bool: True, int: 7, float: 17.5, str: "redis://text"}.get(
+            type(each.default), tmp_path / each.name
+        )
+        env = {"CELERIAC_LEASE_S": "60", "CELERIAC_" + each.name.upper(): str(wanted)}
+        found = Settings.from_env(env, home=None)
         assert getattr(found, each.name) == wanted, each.name
 
 
@@ -37,6 +41,59 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
 def test_a_wrong_value_names_variable_and_kind(variable: str, text: str, kind: str) -> None:
     with pytest.raises(SettingInvalid, match=f"{variable}='{text}': must be {kind}"):
         Settings.from_env({variable: text})
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "what"),
+    [
+        ("CELERIAC_SLOTS", "-1", "must be 0 or more"),
+        ("CELERIAC_HEARTBEAT_S", "0", "must be a number above 0"),
+        ("CELERIAC_REAP_S", "nan", "must be a number above 0"),
+        ("CELERIAC_IMPORT_S", "inf", "must be a number above 0"),
+        ("CELERIAC_CHECKPOINT_GRACE_S", "-3", "must be 0 or more"),
+        ("CELERIAC_FLOWER_PORT", "99999", "must be from 0 to 65535"),
+        ("CELERIAC_LEASE_S", "9", r"must be at least twice CELERIAC_HEARTBEAT_S \(5\)"),
+        ("CELERIAC_BROKER_URL", "http://:secret@host", "must be like redis://"),
+    ],
+)
+def test_a_value_out_of_range_names_variable_and_range(variable: str, text: str, what: str) -> None:
+    with pytest.raises(SettingInvalid, match=f"^{variable}.*{what}") as caught:
+        Settings.from_env({variable: text})
+    assert "secret" not in str(caught.value)
+
+
+def test_the_page_has_every_setting_and_its_default() -> None:
+    """docs/settings.md: each row names settings and, in their order, defaults as they are, but for units."""
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:3]]
+        for line in page.splitlines()
+        if line.startswith("| `")
+    ]
+    told = {
+        name: default
+        for names, defaults in rows
+        for name, default in zip(
+            re.findall(r"`([A-Z_]+)`", names), split_defaults(defaults, names), strict=True
+        )
+    }
+    internal = {"ready_fd", "stack"}
+    assert set(told) == {each.name.upper() for each in fields(Settings)} - {name.upper() for name in internal}
+    units = {"KiB": 1024, "MiB": 1024**2}
+    for each in fields(Settings):
+        if (
+            isinstance(each.default, int | float)
+            and not isinstance(each.default, bool)
+            and each.name not in internal
+        ):
+            number, _, unit = told[each.name.upper()].partition(" ")
+            assert float(number) * units.get(unit, 1) == each.default, each.name
+
+
+def split_defaults(defaults: str, names: str) -> list[str]:
+    """One default for each name of the row: the row's own list, or one for all."""
+    listed = [each.strip() for each in defaults.split(",")]
+    return listed if len(listed) > 1 else listed * names.count("`,") + listed
 
 
 def test_addresses_come_through_a_descriptor(tmp_path: Path) -> None:
