@@ -7,16 +7,18 @@ thing: that a ticket which was lost, doubled or late costs seconds, and never a 
 import re
 import secrets
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.signals import worker_shutting_down
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from celery.signals import worker_ready, worker_shutting_down
 from kombu import Queue
 from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
 from celeriac.errors import BrokerUnavailable
 from celeriac.messages import DriveStudy, Message, RunTrial, Tick, TrialEnded, encode
@@ -119,6 +121,21 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
     return app
 
 
+def ignore_warnings() -> None:
+    """Silence what Celery warns of at each start and each outage, and what is decided above: no pickle, no late acknowledgement.
+
+    For a worker program, before it starts; not in `make_app`, which users' programs call too.
+    """
+    warnings.simplefilter("ignore", SecurityWarning)  # on being root: without pickle a ticket is no program
+
+    def of_late_acknowledgement(**_: object) -> None:
+        warnings.simplefilter("ignore", CPendingDeprecationWarning)
+
+    worker_ready.connect(
+        of_late_acknowledgement, weak=False
+    )  # Celery sets that filter itself while it starts
+
+
 def stop_promptly(app: Celery) -> None:
     """Have a worker of this application stop as soon as it is told to, and take no ticket with it.
 
@@ -208,6 +225,10 @@ def _broker_errors(queue: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
+        if isinstance(error.__cause__, AuthenticationError):
+            raise BrokerUnavailable(
+                f"Redis refuses the login ({error}): see the password in CELERIAC_BROKER_URL; rows are safe"
+            ) from error
         raise BrokerUnavailable(
             f"Redis does not answer for queue {queue} ({error}); rows are safe, it heals by itself"
         ) from error

@@ -8,14 +8,13 @@ import functools
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from celery import Celery
-from celery.exceptions import SecurityWarning
 from celery.signals import (
     after_task_publish,
+    beat_init,
     setup_logging,
     worker_process_init,
     worker_process_shutdown,
@@ -23,7 +22,15 @@ from celery.signals import (
 )
 
 from celeriac.alive import show_life
-from celeriac.broker import CLOCK_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app, stop_promptly
+from celeriac.broker import (
+    CLOCK_QUEUE,
+    DRIVE_QUEUE,
+    BrokerConfig,
+    Tickets,
+    ignore_warnings,
+    make_app,
+    stop_promptly,
+)
 from celeriac.errors import CallerError, SettingInvalid, StoreUnavailable, TryAgain
 from celeriac.processes import announce_ready
 from celeriac.settings import Settings
@@ -90,9 +97,7 @@ def run_worker(settings: Settings, role: str) -> None:
     check_schema(settings)
     app = make_app(BrokerConfig(settings.broker_url, f"celeriac-{role}"), include=["coordinator.tasks"])
     _log_to_stderr(name)
-    warnings.simplefilter(
-        "ignore", SecurityWarning
-    )  # on being root: no pickle here, so a ticket is no program
+    ignore_warnings()
     # For the libraries that the suggesters load: one thread each, trials need the other cores.
     os.putenv("OMP_NUM_THREADS", "1")
     os.putenv("OPENBLAS_NUM_THREADS", "1")
@@ -106,7 +111,8 @@ def run_worker(settings: Settings, role: str) -> None:
 def run_beat(settings: Settings) -> None:
     """Run beat: ticks only. Its schedule lives in memory, for a tick carries no meaning that could be lost."""
     app = make_app(BrokerConfig(settings.broker_url, "celeriac-beat"), tick_s=settings.reap_s)
-    _log_to_stderr(f"beat@{settings.host}", level=logging.WARNING)
+    _log_to_stderr(f"beat@{settings.host}")
+    beat_init.connect(lambda **_: log.info("beat ready: a tick every %g s", settings.reap_s), weak=False)
     after_task_publish.connect(lambda **_: show_life(settings.alive_file), weak=False)
     app.Beat(scheduler_cls="coordinator.ticks:Ticks", quiet=True).run()
 
@@ -170,11 +176,11 @@ def _announce(ready_fd: int) -> None:
     worker_ready.connect(say, weak=False)
 
 
-def _log_to_stderr(name: str, level: int = logging.INFO) -> None:
+def _log_to_stderr(name: str) -> None:
     """One line an event, in one form for all programs; Celery's own handlers stay out."""
 
     def set_up(**_: Any) -> None:
-        logging.basicConfig(stream=sys.stderr, level=level, format=f"{_LINE} [{name}]", force=True)
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{_LINE} [{name}]", force=True)
         # Celery tells of every task that comes and goes; a tick a few seconds is not worth two lines.
         for chatty in ("celery.worker.strategy", "celery.worker.request", "celery.app.trace", "celery.beat"):
             logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -26,6 +26,8 @@ from celeriac.broker import BrokerConfig, make_app
 from celeriac.errors import SettingInvalid
 from celeriac.settings import Settings
 
+log = logging.getLogger(__name__)
+
 OPEN_PATHS = frozenset({"/healthcheck", "/metrics"})
 # Trials take from seconds to days; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0]
@@ -94,11 +96,19 @@ def run_flower(settings: Settings) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    log.setLevel(logging.INFO)
     asyncio.set_event_loop(asyncio.new_event_loop())
     view = make_flower(settings, login_of(settings))
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: IOLoop.current().add_callback_from_signal(view.stop))
-    view.start_http_server()
+    try:
+        view.start_http_server()
+    except OSError as error:
+        raise SettingInvalid(
+            f"Flower cannot listen on {settings.flower_address}:{settings.flower_port} ({error.strerror}): "
+            "set CELERIAC_FLOWER_ADDRESS and CELERIAC_FLOWER_PORT, or end what has the port"
+        ) from error
+    log.info("Flower listens on http://%s:%s", settings.flower_address, settings.flower_port)
     view.start()
 
 

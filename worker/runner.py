@@ -123,7 +123,7 @@ def take_lease(ticket: RunTrial, station: Station) -> Lease | Refusal:
     """Ask Postgres for the attempt; while the store is away this slot has nothing better to do than to ask again."""
     if station.recorder.comes_first:
         wait_for_the_end_before(station)
-    delays, orders = patience(), station.orders
+    orders, patient = station.orders, Patience(f"study {ticket.study} trial {ticket.trial}")
     while not orders.draining() and not orders.terminated:
         try:
             return station.store.lease(
@@ -136,7 +136,7 @@ def take_lease(ticket: RunTrial, station: Station) -> Lease | Refusal:
                 lease_s=station.settings.lease_s,
             )
         except StoreUnavailable as error:
-            pause(station, next(delays), f"trial {ticket.trial} waits for the store: {error}")
+            patient.pause(station, error)
         except (UnknownStudy, UnknownTrial) as error:  # a ticket from before the database was made anew
             return Refusal(str(error))
     return Refusal("this worker was told to stop; the ticket will be sent again")
@@ -209,13 +209,14 @@ def resume(attempt: Run) -> None:
 
 def reports_before(attempt: Run, step: int) -> list[Report]:
     """What earlier attempts reported up to this step; a store that is away is waited for, unless the worker is told to stop."""
-    station, lease, delays = attempt.station, attempt.lease, patience()
+    station, lease = attempt.station, attempt.lease
+    patient = Patience(f"{lease.study} trial {lease.number}")
     while not station.orders.draining() and not station.orders.terminated:
         try:
             found = station.store.reports(lease.study_id, lease.number)
             return [report for report in found if report.step <= step]
         except StoreUnavailable as error:
-            pause(station, next(delays), f"trial {lease.number} waits for the store: {error}")
+            patient.pause(station, error)
     return []
 
 
@@ -458,7 +459,8 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
     A worker that is told to stop meanwhile gives up after the checkpoint's grace: the lease lapses, and the trial runs again.
     Raises LeaseLost (the store has kept the result as late evidence).
     """
-    station, delays, gone_at = attempt.station, patience(), math.inf
+    station, lease, gone_at = attempt.station, attempt.lease, math.inf
+    patient = Patience(f"{lease.study} trial {lease.number}: its end")
     revoked = attempt.cut is Cut.REVOKED and station.orders.revoked(attempt.ticket, REVOKE_WORD_S)
     while True:
         try:
@@ -470,9 +472,7 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
                 gone_at = time.monotonic() + station.settings.checkpoint_grace_s
             if time.monotonic() >= gone_at:
                 raise
-            pause(
-                station, next(delays), f"the end of trial {attempt.lease.number} waits for the store: {error}"
-            )
+            patient.pause(station, error)
 
 
 def cancel(attempt: Run) -> TrialRecord:
@@ -553,8 +553,18 @@ def patience() -> Iterator[float]:
     return chain((0.2, 0.5, 1.0), repeat(2.0))
 
 
-def pause(station: Station, within_s: float, why: str) -> None:
-    """Wait before the next try; an order to stop ends the wait, unless it was given before."""
-    log.warning("%s", why)
-    orders = station.orders
-    wait([] if orders.draining() else [orders.drain_fd, orders.terminated_fd], within_s)
+@dataclass(slots=True)
+class Patience:
+    """Waits between the tries of one deed for which the store is away; says so once, however long that is."""
+
+    what: str
+    _delays: Iterator[float] = field(default_factory=patience)
+    _told: bool = False
+
+    def pause(self, station: Station, error: StoreUnavailable) -> None:
+        """Wait before the next try; an order to stop ends the wait, unless it was given before."""
+        if not self._told:
+            log.warning("%s waits for the store: %s", self.what, error)
+        self._told = True
+        orders = station.orders
+        wait([] if orders.draining() else [orders.drain_fd, orders.terminated_fd], next(self._delays))

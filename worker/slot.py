@@ -23,7 +23,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
-from celeriac.broker import BrokerConfig, Tickets, make_app, stop_promptly
+from celeriac.broker import BrokerConfig, Tickets, ignore_warnings, make_app, stop_promptly
 from celeriac.errors import CeleriacError, IllegalTransition, MessageInvalid, StoreUnavailable, UnknownTrial
 from celeriac.messages import RunTrial, decode
 from celeriac.settings import Settings
@@ -73,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.tasks"])
     slot = Slot(name, uuid, kind, cuda_visible)
     shared = Shared(slot, tuple(queues), settings, Orders(), app, Tickets(app))
+    ignore_warnings()
     stop_promptly(app)
     connect_main(shared)
     connect_pool(shared)

@@ -179,7 +179,9 @@ def _broker(settings: Settings) -> Iterator[Check]:
         yield Check("redis", "ok", f"answers; tickets waiting: {told}")
         answered = {name for reply in app.control.ping(timeout=_PING_S) or [] for name in reply}
     except (BrokerUnavailable, OSError) as error:
-        yield Check("redis", "fail", f"{error} (is it `celeriac up`'s, or CELERIAC_BROKER_URL?)")
+        yield Check(
+            "redis", "fail", f"{error} (the address is CELERIAC_BROKER_URL's, or that of `celeriac up`)"
+        )
         return
     finally:
         app.close()

@@ -50,6 +50,16 @@ _DEADLOCK = ("40P01", "40001")
 _NO_TABLE = ("42P01", "42703", "3F000")
 _NOT_ALLOWED = "42501"
 _DISK_FULL = "53100"
+# A connection that was refused has no SQLSTATE in libpq, only the server's words. It may be made good while we wait (`migrate`
+# makes the roles), so it is retried like a silent server, but said for what it is.
+_REFUSED = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "is not permitted to log in",
+    "permission denied for database",
+)
 _UNAVAILABLE = ("08", "53", "57", "58", "25006", "55P03")
 
 
@@ -286,6 +296,11 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
         return StoreUnavailable(
             f"the disk of Postgres at {where} is full ({said}); nothing was written and nothing is lost: make space there, "
             "the call may be repeated"
+        )
+    if not state and any(word in said for word in _REFUSED):
+        return StoreUnavailable(
+            f"Postgres refuses the login at {where} ({said}); nothing was changed: see user, password and database in "
+            "CELERIAC_DATABASE_URL, and that `celeriac migrate` has made the roles"
         )
     silent = not state and isinstance(error, OperationalError | InterfaceError)
     if error.connection_invalidated or state.startswith(_UNAVAILABLE) or silent:

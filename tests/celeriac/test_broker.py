@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.beat import Scheduler, SchedulingError
 
 from celeriac.broker import (
     CLOCK_QUEUE,
@@ -52,6 +53,45 @@ def test_a_dead_redis_is_named() -> None:
     tickets = Tickets(make_app(BrokerConfig("redis://127.0.0.1:1/0", "test")))
     with pytest.raises(BrokerUnavailable, match=DRIVE_QUEUE.replace(".", r"\.")):
         tickets.send(DriveStudy(1), queue=DRIVE_QUEUE, summary="digits")
+
+
+def test_an_outage_of_redis_costs_beat_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    scheduler = Ticks(make_app(BrokerConfig("redis://127.0.0.1:1/0", "test"), tick_s=5.0), lazy=True)
+    scheduler.setup_schedule()
+    entries = list(scheduler.schedule.values())
+    taken = False
+
+    def send(*_: Any, **__: Any) -> None:
+        if not taken:
+            raise SchedulingError("Connection refused")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Scheduler, "apply_async", send)
+        for entry in entries * 2:
+            scheduler.apply_entry(entry)
+        taken = True
+        for entry in entries:
+            scheduler.apply_entry(entry)
+    assert [(record.name, record.levelname) for record in caplog.records] == [
+        ("coordinator.ticks", "WARNING")
+    ] * 2
+    assert "Connection refused" in caplog.messages[0]
+    assert caplog.messages[1] == "ticks are sent again"
+    assert not caplog.records[0].exc_info
+
+
+def test_a_refused_login_is_no_silent_redis(settings: Settings) -> None:
+    config = BrokerConfig(settings.broker_url, "test")
+    app = make_app(config)
+    with app.connection_for_write() as connection:
+        channel: Any = connection.default_channel
+        channel.client.execute_command("ACL", "SETUSER", "guest", "on", ">right", "~*", "+@all")
+    socket = settings.broker_url.partition("://")[2]
+    wrong = Tickets(make_app(BrokerConfig(f"redis+socket://guest:wrong@{socket}", "test")))
+    with pytest.raises(BrokerUnavailable, match=r"refuses the login .*CELERIAC_BROKER_URL"):
+        wrong.waiting(CPU_QUEUE)
+    with pytest.raises(BrokerUnavailable, match="refuses the login"):
+        wrong.send(DriveStudy(1), queue=DRIVE_QUEUE, summary="digits")
 
 
 PATIENT = """

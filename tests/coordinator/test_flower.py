@@ -1,6 +1,8 @@
 """Flower behind our guard: nothing without the login but its health and figures, and those to this host only."""
 
 import os
+import socket
+import subprocess
 import sys
 import time
 import urllib.error
@@ -109,6 +111,27 @@ def test_without_a_login_it_listens_on_loopback_only(settings: Settings) -> None
     assert (
         login_of(replace(settings, flower_address="0.0.0.0", flower_user="a", flower_password="b")) == "a:b"
     )
+
+
+def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = {
+            **os.environ,
+            "CELERIAC_BROKER_URL": settings.broker_url,
+            "CELERIAC_FLOWER_PORT": str(port),
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "coordinator", "flower"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert f"Flower cannot listen on 127.0.0.1:{port} (Address already in use)" in done.stderr
+    assert "CELERIAC_FLOWER_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

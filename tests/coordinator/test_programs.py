@@ -217,6 +217,12 @@ def test_the_programs_outlive_redis(settings: Settings, store: Store, tmp_path: 
             study = open_study(store)
             until(lambda: store.study(study.id).counts.queued >= 1, programs, 60.0)
             assert [child.poll() for child in programs.running.values()] == [None] * 3
+            # An outage is told, and not with a traceback for each of the ticks that beat misses.
+            until(lambda: "ticks are sent again" in programs.log("beat"), programs)
+            said = programs.log("beat")
+            assert said.count("no ticks are sent") == said.count("ticks are sent again") == 1
+            assert "Traceback" not in said
+            assert not [name for name in programs.running if "Warning:" in programs.log(name)]
         finally:
             programs.stop()
             redis.stop()

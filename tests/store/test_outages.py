@@ -244,6 +244,19 @@ def test_what_psycopg_says_of_a_full_disk_is_understood_wherever_it_comes_up() -
         assert "pg_wal/xlogtemp.7" in str(error)
 
 
+def test_a_refused_login_is_no_silent_server(database: str) -> None:
+    absent = Database(database.replace(str(connection.parsed(database).database), "nowhere"), pool_size=1)
+    stranger = Database(
+        connection.parsed(database).set(username="nobody_known").render_as_string(hide_password=False),
+        pool_size=1,
+    )
+    for refused in (absent, stranger):
+        with pytest.raises(StoreUnavailable, match=r"refuses the login at .*CELERIAC_DATABASE_URL") as caught:
+            refused.rows(sql("SELECT 1"))
+        assert "disk" not in str(caught.value)
+        refused.close()
+
+
 @pytest.fixture
 def aged(store: Store, database: str) -> Iterator[Subject]:
     with postgres_subject(store, database) as made:

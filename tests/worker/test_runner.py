@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.broker import DRIVE_QUEUE
+from celeriac.errors import StoreUnavailable
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
 from celeriac.records import Fault, Outcome, TrialState
@@ -18,7 +19,7 @@ from tests.worker.conftest import Bench
 from worker import runner
 from worker.heartbeat import ASIDE_S
 from worker.job import trial_seed
-from worker.runner import Run
+from worker.runner import Patience, Run
 from worker.station import Station
 
 
@@ -314,19 +315,29 @@ def test_a_disk_that_is_full_under_postgres_delays_the_end_of_a_trial_and_loses_
             full.enter_context(full_disk(database, "UPDATE", "attempt"))
             return judged(attempt)
 
-        def pause(_station: Station, _within_s: float, why: str) -> None:
+        def pause(patience: Patience, _station: Station, error: StoreUnavailable) -> None:
             """The first that the runner hears of it; then somebody makes space."""
-            heard.append(why)
+            heard.append(f"{patience.what} waits: {error}")
             full.close()
 
         judged = runner.judge
         monkeypatch.setattr(runner, "judge", judge)
-        monkeypatch.setattr(runner, "pause", pause)
+        monkeypatch.setattr(Patience, "pause", pause)
         trial = bench.run("quick:rich")
     assert len(heard) == 1
-    assert "the end of trial 0 waits for the store: the disk of Postgres at" in heard[0]
+    assert "trial 0: its end waits: the disk of Postgres at" in heard[0]
     assert (trial.state, trial.score) == (TrialState.SCORED, 0.75)
     assert [each.step for each in bench.store.reports(trial.study_id, trial.number)] == [0, 3]
+
+
+def test_an_outage_is_told_once_by_a_trial_that_waits_for_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner, "wait", lambda _descriptors, _within_s: None)
+    patience = Patience("digits trial 3: its end")
+    for _ in range(5):
+        patience.pause(bench.station, StoreUnavailable("Postgres is away"))
+    assert caplog.messages == ["digits trial 3: its end waits for the store: Postgres is away"]
 
 
 def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:
