@@ -66,13 +66,21 @@ def comparison(study: StudyRecord, best: TrialRecord, first: TrialRecord) -> str
     """One sentence on best trial and trial 0, whichever way it went."""
     name = "the default" if first.source is Source.DEFAULT else "the first suggestion"
     if best.number == first.number:
-        return f"Nothing beat {name}, trial 0: it is the best itself."
+        alone = study.counts.scored == 1 and study.counts.pruned
+        return _only_score(study, name) if alone else f"Nothing beat {name}, trial 0: it is the best itself."
     gained = gain(study, best, first)
     if gained is None:
         return f"Trial 0, {name}, is {first.state}: there is nothing to compare with."
     if gained == 0:
         return f"It is as good as {name}, trial 0, and no better."
     return f"Better than {name}, trial 0 ({text.number(first.score)}), by {gained:.4g}."
+
+
+def _only_score(study: StudyRecord, name: str) -> str:
+    told = f"Only {name}, trial 0, has a score: a trial that was stopped early has none"
+    if (study.spec.get("stop_early") or {}).get("rule") == "patience":
+        return f"{told}, unless the script returns it (`except celeriac.trial.TrialStopped: return best`)."
+    return f"{told}."
 
 
 def compared(metric: str, best: TrialRecord, first: TrialRecord) -> Grid:

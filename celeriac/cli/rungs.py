@@ -35,6 +35,8 @@ def rungs(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
         head = ("bracket", "rung", "came", "stopped", "best", "trial", "cutoff")
         rows = [_row(each)[0 if bracketed else 1 :] for each in found]
         show(Grid(head[0 if bracketed else 1 :], rows, frozenset(head)))
+    elif rule["rule"] == "patience":
+        say(f"It has no rungs: `celeriac trials {study} --state PRUNED` says where each trial came to rest.")
     else:
         say("No trial has come to a rung yet.")
     say(saved_in_words(record, saved))

@@ -5,17 +5,19 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from celeriac.client.progress import is_settled
-from celeriac.errors import StoreUnavailable, StudyPaused
+from celeriac.decide.stop_early import cutoff_of
+from celeriac.errors import StoreUnavailable, StudyPaused, UnknownTrial
 from celeriac.explain.importance import Importances, Method, importances
 from celeriac.lifecycle import StudyEvent
 from celeriac.plots import KINDS, Chart, Scene
 from celeriac.plots.rungs import worth_a_curve
 from celeriac.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState
-from celeriac.spec import StudySpec, parse
+from celeriac.spec import StudySpec, parse, stop_rule
 from celeriac.store import Store
 
 POLL_S = 0.5
@@ -90,20 +92,25 @@ class Study:
         if "rungs" in kinds:
             drawn = worth_a_curve(trials, record.goal)
             curves = {n: [(each.step, each.value) for each in self._store.reports(self.id, n)] for n in drawn}
-            found = replace(found, curves=curves, rungs=list(self._each_rung()))
+            found = replace(found, curves=curves, rungs=list(self.each_rung_record()))
         if "importance" in kinds:
             found = replace(found, importance=importances(spec.space, record.goal, trials))
         return found
 
-    def _each_rung(self) -> Iterator[RungRecord]:
-        after = (-1, -1, 0)
-        while page := self._store.rung_records(self.id, after=after):
-            yield from page
-            after = (page[-1].bracket, page[-1].rung, page[-1].place)
-
     def trial(self, number: int) -> TrialRecord:
         """One trial. Raises UnknownTrial."""
-        return self._store.trial(self.id, number)
+        with self._named(number):
+            return self._store.trial(self.id, number)
+
+    @contextmanager
+    def _named(self, number: int) -> Iterator[None]:
+        """An unknown trial is told by the study's name: the store knows its id alone."""
+        try:
+            yield
+        except UnknownTrial:
+            raise UnknownTrial(
+                f"study {self.name} has no trial {number}; `celeriac trials {self.name}` lists all"
+            ) from None
 
     def trials(self) -> Any:
         """All trials by number: a pandas DataFrame where pandas is installed, else a list of dicts.
@@ -139,15 +146,18 @@ class Study:
                     }
 
     def each_rung_record(self) -> Iterator[RungRecord]:
-        """What each trial had at each rung of early stopping, by bracket, rung and place; read page by page."""
-        after = (-1, -1, 0)
+        """What each trial had at each rung of early stopping, by bracket, rung and place; read page by page.
+
+        `cutoff` is what the study's rule takes there. Raises SpecInvalid when this version cannot read the rule.
+        """
+        rule, after = stop_rule(self.record.spec), (-1, -1, 0)
         while page := self._store.rung_records(self.id, after=after, limit=_PAGE):
-            yield from page
+            yield from (replace(each, cutoff=cutoff_of(rule, each)) for each in page)
             after = page[-1].bracket, page[-1].rung, page[-1].place
 
     def logs(self, number: int) -> str:
         """What the newest attempt of a trial printed last; "" before its first attempt. Raises UnknownTrial."""
-        attempts = self._store.attempts(self.id, self._store.trial(self.id, number).number)
+        attempts = self._store.attempts(self.id, self.trial(number).number)
         return self._store.log_tail(self.id, number, attempts[-1].number) if attempts else ""
 
     def wait(self, timeout: float | None = None) -> "Study":
@@ -183,7 +193,8 @@ class Study:
 
     def cancel(self, number: int, reason: str = "cancelled by a user") -> TrialRecord:
         """End one trial CANCELLED: never retried, never counted. Raises UnknownTrial, IllegalTransition."""
-        trial = self._store.cancel_trial(self.id, number, reason)
+        with self._named(number):
+            trial = self._store.cancel_trial(self.id, number, reason)
         self._wake(self.record)
         return trial
 

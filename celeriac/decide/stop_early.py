@@ -150,6 +150,11 @@ def at_rung(judged: Judged, record: RungRecord) -> StopDecision:
     return StopDecision(True, f"{where}: {told}")
 
 
+def cutoff_of(rule: StopRule | None, record: RungRecord) -> float:
+    """The value that this rung takes, as of this record: the bound of a threshold, which ranks nobody, else the last kept value."""
+    return rule.bound if isinstance(rule, Threshold) else record.cutoff
+
+
 def rung_name(judged: Judged, rung: int) -> str:
     """A rung in words: `rung 9`, `rung 4000 samples`, `bracket 1, rung 9`."""
     unit = "" if judged.rule.resource == STEP else f" {judged.rule.resource}"

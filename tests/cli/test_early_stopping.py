@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from celeriac.client import Client, Study
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Crossing, Report
@@ -115,3 +117,44 @@ def test_brackets_are_told_apart(celeriac: Celeriac, client: Client) -> None:
     lines = celeriac("rungs", "digits").out.splitlines()
     assert lines[1].split() == ["bracket", "rung", "came", "stopped", "best", "trial", "cutoff"]
     assert {line.split()[0] for line in lines[2:-1]} > {"0"}
+
+
+def test_a_threshold_takes_its_bound_whatever_came(celeriac: Celeriac, client: Client) -> None:
+    rule = {"rule": "threshold", "at": 3, "bound": 0.6}
+    study = client.open({**SPEC, "stop_early": rule}).study
+    started(client, study)
+    trained(client, study, 0.8, steps=20, device_s=1.0, rule=rule)
+    trained(client, study, 0.5, steps=4, device_s=1.0, rule=rule)
+    head, only = (line.split() for line in celeriac("rungs", "digits").out.splitlines()[1:3])
+    assert dict(zip(head, only, strict=True)) == {
+        "rung": "3",
+        "came": "2",
+        "stopped": "1",
+        "best": "0.8",
+        "trial": "0",
+        "cutoff": "0.6",
+    }
+    assert {record.cutoff for record in study.scene(["rungs"]).rungs} == {0.6}
+
+
+def test_patience_has_no_rungs_and_says_where_to_look(celeriac: Celeriac, client: Client) -> None:
+    client.open({**SPEC, "stop_early": {"rule": "patience", "reports": 2}})
+    said = celeriac("rungs", "digits").out
+    assert "It has no rungs: `celeriac trials digits --state PRUNED` says" in said
+    assert "has come to a rung" not in said
+
+
+@pytest.mark.parametrize(("rule", "hint"), [("patience", True), ("asha", False)])
+def test_a_default_that_alone_has_a_score_is_not_said_to_be_unbeaten(
+    rule: str, hint: bool, celeriac: Celeriac, client: Client
+) -> None:
+    asked = {"rule": "patience", "reports": 2} if rule == "patience" else ASHA
+    study = client.open({**SPEC, "stop_early": asked}).study
+    started(client, study)
+    trained(client, study, 0.5, steps=20, device_s=1.0, rule=ASHA)
+    trained(client, study, 0.4, steps=4, device_s=1.0, rule=ASHA)
+    closed(client, study)
+    said = celeriac("watch", "digits").out
+    assert "Only the default, trial 0, has a score" in said
+    assert "Nothing beat" not in said
+    assert ("TrialStopped: return best" in said) is hint
