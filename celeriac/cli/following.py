@@ -8,7 +8,7 @@ from celeriac.cli.screen import remark
 from celeriac.client.client import Client
 from celeriac.client.study import Study
 from celeriac.errors import UnknownTrial
-from celeriac.records import ENDED, Attempt
+from celeriac.records import CLOSED, ENDED, Attempt
 
 _LOOK_S = 1.0
 _ANCHOR = 400  # characters of the old tail that are looked for in the new one
@@ -27,15 +27,30 @@ def print_log(client: Client, study: Study, number: int, attempt: int | None) ->
     if tail:
         print(tail, end="" if tail.endswith("\n") else "\n")
     else:
-        remark(
-            f"attempt {chosen.number} of trial {number} printed nothing"
-            + ("" if chosen.ended_at else " so far")
-        )
+        remark(_nothing(study, number, chosen))
     if chosen.traceback and chosen.traceback.strip() not in tail:
         remark(chosen.traceback.rstrip())
-    if chosen.log_path:
-        remark(f"(the end of it; all is in {chosen.log_path} on the host of {chosen.worker})")
+    if where := _where(client, study, number, chosen, tail):
+        remark(f"({where})")
     return OK
+
+
+def _nothing(study: Study, number: int, attempt: Attempt) -> str:
+    """Why there is nothing to print. Only closed studies are pruned, and their rows do not tell that from a silent trial."""
+    told = f"attempt {attempt.number} of trial {number} printed nothing"
+    if study.state in CLOSED:
+        return f"{told}, or what it printed was pruned since (`celeriac prune`)"
+    return told if attempt.ended_at else f"{told} so far"
+
+
+def _where(client: Client, study: Study, number: int, attempt: Attempt, tail: str) -> str:
+    """Which attempt this was if there are others, and which file has the output, in full also where the tail does not."""
+    told = []
+    if (attempts := len(client.store.attempts(study.id, number))) > 1:
+        told.append(f"attempt {attempt.number} of {attempts}; `--attempt` chooses another")
+    if tail and attempt.log_path:
+        told.append(f"its file: {attempt.log_path} on the host of {attempt.worker}")
+    return "; ".join(told)
 
 
 def follow_log(client: Client, study: Study, number: int, attempt: int | None) -> int:

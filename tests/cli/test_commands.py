@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.client import Client
 from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Champion, Device, Fault, Report, StudyState
+from celeriac.records import Champion, Device, Fault, Lease, Report, StudyState
 from celeriac.store.api import AttemptEnd
 from tests.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, leased, played, started
 from tests.store.scenes import suggestion
@@ -201,12 +201,40 @@ def test_logs_of_an_attempt(celeriac: Celeriac, client: Client) -> None:
     assert celeriac("logs", "digits", "0").out == "trial 0\n"
     assert celeriac("logs", "digits", "0", "--follow").out == "trial 0\n"
     assert celeriac("logs", "digits", "0", "--attempt", "2").code == 2
-    assert celeriac("logs", "digits", "7").code == 2
+    unknown = celeriac("logs", "digits", "7")
+    assert (unknown.code, "study digits has no trial 7" in unknown.err) == (2, True)
+    assert "study digits has no trial 7" in celeriac("cancel", "digits", "7").err
     with_no_attempt = study.record.next_number
     client.store.add_trials(study.id, study.record.turn, [suggestion()])
     ran = celeriac("logs", "digits", str(with_no_attempt))
     assert (ran.code, ran.out) == (1, "")
     assert "has not run yet" in ran.err
+
+
+def test_logs_say_which_attempt_is_shown_and_do_not_point_at_a_file_that_was_never_made(
+    celeriac: Celeriac, client: Client
+) -> None:
+    study = client.open(SPEC).study
+    started(client, study)
+    client.store.add_trials(study.id, study.record.turn, [suggestion()])
+    for attempt, tail in ((1, "first\n"), (2, "")):
+        client.store.queue_trials(study.id, study.record.turn, [0])
+        held = client.store.lease(study.id, 0, attempt, worker="cpu0.s0@here", device="cpu", lease_s=30)
+        assert isinstance(held, Lease)
+        client.store.begin(
+            held.token, fingerprint="f", resumed_step=None, log_path=f"/logs/1/0-{attempt}.log"
+        )
+        end = AttemptEnd(AttemptEvent.RELEASE, TrialEvent.PARK, log_tail=tail)
+        client.store.finish_attempt(held.token, end)
+    newest = celeriac("logs", "digits", "0")
+    assert (
+        newest.err == "attempt 2 of trial 0 printed nothing\n(attempt 2 of 2; `--attempt` chooses another)\n"
+    )
+    first = celeriac("logs", "digits", "0", "--attempt", "1")
+    assert first.out == "first\n"
+    assert first.err == (
+        "(attempt 1 of 2; `--attempt` chooses another; its file: /logs/1/0-1.log on the host of cpu0.s0@here)\n"
+    )
 
 
 def test_an_unknown_study_names_the_nearest(celeriac: Celeriac, client: Client) -> None:
@@ -288,6 +316,7 @@ def test_prune_drops_old_things_and_a_dry_run_nothing(celeriac: Celeriac, client
     assert study.logs(0) == "trial 0\n"
     assert "1 log tail," in celeriac("prune", "--older-than", "0s", "--logs").out
     assert study.logs(0) == ""
+    assert "or what it printed was pruned" in celeriac("logs", "digits", "0").err
     assert celeriac("prune", "--older-than", "soon").code == 2
     assert celeriac("prune").code == 2
 
