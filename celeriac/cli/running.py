@@ -45,8 +45,8 @@ def run(
     The same file again goes on where it was, also after a pause. Ctrl-C leaves the study running, twice stops it.
     """
     from celeriac.client import Client
-    from celeriac.client.embedded import attached, ensure_service
-    from celeriac.records import StudyState
+    from celeriac.client.embedded import attached, ends_by_itself, ensure_service
+    from celeriac.records import CLOSED, StudyState
 
     settings = _checked(file, name, home)
     with attached(settings), Client(ensure_service(settings, slots=slots, say=remark)) as client:
@@ -55,6 +55,11 @@ def run(
             study.resume("resumed by `celeriac run`")
             remark(f"{study.name} was paused; it goes on")
         code = OK if detach else _look_on(client, study)
+        if not detach and study.state in CLOSED and ends_by_itself(client.settings):
+            where = "" if home is None else f" --home {home}"
+            remark(
+                f"The service ends by itself in a moment; `celeriac up{where}` brings it and its studies back."
+            )
     raise typer.Exit(code)
 
 

@@ -62,9 +62,11 @@ class Client:
     ) -> None:
         self.settings = settings or Settings.from_env(home=None if home is None else Path(home))
         if store is None and not self.settings.has_service:
+            kept = (self.settings.home / "postgres").exists()
+            back = "; its studies are kept, and `celeriac up` brings them back" if kept else ""
             raise StoreUnavailable(
                 f"no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
-                f"(no stack runs under {self.settings.home})"
+                f"(no stack runs under {self.settings.home}{back})"
             )
         self.store = store or open_store(self.settings.database_url, pool_size=self.settings.pool_size)
         if store is None:  # a client and its studies that nobody holds any more give their connections back

@@ -5,6 +5,7 @@ nothing is left to run and nobody is attached. A client says that it is attached
 """
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,15 @@ def ensure_service(settings: Settings, *, slots: int = 0, say: Callable[[str], N
     found = Settings.from_env(home=settings.home)
     ping(found)
     return found
+
+
+def ends_by_itself(settings: Settings) -> bool:
+    """Whether the service is an embedded stack that ends when nothing is left to run, as `ensure_service` starts it."""
+    try:
+        found = json.loads(settings.stack_file.read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(found.get("idle_exit")) and found.get("database_url") == settings.database_url
 
 
 def ping(settings: Settings) -> None:

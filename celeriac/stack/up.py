@@ -181,6 +181,7 @@ class _Up:
             "started_at": began.isoformat(),
             "database_url": self._settings.database_url,
             "broker_url": self._settings.broker_url,
+            "idle_exit": self._wishes.idle_exit,
             "flower_url": f"http://127.0.0.1:{self._settings.flower_port}" if self._wishes.flower else None,
         }
         write_private(self._home_file, content)

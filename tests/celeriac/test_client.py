@@ -187,7 +187,11 @@ def test_hosts_with_other_code_are_named(client: Client, tmp_path: Path) -> None
 
 
 def test_no_known_service_is_said(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="celeriac up"):
+    with pytest.raises(StoreUnavailable, match="celeriac up") as unknown:
+        Client(Settings.from_env({}, home=tmp_path))
+    assert "are kept" not in str(unknown.value)
+    (tmp_path / "postgres").mkdir()
+    with pytest.raises(StoreUnavailable, match="its studies are kept, and `celeriac up` brings them back"):
         Client(Settings.from_env({}, home=tmp_path))
 
 
