@@ -70,7 +70,8 @@ def what_next(
     if study.state in CLOSED:
         return NextDecision(f"{study.name} is {study.state}: {study.reason}")
     if study.counts.finished >= limits.trials:
-        return NextDecision(f"all {limits.trials} trials are finished", event=StudyEvent.FINISH)
+        all_of_them = "its one trial is" if limits.trials == 1 else f"all {limits.trials} trials are"
+        return NextDecision(f"{all_of_them} finished", event=StudyEvent.FINISH)
     if study.state is StudyState.OPEN:
         return NextDecision("started", event=StudyEvent.START)
     if study.state is StudyState.PAUSED:
@@ -82,19 +83,21 @@ def what_next(
 def _closing(
     snapshot: Snapshot, limits: Limits, exhausted: str, newest: Sequence[TrialRecord]
 ) -> NextDecision | None:
-    """The reasons for which a running study pauses or ends before its budget of trials is used up."""
+    """The reasons for which a running study pauses or ends before its budget of trials is used up.
+
+    A reason counts the finished trials only where none is open: of those that run, some still end well while they are cancelled.
+    """
     study = snapshot.study
     if limits.wall_s is not None and _age_s(snapshot) >= limits.wall_s:
-        reason = f"wall budget of {duration(limits.wall_s)} is used up: {_progress(study, limits)} finished"
-        return NextDecision(reason, event=StudyEvent.FINISH)
+        return NextDecision(f"wall budget of {duration(limits.wall_s)} is used up", event=StudyEvent.FINISH)
     won = "" if limits.stop is None else reason_to_end(limits.stop, study, newest)
     if won:
-        return NextDecision(f"{won}: {_progress(study, limits)} finished", event=StudyEvent.FINISH)
+        return NextDecision(won, event=StudyEvent.FINISH)
     bug = _same_bug(study, snapshot.last_ended)
     if bug:
         return NextDecision(bug, event=StudyEvent.PAUSE)
     if exhausted and not study.counts.open:
-        reason = f"{exhausted}: {_progress(study, limits)} finished"
+        reason = f"{exhausted}: {study.counts.finished} of {limits.trials} trials finished"
         return NextDecision(reason, event=StudyEvent.FINISH)
     return None
 
@@ -157,10 +160,6 @@ def _age_s(snapshot: Snapshot) -> float:
     """Seconds since the study started; 0 before it did."""
     started_at = snapshot.study.started_at
     return 0.0 if started_at is None else (snapshot.now - started_at).total_seconds()
-
-
-def _progress(study: StudyRecord, limits: Limits) -> str:
-    return f"{study.counts.finished} of {limits.trials} trials"
 
 
 def duration(seconds: float) -> str:

@@ -46,6 +46,9 @@ def test_a_paused_study_gets_nothing_but_its_end() -> None:
     assert what_next(snapshot(paused), Limits(2), 2).event is None
     done = study(StudyState.PAUSED, Counts(scored=2))
     assert what_next(snapshot(done), Limits(2), 2).event is StudyEvent.FINISH
+    assert what_next(snapshot(done), Limits(2), 2).reason == "all 2 trials are finished"
+    one = study(StudyState.RUNNING, Counts(scored=1))
+    assert what_next(snapshot(one), Limits(1), 2).reason == "its one trial is finished"
 
 
 def test_the_first_suggestions_do_not_wait_for_slots() -> None:
@@ -126,7 +129,7 @@ def test_a_wall_budget_that_is_used_up_ends_the_study() -> None:
     assert what_next(replace(seen, now=NOW + timedelta(seconds=1799)), Limits(10, 1800.0), 2).event is None
     decision = what_next(replace(seen, now=NOW + timedelta(seconds=1800)), Limits(10, 1800.0), 2)
     assert decision.event is StudyEvent.FINISH
-    assert decision.reason == "wall budget of 30m is used up: 3 of 10 trials finished"
+    assert decision.reason == "wall budget of 30m is used up"
 
 
 def bugs(
