@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -172,6 +173,10 @@ def rehearse() -> None:
         _tell(link, judged(Result(0.0, metrics={"none": 0.0}), trial), "")
 
 
+#: Said to who returns several numbers at once.
+_AS_RESULT = ": return celeriac.Result(score, metrics={...}) to keep more than the score"
+
+
 def judged(returned: Any, trial: Trial) -> dict[str, Any]:
     """The last frame for what the objective returned: its score, or why that is no score."""
     if trial.heeded is not None:
@@ -182,7 +187,8 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
         score = number_in(result.score, "the score that the objective returns")
         metrics = flat(result.metrics)
     except (TypeError, ValueError, OverflowError) as error:
-        return from_words(Fault.USER_BUG, str(error), "returned", type(result.score).__qualname__).message()
+        detail = str(error) + (_AS_RESULT if isinstance(result.score, (Mapping, tuple)) else "")
+        return from_words(Fault.USER_BUG, detail, "returned", type(result.score).__qualname__).message()
     if not math.isfinite(score):
         return from_words(Fault.NOT_FINITE, f"the objective returned {score}", "returned").message()
     if result.step is not None and (type(result.step) is not int or result.step < 0):

@@ -46,8 +46,8 @@ _RESAMPLES, _MOST_RESAMPLED = 20, 300
 class Importance:
     """One parameter's share, in [0, 1]; None when too few trials have it.
 
-    `low` to `high` holds nine in ten of the shares found when the trials are drawn again with repetition (None where that
-    is not done); `trials` had the parameter; `condition` says when it exists, "" for always.
+    `low` to `high` holds the share, and nine in ten of those found when the trials are drawn again with repetition (None
+    where that is not done); `trials` had the parameter; `condition` says when it exists, "" for always.
     """
 
     name: str
@@ -183,10 +183,13 @@ class _Judge:
 
 
 def _with_spread(each: Importance, shares: Sequence[float]) -> Importance:
-    """The share with the range of nine in ten resampled ones."""
-    ordered = sorted(shares)
+    """The share with the range of nine in ten resampled ones, and of itself.
+
+    A trial that is drawn twice is a pattern of its own: resamples see more than nothing where all trials show nothing.
+    """
+    ordered, share = sorted(shares), each.share or 0.0
     tail = len(ordered) // 20
-    return replace(each, low=ordered[tail], high=ordered[-1 - tail])
+    return replace(each, low=min(ordered[tail], share), high=max(ordered[-1 - tail], share))
 
 
 def _value(parameter: Parameter, value: Any) -> Any:

@@ -54,9 +54,8 @@ def parse(mapping: Mapping[str, Any], source: str = "study", *, name: str | None
 def _parse(document: object, source: str, lines: Mapping[str, int], name: str | None) -> StudySpec:
     problems = Problems(source, lines)
     if not isinstance(document, Mapping):
-        problems.add(
-            "", f"must be a mapping with study, objective, metric, space and budget, not {show(document)}"
-        )
+        got = "and is empty" if document is None else f"not {show(document)}"
+        problems.add("", f"must be a mapping with study, objective, metric, space and budget, {got}")
     problems.raise_any()
     spec = _spec(Section(document, "", problems, _KEYS), name)
     problems.raise_any()

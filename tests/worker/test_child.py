@@ -158,6 +158,8 @@ def test_the_step_is_the_results_or_the_last_reports() -> None:
         ("abc", Fault.USER_BUG, "got str 'abc'"),
         (True, Fault.USER_BUG, "got bool True"),
         ([1.0], Fault.USER_BUG, "got list [1.0]"),
+        ({"acc": 1.0}, Fault.USER_BUG, "got dict {'acc': 1.0}: return celeriac.Result(score, metrics={...})"),
+        ((1.0, {"acc": 1.0}), Fault.USER_BUG, "return celeriac.Result(score, metrics={...})"),
         (10**400, Fault.USER_BUG, "too large"),
         (Result(None), Fault.USER_BUG, "got nothing"),
         (Result(1.0, metrics={"a": [1]}), Fault.USER_BUG, "metrics['a'] must be a number"),

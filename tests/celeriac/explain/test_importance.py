@@ -116,6 +116,9 @@ def test_few_trials_are_told_with_a_range_that_holds_the_share() -> None:
         assert each.low is not None
         assert each.high is not None
         assert 0.0 <= each.low <= each.high <= 1.0
+    for number in (12, 16, 30):
+        for each in importances(SPACE, "maximize", played(number, by_width)).parameters:
+            assert (each.low or 0.0) <= (each.share or 0.0) <= (each.high or 0.0)
     widths = {each.name: (each.high or 0.0) - (each.low or 0.0) for each in found.parameters}
     many = importances(SPACE, "maximize", played(290, by_width))
     assert all((each.high or 0.0) - (each.low or 0.0) < widths["width"] for each in many.parameters)

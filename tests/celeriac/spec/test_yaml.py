@@ -82,7 +82,7 @@ def test_anchors_are_read(tmp_path: Path) -> None:
         ("? [a]\n: 1\n", "a key must be a word (line 1)"),
         ("study: " + "9" * 5000, "'9999"),
         ("study: " + "[" * 5000, "is nested too deeply"),
-        ("", "must be a mapping with study, objective, metric, space and budget, not None"),
+        ("", "must be a mapping with study, objective, metric, space and budget, and is empty"),
     ],
 )
 def test_what_is_no_good_yaml(tmp_path: Path, text: str, says: str) -> None:
