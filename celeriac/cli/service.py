@@ -35,7 +35,16 @@ Slots = Annotated[
 def connected(home: Path | None) -> Iterator["Client"]:
     """A client of the service that the environment names, or of the stack under `home`; a schema that does not fit is said."""
     from celeriac.client import Client
+    from celeriac.client.embedded import was_killed
+    from celeriac.errors import StoreUnavailable
 
     with Client(home=home) as client:
-        client.store.check_schema()
+        try:
+            client.store.check_schema()
+        except StoreUnavailable as error:
+            if not was_killed(client.settings):
+                raise
+            raise StoreUnavailable(
+                f"the stack under {client.settings.home} was killed: `celeriac up` starts it again, and its studies go on"
+            ) from error
         yield client

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO
+from typing import IO, Any
+
+import psutil
 
 from celeriac.errors import StackError, StoreUnavailable
 from celeriac.settings import Settings
@@ -70,11 +72,22 @@ def ensure_service(settings: Settings, *, slots: int = 0, say: Callable[[str], N
 
 def ends_by_itself(settings: Settings) -> bool:
     """Whether the service is an embedded stack that ends when nothing is left to run, as `ensure_service` starts it."""
+    return bool(_said_of_itself(settings).get("idle_exit"))
+
+
+def was_killed(settings: Settings) -> bool:
+    """Whether the service was an embedded stack that ended without a word: what it said of itself is there, its process is not."""
+    pid = _said_of_itself(settings).get("pid")
+    return isinstance(pid, int) and not psutil.pid_exists(pid)
+
+
+def _said_of_itself(settings: Settings) -> dict[str, Any]:
+    """What the stack under this home said when it was ready; nothing where the service is another."""
     try:
-        found = json.loads(settings.stack_file.read_text())
+        found: dict[str, Any] = json.loads(settings.stack_file.read_text())
     except (OSError, ValueError):
-        return False
-    return bool(found.get("idle_exit")) and found.get("database_url") == settings.database_url
+        return {}
+    return found if found.get("database_url") == settings.database_url else {}
 
 
 def ping(settings: Settings) -> None:

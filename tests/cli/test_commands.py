@@ -1,7 +1,10 @@
 """Every command on a real service: what it prints, what it changes, and which exit code it ends with."""
 
 import json
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +238,24 @@ def test_logs_say_which_attempt_is_shown_and_do_not_point_at_a_file_that_was_nev
     assert first.err == (
         "(attempt 1 of 2; `--attempt` chooses another; its file: /logs/1/0-1.log on the host of cpu0.s0@here)\n"
     )
+
+
+def test_a_stack_that_was_killed_is_told_from_a_database_that_is_down(
+    celeriac: Celeriac, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    urls = {"database_url": f"postgresql+psycopg:///x?host={tmp_path}", "broker_url": "redis://localhost:1/0"}
+    monkeypatch.delenv("CELERIAC_DATABASE_URL")
+    monkeypatch.delenv("CELERIAC_BROKER_URL")
+    (tmp_path / "home" / "run").mkdir(parents=True)
+    said = tmp_path / "home" / "run" / "stack.json"
+    said.write_text(json.dumps({"pid": gone.pid, **urls}))
+    killed = celeriac("status", "--home", str(tmp_path / "home"))
+    assert (killed.code, "was killed: `celeriac up` starts it again" in killed.err) == (3, True)
+    said.write_text(json.dumps({"pid": os.getpid(), **urls}))
+    down = celeriac("status", "--home", str(tmp_path / "home"))
+    assert (down.code, "does not answer" in down.err) == (3, True)
 
 
 def test_an_unknown_study_names_the_nearest(celeriac: Celeriac, client: Client) -> None:
