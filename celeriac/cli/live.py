@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from celeriac.cli import text
-from celeriac.cli.screen import STYLE_OF, Grid, boxed, console, is_terminal, remark
+from celeriac.cli.screen import STYLE_OF, Grid, boxed, console, fitted, is_terminal, remark
 from celeriac.client.client import Client
 from celeriac.client.progress import Progress, is_settled, why_waiting
 from celeriac.client.study import POLL_S, Outage, Study
@@ -160,7 +160,7 @@ def picture(progress: Progress, best: TrialRecord | None, *, hint: bool = True) 
     )
     parts: list[RenderableType] = [head, _bar(progress), _best_line(progress, best)]
     if progress.running:
-        parts.append(boxed(running_grid(progress)))
+        parts.append(boxed(fitted(running_grid(progress), console().width)))
     elif waiting := why_waiting(progress):
         parts.append(Text(f"waiting: {waiting}", style="yellow"))
     parts.append(Text(_counts(progress) + ("   Ctrl-C leaves it running" if hint else ""), style="dim"))
@@ -230,6 +230,7 @@ def running_grid(progress: Progress) -> Grid:
         ("trial", "attempt", "for", "last report", "worker", "parameters"),
         rows,
         frozenset({"trial", "attempt", "for"}),
+        spare=("worker", "attempt"),
     )
 
 

@@ -69,7 +69,9 @@ def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
         return
     if records:
         head = ("study", "state", "finished", "best", "trial", "created", "reason")
-        show(Grid(head, [_study_row(each) for each in records], frozenset({"finished", "best", "trial"})))
+        rows = [_study_row(each) for each in records]
+        numeric = frozenset({"finished", "best", "trial"})
+        show(Grid(head, rows, numeric, folds=frozenset({"study"}), spare=("created", "trial")))
     else:
         say("No study yet: `celeriac run FILE` starts one.")
     gpus = sum(len(each.slots) for each in devices if each.is_gpu)
@@ -162,7 +164,11 @@ def trials(
         head = ("trial", "state", "score", "attempts", "took", "source", "worker", "parameters", "note")
         show(
             Grid(
-                head, [_trial_row(each) for each in listed], frozenset({"trial", "score", "attempts", "took"})
+                head,
+                [_trial_row(each) for each in listed],
+                frozenset({"trial", "score", "attempts", "took"}),
+                folds=frozenset({"parameters"}),
+                spare=("worker", "source", "attempts", "took"),
             )
         )
         total = found.record.next_number
@@ -274,7 +280,15 @@ def champions(
                 "why",
             )
             rows = [_champion_row(each) for each in listed]
-            show(Grid(head, rows, frozenset({"trial", "score", "trial 0"})))
+            show(
+                Grid(
+                    head,
+                    rows,
+                    frozenset({"trial", "score", "trial 0"}),
+                    folds=frozenset({"slice", "study", "parameters"}),
+                    spare=("study", "schedule", "trial 0"),
+                )
+            )
         else:
             say("No champion yet: a schedule's first firing that beats its own trial 0 makes one.")
 

@@ -5,7 +5,7 @@ Nothing that a user or a trial wrote is read as markup.
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,11 +30,48 @@ STYLE_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table: its columns, those of them that hold numbers, and its rows."""
+    """A table: its columns, those of them that hold numbers, and its rows.
+
+    `folds`: columns of free text, which go on in the next line where a terminal is narrow; the last column always may. `spare`:
+    columns that a terminal too narrow for all does without, in that order.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numeric: frozenset[str] = field(default_factory=frozenset)
+    folds: frozenset[str] = field(default_factory=frozenset)
+    spare: tuple[str, ...] = ()
+
+    def may_fold(self, column: str) -> bool:
+        """Whether this column's cells may take several lines."""
+        return column in self.folds or column == self.columns[-1]
+
+    def without(self, column: str) -> "Grid":
+        """The table without this column."""
+        i = list(self.columns).index(column)
+        rows = [[*row[:i], *row[i + 1 :]] for row in self.rows]
+        return replace(self, columns=[*self.columns[:i], *self.columns[i + 1 :]], rows=rows)
+
+
+#: A column that folds gets so many characters before another column is given up, and `_GAP` stand between two columns.
+_FOLDED, _GAP = 24, 3
+
+
+def fitted(grid: Grid, width: int) -> Grid:
+    """The table without as many of its spare columns as this width has no room for."""
+    for column in grid.spare:
+        if _least_width(grid) <= width:
+            break
+        grid = grid.without(column)
+    return grid
+
+
+def _least_width(grid: Grid) -> int:
+    from rich.cells import cell_len
+
+    natural = [max(map(cell_len, cells)) for cells in zip(grid.columns, *grid.rows, strict=True)]
+    least = [min(w, _FOLDED) if grid.may_fold(c) else w for c, w in zip(grid.columns, natural, strict=True)]
+    return sum(least) + _GAP * len(least)
 
 
 def is_terminal() -> bool:
@@ -65,7 +102,10 @@ def remark(text: str) -> None:
 def show(grid: Grid) -> None:
     """A table on stdout: boxed and cut to the width on a terminal, whole and aligned elsewhere."""
     if is_terminal():
-        console().print(boxed(grid))
+        fits = fitted(grid, console().width)
+        console().print(boxed(fits))
+        if left_out := [column for column in grid.columns if column not in fits.columns]:
+            remark(f"Not shown in this width: {', '.join(left_out)}.")
         return
     for line in aligned(grid):
         print(line)
@@ -78,10 +118,10 @@ def boxed(grid: Grid) -> "Table":
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for i, column in enumerate(grid.columns):
-        last = i == len(grid.columns) - 1
+    for column in grid.columns:
+        folds = grid.may_fold(column)
         justify = "right" if column in grid.numeric else "left"
-        table.add_column(column, justify=justify, overflow="fold" if last else "ellipsis", no_wrap=not last)  # type: ignore[arg-type]
+        table.add_column(column, justify=justify, overflow="fold" if folds else "ellipsis", no_wrap=not folds)  # type: ignore[arg-type]
     for row in grid.rows:
         table.add_row(*(Text(cell, style=STYLE_OF.get(cell, "")) for cell in row))
     return table

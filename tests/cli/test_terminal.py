@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from celeriac.client import Client
-from celeriac.records import Report, StudyState
-from tests.cli.played import CODE, SPEC, leased, played
+from celeriac.lifecycle import AttemptEvent, TrialEvent
+from celeriac.records import Lease, Report, StudyState
+from celeriac.store.api import AttemptEnd
+from tests.cli.played import CODE, SPEC, leased, played, started
+from tests.store.scenes import suggestion
 
 CTRL_C = b"\x03"
 PATIENCE_S = 30.0
@@ -22,10 +25,11 @@ PATIENCE_S = 30.0
 class Terminal:
     """A program on a terminal of its own: wait for words, press keys, read its exit code."""
 
-    def __init__(self, environment: dict[str, str], *words: str) -> None:
+    def __init__(self, environment: dict[str, str], *words: str, columns: int = 120) -> None:
         self._pid, self._screen = pty.fork()
         if self._pid == 0:
-            given = {**os.environ, **environment, "TERM": "xterm-256color", "COLUMNS": "120", "LINES": "40"}
+            size = {"COLUMNS": str(columns), "LINES": "40"}
+            given = {**os.environ, **environment, "TERM": "xterm-256color", **size}
             os.execve(sys.executable, [sys.executable, "-m", "celeriac.cli", *words], given)
         self.said = ""
 
@@ -179,3 +183,34 @@ def test_the_version() -> None:
         [sys.executable, "-m", "celeriac.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{__version__}\n"
+
+
+@pytest.mark.parametrize(("columns", "left_out"), [(80, "attempts, took, source, worker"), (200, "")])
+def test_trials_on_a_narrow_terminal_keep_number_state_and_score(
+    columns: int,
+    left_out: str,
+    environment: dict[str, str],
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(CODE)
+    names = [f"a_parameter_{k}" for k in range(6)]
+    study = client.open({**SPEC, "space": {name: {"float": [0, 1]} for name in names}, "default": None}).study
+    started(client, study)
+    client.store.add_trials(study.id, study.record.turn, [suggestion(**dict.fromkeys(names, 0.123456))])
+    client.store.queue_trials(study.id, study.record.turn, [0])
+    lease = client.store.lease(study.id, 0, 1, worker="cpu0.s0@here", device="cpu", lease_s=30)
+    assert isinstance(lease, Lease)
+    end = AttemptEnd(
+        AttemptEvent.PRUNE, TrialEvent.PRUNE, step=3, detail="rung 3: 0.697502 is not good enough"
+    )
+    client.store.finish_attempt(lease.token, end)
+    shown = Terminal(environment, "trials", "digits", columns=columns)
+    assert shown.ended() == 0
+    for words in ("trial", "state", "score", "PRUNED", "a_parameter_5=0.123", "rung 3:"):
+        assert words in shown.said
+    assert "…" not in shown.said
+    assert ("Not shown in this width: " + left_out in shown.said) is bool(left_out)
+    assert ("cpu0.s0@here" in shown.said) is not bool(left_out)
