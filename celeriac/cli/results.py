@@ -158,7 +158,7 @@ def _grid(judged: "Importances") -> "Grid":
     with_spread = any(each.low is not None for each in judged.parameters)
     head = ("parameter", "share", "", *(["nine in ten"] if with_spread else []), "trials", "note")
     rows = [_row(each, largest, with_spread) for each in judged.parameters]
-    return Grid(head, rows, frozenset({"share", "trials"}))
+    return Grid(head, rows, frozenset({"share", "trials"}), spare=("trials",))
 
 
 def _row(each: "Importance", largest: float, with_spread: bool) -> tuple[str, ...]:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from celeriac.cli.screen import Grid, fitted
 from celeriac.client import Client
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Lease, Report, StudyState
@@ -183,6 +185,14 @@ def test_the_version() -> None:
         [sys.executable, "-m", "celeriac.cli", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == f"{__version__}\n"
+
+
+def test_a_narrow_terminal_gives_up_spare_columns_in_their_order_and_no_other() -> None:
+    grid = Grid(("n", "bar", "extra", "note"), [("1", "#" * 20, "x" * 9, "y" * 99)], spare=("extra", "bar"))
+    shown = [list(fitted(grid, width).columns) for width in (70, 60, 50, 5)]
+    assert shown == [["n", "bar", "extra", "note"], ["n", "bar", "note"], ["n", "note"], ["n", "note"]]
+    assert fitted(grid, 50).rows == [["1", "y" * 99]]
+    assert fitted(replace(grid, spare=()), 5).columns == grid.columns
 
 
 @pytest.mark.parametrize(("columns", "left_out"), [(80, "attempts, took, source, worker"), (200, "")])
