@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: How often a host looks whether the code below its root is another; so old may be what it says.
+CODE_LOOK_S = 30.0
+
 CODE_SUFFIXES = frozenset({".py", ".pyi", ".yaml", ".yml", ".toml"})
 MAX_FILES = 2_000
 MAX_ENTRIES = 20_000

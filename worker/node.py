@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 
 from celeriac.alive import show_life
 from celeriac.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
-from celeriac.code import FingerprintCache
+from celeriac.code import CODE_LOOK_S, FingerprintCache
 from celeriac.errors import SettingInvalid, StoreUnavailable
 from celeriac.processes import Backoff, Child, announce_ready
 from celeriac.records import Device
@@ -29,6 +29,7 @@ from celeriac.settings import PREFIX, Settings
 from celeriac.store import Store, open_store
 from worker import proctree
 from worker.devices import CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
+from worker.places import Places
 from worker.release import release
 from worker.station import tag_of
 
@@ -36,7 +37,6 @@ log = logging.getLogger(__name__)
 
 MAX_CPU_SLOTS = 8
 MARGIN_S = 5.0
-FINGERPRINT_S = 30.0
 SWEEP_S = 5.0
 _FOR_THE_NODE = frozenset(
     PREFIX + name for name in ("DATABASE_URL", "BROKER_URL", "FLOWER_USER", "FLOWER_PASSWORD", "READY_FD")
@@ -57,12 +57,13 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """What a host's device rows have in common. `down`: slots whose worker does not run now."""
+    """What a host's device rows have in common. `down`: slots whose worker does not run now; `flaw`: what it cannot write, and why."""
 
     host: str
     fingerprint: str
     down: frozenset[str]
     now: datetime
+    flaw: str = ""
 
 
 class Node:
@@ -85,7 +86,8 @@ class Node:
         environment = environment_of_workers(environ, self._secrets, slots=len(places))
         self._kept = [Kept(slot, child_of(slot, environment, self._secrets)) for slot in places]
         self._selector = selectors.DefaultSelector()
-        self._fingerprints = FingerprintCache(trust_s=FINGERPRINT_S)
+        self._fingerprints = FingerprintCache(trust_s=CODE_LOOK_S)
+        self._places = Places((("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)))
         self._stopping = 0
         self._told_of_store = False
 
@@ -186,6 +188,7 @@ class Node:
             fingerprint,
             frozenset(kept.slot.name for kept in self._kept if kept.pidfd is None),
             datetime.now(UTC),
+            self._places.flaw(time.monotonic()),
         )
         try:
             rows = device_rows([kept.slot for kept in self._kept], self._devices, status)
@@ -345,7 +348,7 @@ def described(status: int | None) -> str:
 
 
 def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: HostStatus) -> list[Device]:
-    """The host's devices as rows, each with its slots; its health names the slots whose worker is down."""
+    """The host's devices as rows, each with its slots; its health names the slots whose worker is down, or what the host cannot write."""
     rows = []
     for device in devices:
         names = tuple(slot.name for slot in places if slot.device_uuid == device.uuid)
@@ -359,7 +362,7 @@ def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: H
                 labels={},
                 slots=names,
                 fingerprint=status.fingerprint,
-                health=f"starting {', '.join(down)}" if down else "ok",
+                health=f"starting {', '.join(down)}" if down else status.flaw or "ok",
                 heartbeat_at=status.now,
             )
         )

@@ -326,7 +326,8 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
     for each in devices:
         for slot in each.slots:
             running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
-            rows.append((slot, each.kind, _memory(each), each.health or "-", _heard(each, now), running))
+            health = (each.health if _is_alive(each, now) else "") or "-"
+            rows.append((slot, each.kind, _memory(each), health, _heard(each, now), running))
     if rows:
         show(Grid(("slot", "device", "memory", "health", "heard", "running"), rows, frozenset({"memory"})))
     else:

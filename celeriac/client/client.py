@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from celeriac.client.objective import code_root_of, stored_root
 from celeriac.client.study import Study
-from celeriac.code import fingerprint, same_code
+from celeriac.code import CODE_LOOK_S, fingerprint, same_code
 from celeriac.errors import (
     BrokerUnavailable,
     DuplicateStudy,
@@ -257,7 +257,8 @@ class Client:
             each.host: each.fingerprint for each in self.devices() if not same_code(mine, each.fingerprint)
         }
         return [
-            f"host {host} has other code below its code root ({theirs}) than this one ({mine}): its trials run its own"
+            f"host {host} has other code below its code root ({theirs}) than this one ({mine}): its trials run its own "
+            f"(it looks every {CODE_LOOK_S:.0f} s: of a change just made to a shared directory it may not know yet)"
             for host, theirs in sorted(others.items())
         ]
 

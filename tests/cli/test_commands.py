@@ -274,6 +274,11 @@ def test_pause_resume_cancel_stop(celeriac: Celeriac, client: Client) -> None:
     assert "digits is PAUSED; 1 running trial will go on to the end" in celeriac("pause", "digits").out
     assert "digits is RUNNING" in celeriac("resume", "digits").out
     assert "trial 0 of digits is CANCELLED" in celeriac("cancel", "digits", "0").out
+    ran = celeriac("cancel", "digits", "77")
+    assert (ran.code, ran.err) == (
+        2,
+        "celeriac: study digits has no trial 77; `celeriac trials digits` lists all\n",
+    )
     assert "digits is STOPPED" in celeriac("stop", "digits").out
     ran = celeriac("resume", "digits")
     assert (ran.code, "digits is STOPPED: it cannot resume" in ran.err) == (2, True)

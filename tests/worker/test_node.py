@@ -31,6 +31,7 @@ from worker.node import (
     queues_of,
     secrets_descriptor,
 )
+from worker.places import Places
 
 SLOT = PLACE.name
 
@@ -167,6 +168,27 @@ def test_eight_gpus_are_eight_devices_with_a_slot_each() -> None:
     assert {row.health for row in rows if row.uuid != "GPU-3"} == {"ok"}
     assert rows[3].health == "starting gpu3.s0@box"
     assert all(row.is_gpu and row.fingerprint == "abc" for row in rows)
+
+
+def test_a_host_that_cannot_write_checkpoints_says_so_until_it_can(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "mount"
+    root.write_text("a file in its place")
+    places = Places((("checkpoints", root), ("logs", tmp_path / "logs")))
+    flaw = f"cannot write checkpoints below {root}: File exists"
+    assert [places.flaw(now) for now in (100.0, 101.0)] == [flaw, flaw]
+    status = HostStatus("box", "abc", frozenset({"gpu1.s0@box"}), datetime.now(UTC), flaw)
+    rows = device_rows(slots(_gpus(2), 0, "box"), _gpus(2), status)
+    assert [row.health for row in rows] == [flaw, "starting gpu1.s0@box"]
+    root.unlink()
+    assert places.flaw(129.0) == flaw
+    assert places.flaw(130.0) == ""
+    assert list(root.iterdir()) == []
+    root.rmdir()
+    assert places.flaw(1000.0) == ""  # a mount that fails later is not looked at: it might hang
+    assert not root.exists()
+    assert caplog.messages == [flaw, "checkpoints and logs can be written again"]
 
 
 def test_a_gpu_s_worker_prefers_gpu_trials_and_sees_its_gpu_only() -> None:
