@@ -2,7 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -169,6 +171,8 @@ def _workers(store: Store) -> Check:
 
 
 def _broker(settings: Settings) -> Iterator[Check]:
+    from celery.exceptions import DuplicateNodenameWarning
+
     from celeriac.broker import TRIAL_QUEUES, BrokerConfig, Tickets, make_app
 
     app = make_app(BrokerConfig(settings.broker_url, client_name="celeriac-doctor", socket_timeout_s=5.0))
@@ -177,7 +181,9 @@ def _broker(settings: Settings) -> Iterator[Check]:
         waiting = {queue: tickets.waiting(queue) for queue in TRIAL_QUEUES}
         told = ", ".join(f"{count} in {queue}" for queue, count in waiting.items())
         yield Check("redis", "ok", f"answers; tickets waiting: {told}")
-        answered = {name for reply in app.control.ping(timeout=_PING_S) or [] for name in reply}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DuplicateNodenameWarning)  # said below, with what to do about it
+            answered = [name for reply in app.control.ping(timeout=_PING_S) or [] for name in reply]
     except (BrokerUnavailable, OSError) as error:
         yield Check(
             "redis", "fail", f"{error} (the address is CELERIAC_BROKER_URL's, or that of `celeriac up`)"
@@ -185,8 +191,9 @@ def _broker(settings: Settings) -> Iterator[Check]:
         return
     finally:
         app.close()
+    yield from one_name_each(answered)
     for program, duty in (("drive", "suggests and enqueues"), ("clock", "reaps leases and fires schedules")):
-        names = sorted(name for name in answered if name.startswith(f"{program}@"))
+        names = sorted({name for name in answered if name.startswith(f"{program}@")})
         if names:
             yield Check(f"coordinator {program}", "ok", ", ".join(names))
         else:
@@ -195,3 +202,12 @@ def _broker(settings: Settings) -> Iterator[Check]:
                 "fail",
                 f"no {program} worker answers ({duty}): `python -m coordinator {program}`",
             )
+
+
+def one_name_each(answered: Sequence[str]) -> Iterator[Check]:
+    """A failed check when two worker slots answer by one name: each gives back what the other runs, again and again."""
+    slots = Counter(name for name in answered if ".s" in name.partition("@")[0])
+    twice = sorted(name for name, count in slots.items() if count > 1)
+    if twice:
+        told = f"two workers are called {', '.join(twice)} and give back each other's trials: give each host its own CELERIAC_HOST"
+        yield Check("host names", "fail", told)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.cli.doctor import one_name_each
 from celeriac.client import Client
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Champion, Device, Fault, Lease, Report, StudyState
@@ -371,6 +372,14 @@ def test_doctor_names_what_is_missing_and_ends_with_one(celeriac: Celeriac, clie
     assert " ok " in found["redis"]
     assert "no worker is alive" in found["workers"]
     assert "python -m coordinator drive" in found["coordinator drive"]
+
+
+def test_doctor_finds_two_workers_of_one_name() -> None:
+    alone = ["drive@hub", "drive@hub", "cpu0.s0@a", "gpu0.s0@a", "cpu0.s0@b"]
+    assert list(one_name_each(alone)) == []
+    (check,) = one_name_each([*alone, "cpu0.s0@b"])
+    assert (check.verdict, "cpu0.s0@b" in check.told, "cpu0.s0@a" in check.told) == ("fail", True, False)
+    assert "CELERIAC_HOST" in check.told
 
 
 def test_migrate_says_when_there_is_nothing_to_do(celeriac: Celeriac) -> None:
