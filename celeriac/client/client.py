@@ -101,7 +101,7 @@ class Client:
         """As `submit`, but the notes and whether it attached are in the answer."""
         read, base = read_study(spec, name)
         new = self.new_study(read, base)
-        notes = self._code_notes() + self._sampler_notes(read)
+        notes = self._code_notes() + self._sampler_notes(read) + self._gpu_notes(read)
         try:
             record, attached = self.store.create_study(new), False
         except DuplicateStudy as error:
@@ -247,6 +247,14 @@ class Client:
     def _sampler_notes(self, spec: StudySpec) -> list[str]:
         lacking = missing(spec.sampler)
         return [f"{lacking} (where the coordinator runs, which from here nobody can see)"] if lacking else []
+
+    def _gpu_notes(self, spec: StudySpec) -> list[str]:
+        devices = self.devices()
+        if not spec.gpus or not devices or any(each.is_gpu for each in devices):
+            return []
+        return [
+            "no worker with a GPU is alive: the trials wait for one (`resources: {gpus: 0}` in a study of another name runs here)"
+        ]
 
     def _code_notes(self) -> list[str]:
         """One note for each host whose code root holds other code than this one's; silent where the root is the machine."""

@@ -283,6 +283,18 @@ def test_fire_opens_each_slice_once_for_a_due_time(client: Client) -> None:
 # -- progress -------------------------------------------------------------------------------------------------------
 
 
+def test_a_study_that_no_worker_can_run_now_is_told_when_it_is_opened(client: Client) -> None:
+    wants_gpu = {**SPEC, "resources": {"gpus": 1}}
+    assert client.open({**wants_gpu, "study": "before-any-worker"}).notes == ()
+    cpu = Device("cpu", "here", "cpu", 1, {}, ("cpu0.s0@here",), "", "ok", client.store.now())
+    client.store.put_devices("here", [cpu])
+    assert client.open({**SPEC, "study": "cpu"}).notes == ()
+    (note,) = client.open({**wants_gpu, "study": "gpu"}).notes
+    assert "no worker with a GPU is alive" in note
+    client.store.put_devices("there", [replace(cpu, uuid="GPU-1", host="there", kind="H200")])
+    assert client.open({**wants_gpu, "study": "gpu-there"}).notes == ()
+
+
 def progress_of(client: Client, study: Study, *devices: Device) -> Progress:
     return Progress(study.record, (), devices, datetime.now(UTC))
 
