@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from kombu.simple import SimpleQueue
+from redis import Redis as Connection
 
 from celeriac.broker import CPU_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.lifecycle import AttemptEvent, TrialEvent
@@ -200,6 +201,12 @@ def test_a_schedule_fires_by_itself(settings: Settings, store: Store, programs: 
     until(lambda: {s.state for s in store.studies(schedule="flights")} == {StudyState.RUNNING}, programs)
 
 
+def has_sent_a_tick(redis: Redis) -> bool:
+    with Connection.from_url(redis.client_url) as connection:
+        seen = {(each["name"], each["cmd"]) for each in connection.client_list()}
+    return ("celeriac-beat", "lpush") in seen
+
+
 @pytest.mark.slow
 def test_the_programs_outlive_redis(settings: Settings, store: Store, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="clr-") as short:
@@ -209,6 +216,9 @@ def test_the_programs_outlive_redis(settings: Settings, store: Store, tmp_path: 
             os.close(redis.start())
             redis.wait_ready()
             programs.start("drive", "clock", "beat")
+            until(
+                lambda: has_sent_a_tick(redis), programs
+            )  # beat connects late: else it would meet no outage
             redis.child.kill()
             time.sleep(3.0)  # an outage has no event to wait for
             os.close(redis.start())
