@@ -131,9 +131,8 @@ def ignore_warnings() -> None:
     def of_late_acknowledgement(**_: object) -> None:
         warnings.simplefilter("ignore", CPendingDeprecationWarning)
 
-    worker_ready.connect(
-        of_late_acknowledgement, weak=False
-    )  # Celery sets that filter itself while it starts
+    # Not before: Celery sets a filter of its own while it starts.
+    worker_ready.connect(of_late_acknowledgement, weak=False)
 
 
 def stop_promptly(app: Celery) -> None:

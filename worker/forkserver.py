@@ -431,10 +431,10 @@ class TrialProcess:
         return self.ended is not None
 
     def _let_go(self) -> None:
-        """A spent process ends when its channel does, once this trial is being closed."""
-        if self._spent and self._closing:
+        """A spent process ends when its channel does."""
+        if self._spent:
             self._drop_channel()
-        if self._parting is not None and self._closing:
+        if self._parting is not None:
             self._parting.close()
             self._parting = None
 
@@ -554,7 +554,8 @@ class TrialProcess:
             self._events.append(Stopped(**message))
         elif kind == "spent":
             self._spent = True
-            self._let_go()
+            if self._closing:
+                self._let_go()
         elif kind == "fault":
             self._events.append(_failed(message))
 
