@@ -337,7 +337,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class OpenAttempt:
-    """An attempt that has not ended, with what the retry decision needs: for the reaper and the node."""
+    """An attempt that has not ended, with what the retry decision needs: for the reaper and the node.
+
+    `has_progressed`: it has brought a checkpoint of a later step than all attempts before it.
+    """
 
     token: str
     study_id: int
@@ -348,6 +351,7 @@ class OpenAttempt:
     spec: Mapping[str, Any]
     faults: Mapping[str, int]
     has_checkpoint: bool
+    has_progressed: bool
     leased_at: datetime
     lease_until: datetime
 

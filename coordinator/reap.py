@@ -41,6 +41,7 @@ def lapsed(attempt: OpenAttempt) -> AttemptEnd:
         faults=attempt.faults,
         retry_attempts=1,  # counts for other classes of fault only
         has_checkpoint=attempt.has_checkpoint,
+        has_progressed=attempt.has_progressed,
         lease_lapsed=True,
     )
     return AttemptEnd(
@@ -48,6 +49,7 @@ def lapsed(attempt: OpenAttempt) -> AttemptEnd:
         decision.trial_event,
         fault=Fault.INFRASTRUCTURE,
         detail=f"{attempt.worker} was not heard of until {attempt.lease_until:%H:%M:%S} UTC: {decision.reason}",
+        forgives=decision.forgives,
     )
 
 

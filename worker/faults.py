@@ -102,6 +102,7 @@ def attempt_end(
     faults: Mapping[str, int],
     retry_attempts: int,
     has_checkpoint: bool,
+    has_progressed: bool,
     notes: Sequence[str],
     device_s: float,
     peak_memory_bytes: int,
@@ -128,13 +129,18 @@ def attempt_end(
             return ended
         return replace(ended, attempt_event=AttemptEvent.PRUNE, trial_event=TrialEvent.PRUNE)
     decision = after_fault(
-        verdict.fault, faults=faults, retry_attempts=retry_attempts, has_checkpoint=has_checkpoint
+        verdict.fault,
+        faults=faults,
+        retry_attempts=retry_attempts,
+        has_checkpoint=has_checkpoint,
+        has_progressed=has_progressed,
     )
     return replace(
         measured,
         attempt_event=decision.attempt_event,
         trial_event=decision.trial_event,
         fault=verdict.fault,
+        forgives=decision.forgives,
         detail="; ".join(filter(None, [*map(clean, notes), verdict.detail, _worth_saying(decision)])),
         traceback=verdict.traceback,
         signature=verdict.signature,

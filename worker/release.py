@@ -42,12 +42,14 @@ def _end(attempt: OpenAttempt, why: str) -> AttemptEnd:
         faults=attempt.faults,
         retry_attempts=attempt.spec["retry"]["attempts"],
         has_checkpoint=attempt.has_checkpoint,
+        has_progressed=attempt.has_progressed,
     )
     return AttemptEnd(
         decision.attempt_event,
         decision.trial_event,
         fault=Fault.INFRASTRUCTURE,
         detail=f"{why}; {decision.reason}",
+        forgives=decision.forgives,
     )
 
 

@@ -76,6 +76,7 @@ class Run:
     resumed: Checkpoint | None = None
     pruner: Pruner | None = None
     has_checkpoint: bool = False
+    has_progressed: bool = False
     notes: list[str] = field(default_factory=list)
     process: TrialProcess | None = None
     started_at: float = 0.0
@@ -349,6 +350,7 @@ def take_report(attempt: Run, event: Reported) -> None:
         )
         attempt.values[event.step] = event.value
         attempt.has_checkpoint = True
+        attempt.has_progressed |= event.step > max((each.step for each in lease.checkpoints), default=-1)
     attempt.last_step = event.step
     report, crossing = Report(event.step, event.value, faults.clean_metrics(event.metrics), checkpoint), None
     if attempt.pruner is not None:
@@ -416,6 +418,7 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
         faults=attempt.lease.faults,
         retry_attempts=attempt.lease.spec["retry"]["attempts"],
         has_checkpoint=attempt.has_checkpoint,
+        has_progressed=attempt.has_progressed,
         notes=attempt.notes,
         device_s=time.monotonic() - attempt.started_at if attempt.started_at else 0.0,
         peak_memory_bytes=max(told, attempt.exit.peak_memory_bytes if attempt.exit else 0),

@@ -1,6 +1,7 @@
 """What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer (docs/faults.md has the table).
 
-infrastructure   again, free; the sixth such fault of one trial fails it, so that a trial that kills its hosts ends
+infrastructure   again, free; the sixth such fault in a row fails the trial, so that one that kills its hosts ends. In a row: an
+                 attempt that brought a checkpoint further than all before it has made progress, and the count begins anew
 preempted        again, free, from its checkpoint if there is one
 out_of_memory    again while the study's `retry: {attempts}` lasts, then FAILED (infeasible)
 not_finite       FAILED at once: the same parameters give the same NaN
@@ -19,12 +20,16 @@ FREE_RETRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
-    """How the attempt ends, how its trial moves, and why. `is_final`: faults of this class are never retried."""
+    """How the attempt ends, how its trial moves, and why.
+
+    is_final: faults of this class are never retried. forgives: this fault is counted as the trial's first of its class.
+    """
 
     attempt_event: AttemptEvent
     trial_event: TrialEvent
     reason: str
     is_final: bool = False
+    forgives: bool = False
 
 
 def after_fault(
@@ -33,11 +38,12 @@ def after_fault(
     faults: Mapping[str, int],
     retry_attempts: int,
     has_checkpoint: bool,
+    has_progressed: bool = False,
     lease_lapsed: bool = False,
 ) -> RetryDecision:
     """Decide for one fault; `faults` counts the trial's earlier ones by class, without this one.
 
-    `lease_lapsed`: nobody saw the attempt end, its lease ran out; it is then superseded rather than faulted.
+    `has_progressed`: this attempt brought a checkpoint further than all before it. `lease_lapsed`: nobody saw the attempt end, its lease ran out; it is then superseded rather than faulted.
     """
     before = faults.get(fault, 0)
     ended = AttemptEvent.SUPERSEDE if lease_lapsed else AttemptEvent.FAULT
@@ -50,14 +56,19 @@ def after_fault(
             AttemptEvent.RELEASE, TrialEvent.RETRY, "pre-empted without a checkpoint; starts over"
         )
     if fault is Fault.INFRASTRUCTURE:
-        if before >= FREE_RETRIES:
+        number = 1 if has_progressed else before + 1
+        if number > FREE_RETRIES:
             return RetryDecision(
                 ended,
                 TrialEvent.FAIL,
-                f"infrastructure fault number {before + 1}: {FREE_RETRIES} free retries are used up",
+                f"infrastructure fault number {number} without a new checkpoint: {FREE_RETRIES} free retries are used up",
             )
         return RetryDecision(
-            ended, TrialEvent.RETRY, f"infrastructure fault; free retry {before + 1} of {FREE_RETRIES}"
+            ended,
+            TrialEvent.RETRY,
+            f"infrastructure fault; free retry {number} of {FREE_RETRIES}"
+            + (", counted anew since a checkpoint was added" if has_progressed and before else ""),
+            forgives=has_progressed,
         )
     if fault is Fault.OUT_OF_MEMORY:
         if before + 1 < retry_attempts:

@@ -49,7 +49,7 @@ class AttemptEnd:
     """How an attempt ends and what becomes of its trial: already decided, only to be written down.
 
     `attempt_event` ends the attempt and `trial_event` moves the trial (score, prune, fail, retry, park or cancel).
-    `fault` is counted in the trial's `faults` when it is given. `log_tail` None keeps the tail that `renew` last stored.
+    `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one more. `log_tail` None keeps the tail that `renew` last stored.
     """
 
     attempt_event: AttemptEvent
@@ -64,6 +64,7 @@ class AttemptEnd:
     device_s: float = 0.0
     peak_memory_bytes: int = 0
     log_tail: str | None = None
+    forgives: bool = False
 
 
 @dataclass(frozen=True, slots=True)

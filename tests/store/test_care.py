@@ -40,6 +40,23 @@ def test_expired_lists_the_oldest_first_with_what_the_retry_needs(subject: Subje
     assert [each.token for each in store.expired(limit=1)] == [first.token]
 
 
+def test_an_attempt_has_progressed_when_it_brought_a_later_checkpoint_than_all_before_it(
+    any_store: Store,
+) -> None:
+    study = queued(any_store, 1)
+    seen: list[int] = []
+    for attempt, step in ((1, 4), (2, 4), (3, 5)):
+        lease = leased(any_store, study, 0, attempt=attempt, worker="cpu0.s0@here")
+        any_store.report(lease.token, [report(lease, step, checkpoint=True)])
+        (found,) = any_store.open_attempts_of("cpu0.s0@here")
+        seen.append(found.has_progressed)
+        end = failed(
+            Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY, forgives=found.has_progressed and attempt > 1
+        )
+        seen.append(any_store.finish_attempt(lease.token, end).faults["infrastructure"])
+    assert seen == [True, 1, False, 2, True, 1]
+
+
 def test_a_node_finds_what_its_dead_worker_held(any_store: Store) -> None:
     study = queued(any_store, 3)
     mine = leased(any_store, study, 0, worker="cpu0.s0@here")

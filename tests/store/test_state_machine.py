@@ -222,7 +222,13 @@ class Lifecycle(RuleBasedStateMachine):
             reaped = []
             for lapsed in sorted(store.expired(), key=lambda each: each.number):
                 trial = store.trial(lapsed.study_id, lapsed.number)
-                end = faulted(Fault.INFRASTRUCTURE, trial, lapsed.has_checkpoint, lapsed=True)
+                end = faulted(
+                    Fault.INFRASTRUCTURE,
+                    trial,
+                    lapsed.has_checkpoint,
+                    lapsed=True,
+                    has_progressed=lapsed.has_progressed,
+                )
                 reaped.append(comparable(store.finish_attempt(lapsed.token, end, only_expired=True)))
             return reaped
 
@@ -365,13 +371,30 @@ def comparable(answer: Any) -> Any:
     return answer
 
 
-def faulted(fault: Fault, trial: TrialRecord, has_checkpoint: bool, *, lapsed: bool = False) -> AttemptEnd:
+def faulted(
+    fault: Fault,
+    trial: TrialRecord,
+    has_checkpoint: bool,
+    *,
+    lapsed: bool = False,
+    has_progressed: bool = False,
+) -> AttemptEnd:
     """The end that the retry decision gives."""
     decided = after_fault(
-        fault, faults=trial.faults, retry_attempts=3, has_checkpoint=has_checkpoint, lease_lapsed=lapsed
+        fault,
+        faults=trial.faults,
+        retry_attempts=3,
+        has_checkpoint=has_checkpoint,
+        has_progressed=has_progressed,
+        lease_lapsed=lapsed,
     )
     return AttemptEnd(
-        decided.attempt_event, decided.trial_event, fault=fault, detail=decided.reason, device_s=1.0
+        decided.attempt_event,
+        decided.trial_event,
+        fault=fault,
+        detail=decided.reason,
+        device_s=1.0,
+        forgives=decided.forgives,
     )
 
 

@@ -138,6 +138,7 @@ def _end(verdict: Verdict, **more: object) -> AttemptEnd:
         "faults": {},
         "retry_attempts": 2,
         "has_checkpoint": False,
+        "has_progressed": False,
         "notes": [],
         "device_s": 1.0,
         "peak_memory_bytes": 5,

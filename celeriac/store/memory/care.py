@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from celeriac.records import CLOSED, Device, OpenAttempt, TrialRecord, TrialState
+from celeriac.records import CLOSED, Attempt, Device, OpenAttempt, TrialRecord, TrialState
 from celeriac.store.api import Pruned
 from celeriac.store.memory.rows import Held, Tables, atomic, plain
 
@@ -102,9 +102,19 @@ class Care(Tables):
             spec=study.spec,
             faults=trial.faults,
             has_checkpoint=any(key[:2] == (study.id, trial.number) for key in self._rows.checkpoints),
+            has_progressed=self._progressed(attempt),
             leased_at=attempt.leased_at,
             lease_until=attempt.lease_until,
         )
+
+    def _progressed(self, attempt: Attempt) -> bool:
+        kept = [
+            each
+            for each in self._rows.checkpoints.values()
+            if (each.study_id, each.trial) == (attempt.study_id, attempt.trial)
+        ]
+        before = max((each.step for each in kept if each.attempt < attempt.number), default=-1)
+        return any(each.attempt == attempt.number and each.step > before for each in kept)
 
     def _old(self, study_id: int, number: int, before: datetime) -> bool:
         study = self._rows.studies[study_id]

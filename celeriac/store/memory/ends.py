@@ -70,14 +70,14 @@ def _changes(trial: TrialRecord, end: AttemptEnd) -> dict[str, Any]:
         "fault": end.fault,
         "detail": end.detail,
         "signature": end.signature,
-        "faults": _counted(trial.faults, end.fault),
+        "faults": _counted(trial.faults, end.fault, end.forgives),
     }
     if TRIAL_TRANSITIONS[TrialState.RUNNING][end.trial_event] in ENDED:
         return changes | {"score": end.score, "metrics": end.metrics, "step": end.step}
     return changes | {"worker": "", "score": None, "step": None}
 
 
-def _counted(faults: Mapping[str, int], fault: Fault | None) -> dict[str, int]:
+def _counted(faults: Mapping[str, int], fault: Fault | None, forgives: bool) -> dict[str, int]:
     if fault is None:
         return dict(faults)
-    return {**faults, str(fault): faults.get(fault, 0) + 1}
+    return {**faults, str(fault): 1 if forgives else faults.get(fault, 0) + 1}

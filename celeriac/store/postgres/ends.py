@@ -51,7 +51,8 @@ def _finish(guard: str) -> str:
     ), t AS (
         UPDATE trial SET state = :state, fault = :fault, detail = :detail, signature = :signature,
             faults = CASE WHEN CAST(:fault AS text) IS NULL THEN faults ELSE jsonb_set(faults, ARRAY[CAST(:fault AS text)],
-                to_jsonb(coalesce(CAST(faults ->> CAST(:fault AS text) AS int), 0) + 1)) END,
+                to_jsonb(CASE WHEN :forgives THEN 1
+                    ELSE coalesce(CAST(faults ->> CAST(:fault AS text) AS int), 0) + 1 END)) END,
             worker = CASE WHEN :ends THEN worker ELSE '' END,
             score = CASE WHEN :ends THEN CAST(:score AS float8) END,
             metrics = CASE WHEN :ends THEN CAST(:metrics AS json) ELSE metrics END,
@@ -170,5 +171,6 @@ def _finishing(token: str, end: AttemptEnd) -> dict[str, Any]:
         "device_s": float(end.device_s),
         "peak_memory_bytes": end.peak_memory_bytes,
         "log_tail": end.log_tail,
+        "forgives": end.forgives,
         "digest": digest(end),
     }

@@ -52,3 +52,15 @@ def test_a_lapsed_lease_is_superseded() -> None:
         Fault.INFRASTRUCTURE, faults={}, retry_attempts=1, has_checkpoint=False, lease_lapsed=True
     )
     assert decision.attempt_event is AttemptEvent.SUPERSEDE
+
+
+def test_infrastructure_is_counted_anew_after_progress() -> None:
+    decision = after_fault(
+        Fault.INFRASTRUCTURE,
+        faults={"infrastructure": FREE_RETRIES},
+        retry_attempts=1,
+        has_checkpoint=True,
+        has_progressed=True,
+    )
+    assert (decision.trial_event, decision.forgives) == (TrialEvent.RETRY, True)
+    assert "free retry 1 of 5, counted anew since a checkpoint was added" in decision.reason
