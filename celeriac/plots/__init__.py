@@ -1,6 +1,6 @@
 """Pictures of a study. Rule: a picture is a value (`Chart`, a Vega-Lite specification) made by a pure function of a `Scene`.
 
-Only `celeriac.plots.drawn` knows how one becomes PNG or a page; it alone needs the extra `celeriac[plots]`. So a chart can be
+Only `celeriac.plots.vega` knows how one becomes a picture; it alone needs the extra `celeriac[plots]`. So a chart can be
 tested as data, looks the same on paper, in a browser and in a notebook, and carries its numbers with it.
 """
 

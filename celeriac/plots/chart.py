@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celeriac.errors import ExtraMissing
+from celeriac.plots import vega
 
 Json = dict[str, Any]
 
@@ -59,14 +60,12 @@ class Chart:
         """What a notebook shows: the chart itself where it can draw Vega-Lite (JupyterLab, VS Code), else the picture."""
         if self.spec is None:
             return {"text/plain": self.reason}
-        from celeriac.plots.drawn import png
-
         bundle = {
             "application/vnd.vegalite.v5+json": dict(self.spec),
             "text/plain": f"{self.kind} of a study",
         }
         try:
-            return bundle | {"image/png": b64encode(png(self)).decode()}
+            return bundle | {"image/png": b64encode(vega.png(self.spec)).decode()}
         except ExtraMissing:
             return bundle
 

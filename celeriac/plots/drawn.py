@@ -1,4 +1,4 @@
-"""Charts drawn: PNG without a browser, and pages that need no network, by vl-convert (the extra `celeriac[plots]`).
+"""Charts drawn: as PNG, and as pages that need no network.
 
 A page carries Vega itself (0.9 MB), so that it opens from a mail or a share, offline, for as long as browsers read HTML.
 """
@@ -9,26 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from celeriac.errors import ExtraMissing
+from celeriac.plots import vega
 from celeriac.plots.chart import Chart
-
-# The grammar that notebooks draw too (see `Chart._repr_mimebundle_`).
-_VEGA_LITE = "5.21"
-_SCALE = 2.0
 
 
 def png(chart: Chart) -> bytes:
     """The chart as PNG, at twice the screen's resolution. Raises ExtraMissing; ValueError for a chart that shows nothing."""
-    found: bytes = _vl_convert().vegalite_to_png(_spec(chart), vl_version=_VEGA_LITE, scale=_SCALE)
-    return found
+    return vega.png(_spec(chart))
 
 
 def page(title: str, charts: Sequence[Chart]) -> str:
     """One HTML page with the charts below each other, whole in itself. Raises ExtraMissing."""
     places = "\n".join(f'<div class="chart" id="{each.kind}"></div>' for each in charts)
     calls = "\n".join(f"vegaEmbed('#{each.kind}', {_script_safe(_spec(each))}, options);" for each in charts)
-    bundle = _vl_convert().javascript_bundle(vl_version=_VEGA_LITE)
-    return _PAGE.format(title=html.escape(title), bundle=bundle, places=places, calls=calls)
+    return _PAGE.format(title=html.escape(title), bundle=vega.scripts(), places=places, calls=calls)
 
 
 def write(title: str, charts: Sequence[Chart], directory: Path) -> list[Path]:
@@ -62,14 +56,6 @@ def _spec(chart: Chart) -> dict[str, Any]:
 def _script_safe(value: object) -> str:
     """JSON that cannot end the script it stands in, whatever a study's file put into it."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-
-
-def _vl_convert() -> Any:
-    try:
-        import vl_convert
-    except ImportError as error:
-        raise ExtraMissing(f"pictures need vl-convert ({error}): pip install 'celeriac[plots]'") from error
-    return vl_convert
 
 
 _PAGE = """<!DOCTYPE html>
