@@ -52,6 +52,6 @@ def trial_seed(study_seed: int, number: int) -> int:
 
 
 def context_of(lease: Lease) -> dict[str, Any]:
-    """What a schedule's slice tells the objective; `due_at` as ISO text."""
+    """The study's labels and what a schedule's slice tells the objective, which comes before a label of that name; `due_at` as ISO text."""
     due = {} if lease.due_at is None else {"due_at": lease.due_at.isoformat()}
-    return {**lease.slice, **due}
+    return {**lease.spec.get("labels", {}), **lease.slice, **due}

@@ -65,6 +65,11 @@ def _file_of(spec: StudySpec, root: Path, module: str) -> Path:
     stem = root.joinpath(*module.split("."))
     for path in (stem.with_name(stem.name + ".py"), stem / "__init__.py"):
         if path.is_file():
+            if not path.resolve().is_relative_to(root):
+                raise SpecInvalid(
+                    f"{spec.study}: objective: {path} is a link to {path.resolve()}, outside the code root {root}; workers load objectives "
+                    "only from below it: copy the file there, or let `code` name the directory that it lies in"
+                )
             return path
     there = sorted(path.stem for path in root.glob("*.py") if path.stem != "__init__")
     hint = nearest(module, there) if there else "there is no Python file in it"

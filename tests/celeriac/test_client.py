@@ -167,6 +167,18 @@ def test_code_outside_of_the_code_root_is_refused(client: Client, tmp_path: Path
         client.submit({**SPEC, "code": "nowhere"})
 
 
+def test_an_objective_that_is_a_link_out_of_its_directory_is_refused(client: Client, tmp_path: Path) -> None:
+    code = tmp_path / "linked"
+    code.mkdir()
+    (code / "inner.py").write_text(CODE)
+    (code / "train.py").symlink_to(code / "inner.py")
+    assert client.open({**SPEC, "study": "inside", "code": "linked"}).notes == ()
+    (code / "train.py").unlink()
+    (code / "train.py").symlink_to(tmp_path / "train.py")
+    with pytest.raises(SpecInvalid, match=r"is a link to .*, outside the code root .*: copy the file there"):
+        client.submit({**SPEC, "study": "outside", "code": "linked"})
+
+
 def test_without_redis_the_study_is_open_and_the_note_says_what_happens(
     client: Client, tmp_path: Path
 ) -> None:
@@ -179,7 +191,7 @@ def test_without_redis_the_study_is_open_and_the_note_says_what_happens(
 
 
 def test_hosts_with_other_code_are_named(client: Client, tmp_path: Path) -> None:
-    for host, code in (("same", fingerprint(tmp_path)), ("stale", "000000000000"), ("silent", "")):
+    for host, code in (("same", fingerprint(tmp_path)), ("stale", "0000000000000000"), ("silent", "")):
         device = Device("cpu", host, "cpu", 1, {}, (f"cpu0.s0@{host}",), code, "ok", client.store.now())
         client.store.put_devices(host, [device])
     (note,) = client.open(SPEC).notes

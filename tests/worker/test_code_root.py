@@ -1,5 +1,6 @@
 """Where a worker looks for a study's code: below its own code root, wherever the submitter had his."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from celeriac.client.objective import stored_root
 from celeriac.records import Lease
-from worker.job import code_root
+from worker.job import code_root, context_of
 
 
 def lease_of(stored: str, code: str = ".") -> Lease:
@@ -52,3 +53,12 @@ def test_what_lies_elsewhere_is_never_the_root(hosts: tuple[Path, Path]) -> None
     mine, theirs = hosts
     assert code_root(lease_of(str(mine / "churn"), code="churn"), theirs) == theirs / "churn"
     assert code_root(lease_of("../home/me/training", code="../home"), theirs) == theirs
+
+
+def test_labels_and_the_slice_reach_the_objective() -> None:
+    lease = replace(
+        lease_of("."), spec={"labels": {"team": "vision", "region": "none"}}, slice={"region": "eu"}
+    )
+    assert context_of(lease) == {"team": "vision", "region": "eu"}
+    due = replace(lease, due_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert context_of(due)["due_at"] == "2026-01-01T00:00:00+00:00"
