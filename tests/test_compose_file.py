@@ -201,7 +201,7 @@ def test_only_sources_go_to_the_engine() -> None:
     assert lines[0] == "*"
     named = {line[1:] for line in lines if line.startswith("!")}
     assert named == {
-        *("pyproject.toml", "constraints.txt", "README.md"),
+        *("pyproject.toml", "setup.py", "constraints.txt", "README.md"),
         *("celeriac", "coordinator", "worker", "migrations"),
     }
 

@@ -100,5 +100,7 @@ def _found(connection: Connection) -> str | None:
 
 
 def _scripts() -> Path:
-    """Where the migrations lie: beside the package, in the source tree as where it is installed."""
-    return Path(__file__).parents[2] / "migrations"
+    """Where the migrations lie: in the package where it is installed, beside it in the source tree."""
+    package = Path(__file__).parents[1]
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
