@@ -17,6 +17,12 @@ from celeriac.client.client import ALIVE_S
 from celeriac.errors import BrokerUnavailable, CeleriacError
 from celeriac.settings import Settings
 from celeriac.store import Store, open_store
+from celeriac.store.capacity import (
+    ConnectionUse,
+    connection_use,
+    connections_needed,
+    worker_connections,
+)
 
 _GIB = 2**30
 _MOST_SKEW_S = 5.0
@@ -123,6 +129,9 @@ def _service(settings: Settings) -> Iterator[Check]:
     store = open_store(settings.database_url, pool_size=settings.pool_size)
     try:
         yield from _database(store)
+        alive = store.devices(alive_within_s=ALIVE_S)
+        slots, hosts = sum(len(each.slots) for each in alive), len({each.host for each in alive})
+        yield enough_connections(connection_use(settings.database_url), slots, hosts)
     except CeleriacError as error:
         yield Check("database", "fail", str(error))
     finally:
@@ -168,6 +177,21 @@ def _workers(store: Store) -> Check:
     return Check(
         "workers", "ok", f"{counted(slots, 'slot')} on {counted(len({each.host for each in alive}), 'host')}"
     )
+
+
+def enough_connections(use: ConnectionUse, slots: int, hosts: int) -> Check:
+    """Whether Postgres, and the workers' role in it, may hold as many connections as these slots need."""
+    needed, of_workers = connections_needed(slots, hosts), worker_connections(slots, hosts)
+    told = (
+        f"{use.used} of {use.most} in use; {counted(slots, 'slot')} on {counted(hosts, 'host')} need {needed}"
+    )
+    if use.most < needed:
+        how = f"set CELERIAC_MAX_CONNECTIONS={needed} in .env (max_connections of a Postgres of your own) and restart it"
+        return Check("connections", "fail", f"{told}: {how}, then run `celeriac migrate`")
+    if use.of_workers is not None and use.of_workers < of_workers:
+        short = f"the workers' role may hold {use.of_workers} and needs {of_workers}"
+        return Check("connections", "fail", f"{told}, but {short}: `celeriac migrate` sets it anew")
+    return Check("connections", "ok", told)
 
 
 def _broker(settings: Settings) -> Iterator[Check]:

