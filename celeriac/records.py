@@ -406,14 +406,29 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFiring:
+    """What is needed to fire one slice: its study, and what `Firing` says of `by_hand` and `note`."""
+
+    study: NewStudy
+    by_hand: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Firing:
-    """(schedule, slice, due_at) is unique: the row itself is the lock that makes a firing happen once."""
+    """(schedule, slice, due_at, by_hand) is unique: the row itself is the lock that makes a firing happen once.
+
+    `by_hand` is 0 for the clock's own firing, else its number among those that people made on that day. `note` is what its schedule's
+    history should tell: that its study has another name than usual, or that earlier firings were skipped.
+    """
 
     schedule: str
     slice: Mapping[str, Any]
     due_at: datetime
     study_id: int
     fired_at: datetime
+    by_hand: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

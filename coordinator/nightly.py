@@ -4,15 +4,15 @@ written before the study closes, and once.
 """
 
 import logging
-from datetime import datetime
 
 from celeriac.broker import Tickets
 from celeriac.decide.champion import judge
 from celeriac.decide.due import DueDecision, due
-from celeriac.decide.firing import studies_of
-from celeriac.errors import BrokerUnavailable, CeleriacError, DuplicateStudy, TryAgain, UnknownTrial
-from celeriac.records import Champion, NewStudy, Schedule, StudyRecord, TrialRecord
+from celeriac.decide.firing import firings_of
+from celeriac.errors import BrokerUnavailable, CeleriacError, TryAgain, UnknownTrial
+from celeriac.records import Champion, Schedule, StudyRecord, TrialRecord
 from celeriac.store import Store
+from celeriac.store.firing import fire as fire_free
 from coordinator.tickets import wake
 
 log = logging.getLogger(__name__)
@@ -33,25 +33,17 @@ def fire(store: Store, tickets: Tickets, schedule: Schedule, decision: DueDecisi
     """Open a study for each slice, then be due next time; returns the studies that this call opened."""
     if decision.fire_at is None:
         return []
+    note = decision.reason if decision.skipped else ""
     opened = [
         study
-        for new in studies_of(schedule, decision.fire_at)
-        if (study := _opened(store, new, decision.fire_at))
+        for candidates in firings_of(schedule, decision.fire_at, note=note)
+        if (study := fire_free(store, decision.fire_at, candidates))
     ]
     store.advance_schedule(schedule.name, schedule.next_due_at, decision.next_at)
     log.info("schedule %s: %s; opened %s", schedule.name, decision.reason, ", ".join(s.name for s in opened))
     for study in opened:
         _wake(tickets, study)
     return opened
-
-
-def _opened(store: Store, new: NewStudy, due_at: datetime) -> StudyRecord | None:
-    """The slice's study, or None: it was fired already, or its name is taken by a study that no firing made."""
-    try:
-        return store.fire(due_at, new)
-    except DuplicateStudy as error:
-        log.error("schedule %s: this slice is left out: %s", new.schedule, error)
-        return None
 
 
 def _wake(tickets: Tickets, study: StudyRecord) -> None:

@@ -9,7 +9,7 @@ from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, SpecFile, connected
 
 if TYPE_CHECKING:
-    from celeriac.records import Schedule
+    from celeriac.records import Firing, Schedule, StudyRecord
 
 app = typer.Typer(
     name="schedule",
@@ -17,6 +17,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+#: A due time further away is a slip, and beyond these years not every zone and every database has one.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
 Replace = Annotated[
@@ -88,23 +91,27 @@ def show_one(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> 
     due = "paused" if row.paused else f"due {text.moment(row.next_due_at)}"
     say(f"schedule {row.name}: {due}; {row.cron} in {row.timezone}")
     say("slices: " + ("; ".join(text.assigned(each) for each in row.slices if each) or "none"))
-    rows = []
-    for each in firings:
-        study = studies[each.study_id]
-        progress = f"{study.counts.finished}/{study.spec['budget']['trials']}"
-        rows.append(
-            (
-                study.name,
-                str(study.state),
-                progress,
-                text.number(study.best_score),
-                text.moment(each.fired_at),
-            )
-        )
+    rows = [_firing_row(each, studies[each.study_id]) for each in firings]
     if rows:
-        show(Grid(("study", "state", "finished", "best", "fired"), rows, frozenset({"finished", "best"})))
+        columns = ("study", "state", "finished", "best", "for", "fired", "note")
+        show(Grid(columns, rows, frozenset({"finished", "best"}), spare=("fired", "finished")))
     else:
         say("never fired yet")
+
+
+def _firing_row(firing: "Firing", study: "StudyRecord") -> tuple[str, ...]:
+    from celeriac.cli import text
+
+    notes = [f"by hand, number {firing.by_hand}" if firing.by_hand else "", firing.note]
+    return (
+        study.name,
+        str(study.state),
+        f"{study.counts.finished}/{study.spec['budget']['trials']}",
+        text.number(study.best_score),
+        text.moment(firing.due_at),
+        text.moment(firing.fired_at),
+        "; ".join(filter(None, notes)),
+    )
 
 
 @app.command("pause")
@@ -135,7 +142,13 @@ def remove(name: ScheduleName, home: Home = None) -> None:
 
 @app.command("fire")
 def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
-    """Open one firing's studies now, each slice once for a due time."""
+    """Open one firing's studies now; the clock's own firings are made regardless.
+
+    A due time of the schedule's own that has passed is made up for, each slice once. For any other time, and without one, it is a firing
+    by hand, any number of times.
+    """
+    from celeriac.cli import text
+
     with connected(home) as client:
         row = client.store.schedule(name)
         opened = client.fire(name, None if due is None else _due_at(due, row))
@@ -144,7 +157,8 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
         missing = max(len(row.slices), 1) - len(opened)
         if missing:
             remark(
-                f"{missing} slices were fired for that time already; `celeriac schedule show {name}` lists them"
+                f"{text.counted(missing, 'slice')} had its firing for that time already (`celeriac schedule show {name}`); "
+                f"once more, by hand:  celeriac schedule fire {name}"
             )
 
 
@@ -158,10 +172,10 @@ def _due_at(text: str, schedule: "Schedule") -> datetime:
         at = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no ISO time such as 2013-10-01 or 2013-10-01T02:00") from None
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise typer.BadParameter(f"{text!r} is not between the years {_FIRST_YEAR} and {_LAST_YEAR}")
     if at.tzinfo is not None:
         return at
-    return (
-        first_due_on(schedule, at)
-        if len(text) == len("2013-10-01")
-        else at.replace(tzinfo=ZoneInfo(schedule.timezone))
-    )
+    if len(text) == len("2013-10-01"):
+        return first_due_on(schedule, at)
+    return at.replace(tzinfo=ZoneInfo(schedule.timezone))

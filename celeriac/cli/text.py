@@ -48,8 +48,8 @@ def between(start: datetime | None, end: datetime | None) -> str:
 
 
 def moment(at: datetime | None) -> str:
-    """A time in the reader's own zone, to the minute; "-" for none."""
-    return "-" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M}"
+    """A time in the reader's own zone, which is named, to the minute; "-" for none."""
+    return "-" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 def assigned(values: Mapping[str, Any], digits: int = 4) -> str:

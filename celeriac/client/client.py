@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 #: A node speaks every five seconds; one that was silent this long is gone.
 ALIVE_S = 15.0
 
+#: Firings among which those by hand are counted; behind more, a number that is taken is passed over.
+_RECENT_FIRINGS = 2000
+
 SpecLike = StudySpec | Mapping[str, Any] | str | Path
 
 
@@ -211,17 +214,20 @@ class Client:
         return self.store.schedules()
 
     def fire(self, schedule: str, due_at: datetime | None = None) -> list[Study]:
-        """Open one firing's studies now, one for each slice, as if `due_at` (default: now, to the minute) had come.
+        """Open one firing's studies now, one for each slice, as if `due_at` (default: now) had come.
 
-        Each (schedule, slice, due_at) is opened once, whoever asks: a firing that was made is not made again, and its studies
-        are not in the answer. Raises UnknownSchedule.
+        A due time of the schedule's own that has passed is made up for, each slice once: what was fired for it already is not in the
+        answer. For any other time it is a firing by hand, as often as you ask, and the clock's own firings are made regardless.
+        Raises UnknownSchedule.
         """
-        from celeriac.decide.firing import studies_of
+        from celeriac.decide.firing import firings_of, is_past_due_time, next_by_hand
+        from celeriac.store.firing import fire
 
-        row = self.store.schedule(schedule)
-        if due_at is None:
-            due_at = self.store.now().replace(second=0, microsecond=0)
-        opened = [self.store.fire(due_at.astimezone(UTC), new) for new in studies_of(row, due_at)]
+        row, now, by_hand = self.store.schedule(schedule), self.store.now(), 0
+        at = now.replace(microsecond=0) if due_at is None else due_at.astimezone(UTC)
+        if due_at is None or not is_past_due_time(row, at, now):
+            by_hand = next_by_hand(row, at, self.store.firings(schedule, limit=_RECENT_FIRINGS))
+        opened = [fire(self.store, at, candidates) for candidates in firings_of(row, at, by_hand=by_hand)]
         studies = [Study(self.store, record, self.wake) for record in opened if record is not None]
         for record in opened:
             if record is not None:

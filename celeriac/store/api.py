@@ -251,8 +251,13 @@ class Store(Protocol):
     def due_schedules(self) -> list[Schedule]:
         """Schedules that are not paused and whose `next_due_at` has come, by the store's clock."""
 
-    def fire(self, due_at: datetime, new: NewStudy) -> StudyRecord | None:
-        """Open the study of one slice's firing, with the firing's row, in one transaction; None if it was fired already."""
+    def fire(
+        self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = ""
+    ) -> StudyRecord | None:
+        """Open the study of one slice's firing, with the firing's row, in one transaction; None if it was fired already.
+
+        Raises DuplicateStudy when the name is taken; `celeriac.store.firing.fire` then tries the next.
+        """
 
     def advance_schedule(self, name: str, due_at: datetime, next_due_at: datetime) -> bool:
         """Compare-and-set of `next_due_at`; False: another tick did it."""

@@ -291,7 +291,9 @@ firing = Table(
     Column("due_at", Instant, nullable=False),
     Column("study_id", BigInteger, ForeignKey("study.id"), nullable=False),
     Column("fired_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
-    PrimaryKeyConstraint("schedule", "slice", "due_at"),
+    Column("by_hand", Integer, nullable=False, server_default="0"),
+    _words("note"),
+    PrimaryKeyConstraint("schedule", "slice", "due_at", "by_hand"),
     UniqueConstraint("study_id"),
 )
 

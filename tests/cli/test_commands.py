@@ -293,9 +293,18 @@ def test_a_schedules_life(celeriac: Celeriac, client: Client, tmp_path: Path) ->
     fired = celeriac("schedule", "fire", "nightly", "--due", "2013-10-01")
     assert fired.out.split() == ["nightly/r=eu/2013-10-01", "nightly/r=us/2013-10-01"]
     again = celeriac("schedule", "fire", "nightly", "--due", "2013-10-01T02:00")
-    assert (again.code, again.out, "fired for that time already" in again.err) == (0, "", True)
-    assert celeriac("schedule", "fire", "nightly", "--due", "tomorrow").code == 2
-    assert "nightly/r=eu/2013-10-01" in celeriac("schedule", "show", "nightly").out
+    assert (again.code, again.out, "had its firing for that time already" in again.err) == (0, "", True)
+    for wrong in ("tomorrow", "9999-12-31", "0001-01-01"):
+        assert celeriac("schedule", "fire", "nightly", "--due", wrong).code == 2
+    first = celeriac("schedule", "fire", "nightly").out.split()
+    assert [name.rpartition("-by-hand-")[2] for name in first] == ["1", "1"]
+    coming = client.store.schedule("nightly").next_due_at
+    ahead = celeriac("schedule", "fire", "nightly", "--due", coming.isoformat()).out
+    assert ahead.count("-by-hand-") == 2
+    shown = celeriac("schedule", "show", "nightly").out
+    assert "nightly/r=eu/2013-10-01" in shown
+    assert "2013-10-01 00:00 UTC" in shown
+    assert "by hand, number 1" in shown
     celeriac("schedule", "pause", "nightly")
     assert "paused" in celeriac("schedule", "list").out
     assert "is due" in celeriac("schedule", "resume", "nightly").out

@@ -8,11 +8,12 @@ import pytest
 
 from celeriac.broker import CPU_QUEUE
 from celeriac.decide.due import due
-from celeriac.decide.firing import firing_name
+from celeriac.decide.firing import firing_name, firings_of, next_by_hand
 from celeriac.errors import StoreUnavailable
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import NewStudy, Schedule, StudyRecord, StudyState
 from celeriac.spec import is_study_name
+from celeriac.store.firing import fire as fire_free
 from coordinator.drive import drive, drive_all
 from coordinator.nightly import fire, fire_due, judge_study
 from tests.coordinator.house import SPEC, House, drive_tickets
@@ -84,10 +85,10 @@ def test_a_crash_between_two_slices_is_made_good_by_the_next_tick(monkeypatch: p
     put_schedule(house)
     whole = house.store.fire
 
-    def dies_at_the_second(due_at: datetime, new: NewStudy) -> StudyRecord | None:
+    def dies_at_the_second(due_at: datetime, new: NewStudy, **how: Any) -> StudyRecord | None:
         if new.slice == {"airport": "LGA"}:
             raise StoreUnavailable("gone")
-        return whole(due_at, new)
+        return whole(due_at, new, **how)
 
     with monkeypatch.context() as patch:
         patch.setattr(house.store, "fire", dies_at_the_second)
@@ -120,13 +121,53 @@ def test_a_broken_or_paused_schedule_does_not_stop_the_others(caplog: pytest.Log
     assert "Atlantis" in caplog.text
 
 
-def test_a_name_that_is_taken_leaves_out_that_slice_only(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_firing_whose_name_is_taken_finds_another_and_its_history_says_so() -> None:
     house = House()
     put_schedule(house)
-    house.store.create_study(NewStudy("flights/airport=JFK/2026-11-24", {}, "minimize"))
+    for taken in ("flights/airport=JFK/2026-11-24", "flights/airport=JFK/2026-11-24-2"):
+        house.store.create_study(NewStudy(taken, {}, "minimize"))
     fire_due(house.store, house.mailbox)
-    assert [study.slice for study in house.store.studies(schedule="flights")] == [{"airport": "LGA"}]
-    assert "left out" in caplog.text
+    assert [study.name for study in house.store.studies(schedule="flights")] == [
+        "flights/airport=LGA/2026-11-24",
+        "flights/airport=JFK/2026-11-24-3",
+    ]
+    notes = {each.slice["airport"]: each.note for each in house.store.firings("flights")}
+    assert notes["LGA"] == ""
+    assert notes["JFK"].startswith("another study has the name flights/airport=JFK/2026-11-24: ")
+    assert notes["JFK"].endswith("flights/airport=JFK/2026-11-24-3")
+
+
+def test_a_firing_by_hand_leaves_the_clocks_own_alone() -> None:
+    house = House()
+    schedule = put_schedule(house, next_due_at=DUE + timedelta(days=1))
+    for k, due_at in enumerate(
+        (DUE + timedelta(hours=1), DUE + timedelta(hours=1), DUE + timedelta(days=1)), 1
+    ):
+        number = next_by_hand(schedule, due_at, house.store.firings("flights"))
+        for candidates in firings_of(schedule, due_at, by_hand=number):
+            study = fire_free(house.store, due_at, candidates)
+            assert study is not None
+            assert study.name.endswith(
+                ("2026-11-24-by-hand-1", "2026-11-24-by-hand-2", "2026-11-25-by-hand-1")
+            )
+        assert len(house.store.studies()) == 2 * k
+    house.wait(86_400)
+    fire_due(house.store, house.mailbox)
+    own = {each.study_id for each in house.store.firings("flights") if not each.by_hand}
+    assert {house.store.study(each).name for each in own} == {
+        "flights/airport=JFK/2026-11-25",
+        "flights/airport=LGA/2026-11-25",
+    }
+
+
+def test_an_outages_skipped_firings_are_told_in_the_history() -> None:
+    house = House()
+    put_schedule(house)
+    house.wait(4 * 86_400 + 3600)
+    fire_due(house.store, house.mailbox)
+    assert {each.note for each in house.store.firings("flights")} == {
+        "due; 4 earlier firings were missed and skipped"
+    }
 
 
 @pytest.mark.parametrize(

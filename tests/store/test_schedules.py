@@ -69,6 +69,16 @@ def test_a_firing_opens_its_study_once(any_store: Store) -> None:
     assert sorted(any_store.studies_to_drive()) == sorted([study.id, next_night.id, us.id])
 
 
+def test_firings_by_hand_and_the_clocks_own_share_a_due_time(any_store: Store) -> None:
+    names = [f"nightly-eu-{k}" for k in range(3)]
+    opened = [any_store.fire(NOON, new_study(**firing(name)), by_hand=k) for k, name in enumerate(names)]
+    assert all(opened)
+    assert any_store.fire(NOON, new_study(**firing("again")), by_hand=1) is None
+    assert [each.by_hand for each in any_store.firings("nightly")] == [2, 1, 0]
+    any_store.fire(NOON, new_study(**firing("noted")), by_hand=3, note="a name was taken\0")
+    assert any_store.firings("nightly", limit=1)[0].note == "a name was taken\ufffd"
+
+
 def test_a_firing_whose_name_is_taken_leaves_no_trace(any_store: Store) -> None:
     any_store.create_study(new_study("nightly-eu-1"))
     with pytest.raises(DuplicateStudy, match="nightly-eu-1"):

@@ -57,14 +57,25 @@ class Schedules(Tables):
         return sorted(due, key=lambda each: (each.next_due_at, each.name))
 
     @atomic
-    def fire(self, due_at: datetime, new: NewStudy) -> StudyRecord | None:
+    def fire(
+        self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = ""
+    ) -> StudyRecord | None:
         """See `Store.fire`."""
-        fired = (new.schedule, _key(new.slice), due_at)
-        if any((each.schedule, _key(each.slice), each.due_at) == fired for each in self._rows.firings):
-            return None
+        fired = (new.schedule, _key(new.slice), due_at, by_hand)
+        for each in self._rows.firings:
+            if (each.schedule, _key(each.slice), each.due_at, each.by_hand) == fired:
+                return None
         study = opened(self._rows, replace(new, due_at=due_at))
         self._rows.firings.append(
-            Firing(new.schedule or "", study.slice, due_at, study.id, fired_at=self._rows.clock())
+            Firing(
+                schedule=new.schedule or "",
+                slice=study.slice,
+                due_at=due_at,
+                study_id=study.id,
+                fired_at=self._rows.clock(),
+                by_hand=by_hand,
+                note=plain_text(note),
+            )
         )
         return study
 

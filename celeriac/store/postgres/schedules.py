@@ -60,9 +60,9 @@ ADVANCE = sql(
 FIRE = sql(
     f"""
     WITH f AS (
-        INSERT INTO firing (schedule, slice, due_at, study_id)
-        VALUES (:schedule, CAST(:slice AS jsonb), :due_at, nextval(pg_get_serial_sequence('study', 'id')))
-        ON CONFLICT (schedule, slice, due_at) DO NOTHING RETURNING study_id
+        INSERT INTO firing (schedule, slice, due_at, by_hand, note, study_id)
+        VALUES (:schedule, CAST(:slice AS jsonb), :due_at, :by_hand, :note, nextval(pg_get_serial_sequence('study', 'id')))
+        ON CONFLICT (schedule, slice, due_at, by_hand) DO NOTHING RETURNING study_id
     )
     INSERT INTO study AS s (id, {NEW_STUDY_COLUMNS})
     SELECT f.study_id, {NEW_STUDY_VALUES} FROM f RETURNING {STUDY}
@@ -141,12 +141,16 @@ class Schedules:
         """See `Store.due_schedules`."""
         return [schedule_record(row) for row in self._db.rows(DUE)]
 
-    def fire(self, due_at: datetime, new: NewStudy) -> StudyRecord | None:
+    def fire(
+        self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = ""
+    ) -> StudyRecord | None:
         """See `Store.fire`."""
+        given = {"due_at": due_at, "by_hand": by_hand, "note": plain_text(note)}
+        values = {**new_study_values(new), **given}
 
         def open_study(connection: Connection) -> StudyRecord | None:
             try:
-                opened = fetch(connection, FIRE, **{**new_study_values(new), "due_at": due_at})
+                opened = fetch(connection, FIRE, **values)
             except IntegrityError as error:
                 raise duplicate_study(new.name) from error
             return study_record(opened[0]) if opened else None
