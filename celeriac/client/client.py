@@ -291,7 +291,7 @@ def read_spec(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:
     if isinstance(spec, StudySpec):
         return (spec if name is None else parse(spec.to_dict(), name=name)), Path.cwd()
     if isinstance(spec, Mapping):
-        return parse(spec, name=name), Path.cwd()
+        return parse(spec, name=name, is_new=True), Path.cwd()
     return load(spec, name=name), Path(spec).resolve().parent
 
 

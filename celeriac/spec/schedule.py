@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from celeriac.space import nearest, same, show
 from celeriac.spec.names import study_name_flaw
 from celeriac.spec.section import Section
-from celeriac.spec.specs import ScheduleSpec
+from celeriac.spec.specs import ScheduleSpec, StudySpec
 from celeriac.spec.yaml import Scalar
 
 _KEYS = frozenset({"name", "cron", "timezone", "slices"})
@@ -20,6 +20,8 @@ _LATER_KEYS = frozenset({"warm_start", "promote", "catch_up", "overlap", "deadli
 _SLICE_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
 _SLICE_TEXT_RULE = "is letters, digits, '.', '_', '+' or '-', 60 at most"
 _MOST_SLICES = 1000
+_DUE_AT = "due_at"
+_DUE_AT_IS = '`trial.context["due_at"]` is the firing\'s due time'
 _LONGEST_SLICE = 100  # characters that it adds to a study's name
 
 
@@ -36,6 +38,24 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
         section.fail("name", flaw)
     cron = _cron(section) if section.required("cron", '"0 2 * * *"') else ""
     return ScheduleSpec(study if given is None else str(given), cron, _timezone(section), _slices(section))
+
+
+def clashes(top: Section, spec: StudySpec) -> None:
+    """Note what a new schedule would lose without a word: a name that names nothing, and values that others hide in `trial.context`."""
+    plan, name = spec.schedule, top.get("study")
+    if plan is None:
+        return
+    if name is not None and str(name) != plan.name:
+        text = f"{show(name)} would name nothing beside `schedule: {{name: {plan.name}}}`"
+        top.fail("study", f"{text}, which names every firing: leave one of them out")
+    for key in plan.slices:
+        if key == _DUE_AT:
+            top.fail(f"schedule.slices.{key}", f"is taken: {_DUE_AT_IS}; choose another key")
+    for key in spec.labels:
+        if key in plan.slices:
+            top.fail(f"labels.{key}", "is also a slice, whose value would hide it: rename one of them")
+        elif key == _DUE_AT:
+            top.fail(f"labels.{key}", f"is taken: {_DUE_AT_IS}; choose another key")
 
 
 def _cron(section: Section) -> str:

@@ -12,7 +12,7 @@ from celeriac.records import Goal
 from celeriac.samplers import AUTO, name_flaw
 from celeriac.space import Choice, Space, is_name, show
 from celeriac.spec.names import seed_of, study_name_flaw
-from celeriac.spec.schedule import schedule
+from celeriac.spec.schedule import clashes, schedule
 from celeriac.spec.section import NOT_BUILT, Problems, Section
 from celeriac.spec.specs import MOST_TRIALS, Budget, Metric, StudySpec
 from celeriac.spec.stops import stop_early, stop_study
@@ -40,24 +40,31 @@ def load(path: "str | Path", *, name: str | None = None) -> StudySpec:
 
     source = str(path)
     document, lines = read(Path(path), source)
-    return _parse(document, source, lines, name)
+    return _parse(document, source, lines, name, is_new=True)
 
 
-def parse(mapping: Mapping[str, Any], source: str = "study", *, name: str | None = None) -> StudySpec:
+def parse(
+    mapping: Mapping[str, Any], source: str = "study", *, name: str | None = None, is_new: bool = False
+) -> StudySpec:
     """The spec of a mapping shaped like a study file; `space` may be a `Space`. `source` leads each error's line.
 
-    Raises SpecInvalid, one line for each thing that is wrong.
+    `is_new`: not one that a store kept, which may be of a time when less was refused. Raises SpecInvalid, one line for each thing that is wrong.
     """
-    return _parse(mapping, source, {}, name)
+    return _parse(mapping, source, {}, name, is_new=is_new)
 
 
-def _parse(document: object, source: str, lines: Mapping[str, int], name: str | None) -> StudySpec:
+def _parse(
+    document: object, source: str, lines: Mapping[str, int], name: str | None, *, is_new: bool
+) -> StudySpec:
     problems = Problems(source, lines)
     if not isinstance(document, Mapping):
         got = "and is empty" if document is None else f"not {show(document)}"
         problems.add("", f"must be a mapping with study, objective, metric, space and budget, {got}")
     problems.raise_any()
-    spec = _spec(Section(document, "", problems, _KEYS), name)
+    top = Section(document, "", problems, _KEYS)
+    spec = _spec(top, name)
+    if is_new:
+        clashes(top, spec)
     problems.raise_any()
     return spec
 

@@ -19,12 +19,13 @@ SPEC: dict[str, Any] = {
     "budget": {"trials": 3},
 }
 PLAN = {
+    "study": "nightly",
     "schedule": {
         "name": "nightly",
         "cron": "0 2 * * *",
         "timezone": "Europe/Berlin",
         "slices": {"r": ["eu", "us"]},
-    }
+    },
 }
 CODE = "def objective(trial):\n    return 1.0\n"
 STUDY_FILE = """\

@@ -18,7 +18,7 @@ from celeriac.store.api import AttemptEnd
 from tests.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, leased, played, started
 from tests.store.scenes import suggestion
 
-PLAN_FILE = STUDY_FILE + (
+PLAN_FILE = STUDY_FILE.removeprefix("study: digits\n") + (
     "schedule: {name: nightly, cron: '0 2 * * *', timezone: Europe/Berlin, slices: {r: [eu, us]}}\n"
 )
 TRACE = 'Traceback (most recent call last):\n  File "train.py", line 2, in objective\nValueError: no good\n'
@@ -178,6 +178,7 @@ def test_every_reading_command_speaks_json(celeriac: Celeriac, client: Client) -
 
 PLAN_FILE_AS_MAPPING = {
     **SPEC,
+    "study": "nightly",
     "schedule": {"name": "nightly", "cron": "0 2 * * *", "slices": {"r": ["eu", "us"]}},
 }
 

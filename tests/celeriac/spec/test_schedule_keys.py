@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.errors import SpecInvalid
 from celeriac.spec import (
     ScheduleSpec,
     load,
@@ -73,3 +74,22 @@ def test_a_schedule_must_be_a_mapping() -> None:
     assert refused({"schedule": "0 2 * * *"}) == [
         "file.yaml: schedule: must be a mapping with cron, name, slices, timezone, not '0 2 * * *'"
     ]
+
+
+def test_a_new_schedule_loses_nothing_without_a_word() -> None:
+    plan = {"name": "nightly", "cron": "0 2 * * *", "slices": {"due_at": ["x", "y"], "region": ["eu"]}}
+    form = SMALL | {"schedule": plan, "labels": {"region": "here", "due_at": "now", "team": "a"}}
+    with pytest.raises(SpecInvalid) as caught:
+        parse(form, is_new=True)
+    assert [problem.partition(": ")[2].partition(":")[0] for problem in caught.value.problems] == [
+        "study",
+        "schedule.slices.due_at",
+        "labels.region",
+        "labels.due_at",
+    ]
+    assert "leave one of them out" in str(caught.value)
+    assert parse(form).schedule is not None  # what a store kept since before goes on
+    lent = {key: value for key, value in SMALL.items() if key != "study"}
+    for name in ({}, {"study": "nightly"}):
+        spec = parse(lent | name | {"schedule": {"name": "nightly", "cron": "0 2 * * *"}}, is_new=True)
+        assert spec.study == "nightly"
