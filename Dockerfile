@@ -49,4 +49,4 @@ COPY . .
 RUN pip install --no-deps --force-reinstall . && rm -rf /src/*
 WORKDIR /home/celeriac
 USER celeriac
-CMD ["python", "-m", "worker"]
+CMD ["python", "-P", "-m", "worker"]

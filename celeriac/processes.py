@@ -4,7 +4,6 @@ Promises: a child never outlives its starter (parent-death signal, in a session 
 the tag in its environment; waiting is done on descriptors, never by polling. How long until the next restart is decided by `Backoff`.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -17,21 +16,10 @@ from typing import IO
 import psutil
 
 from celeriac.errors import StackError
+from celeriac.linux import die_with_parent
 
-_PR_SET_PDEATHSIG = 1
 _STEPS_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 _HEALTHY_S = 30.0
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Ask the kernel for signal `number` when the thread that forked us ends; leave at once if `parent` is gone already.
-
-    Called between fork and exec, and after every change of user: the kernel forgets it then.
-    """
-    _libc.prctl(_PR_SET_PDEATHSIG, int(number))
-    if os.getppid() != parent:
-        os.kill(os.getpid(), number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from coordinator.suggester import Setup
 
 log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-m", "coordinator.suggester")
+COMMAND = (sys.executable, "-P", "-m", "coordinator.suggester")
 #: How often limits are looked at while a process works; otherwise nothing here wakes up.
 WATCH_S = 1.0
 #: How long a process stays that no open study needs.

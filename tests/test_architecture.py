@@ -1,6 +1,7 @@
 """The house as a test: what an import loads, where the environment is read, and that every module states its rule."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,17 @@ STARTERS = frozenset(
         "celeriac/processes.py",
     }
 )
+
+
+def test_our_programs_start_without_the_current_directory_on_their_path() -> None:
+    """-P, wherever we start Python: a trial may write a `worker/__init__.py` into the directory that a node starts in."""
+    texts = [path.read_text() for path in MODULES] + [
+        (ROOT / name).read_text()
+        for name in ("Dockerfile", "docker-compose.yml", "docker-compose.worker.yml")
+    ]
+    starts = [found for text in texts for found in re.findall(r"(\S+,?) +\(?\[?\*?\(?\"?-m\"?,", text)]
+    assert len(starts) >= 10
+    assert {start.strip('"[(,*') for start in starts} == {"-P"}
 
 
 def _is_os(node: ast.expr) -> bool:

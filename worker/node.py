@@ -314,7 +314,7 @@ def child_of(slot: Slot, environment: Mapping[str, str], secrets: int) -> Child:
         name=slot.name,
         argv=[
             sys.executable,
-            *("-m", "worker.slot", slot.name, slot.device_uuid, slot.kind, slot.cuda_visible),
+            *("-P", "-m", "worker.slot", slot.name, slot.device_uuid, slot.kind, slot.cuda_visible),
             *queues_of(slot),
         ],
         environment=environment,

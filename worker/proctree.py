@@ -14,27 +14,10 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _KERNEL_THREAD = 0x00200000  # PF_KTHREAD of linux/sched.h
 _EXEC_S = 0.5
 _CGROUPS = Path("/sys/fs/cgroup")
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
-    """Have `number` sent to this process when its parent's thread ends; if `parent` is gone already, end now.
-
-    The setting is cleared by fork and follows the thread that forked: each process arms it for itself, first thing.
-    """
-    _prctl(_PR_SET_PDEATHSIG, int(number))
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def become_subreaper() -> None:
-    """Make every orphan among this process's descendants its own child."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def flush_c_output() -> None:
@@ -136,12 +119,6 @@ def _oom_counters() -> list[Path]:
         _CGROUPS / "memory/memory.oom_control",
         Path("/proc/vmstat"),
     ]
-
-
-def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"prctl({option}, {value}): {os.strerror(number)}")
 
 
 def _pids() -> list[int]:

@@ -25,6 +25,7 @@ import time
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NoReturn
 
+from celeriac.linux import become_subreaper, die_with_parent
 from worker import child, proctree
 from worker.preload import (
     Objective,
@@ -112,7 +113,7 @@ class Server:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        proctree.die_with_parent(self._plan.parent, signal.SIGTERM)
+        die_with_parent(self._plan.parent, signal.SIGTERM)
         self._control.setblocking(False)
         self._selector.register(self._control, selectors.EVENT_READ)
         self._selector.register(self._wake, selectors.EVENT_READ)
@@ -288,8 +289,8 @@ class Server:
 def main(argv: list[str]) -> int:
     """Import the objective, tell how that went, serve."""
     plan = Plan(**json.loads(argv[1]))
-    proctree.die_with_parent(plan.parent)
-    proctree.become_subreaper()
+    die_with_parent(plan.parent)
+    become_subreaper()
     control = socket.socket(fileno=plan.control)
     os.set_inheritable(plan.control, False)
     objective = None if plan.fresh else _preloaded(plan, control)

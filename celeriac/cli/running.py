@@ -34,7 +34,7 @@ def down(home: Home = None) -> None:
 def _become(verb: str, home: Path | None, *options: str) -> None:
     """Be the stack's own program from here on: same process, same terminal, same Ctrl-C."""
     where = [] if home is None else ["--home", str(home)]
-    os.execv(sys.executable, [sys.executable, "-m", "celeriac.stack", verb, *where, *options])  # noqa: S606 - there is no shell to go through
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "celeriac.stack", verb, *where, *options])  # noqa: S606 - there is no shell to go through
 
 
 def run(

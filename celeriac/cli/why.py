@@ -62,7 +62,7 @@ def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]
             f"trial {trial.number} of {study.name} is a {trial.source}: no sampler suggested it"
         )
     words = ["--home", str(client.settings.home), "replay", study.name, str(trial.number)]
-    done = subprocess.run([sys.executable, "-m", "coordinator", *words], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-P", "-m", "coordinator", *words], capture_output=True, text=True)
     if done.returncode == 2:
         raise CallerError(done.stderr.strip())
     if done.returncode:

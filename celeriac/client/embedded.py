@@ -104,7 +104,7 @@ def ping(settings: Settings) -> None:
 def up_command(home: Path, slots: int, *options: str) -> list[str]:
     """How the embedded stack is started."""
     chosen = ["--slots", str(slots)] if slots else []
-    return [sys.executable, "-m", "celeriac.stack", "up", "--home", str(home), *chosen, *options]
+    return [sys.executable, "-P", "-m", "celeriac.stack", "up", "--home", str(home), *chosen, *options]
 
 
 def _start(settings: Settings, slots: int) -> None:

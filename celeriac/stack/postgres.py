@@ -20,7 +20,7 @@ from urllib.parse import quote
 import psutil
 
 from celeriac.errors import StackError
-from celeriac.processes import die_with_parent
+from celeriac.linux import die_with_parent
 from celeriac.stack.identity import Identity, assume_or_exit, hand_over, identity_for
 from celeriac.stack.server import Server, checked_socket, held, make_private, make_runtime_dir
 

@@ -23,7 +23,7 @@ def programs(settings: Settings, *, slots: int | None, flower: bool) -> tuple[Pr
     """
 
     def program(name: str, *words: str, announces: bool = True) -> Program:
-        return Program(name, (sys.executable, "-m", *words), announces)
+        return Program(name, (sys.executable, "-P", "-m", *words), announces)
 
     node = ("worker",) if slots is None else ("worker", "--slots", str(slots))
     listed = [

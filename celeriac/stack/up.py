@@ -126,7 +126,7 @@ class _Up:
         # In a process of its own: Alembic and SQLAlchemy would stay in this one's memory for as long as it runs.
         with self._secrets() as descriptor:
             done = subprocess.run(
-                [sys.executable, "-m", "celeriac.stack", "migrate"],
+                [sys.executable, "-P", "-m", "celeriac.stack", "migrate"],
                 env=self._environment(descriptor, None),
                 pass_fds=(descriptor,),
                 capture_output=True,

@@ -19,7 +19,7 @@ from celeriac.space import Space
 from coordinator.samplers.seam import Observation, Point, Proposal, Sampler
 
 ANSWER_S = 600.0
-PROGRAM = ("-m", "coordinator.adapters")
+PROGRAM = ("-P", "-m", "coordinator.adapters")
 
 
 def adapted(name: str) -> Sampler:

@@ -123,3 +123,14 @@ def test_backoff_grows_to_five_seconds_and_forgets_after_a_healthy_life() -> Non
         waits_s.append(backoff.wait_s)
     assert waits_s == [0.2, 0.5, 1.0, 2.0, 5.0, 5.0, 5.0]
     assert backoff.died(after_s=31.0).wait_s == 0.2
+
+
+def test_one_whose_starter_is_gone_ends_whatever_it_handles() -> None:
+    code = (
+        "import os, signal; from celeriac.linux import die_with_parent\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "die_with_parent(os.getppid() + 1, signal.SIGTERM)\n"
+        "print('lives on')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (-signal.SIGKILL, "")
