@@ -36,6 +36,8 @@ Save = Callable[[str], object]
 # What a disk says that is full, broken or gone: no fault of the objective.
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
 _PROBE_BYTES = 65_536
+#: Whole numbers are stored in 64 bits.
+MOST_INT = 2**63 - 1
 
 
 class TrialStopped(BaseException):
@@ -315,6 +317,8 @@ def _name(name: Any) -> str:
 def _entry(name: str, value: Any) -> float | int | str | bool:
     if isinstance(value, str | bool):
         return value
+    if type(value) is int and abs(value) > MOST_INT:
+        raise ValueError(f"metrics[{name!r}] does not fit into 64 bits: report it as a float or a string")
     number = number_in(value, f"metrics[{name!r}]")
     if not math.isfinite(number):
         raise ValueError(f"metrics[{name!r}] is {number}: metrics are finite numbers or strings")
@@ -331,6 +335,8 @@ def _growing(step: Any, last: int) -> int:
         raise TypeError(f"step must be a whole number, got {described(step)}") from None
     if number < 0:
         raise ValueError(f"step {number}: steps are 0 or more")
+    if number > MOST_INT:
+        raise ValueError(f"step {described(number)}: steps are at most {MOST_INT} (64 bits)")
     if number <= last:
         raise ValueError(f"step {number} after step {last}: steps grow within an attempt")
     return number

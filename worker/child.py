@@ -24,8 +24,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
+from celeriac.linux import die_with_parent
 from celeriac.records import Fault
-from celeriac.trial import PREEMPT, STOP, Result, Trial, TrialStopped, described, flat, number_in
+from celeriac.trial import MOST_INT, PREEMPT, STOP, Result, Trial, TrialStopped, described, flat, number_in
 from worker import proctree
 from worker.faulted import Faulted, from_exception, from_words
 from worker.frames import FrameTooLarge, Inbox, Job, encode
@@ -191,8 +192,8 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
         return from_words(Fault.USER_BUG, detail, "returned", type(result.score).__qualname__).message()
     if not math.isfinite(score):
         return from_words(Fault.NOT_FINITE, f"the objective returned {score}", "returned").message()
-    if result.step is not None and (type(result.step) is not int or result.step < 0):
-        detail = f"Result(step=...) must be a whole number, 0 or more, got {described(result.step)}"
+    if result.step is not None and (type(result.step) is not int or not 0 <= result.step <= MOST_INT):
+        detail = f"Result(step=...) must be a whole number from 0 to {MOST_INT}, got {described(result.step)}"
         return from_words(Fault.USER_BUG, detail, "step").message()
     step = trial.last_step if result.step is None else result.step
     return {"kind": "result", "score": score, "metrics": metrics, "step": step}
@@ -210,7 +211,7 @@ def _partial(returned: Any) -> dict[str, Any]:
 
 def _born(server: int, output: int) -> None:
     """Tie this process to its server and to nothing else that the server has."""
-    proctree.die_with_parent(server)
+    die_with_parent(server)
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM):
@@ -267,16 +268,41 @@ def _trial(job: dict[str, Any], link: SocketChannel) -> Trial:
 
 def _trained(objective: Objective, trial: Trial, code_root: str) -> tuple[dict[str, Any], str]:
     """Call the objective; the last frame, and the user's traceback for the log."""
+    pid = os.getpid()
     try:
-        return judged(objective(trial), trial), ""
+        returned = objective(trial)
+        _not_in_a_fork(pid, None)
+        return judged(returned, trial), ""
     except TrialStopped as stopped:
+        _not_in_a_fork(pid, stopped)
         if trial.heeded is not None:
             return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step}, ""
         return _frame_and_trace(
             from_exception(stopped, code_root, doing="raised by the script, nobody asked it to stop")
         )
     except BaseException as error:
+        _not_in_a_fork(pid, error)
         return _frame_and_trace(from_exception(error, code_root))
+
+
+def _not_in_a_fork(pid: int, error: BaseException | None) -> None:
+    """End here a process that the objective forked and that came back from it: what it returns or raises is not the trial's."""
+    if os.getpid() == pid:
+        return
+    code = 1
+    with suppress(BaseException):
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            sys.excepthook(type(error), error, error.__traceback__)
+        else:
+            code = 0
+            print(
+                "celeriac: a process that the objective forked has returned from it: that is no score. End it by os._exit.",
+                file=sys.stderr,
+            )
+    flush_output()
+    os._exit(code & 0xFF)
 
 
 def _frame_and_trace(faulted: Faulted) -> tuple[dict[str, Any], str]:

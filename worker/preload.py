@@ -48,6 +48,8 @@ def load(code_root: str, objective: str) -> Objective:
     found: Any = module
     for part in function_name.split("."):
         found = getattr(found, part, None)
+        if isinstance(found, ModuleType) and found.__spec__ is not None:
+            _below_root(found.__spec__, found.__name__, code_root, objective)
     if not callable(found):
         raise _refused(_absent(module, function_name, found), objective)
     return found  # type: ignore[no-any-return] # callable() has just told
@@ -112,15 +114,25 @@ def _spec(name: str, code_root: str, objective: str) -> ModuleSpec:
 
 
 def _below_root(spec: ModuleSpec, name: str, code_root: str, objective: str) -> None:
-    """Refuse what would come from elsewhere: the standard library, an installed package, a link out of the root."""
-    places = (
-        [spec.origin] if spec.has_location and spec.origin else list(spec.submodule_search_locations or [])
-    )
+    """Refuse what would come from elsewhere: the standard library, an installed package, a link out of the root.
+
+    A module must be a regular file, a package without an __init__.py a directory. The origins of modules that are in Python itself,
+    "built-in" and "frozen", are no paths.
+    """
     root = os.path.realpath(code_root)
-    for place in places or [spec.origin or "Python itself"]:
-        if not os.path.realpath(place).startswith(root + os.sep):
+    is_file = spec.has_location and spec.origin is not None
+    places = (
+        [spec.origin]
+        if is_file
+        else list(spec.submodule_search_locations or [])
+        if spec.origin is None
+        else []
+    )
+    is_there = os.path.isfile if is_file else os.path.isdir
+    for place in places or [None]:
+        if place is None or not (os.path.realpath(place).startswith(root + os.sep) and is_there(place)):
             raise _refused(
-                f"objective {objective!r}: module {name} is {place}, outside the code root {code_root};"
+                f"objective {objective!r}: module {name} is {place or 'in Python itself'}, outside the code root {code_root};"
                 " objectives load only from below it: move the file there, or rename it if a package has its name",
                 objective,
             )

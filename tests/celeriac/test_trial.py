@@ -115,6 +115,12 @@ def test_a_report_that_is_not_finite_passes(trial: Trial, channel: Recorded) -> 
         ({"value": 1.0, "step": 1.5}, TypeError, "step must be a whole number"),
         ({"value": 1.0, "step": True}, TypeError, "step must be a whole number"),
         ({"value": 1.0, "step": -1}, ValueError, "step -1: steps are 0 or more"),
+        ({"value": 1.0, "step": 2**63}, ValueError, r"step int 9223372036854775808: .*64 bits"),
+        (
+            {"value": 1.0, "step": 5, "metrics": {"a": 2**63}},
+            ValueError,
+            r"metrics\['a'\] does not fit into 64",
+        ),
         ({"value": 1.0, "step": 4}, ValueError, "step 4 after step 4: steps grow"),
         ({"value": 1.0, "step": 5, "metrics": [1]}, TypeError, "metrics must map names"),
         ({"value": 1.0, "step": 5, "metrics": {1: 1}}, TypeError, "names are strings"),

@@ -251,6 +251,13 @@ def test_a_thread_left_behind_does_not_hold_the_trial_up(pool: ServerPool, job: 
     assert only(ran(pool, "quick:leaves_a_thread", job), Returned).score == 1.0
 
 
+@pytest.mark.parametrize("how", ["return", "raise", "exit", "stop"])
+def test_only_the_objectives_own_process_scores(pool: ServerPool, job: Job, how: str) -> None:
+    events = ran(pool, "nasty:comes_back_from_a_fork", replace(job, params={"how": how}))
+    assert only(events, Returned).score == {"return": 0.0, "raise": 1.0, "exit": 7.0, "stop": 1.0}[how]
+    assert not [event for event in events if isinstance(event, Failed | Stopped)]
+
+
 def test_only_the_objectives_own_process_reports(pool: ServerPool, job: Job) -> None:
     assert only(ran(pool, "nasty:reports_from_a_fork", job), Returned).score == 7.0
 
@@ -443,6 +450,10 @@ def module(root: Path, name: str, text: str) -> str:
         ("train:go", "other.py", "", "no module train in the code root"),
         ("train", "train.py", "", "write it as module:function"),
         ("json:loads", "train.py", "", "outside the code root"),
+        ("os:system", "train.py", "", "outside the code root"),
+        ("builtins:exec", "train.py", "", "outside the code root"),
+        ("site:main", "train.py", "", "outside the code root"),
+        ("train:os.system", "train.py", "import os", "outside the code root"),
         ("random:random", "random.py", "def random(trial): pass", "rename it if a package has its name"),
         ("worker.child:live", "train.py", "", "one of Celeriac's own modules"),
         ("train:go", "celeriac/__init__.py", "", "has the name of one of Celeriac's packages"),

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from celeriac.trial import Trial
+from celeriac.trial import Trial, TrialStopped
 
 
 def sleeps(trial: Trial) -> float:
@@ -58,6 +58,20 @@ def reports_from_a_fork(trial: Trial) -> float:
     return float(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
+def comes_back_from_a_fork(trial: Trial) -> float:
+    """A forked process leaves the objective as `how` says; the score is its exit code."""
+    pid = os.fork()
+    if pid == 0:
+        if trial.params["how"] == "raise":
+            raise ValueError("in the fork")
+        if trial.params["how"] == "exit":
+            sys.exit(7)
+        if trial.params["how"] == "stop":
+            raise TrialStopped
+        return 0.99
+    return float(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
 def steps(trial: Trial) -> float:
     """Reports for ever, one step a turn, so that it can be asked to stop; with checkpoints if `saves`."""
     step = trial.start
@@ -96,8 +110,6 @@ def fills_the_disk(trial: Trial) -> float:
 
 
 def raises_to_stop(trial: Trial) -> float:
-    from celeriac.trial import TrialStopped
-
     raise TrialStopped
 
 
