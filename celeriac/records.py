@@ -156,7 +156,7 @@ class TrialRecord:
     of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
     from where they were. `device_kind` is its newest attempt's ("": none, or unknown). Where a page of trials was read
     (`Store.trials`, `Store.ended_since`), `rungs` holds its (rung, value) pairs, lowest rung first, and `short_on` the kinds of the devices
-    on which an attempt ran out of memory, sorted.
+    on which an attempt ran out of memory, sorted. `not_before`: after a fault, no ticket is sent earlier.
     """
 
     study_id: int
@@ -184,6 +184,7 @@ class TrialRecord:
     rungs: tuple[tuple[int, float], ...] = ()
     device_kind: str = ""
     short_on: tuple[str, ...] = ()
+    not_before: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +311,7 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first."""
+    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first; `fingerprint` is the study's."""
 
     token: str
     study_id: int
@@ -326,6 +327,7 @@ class Lease:
     checkpoints: tuple[Checkpoint, ...]
     lease_until: datetime
     source: Source = Source.SUGGESTED
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +389,17 @@ class Device:
     def is_gpu(self) -> bool:
         """Whether this is a GPU (anything that is not "cpu")."""
         return self.kind != "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """A slot that takes no trials until then, or none of one study (`study_id`; 0: of any), and why."""
+
+    worker: str
+    study_id: int
+    reason: str
+    since: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def lapsed(attempt: OpenAttempt) -> AttemptEnd:
         fault=Fault.INFRASTRUCTURE,
         detail=f"{attempt.worker} was not heard of until {attempt.lease_until:%H:%M:%S} UTC: {decision.reason}",
         forgives=decision.forgives,
+        wait_s=decision.wait_s,
     )
 
 

@@ -141,6 +141,7 @@ def attempt_end(
         trial_event=decision.trial_event,
         fault=verdict.fault,
         forgives=decision.forgives,
+        wait_s=decision.wait_s,
         detail="; ".join(filter(None, [*map(clean, notes), verdict.detail, _worth_saying(decision)])),
         traceback=verdict.traceback,
         signature=verdict.signature,

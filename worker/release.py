@@ -50,6 +50,7 @@ def _end(attempt: OpenAttempt, why: str) -> AttemptEnd:
         fault=Fault.INFRASTRUCTURE,
         detail=f"{why}; {decision.reason}",
         forgives=decision.forgives,
+        wait_s=decision.wait_s,
     )
 
 

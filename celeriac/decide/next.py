@@ -110,7 +110,7 @@ def _filling(
     Those that a slot could take at once come before the buffer.
     """
     counts, wants = snapshot.study.counts, depth(snapshot.study, slots)
-    ready, old = _ready(snapshot.open_trials), stale(snapshot, slots, sampling)
+    ready, old = _ready(snapshot), stale(snapshot, slots, sampling)
     room = max(wants.tickets - counts.queued, 0)
     fresh = [number for number in ready if number not in old.numbers]
     queue = tuple(ready[: wants.now] or fresh[:room])
@@ -133,9 +133,14 @@ def _filling(
     return NextDecision(f"{counts.running} running, {counts.queued} queued, {counts.waiting} waiting")
 
 
-def _ready(open_trials: tuple[TrialRecord, ...]) -> list[int]:
-    """Trials that a ticket may be sent for: handed back with a checkpoint first, then by number, so that retries go first."""
-    ready = [t for t in open_trials if t.state in (TrialState.PAUSED, TrialState.WAITING)]
+def _ready(snapshot: Snapshot) -> list[int]:
+    """Trials that a ticket may be sent for now: handed back with a checkpoint first, then by number, so that retries go first."""
+    ready = [
+        t
+        for t in snapshot.open_trials
+        if t.state in (TrialState.PAUSED, TrialState.WAITING)
+        and (t.not_before is None or t.not_before <= snapshot.now)
+    ]
     return [t.number for t in sorted(ready, key=lambda t: (t.state is not TrialState.PAUSED, t.number))]
 
 

@@ -1,7 +1,8 @@
 """What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer (docs/faults.md has the table).
 
 infrastructure   again, free; the sixth such fault in a row fails the trial, so that one that kills its hosts ends. In a row: an
-                 attempt that brought a checkpoint further than all before it has made progress, and the count begins anew
+                 attempt that brought a checkpoint further than all before it has made progress, and the count begins anew.
+                 The first time at once, then after growing waits: a sick host shall not use up the retries in a second
 preempted        again, free, from its checkpoint if there is one
 out_of_memory    again while the study's `retry: {attempts}` lasts, then FAILED (infeasible)
 not_finite       FAILED at once: the same parameters give the same NaN
@@ -16,6 +17,8 @@ from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Fault
 
 FREE_RETRIES = 5
+#: Seconds before each free retry.
+WAITS_S = (0.0, 2.0, 10.0, 60.0, 300.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class RetryDecision:
     """How the attempt ends, how its trial moves, and why.
 
     is_final: faults of this class are never retried. forgives: this fault is counted as the trial's first of its class.
+    wait_s: no ticket is sent for the trial before so many seconds are over.
     """
 
     attempt_event: AttemptEvent
@@ -30,6 +34,7 @@ class RetryDecision:
     reason: str
     is_final: bool = False
     forgives: bool = False
+    wait_s: float = 0.0
 
 
 def after_fault(
@@ -63,12 +68,15 @@ def after_fault(
                 TrialEvent.FAIL,
                 f"infrastructure fault number {number} without a new checkpoint: {FREE_RETRIES} free retries are used up",
             )
+        wait_s = WAITS_S[number - 1]
         return RetryDecision(
             ended,
             TrialEvent.RETRY,
             f"infrastructure fault; free retry {number} of {FREE_RETRIES}"
+            + (f" in {wait_s:g} s" if wait_s else "")
             + (", counted anew since a checkpoint was added" if has_progressed and before else ""),
             forgives=has_progressed,
+            wait_s=wait_s,
         )
     if fault is Fault.OUT_OF_MEMORY:
         if before + 1 < retry_attempts:

@@ -30,6 +30,7 @@ from celeriac.records import (
     Lease,
     NewStudy,
     OpenAttempt,
+    PutAside,
     Refusal,
     Report,
     RungRecord,
@@ -49,7 +50,8 @@ class AttemptEnd:
     """How an attempt ends and what becomes of its trial: already decided, only to be written down.
 
     `attempt_event` ends the attempt and `trial_event` moves the trial (score, prune, fail, retry, park or cancel).
-    `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one more. `log_tail` None keeps the tail that `renew` last stored.
+    `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one more.
+    `wait_s`: a trial that goes on is not before so many seconds are over (`TrialRecord.not_before`). `log_tail` None keeps the tail that `renew` last stored.
     """
 
     attempt_event: AttemptEvent
@@ -65,6 +67,7 @@ class AttemptEnd:
     peak_memory_bytes: int = 0
     log_tail: str | None = None
     forgives: bool = False
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +234,12 @@ class Store(Protocol):
 
     def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
         """All devices, by host and uuid; only those whose node spoke lately when `alive_within_s` is given."""
+
+    def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
+        """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of this study."""
+
+    def put_asides(self) -> list[PutAside]:
+        """The slots that take no trials now, or none of a study; by worker."""
 
     # -- schedules --------------------------------------------------------------------------------------------------
     def put_schedule(self, schedule: Schedule) -> Schedule:

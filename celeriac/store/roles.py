@@ -24,8 +24,8 @@ _COUNTED = (
     "waiting, queued, running, paused, scored, pruned, failed, cancelled, best_number, best_score, device_s"
 )
 _MOVED = (
-    "state, score, metrics, step, attempts, faults, fault, detail, signature, worker, ended_no, queued_at, started_at, "
-    "ended_at"
+    "state, score, metrics, step, attempts, faults, fault, detail, signature, worker, ended_no, not_before, queued_at, "
+    "started_at, ended_at"
 )
 _GRANTS = {
     COORDINATOR: (
@@ -34,13 +34,13 @@ _GRANTS = {
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}",
     ),
     WORKER: (
-        "GRANT SELECT ON study, trial, attempt, attempt_log, report, rung, checkpoint, device, alembic_version TO {role}",
+        "GRANT SELECT ON study, trial, attempt, attempt_log, report, rung, checkpoint, device, put_aside, alembic_version TO {role}",
         f"GRANT UPDATE ({_COUNTED}) ON study TO {{role}}",
         f"GRANT UPDATE ({_MOVED}) ON trial TO {{role}}",
         "GRANT INSERT, UPDATE ON attempt, attempt_log TO {role}",
         "GRANT INSERT ON report, rung TO {role}",
         "GRANT INSERT, DELETE ON checkpoint TO {role}",
-        "GRANT INSERT, UPDATE, DELETE ON device TO {role}",
+        "GRANT INSERT, UPDATE, DELETE ON device, put_aside TO {role}",
     ),
 }
 

@@ -116,6 +116,7 @@ trial = Table(
     _words("worker"),
     Column("ended_no", Integer),
     Column("created_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("not_before", Instant),
     Column("queued_at", Instant),
     Column("started_at", Instant),
     Column("ended_at", Instant),
@@ -266,6 +267,18 @@ device = Table(
     _words("health"),
     Column("heartbeat_at", Instant, nullable=False),
     PrimaryKeyConstraint("host", "uuid"),
+)
+
+# study_id 0: of any study.
+put_aside = Table(
+    "put_aside",
+    metadata,
+    Column("worker", Text, nullable=False),
+    Column("study_id", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant, nullable=False),
+    PrimaryKeyConstraint("worker", "study_id"),
 )
 
 schedule = Table(

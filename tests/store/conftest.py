@@ -16,6 +16,8 @@ from celeriac.store.memory import MemoryStore
 AGE = (
     "UPDATE attempt SET lease_until = lease_until - make_interval(secs => :by_s)",
     "UPDATE trial SET queued_at = queued_at - make_interval(secs => :by_s) WHERE queued_at IS NOT NULL",
+    "UPDATE trial SET not_before = not_before - make_interval(secs => :by_s) WHERE not_before IS NOT NULL",
+    "UPDATE put_aside SET until = until - make_interval(secs => :by_s)",
     "UPDATE device SET heartbeat_at = heartbeat_at - make_interval(secs => :by_s)",
 )
 

@@ -154,3 +154,24 @@ def test_an_empty_store_has_nothing_to_do(any_store: Store) -> None:
     ):
         assert not nothing
     assert running(any_store).id in any_store.studies_to_drive()
+
+
+def test_a_slot_is_put_aside_for_a_while_by_the_lease_it_had(subject: Subject) -> None:
+    store = subject.store
+    study = queued(store, 2)
+    lease = leased(store, study, 0, worker="cpu0.s0@here")
+    store.finish_attempt(lease.token, scored(0.5))
+    store.put_aside(lease.token, "its code is another", 30.0, study_only=True)
+    store.put_aside(lease.token, "three trials in a row failed here", 60.0, study_only=False)
+    store.put_aside("no such token", "nobody", 60.0, study_only=False)
+    found = store.put_asides()
+    assert [(each.worker, each.study_id, each.reason) for each in found] == [
+        ("cpu0.s0@here", 0, "three trials in a row failed here"),
+        ("cpu0.s0@here", study.id, "its code is another"),
+    ]
+    assert [(each.until - each.since).total_seconds() for each in found] == pytest.approx(
+        [60.0, 30.0], abs=0.1
+    )
+    store.put_aside(lease.token, "seven in a row", 10.0, study_only=False)
+    subject.pass_time(11)
+    assert [each.study_id for each in store.put_asides()] == [study.id]

@@ -3,6 +3,7 @@
 import math
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -235,3 +236,15 @@ def test_a_cancel_and_a_finish_that_meet_end_the_trial_once(any_store: Store) ->
         assert sorted(outcomes) in (["SCORED", "illegal"], ["CANCELLED", "lost"])
     counts = any_store.study(study.id).counts
     assert counts == replace(Counts(), scored=counts.scored, cancelled=10 - counts.scored)
+
+
+def test_a_retry_may_wait_by_the_store_s_clock(any_store: Store) -> None:
+    study = queued(any_store, 1)
+    again = failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY)
+    before = any_store.now()
+    trial = any_store.finish_attempt(leased(any_store, study, 0).token, replace(again, wait_s=60.0))
+    assert trial.not_before is not None
+    assert before + timedelta(seconds=60) <= trial.not_before <= any_store.now() + timedelta(seconds=60)
+    assert any_store.snapshot(study.id).open_trials[0].not_before == trial.not_before
+    trial = any_store.finish_attempt(leased(any_store, study, 0, attempt=2).token, again)
+    assert trial.not_before is None

@@ -93,6 +93,8 @@ def test_a_worker_does_its_work(worker: Store, store: Store) -> None:
         leased(worker, study, number)
     assert not hasattr(worker.lease(study.id, 5, 1, worker="w", device="cpu", lease_s=30), "token")
     assert worker.cancel_trial(study.id, 3, "revoked").state is TrialState.CANCELLED
+    worker.put_aside(lease.token, "three trials in a row failed here", 60.0, study_only=False)
+    assert [each.worker for each in worker.put_asides()] == ["cpu0.s0@here"]
     worker.put_devices("here", [device("cpu")])
     worker.put_devices("here", [])
     assert len(worker.reports(study.id, 0)) == 3

@@ -364,7 +364,7 @@ def comparable(answer: Any) -> Any:
         values = {name: getattr(answer, name) for name in answer.__dataclass_fields__ if name not in skipped}
         return {
             name: value is None
-            if name.endswith(("_at", "_until")) or name in ("at", "now")
+            if name.endswith(("_at", "_until")) or name in ("at", "now", "not_before")
             else comparable(value)
             for name, value in values.items()
         }
@@ -395,6 +395,7 @@ def faulted(
         detail=decided.reason,
         device_s=1.0,
         forgives=decided.forgives,
+        wait_s=decided.wait_s,
     )
 
 

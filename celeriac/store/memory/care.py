@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from celeriac.records import CLOSED, Attempt, Device, OpenAttempt, TrialRecord, TrialState
+from celeriac.records import CLOSED, Attempt, Device, OpenAttempt, PutAside, TrialRecord, TrialState
 from celeriac.store.api import Pruned
 from celeriac.store.memory.rows import Held, Tables, atomic, plain
+from celeriac.store.values import plain_text
 
 
 class Care(Tables):
@@ -67,6 +68,23 @@ class Care(Tables):
             return found
         since = self._rows.clock() - timedelta(seconds=alive_within_s)
         return [each for each in found if each.heartbeat_at >= since]
+
+    @atomic
+    def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
+        """See `Store.put_aside`."""
+        held = self._rows.attempts.get(token)
+        if held is not None:
+            now, study_id = self._rows.clock(), held.attempt.study_id if study_only else 0
+            row = PutAside(
+                held.attempt.worker, study_id, plain_text(reason), now, now + timedelta(seconds=for_s)
+            )
+            self._rows.put_asides[row.worker, study_id] = row
+
+    @atomic
+    def put_asides(self) -> list[PutAside]:
+        """See `Store.put_asides`."""
+        now = self._rows.clock()
+        return [each for _, each in sorted(self._rows.put_asides.items()) if each.until > now]
 
     @atomic
     def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from celeriac.lifecycle import TRIAL_TRANSITIONS
@@ -24,7 +25,9 @@ class Ends(Tables):
         if only_expired and held.attempt.lease_until >= rows.clock():
             raise lease_lost(token, held.attempt)
         trial = rows.trial(held.attempt.study_id, held.attempt.trial)
-        after = rows.move_trial(trial, end.trial_event, **_changes(trial, end))
+        wait = timedelta(seconds=end.wait_s)
+        not_before = rows.clock() + wait if wait else None
+        after = rows.move_trial(trial, end.trial_event, not_before=not_before, **_changes(trial, end))
         rows.end_attempt(
             held,
             end.attempt_event,

@@ -85,6 +85,7 @@ class Leases(Tables):
             checkpoints=tuple(self._rows.checkpoints_of(study.id, trial.number)),
             lease_until=attempt.lease_until,
             source=trial.source,
+            fingerprint=study.fingerprint,
         )
 
     def _until(self, lease_s: float) -> datetime:

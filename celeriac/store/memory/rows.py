@@ -22,6 +22,7 @@ from celeriac.records import (
     Device,
     Fault,
     Firing,
+    PutAside,
     Report,
     RungRecord,
     Schedule,
@@ -65,6 +66,7 @@ class Rows:
     checkpoints: dict[tuple[int, int, int, int], Checkpoint] = field(default_factory=dict)
     logs: dict[tuple[int, int, int], str] = field(default_factory=dict)
     devices: dict[tuple[str, str], Device] = field(default_factory=dict)
+    put_asides: dict[tuple[str, int], PutAside] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
     firings: list[Firing] = field(default_factory=list)
     verdicts: dict[int, Champion] = field(default_factory=dict)

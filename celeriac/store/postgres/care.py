@@ -7,13 +7,14 @@ Each look touches open rows only, by an index that holds no others; so a tick co
 from collections.abc import Sequence
 from datetime import datetime
 
-from celeriac.records import Device, OpenAttempt, TrialRecord
+from celeriac.records import Device, OpenAttempt, PutAside, TrialRecord
 from celeriac.store.api import Pruned
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
     CHECKPOINT,
     DEVICE,
     NEWEST_ATTEMPT,
+    PUT_ASIDE_COLUMNS,
     TRIAL,
     TRIALS,
     checkpoint_record,
@@ -21,7 +22,7 @@ from celeriac.store.postgres.rows import (
     open_attempt,
     trial_record,
 )
-from celeriac.store.values import json_text, plain_json
+from celeriac.store.values import json_text, plain_json, plain_text
 
 _OPEN_ATTEMPTS = """
     SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS attempt, a.worker, s.spec, t.faults,
@@ -80,6 +81,23 @@ DEVICES = sql(f"SELECT {DEVICE} FROM device d ORDER BY d.host, d.uuid")
 DEVICES_ALIVE = sql(
     f"""SELECT {DEVICE} FROM device d
     WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => :alive_within_s) ORDER BY d.host, d.uuid"""
+)
+
+# One row a slot and study; those of this slot that are over go with it.
+PUT_ASIDE = sql(
+    """
+    WITH a AS (
+        SELECT worker, CASE WHEN :study_only THEN study_id ELSE 0 END AS study_id FROM attempt WHERE token = :token
+    ), gone AS (
+        DELETE FROM put_aside p USING a WHERE p.worker = a.worker AND p.study_id <> a.study_id AND p.until < clock_timestamp()
+    )
+    INSERT INTO put_aside (worker, study_id, reason, since, until)
+    SELECT worker, study_id, :reason, clock_timestamp(), clock_timestamp() + make_interval(secs => :for_s) FROM a
+    ON CONFLICT (worker, study_id) DO UPDATE SET reason = excluded.reason, since = excluded.since, until = excluded.until
+    """
+)
+PUT_ASIDES = sql(
+    f"SELECT {PUT_ASIDE_COLUMNS} FROM put_aside p WHERE p.until > clock_timestamp() ORDER BY p.worker, p.study_id"
 )
 
 _OLD = """
@@ -144,6 +162,16 @@ class Care:
         else:
             rows = self._db.rows(DEVICES_ALIVE, alive_within_s=float(alive_within_s))
         return [device_record(row) for row in rows]
+
+    def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
+        """See `Store.put_aside`."""
+        self._db.rows(
+            PUT_ASIDE, token=token, reason=plain_text(reason), for_s=float(for_s), study_only=study_only
+        )
+
+    def put_asides(self) -> list[PutAside]:
+        """See `Store.put_asides`."""
+        return [PutAside(**row) for row in self._db.rows(PUT_ASIDES)]
 
     def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:
         """See `Store.prune`."""

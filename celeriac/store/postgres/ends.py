@@ -54,6 +54,7 @@ def _finish(guard: str) -> str:
                 to_jsonb(CASE WHEN :forgives THEN 1
                     ELSE coalesce(CAST(faults ->> CAST(:fault AS text) AS int), 0) + 1 END)) END,
             worker = CASE WHEN :ends THEN worker ELSE '' END,
+            not_before = CASE WHEN :wait_s > 0 THEN clock_timestamp() + make_interval(secs => :wait_s) END,
             score = CASE WHEN :ends THEN CAST(:score AS float8) END,
             metrics = CASE WHEN :ends THEN CAST(:metrics AS json) ELSE metrics END,
             step = CASE WHEN :ends THEN CAST(:step AS bigint) END,
@@ -171,6 +172,7 @@ def _finishing(token: str, end: AttemptEnd) -> dict[str, Any]:
         "device_s": float(end.device_s),
         "peak_memory_bytes": end.peak_memory_bytes,
         "log_tail": end.log_tail,
+        "wait_s": float(end.wait_s),
         "forgives": end.forgives,
         "digest": digest(end),
     }

@@ -13,8 +13,8 @@ from celeriac.store.postgres.reading import checkpoints_of
 from celeriac.store.postgres.studies import locked, unqueueing
 from celeriac.store.values import plain_text, stale_ticket, study_waits, too_many
 
-_GIVEN = """a.token, s.id AS study_id, s.name AS study, t.params, s.spec, s.code_root, s.slice, s.due_at, t.faults,
-        t.source, a.lease_until"""
+_GIVEN = """a.token, s.id AS study_id, s.name AS study, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at,
+        t.faults, t.source, a.lease_until"""
 
 # The counters are taken from `s`, the row as it was locked: a CHECK is tested on what an UPDATE makes of the older row that the
 # statement began with, and a trial that was queued since then would make that less than none.
@@ -24,7 +24,7 @@ _GIVEN = """a.token, s.id AS study_id, s.name AS study, t.params, s.spec, s.code
 LEASE = sql(
     f"""
     WITH s AS (
-        SELECT id, name, spec, code_root, slice, due_at, waiting, queued, running FROM study
+        SELECT id, name, spec, code_root, fingerprint, slice, due_at, waiting, queued, running FROM study
         WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
         FOR NO KEY UPDATE
     ), o AS (

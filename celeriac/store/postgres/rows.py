@@ -15,6 +15,7 @@ from celeriac.records import (
     NewStudy,
     OpenAttempt,
     Outcome,
+    PutAside,
     Report,
     RungRecord,
     Schedule,
@@ -67,6 +68,7 @@ ATTEMPT = _columns(Attempt, "a")
 RUNG = _columns(RungRecord, "r")
 CHECKPOINT = _columns(Checkpoint, "c")
 DEVICE = _columns(Device, "d")
+PUT_ASIDE_COLUMNS = _columns(PutAside, "p")
 SCHEDULE = _columns(Schedule, "sc")
 FIRING = _columns(Firing, "f")
 CHAMPION = _columns(Champion, "ch")

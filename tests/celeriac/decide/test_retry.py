@@ -64,3 +64,22 @@ def test_infrastructure_is_counted_anew_after_progress() -> None:
     )
     assert (decision.trial_event, decision.forgives) == (TrialEvent.RETRY, True)
     assert "free retry 1 of 5, counted anew since a checkpoint was added" in decision.reason
+
+
+def test_free_retries_wait_longer_and_longer() -> None:
+    waits = [
+        after_fault(
+            Fault.INFRASTRUCTURE, faults={"infrastructure": before}, retry_attempts=1, has_checkpoint=False
+        )
+        for before in range(FREE_RETRIES + 1)
+    ]
+    assert [each.wait_s for each in waits] == [0.0, 2.0, 10.0, 60.0, 300.0, 0.0]
+    assert waits[2].reason == "infrastructure fault; free retry 3 of 5 in 10 s"
+    anew = after_fault(
+        Fault.INFRASTRUCTURE,
+        faults={"infrastructure": 4},
+        retry_attempts=1,
+        has_checkpoint=True,
+        has_progressed=True,
+    )
+    assert anew.wait_s == 0.0
