@@ -121,7 +121,8 @@ class NewStudy:
 class StudyRecord:
     """A study's row. `turn` grows with each write of the coordinator; a write that names an older turn is refused.
 
-    `resumed_at` is when a person last resumed it: what was wrong before then is no reason to pause it again.
+    `resumed_at` is when a person last resumed it: what was wrong before then is no reason to pause it again. `paused_s`: how long it was
+    paused since `first_leased_at` (before its first lease: since `started_at`), without the pause that `paused_at` began.
     """
 
     id: int
@@ -146,6 +147,16 @@ class StudyRecord:
     started_at: datetime | None
     ended_at: datetime | None
     resumed_at: datetime | None = None
+    first_leased_at: datetime | None = None
+    paused_at: datetime | None = None
+    paused_s: float = 0.0
+
+    def worked_s(self, now: datetime) -> float:
+        """Seconds since its first lease, but for those that it was paused, until its end or now: what its wall budget counts."""
+        if self.first_leased_at is None:
+            return 0.0
+        until = self.paused_at or self.ended_at or now
+        return max((until - self.first_leased_at).total_seconds() - self.paused_s, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +380,48 @@ class Snapshot:
     open_trials: tuple[TrialRecord, ...]
     last_ended: tuple[TrialRecord, ...]
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one study that is not closed holds of the fleet, and what more it could use, from its row alone.
+
+    `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet; `may_run`: whether it is
+    OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
+    """
+
+    study_id: int
+    gpus: int
+    parallel: int | None
+    may_run: bool
+    running: int
+    queued: int
+    ready: int
+    left: int
+    finished: int
+    device_s: float
+    age_s: float
+
+    @property
+    def held(self) -> int:
+        """Slots that it has, and tickets for which it will have one."""
+        return self.running + self.queued
+
+    @property
+    def begun(self) -> int:
+        """Trials that it has finished or runs."""
+        return self.finished + self.running
+
+    @property
+    def demand(self) -> int:
+        """The slots that it could use at once."""
+        wanted = self.held + self.ready + self.left
+        return wanted if self.parallel is None else min(wanted, self.parallel)
+
+    @property
+    def mean_s(self) -> float | None:
+        """Device seconds of a finished trial, on average; None while none is finished."""
+        return self.device_s / self.finished if self.finished else None
 
 
 @dataclass(frozen=True, slots=True)

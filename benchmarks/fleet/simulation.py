@@ -20,7 +20,7 @@ from celeriac.broker import DRIVE_QUEUE, TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.errors import LeaseLost
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.messages import DriveStudy, Message, RunTrial, TrialEnded
-from celeriac.records import Device, Lease, NewStudy, Refusal, Snapshot, StudyRecord
+from celeriac.records import Claim, Device, Lease, NewStudy, Refusal, Snapshot, StudyRecord
 from celeriac.spec import parse
 from celeriac.stack.postgres import Postgres
 from celeriac.store import Store, open_store
@@ -73,7 +73,8 @@ class VirtualStore:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
-        self._began: dict[int, datetime] = {}
+        self._opened: dict[int, datetime] = {}
+        self._leased: dict[int, datetime] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -83,11 +84,26 @@ class VirtualStore:
 
     def snapshot(self, study_id: int) -> Snapshot:
         found = self._store.snapshot(study_id)
-        study = found.study
-        if study.started_at is not None:
-            began = self._began.setdefault(study_id, self._clock())
-            study = replace(study, started_at=began)
+        study = replace(found.study, first_leased_at=self._leased.get(study_id))
         return replace(found, study=study, now=self._clock())
+
+    def create_study(self, new: NewStudy) -> StudyRecord:
+        study = self._store.create_study(new)
+        self._opened[study.id] = self._clock()
+        return study
+
+    def lease(self, study_id: int, *args: Any, **kwargs: Any) -> Lease | Refusal:
+        found = self._store.lease(study_id, *args, **kwargs)
+        if isinstance(found, Lease):
+            self._leased.setdefault(study_id, self._clock())
+        return found
+
+    def claims(self) -> list[Claim]:
+        now, began = self._clock(), self._opened | self._leased
+        return [
+            replace(each, age_s=(now - began.get(each.study_id, now)).total_seconds())
+            for each in self._store.claims()
+        ]
 
 
 class Queues(Tickets):

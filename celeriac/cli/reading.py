@@ -103,7 +103,7 @@ def _study_row(study: "StudyRecord") -> tuple[str, ...]:
 
 
 def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
-    from celeriac.cli import forms
+    from celeriac.cli import forms, text
     from celeriac.cli.live import Looks, best_of, line_of, picture, running_grid, sampler_line
     from celeriac.cli.rungs import saved_in_words
     from celeriac.cli.screen import console, is_terminal, show
@@ -123,6 +123,11 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
         elif waiting and waiting not in line:
             print(f"waiting: {waiting}")
     print(sampler_line(progress))
+    if progress.wall_s is not None:
+        used = text.span(progress.study.worked_s(progress.now))
+        print(
+            f"wall: {used} of {text.span(progress.wall_s)} used, since the first trial's start and without pauses"
+        )
     if progress.study.ended_at is not None:
         print(f"reason: {progress.study.reason}")
     if progress.study.counts.pruned:

@@ -68,11 +68,16 @@ class Progress:
         left = None
         if counts.finished and lanes:
             left = (self.budget - counts.finished) * study.device_s / counts.finished / lanes
-        wall = study.spec["budget"].get("wall")
-        if wall is None:
+        if self.wall_s is None:
             return left
-        wall_left = max(float(wall) - self.elapsed_s, 0.0)
+        wall_left = max(self.wall_s - study.worked_s(self.now), 0.0)
         return wall_left if left is None else min(left, wall_left)
+
+    @property
+    def wall_s(self) -> float | None:
+        """The study's wall budget; None without one."""
+        wall = self.study.spec["budget"].get("wall")
+        return None if wall is None else float(wall)
 
 
 def why_waiting(progress: Progress) -> str:

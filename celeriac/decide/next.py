@@ -32,7 +32,7 @@ SAMPLING = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the study's file limits: finished trials, exactly; seconds since its start, at most; and what ends it before (None: no limit)."""
+    """What the study's file limits: finished trials, exactly; seconds since its first lease but for pauses, at most; and what ends it before (None: no limit)."""
 
     trials: int
     wall_s: float | None = None
@@ -88,7 +88,7 @@ def _closing(
     A reason counts the finished trials only where none is open: of those that run, some still end well while they are cancelled.
     """
     study = snapshot.study
-    if limits.wall_s is not None and _age_s(snapshot) >= limits.wall_s:
+    if limits.wall_s is not None and study.worked_s(snapshot.now) >= limits.wall_s:
         return NextDecision(f"wall budget of {duration(limits.wall_s)} is used up", event=StudyEvent.FINISH)
     won = "" if limits.stop is None else reason_to_end(limits.stop, study, newest)
     if won:
@@ -159,12 +159,6 @@ def _same_bug(study: StudyRecord, last_ended: tuple[TrialRecord, ...]) -> str:
         f"trials {numbers} failed one after the other by the same bug ({newest[0].detail or newest[0].signature}): "
         f"mend the objective (`celeriac logs {study.name} {newest[0].number}`), then `celeriac resume {study.name}`"
     )
-
-
-def _age_s(snapshot: Snapshot) -> float:
-    """Seconds since the study started; 0 before it did."""
-    started_at = snapshot.study.started_at
-    return 0.0 if started_at is None else (snapshot.now - started_at).total_seconds()
 
 
 def duration(seconds: float) -> str:

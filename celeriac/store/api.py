@@ -23,6 +23,7 @@ from celeriac.records import (
     Attempt,
     Champion,
     Checkpoint,
+    Claim,
     Crossing,
     Device,
     Fault,
@@ -129,12 +130,15 @@ class Store(Protocol):
     ) -> StudyRecord:
         """Move a study by its table. `turn` given: compare-and-set, raises StaleTurn. Raises IllegalTransition.
 
-        pause: its QUEUED trials go back to WAITING. resume: `resumed_at` is set. stop, fail and finish: every open trial becomes CANCELLED and open
+        pause: its QUEUED trials go back to WAITING. resume: `resumed_at` is set, and the pause added to `paused_s`. stop, fail and finish: every open trial becomes CANCELLED and open
         attempts end `released` with the reason, so that their runners step aside at the next heartbeat.
         """
 
     def studies_to_drive(self) -> list[int]:
         """Ids of all OPEN and RUNNING studies, and of PAUSED ones none: what a tick looks at."""
+
+    def claims(self) -> list[Claim]:
+        """What each OPEN, RUNNING or PAUSED study holds of the fleet and could use, by id: from the studies' rows, never from trials."""
 
     # -- the coordinator's turn -------------------------------------------------------------------------------------
     def driving(self, study_id: int) -> AbstractContextManager[bool]:

@@ -86,12 +86,15 @@ study = Table(
     Column("started_at", Instant),
     Column("ended_at", Instant),
     Column("resumed_at", Instant),
+    Column("first_leased_at", Instant),
+    Column("paused_at", Instant),
+    Column("paused_s", Double, nullable=False, server_default="0"),
     CheckConstraint(
         "least(waiting, queued, running, paused, scored, pruned, failed, cancelled) >= 0", name="counters"
     ),
     CheckConstraint("goal IN ('maximize', 'minimize')", name="goal"),
     CheckConstraint("state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name="state"),
-    Index("ix_study_to_drive", "id", postgresql_where=text("state IN ('OPEN', 'RUNNING')")),
+    Index("ix_study_open", "id", postgresql_where=text("state IN ('OPEN', 'RUNNING', 'PAUSED')")),
     Index("ix_study_schedule", "schedule", "id", postgresql_where=text("schedule IS NOT NULL")),
     postgresql_with={"fillfactor": 50},
 )

@@ -136,6 +136,26 @@ def test_three_times_the_same_bug_pauses_until_resumed() -> None:
     assert states(house, study.id).count("QUEUED") == 2
 
 
+def test_a_wall_budget_rests_until_the_first_lease_and_while_the_study_is_paused() -> None:
+    house = House(slots=1)
+    study = open_study(house.store, budget={"trials": 60, "wall": "30m"})
+    drive(house.coordinator, study.id)
+    house.wait(3600)  # no slot was free
+    drive_all(house.coordinator)
+    lease = house.lease(house.take())
+    assert lease is not None
+    house.wait(1700)
+    house.store.move_study(study.id, StudyEvent.PAUSE, "by hand")
+    house.wait(3600)
+    house.store.move_study(study.id, StudyEvent.RESUME, "by hand")
+    house.wait(99)
+    drive_all(house.coordinator)
+    assert house.store.study(study.id).state is StudyState.RUNNING
+    house.wait(1)
+    drive_all(house.coordinator)
+    assert house.store.study(study.id).state is StudyState.DONE
+
+
 def test_a_wall_budget_closes_the_study_and_cancels_what_runs() -> None:
     house = House(slots=1)
     study = open_study(house.store, budget={"trials": 60, "wall": "30m"})

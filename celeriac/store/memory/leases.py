@@ -68,6 +68,9 @@ class Leases(Tables):
             last_step=None,
             last_value=None,
         )
+        began = self._rows.studies[study.id]
+        if began.first_leased_at is None:
+            self._rows.studies[study.id] = replace(began, first_leased_at=now, paused_s=0.0)
         attempt = _new_attempt(trial, number, place, now, self._until(lease_s))
         self._rows.attempts[attempt.token] = Held(attempt, lease_s)
         return Lease(

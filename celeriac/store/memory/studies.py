@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from celeriac.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
-from celeriac.records import CLOSED, ENDED, Counts, NewStudy, StudyRecord, StudyState, TrialState
+from celeriac.records import CLOSED, ENDED, Claim, Counts, NewStudy, StudyRecord, StudyState, TrialState
 from celeriac.store.memory.rows import Rows, Tables, atomic, plain
 from celeriac.store.values import duplicate_study, plain_text, unknown_study
 
@@ -63,6 +64,7 @@ class Studies(Tables):
             elif state is StudyState.PAUSED and trial.state is TrialState.QUEUED:
                 rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
         study, now = rows.studies[study_id], rows.clock()
+        rested_s = (now - study.paused_at).total_seconds() if study.paused_at else 0.0
         starts = state is StudyState.RUNNING and study.started_at is None
         rows.studies[study_id] = replace(
             study,
@@ -70,6 +72,8 @@ class Studies(Tables):
             reason=said,
             turn=study.turn + 1,
             started_at=now if starts else study.started_at,
+            paused_s=study.paused_s + rested_s,
+            paused_at=now if state is StudyState.PAUSED else None,
             resumed_at=now if event is StudyEvent.RESUME else study.resumed_at,
             ended_at=now if state in CLOSED else None,
         )
@@ -80,6 +84,31 @@ class Studies(Tables):
         """See `Store.studies_to_drive`."""
         driven = (StudyState.OPEN, StudyState.RUNNING)
         return sorted(study.id for study in self._rows.studies.values() if study.state in driven)
+
+    @atomic
+    def claims(self) -> list[Claim]:
+        """See `Store.claims`."""
+        now = self._rows.clock()
+        found = sorted(self._rows.studies.items())
+        return [_claim(study, now) for _, study in found if study.state not in CLOSED]
+
+
+def _claim(study: StudyRecord, now: datetime) -> Claim:
+    counts = study.counts
+    began = replace(study, first_leased_at=study.first_leased_at or study.started_at)
+    return Claim(
+        study_id=study.id,
+        gpus=int(study.spec.get("resources", {}).get("gpus", 0)),
+        parallel=study.parallel,
+        may_run=study.state is not StudyState.PAUSED,
+        running=counts.running,
+        queued=counts.queued,
+        ready=counts.waiting + counts.paused,
+        left=max(int(study.spec.get("budget", {}).get("trials", 0)) - counts.finished - counts.open, 0),
+        finished=counts.finished,
+        device_s=study.device_s,
+        age_s=began.worked_s(now),
+    )
 
 
 def opened(rows: Rows, new: NewStudy) -> StudyRecord:

@@ -44,6 +44,8 @@ LEASE = sql(
         FROM t RETURNING token, lease_until
     ), c AS (
         UPDATE study SET running = s.running + 1,
+            paused_s = CASE WHEN study.first_leased_at IS NULL THEN 0 ELSE study.paused_s END,
+            first_leased_at = coalesce(study.first_leased_at, clock_timestamp()),
             waiting = s.waiting - CAST(o.state = 'WAITING' AS int),
             queued = s.queued - CAST(o.state = 'QUEUED' AS int)
         FROM s, o WHERE study.id = s.id

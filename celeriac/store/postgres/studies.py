@@ -16,7 +16,7 @@ from celeriac.lifecycle import (
     moved,
     sources,
 )
-from celeriac.records import CLOSED, NewStudy, StudyRecord, StudyState, TrialState
+from celeriac.records import CLOSED, Claim, NewStudy, StudyRecord, StudyState, TrialState
 from celeriac.store.connection import Database, Row, fetch, sql
 from celeriac.store.postgres.rows import (
     NEW_STUDY_COLUMNS,
@@ -36,6 +36,18 @@ BY_NAME = sql(f"SELECT {STUDY} FROM study s WHERE s.name = :name")
 NAMES = sql("SELECT name FROM study ORDER BY id DESC LIMIT 1000")
 LOCK = sql(f"SELECT {STUDY} FROM study s WHERE s.id = :study FOR NO KEY UPDATE")
 TO_DRIVE = sql("SELECT id FROM study WHERE state IN ('OPEN', 'RUNNING') ORDER BY id")
+CLAIMS = sql(
+    """
+    SELECT id AS study_id, coalesce(CAST(spec #>> '{resources,gpus}' AS int), 0) AS gpus, parallel,
+        state <> 'PAUSED' AS may_run, running, queued, waiting + paused AS ready,
+        greatest(coalesce(CAST(spec #>> '{budget,trials}' AS int), 0) - scored - pruned - failed
+            - waiting - queued - running - paused, 0) AS left,
+        scored + pruned + failed AS finished, device_s,
+        greatest(coalesce(extract(epoch FROM coalesce(paused_at, clock_timestamp()) - coalesce(first_leased_at, started_at))
+            - paused_s, 0), 0) AS age_s
+    FROM study WHERE state IN ('OPEN', 'RUNNING', 'PAUSED') ORDER BY id
+    """
+)
 
 UNQUEUE_ALL = sql(
     """
@@ -77,6 +89,8 @@ MOVE = sql(
     f"""
     UPDATE study s SET state = :state, reason = :reason, turn = turn + 1,
         started_at = CASE WHEN :state = 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
+        paused_s = paused_s + coalesce(extract(epoch FROM clock_timestamp() - paused_at), 0),
+        paused_at = CASE WHEN :state = 'PAUSED' THEN clock_timestamp() END,
         resumed_at = CASE WHEN :resumed THEN clock_timestamp() ELSE resumed_at END,
         ended_at = CASE WHEN :closed THEN clock_timestamp() END
     WHERE id = :study RETURNING {STUDY}
@@ -164,6 +178,10 @@ class Studies:
     def studies_to_drive(self) -> list[int]:
         """See `Store.studies_to_drive`."""
         return [row["id"] for row in self._db.rows(TO_DRIVE)]
+
+    def claims(self) -> list[Claim]:
+        """See `Store.claims`."""
+        return [Claim(**row) for row in self._db.rows(CLAIMS)]
 
 
 def locked(connection: Connection, study_id: int, turn: int | None = None) -> Row:

@@ -34,6 +34,7 @@ def study(
             "created_at": NOW,
             "started_at": NOW,
             "ended_at": None,
+            "first_leased_at": NOW,
             **changes,
         }
     )

@@ -131,6 +131,21 @@ def test_the_budget_is_the_end_and_the_limit() -> None:
     assert what_next(in_states(scored=9, cancelled=5), Limits(10), 2).add == 1
 
 
+def test_a_wall_budget_counts_from_the_first_lease_without_pauses() -> None:
+    seen = in_states(scored=3, running=2)
+    limits, late = Limits(10, 1800.0), NOW + timedelta(seconds=4000)
+    for changes in (
+        {"first_leased_at": None},
+        {"first_leased_at": late - timedelta(seconds=1799)},
+        {"paused_s": 2201.0},
+    ):
+        assert (
+            what_next(replace(seen, now=late, study=replace(seen.study, **changes)), limits, 2).event is None
+        )
+    used_up = replace(seen.study, paused_s=2200.0)
+    assert what_next(replace(seen, now=late, study=used_up), limits, 2).event is StudyEvent.FINISH
+
+
 def test_a_wall_budget_that_is_used_up_ends_the_study() -> None:
     seen = in_states(scored=3, running=2)
     assert what_next(replace(seen, now=NOW + timedelta(seconds=1799)), Limits(10, 1800.0), 2).event is None
