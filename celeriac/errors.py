@@ -9,7 +9,8 @@
     │   └── LeaseLost
     ├── TrialOver               this attempt ends here, with a fault class
     │   ├── ObjectiveFailed
-    │   └── ScoreNotFinite
+    │   ├── ScoreNotFinite
+    │   └── ValueRefused            a number or text of the trial's that Postgres cannot hold
     ├── StudyPaused             the study cannot go on until a person changes something
     │   ├── ObjectiveNotFound
     │   └── SamplerFailed
@@ -71,6 +72,10 @@ class ObjectiveFailed(TrialOver):
 
 class ScoreNotFinite(TrialOver):
     """The score is NaN or infinite."""
+
+
+class ValueRefused(TrialOver):
+    """Postgres cannot hold a value that it was given, such as a step beyond 64 bits; nothing of the call was written."""
 
 
 class StudyPaused(CeleriacError):

@@ -35,6 +35,7 @@ class Cut(StrEnum):
     DRAIN = "drain"
     REVOKED = "revoked"
     LEASE_LOST = "lease lost"
+    VALUE_REFUSED = "value refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from celeriac.alive import show_life
 from celeriac.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.code import CODE_LOOK_S, FingerprintCache
-from celeriac.errors import SettingInvalid, StoreUnavailable
+from celeriac.errors import CallerError, SettingInvalid, TryAgain
 from celeriac.processes import Backoff, Child, announce_ready
 from celeriac.records import Device
 from celeriac.settings import PREFIX, Settings
@@ -32,6 +32,7 @@ from worker.devices import CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
 from worker.places import Places
 from worker.release import release
 from worker.station import tag_of
+from worker.store_retry import StoreRetry
 
 log = logging.getLogger(__name__)
 
@@ -104,16 +105,22 @@ class Node:
         """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop meanwhile."""
         for kept in self._kept:
             self._sweep(kept.slot)
-        while not self._stopping:
-            try:
-                self._store.check_schema()
-                for kept in self._kept:
-                    release(self._store, self._tickets, kept.slot.name, "its worker is gone")
-                return True
-            except StoreUnavailable as error:
-                self._tell_of_store(error)
-                self._wait(1.0)
-        return False
+        if self._stopping:
+            return False
+        try:
+            StoreRetry(f"the node of {self._settings.host}", self._pause)(self._release_all)
+        except TryAgain:
+            return False
+        return True
+
+    def _release_all(self) -> None:
+        self._store.check_schema()
+        for kept in self._kept:
+            release(self._store, self._tickets, kept.slot.name, "its worker is gone")
+
+    def _pause(self, delay_s: float) -> bool:
+        self._wait(delay_s)
+        return not self._stopping
 
     def _loop(self) -> None:
         heartbeat_at = time.monotonic()
@@ -156,7 +163,7 @@ class Node:
             return
         try:
             release(self._store, self._tickets, kept.slot.name, f"its worker ended ({described(status)})")
-        except StoreUnavailable as error:
+        except TryAgain as error:
             self._tell_of_store(error)
         now = time.monotonic()
         kept.backoff = kept.backoff.died(after_s=now - kept.started_at)
@@ -193,7 +200,11 @@ class Node:
         try:
             rows = device_rows([kept.slot for kept in self._kept], self._devices, status)
             self._store.put_devices(self._settings.host, rows)
-        except StoreUnavailable as error:
+        except CallerError:
+            raise
+        except (
+            Exception
+        ) as error:  # a store that is away, or an error of the database's own: the workers work on
             self._tell_of_store(error)
             return False
         self._told_of_store = False
@@ -206,7 +217,7 @@ class Node:
         since = time.monotonic() - self._settings.heartbeat_s
         return all(kept.pidfd is not None and kept.started_at <= since for kept in self._kept)
 
-    def _tell_of_store(self, error: StoreUnavailable) -> None:
+    def _tell_of_store(self, error: Exception) -> None:
         """Once an outage."""
         if not self._told_of_store:
             log.warning("%s", error)
@@ -227,7 +238,7 @@ class Node:
         for kept in alive:
             self._forget(kept)
             self._sweep(kept.slot)
-        with suppress(StoreUnavailable):
+        with suppress(TryAgain):
             for kept in alive:
                 release(self._store, self._tickets, kept.slot.name, "its worker was stopped")
             self._store.put_devices(settings.host, [])

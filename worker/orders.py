@@ -58,6 +58,10 @@ class Orders:
         self._draining = self._draining or _readable(self._drain, 0.0)
         return self._draining
 
+    def stopped(self) -> bool:
+        """Whether this slot's work is to end: by a drain, or by a SIGTERM during `heeding`."""
+        return self.terminated or self.draining()
+
     def revoked(self, ticket: RunTrial, within_s: float) -> bool:
         """Whether a revoke of this ticket was written down; waits a moment for it, since the signal may be faster."""
         deadline = time.monotonic() + within_s

@@ -1,6 +1,6 @@
 """Early stopping of one attempt: its reports go in, the rungs that they cross come out, and the first verdict to stop is kept.
 
-`take` is called by the runner's thread, `hear` by the heartbeat's, with what the store answered. What the rule says is decided in
+The runner's thread calls `take` for each report, and `hear` with what the store answered. What the rule says is decided in
 `celeriac.decide.stop_early`; here is only what one attempt must remember. The first verdict to stop stays, whatever comes after it.
 """
 

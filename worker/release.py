@@ -4,7 +4,7 @@ import logging
 
 from celeriac.broker import DRIVE_QUEUE, Tickets
 from celeriac.decide.retry import after_fault
-from celeriac.errors import BrokerUnavailable, LeaseLost
+from celeriac.errors import BrokerUnavailable, CeleriacError, LeaseLost
 from celeriac.messages import RunTrial, TrialEnded
 from celeriac.records import Fault, OpenAttempt
 from celeriac.store import Store
@@ -18,7 +18,8 @@ def release(
 ) -> list[OpenAttempt]:
     """End the open attempts of this worker (or `only` the one that a ticket names) as infrastructure faults.
 
-    Returns those that were ended here. Raises StoreUnavailable: then the leases lapse, and the reaper does the same.
+    Returns those that were ended here; one that the database refuses for a reason of its own is said and left to lapse. Raises TryAgain:
+    then all of them lapse, and the reaper does the same.
     """
     ended = []
     for attempt in store.open_attempts_of(worker):
@@ -30,6 +31,12 @@ def release(
             try:
                 store.finish_attempt(attempt.token, _end(attempt, why))
             except LeaseLost:
+                continue
+            except CeleriacError:
+                raise
+            except Exception as error:
+                told = f"{attempt.study} trial {attempt.number} attempt {attempt.attempt}"
+                log.error("the lease of %s is left to lapse: %s: %s", told, type(error).__name__, error)
                 continue
             ended.append(attempt)
             _tell(tickets, attempt, why)

@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from types import FrameType
 from typing import Any
 
@@ -24,23 +24,23 @@ from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
 from celeriac.broker import BrokerConfig, Tickets, ignore_warnings, make_app, stop_promptly
-from celeriac.errors import CeleriacError, IllegalTransition, MessageInvalid, StoreUnavailable, UnknownTrial
+from celeriac.errors import IllegalTransition, MessageInvalid, UnknownTrial
 from celeriac.messages import RunTrial, decode
 from celeriac.settings import Settings
 from celeriac.store import Store, open_store
 from worker import proctree, tasks
+from worker.conclude import REVOKED
 from worker.devices import Slot
 from worker.orders import Orders
 from worker.release import release
-from worker.runner import REVOKED, patience
-from worker.station import Station, open_station, tag_of
+from worker.station import open_station, tag_of
+from worker.store_retry import StoreRetry
 from worker.watch import Watchdog
 
 log = logging.getLogger(__name__)
 
 SWEEP_S = 2.0  # Celery gives a new pool process 4 s to come up
-TRIES = 30
-SWITCH_S = 0.0005
+BACKGROUND_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +116,14 @@ def connect_main(shared: Shared) -> None:
         ticket = _ticket(request.args)
         if ticket is not None and not expired:
             shared.orders.revoke(ticket)
-            _in_background(lambda store: _cancel(store, ticket), shared.settings)
+            what = f"the revoke of study {ticket.study} trial {ticket.trial}"
+            _in_background(what, lambda store: _cancel(store, ticket), shared.settings)
 
     def failed(args: Any, exception: BaseException, **_: Any) -> None:
         ticket = _ticket(args)
         if ticket is not None and isinstance(exception, WorkerLostError):
-            _in_background(lambda store: _give_up(store, ticket, shared), shared.settings)
+            what = f"the lease of study {ticket.study} trial {ticket.trial}"
+            _in_background(what, lambda store: _give_up(store, ticket, shared), shared.settings)
 
     signals.setup_logging.connect(lambda **_: None, weak=False)  # it is set up already
     signals.worker_shutting_down.connect(stopping, weak=False)
@@ -150,23 +152,21 @@ def _ticket(args: Any) -> RunTrial | None:
     return ticket if isinstance(ticket, RunTrial) else None
 
 
-def _in_background(deed: Callable[[Store], None], settings: Settings) -> None:
-    """Do something in the store from the main process, whose event loop must not wait; again while the store is away."""
-    ending = threading.Event()
+def _in_background(what: str, deed: Callable[[Store], None], settings: Settings) -> None:
+    """Do something in the store from the main process, whose event loop must not wait; again while the store is away, for a minute."""
 
     def work() -> None:
+        deadline = time.monotonic() + BACKGROUND_S
+
+        def pause(delay_s: float) -> bool:
+            time.sleep(delay_s)
+            return time.monotonic() < deadline
+
         store = open_store(settings.database_url, pool_size=settings.pool_size)
         try:
-            for again_s in islice(chain([0.0], patience()), TRIES):
-                ending.wait(again_s)
-                try:
-                    deed(store)
-                    return
-                except StoreUnavailable as error:
-                    log.warning("waits for the store: %s", error)
-                except CeleriacError as error:
-                    log.warning("%s", error)
-                    return
+            StoreRetry(what, pause)(lambda: deed(store))
+        except Exception as error:
+            log.warning("%s is left to heal by itself: %s", what, error)
         finally:
             store.close()
 
@@ -193,8 +193,6 @@ def connect_pool(shared: Shared) -> None:
 
     def begin(**_: Any) -> None:
         _sweep(shared)
-        # The heartbeat's thread must not hold up the runner between two trials for Python's usual 5 ms.
-        sys.setswitchinterval(SWITCH_S)
         station = open_station(
             shared.settings,
             shared.slot,
@@ -203,19 +201,10 @@ def connect_pool(shared: Shared) -> None:
             orders=shared.orders,
             environ=os.environ,
         )
-        # An end that the pool process before this one had not written yet is one that nobody will write.
-        station.recorder.put(lambda: _release_all(station), first=True)
         tasks.use(station)
         signals.worker_process_shutdown.connect(lambda **_: station.close(), weak=False)
 
     signals.worker_process_init.connect(begin, weak=False)
-
-
-def _release_all(station: Station) -> None:
-    try:
-        release(station.store, station.tickets, station.slot.name, "its pool process died")
-    except CeleriacError as error:
-        log.warning("what the pool process before held is left to lapse: %s", error)
 
 
 def _sweep(shared: Shared) -> None:

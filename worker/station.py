@@ -1,7 +1,6 @@
 """What one pool process works with: made after the fork, kept until the process ends."""
 
 import os
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,18 +12,21 @@ from celeriac.messages import TrialEnded
 from celeriac.settings import Settings
 from celeriac.store import Store
 from worker.devices import Slot
-from worker.forkserver import ServerPool, TrialProcess, scrubbed
-from worker.heartbeat import ASIDE_S, Heartbeat
+from worker.forkserver import ServerPool, scrubbed
+from worker.heartbeat import LeaseKeeper
+from worker.janitor import Janitor
 from worker.orders import Orders
-from worker.recorder import Recorder
-
-# How long a trial's process may take, after its result, for what it left to be run at exit.
-FAREWELL_S = 10.0
+from worker.result_writer import ResultWriter
+from worker.wakeup import Wakeup
 
 
 @dataclass(slots=True)
 class Station:
-    """The tools of the runner. `_leaving` is the last trial's process: its result is in, and nobody waits for its end."""
+    """The tools of the runner.
+
+    Of the process' connections the runner and the result writer use one between them, never at the same time; another is for the
+    lease's keeper. The announcer sends messages, the janitor deletes files: neither asks the store.
+    """
 
     settings: Settings
     slot: Slot
@@ -32,48 +34,29 @@ class Station:
     tickets: Tickets
     orders: Orders
     servers: ServerPool
-    heartbeat: Heartbeat
-    recorder: Recorder
+    wakeup: Wakeup
+    lease_keeper: LeaseKeeper
+    results: ResultWriter
+    announcer: Janitor
+    janitor: Janitor
     memory_limit_bytes: int | None
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     code_roots: dict[int, Path] = field(default_factory=dict)
-    _leaving: TrialProcess | None = None
-    _clearing: threading.Lock = field(default_factory=threading.Lock)
-
-    def leave(self, process: TrialProcess | None) -> None:
-        """The trial's process has said its last word: it is seen off soon, or before the next trial begins if that has to wait for it."""
-        self.clear()
-        self._leaving = process
-        self.heartbeat.after(self.clear, aside_s=ASIDE_S)
-
-    def make_way(self) -> None:
-        """Have nothing of the last trial in the next one's way: at most a spent process, which goes a moment later."""
-        with self._clearing:
-            aside = self._leaving is None or self._leaving.stand_aside()
-        if not aside:
-            self.clear()
-
-    def clear(self) -> None:
-        """Have the last trial's process gone, with all that it started: its device is free then."""
-        with self._clearing:
-            if self._leaving is not None:
-                self._leaving.close(FAREWELL_S)
-                self._leaving = None
 
     def announce(self, ended: TrialEnded, summary: str) -> None:
         """Tell the coordinator, soon; a tick heals what is lost."""
-
-        def send() -> None:
-            self.tickets.send(ended, queue=DRIVE_QUEUE, summary=summary)
-
-        self.heartbeat.after(send, aside_s=ASIDE_S)
+        self.announcer.put(
+            f"telling the coordinator of {summary}",
+            lambda: self.tickets.send(ended, queue=DRIVE_QUEUE, summary=summary),
+        )
 
     def close(self) -> None:
-        """Write the last end, end every process below this one, then the threads and the connections."""
-        self.recorder.close(self.settings.checkpoint_grace_s)
-        self.clear()
+        """End every process below this one, then the threads and the connections."""
         self.servers.close()
-        self.heartbeat.close()
+        self.results.close()
+        self.lease_keeper.close()
+        self.announcer.close()
+        self.janitor.close()
         self.store.close()
 
 
@@ -87,6 +70,8 @@ def open_station(
     environ: Mapping[str, str],
 ) -> Station:
     """Set up in the process that will run the trials."""
+    wakeup = Wakeup()
+    lease_s, heartbeat_s = settings.lease_s, settings.heartbeat_s
     return Station(
         settings=settings,
         slot=slot,
@@ -98,8 +83,11 @@ def open_station(
             tag=tag_of(settings, slot.name),
             idle_s=settings.idle_server_s,
         ),
-        heartbeat=Heartbeat(store, lease_s=settings.lease_s, heartbeat_s=settings.heartbeat_s),
-        recorder=Recorder(),
+        wakeup=wakeup,
+        lease_keeper=LeaseKeeper(store, wakeup, lease_s=lease_s, heartbeat_s=heartbeat_s),
+        results=ResultWriter(store, wakeup, lease_s=lease_s, heartbeat_s=heartbeat_s),
+        announcer=Janitor("announcer"),
+        janitor=Janitor("janitor"),
         memory_limit_bytes=memory_limit_bytes(),
     )
 

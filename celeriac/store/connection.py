@@ -22,11 +22,18 @@ from psycopg.waiting import Ready
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import TextClause
 
-from celeriac.errors import SchemaMismatch, SettingInvalid, StoreUnavailable, TryAgain
+from celeriac.errors import SchemaMismatch, SettingInvalid, StoreUnavailable, TryAgain, ValueRefused
 from celeriac.store.pool import IdleClosingPool
 
 T = TypeVar("T")
@@ -57,6 +64,7 @@ _DEADLOCK = ("40P01", "40001")
 _NO_TABLE = ("42P01", "42703", "3F000")
 _NOT_ALLOWED = "42501"
 _DISK_FULL = "53100"
+_BAD_VALUE = "22"
 # A connection that was refused has no SQLSTATE in libpq, only the server's words. It may be made good while we wait (`migrate`
 # makes the roles), so it is retried like a silent server, but said for what it is.
 _REFUSED = (
@@ -310,6 +318,8 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
             f"Postgres at {where} has no connection left ({said}); nothing is lost, the call may be repeated: "
             "`celeriac doctor` says how many are needed, docs/fleet.md how to raise the limit"
         )
+    if state.startswith(_BAD_VALUE) or isinstance(error, DataError):
+        return ValueRefused(f"{where} cannot hold a value that it was given ({said}); nothing was written")
     if not state and any(word in said for word in _REFUSED):
         return StoreUnavailable(
             f"Postgres refuses the login at {where} ({said}); nothing was changed: see user, password and database in "

@@ -1,7 +1,6 @@
 """One slot's tools on the run's real Postgres and Redis for trials that a test runs by hand; and whole nodes as real processes."""
 
 import os
-import select
 import subprocess
 import sys
 import time
@@ -79,15 +78,13 @@ class Bench:
         return self.trial(ticket)
 
     def attempt(self, ticket: RunTrial) -> str:
-        """Run the attempt that the ticket names, until how it ended is written; what came of it."""
-        came_of = run(ticket, self.station)
-        self.settle()
-        return came_of
+        """Run the attempt that the ticket names; what came of it."""
+        return run(ticket, self.station)
 
     def settle(self) -> None:
-        """Wait until every end is written."""
-        recorder = self.station.recorder
-        assert not recorder.busy or select.select([recorder], [], [], 30)[0], "an end is not written in time"
+        """Wait until every message is sent and every file deleted."""
+        for chores in (self.station.announcer, self.station.janitor):
+            assert chores.settle(30), "it was not done in time"
 
     def trial(self, ticket: RunTrial) -> TrialRecord:
         """The ticket's trial, as it stands now."""
@@ -128,10 +125,9 @@ def bench(store: Store, quick: Settings, monkeypatch: pytest.MonkeyPatch) -> Ite
         environ={"PATH": "/usr/bin:/bin"},
     )
     yield Bench(store, quick, station)
-    station.recorder.close(30)
-    station.clear()
     station.servers.close()
-    station.heartbeat.close()
+    for thread in (station.results, station.lease_keeper, station.announcer, station.janitor):
+        thread.close()
     orders.close()
 
 

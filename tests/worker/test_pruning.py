@@ -76,7 +76,7 @@ def test_its_checkpoints_are_gone_and_the_next_trial_runs(bench: Bench) -> None:
     bad = trained(bench, study, curve=[0.1, 0.2], endless=True, saves=True)
     assert bad.state is TrialState.PRUNED
     assert trained(bench, study, curve=[0.1, 0.6]).state is TrialState.SCORED
-    bench.station.heartbeat.close()
+    bench.settle()
     assert bench.store.checkpoints(study.id, bad.number) == []
     assert not [each for each in bench.settings.checkpoint_root.rglob("*") if each.is_file()]
 

@@ -1,7 +1,6 @@
 """The runner, end to end on real Postgres, Redis and fork servers: what stands in the store after an attempt."""
 
 import os
-import threading
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +8,16 @@ from pathlib import Path
 import pytest
 
 from celeriac.broker import DRIVE_QUEUE
-from celeriac.errors import StoreUnavailable
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
 from celeriac.records import Fault, Outcome, TrialState
 from celeriac.store.api import AttemptEnd
 from tests.store.scenes import full_disk
 from tests.worker.conftest import Bench
-from worker import runner
-from worker.heartbeat import ASIDE_S
+from worker import conclude
 from worker.job import trial_seed
-from worker.runner import Patience, Run
-from worker.station import Station
+from worker.run_state import Run
+from worker.store_retry import UntilStopped
 
 
 def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
@@ -39,7 +36,7 @@ def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
 
 def test_the_coordinator_is_told(bench: Bench) -> None:
     bench.run("quick:good")
-    bench.station.heartbeat.close()
+    bench.settle()
     assert bench.station.tickets.waiting(DRIVE_QUEUE) == 1
 
 
@@ -144,7 +141,6 @@ def test_a_process_that_hid_is_found_and_ended(bench: Bench, tmp_path: Path, the
     params = {"file": str(tmp_path / "pid"), "then": then}
     trial = bench.run("attempts:hides_a_process", params, timeout=4.0)
     assert trial.state is (TrialState.SCORED if then == "return" else TrialState.FAILED)
-    bench.station.clear()
     assert not Path(f"/proc/{int((tmp_path / 'pid').read_text())}").exists()
 
 
@@ -232,7 +228,7 @@ def test_while_a_trial_lives_the_best_and_the_last_two_checkpoints_are_kept(benc
         bench.study("attempts:steps", metric={"name": "loss", "goal": "minimize"}), {"fail_at": 4}
     )
     bench.attempt(ticket)
-    bench.station.heartbeat.close()
+    bench.settle()
     rows = bench.store.checkpoints(ticket.study, ticket.trial)
     assert [row.step for row in rows] == [4, 3, 0]
     assert _files(bench) == [f"attempt1-step{step}.ckpt" for step in (0, 3, 4)]
@@ -240,7 +236,7 @@ def test_while_a_trial_lives_the_best_and_the_last_two_checkpoints_are_kept(benc
 
 def test_checkpoints_go_when_the_trial_has_ended(bench: Bench) -> None:
     trial = bench.run("attempts:steps")
-    bench.station.heartbeat.close()
+    bench.settle()
     assert trial.state is TrialState.SCORED
     assert bench.store.checkpoints(trial.study_id, trial.number) == []
     assert _files(bench) == []
@@ -305,9 +301,8 @@ def test_a_disk_that_is_full_costs_checkpoint_and_log_file_and_says_so(bench: Be
 
 
 def test_a_disk_that_is_full_under_postgres_delays_the_end_of_a_trial_and_loses_nothing(
-    bench: Bench, database: str, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    heard: list[str] = []
     with ExitStack() as full:
 
         def judge(attempt: Run) -> AttemptEnd:
@@ -315,29 +310,20 @@ def test_a_disk_that_is_full_under_postgres_delays_the_end_of_a_trial_and_loses_
             full.enter_context(full_disk(database, "UPDATE", "attempt"))
             return judged(attempt)
 
-        def pause(patience: Patience, _station: Station, error: StoreUnavailable) -> None:
+        def pause(_: UntilStopped, _delay_s: float) -> bool:
             """The first that the runner hears of it; then somebody makes space."""
-            heard.append(f"{patience.what} waits: {error}")
             full.close()
+            return True
 
-        judged = runner.judge
-        monkeypatch.setattr(runner, "judge", judge)
-        monkeypatch.setattr(Patience, "pause", pause)
+        judged = conclude.judge
+        monkeypatch.setattr("worker.runner.judge", judge)
+        monkeypatch.setattr(UntilStopped, "__call__", pause)
         trial = bench.run("quick:rich")
+    heard = [line for line in caplog.messages if "its end waits" in line]
     assert len(heard) == 1
-    assert "trial 0: its end waits: the disk of Postgres at" in heard[0]
+    assert "trial 0 attempt 1: its end waits for the store: the disk of Postgres at" in heard[0]
     assert (trial.state, trial.score) == (TrialState.SCORED, 0.75)
     assert [each.step for each in bench.store.reports(trial.study_id, trial.number)] == [0, 3]
-
-
-def test_an_outage_is_told_once_by_a_trial_that_waits_for_it(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(runner, "wait", lambda _descriptors, _within_s: None)
-    patience = Patience("digits trial 3: its end")
-    for _ in range(5):
-        patience.pause(bench.station, StoreUnavailable("Postgres is away"))
-    assert caplog.messages == ["digits trial 3: its end waits for the store: Postgres is away"]
 
 
 def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:
@@ -354,9 +340,6 @@ def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:
 
 
 def _settle(bench: Bench) -> None:
-    """Until the last process and the server are gone, and the last end is announced (which connects to Redis)."""
-    bench.station.clear()
+    """Until the server is gone, and the last end is announced (which connects to Redis)."""
     bench.station.servers.close()
-    announced = threading.Event()
-    bench.station.heartbeat.after(announced.set, aside_s=ASIDE_S)
-    assert announced.wait(10)
+    bench.settle()

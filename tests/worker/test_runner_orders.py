@@ -99,12 +99,12 @@ def test_a_revoke_is_a_cancel(bench: Bench, tmp_path: Path) -> None:
     trial = bench.trial(ticket)
     assert (trial.state, trial.detail) == (TrialState.CANCELLED, "revoked by a user")
     assert bench.station.orders.terminated
-    bench.station.heartbeat.close()
+    bench.settle()
     assert not list(bench.settings.checkpoint_root.rglob("*.ckpt"))
 
 
 def test_a_bare_sigterm_is_no_cancel(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.runner.REVOKE_WORD_S", 0.2)
+    monkeypatch.setattr("worker.conclude.REVOKE_WORD_S", 0.2)
     ticket, sign = _trains(bench, tmp_path)
     with once_there(sign, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         bench.attempt(ticket)
@@ -129,13 +129,13 @@ def test_a_stopped_study_ends_its_trials(bench: Bench, tmp_path: Path) -> None:
     with once_there(sign, lambda: bench.store.move_study(ticket.study, StudyEvent.STOP, "enough")):
         bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.CANCELLED
-    bench.station.heartbeat.close()
+    bench.settle()
     assert not list(bench.settings.checkpoint_root.rglob("*.ckpt"))
 
 
 def test_the_result_of_a_superseded_attempt_is_kept_as_late_evidence(bench: Bench, tmp_path: Path) -> None:
     bench.station.settings = replace(bench.settings, heartbeat_s=60.0)
-    bench.station.heartbeat.heartbeat_s = 60.0
+    bench.station.lease_keeper.heartbeat_s = 60.0
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
     ticket = bench.ticket(bench.study("attempts:waits_for_a_file"), params)
 
@@ -171,7 +171,8 @@ class Away:
 def test_a_store_that_goes_away_costs_no_result(bench: Bench, verb: str) -> None:
     away = Away(bench.store, **{verb: 2})
     bench.station.store = away  # type: ignore[assignment] # stands for the store, verb by verb
-    bench.station.heartbeat._store = away  # type: ignore[assignment]
+    bench.station.lease_keeper.store = away  # type: ignore[assignment]
+    bench.station.results.store = away  # type: ignore[assignment]
     trial = bench.run("attempts:steps")
     assert (trial.state, trial.score) == (TrialState.SCORED, 5.0)
     assert away.times[verb] == 0 or verb == "renew"

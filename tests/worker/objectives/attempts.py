@@ -64,6 +64,27 @@ def waits_for_a_file(trial: Trial) -> float:
     return 2.0
 
 
+def reports_until(trial: Trial) -> float:
+    """Report ten times a second until a file is there; mark in another that the first report is out."""
+    step = 0
+    while not Path(trial.params["until"]).exists():
+        trial.report(1.0, step=step)
+        Path(trial.params["file"]).touch()
+        step += 1
+        time.sleep(0.1)
+    return 1.0
+
+
+def saves_for(trial: Trial) -> float:
+    """Write checkpoints for so many seconds."""
+    began, step = time.monotonic(), 0
+    while time.monotonic() - began < trial.params["seconds"]:
+        trial.report(float(step), step=step, checkpoint=lambda path: Path(path).write_text("x"))
+        step += 1
+        time.sleep(0.1)
+    return 1.0
+
+
 def says_where(trial: Trial) -> float:
     trial.report(
         0.0,

@@ -1,0 +1,64 @@
+"""The one value that travels through an attempt's steps. Written by the runner's thread only."""
+
+import math
+from dataclasses import dataclass, field
+
+from celeriac.errors import LeaseLost
+from celeriac.messages import RunTrial
+from celeriac.records import Checkpoint, Lease
+from worker.faults import Cut
+from worker.forkserver import Exit, Failed, Returned, Stopped, TrialProcess
+from worker.heartbeat import KeptLease
+from worker.logs import AttemptLog
+from worker.pruner import Pruner
+from worker.result_writer import Results
+from worker.retain import Retention
+from worker.station import Station
+
+
+@dataclass(slots=True)
+class Run:
+    """One attempt on its way through the steps; each step fills in its part."""
+
+    station: Station
+    ticket: RunTrial
+    lease: Lease
+    log: AttemptLog
+    kept: KeptLease
+    results: Results
+    retention: Retention
+    resumed: Checkpoint | None = None
+    pruner: Pruner | None = None
+    has_checkpoint: bool = False
+    has_progressed: bool = False
+    notes: list[str] = field(default_factory=list)
+    process: TrialProcess | None = None
+    started_at: float = 0.0
+    deadline: float = math.inf
+    called: bool = False
+    last: Returned | Stopped | Failed | None = None
+    exit: Exit | None = None
+    cut: Cut | None = None
+    last_step: int | None = None
+    unjudged: bool = False
+    came_of: str = ""
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long the objective may run."""
+        return self.lease.spec.get("timeout")
+
+    @property
+    def over(self) -> bool:
+        """Whether its process has said its last word, or is gone."""
+        return self.last is not None or self.exit is not None
+
+    @property
+    def lost(self) -> LeaseLost | None:
+        """Set once somebody else has the trial."""
+        return self.kept.lost or self.results.lost
+
+    @property
+    def name(self) -> str:
+        """For the log: the study, the trial and the attempt."""
+        return f"{self.lease.study} trial {self.lease.number} attempt {self.lease.attempt}"
