@@ -366,7 +366,21 @@ class OpenAttempt:
     has_checkpoint: bool
     has_progressed: bool
     leased_at: datetime
+    lease_s: float
     lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReaperLook:
+    """When the reaper looked last, and the time before that; `seen_since`: from when on it looked without a gap.
+
+    By the store's clock, and kept in the store: so it holds for a reaper that was restarted, for two of them, and for a Postgres that
+    took over from another.
+    """
+
+    looked_at: datetime
+    before_at: datetime
+    seen_since: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,8 @@ def _wire_after_fork(app: Celery, settings: Settings) -> None:
         global _alive_file
         _alive_file = settings.alive_file
         store = open_store(settings.database_url, pool_size=settings.pool_size)
-        wire(Coordinator(store, Tickets(app), Pool(Setup(settings.database_url), limits, follow_answer)))
+        suggesters = Pool(Setup(settings.database_url), limits, follow_answer)
+        wire(Coordinator(store, Tickets(app), suggesters, tick_s=settings.reap_s))
 
     def stop(**_: Any) -> None:
         if _current is not None:

@@ -54,6 +54,7 @@ class Coordinator:
     """What a turn works with: the rows, the way to send tickets, and who makes suggestions.
 
     `lock`: one turn at a time, whether a ticket or an answer calls for it; a turn takes milliseconds, for it waits for nobody's model.
+    `tick_s`: how often beat says that time has passed.
     """
 
     store: Store
@@ -61,6 +62,7 @@ class Coordinator:
     suggesters: Suggesters
     specs: Specs = field(default_factory=Specs)
     lock: Lock = field(default_factory=Lock)
+    tick_s: float = 5.0
 
 
 @dataclass(slots=True)

@@ -6,10 +6,11 @@ Every step may be repeated, interrupted or done by two clocks at once: the store
 import logging
 
 from celeriac.broker import TRIAL_QUEUES, Tickets, trial_queue
+from celeriac.decide.lapsed import is_lost, look_again
 from celeriac.decide.lost import lost
 from celeriac.decide.retry import after_fault
 from celeriac.errors import BrokerUnavailable, LeaseLost
-from celeriac.records import Fault, OpenAttempt, StudyRecord, TrialRecord
+from celeriac.records import Fault, OpenAttempt, ReaperLook, StudyRecord, TrialRecord
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from coordinator.tickets import ended, send_trials
@@ -19,9 +20,15 @@ log = logging.getLogger(__name__)
 PATIENCE_S = 3.0
 
 
-def reap(store: Store, tickets: Tickets) -> None:
-    """End the attempts whose lease ran out; their trials go on elsewhere. Raises StoreUnavailable."""
+def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
+    """End the attempts whose lease ran out while the store answered; their trials go on elsewhere. Raises StoreUnavailable.
+
+    `tick_s`: how often this is called.
+    """
+    look = _look(store, tick_s)
     for attempt in store.expired():
+        if not is_lost(attempt, look):
+            continue
         end = lapsed(attempt)
         try:
             trial = store.finish_attempt(attempt.token, end, only_expired=True)
@@ -32,6 +39,16 @@ def reap(store: Store, tickets: Tickets) -> None:
             ended(tickets, trial, attempt.study, attempt.attempt)
         except BrokerUnavailable as error:
             log.warning("%s waits for the next tick: %s", attempt.study, error)
+
+
+def _look(store: Store, tick_s: float) -> ReaperLook:
+    """The reaper's new look, kept in the store; another reaper's where that came first."""
+    now, last = store.reaper_look()
+    look = look_again(last, now, tick_s=tick_s)
+    if look == last or store.keep_look(look, last):
+        return look
+    kept = store.reaper_look()[1]
+    return look if kept is None else kept
 
 
 def lapsed(attempt: OpenAttempt) -> AttemptEnd:

@@ -30,7 +30,7 @@ def drive_study(ticket: Mapping[str, Any]) -> None:
 @forgiving
 def reap_leases(ticket: Mapping[str, Any]) -> None:
     """End attempts whose lease ran out, and send lost tickets again."""
-    reap.reap(current().store, current().tickets)
+    reap.reap(current().store, current().tickets, tick_s=current().tick_s)
     reap.resend(current().store, current().tickets)
 
 

@@ -32,6 +32,7 @@ from celeriac.records import (
     NewStudy,
     OpenAttempt,
     PutAside,
+    ReaperLook,
     Refusal,
     Report,
     RungRecord,
@@ -217,11 +218,14 @@ class Store(Protocol):
         """A user's cancel: CANCELLED from any open state; an open attempt ends `released`. Raises UnknownTrial, IllegalTransition."""
 
     # -- the reaper and the node ------------------------------------------------------------------------------------
-    def expired(self, limit: int = 100) -> list[OpenAttempt]:
-        """Attempts whose lease ran out, oldest first.
+    def expired(self, limit: int = 1000) -> list[OpenAttempt]:
+        """Attempts whose lease ran out, oldest first. Whether they are given up is `celeriac.decide.lapsed`'s."""
 
-        None within one lease of the database's own start, so that a restarted Postgres does not cost running trials.
-        """
+    def reaper_look(self) -> tuple[datetime, ReaperLook | None]:
+        """The store's now, and the reaper's last look; None: it never looked."""
+
+    def keep_look(self, look: ReaperLook, last: ReaperLook | None) -> bool:
+        """Keep the reaper's look in place of the `last` one; False: another reaper looked meanwhile, and nothing is kept."""
 
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
         """Attempts that this worker still holds: what a node releases when it saw the worker die."""

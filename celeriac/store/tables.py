@@ -284,6 +284,16 @@ put_aside = Table(
     PrimaryKeyConstraint("worker", "study_id"),
 )
 
+reaper = Table(
+    "reaper",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("looked_at", Instant, nullable=False),
+    Column("before_at", Instant, nullable=False),
+    Column("seen_since", Instant, nullable=False),
+    CheckConstraint("id = 1", name="one_row"),
+)
+
 schedule = Table(
     "schedule",
     metadata,

@@ -21,8 +21,10 @@ from coordinator.drive import Coordinator
 from coordinator.history import Histories
 from coordinator.ledger import Ledger
 from coordinator.questions import GUESSED_S, Answer, Question, Suggesters, answered
+from coordinator.reap import reap
 
 LEASE_S = 30.0
+TICK_S = 5.0
 SPEC: Mapping[str, Any] = {
     "study": "digits",
     "objective": "train:objective",
@@ -154,6 +156,13 @@ class House:
         """Let time pass; the nodes go on beating."""
         self.clock.advance(seconds)
         with_slots(self.store, self.slots)
+
+    def ticks(self, seconds: float) -> None:
+        """Let time pass, in which the reaper looks as often as beat tells it to."""
+        while seconds > 0:
+            self.wait(min(seconds, TICK_S))
+            seconds -= TICK_S
+            reap(self.store, self.mailbox, tick_s=TICK_S)
 
     def take(self, queue: str = trial_queue(0)) -> RunTrial:
         """The oldest ticket of a trial queue."""

@@ -13,10 +13,10 @@ from celeriac.messages import RunTrial
 from celeriac.records import Fault, Source, StudyRecord, StudyState, TrialState
 from coordinator import questions
 from coordinator.drive import Coordinator, drive, drive_all
-from coordinator.reap import reap, resend
+from coordinator.reap import resend
 from coordinator.replay import replayed
 from coordinator.samplers import sampler_for
-from tests.coordinator.house import LEASE_S, SPEC, Here, House, Weather, open_study, with_slots
+from tests.coordinator.house import LEASE_S, SPEC, TICK_S, Here, House, Weather, open_study, with_slots
 
 
 def states(house: House, study_id: int) -> list[str]:
@@ -105,10 +105,9 @@ def test_a_lapsed_lease_gives_the_trial_back_and_wakes_the_study() -> None:
     drive(house.coordinator, study.id)
     lease = house.lease(house.take())
     assert lease is not None
-    reap(house.store, house.mailbox)
+    house.ticks(LEASE_S)
     assert house.store.trial(study.id, 0).state is TrialState.RUNNING
-    house.wait(LEASE_S + 1)
-    reap(house.store, house.mailbox)
+    house.ticks(2 * TICK_S)
     trial = house.store.trial(study.id, 0)
     assert (trial.state, dict(trial.faults)) == (TrialState.WAITING, {"infrastructure": 1})
     assert "cpu0.s0@host was not heard of" in house.store.attempts(study.id, 0)[0].detail
@@ -408,8 +407,7 @@ def test_sixty_trials_in_bad_weather_are_exactly_sixty_and_all_can_be_replayed(
         elif what < 0.9:
             weather.worker(f"cpu0.s{rng.randrange(3)}@host")
         elif what < 0.985:
-            house.wait(rng.choice([1, 5, 5, LEASE_S]))
-            reap(house.store, house.mailbox)
+            house.ticks(rng.choice([1, 5, 5, LEASE_S]))
             resend(house.store, house.mailbox)
         elif what < 0.995:
             house.restart()

@@ -15,7 +15,7 @@ from celeriac.spec import stop_rule
 from celeriac.store.api import AttemptEnd
 from coordinator.drive import drive
 from coordinator.history import Histories
-from coordinator.reap import reap, resend
+from coordinator.reap import resend
 from coordinator.replay import replayed
 from coordinator.samplers.seam import Kind
 from tests.coordinator.house import LEASE_S, House, open_study
@@ -128,8 +128,7 @@ def lived(house: House, seed: int, **more: object) -> StudyRecord:
         elif luck < 0.97:
             drive(house.coordinator, study.id)
         elif luck < 0.999:
-            house.wait(rng.choice([1, 2, 5]))
-            reap(house.store, house.mailbox)
+            house.ticks(rng.choice([1, 2, 5]))
             resend(house.store, house.mailbox)
         else:
             house.restart()

@@ -1,11 +1,12 @@
 """The contract on what keeps the service going, kept by both stores: reaping, lost tickets, devices, retention."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from celeriac.lifecycle import StudyEvent, TrialEvent
-from celeriac.records import Fault, TrialState
+from celeriac.records import Fault, ReaperLook, TrialState
 from celeriac.store import Store
 from tests.store.conftest import Subject
 from tests.store.scenes import (
@@ -175,3 +176,15 @@ def test_a_slot_is_put_aside_for_a_while_by_the_lease_it_had(subject: Subject) -
     store.put_aside(lease.token, "seven in a row", 10.0, study_only=False)
     subject.pass_time(11)
     assert [each.study_id for each in store.put_asides()] == [study.id]
+
+
+def test_the_reapers_looks_follow_each_other_and_no_two_follow_one(any_store: Store) -> None:
+    now, last = any_store.reaper_look()
+    assert last is None
+    first = ReaperLook(now, now, now)
+    assert any_store.keep_look(first, None)
+    assert not any_store.keep_look(replace(first, looked_at=now + timedelta(seconds=1)), None)
+    second = ReaperLook(now + timedelta(seconds=5), now, now)
+    assert any_store.keep_look(second, first)
+    assert not any_store.keep_look(replace(first, looked_at=now + timedelta(seconds=6)), first)
+    assert any_store.reaper_look()[1] == second

@@ -14,10 +14,9 @@ from sqlalchemy.exc import DBAPIError
 
 from celeriac.errors import CeleriacError, SettingInvalid, StoreUnavailable, TryAgain
 from celeriac.lifecycle import StudyEvent
-from celeriac.records import Counts, Lease, Refusal, StudyState
+from celeriac.records import Counts, Lease, Refusal
 from celeriac.store import Store, connection, open_store
 from celeriac.store.connection import Database, fetch, open_engine, sql
-from tests.store.conftest import Subject, postgres_subject
 from tests.store.scenes import full_disk, leased, new_study, queued, running, scored, suggestion
 
 KILL = sql(
@@ -255,21 +254,3 @@ def test_a_refused_login_is_no_silent_server(database: str) -> None:
             refused.rows(sql("SELECT 1"))
         assert "disk" not in str(caught.value)
         refused.close()
-
-
-@pytest.fixture
-def aged(store: Store, database: str) -> Iterator[Subject]:
-    with postgres_subject(store, database) as made:
-        yield made
-
-
-def test_after_a_restart_every_worker_has_one_lease_to_speak(aged: Subject) -> None:
-    """Postgres was down longer than the leases: nothing is reaped until it has run for a lease's time."""
-    store = aged.store
-    study = queued(store, 2)
-    long = leased(store, study, 0, lease_s=1e6)
-    short = leased(store, study, 1, lease_s=0.01)
-    aged.pass_time(2e6)
-    assert [each.token for each in store.expired()] == [short.token]
-    store.renew(long.token, 1e6)
-    assert store.study(study.id).state is StudyState.RUNNING

@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from celeriac.records import CLOSED, Attempt, Device, OpenAttempt, PutAside, TrialRecord, TrialState
+from celeriac.records import (
+    CLOSED,
+    Attempt,
+    Device,
+    OpenAttempt,
+    PutAside,
+    ReaperLook,
+    TrialRecord,
+    TrialState,
+)
 from celeriac.store.api import Pruned
 from celeriac.store.memory.rows import Held, Tables, atomic, plain
 from celeriac.store.values import plain_text
@@ -14,13 +23,27 @@ class Care(Tables):
     """Verbs of the reaper, the node and the housekeeping."""
 
     @atomic
-    def expired(self, limit: int = 100) -> list[OpenAttempt]:
-        """See `Store.expired`. This store's start is no outage: it starts empty."""
+    def expired(self, limit: int = 1000) -> list[OpenAttempt]:
+        """See `Store.expired`."""
         now = self._rows.clock()
         lapsed = [held for held in self._open() if held.attempt.lease_until < now]
         return [
             self._opened(held) for held in sorted(lapsed, key=lambda held: held.attempt.lease_until)[:limit]
         ]
+
+    @atomic
+    def reaper_look(self) -> tuple[datetime, ReaperLook | None]:
+        """See `Store.reaper_look`."""
+        return self._rows.clock(), self._rows.look
+
+    @atomic
+    def keep_look(self, look: ReaperLook, last: ReaperLook | None) -> bool:
+        """See `Store.keep_look`."""
+        kept = self._rows.look
+        if kept is not None and (last is None or kept.looked_at != last.looked_at):
+            return False
+        self._rows.look = look
+        return True
 
     @atomic
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
@@ -122,6 +145,7 @@ class Care(Tables):
             has_checkpoint=any(key[:2] == (study.id, trial.number) for key in self._rows.checkpoints),
             has_progressed=self._progressed(attempt),
             leased_at=attempt.leased_at,
+            lease_s=held.lease_s,
             lease_until=attempt.lease_until,
         )
 

@@ -23,6 +23,7 @@ from celeriac.records import (
     Fault,
     Firing,
     PutAside,
+    ReaperLook,
     Report,
     RungRecord,
     Schedule,
@@ -71,6 +72,7 @@ class Rows:
     firings: list[Firing] = field(default_factory=list)
     verdicts: dict[int, Champion] = field(default_factory=dict)
     driven: set[int] = field(default_factory=set)
+    look: ReaperLook | None = None
 
     def study(self, study_id: int, turn: int | None = None) -> StudyRecord:
         """The study; raises UnknownStudy, and StaleTurn when it is at another turn than the one given."""

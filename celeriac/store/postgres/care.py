@@ -7,7 +7,7 @@ Each look touches open rows only, by an index that holds no others; so a tick co
 from collections.abc import Sequence
 from datetime import datetime
 
-from celeriac.records import Device, OpenAttempt, PutAside, TrialRecord
+from celeriac.records import Device, OpenAttempt, PutAside, ReaperLook, TrialRecord
 from celeriac.store.api import Pruned
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
@@ -30,15 +30,22 @@ _OPEN_ATTEMPTS = """
         coalesce((SELECT max(c.step) FILTER (WHERE c.attempt = a.number)
                 > coalesce(max(c.step) FILTER (WHERE c.attempt < a.number), -1)
             FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial), false) AS has_progressed,
-        a.leased_at, a.lease_until
+        a.leased_at, a.lease_s, a.lease_until
     FROM attempt a JOIN study s ON s.id = a.study_id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
     WHERE a.ended_at IS NULL
 """
-# A Postgres that was down longer than a lease finds all of them lapsed: each worker gets one lease's time to speak first.
-EXPIRED = sql(
-    f"""{_OPEN_ATTEMPTS} AND a.lease_until < clock_timestamp()
-        AND pg_postmaster_start_time() + make_interval(secs => a.lease_s) < clock_timestamp()
-    ORDER BY a.lease_until LIMIT :limit"""
+EXPIRED = sql(f"{_OPEN_ATTEMPTS} AND a.lease_until < clock_timestamp() ORDER BY a.lease_until LIMIT :limit")
+LOOK = sql(
+    """SELECT clock_timestamp() AS now, r.looked_at, r.before_at, r.seen_since
+    FROM (SELECT 1) AS one LEFT JOIN reaper r ON r.id = 1"""
+)
+KEEP_LOOK = sql(
+    """
+    INSERT INTO reaper (id, looked_at, before_at, seen_since) VALUES (1, :looked_at, :before_at, :seen_since)
+    ON CONFLICT (id) DO UPDATE SET looked_at = excluded.looked_at, before_at = excluded.before_at,
+        seen_since = excluded.seen_since
+    WHERE reaper.looked_at = CAST(:last AS timestamptz) RETURNING 1
+    """
 )
 OPEN_ATTEMPTS_OF = sql(f"{_OPEN_ATTEMPTS} AND a.worker = :worker ORDER BY a.leased_at")
 
@@ -119,9 +126,26 @@ class Care:
 
     _db: Database
 
-    def expired(self, limit: int = 100) -> list[OpenAttempt]:
+    def expired(self, limit: int = 1000) -> list[OpenAttempt]:
         """See `Store.expired`."""
         return [open_attempt(row) for row in self._db.rows(EXPIRED, limit=limit)]
+
+    def reaper_look(self) -> tuple[datetime, ReaperLook | None]:
+        """See `Store.reaper_look`."""
+        row = dict(self._db.rows(LOOK)[0])
+        now = row.pop("now")
+        return now, ReaperLook(**row) if row["looked_at"] is not None else None
+
+    def keep_look(self, look: ReaperLook, last: ReaperLook | None) -> bool:
+        """See `Store.keep_look`."""
+        kept = self._db.rows(
+            KEEP_LOOK,
+            looked_at=look.looked_at,
+            before_at=look.before_at,
+            seen_since=look.seen_since,
+            last=None if last is None else last.looked_at,
+        )
+        return bool(kept)
 
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
         """See `Store.open_attempts_of`."""

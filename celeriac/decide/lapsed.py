@@ -1,0 +1,39 @@
+"""Is a worker dead whose lease ran out? Only if the database answered for one whole lease, and the worker still said nothing.
+
+A database that was stopped, cut off or replaced by its standby finds every lease lapsed, and every worker well. It cannot know how
+long it was silent: its clock and its start may say anything. But the reaper looks once a tick, and each look is kept in the database. Two
+looks that lie further apart than ticks do are a gap: then every lease gets one whole lease's time from the later look on.
+
+A short silence between two looks is no gap. So a lease must also have lapsed before the last but one look: its worker had a tick's
+time, in which the database answered, to renew it.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from celeriac.records import OpenAttempt, ReaperLook
+
+#: A tick may be late or lost; a second may pass in a queue.
+_TICKS = 2.0
+_LATE_S = 1.0
+
+
+def look_again(last: ReaperLook | None, now: datetime, *, tick_s: float) -> ReaperLook:
+    """The reaper's look at `now`, by the database's clock; the last one itself when that is less than half a tick old.
+
+    Two reapers, or two ticks that come at once, are one look: they tell nothing about the time between.
+    """
+    if last is None or now < last.looked_at:  # its first, or the clock of another server
+        return ReaperLook(now, now, now)
+    since_s = (now - last.looked_at).total_seconds()
+    if since_s < tick_s / 2:
+        return last
+    if since_s > _TICKS * tick_s + _LATE_S:
+        return ReaperLook(now, now, now)
+    return replace(last, looked_at=now, before_at=last.looked_at)
+
+
+def is_lost(attempt: OpenAttempt, look: ReaperLook) -> bool:
+    """Whether the attempt, whose lease has run out, is given to others."""
+    had_its_lease = look.seen_since + timedelta(seconds=attempt.lease_s) <= look.looked_at
+    return had_its_lease and attempt.lease_until <= look.before_at
