@@ -61,7 +61,6 @@ def test_only_settings_reads_the_environment() -> None:
 
 STARTERS = frozenset(
     {
-        "worker/forkserver.py",
         "worker/node.py",
         "worker/slot.py",
         "worker/child.py",

@@ -4,123 +4,30 @@ born      ends with its server, leads a session of its own, prints into the runn
 waits     warm, until its job comes
 trains    calls the objective with a `Trial`
 tells     one last frame: the result, that it stopped as asked, or the fault
-ends      runs what the objective left to be run at exit, and is gone; one that is spent goes when the next trial is under way
+ends      runs what the objective left to be run at exit, and is gone
 """
 
 import atexit
 import math
 import os
 import resource
-import select
 import signal
 import socket
 import sys
-import threading
-import time
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 from celeriac.linux import die_with_parent
 from celeriac.records import Fault
-from celeriac.trial import MOST_INT, PREEMPT, STOP, Result, Trial, TrialStopped, described, flat, number_in
+from celeriac.trial import MOST_INT, Result, Trial, TrialStopped, described, flat, number_in
 from worker import proctree
+from worker.channel import SocketChannel
 from worker.faulted import Faulted, from_exception, from_words
-from worker.frames import FrameTooLarge, Inbox, Job, encode
+from worker.frames import CHANNEL_LOST, FrameTooLarge
 from worker.preload import Objective, Unusable, load, reseed
-
-_READ_BYTES = 65_536
-GO = "go"
-# What a judged report may wait for its answer, which takes some milliseconds: a share of the step's own time, and never long.
-WAIT_SHARE = 0.25
-MOST_WAIT_S = 2.0
-# A process that stays a moment longer than its trial holds no more than this: the next trial's memory comes on top of it.
-SPENT_BYTES = 1 << 30
-_NO_JOB = Job(
-    study="", number=0, attempt=1, params={}, seed=0, device="cpu", checkpoint_root="/", checkpoint_dir="."
-)
-
-
-class SocketChannel:
-    """The trial's end of the socket: `celeriac.trial.Channel` for the service.
-
-    In a `judged` trial each report waits for the runner's answer, so that one which is stopped ends with the report that decided it,
-    and not an epoch later: at most WAIT_SHARE of the time since the report before, so that quick reports never wait.
-    """
-
-    def __init__(self, channel: socket.socket) -> None:
-        self.judged = False
-        self._answered = -1
-        self._alone = False
-        self._reported_at = time.monotonic()
-        self._socket = channel
-        self._inbox = Inbox()
-        self._poll = select.poll()
-        self._poll.register(channel, select.POLLIN)
-        self._word: str | None = None
-
-    def job(self) -> dict[str, Any] | None:
-        """Wait for the job; None when the runner has gone."""
-        while True:
-            data = self._socket.recv(_READ_BYTES)
-            if not data:
-                return None
-            messages = self._inbox.feed(data)
-            if messages:
-                self._hear(messages[1:])
-                return messages[0]
-
-    def send(self, message: dict[str, Any]) -> None:
-        """Send one frame, waiting for the runner to take it. Raises FrameTooLarge."""
-        self._socket.sendall(encode(message))
-        if self.judged and message["kind"] == "report":
-            now = time.monotonic()
-            self._await_answer(
-                message["step"], now + min(WAIT_SHARE * (now - self._reported_at), MOST_WAIT_S)
-            )
-            self._reported_at = time.monotonic()
-
-    def poll(self) -> str | None:
-        """The newest word of control; a hand-back outranks a stop, since it must not cost the trial."""
-        while self._poll.poll(0):
-            data = self._socket.recv(_READ_BYTES)
-            if not data:
-                self._alone = True  # the runner is gone, and this process goes with it
-                break
-            self._hear(self._inbox.feed(data))
-        return self._word
-
-    def close_all_others(self) -> None:
-        """Close every descriptor of this process but this socket and the output, whose end would wake the runner once more."""
-        kept = {1, 2, self._socket.fileno()}
-        for name in os.listdir("/proc/self/fd"):
-            if int(name) not in kept:
-                with suppress(OSError):  # the listing's own
-                    os.close(int(name))
-
-    def until_let_go(self) -> None:
-        """Wait until the runner closes its end, whatever it says before."""
-        with suppress(OSError):
-            while self._socket.recv(_READ_BYTES):
-                pass
-
-    def _await_answer(self, step: int, until: float) -> None:
-        while self.poll() is None and self._answered < step and not self._alone:
-            left_ms = (until - time.monotonic()) * 1000
-            if left_ms < 1 or not self._poll.poll(left_ms):
-                return
-
-    def _hear(self, messages: list[dict[str, Any]]) -> None:
-        for message in messages:
-            if message.get("kind") != "control":
-                continue
-            if message.get("word") == GO:
-                self._answered = max(self._answered, message["step"])
-            elif self._word != PREEMPT:
-                self._word = PREEMPT if message.get("word") == PREEMPT else STOP
 
 
 def live(
@@ -141,7 +48,6 @@ def live(
     outcome: Objective | Unusable | None = loaded
     if outcome is None and ahead:
         outcome = _attempted(code_root, objective)
-    rehearse()
     link = SocketChannel(channel)
     job = link.job()
     if job is None:
@@ -153,25 +59,7 @@ def live(
         link.send(outcome.faulted.message())
     else:
         _tell(link, *_trained(outcome, _trial(job, link), code_root))
-    _end(link, lingers=job["lingers"])
-
-
-def rehearse() -> None:
-    """Play a trial once, to nobody: the memory pages that this writes to are the process's own from then on.
-
-    After a fork the first write to each page has the kernel copy it. So it does, before anybody waits for this process.
-    """
-    near, far = socket.socketpair()
-    with near, far:
-        link = SocketChannel(far)
-        near.sendall(encode({"kind": "job", **asdict(_NO_JOB)}))
-        job = link.job() or {}
-        reseed(job["seed"])
-        link.send({"kind": "started", "pid": os.getpid()})
-        trial = _trial(job, link)
-        trial.report(0.0, step=0, metrics={"none": 0.0})
-        _is_spent()
-        _tell(link, judged(Result(0.0, metrics={"none": 0.0}), trial), "")
+    _end()
 
 
 #: Said to who returns several numbers at once.
@@ -309,21 +197,6 @@ def _frame_and_trace(faulted: Faulted) -> tuple[dict[str, Any], str]:
     return faulted.message(), faulted.traceback
 
 
-def _is_spent() -> bool:
-    """Whether, after the exit functions, nothing is left of the trial in this process but a little memory and open files."""
-    if threading.active_count() > 1:
-        return False
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return _resident_bytes() <= SPENT_BYTES
-    return False
-
-
-def _resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_bytes().split()[1]) * resource.getpagesize()
-
-
 def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
     """Send the last frame; one that is too large becomes the fault that says so. The traceback also goes to the output."""
     if trace:
@@ -333,9 +206,12 @@ def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
     if message["kind"] == "result":
         message = {**message, "peak_memory_bytes": _peak_memory_bytes()}
     try:
-        link.send(message)
-    except FrameTooLarge as error:
-        link.send(from_words(Fault.USER_BUG, str(error), "frame").message())
+        try:
+            link.send(message)
+        except FrameTooLarge as error:
+            link.send(from_words(Fault.USER_BUG, str(error), "frame").message())
+    except OSError:  # the objective has closed the socket, or something else has its number now
+        os._exit(CHANNEL_LOST)
 
 
 def flush_output() -> None:
@@ -353,18 +229,12 @@ def _peak_memory_bytes() -> int:
     )
 
 
-def _end(link: SocketChannel, *, lingers: bool) -> NoReturn:
+def _end() -> NoReturn:
     """Run the objective's exit functions, then leave without the interpreter's long farewell to its modules.
 
-    Threads that the objective left behind are not waited for: its result is told. One that `lingers` closes every file, so that locks
-    and ports are the next trial's, and has its memory unmapped when the runner lets it go: that takes 2 to 3 ms of a processor.
+    Threads that the objective left behind are not waited for: its result is told.
     """
-    proctree.leave_this_processor()
     with suppress(BaseException):
         atexit._run_exitfuncs()
     flush_output()
-    if lingers and _is_spent():
-        link.close_all_others()
-        link.send({"kind": "spent"})
-        link.until_let_go()
     os._exit(0)

@@ -12,9 +12,9 @@ from celeriac.messages import TrialEnded
 from celeriac.records import ENDED, Fault, Lease, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from worker import faults
+from worker.events import Exit, Returned
 from worker.faulted import from_words
 from worker.faults import Cut, Evidence, Verdict
-from worker.forkserver import Exit, Returned
 from worker.run_state import Run
 from worker.store_retry import StoreRetry, UntilStopped
 

@@ -15,8 +15,8 @@ from celeriac.decide.stop_early import StopDecision
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Fault
 from celeriac.store.api import AttemptEnd
+from worker.events import Exit, Failed, Returned, Stopped
 from worker.faulted import Faulted, from_words
-from worker.forkserver import Exit, Failed, Returned, Stopped
 
 MAX_TEXT = 32_000
 # The exit code of a child that failed in our own code, before or after the objective (sysexits' EX_SOFTWARE).

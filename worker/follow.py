@@ -10,22 +10,12 @@ from collections.abc import Sequence
 
 from celeriac.records import Checkpoint, Report
 from worker import faults
+from worker.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Started, Stopped
 from worker.faults import Cut
-from worker.forkserver import (
-    Ended,
-    Event,
-    Failed,
-    Noted,
-    Printed,
-    Reported,
-    Returned,
-    Started,
-    Stopped,
-    TrialProcess,
-)
 from worker.pruner import Pruner
 from worker.run_state import Run
 from worker.store_retry import wait
+from worker.trial_process import TrialProcess
 
 
 def follow(attempt: Run) -> None:

@@ -1,17 +1,18 @@
 """How the runner and a trial's process speak: frames of a 4-byte length and a JSON object, over one Unix stream socket.
 
 Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s, and at
-the end one of `result`, `stopped` or `fault`, and then `spent`, if the process may linger and holds nothing but memory any more: it
-goes when the runner closes the socket. A frame holds at most 1 MiB: scores and metrics, never data.
+the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scores and metrics, never data.
 """
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_FRAME_BYTES = 1 << 20
+#: The exit code of a child that cannot tell its end any more (sysexits' EX_PROTOCOL).
+CHANNEL_LOST = 76
 _LENGTH = struct.Struct(">I")
 
 
@@ -20,7 +21,6 @@ class Job:
     """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full path.
 
     `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment for it.
-    `lingers`: after its last word its process may stay until it is let go (`TrialProcess.stand_aside`), if it is small and alone.
     """
 
     study: str
@@ -35,7 +35,6 @@ class Job:
     checkpoint: str | None = None
     start: int = 0
     judged: bool = False
-    lingers: bool = False
 
 
 class FrameTooLarge(ValueError):
@@ -59,10 +58,14 @@ class Inbox:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[dict[str, Any]]:
-        """The messages that `data` completes. Raises ValueError for bytes that no encoder of ours wrote."""
+    @property
+    def unfinished(self) -> bool:
+        """Whether the stream has stopped inside a frame, so far."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
+        """The messages that `data` completes, one by one. Raises ValueError at bytes that no encoder of ours wrote."""
         self._buffer += data
-        messages = []
         while len(self._buffer) >= _LENGTH.size:
             (size,) = _LENGTH.unpack_from(self._buffer)
             if size > MAX_FRAME_BYTES:
@@ -70,9 +73,9 @@ class Inbox:
             end = _LENGTH.size + size
             if len(self._buffer) < end:
                 break
-            messages.append(_object(bytes(self._buffer[_LENGTH.size : end])))
+            body = bytes(self._buffer[_LENGTH.size : end])
             del self._buffer[:end]
-        return messages
+            yield _object(body)
 
 
 def _object(body: bytes) -> dict[str, Any]:

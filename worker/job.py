@@ -41,7 +41,6 @@ def job_of(
         checkpoint=None if resumed is None else str(checkpoint_root / resumed.path),
         start=0 if resumed is None else resumed.step + 1,
         judged=judged,
-        lingers=not has_gpu,  # a process of a GPU slot may hold its memory, also where the study asks for none
     )
 
 

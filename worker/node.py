@@ -181,7 +181,7 @@ class Node:
 
     def _sweep(self, slot: Slot) -> None:
         """End every process that trials of this slot left behind."""
-        left = proctree.end_marked("CELERIAC_TAG", tag_of(self._settings, slot.name), within_s=SWEEP_S)
+        left = proctree.end_marked(proctree.slot_mark(tag_of(self._settings, slot.name)), within_s=SWEEP_S)
         if left:
             log.error("processes of trials on %s do not end: %s", slot.name, sorted(left))
 

@@ -1,40 +1,58 @@
 """Processes and their descendants on Linux. Promise: what a trial started can be found and ended, also after setsid and double forks.
 
 Three nets, each under the other: a fork server is a *subreaper*, so every orphan below it becomes its own child; every
-process inherits a *mark* in its environment, by which others find it when the server is gone; and the *parent-death
-signal* ends a server and its children with the process that started them.
+process inherits a *mark*, by which others find it when the server is gone; and the *parent-death signal* ends a server and its
+children with the process that started them.
+
+The mark is a resource limit: RLIMIT_RTTIME, the processor time of a real-time process between two waits, set to some 10,000 years. A
+limit is inherited through fork, exec and setsid, also with an empty environment and with all descriptors closed, and every process may
+read another's in /proc. The soft limit names the fork server, the hard one the slot. A program that lowers it on purpose is not found.
 """
 
 import ctypes
+import hashlib
 import os
+import resource
 import select
 import signal
 import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-_KERNEL_THREAD = 0x00200000  # PF_KTHREAD of linux/sched.h
-_EXEC_S = 0.5
 _CGROUPS = Path("/sys/fs/cgroup")
+_MARKED, _MARK_LINE = resource.RLIMIT_RTTIME, b"Max realtime timeout"
 _libc = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What tells the processes of a slot, or those of one fork server, from all others."""
+
+    is_slot: bool
+    number: int
+
+
+def slot_mark(tag: str) -> Mark:
+    """The mark of all that trials of this slot start; alike after a restart."""
+    return Mark(True, (1 << 61) + (_hashed(tag) >> 4))
+
+
+def server_mark(mark: str) -> Mark:
+    """The mark of all that one fork server starts."""
+    return Mark(False, (1 << 60) + (_hashed(mark) >> 5))
+
+
+def put_mark(slot: Mark, server: Mark) -> None:
+    """Give this process, and all that come from it, both marks; inside another trial, whose limit stands, that one's remain."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(_MARKED, (server.number, slot.number))
 
 
 def flush_c_output() -> None:
     """Flush what C code printed into its own buffers."""
     _libc.fflush(None)
-
-
-def leave_this_processor() -> None:
-    """Go on on another processor, where there is one that this process may use: whoever was just woken here runs at once.
-
-    Linux wakes a reader on its writer's processor, which it takes to be free in a moment. A writer that now ends keeps it instead:
-    the kernel unmaps some hundred MB for 2 to 3 ms, and does not stop for others (seen with `perf sched timehist`).
-    """
-    others = os.sched_getaffinity(0) - {_libc.sched_getcpu()}
-    if others:
-        with suppress(OSError):  # a processor that is just being taken away
-            os.sched_setaffinity(0, others)
 
 
 def children(parent: int) -> set[int]:
@@ -60,10 +78,9 @@ def descendants(root: int, *, spare: Collection[int] = ()) -> set[int]:
     return found
 
 
-def marked(name: str, value: str) -> set[int]:
-    """Living processes that were started with `name=value` in their environment, this process left out."""
-    entry = f"{name}={value}".encode()
-    return {pid for pid in _pids() if pid != os.getpid() and entry in _environment(pid)}
+def marked(mark: Mark) -> set[int]:
+    """Living processes that carry the mark, this process left out."""
+    return {pid for pid in _pids() if pid != os.getpid() and _carries(pid, mark)}
 
 
 def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
@@ -73,18 +90,16 @@ def signal_all(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def end_marked(name: str, value: str, *, known: Iterable[int] = (), within_s: float = 5.0) -> set[int]:
+def end_marked(mark: Mark, *, within_s: float = 5.0) -> set[int]:
     """KILL every process with the mark until none is left or `within_s` is over; returns those that still live.
 
-    Killing and looking again is repeated, since a process may fork between our look and its end. `known` are waited for, too: one
-    that is dying has no environment left to be found by, and still holds its memory and devices.
+    Killing and looking again is repeated, since a process may fork between our look and its end.
     """
     deadline = time.monotonic() + within_s
-    while alive := marked(name, value):
+    while alive := marked(mark):
         signal_all(alive, signal.SIGKILL)
         if not _ended(alive, deadline):
-            return marked(name, value)
-    _ended(known, deadline)
+            return marked(mark)
     return set()
 
 
@@ -135,24 +150,22 @@ def _parents() -> dict[int, int]:
     return found
 
 
-def _environment(pid: int) -> list[bytes]:
-    """What a process was started with; one in the middle of `exec` has none for a moment, and is looked at again."""
-    until = time.monotonic() + _EXEC_S
-    data, waited_for = b"", True
-    with suppress(OSError):
-        while not (data := Path(f"/proc/{pid}/environ").read_bytes()) and waited_for:
-            waited_for = (
-                _in_exec(pid) and time.monotonic() < until
-            )  # if it is over, what is read next is whole
-            time.sleep(0.001 if waited_for else 0.0)  # nothing tells when it is over
-    return data.split(b"\0")
+def _carries(pid: int, mark: Mark) -> bool:
+    """Whether a process has the mark, and has not ended: one whose first thread is gone lives on in the others."""
+    try:
+        with open(f"/proc/{pid}/limits", "rb", buffering=0) as file:
+            lines = file.read().splitlines()
+        limits = next(line for line in lines if line.startswith(_MARK_LINE))[len(_MARK_LINE) :].split()
+        if limits[mark.is_slot] != str(mark.number).encode():
+            return False
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        return fields[0] not in (b"Z", b"X") or int(fields[17]) > 1
+    except (OSError, StopIteration, IndexError):
+        return False
 
 
-def _in_exec(pid: int) -> bool:
-    """Whether the kernel has not laid out the environment yet: of a live process, and no thread of the kernel's own."""
-    fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    state, flags, environment_end = fields[0], int(fields[6]), int(fields[48])
-    return state not in (b"Z", b"X") and not flags & _KERNEL_THREAD and environment_end == 0
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 def _ended(pids: Iterable[int], deadline: float) -> bool:

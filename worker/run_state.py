@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from celeriac.errors import LeaseLost
 from celeriac.messages import RunTrial
 from celeriac.records import Checkpoint, Lease
+from worker.events import Exit, Failed, Returned, Stopped
 from worker.faults import Cut
-from worker.forkserver import Exit, Failed, Returned, Stopped, TrialProcess
 from worker.heartbeat import KeptLease
 from worker.logs import AttemptLog
 from worker.pruner import Pruner
 from worker.result_writer import Results
 from worker.retain import Retention
 from worker.station import Station
+from worker.trial_process import TrialProcess
 
 
 @dataclass(slots=True)

@@ -21,10 +21,10 @@ from celeriac.messages import RunTrial
 from celeriac.records import Fault, Lease, Refusal, Report
 from worker import checkpoints
 from worker.conclude import announce, give_back, give_up, judge, record, refuse_value, step_aside
+from worker.events import Exit, Failed
 from worker.faulted import signature
 from worker.faults import Cut
 from worker.follow import follow
-from worker.forkserver import Code, Exit, Failed
 from worker.frames import FrameTooLarge
 from worker.in_time import Unanswered, in_time
 from worker.job import code_root, job_of
@@ -33,6 +33,7 @@ from worker.pruner import pruner_of
 from worker.result_writer import AttemptStarted
 from worker.retain import Retention
 from worker.run_state import Run
+from worker.server_handle import Code
 from worker.station import Station
 from worker.store_retry import StoreRetry, UntilStopped
 

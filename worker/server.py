@@ -2,7 +2,6 @@
 
 Promises:
 * One trial at a time, and one standby child that is forked ahead and waits for the next; the runner holds both its ends already.
-* A spent process (`worker.child`) does not hinder the next trial: the runner lets it go when that one is under way.
 * A trial is reported as ended only when every process below it is gone: orphans come to the server (it is a subreaper), and
   everything below it but the standby is TERMed, then KILLed.
 * The server lives as long as its starter: end of the socket, or the starter's death, ends it and everything below it.
@@ -22,9 +21,10 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NoReturn
 
+from celeriac.lifecycle import moved
 from celeriac.linux import become_subreaper, die_with_parent
 from worker import child, proctree
 from worker.preload import (
@@ -36,6 +36,7 @@ from worker.preload import (
     settle,
     why_not_fork,
 )
+from worker.process_states import PROCESS_TRANSITIONS, ProcessEvent, ProcessState
 
 LEFTOVER_GRACE_S = 1.0
 _PACKET_BYTES = 65_536
@@ -52,6 +53,8 @@ class Plan:
     idle_s: float
     fresh: str = ""
     ahead: bool = True
+    tag: str = ""
+    mark: str = ""
 
     def command(self) -> list[str]:
         """The command line that starts a server with this plan; -P keeps the current directory off the path."""
@@ -60,11 +63,16 @@ class Plan:
 
 @dataclass(slots=True)
 class _Process:
-    """A forked child, and how it ended."""
+    """A forked child, where it stands, and how it ended."""
 
     pid: int
+    state: ProcessState = ProcessState.READY
     oom_kills: int = 0
-    ended: dict[str, Any] | None = None
+    ended: dict[str, Any] = field(default_factory=dict)
+
+    def move(self, event: ProcessEvent) -> None:
+        """As the table has it."""
+        self.state = moved(PROCESS_TRANSITIONS, self.state, event, thing=f"process {self.pid}")
 
 
 class Server:
@@ -75,7 +83,6 @@ class Server:
         self._pid = os.getpid()
         self._standby: _Process | None = None
         self._trial: _Process | None = None
-        self._spent: set[int] = set()
         self._kill_at: float | None = None
         self._killed = False
         self._leftovers: set[int] = set()
@@ -148,22 +155,31 @@ class Server:
             if not packet:
                 self._closing = True
                 return
-            command = json.loads(packet)
-            if command["kind"] == "take":
-                self._begin(command["pid"])
-            elif command["kind"] == "standby":
-                self._have_standby(command["gone"])
-            elif command["kind"] == "kill" and self._trial is not None:
-                self._killed = True
-                self._terminate(command["grace_s"])
+            try:
+                self._heed(json.loads(packet))
+            except (ValueError, KeyError, TypeError) as error:
+                print(
+                    f"celeriac: the fork server passes over a packet that is none: {error}", file=sys.stderr
+                )
+
+    def _heed(self, command: dict[str, Any]) -> None:
+        if command["kind"] == "take":
+            self._begin(command["pid"])
+        elif command["kind"] == "standby":
+            self._have_standby(command["gone"])
+        elif command["kind"] == "kill" and self._trial is not None:
+            self._killed = True
+            self._terminate(float(command["grace_s"]))
 
     def _begin(self, pid: int) -> None:
         """The standby is the trial's process now; should it have died meanwhile, that is how the trial ended."""
-        if self._standby is None or self._standby.pid != pid:
-            raise RuntimeError(f"process {pid} was taken, the standby is {self._standby}")
-        if self._trial is not None:
-            self._spent.add(self._trial.pid)
+        if self._standby is None or self._standby.pid != pid or self._trial is not None:
+            print(f"celeriac: process {pid} was taken, but {self._standby} waits: ending", file=sys.stderr)
+            self._closing = True
+            return
         self._trial, self._standby = self._standby, None
+        if self._trial.state is ProcessState.READY:
+            self._trial.move(ProcessEvent.BEGIN)
         self._trial.oom_kills = proctree.oom_kills()
         self._kill_at, self._killed, self._leftovers = None, False, set()
 
@@ -172,7 +188,7 @@ class Server:
         before = self._standby
         if before is not None and before.pid != gone:
             return
-        if before is not None and before.ended is None:
+        if before is not None and before.state is ProcessState.READY:
             proctree.signal_all([before.pid], signal.SIGKILL)
             os.waitpid(before.pid, 0)
         channel, theirs = socket.socketpair()
@@ -218,22 +234,21 @@ class Server:
                 return
             if pid == 0:
                 return
-            self._spent.discard(pid)
-            if self._trial is not None and pid == self._trial.pid:
-                self._trial.ended = _how(pid, status, usage.ru_maxrss)
-            elif self._standby is not None and pid == self._standby.pid:
-                self._standby.ended = _how(pid, status, usage.ru_maxrss)
+            for process in (self._trial, self._standby):
+                if process is not None and process.pid == pid:
+                    process.ended = _how(pid, status, usage.ru_maxrss)
+                    process.move(ProcessEvent.CONCLUDE)
 
     def _settle_trial(self) -> None:
         """End what outlived the trial's process, press on with a kill, and report the end when nothing is left."""
         if self._trial is None:
             return
-        if self._trial.ended is not None:
+        if self._trial.state is ProcessState.TOLD:
             left = proctree.children(self._pid) - self._spared()
             if not left:
                 self._report_end(self._trial)
                 return
-            self._leftovers |= left - self._spent
+            self._leftovers |= left
             if self._kill_at is None:
                 self._terminate(LEFTOVER_GRACE_S)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
@@ -255,13 +270,13 @@ class Server:
         return set() if self._standby is None else {self._standby.pid}
 
     def _report_end(self, process: _Process) -> None:
-        ended = process.ended or {}
+        process.move(ProcessEvent.END)
         self._send(
             {
                 "kind": "ended",
-                **ended,
+                **process.ended,
                 # Files to read, of a kernel that counts slowly: not while the next trial waits, for one that ended by itself.
-                "oom_kills": 0 if ended["code"] == 0 else proctree.oom_kills() - process.oom_kills,
+                "oom_kills": 0 if process.ended["code"] == 0 else proctree.oom_kills() - process.oom_kills,
                 "leftovers": len(self._leftovers),
                 "killed": self._killed,
             }
@@ -291,6 +306,7 @@ def main(argv: list[str]) -> int:
     plan = Plan(**json.loads(argv[1]))
     die_with_parent(plan.parent)
     become_subreaper()
+    proctree.put_mark(proctree.slot_mark(plan.tag), proctree.server_mark(plan.mark))
     control = socket.socket(fileno=plan.control)
     os.set_inheritable(plan.control, False)
     objective = None if plan.fresh else _preloaded(plan, control)

@@ -209,7 +209,9 @@ def connect_pool(shared: Shared) -> None:
 
 def _sweep(shared: Shared) -> None:
     """End what the pool process before this one could not: a trial's processes that had escaped their server."""
-    left = proctree.end_marked("CELERIAC_TAG", tag_of(shared.settings, shared.slot.name), within_s=SWEEP_S)
+    left = proctree.end_marked(
+        proctree.slot_mark(tag_of(shared.settings, shared.slot.name)), within_s=SWEEP_S
+    )
     if left:
         log.warning("processes of an earlier trial do not end: %s", sorted(left))
 

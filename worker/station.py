@@ -12,10 +12,11 @@ from celeriac.messages import TrialEnded
 from celeriac.settings import Settings
 from celeriac.store import Store
 from worker.devices import Slot
-from worker.forkserver import ServerPool, scrubbed
+from worker.environment import scrubbed
 from worker.heartbeat import LeaseKeeper
 from worker.janitor import Janitor
 from worker.orders import Orders
+from worker.pool import ServerPool
 from worker.result_writer import ResultWriter
 from worker.wakeup import Wakeup
 

@@ -19,7 +19,8 @@ import pytest
 from celeriac.records import Fault
 from celeriac.trial import Result, Trial
 from worker import proctree
-from worker.child import SocketChannel, judged
+from worker.channel import SocketChannel
+from worker.child import judged
 from worker.faulted import MAX_TRACEBACK, from_exception, out_of_memory
 from worker.frames import MAX_FRAME_BYTES, FrameTooLarge, Inbox, encode
 from worker.preload import reseed
@@ -43,7 +44,7 @@ def test_a_frame_over_the_limit_is_refused_with_both_sizes() -> None:
 @pytest.mark.parametrize("data", [struct.pack(">I", MAX_FRAME_BYTES + 1), struct.pack(">I", 2) + b"[]"])
 def test_what_no_encoder_wrote_is_an_error(data: bytes) -> None:
     with pytest.raises(ValueError, match="a frame"):
-        Inbox().feed(data)
+        list(Inbox().feed(data))
 
 
 # -- the channel ---------------------------------------------------------------------------------------------------------
@@ -76,7 +77,7 @@ def _go(step: int) -> bytes:
 @pytest.fixture
 def patient(ends: tuple[socket.socket, SocketChannel], monkeypatch: pytest.MonkeyPatch) -> SocketChannel:
     """The channel of a judged trial that has taken so long for its step that a report waits for ever."""
-    monkeypatch.setattr("worker.child.MOST_WAIT_S", 1e6)
+    monkeypatch.setattr("worker.channel.MOST_WAIT_S", 1e6)
     channel = ends[1]
     channel.judged, channel._reported_at = True, -1e9
     return channel
@@ -257,32 +258,38 @@ def test_descendants_are_found_and_subtrees_spared() -> None:
         family.communicate()
 
 
+MARKED = "from worker import proctree; proctree.put_mark(proctree.slot_mark({slot!r}), proctree.server_mark({server!r}));"
+
+
 def test_the_marked_are_found_and_ended() -> None:
-    environment = {**os.environ, "CELERIAC_MARK_OF_TEST": "m1"}
-    code = (
+    code = MARKED.format(slot="m1", server="s1") + (
         "import os; os.setsid() if os.fork() == 0 else None; print(flush=True); import time; time.sleep(3600)"
     )
-    family = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
+    family = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert family.stdout is not None
     for _ in range(2):
         family.stdout.readline()
-    assert len(proctree.marked("CELERIAC_MARK_OF_TEST", "m1")) == 2
-    assert proctree.marked("CELERIAC_MARK_OF_TEST", "m2") == set()
-    assert proctree.end_marked("CELERIAC_MARK_OF_TEST", "m1") == set()
+    slot, server = proctree.slot_mark("m1"), proctree.server_mark("s1")
+    assert len(proctree.marked(slot)) == 2
+    assert proctree.marked(slot) == proctree.marked(server)
+    assert proctree.marked(proctree.slot_mark("s1")) == proctree.marked(proctree.server_mark("m1")) == set()
+    assert proctree.end_marked(server) == set()
     family.communicate()
     assert family.returncode == -signal.SIGKILL
 
 
-def test_one_that_is_just_being_given_its_program_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Popen returns in the middle of `exec`: some of these programs have no environment yet when they are looked at."""
-    for _ in range(200):
-        program = subprocess.Popen(["sleep", "60"], env={**os.environ, "CELERIAC_MARK_OF_TEST": "m3"})
-        monkeypatch.setattr(proctree, "_pids", lambda pid=program.pid: [pid])  # no other looked at before
-        try:
-            assert proctree.marked("CELERIAC_MARK_OF_TEST", "m3") == {program.pid}
-        finally:
-            program.kill()
-            program.wait()
+def test_a_mark_stays_through_exec_with_an_empty_environment() -> None:
+    """Also in the middle of `exec`, when a program has no environment yet."""
+    code = MARKED.format(slot="m3", server="s3") + (
+        "import os; [os.posix_spawn('/bin/sleep', ['sleep', '60'], {}, setsid=True) for _ in range(20)]; print(flush=True)"
+        "; os.execve('/bin/sleep', ['sleep', '60'], {})"
+    )
+    program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert program.stdout is not None
+    program.stdout.readline()
+    assert len(proctree.marked(proctree.slot_mark("m3"))) == 21
+    assert proctree.end_marked(proctree.slot_mark("m3")) == set()
+    program.communicate()
 
 
 def test_the_kernels_count_of_memory_kills_is_a_number() -> None:

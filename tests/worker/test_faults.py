@@ -9,8 +9,8 @@ from celeriac.decide.stop_early import StopDecision
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Fault
 from celeriac.store.api import AttemptEnd
+from worker.events import Exit, Failed, Returned, Stopped
 from worker.faults import MAX_TEXT, Cut, Evidence, Verdict, attempt_end, classify, clean, clean_metrics
-from worker.forkserver import Exit, Failed, Returned, Stopped
 
 SCORE = Returned(0.5, {"holdout": 0.4}, 3)
 

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import pytest
 
 from celeriac.records import Fault
-from tests.servers import free_port
-from worker.forkserver import (
-    Code,
+from worker import proctree
+from worker.environment import scrubbed
+from worker.events import (
     Ended,
     Event,
     Exit,
@@ -25,13 +25,13 @@ from worker.forkserver import (
     Printed,
     Reported,
     Returned,
-    ServerPool,
     Started,
     Stopped,
-    TrialProcess,
-    scrubbed,
 )
 from worker.frames import FrameTooLarge, Job
+from worker.pool import ServerPool
+from worker.server_handle import Code
+from worker.trial_process import TrialProcess
 
 OBJECTIVES = str(Path(__file__).parent / "objectives")
 PATIENCE_S = 30.0
@@ -173,8 +173,7 @@ def test_the_environment_is_scrubbed(job: Job) -> None:
     with made_pool(environment=environment) as pool:
         seen = only(ran(pool, "quick:environment", job), Returned).metrics
     assert seen["CUDA_VISIBLE_DEVICES"] == "GPU-1"
-    assert seen["CELERIAC_TAG"] == "cpu0.s0@test"
-    assert {name for name in seen if name.startswith("CELERIAC_")} == {"CELERIAC_TAG", "CELERIAC_SERVER"}
+    assert not [name for name in seen if name.startswith("CELERIAC_")]
     assert "AWS_SECRET_ACCESS_KEY" not in seen
 
 
@@ -333,7 +332,7 @@ def test_escapees_of_a_lost_server_are_found_by_its_mark(pool: ServerPool, job: 
 def test_a_frozen_server_does_not_hold_a_kill_up(
     pool: ServerPool, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.forkserver.MARGIN_S", 0.3)
+    monkeypatch.setattr("worker.trial_process.MARGIN_S", 0.3)
     code = Code(OBJECTIVES, "1", "nasty:sleeps")
     child = pool.take(code)
     child.start(job)
@@ -640,83 +639,6 @@ def test_the_descriptor_wakes_a_select_beside_others(pool: ServerPool, job: Job)
     os.close(writer)
 
 
-# -- what is left of a trial beside the next one --------------------------------------------------------------------------
-def told(pool: ServerPool, objective: str, job: Job) -> TrialProcess:
-    """A trial that has said its last word, and may linger."""
-    child = pool.take(Code(OBJECTIVES, "1", objective))
-    child.start(replace(job, lingers=True))
-    until(child, Returned)
-    return child
-
-
-def stands_aside(child: TrialProcess) -> bool:
-    """Whether it does, once it has said that it is spent; one that is not spent ends, or is still there after a second."""
-    poll = select.poll()
-    poll.register(child.fileno(), select.POLLIN)
-    while child.ended is None and not child.stand_aside():
-        if not poll.poll(1000):
-            return False
-    return child.ended == Exit(code=0) and alive(child.pid or 0)
-
-
-def test_the_next_trial_begins_beside_a_spent_process(pool: ServerPool, job: Job) -> None:
-    port = free_port()
-    job = replace(job, params={"port": port})
-    before = told(pool, "quick:holds_a_port", job)
-    assert stands_aside(before)
-    child = told(pool, "quick:holds_a_port", job)  # on the port that the one before has left open
-    assert before.pid is not None
-    assert alive(before.pid)
-    assert before.close() == Exit(code=0)
-    gone(before.pid)
-    ended = child.close()
-    assert (ended.code, ended.killed, ended.leftovers) == (0, False, 0)
-
-
-def test_a_spent_process_ends_when_it_is_closed(pool: ServerPool, job: Job) -> None:
-    child = told(pool, "quick:good", replace(job, params={"x": 1}))
-    ended = child.close()
-    assert (ended.code, ended.signal, ended.killed, ended.lost) == (0, None, False, "")
-    assert not alive(child.pid or 0)
-
-
-@pytest.mark.parametrize("objective", ["quick:leaves_a_thread", "quick:holds_memory", "nasty:escapes"])
-def test_one_that_holds_more_than_a_little_memory_is_waited_for(
-    pool: ServerPool, job: Job, objective: str
-) -> None:
-    child = told(pool, objective, job)
-    assert not stands_aside(child)
-    child.close()
-    assert not alive(child.pid or 0)
-    if objective == "nasty:escapes":
-        assert not any(alive(pid) for pid in told_pids(job))
-
-
-def test_the_end_of_one_that_stood_aside_is_not_taken_for_anothers(pool: ServerPool, job: Job) -> None:
-    before = told(pool, "quick:good", replace(job, params={"x": 1}))
-    assert stands_aside(before)
-    ran(
-        pool, "nasty:reports_from_a_fork", job
-    )  # another server: the first one says meanwhile that its trial has ended
-    before.close()
-    gone(before.pid or 0)
-    events = ran(pool, "quick:good", replace(job, params={"x": 21}))
-    assert only(events, Returned).score == 42.0
-
-
-def test_one_that_stood_aside_goes_with_its_pool(job: Job) -> None:
-    with made_pool() as pool:
-        child = told(pool, "quick:good", replace(job, params={"x": 1}))
-        assert stands_aside(child)
-    gone(child.pid or 0)
-    child.close()
-
-
-def test_a_trial_may_use_every_processor_that_its_slot_may(pool: ServerPool, job: Job) -> None:
-    for _ in range(2):  # one processor is left alone when a process ends, and by that process only
-        assert only(ran(pool, "quick:processors", job), Returned).score == len(os.sched_getaffinity(0))
-
-
 def test_nothing_is_left_open_or_running(job: Job) -> None:
     def descriptors() -> set[str]:
         return set(os.listdir("/proc/self/fd"))
@@ -727,9 +649,7 @@ def test_nothing_is_left_open_or_running(job: Job) -> None:
             ran(pool, objective, replace(job, params={"x": 1}))
         marks = [server.mark for server in pool._servers.values()]
     assert descriptors() == before
-    from worker.proctree import marked
-
-    assert [marked("CELERIAC_SERVER", mark) for mark in marks] == [set(), set()]
+    assert [proctree.marked(proctree.server_mark(mark)) for mark in marks] == [set(), set()]
 
 
 # -- torch ---------------------------------------------------------------------------------------------------------------

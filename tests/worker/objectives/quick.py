@@ -3,7 +3,6 @@
 import ctypes
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -21,10 +20,6 @@ def timed(trial: Trial) -> Result:
 
 def good(trial: Trial) -> float:
     return float(trial.params["x"]) * 2
-
-
-def processors(trial: Trial) -> float:
-    return float(len(os.sched_getaffinity(0)))
 
 
 def rich(trial: Trial) -> Result:
@@ -91,20 +86,6 @@ def loses_its_server(trial: Trial) -> float:
 
 def leaves_a_thread(trial: Trial) -> float:
     threading.Thread(target=threading.Event().wait).start()
-    return 1.0
-
-
-def holds_a_port(trial: Trial) -> float:
-    """Leaves a socket that listens; a second one on the same port would be refused."""
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", trial.params["port"]))
-    listening.listen()
-    kept.append(listening)
-    return 1.0
-
-
-def holds_memory(trial: Trial) -> float:
-    kept.append(bytearray(os.urandom(1 << 20)) * 1100)
     return 1.0
 
 

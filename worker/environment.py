@@ -1,0 +1,41 @@
+"""What of the worker's environment a trial may see: an allow-list, so that no address or password passes."""
+
+from collections.abc import Mapping
+
+_ALLOWED = frozenset(
+    {
+        "PATH",
+        "HOME",
+        "USER",
+        "LOGNAME",
+        "LANG",
+        "TZ",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+    }
+)
+_ALLOWED_PREFIXES = (
+    *("LC_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMEXPR_"),
+    *("CUDA_", "CUBLAS_", "CUDNN_", "NCCL_", "NVIDIA_", "TORCH", "PYTORCH_", "TRITON_", "XDG_"),
+)
+_DEFAULTS = {
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
+    "PYTHONHASHSEED": "0",
+    "PYTHONIOENCODING": "utf-8:backslashreplace",
+}
+
+
+def scrubbed(environ: Mapping[str, str], slot: Mapping[str, str]) -> dict[str, str]:
+    """The allowed part of `environ`, with the slot's own variables on top.
+
+    PYTORCH_NVML_BASED_CUDA_CHECK lets a module ask torch.cuda.is_available() when imported without spoiling later forks, a
+    fixed PYTHONHASHSEED makes a seeded trial repeatable, and no character can make `print` fail; all give way to `environ`.
+    """
+    kept = {
+        name: value
+        for name, value in environ.items()
+        if name in _ALLOWED or name.startswith(_ALLOWED_PREFIXES)
+    }
+    return {**_DEFAULTS, **kept, **slot}
