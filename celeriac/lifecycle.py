@@ -25,6 +25,7 @@ class TrialEvent(StrEnum):
     RETRY = "retry"  # again from the buffer
     PARK = "park"  # handed back with a checkpoint
     CANCEL = "cancel"
+    RERUN = "rerun"  # a person wants a failed one once more
 
 
 class StudyEvent(StrEnum):
@@ -36,6 +37,8 @@ class StudyEvent(StrEnum):
     FINISH = "finish"
     STOP = "stop"
     FAIL = "fail"
+    EXTEND = "extend"  # a person gives it a larger budget
+    REOPEN = "reopen"  # a person wants it to go on
 
 
 class AttemptEvent(StrEnum):
@@ -69,17 +72,35 @@ TRIAL_TRANSITIONS: Mapping[TrialState, Mapping[TrialEvent, TrialState]] = {
     _T.PAUSED: {_TE.QUEUE: _T.QUEUED, _TE.CANCEL: _T.CANCELLED},
     _T.SCORED: {},
     _T.PRUNED: {},
-    _T.FAILED: {},
+    _T.FAILED: {_TE.RERUN: _T.WAITING},
     _T.CANCELLED: {},
 }
 
 STUDY_TRANSITIONS: Mapping[StudyState, Mapping[StudyEvent, StudyState]] = {
-    _S.OPEN: {_SE.START: _S.RUNNING, _SE.PAUSE: _S.PAUSED, _SE.STOP: _S.STOPPED, _SE.FAIL: _S.FAILED},
-    _S.RUNNING: {_SE.PAUSE: _S.PAUSED, _SE.FINISH: _S.DONE, _SE.STOP: _S.STOPPED, _SE.FAIL: _S.FAILED},
-    _S.PAUSED: {_SE.RESUME: _S.RUNNING, _SE.FINISH: _S.DONE, _SE.STOP: _S.STOPPED, _SE.FAIL: _S.FAILED},
-    _S.DONE: {},
-    _S.STOPPED: {},
-    _S.FAILED: {},
+    _S.OPEN: {
+        _SE.START: _S.RUNNING,
+        _SE.PAUSE: _S.PAUSED,
+        _SE.STOP: _S.STOPPED,
+        _SE.FAIL: _S.FAILED,
+        _SE.EXTEND: _S.OPEN,
+    },
+    _S.RUNNING: {
+        _SE.PAUSE: _S.PAUSED,
+        _SE.FINISH: _S.DONE,
+        _SE.STOP: _S.STOPPED,
+        _SE.FAIL: _S.FAILED,
+        _SE.EXTEND: _S.RUNNING,
+    },
+    _S.PAUSED: {
+        _SE.RESUME: _S.RUNNING,
+        _SE.FINISH: _S.DONE,
+        _SE.STOP: _S.STOPPED,
+        _SE.FAIL: _S.FAILED,
+        _SE.EXTEND: _S.PAUSED,
+    },
+    _S.DONE: {_SE.EXTEND: _S.RUNNING, _SE.REOPEN: _S.RUNNING},
+    _S.STOPPED: {_SE.EXTEND: _S.RUNNING, _SE.REOPEN: _S.RUNNING},
+    _S.FAILED: {_SE.EXTEND: _S.RUNNING, _SE.REOPEN: _S.RUNNING},
 }
 
 #: An open attempt has no outcome yet (None); whatever happens to it ends it.

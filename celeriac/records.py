@@ -121,8 +121,10 @@ class NewStudy:
 class StudyRecord:
     """A study's row. `turn` grows with each write of the coordinator; a write that names an older turn is refused.
 
-    `resumed_at` is when a person last resumed it: what was wrong before then is no reason to pause it again. `paused_s`: how long it was
-    paused since `first_leased_at` (before its first lease: since `started_at`), without the pause that `paused_at` began.
+    `resumed_at` is when a person last resumed or reopened it, or had trials run once more: what was wrong before then is no reason to
+    pause it again. `reopened_at` is when a person last wanted a closed study to go on: its `stop_study` does not end it again. `paused_s`:
+    how long it was paused, or closed, since `first_leased_at` (before its first lease: since `started_at`), without the pause that
+    `paused_at` began.
     """
 
     id: int
@@ -147,6 +149,7 @@ class StudyRecord:
     started_at: datetime | None
     ended_at: datetime | None
     resumed_at: datetime | None = None
+    reopened_at: datetime | None = None
     first_leased_at: datetime | None = None
     paused_at: datetime | None = None
     paused_s: float = 0.0

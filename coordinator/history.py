@@ -6,6 +6,7 @@ Rule: this is a cache. It reads on from where it was (`ended_since`), so that a 
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from celeriac.records import StudyRecord
 from celeriac.spec import StudySpec, parse
@@ -20,9 +21,13 @@ PAGE = 1000
 
 @dataclass(slots=True)
 class History:
-    """One study's spec and past. `ended_no` is the place in the order of ends up to which it has read."""
+    """One study's spec and past. `ended_no` is the place in the order of ends up to which it has read.
+
+    `resumed_at`: as of the study's row when the reading began; ends may have been taken back since then (`Store.retry_trials`).
+    """
 
     spec: StudySpec
+    resumed_at: datetime | None = None
     ended_no: int = 0
     observations: list[Observation] = field(default_factory=list)
 
@@ -48,8 +53,9 @@ class Histories:
         """The study's history as far as it was read. Raises SpecInvalid when its spec cannot be read by this version."""
         history = self._kept.get(study.id)
         # More ends were read than are asked for: the database was put back to an earlier state, so nothing kept is true.
-        if history is None or history.ended_no > study.counts.ended:
-            history = History(parse(study.spec, f"study {study.name}"))
+        stale = history is not None and history.resumed_at != study.resumed_at
+        if history is None or stale or history.ended_no > study.counts.ended:
+            history = History(parse(study.spec, f"study {study.name}"), study.resumed_at)
         self._kept[study.id] = history
         self._kept.move_to_end(study.id)
         while len(self._kept) > 1 and self._is_too_much():

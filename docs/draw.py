@@ -1,24 +1,25 @@
 """Draws docs/lifecycle.md from the tables in `celeriac.lifecycle`: `make docs`. A test fails when the page is not what the tables say."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from celeriac.lifecycle import ATTEMPT_TRANSITIONS, STUDY_TRANSITIONS, TRIAL_TRANSITIONS
+from celeriac.records import CLOSED, ENDED
 
 PAGE = Path(__file__).parent / "lifecycle.md"
 
 
-def diagram(table: Mapping[Any, Mapping[Any, Any]], start: str) -> str:
-    """A Mermaid state diagram; edges between the same two states are one, with all their events."""
+def diagram(table: Mapping[Any, Mapping[Any, Any]], start: str, ends: Collection[Any]) -> str:
+    """A Mermaid state diagram; edges between the same two states are one, with all their events. From an end only a person leads on."""
     edges: dict[tuple[str, str], list[str]] = {}
     for state, events in table.items():
         for event, after in events.items():
             edges.setdefault((str(state), str(after)), []).append(str(event))
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {start}"]
     lines += [f"    {before} --> {after}: {', '.join(events)}" for (before, after), events in edges.items()]
-    lines += [f"    {state} --> [*]" for state, events in table.items() if not events]
+    lines += [f"    {state} --> [*]" for state in table if state in ends]
     return "\n".join([*lines, "```"])
 
 
@@ -32,11 +33,11 @@ def page() -> str:
         "# Lifecycles",
         "Drawn by `make docs` from the tables in `celeriac/lifecycle.py`; nothing else in Celeriac changes a state.",
         "## Trial",
-        diagram(TRIAL_TRANSITIONS, "WAITING"),
+        diagram(TRIAL_TRANSITIONS, "WAITING", ENDED),
         "## Study",
-        diagram(STUDY_TRANSITIONS, "OPEN"),
+        diagram(STUDY_TRANSITIONS, "OPEN", CLOSED),
         "## Attempt",
-        diagram(attempt, "open"),
+        diagram(attempt, "open", set(attempt) - {"open"}),
     ]
     return "\n\n".join(parts) + "\n"
 

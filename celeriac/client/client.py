@@ -117,7 +117,7 @@ class Client:
                 )
         if record.state not in CLOSED:
             notes += filter(None, [self.wake(record)])
-        return Submission(Study(self.store, record, self.wake), attached, tuple(notes))
+        return Submission(Study(self.store, record, self.wake, self.settings), attached, tuple(notes))
 
     def new_study(self, spec: StudySpec, base: Path) -> NewStudy:
         """What the store needs to open this spec's study: its objective found in the code, its sampler here. Raises SpecInvalid."""
@@ -139,7 +139,9 @@ class Client:
 
     def studies(self, limit: int = 50) -> list[Study]:
         """The newest studies, newest first."""
-        return [Study(self.store, record, self.wake) for record in self.store.studies(limit=limit)]
+        return [
+            Study(self.store, record, self.wake, self.settings) for record in self.store.studies(limit=limit)
+        ]
 
     def wake(self, record: StudyRecord) -> str:
         """Tell the coordinator to look at a study now; what the caller should know when Redis did not take the ticket."""
@@ -228,7 +230,9 @@ class Client:
         if due_at is None or not is_past_due_time(row, at, now):
             by_hand = next_by_hand(row, at, self.store.firings(schedule, limit=_RECENT_FIRINGS))
         opened = [fire(self.store, at, candidates) for candidates in firings_of(row, at, by_hand=by_hand)]
-        studies = [Study(self.store, record, self.wake) for record in opened if record is not None]
+        studies = [
+            Study(self.store, record, self.wake, self.settings) for record in opened if record is not None
+        ]
         for record in opened:
             if record is not None:
                 self.wake(record)
@@ -312,10 +316,25 @@ def _same_or_raise(record: StudyRecord, spec: StudySpec, new: NewStudy, error: D
         record.code_root, new.code_root
     )
     if differs:
-        raise DuplicateStudy(
-            f"study {record.name} exists ({record.state}) with another spec: choose another name (`--name`)",
-            difference=differs,
-        ) from error
+        raise DuplicateStudy(_how_else(record, spec, differs), difference=differs) from error
+
+
+def _how_else(record: StudyRecord, spec: StudySpec, differs: list[str]) -> str:
+    """What to do about a study of that name with another spec."""
+    exists, had = f"study {record.name} exists ({record.state})", record.spec["budget"]
+    if not all(line.startswith("budget.") for line in differs):
+        return f"{exists} with another spec: choose another name (`--name`)"
+    if spec.budget.trials < had["trials"]:
+        return f"{exists} and has a larger budget by now: write that in the file, or choose another name (`--name`)"
+    options = [f"--trials {spec.budget.trials}"] if spec.budget.trials > had["trials"] else []
+    if spec.budget.wall_s not in (None, had.get("wall")):
+        options.append(f"--wall {spec.budget.wall_s:g}")
+    if not options:
+        return f"{exists} with another budget: write that in the file, or choose another name (`--name`)"
+    return (
+        f"{exists} with another budget: `celeriac extend {record.name} {' '.join(options)}` gives it that, and then this goes on; "
+        "or choose another name (`--name`)"
+    )
 
 
 def _moved_code(before: str, after: str) -> list[str]:

@@ -49,10 +49,9 @@ class Progress:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds since the study started, until its end or now; 0 before its start."""
-        if self.study.started_at is None:
-            return 0.0
-        return max(((self.study.ended_at or self.now) - self.study.started_at).total_seconds(), 0.0)
+        """Seconds since the study started, or was opened again, until its end or now; 0 before its start."""
+        began = self.study.reopened_at or self.study.started_at
+        return max(((self.study.ended_at or self.now) - began).total_seconds(), 0.0) if began else 0.0
 
     @property
     def left_s(self) -> float | None:

@@ -42,6 +42,18 @@ def prune_files(
     return _delete(doomed)
 
 
+def study_files(settings: Settings, study_id: int) -> list[tuple[Path, Path]]:
+    """What lies on this host of one study: each of its checkpoints' and logs' files, with the root that it must be below."""
+    roots = (settings.checkpoint_root, settings.log_root)
+    found = ((root, path) for root in roots for path in sorted((root / str(study_id)).rglob("*")))
+    return [(root, path) for root, path in found if path.is_symlink() or not path.is_dir()]
+
+
+def delete_files(settings: Settings, study_id: int) -> Deleted:
+    """Delete them."""
+    return _delete(study_files(settings, study_id))
+
+
 def _old_logs(store: Store, root: Path, before: datetime) -> Iterator[Path]:
     """Log files `<study id>/<number>-<attempt>.log` of old studies, champions' left out."""
     kept = _champions(store)

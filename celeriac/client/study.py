@@ -10,20 +10,24 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from celeriac.client.progress import is_settled
+from celeriac.client.retention import Deleted, delete_files
+from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
-from celeriac.errors import StoreUnavailable, StudyPaused, UnknownTrial
+from celeriac.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
 from celeriac.explain.importance import Importances, Method, importances
 from celeriac.lifecycle import StudyEvent
 from celeriac.plots import KINDS, Chart, Scene
 from celeriac.plots.rungs import worth_a_curve
 from celeriac.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.settings import Settings
 from celeriac.spec import StudySpec, parse, stop_rule
 from celeriac.store import Store
+from celeriac.store.values import not_deletable
 
 POLL_S = 0.5
 #: How long a waiting client puts up with a Postgres that does not answer: longer than a restart takes.
 OUTAGE_S = 120.0
-_PAGE = 500
+_PAGE, _ALL = 500, 1_000_000
 
 T = TypeVar("T")
 # Text that needs no quotes in YAML, and the words that do, since YAML 1.1 reads them as booleans, null or a number.
@@ -36,9 +40,12 @@ Wake = Callable[[StudyRecord], str]
 class Study:
     """One study of the service, by its row's id; reads the store at each look, so that nothing shown is stale."""
 
-    def __init__(self, store: Store, record: StudyRecord, wake: Wake) -> None:
+    def __init__(
+        self, store: Store, record: StudyRecord, wake: Wake, settings: Settings | None = None
+    ) -> None:
         self._store = store
         self._wake = wake
+        self._settings = settings
         self.id = record.id
         self.name = record.name
 
@@ -198,8 +205,63 @@ class Study:
         self._wake(self.record)
         return trial
 
+    def extend(
+        self,
+        trials: int | str | None = None,
+        *,
+        wall: str | float | None = None,
+        reason: str = "extended by a user",
+    ) -> StudyRecord:
+        """Give it a larger budget: `trials` in all, or "+20" more; `wall` as in a study file. A closed study goes on.
+
+        Raises SpecInvalid, and IllegalTransition for fewer trials than it has, or where nothing would change.
+        """
+        budget = extended(self.record, trials, wall)
+        return self._woken(self._store.extend_study(self.id, budget.to_dict(), reason))
+
+    def reopen(self, reason: str = "reopened by a user") -> StudyRecord:
+        """Go on after it was stopped, failed, or ended before its budget. Raises IllegalTransition."""
+        record = self.record
+        if record.state in CLOSED and (flaw := why_not_reopen(record)):
+            raise IllegalTransition(flaw)
+        return self._move(StudyEvent.REOPEN, reason)
+
+    def retry(
+        self, numbers: Sequence[int] | None = None, reason: str = "failed trials are run once more"
+    ) -> list[TrialRecord]:
+        """Run FAILED trials once more, by default all of them: same number and parameters, a new attempt. A closed study goes on.
+
+        Raises UnknownTrial, and IllegalTransition when one is not FAILED; then none is.
+        """
+        try:
+            trials = self._store.retry_trials(self.id, numbers, reason)
+        except UnknownTrial as error:
+            raise UnknownTrial(str(error).replace(f"study {self.id} ", f"study {self.name} ")) from None
+        self._wake(self.record)
+        return trials
+
+    def delete(self) -> Deleted:
+        """Delete it: first its checkpoints and logs below this host's roots, then all its rows. What was deleted of files.
+
+        Raises IllegalTransition while it is open, and when one of its trials became champion.
+        """
+        if error := not_deletable(self.record, self.promoted):
+            raise error
+        deleted = delete_files(self._settings or Settings.from_env(), self.id)
+        self._store.delete_study(self.id)
+        return deleted
+
+    @property
+    def promoted(self) -> int | None:
+        """The trial of it that became its slice's champion, if one did."""
+        schedule = self.record.schedule
+        verdicts = self._store.verdicts(schedule, limit=_ALL) if schedule else []
+        return next((each.trial for each in verdicts if each.study_id == self.id and each.promoted), None)
+
     def _move(self, event: StudyEvent, reason: str) -> StudyRecord:
-        record = self._store.move_study(self.id, event, reason)
+        return self._woken(self._store.move_study(self.id, event, reason))
+
+    def _woken(self, record: StudyRecord) -> StudyRecord:
         self._wake(record)
         return record
 

@@ -90,7 +90,8 @@ def _closing(
     study = snapshot.study
     if limits.wall_s is not None and study.worked_s(snapshot.now) >= limits.wall_s:
         return NextDecision(f"wall budget of {duration(limits.wall_s)} is used up", event=StudyEvent.FINISH)
-    won = "" if limits.stop is None else reason_to_end(limits.stop, study, newest)
+    stops = limits.stop is not None and study.reopened_at is None  # a person wanted more than it allowed
+    won = "" if limits.stop is None or not stops else reason_to_end(limits.stop, study, newest)
     if won:
         return NextDecision(won, event=StudyEvent.FINISH)
     bug = _same_bug(study, snapshot.last_ended)

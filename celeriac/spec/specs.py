@@ -33,6 +33,10 @@ class Budget:
     trials: int
     wall_s: float | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical form: `budget` of a study file."""
+        return {"trials": self.trials} | ({} if self.wall_s is None else {"wall": self.wall_s})
+
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
@@ -95,7 +99,7 @@ class StudySpec:
             "default": None if self.default is None else dict(self.default),
             "sampler": self.sampler,
             "seed": self.seed,
-            "budget": {"trials": self.budget.trials},
+            "budget": self.budget.to_dict(),
             "parallel": self.parallel,
             "resources": {"gpus": self.gpus},
             "timeout": self.timeout_s,
@@ -105,8 +109,6 @@ class StudySpec:
             "stop_early": None if self.stop_early is None else to_dict(self.stop_early),
             "stop_study": None if self.stop_study is None else self.stop_study.to_dict(),
         }
-        if self.budget.wall_s is not None:
-            form["budget"]["wall"] = self.budget.wall_s
         return {key: value for key, value in form.items() if value is not None}
 
 

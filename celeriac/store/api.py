@@ -131,8 +131,28 @@ class Store(Protocol):
     ) -> StudyRecord:
         """Move a study by its table. `turn` given: compare-and-set, raises StaleTurn. Raises IllegalTransition.
 
-        pause: its QUEUED trials go back to WAITING. resume: `resumed_at` is set, and the pause added to `paused_s`. stop, fail and finish: every open trial becomes CANCELLED and open
+        pause: its QUEUED trials go back to WAITING. resume: `resumed_at` is set, and the pause added to `paused_s`. reopen: `reopened_at` is set
+        too, the time since its end added, and a verdict that promoted nothing is void. stop, fail and finish: every open trial becomes CANCELLED and open
         attempts end `released` with the reason, so that their runners step aside at the next heartbeat.
+        """
+
+    def extend_study(self, study_id: int, budget: Mapping[str, Any], reason: str) -> StudyRecord:
+        """Put this budget, of as many trials or more, in its spec; a closed study is opened again, as by reopen, with this reason.
+
+        Raises IllegalTransition for fewer trials.
+        """
+
+    def retry_trials(self, study_id: int, numbers: Sequence[int] | None, reason: str) -> list[TrialRecord]:
+        """FAILED trials (None: all of them) go back to WAITING, for one more attempt; a closed study is opened again, with this reason.
+
+        The later ends move up, so that they stay numbered without a gap; `resumed_at` tells readers to read them anew. Raises
+        UnknownTrial, and IllegalTransition when one is not FAILED; then none is moved.
+        """
+
+    def delete_study(self, study_id: int) -> None:
+        """Delete a closed study with all its rows, but never one whose trial became champion. Raises IllegalTransition.
+
+        Interrupted, it leaves the study with some of its reports, logs and checkpoints' rows gone; it can be asked for again.
         """
 
     def studies_to_drive(self) -> list[int]:

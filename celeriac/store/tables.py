@@ -89,6 +89,7 @@ study = Table(
     Column("first_leased_at", Instant),
     Column("paused_at", Instant),
     Column("paused_s", Double, nullable=False, server_default="0"),
+    Column("reopened_at", Instant),
     CheckConstraint(
         "least(waiting, queued, running, paused, scored, pruned, failed, cancelled) >= 0", name="counters"
     ),

@@ -23,7 +23,7 @@ from celeriac.errors import (
     UnknownTrial,
 )
 from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Attempt, Crossing, Outcome, Refusal, Report, TrialRecord
+from celeriac.records import CLOSED, Attempt, Crossing, Outcome, Refusal, Report, StudyRecord, TrialRecord
 from celeriac.store.api import AttemptEnd
 
 #: Which ways a trial may go when its attempt ends so.
@@ -118,6 +118,29 @@ def first_at_each(crossings: Iterable[Crossing]) -> list[Crossing]:
             raise ScoreNotFinite(f"rung {each.rung} holds finite numbers, not {each.value}")
         first.setdefault(each.rung, replace(each, value=float(each.value), resource=float(each.resource)))
     return [first[rung] for rung in sorted(first)]
+
+
+def checked_budget(study: StudyRecord, budget: Mapping[str, Any]) -> dict[str, Any]:
+    """The study's spec with this budget. Raises IllegalTransition for one of fewer trials: some of those may have begun."""
+    had = study.spec["budget"]["trials"]
+    if budget["trials"] < had:
+        raise IllegalTransition(
+            f"study {study.name} has a budget of {had} trials: it can only be given more, not {budget['trials']}"
+        )
+    return {**study.spec, "budget": dict(budget)}
+
+
+def not_deletable(study: StudyRecord, promoted: int | None) -> IllegalTransition | None:
+    """Why the study may not be deleted, if so; `promoted` is its trial that became champion."""
+    if promoted is not None:
+        return IllegalTransition(
+            f"study {study.name} gave {study.schedule} a champion (trial {promoted}): it is the evidence and stays"
+        )
+    if study.state not in CLOSED:
+        return IllegalTransition(
+            f"study {study.name} is {study.state}: it cannot be deleted; `celeriac stop {study.name}` ends it first"
+        )
+    return None
 
 
 def unknown_study(wanted: int | str, names: Iterable[str]) -> UnknownStudy:

@@ -23,11 +23,13 @@ from celeriac.client.study import yaml_of
 from celeriac.code import fingerprint
 from celeriac.errors import (
     DuplicateStudy,
+    IllegalTransition,
     SpecInvalid,
     StackError,
     StoreUnavailable,
     StudyPaused,
     UnknownStudy,
+    UnknownTrial,
 )
 from celeriac.records import (
     Champion,
@@ -40,7 +42,8 @@ from celeriac.records import (
 )
 from celeriac.settings import Settings
 from celeriac.spec import plain_scalar
-from tests.cli.played import CODE, NEW_YEAR, PLAN, SPEC, STUDY_FILE, closed, played
+from tests.cli.played import CODE, NEW_YEAR, PLAN, SPEC, STUDY_FILE, closed, leased, played
+from tests.store.scenes import failed
 
 
 @pytest.fixture
@@ -464,3 +467,69 @@ def test_pasted_parameters_are_numbers_and_texts_to_older_readers_too() -> None:
         yaml_of({"lr": 1e-5, "a": "on", "b": "adam", "c": 1e22})
         == 'lr: 1.0e-05\na: "on"\nb: adam\nc: 1.0e+22\n'
     )
+
+
+# -- more of a study, or no more of it ------------------------------------------------------------------------------
+
+
+def test_the_same_file_with_a_larger_budget_is_told_how_to_extend(client: Client) -> None:
+    study = client.submit(SPEC)
+    with pytest.raises(DuplicateStudy, match="`celeriac extend digits --trials 5 --wall 60` gives it that"):
+        client.submit({**SPEC, "budget": {"trials": 5, "wall": "1m"}})
+    assert study.extend(5, wall="1m").spec["budget"] == {"trials": 5, "wall": 60.0}
+    assert client.open({**SPEC, "budget": {"trials": 5, "wall": "1m"}}).attached
+    with pytest.raises(DuplicateStudy, match="has a larger budget by now"):
+        client.submit(SPEC)
+    with pytest.raises(DuplicateStudy, match="choose another name") as caught:
+        client.submit({**SPEC, "budget": {"trials": 9}, "seed": 3})
+    assert "extend" not in str(caught.value)
+
+
+def test_a_study_is_extended_to_a_total_or_by_more(client: Client) -> None:
+    study = client.submit(SPEC)
+    assert study.extend("+2").spec["budget"] == {"trials": 5}
+    assert study.extend(wall="2h").spec["budget"] == {"trials": 5, "wall": 7200.0}
+    for same in ({"trials": 5}, {}):
+        with pytest.raises(IllegalTransition, match="already"):
+            study.extend(**same)  # type: ignore[arg-type]
+    with pytest.raises(IllegalTransition, match="it can only be given more, not 4"):
+        study.extend(4)
+    for wrong in ("many", 0, "+-3", 2.5):
+        with pytest.raises(SpecInvalid, match=r"budget\.trials"):
+            study.extend(wrong)  # type: ignore[arg-type]
+
+
+def test_a_study_that_used_its_budget_is_not_reopened_but_extended_or_retried(client: Client) -> None:
+    study = client.submit(SPEC)
+    played(client, study, 0.1, 0.2)
+    lease = leased(client, study)
+    client.store.finish_attempt(lease.token, failed())
+    closed(client, study)
+    with pytest.raises(
+        IllegalTransition, match=r"finished all its 3 trials: `celeriac extend digits --trials N`"
+    ):
+        study.reopen()
+    assert [each.number for each in study.retry()] == [2]
+    assert (study.state, study.record.counts.finished) == (StudyState.RUNNING, 2)
+    with pytest.raises(UnknownTrial, match="study digits has no trial 77"):
+        study.retry([77])
+    study.stop()
+    assert study.reopen().state is StudyState.RUNNING
+
+
+def test_a_study_is_deleted_with_its_files_and_nothing_else(client: Client) -> None:
+    study, other = client.submit(SPEC), client.submit({**SPEC, "study": "other"})
+    roots = (client.settings.checkpoint_root, client.settings.log_root)
+    for each in (study, other):
+        for root in roots:
+            (root / str(each.id) / "0").mkdir(parents=True)
+            (root / str(each.id) / "0" / "1.pt").write_text("weights")
+    (roots[0] / str(study.id) / "0" / "2.pt.tmp").write_text("half")
+    with pytest.raises(IllegalTransition, match="`celeriac stop digits` ends it first"):
+        study.delete()
+    assert (roots[0] / str(study.id)).exists()
+    study.stop()
+    assert study.delete().count == 3
+    assert not any((root / str(study.id)).exists() for root in roots)
+    assert all((root / str(other.id) / "0" / "1.pt").exists() for root in roots)
+    assert client.submit(SPEC).id != study.id

@@ -16,7 +16,7 @@ from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Champion, Device, Fault, Lease, Report, StudyState
 from celeriac.store.api import AttemptEnd
 from tests.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, leased, played, started
-from tests.store.scenes import suggestion
+from tests.store.scenes import failed, suggestion
 
 PLAN_FILE = STUDY_FILE.removeprefix("study: digits\n") + (
     "schedule: {name: nightly, cron: '0 2 * * *', timezone: Europe/Berlin, slices: {r: [eu, us]}}\n"
@@ -430,3 +430,36 @@ def test_a_database_that_does_not_answer_ends_with_three(
     ran = celeriac("status")
     assert (ran.code, ran.out) == (3, "")
     assert "Traceback" not in ran.err
+
+
+# -- more of a study, or no more of it ------------------------------------------------------------------------------
+
+
+def test_a_study_is_extended_reopened_retried_and_deleted(celeriac: Celeriac, client: Client) -> None:
+    study = client.open(SPEC).study
+    played(client, study, 0.5, 0.9)
+    lease = leased(client, study)
+    client.store.finish_attempt(lease.token, failed())
+    closed(client, study)
+    assert "digits has finished all its 3 trials" in celeriac("reopen", "digits").err
+    again = celeriac("retry", "digits")
+    assert again.out == "digits is RUNNING: 1 failed trial will run once more (2)\n"
+    assert celeriac("retry", "digits").out == "digits has no failed trial\n"
+    assert celeriac("retry", "digits", "0").code == 2
+    more = celeriac("extend", "digits", "--trials", "+4", "--wall", "1h")
+    assert more.out == (
+        "digits is RUNNING: it has a budget of 7 trials instead of 3, wall 1h 00m; 2 are finished\n"
+    )
+    assert celeriac("extend", "digits").code == 2
+    assert "is RUNNING: it cannot be deleted" in celeriac("delete", "digits", "--yes").err
+    celeriac("stop", "digits")
+    assert "digits is RUNNING: 2 of 7 finished" in celeriac("reopen", "digits").out
+    celeriac("stop", "digits")
+    asked = celeriac("delete", "digits")
+    assert (asked.code, "3 trials with their reports" in asked.out, "give --yes" in asked.err) == (
+        2,
+        True,
+        True,
+    )
+    assert "digits is deleted" in celeriac("delete", "digits", "--yes").out
+    assert celeriac("status", "digits").code == 2

@@ -51,7 +51,7 @@ KINDS = ("H200", "", "A100")
 PARALLEL = 2
 LAPSED_S = 0.01
 LONG_S = 10_000.0
-MOVES = (StudyEvent.RESUME, StudyEvent.PAUSE, StudyEvent.RESUME, StudyEvent.START)
+MOVES = (StudyEvent.RESUME, StudyEvent.PAUSE, StudyEvent.RESUME, StudyEvent.START, StudyEvent.REOPEN)
 LEASABLE = sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
 
 places = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])  # mostly the newest leases, sometimes a zombie's
@@ -65,11 +65,11 @@ class Lifecycle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        new = new_study(parallel=PARALLEL)
+        new = new_study(parallel=PARALLEL, spec={"study": "digits", "budget": {"trials": BUDGET}})
         self.studies = {subject.store: subject.store.create_study(new).id for subject in self.subjects}
         self.tokens: list[dict[Store, str]] = []
         self.leased: dict[int, Any] = {}
-        self.turn = 0
+        self.turn, self.budget = 0, BUDGET
 
     # -- asking both ------------------------------------------------------------------------------------------------
     def both(self, ask: Callable[[Store, int], Any]) -> dict[Store, Any]:
@@ -113,7 +113,7 @@ class Lifecycle(RuleBasedStateMachine):
 
         def add(store: Store, study: int) -> Any:
             seen = store.snapshot(study).study
-            room = BUDGET - seen.counts.open - seen.counts.finished
+            room = seen.spec["budget"]["trials"] - seen.counts.open - seen.counts.finished
             return store.add_trials(study, seen.turn - late, [suggestion(lr=0.2)] * min(count, room))
 
         def replace(store: Store, study: int) -> Any:
@@ -198,7 +198,7 @@ class Lifecycle(RuleBasedStateMachine):
             self.by_token(place, ask)
 
     @rule(
-        what=st.sampled_from(["reap", "reap", "resend", "cancel", "close", *MOVES]),
+        what=st.sampled_from(["reap", "reap", "resend", "cancel", "close", "extend", "retry", *MOVES]),
         place=places,
         end=st.sampled_from([StudyEvent.STOP, StudyEvent.FINISH, StudyEvent.FAIL]),
     )
@@ -209,6 +209,14 @@ class Lifecycle(RuleBasedStateMachine):
             self.both(lambda store, _: [store.touch_queued([key(trial)]) for trial in store.unclaimed(0)])
         elif what == "cancel":
             self.both(lambda store, study: store.cancel_trial(study, place, "not wanted"))
+        elif what == "extend":
+            self.budget += place % 2
+            more = {"trials": self.budget}
+            self.both(lambda store, study: store.extend_study(study, more, "more"))
+            self.both(lambda store, study: store.extend_study(study, {"trials": BUDGET - 1}, "less"))
+        elif what == "retry":
+            numbers = None if place > 2 else [place]
+            self.both(lambda store, study: store.retry_trials(study, numbers, "once more"))
         elif what in MOVES:
             self.both(lambda store, study: store.move_study(study, StudyEvent(what), what))
         elif len(self.tokens) > 5:  # or most lives would end young
@@ -286,7 +294,7 @@ def story(store: Store, study_id: int) -> Story:
 def whole_turn(store: Store, study: int) -> Any:
     """Fill the budget and queue all that can be."""
     seen = store.snapshot(study).study
-    room = BUDGET - seen.counts.open - seen.counts.finished
+    room = seen.spec["budget"]["trials"] - seen.counts.open - seen.counts.finished
     store.add_trials(study, seen.turn, [suggestion(lr=0.3)] * room)
     return store.queue_trials(study, seen.turn + 1, range(seen.next_number + room))
 
@@ -296,7 +304,7 @@ def check_books(told: Story) -> None:
     study, trials = told.study, told.trials
     states = Counter(trial.state for trial in trials)
     assert study.counts == Counts(**{state.lower(): states[state] for state in TrialState})
-    assert study.counts.open + study.counts.finished <= BUDGET
+    assert study.counts.open + study.counts.finished <= study.spec["budget"]["trials"]
     assert study.counts.running <= PARALLEL
     assert [trial.number for trial in trials] == list(range(study.next_number))
     assert study.state not in CLOSED or study.counts.open == 0

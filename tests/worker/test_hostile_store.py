@@ -48,7 +48,7 @@ def reaper(bench: Bench, store: Store) -> Iterator[None]:
 
     def tick() -> None:
         while not ending.wait(0.2):
-            reap(store, bench.station.tickets)
+            reap(store, bench.station.tickets, tick_s=0.2)
 
     thread = threading.Thread(target=tick)
     thread.start()

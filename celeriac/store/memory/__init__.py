@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from celeriac.store.memory.care import Care
+from celeriac.store.memory.changes import Changes
 from celeriac.store.memory.ends import Ends
 from celeriac.store.memory.leases import Leases
 from celeriac.store.memory.reading import Reading
@@ -14,7 +15,7 @@ from celeriac.store.memory.studies import Studies
 from celeriac.store.memory.turns import Turns
 
 
-class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Schedules, Reading):
+class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Reading):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 
     def __init__(self, clock: Callable[[], datetime] = system_clock) -> None:

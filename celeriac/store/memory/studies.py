@@ -63,21 +63,7 @@ class Studies(Tables):
                 rows.cancel(trial, said)
             elif state is StudyState.PAUSED and trial.state is TrialState.QUEUED:
                 rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
-        study, now = rows.studies[study_id], rows.clock()
-        rested_s = (now - study.paused_at).total_seconds() if study.paused_at else 0.0
-        starts = state is StudyState.RUNNING and study.started_at is None
-        rows.studies[study_id] = replace(
-            study,
-            state=state,
-            reason=said,
-            turn=study.turn + 1,
-            started_at=now if starts else study.started_at,
-            paused_s=study.paused_s + rested_s,
-            paused_at=now if state is StudyState.PAUSED else None,
-            resumed_at=now if event is StudyEvent.RESUME else study.resumed_at,
-            ended_at=now if state in CLOSED else None,
-        )
-        return rows.studies[study_id]
+        return moved_row(rows, before, state, event, said)
 
     @atomic
     def studies_to_drive(self) -> list[int]:
@@ -109,6 +95,33 @@ def _claim(study: StudyRecord, now: datetime) -> Claim:
         device_s=study.device_s,
         age_s=began.worked_s(now),
     )
+
+
+def moved_row(
+    rows: Rows, before: StudyRecord, state: StudyState, event: StudyEvent, reason: str
+) -> StudyRecord:
+    """The study's row in its new state; of one that is opened again, a verdict that promoted nothing is void."""
+    study, now = rows.studies[before.id], rows.clock()
+    reopened = before.state in CLOSED and state not in CLOSED
+    if reopened and (verdict := rows.verdicts.get(study.id)) is not None and not verdict.promoted:
+        del rows.verdicts[study.id]
+    rested_from = study.paused_at or study.ended_at
+    rested_s = (now - rested_from).total_seconds() if rested_from else 0.0
+    starts = state is StudyState.RUNNING and study.started_at is None
+    resumed = reopened or event in (StudyEvent.RESUME, StudyEvent.REOPEN)
+    rows.studies[study.id] = replace(
+        study,
+        state=state,
+        reason=reason,
+        turn=study.turn + 1,
+        started_at=now if starts else study.started_at,
+        paused_s=study.paused_s + rested_s,
+        paused_at=now if state is StudyState.PAUSED else None,
+        resumed_at=now if resumed else study.resumed_at,
+        reopened_at=now if reopened else study.reopened_at,
+        ended_at=now if state in CLOSED else None,
+    )
+    return rows.studies[study.id]
 
 
 def opened(rows: Rows, new: NewStudy) -> StudyRecord:

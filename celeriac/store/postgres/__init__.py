@@ -8,6 +8,7 @@ from datetime import datetime
 from celeriac.store.connection import Database, sql
 from celeriac.store.migrate import FOUND, agree
 from celeriac.store.postgres.care import Care
+from celeriac.store.postgres.changes import Changes
 from celeriac.store.postgres.ends import Ends
 from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.reading import Reading
@@ -19,7 +20,7 @@ from celeriac.store.postgres.turns import Turns
 NOW = sql("SELECT clock_timestamp() AS now")
 
 
-class PostgresStore(Studies, Turns, Leases, Reports, Ends, Care, Schedules, Reading):
+class PostgresStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Reading):
     """`celeriac.store.api.Store` on Postgres."""
 
     def __init__(self, database: Database) -> None:

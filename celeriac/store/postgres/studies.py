@@ -89,13 +89,15 @@ MOVE = sql(
     f"""
     UPDATE study s SET state = :state, reason = :reason, turn = turn + 1,
         started_at = CASE WHEN :state = 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
-        paused_s = paused_s + coalesce(extract(epoch FROM clock_timestamp() - paused_at), 0),
+        paused_s = paused_s + coalesce(extract(epoch FROM clock_timestamp() - coalesce(paused_at, ended_at)), 0),
         paused_at = CASE WHEN :state = 'PAUSED' THEN clock_timestamp() END,
         resumed_at = CASE WHEN :resumed THEN clock_timestamp() ELSE resumed_at END,
+        reopened_at = CASE WHEN :reopened THEN clock_timestamp() ELSE reopened_at END,
         ended_at = CASE WHEN :closed THEN clock_timestamp() END
     WHERE id = :study RETURNING {STUDY}
     """
 )
+FORGET_VERDICT = sql("DELETE FROM champion WHERE study_id = :study AND NOT promoted")
 
 
 class Studies:
@@ -162,16 +164,7 @@ class Studies:
             elif state is StudyState.PAUSED:
                 fetch(connection, LOCK_OPEN, study=study_id)
                 fetch(connection, UNQUEUE_ALL, study=study_id, **unqueueing())
-            after = fetch(
-                connection,
-                MOVE,
-                study=study_id,
-                state=str(state),
-                reason=said,
-                closed=state in CLOSED,
-                resumed=event is StudyEvent.RESUME,
-            )
-            return study_record(after[0])
+            return moved_row(connection, before, state, event, said)
 
         return self._db.transaction(move)
 
@@ -192,6 +185,26 @@ def locked(connection: Connection, study_id: int, turn: int | None = None) -> Ro
     if turn is not None and found[0]["turn"] != turn:
         raise stale_turn(found[0]["name"], found[0]["turn"], turn)
     return found[0]
+
+
+def moved_row(
+    connection: Connection, before: StudyRecord, state: StudyState, event: StudyEvent, reason: str
+) -> StudyRecord:
+    """The study's row in its new state; of one that is opened again, a verdict that promoted nothing is void."""
+    reopened = before.state in CLOSED and state not in CLOSED
+    if reopened:
+        fetch(connection, FORGET_VERDICT, study=before.id)
+    after = fetch(
+        connection,
+        MOVE,
+        study=before.id,
+        state=str(state),
+        reason=reason,
+        closed=state in CLOSED,
+        resumed=reopened or event in (StudyEvent.RESUME, StudyEvent.REOPEN),
+        reopened=reopened,
+    )
+    return study_record(after[0])
 
 
 def _cancelling(before: StudyRecord, reason: str) -> dict[str, Any]:

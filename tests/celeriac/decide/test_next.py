@@ -18,6 +18,7 @@ from celeriac.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.stop_rules import StopStudy
 from tests.celeriac.decide.records import NOW, snapshot, study, trial
 
 
@@ -152,6 +153,15 @@ def test_a_wall_budget_that_is_used_up_ends_the_study() -> None:
     decision = what_next(replace(seen, now=NOW + timedelta(seconds=1800)), Limits(10, 1800.0), 2)
     assert decision.event is StudyEvent.FINISH
     assert decision.reason == "wall budget of 30m is used up"
+
+
+def test_a_reopened_studys_target_does_not_end_it_again() -> None:
+    seen = in_states(scored=3, running=2)
+    limits = Limits(10, stop=StopStudy(target=0.5))
+    best = replace(seen.study, best_number=0, best_score=0.6)
+    assert what_next(replace(seen, study=best), limits, 2).event is StudyEvent.FINISH
+    reopened = replace(best, reopened_at=NOW + timedelta(seconds=1000))
+    assert what_next(replace(seen, study=reopened), limits, 2).event is None
 
 
 def bugs(

@@ -1,0 +1,78 @@
+"""What a person may change in a study that is there: a larger budget, failed trials once more, its end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from celeriac.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, StudyEvent, TrialEvent, moved
+from celeriac.records import CLOSED, StudyRecord, TrialRecord, TrialState
+from celeriac.store.memory.rows import Tables, atomic, plain
+from celeriac.store.memory.studies import moved_row
+from celeriac.store.values import checked_budget, not_deletable, plain_text
+
+
+class Changes(Tables):
+    """Verbs of a person who wants more of a study, or no more of it."""
+
+    @atomic
+    def extend_study(self, study_id: int, budget: Mapping[str, Any], reason: str) -> StudyRecord:
+        """See `Store.extend_study`."""
+        before = self._rows.study(study_id)
+        state = moved(STUDY_TRANSITIONS, before.state, StudyEvent.EXTEND, thing=f"study {before.name}")
+        spec = plain(checked_budget(before, budget))
+        self._rows.studies[study_id] = replace(before, spec=spec)
+        said = plain_text(reason) if before.state in CLOSED else before.reason
+        return moved_row(self._rows, before, state, StudyEvent.EXTEND, said)
+
+    @atomic
+    def retry_trials(self, study_id: int, numbers: Sequence[int] | None, reason: str) -> list[TrialRecord]:
+        """See `Store.retry_trials`."""
+        rows, before = self._rows, self._rows.study(study_id)
+        if numbers is None:
+            chosen = [each for each in rows.trials_of(study_id) if each.state is TrialState.FAILED]
+        else:
+            chosen = [rows.trial(study_id, number) for number in sorted(set(numbers))]
+        for each in chosen:
+            thing = f"trial {each.number} of study {before.name}"
+            moved(TRIAL_TRANSITIONS, each.state, TrialEvent.RERUN, thing=thing)
+        if not chosen:
+            return []
+        blank: dict[str, Any] = {
+            "score": None,
+            "metrics": {},
+            "step": None,
+            "fault": None,
+            "detail": "",
+            "signature": "",
+        }
+        times = {"worker": "", "ended_no": None, "ended_at": None, "queued_at": None}
+        for each in chosen:
+            rows.move_trial(each, TrialEvent.RERUN, **blank, **times)
+        ended = sorted(
+            (each for each in rows.trials_of(study_id) if each.ended_no), key=lambda each: each.ended_no or 0
+        )
+        for place, each in enumerate(ended, 1):
+            rows.trials[study_id, each.number] = replace(each, ended_no=place)
+        state = STUDY_TRANSITIONS[before.state].get(StudyEvent.REOPEN, before.state)
+        said = plain_text(reason) if before.state in CLOSED else before.reason
+        moved_row(rows, before, state, StudyEvent.REOPEN, said)
+        return [rows.trial(study_id, each.number) for each in chosen]
+
+    @atomic
+    def delete_study(self, study_id: int) -> None:
+        """See `Store.delete_study`."""
+        rows = self._rows
+        study, verdict = rows.study(study_id), rows.verdicts.get(study_id)
+        promoted = verdict.trial if verdict is not None and verdict.promoted else None
+        if error := not_deletable(study, promoted):
+            raise error
+        tables: list[dict[Any, Any]] = [rows.trials, rows.reports, rows.rungs, rows.checkpoints, rows.logs]
+        for table in tables:
+            for key in [key for key in table if key[0] == study_id]:
+                del table[key]
+        rows.attempts = {
+            token: held for token, held in rows.attempts.items() if held.attempt.study_id != study_id
+        }
+        rows.firings = [each for each in rows.firings if each.study_id != study_id]
+        rows.verdicts.pop(study_id, None)
+        del rows.studies[study_id]
