@@ -4,6 +4,7 @@ Every step may be repeated, interrupted or done by two clocks at once: the store
 """
 
 import logging
+from collections.abc import Sequence
 
 from celeriac.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.decide.lapsed import is_lost, look_again
@@ -18,6 +19,7 @@ from coordinator.tickets import ended, send_trials
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 3.0
+MOST_AGAIN = 1000
 
 
 def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
@@ -72,30 +74,27 @@ def lapsed(attempt: OpenAttempt) -> AttemptEnd:
 
 
 def resend(store: Store, tickets: Tickets) -> None:
-    """Send tickets again for QUEUED trials that have none. Raises StoreUnavailable, BrokerUnavailable."""
-    queued = store.unclaimed(0.0)
-    if not queued:
-        return
-    studies = {study_id: store.study(study_id) for study_id in {trial.study_id for trial in queued}}
-    now = store.now()
+    """Send tickets again for QUEUED trials that have none: each queue by itself. Raises StoreUnavailable, BrokerUnavailable."""
+    claims = [claim for claim in store.claims() if claim.queued]
     for queue in TRIAL_QUEUES:
-        of_queue = [trial for trial in queued if trial_queue(_gpus(studies[trial.study_id])) == queue]
-        if of_queue:
-            decision = lost(of_queue, tickets.waiting(queue), now, patience_s=PATIENCE_S)
-            _send_again(store, tickets, studies, decision.again, decision.reason)
+        of_queue = [claim for claim in claims if trial_queue(claim.gpus) == queue]
+        if not of_queue:
+            continue
+        decision = lost(sum(claim.queued for claim in of_queue), tickets.waiting(queue))
+        if decision.again:
+            studies = [claim.study_id for claim in of_queue]
+            # Younger rows are left alone: their tickets may be on the way, or in a worker's hands right now.
+            oldest = store.unclaimed(studies, PATIENCE_S, limit=min(decision.again, MOST_AGAIN))
+            _send_again(store, tickets, oldest, decision.reason)
 
 
-def _send_again(
-    store: Store,
-    tickets: Tickets,
-    studies: dict[int, StudyRecord],
-    trials: tuple[TrialRecord, ...],
-    reason: str,
-) -> None:
+def _send_again(store: Store, tickets: Tickets, trials: Sequence[TrialRecord], reason: str) -> None:
     """Rows first: what is no longer QUEUED gets no ticket."""
     if not trials:
         return
-    for trial in store.touch_queued([(trial.study_id, trial.number) for trial in trials]):
+    touched = store.touch_queued([(trial.study_id, trial.number) for trial in trials])
+    studies = {study_id: store.study(study_id) for study_id in {trial.study_id for trial in touched}}
+    for trial in touched:
         study = studies[trial.study_id]
         send_trials(tickets, study.name, _gpus(study), [trial])
         log.warning("%s trial %d: ticket sent again (%s)", study.name, trial.number, reason)

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 MAX_CPU_SLOTS = 8
 MARGIN_S = 5.0
+START_S = 1.0  # what a worker's start takes of a core
 SWEEP_S = 5.0
 _FOR_THE_NODE = frozenset(
     PREFIX + name for name in ("DATABASE_URL", "BROKER_URL", "FLOWER_USER", "FLOWER_PASSWORD", "READY_FD")
@@ -85,7 +86,10 @@ class Node:
         self._devices = devices
         self._secrets = secrets_descriptor(settings)
         environment = environment_of_workers(environ, self._secrets, slots=len(places))
-        self._kept = [Kept(slot, child_of(slot, environment, self._secrets)) for slot in places]
+        self._kept = [
+            Kept(slot, child_of(slot, environment, self._secrets), start_at=time.monotonic() + delay_s)
+            for slot, delay_s in zip(places, start_delays(len(places)), strict=True)
+        ]
         self._selector = selectors.DefaultSelector()
         self._fingerprints = FingerprintCache(trust_s=CODE_LOOK_S)
         self._places = Places((("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)))
@@ -317,6 +321,15 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
 def queues_of(slot: Slot) -> tuple[str, ...]:
     """A GPU's worker takes GPU trials first and CPU trials when there are none; a CPU slot's only the latter."""
     return (GPU_QUEUE, CPU_QUEUE) if slot.is_gpu else (CPU_QUEUE,)
+
+
+def start_delays(count: int) -> list[float]:
+    """How long after the node's start each worker starts: two a core at once, so that the first work while the last are started.
+
+    Sixty-four at once on two cores were ready after 45 s and more, all of them, and the commands beside them waited as long.
+    """
+    at_once = 2 * len(os.sched_getaffinity(0))
+    return [2 * START_S * (index // at_once) for index in range(count)]
 
 
 def child_of(slot: Slot, environment: Mapping[str, str], secrets: int) -> Child:

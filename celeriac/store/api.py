@@ -250,8 +250,8 @@ class Store(Protocol):
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
         """Attempts that this worker still holds: what a node releases when it saw the worker die."""
 
-    def unclaimed(self, older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
-        """QUEUED trials whose ticket was sent longer ago than that, oldest first: tickets that may be lost."""
+    def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
+        """QUEUED trials of these studies whose ticket was sent longer ago than that, oldest first: tickets that may be lost."""
 
     def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
         """Set `queued_at` of these (study, number), where still QUEUED, to now; returns them: their tickets are sent again."""

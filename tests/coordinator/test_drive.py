@@ -10,7 +10,7 @@ from celeriac.broker import CPU_QUEUE, GPU_QUEUE
 from celeriac.errors import UnknownStudy
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
-from celeriac.records import Fault, Source, StudyRecord, StudyState, TrialState
+from celeriac.records import Fault, Source, StudyRecord, StudyState, Suggestion, TrialState
 from coordinator import questions
 from coordinator.drive import Coordinator, drive, drive_all
 from coordinator.reap import resend
@@ -97,6 +97,28 @@ def test_tickets_that_cannot_be_sent_are_left_to_the_reaper() -> None:
     assert len(house.mailbox.queues[CPU_QUEUE]) == 3
     resend(house.store, house.mailbox)
     assert len(house.mailbox.queues[CPU_QUEUE]) == 3
+
+
+def test_a_lost_ticket_is_sent_again_behind_a_thousand_that_wait_for_gpus() -> None:
+    """They are older, of another queue, and all there: nothing is lost among them."""
+    house = House()
+    gpus = open_study(house.store, study="gpus", resources={"gpus": 1}, budget={"trials": 2000})
+    house.store.move_study(gpus.id, StudyEvent.START, "now")
+    waiting = [Suggestion({"lr": 0.01}, Source.SUGGESTED, {}) for _ in range(1001)]
+    house.store.add_trials(gpus.id, house.store.study(gpus.id).turn, waiting)
+    house.store.queue_trials(gpus.id, house.store.study(gpus.id).turn, range(1001))
+    for number in range(1001):
+        house.mailbox.send(RunTrial(gpus.id, number, 1), queue=GPU_QUEUE, summary="")
+    house.wait(60)
+    study = open_study(house.store)
+    drive(house.coordinator, study.id)
+    sent = list(house.mailbox.queues[CPU_QUEUE])
+    assert sent
+    house.mailbox.queues[CPU_QUEUE].clear()
+    house.wait(5)
+    resend(house.store, house.mailbox)
+    assert house.mailbox.queues[CPU_QUEUE] == sent
+    assert len(house.mailbox.queues[GPU_QUEUE]) == 1001
 
 
 def test_a_lapsed_lease_gives_the_trial_back_and_wakes_the_study() -> None:

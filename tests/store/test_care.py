@@ -70,17 +70,24 @@ def test_a_node_finds_what_its_dead_worker_held(any_store: Store) -> None:
 def test_unclaimed_tickets_are_found_and_touched(subject: Subject) -> None:
     store = subject.store
     study = queued(store, 3)
-    assert store.unclaimed(3) == []
+    assert store.unclaimed([study.id], 3) == []
     subject.pass_time(10)
     leased(store, study, 1)
-    assert [(trial.study_id, trial.number) for trial in store.unclaimed(3)] == [(study.id, 0), (study.id, 2)]
-    assert [trial.number for trial in store.unclaimed(3, limit=1)] == [0]
+    assert [(trial.study_id, trial.number) for trial in store.unclaimed([study.id], 3)] == [
+        (study.id, 0),
+        (study.id, 2),
+    ]
+    assert [trial.number for trial in store.unclaimed([study.id], 3, limit=1)] == [0]
     touched = store.touch_queued([(study.id, 2), (study.id, 1), (study.id, 99), (study.id, 2)])
     assert [(trial.number, trial.state) for trial in touched] == [(2, TrialState.QUEUED)]
     assert touched[0].queued_at is not None
     assert touched[0].queued_at > store.now() - timedelta(seconds=5)
-    assert [trial.number for trial in store.unclaimed(3)] == [0]
+    assert [trial.number for trial in store.unclaimed([study.id], 3)] == [0]
     assert store.touch_queued([]) == []
+    other = queued(store, 1)
+    subject.pass_time(10)
+    assert [(trial.study_id, trial.number) for trial in store.unclaimed([other.id], 3)] == [(other.id, 0)]
+    assert store.unclaimed([], 3) == []
 
 
 def test_a_host_says_anew_what_it_has(subject: Subject) -> None:
@@ -133,7 +140,7 @@ def test_a_closed_study_leaves_nothing_to_reap(subject: Subject) -> None:
     store.move_study(study.id, StudyEvent.STOP, "a person asked")
     subject.pass_time(60)
     assert store.expired() == []
-    assert store.unclaimed(1) == []
+    assert store.unclaimed([study.id], 1) == []
 
 
 @pytest.mark.parametrize("event", [TrialEvent.PARK, TrialEvent.RETRY])
@@ -142,7 +149,7 @@ def test_what_was_handed_back_is_no_lost_ticket(subject: Subject, event: TrialEv
     study = queued(store, 1)
     store.finish_attempt(leased(store, study, 0).token, released(event))
     subject.pass_time(60)
-    assert store.unclaimed(1) == []
+    assert store.unclaimed([study.id], 1) == []
 
 
 def test_an_empty_store_has_nothing_to_do(any_store: Store) -> None:

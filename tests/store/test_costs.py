@@ -125,7 +125,7 @@ def test_no_event_reads_what_is_over(meter: Meter, long_study: StudyRecord) -> N
         "queue": lambda store: store.queue_trials(study.id, turn + 1, [8 + TRIALS]),
         "replace": lambda store: store.replace_waiting(study.id, turn + 2, 9 + TRIALS, [suggestion(lr=0.5)]),
         "expired": lambda store: store.expired(),
-        "unclaimed": lambda store: store.unclaimed(0),
+        "unclaimed": lambda store: store.unclaimed([study.id], 0),
         "open attempts": lambda store: store.open_attempts_of("w"),
         "a page of trials": lambda store: store.trials(study.id, after=3_000, limit=5),
         "reports": lambda store: store.reports(study.id, 4_000),

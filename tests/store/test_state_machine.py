@@ -206,7 +206,11 @@ class Lifecycle(RuleBasedStateMachine):
         if what == "reap":
             self.reap()
         elif what == "resend":
-            self.both(lambda store, _: [store.touch_queued([key(trial)]) for trial in store.unclaimed(0)])
+            self.both(
+                lambda store, study: [
+                    store.touch_queued([key(trial)]) for trial in store.unclaimed([study], 0)
+                ]
+            )
         elif what == "cancel":
             self.both(lambda store, study: store.cancel_trial(study, place, "not wanted"))
         elif what == "extend":

@@ -28,6 +28,7 @@ from worker.node import (
     found_devices,
     queues_of,
     secrets_descriptor,
+    start_delays,
 )
 from worker.places import Places
 
@@ -217,3 +218,10 @@ def test_without_gpus_each_processor_is_a_slot_and_a_number_is_taken_at_its_word
     devices, count = found_devices(0, "", "box")
     assert [device.kind for device in devices] == [CPU]
     assert count == min(8, len(os.sched_getaffinity(0)))
+
+
+def test_workers_start_two_a_core_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert start_delays(4) == [0, 0, 0, 0]
+    assert start_delays(10)[4:] == [2, 2, 2, 2, 4, 4]
+    assert max(start_delays(64)) == 30

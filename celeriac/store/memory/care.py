@@ -51,13 +51,16 @@ class Care(Tables):
         return [self._opened(held) for held in self._open() if held.attempt.worker == worker]
 
     @atomic
-    def unclaimed(self, older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
+    def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
         """See `Store.unclaimed`."""
         latest = self._rows.clock() - timedelta(seconds=older_than_s)
         found = [
             (trial.queued_at, key)
             for key, trial in self._rows.trials.items()
-            if trial.state is TrialState.QUEUED and trial.queued_at is not None and trial.queued_at < latest
+            if key[0] in studies
+            and trial.state is TrialState.QUEUED
+            and trial.queued_at is not None
+            and trial.queued_at < latest
         ]
         return [self._rows.trials[key] for _, key in sorted(found)[:limit]]
 

@@ -50,7 +50,8 @@ KEEP_LOOK = sql(
 OPEN_ATTEMPTS_OF = sql(f"{_OPEN_ATTEMPTS} AND a.worker = :worker ORDER BY a.leased_at")
 
 UNCLAIMED = sql(
-    f"""{TRIALS} WHERE t.state = 'QUEUED' AND t.queued_at < clock_timestamp() - make_interval(secs => :older_than_s)
+    f"""{TRIALS} WHERE t.state = 'QUEUED' AND t.ended_no IS NULL AND t.study_id = ANY(CAST(:studies AS bigint[]))
+        AND t.queued_at < clock_timestamp() - make_interval(secs => :older_than_s)
     ORDER BY t.queued_at, t.study_id, t.number LIMIT :limit"""
 )
 # Locked rows are skipped: whoever holds one is moving that trial, so its ticket is not lost; and nobody waits, so nobody deadlocks.
@@ -151,9 +152,9 @@ class Care:
         """See `Store.open_attempts_of`."""
         return [open_attempt(row) for row in self._db.rows(OPEN_ATTEMPTS_OF, worker=worker)]
 
-    def unclaimed(self, older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
+    def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
         """See `Store.unclaimed`."""
-        rows = self._db.rows(UNCLAIMED, older_than_s=float(older_than_s), limit=limit)
+        rows = self._db.rows(UNCLAIMED, studies=list(studies), older_than_s=float(older_than_s), limit=limit)
         return [trial_record(row) for row in rows]
 
     def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
