@@ -1,10 +1,11 @@
 """Work that nobody waits for: files to delete, and messages that heal by themselves if they are lost.
 
 A thread for each kind. A directory that does not answer holds up its own thread and nothing else: what is put behind it waits, up
-to a limit, and each time that is said.
+to a limit, and that is said now and then.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -28,6 +29,7 @@ class Janitor:
         self._changed = threading.Condition()
         self._waiting: deque[tuple[str, Chore]] = deque()
         self._doing: tuple[str, float] | None = None
+        self._said_at = -math.inf
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -40,9 +42,13 @@ class Janitor:
                 self._waiting.append((what, chore))
                 self._changed.notify_all()
             doing, behind = self._doing, len(self._waiting)
+            since_s = 0.0 if doing is None else time.monotonic() - doing[1]
+            hangs = since_s > self._hangs_s and time.monotonic() - self._said_at > self._hangs_s
+            if hangs:
+                self._said_at = time.monotonic()
         if full:
             log.error("%s is left undone: %d others wait already (%s)", what, behind, self._name)
-        elif doing is not None and (since_s := time.monotonic() - doing[1]) > self._hangs_s:
+        elif doing is not None and hangs:
             log.warning(
                 "%s has not come back for %.0f s; %d others wait behind it", doing[0], since_s, behind
             )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,18 +114,25 @@ def quick(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def bench(store: Store, quick: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+def bench(store: Store, quick: Settings) -> Iterator[Bench]:
     """A slot's tools in this process."""
+    with opened_bench(store, quick) as bench:
+        yield bench
+
+
+@contextmanager
+def opened_bench(store: Store, settings: Settings) -> Iterator[Bench]:
+    """A slot's tools in this process, on that store."""
     orders = Orders()
     station = open_station(
-        quick,
+        settings,
         SLOT,
         store=store,
-        tickets=Tickets(make_app(BrokerConfig(quick.broker_url, "test"))),
+        tickets=Tickets(make_app(BrokerConfig(settings.broker_url, "test"))),
         orders=orders,
         environ={"PATH": "/usr/bin:/bin"},
     )
-    yield Bench(store, quick, station)
+    yield Bench(store, settings, station)
     station.servers.close()
     for thread in (station.results, station.lease_keeper, station.announcer, station.janitor):
         thread.close()

@@ -22,7 +22,7 @@ from tests.worker.test_runner_orders import once_there
 from worker import checkpoints
 from worker.release import release
 
-LEASE_S = 3.0
+LEASE_S, TICK_S = 3.0, 0.5
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def reaper(bench: Bench, store: Store) -> Iterator[None]:
     ending = threading.Event()
 
     def tick() -> None:
-        while not ending.wait(0.2):
-            reap(store, bench.station.tickets, tick_s=0.2)
+        while not ending.wait(TICK_S):
+            reap(store, bench.station.tickets, tick_s=TICK_S)
 
     thread = threading.Thread(target=tick)
     thread.start()
