@@ -26,6 +26,7 @@ class TrialEvent(StrEnum):
     PARK = "park"  # handed back with a checkpoint
     CANCEL = "cancel"
     RERUN = "rerun"  # a person wants a failed one once more
+    ADOPT = "adopt"  # its score came after the lease had lapsed, before anybody leased it again
 
 
 class StudyEvent(StrEnum):
@@ -49,6 +50,7 @@ class AttemptEvent(StrEnum):
     FAULT = "fault"
     RELEASE = "release"  # handed back or cancelled, at no charge
     SUPERSEDE = "supersede"  # its lease lapsed and the trial went on without it
+    ADOPT = "adopt"  # it lapsed, but brought its score before the trial went on
 
 
 _T, _S, _TE, _SE = TrialState, StudyState, TrialEvent, StudyEvent
@@ -59,8 +61,14 @@ TRIAL_TRANSITIONS: Mapping[TrialState, Mapping[TrialEvent, TrialState]] = {
         _TE.QUEUE: _T.QUEUED,
         _TE.LEASE: _T.RUNNING,
         _TE.CANCEL: _T.CANCELLED,
+        _TE.ADOPT: _T.SCORED,
     },
-    _T.QUEUED: {_TE.LEASE: _T.RUNNING, _TE.UNQUEUE: _T.WAITING, _TE.CANCEL: _T.CANCELLED},
+    _T.QUEUED: {
+        _TE.LEASE: _T.RUNNING,
+        _TE.UNQUEUE: _T.WAITING,
+        _TE.CANCEL: _T.CANCELLED,
+        _TE.ADOPT: _T.SCORED,
+    },
     _T.RUNNING: {
         _TE.SCORE: _T.SCORED,
         _TE.PRUNE: _T.PRUNED,
@@ -103,7 +111,8 @@ STUDY_TRANSITIONS: Mapping[StudyState, Mapping[StudyEvent, StudyState]] = {
     _S.FAILED: {_SE.EXTEND: _S.RUNNING, _SE.REOPEN: _S.RUNNING},
 }
 
-#: An open attempt has no outcome yet (None); whatever happens to it ends it.
+#: An open attempt has no outcome yet (None); whatever happens to it ends it. One end can be bettered: that of an attempt which was
+#: given up, and then brought its score.
 ATTEMPT_TRANSITIONS: Mapping[Outcome | None, Mapping[AttemptEvent, Outcome | None]] = {
     None: {
         AttemptEvent.SCORE: Outcome.SCORED,
@@ -113,6 +122,7 @@ ATTEMPT_TRANSITIONS: Mapping[Outcome | None, Mapping[AttemptEvent, Outcome | Non
         AttemptEvent.SUPERSEDE: Outcome.SUPERSEDED,
     },
     **{outcome: {} for outcome in Outcome},
+    Outcome.SUPERSEDED: {AttemptEvent.ADOPT: Outcome.SCORED},
 }
 
 S = TypeVar("S")

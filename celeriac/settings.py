@@ -51,6 +51,8 @@ class Settings:
     embedded stack that started it.
     alive_file: its time is renewed while the program does its work; a container's health check looks at it ("": none).
     coordinator_password, worker_password: what `celeriac migrate` gives the two database roles ("": it makes no roles).
+    node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left ("": one that the
+    node keeps in its log directory).
     """
 
     home: Path = Path("~/.celeriac")
@@ -86,6 +88,7 @@ class Settings:
     alive_file: str = ""
     coordinator_password: str = ""
     worker_password: str = ""
+    node_key: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, *, home: Path | None = None) -> "Settings":
@@ -158,7 +161,7 @@ def _from_descriptor(env: Mapping[str, str]) -> dict[str, Any]:
         ) from error
     return {
         name: found[name]
-        for name in ("database_url", "broker_url", "flower_user", "flower_password")
+        for name in ("database_url", "broker_url", "flower_user", "flower_password", "node_key")
         if name in found
     }
 

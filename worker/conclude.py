@@ -75,7 +75,7 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
 
     def write() -> TrialRecord:
         write_last_reports(attempt)
-        return cancel(attempt) if revoked else station.store.finish_attempt(attempt.lease.token, end)
+        return cancel(attempt, end) if revoked else station.store.finish_attempt(attempt.lease.token, end)
 
     return StoreRetry(f"{attempt.name}: its end", _until_stopped(attempt))(write)
 
@@ -98,13 +98,13 @@ def _until_stopped(attempt: Run) -> UntilStopped:
     return UntilStopped(station.orders, grace_s=station.settings.checkpoint_grace_s)
 
 
-def cancel(attempt: Run) -> TrialRecord:
+def cancel(attempt: Run, end: AttemptEnd) -> TrialRecord:
     """A user revoked the ticket: the trial is CANCELLED, never retried; also if the main process was faster."""
-    store, lease = attempt.station.store, attempt.lease
+    store, ticket = attempt.station.store, attempt.ticket
     try:
-        return store.cancel_trial(lease.study_id, lease.number, REVOKED)
-    except IllegalTransition:
-        return store.trial(lease.study_id, lease.number)
+        return store.cancel_ticket(ticket.study, ticket.trial, ticket.attempt, REVOKED)
+    except IllegalTransition:  # it has ended otherwise meanwhile: this says how
+        return store.finish_attempt(attempt.lease.token, end)
 
 
 def announce(attempt: Run, trial: TrialRecord) -> None:
@@ -120,17 +120,10 @@ def announce(attempt: Run, trial: TrialRecord) -> None:
 # -- other ends -----------------------------------------------------------------------------------------------------------
 def step_aside(attempt: Run, lost: LeaseLost) -> None:
     """Somebody else owns the trial, or it was stopped: end the process at once and write nothing more."""
-    lease, store = attempt.lease, attempt.station.store
     attempt.came_of = f"{attempt.name}: stepped aside, {lost.reason}"
     log.info("%s", attempt.came_of)
     if attempt.has_checkpoint:
-        try:
-            ended = store.trial(lease.study_id, lease.number).state in ENDED
-        except Exception as error:
-            log.warning("%s: its checkpoints are left: %s", attempt.name, error)
-            return
-        if ended:
-            forget_checkpoints(attempt)
+        forget_checkpoints(attempt)
 
 
 def refuse_value(attempt: Run, error: ValueRefused) -> None:

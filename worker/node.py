@@ -9,6 +9,7 @@ inherited descriptor and not their environment.
 import json
 import logging
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -16,8 +17,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from celeriac.alive import show_life
 from celeriac.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
@@ -41,7 +43,8 @@ MARGIN_S = 5.0
 START_S = 1.0  # what a worker's start takes of a core
 SWEEP_S = 5.0
 _FOR_THE_NODE = frozenset(
-    PREFIX + name for name in ("DATABASE_URL", "BROKER_URL", "FLOWER_USER", "FLOWER_PASSWORD", "READY_FD")
+    PREFIX + name
+    for name in ("DATABASE_URL", "BROKER_URL", "FLOWER_USER", "FLOWER_PASSWORD", "NODE_KEY", "READY_FD")
 )
 
 
@@ -302,7 +305,8 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
     wanted = settings.slots if cpu_slots is None else cpu_slots
     devices, count = found_devices(wanted, os.environ.get("CUDA_VISIBLE_DEVICES"), settings.host)
     tickets = Tickets(make_app(BrokerConfig(settings.broker_url, client_name=f"node@{settings.host}")))
-    store = open_store(settings.database_url, pool_size=settings.pool_size)
+    settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root))
+    store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
     try:
         node = Node(
             settings,
@@ -354,11 +358,32 @@ def environment_of_workers(environ: Mapping[str, str], secrets: int, *, slots: i
     return {"OMP_NUM_THREADS": str(share), **kept, PREFIX + "SECRETS_FD": str(secrets)}
 
 
+def kept_key(root: Path) -> str:
+    """The key that this host's leases are marked with, made once: the node after this one gives back what this one leaves.
+
+    Where none can be kept it is new each time: then such leases lapse.
+    """
+    path, made = root / "node.key", secrets.token_hex(16)
+    fresh = root / f".node.key.{os.getpid()}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(made)
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+        return path.read_text().strip() or made
+    except OSError as error:
+        log.warning("%s cannot be kept: what a killed node leaves will lapse (%s)", path, error)
+        return made
+
+
 def secrets_descriptor(settings: Settings) -> int:
-    """An anonymous file with the addresses, for the workers to inherit."""
+    """An anonymous file with the addresses and the host's key, for the workers to inherit."""
     descriptor = os.memfd_create("celeriac-secrets")
-    addresses = {"database_url": settings.database_url, "broker_url": settings.broker_url}
-    os.write(descriptor, json.dumps(addresses).encode())
+    told = {name: getattr(settings, name) for name in ("database_url", "broker_url", "node_key")}
+    os.write(descriptor, json.dumps(told).encode())
     return descriptor
 
 

@@ -22,7 +22,7 @@ def release(
     then all of them lapse, and the reaper does the same.
     """
     ended = []
-    for attempt in store.open_attempts_of(worker):
+    for attempt in store.own_attempts(worker):
         if only is None or (attempt.study_id, attempt.number, attempt.attempt) == (
             only.study,
             only.trial,

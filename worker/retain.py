@@ -25,19 +25,17 @@ class Retention:
         doomed = checkpoints.doomed(rows, self._best_step(rows))
         if doomed:
             lease, root = self._lease, self._station.settings.checkpoint_root
-            self._station.store.forget_checkpoints(
-                lease.study_id, lease.number, [each.path for each in doomed]
-            )
+            self._station.store.forget_checkpoints(lease.token, [each.path for each in doomed])
             self._station.janitor.put(
                 f"deleting {len(doomed)} checkpoints of {lease.study} trial {lease.number} in {root}",
                 lambda: checkpoints.delete(doomed, root),
             )
 
     def forget_all(self) -> None:
-        """The trial has ended. Raises TryAgain; then rows and files stay until the study is pruned."""
+        """All, if the trial has ended. Raises TryAgain; then rows and files stay until the study is pruned."""
         lease, store, root = self._lease, self._station.store, self._station.settings.checkpoint_root
-        rows = store.checkpoints(lease.study_id, lease.number)
-        store.forget_checkpoints(lease.study_id, lease.number, [row.path for row in rows])
+        if not store.drop_checkpoints(lease.token):
+            return
         self._station.janitor.put(
             f"deleting the checkpoints of {lease.study} trial {lease.number} in {root}",
             lambda: checkpoints.remove(root, lease.study_id, lease.number),
@@ -47,7 +45,7 @@ class Retention:
         """The step of the best value among checkpoints; what earlier attempts reported is read once, when it is needed."""
         lease, values = self._lease, self._values
         if any(row.step not in values for row in rows):
-            before = self._station.store.reports(lease.study_id, lease.number)
+            before = self._station.store.own_reports(lease.token)
             values.update({each.step: each.value for each in before if each.step not in values})
         sign = 1.0 if lease.spec["metric"]["goal"] == "maximize" else -1.0
         scored = [

@@ -179,7 +179,7 @@ def reports_before(attempt: Run, step: int) -> list[Report]:
     station, lease = attempt.station, attempt.lease
     retry = StoreRetry(attempt.name, UntilStopped(station.orders, grace_s=0.0))
     try:
-        found = retry(lambda: station.store.reports(lease.study_id, lease.number))
+        found = retry(lambda: station.store.own_reports(lease.token))
     except TryAgain:
         return []
     return [report for report in found if report.step <= step]

@@ -24,7 +24,7 @@ from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
 from celeriac.broker import BrokerConfig, Tickets, ignore_warnings, make_app, stop_promptly
-from celeriac.errors import IllegalTransition, MessageInvalid, UnknownTrial
+from celeriac.errors import IllegalTransition, MessageInvalid
 from celeriac.messages import RunTrial, decode
 from celeriac.settings import Settings
 from celeriac.store import Store, open_store
@@ -162,7 +162,7 @@ def _in_background(what: str, deed: Callable[[Store], None], settings: Settings)
             time.sleep(delay_s)
             return time.monotonic() < deadline
 
-        store = open_store(settings.database_url, pool_size=settings.pool_size)
+        store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
         try:
             StoreRetry(what, pause)(lambda: deed(store))
         except Exception as error:
@@ -176,9 +176,8 @@ def _in_background(what: str, deed: Callable[[Store], None], settings: Settings)
 def _cancel(store: Store, ticket: RunTrial) -> None:
     """A revoked ticket is a user's cancel, whether its trial runs or not. One that names an older attempt means nothing now."""
     try:
-        if store.trial(ticket.study, ticket.trial).attempts <= ticket.attempt:
-            store.cancel_trial(ticket.study, ticket.trial, REVOKED)
-    except (IllegalTransition, UnknownTrial) as error:
+        store.cancel_ticket(ticket.study, ticket.trial, ticket.attempt, REVOKED)
+    except IllegalTransition as error:
         log.info("nothing to cancel: %s", error)
 
 
@@ -196,7 +195,11 @@ def connect_pool(shared: Shared) -> None:
         station = open_station(
             shared.settings,
             shared.slot,
-            store=open_store(shared.settings.database_url, pool_size=shared.settings.pool_size),
+            store=open_store(
+                shared.settings.database_url,
+                pool_size=shared.settings.pool_size,
+                key=shared.settings.node_key,
+            ),
             tickets=Tickets(shared.app),
             orders=shared.orders,
             environ=os.environ,

@@ -38,5 +38,5 @@ def _roles(settings: Settings) -> list[str]:
         return []
     from celeriac.store.roles import COORDINATOR, WORKER, grant_roles
 
-    grant_roles(settings.database_url, settings.coordinator_password, settings.worker_password)
-    return [f"roles {COORDINATOR} and {WORKER}: passwords and rights set"]
+    left_open = grant_roles(settings.database_url, settings.coordinator_password, settings.worker_password)
+    return [f"roles {COORDINATOR} and {WORKER}: passwords and rights set", *left_open]

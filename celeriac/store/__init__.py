@@ -3,16 +3,19 @@
 Importing this room loads no SQLAlchemy: only opening a store does.
 """
 
+import secrets
+
 from celeriac.errors import SettingInvalid
 from celeriac.store.api import Store
 
 __all__ = ["Store", "open_store"]
 
 
-def open_store(database_url: str, *, pool_size: int = 2) -> Store:
+def open_store(database_url: str, *, pool_size: int = 2, key: str = "") -> Store:
     """The store on Postgres at this URL; connects when first used. Open it after any fork, one a process.
 
-    Raises SettingInvalid when the URL is none of Postgres, or the pool too small (`driving` holds one connection while
+    `key` marks the leases that are taken by this store, and gives those back that another of the same key took (`own_attempts`);
+    "" makes one that nobody else has. Raises SettingInvalid when the URL is none of Postgres, or the pool too small (`driving` holds one connection while
     the verbs of a turn use another).
     """
     if pool_size < 2:
@@ -22,4 +25,4 @@ def open_store(database_url: str, *, pool_size: int = 2) -> Store:
     from celeriac.store.connection import Database
     from celeriac.store.postgres import PostgresStore
 
-    return PostgresStore(Database(database_url, pool_size=pool_size))
+    return PostgresStore(Database(database_url, pool_size=pool_size), key or secrets.token_hex(16))

@@ -223,15 +223,31 @@ class Store(Protocol):
         it and one neighbour in the order of values. Two that arrive at once are ranked one after the other.
         """
 
-    def forget_checkpoints(self, study_id: int, number: int, paths: Sequence[str]) -> None:
-        """Delete rows of checkpoints whose files were, or are about to be, deleted."""
+    def own_reports(self, token: str) -> list[Report]:
+        """What all attempts of the lease's trial reported, by step; a later attempt's value wins. None when the lease is gone."""
+
+    def forget_checkpoints(self, token: str, paths: Sequence[str]) -> None:
+        """Delete rows of the lease's trial, whose files are about to be deleted. None when the lease is gone."""
+
+    def drop_checkpoints(self, token: str) -> bool:
+        """Delete the rows of all checkpoints of a trial that has ended, by the token of any attempt of it.
+
+        False, and nothing deleted, when it has not ended: then another attempt may go on from them.
+        """
 
     def finish_attempt(self, token: str, end: AttemptEnd, *, only_expired: bool = False) -> TrialRecord:
         """End the attempt, move its trial, keep the study's counters and best.
 
         `only_expired`: only if the lease has run out by the store's clock (the reaper's guard), else LeaseLost.
         A token whose attempt has ended already: the result is kept as the attempt's late evidence and LeaseLost raised,
-        unless the end is the very one recorded, which returns the trial.
+        unless the end is the very one recorded, which returns the trial, or a score that can be adopted: its attempt was superseded,
+        and nobody has leased the trial again. Then it is as if the score had come in time: what the lapse had counted is taken back.
+        """
+
+    def cancel_ticket(self, study_id: int, number: int, attempt: int, reason: str) -> TrialRecord:
+        """A user's cancel of a ticket: CANCELLED, if the trial's next attempt is this one, or if this store leased it and it runs.
+
+        A repeat returns the trial. Raises IllegalTransition when the ticket means nothing now, or the trial runs elsewhere.
         """
 
     def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
@@ -248,7 +264,10 @@ class Store(Protocol):
         """Keep the reaper's look in place of the `last` one; False: another reaper looked meanwhile, and nothing is kept."""
 
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
-        """Attempts that this worker still holds: what a node releases when it saw the worker die."""
+        """Attempts that this worker holds now."""
+
+    def own_attempts(self, worker: str) -> list[OpenAttempt]:
+        """Those of them that a store of the same key leased: what a node gives back when it saw the worker die."""
 
     def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
         """QUEUED trials of these studies whose ticket was sent longer ago than that, oldest first: tickets that may be lost."""

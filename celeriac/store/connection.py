@@ -58,8 +58,12 @@ SESSION = {
     # Every hot statement reaches its rows by a key, whatever the values: planning it anew for each value only costs time.
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
+    # What a role may set for itself must not decide how our programs' sessions run.
+    "search_path": "public",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": r"read\ committed",
 }
-_DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _DEADLOCK = ("40P01", "40001")
 _NO_TABLE = ("42P01", "42703", "3F000")
 _NOT_ALLOWED = "42501"
@@ -253,7 +257,7 @@ def fetch(connection: Connection, statement: TextClause, **values: Any) -> Seque
 @lru_cache
 def as_psycopg(statement: TextClause) -> str:
     """The statement as psycopg takes it: %(name)s instead of :name."""
-    return str(statement.compile(dialect=_DIALECT))
+    return str(statement.compile(dialect=DIALECT))
 
 
 def fetch_directly(engine: Engine, statement: str, values: Mapping[str, Any]) -> Sequence[Row]:

@@ -13,7 +13,7 @@ from celeriac.errors import SchemaMismatch
 from celeriac.store.connection import SESSION, explained, fetch, open_engine, place, sql
 
 #: The newest migration that this program knows; a test compares it with the files.
-REVISION = "0008"
+REVISION = "0009"
 
 HAS_REVISION = sql("SELECT to_regclass('alembic_version') IS NOT NULL AS known")
 FOUND = sql("SELECT version_num FROM alembic_version")
@@ -79,6 +79,8 @@ def _migrated(engine: Engine) -> SchemaState:
     from alembic import command
     from alembic.config import Config
 
+    from celeriac.store.postgres import functions
+
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
     with transactional.connect() as connection, connection.begin():
         fetch(connection, ONE_MIGRATION)
@@ -89,6 +91,7 @@ def _migrated(engine: Engine) -> SchemaState:
         config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        functions.install(connection)
     return before
 
 

@@ -270,6 +270,7 @@ device = Table(
     _words("fingerprint"),
     _words("health"),
     Column("heartbeat_at", Instant, nullable=False),
+    _words("owner"),
     PrimaryKeyConstraint("host", "uuid"),
 )
 

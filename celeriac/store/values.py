@@ -7,6 +7,7 @@ in text, and NaN in JSON; so these are replaced here, once, and never stop a res
 import hashlib
 import json
 import math
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from difflib import get_close_matches
@@ -22,8 +23,8 @@ from celeriac.errors import (
     UnknownStudy,
     UnknownTrial,
 )
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import CLOSED, Attempt, Crossing, Outcome, Refusal, Report, StudyRecord, TrialRecord
+from celeriac.lifecycle import ATTEMPT_TRANSITIONS, AttemptEvent, TrialEvent
+from celeriac.records import CLOSED, Attempt, Crossing, Outcome, Refusal, Report, StudyRecord
 from celeriac.store.api import AttemptEnd
 
 #: Which ways a trial may go when its attempt ends so.
@@ -33,7 +34,17 @@ TRIAL_AFTER: Mapping[AttemptEvent, frozenset[TrialEvent]] = {
     AttemptEvent.FAULT: frozenset({TrialEvent.FAIL, TrialEvent.RETRY, TrialEvent.PARK}),
     AttemptEvent.RELEASE: frozenset({TrialEvent.RETRY, TrialEvent.PARK, TrialEvent.CANCEL}),
     AttemptEvent.SUPERSEDE: frozenset({TrialEvent.FAIL, TrialEvent.RETRY, TrialEvent.PARK}),
+    AttemptEvent.ADOPT: frozenset(),  # the store's own answer to a score that is late
 }
+
+
+def new_token(key: str) -> str:
+    """A lease's token: a random half that says nothing, and one that only who has `key` can tell from it.
+
+    So a host whose programs died can be told which leases were its own, and nobody else can. `functions.py` compares the same.
+    """
+    half = secrets.token_hex(16)
+    return f"{half}.{hashlib.sha256(f'{key}{half}'.encode()).hexdigest()[:32]}"
 
 
 def plain_text(text: str) -> str:
@@ -87,6 +98,11 @@ def checked(end: AttemptEnd) -> AttemptEnd:
         signature=plain_text(end.signature),
         log_tail=None if end.log_tail is None else plain_text(end.log_tail),
     )
+
+
+def can_adopt(outcome: Outcome, end: AttemptEnd) -> bool:
+    """Whether a late end may better the recorded one, as far as its own attempt goes; what its trial does is looked at after."""
+    return AttemptEvent.ADOPT in ATTEMPT_TRANSITIONS[outcome] and end.attempt_event is AttemptEvent.SCORE
 
 
 def digest(end: AttemptEnd) -> str:
@@ -187,11 +203,16 @@ def moved_meanwhile(name: str) -> IllegalTransition:
     return IllegalTransition(f"study {name} was moved meanwhile: read it again, decide again")
 
 
-def stale_ticket(study: str, trial: TrialRecord) -> Refusal:
-    """The ticket names an attempt that is not the trial's next one, or the trial is not to be run now."""
-    return Refusal(
-        f"stale ticket: trial {trial.number} of {study} is {trial.state} after {trial.attempts} attempts"
+def not_cancelled(study_id: int, number: int, attempt: int) -> IllegalTransition:
+    """The error of a cancelled ticket that means nothing now."""
+    return IllegalTransition(
+        f"attempt {attempt} of trial {number} of study {study_id} cannot be cancelled here: it has ended, or another host has it"
     )
+
+
+def stale_ticket(study: str, number: int, state: str, attempts: int) -> Refusal:
+    """The ticket names an attempt that is not the trial's next one, or the trial is not to be run now."""
+    return Refusal(f"stale ticket: trial {number} of {study} is {state} after {attempts} attempts")
 
 
 def study_waits(study: str, state: str) -> Refusal:

@@ -24,7 +24,7 @@ BY_A_PERSON = {TrialEvent.RERUN, StudyEvent.EXTEND, StudyEvent.REOPEN}
 TABLES: list[tuple[Mapping[Any, Mapping[Any, Any]], set[Any], type[StrEnum], set[Any], Any]] = [
     (TRIAL_TRANSITIONS, set(TrialState), TrialEvent, {*ENDED}, TrialState.WAITING),
     (STUDY_TRANSITIONS, set(StudyState), StudyEvent, {*CLOSED}, StudyState.OPEN),
-    (ATTEMPT_TRANSITIONS, {None, *Outcome}, AttemptEvent, {*Outcome}, None),
+    (ATTEMPT_TRANSITIONS, {None, *Outcome}, AttemptEvent, {*Outcome} - {Outcome.SUPERSEDED}, None),
 ]
 
 
@@ -81,8 +81,11 @@ def test_a_user_can_cancel_whatever_is_open() -> None:
 
 
 def test_only_a_running_trial_uses_the_budget() -> None:
+    """Or one that did run, and whose score was only late: nothing else of it ends a trial that waits."""
     for state, moves in TRIAL_TRANSITIONS.items():
-        assert state is TrialState.RUNNING or not FINISHED & set(moves.values())
+        ends = {event: after for event, after in moves.items() if after in FINISHED}
+        assert state is TrialState.RUNNING or ends in ({}, {TrialEvent.ADOPT: TrialState.SCORED})
+    assert set(sources(TRIAL_TRANSITIONS, TrialEvent.ADOPT)) == {TrialState.WAITING, TrialState.QUEUED}
 
 
 def test_counts_have_a_field_for_each_state() -> None:

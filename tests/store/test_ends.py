@@ -157,6 +157,76 @@ def test_a_late_result_is_evidence_and_never_counts(subject: Subject) -> None:
     assert (now.best_score, now.counts, now.device_s) == (0.3, Counts(scored=1), 2.0)
 
 
+@pytest.mark.parametrize("again", ["waiting", "queued"])
+def test_a_late_score_is_taken_while_nobody_else_has_the_trial(subject: Subject, again: str) -> None:
+    store = subject.store
+    study = queued(store, 2)
+    first = leased(store, study, 1)
+    store.finish_attempt(first.token, failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY))
+    store.finish_attempt(leased(store, study, 0).token, scored(0.3))
+    lapsed = leased(store, study, 1, attempt=2, lease_s=0.05)
+    store.report(lapsed.token, [report(lapsed, 4, 0.7)])
+    subject.pass_time(60)
+    reaped = AttemptEnd(
+        AttemptEvent.SUPERSEDE, TrialEvent.RETRY, fault=Fault.INFRASTRUCTURE, detail="lapsed", device_s=9.0
+    )
+    store.finish_attempt(lapsed.token, reaped, only_expired=True)
+    if again == "queued":
+        store.queue_trials(study.id, store.study(study.id).turn, [1])
+    end = scored(0.7, metrics={"holdout": 0.6}, step=4, log_tail="done")
+    trial = store.finish_attempt(lapsed.token, end)
+    assert trial == store.finish_attempt(lapsed.token, end) == store.trial(study.id, 1)
+    assert (trial.state, trial.score, trial.step, trial.ended_no) == (TrialState.SCORED, 0.7, 4, 2)
+    assert (trial.fault, trial.faults, trial.attempts) == (None, {"infrastructure": 1}, 2)
+    assert (trial.worker, trial.last_step, trial.queued_at) == ("cpu0.s0@here", 4, None)
+    attempt = store.attempts(study.id, 1)[1]
+    assert (attempt.outcome, attempt.fault, attempt.late) == (Outcome.SCORED, None, None)
+    assert (attempt.detail, attempt.device_s) == ("", 2.0)
+    assert store.log_tail(study.id, 1, 2) == "done"
+    now = store.study(study.id)
+    assert (now.counts, now.best_number, now.device_s) == (Counts(scored=2), 1, 4.0)
+    assert isinstance(store.lease(study.id, 1, 3, worker="w", device="cpu", lease_s=30), Refusal)
+
+
+@pytest.mark.parametrize(
+    "end", [scored(0.9), failed(), AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, score=0.9)]
+)
+def test_of_a_lapsed_attempt_only_a_score_is_taken_and_only_of_an_open_trial(
+    subject: Subject, end: AttemptEnd
+) -> None:
+    store = subject.store
+    study = queued(store, 1)
+    lapsed = leased(store, study, 0, lease_s=0.05)
+    subject.pass_time(60)
+    reaped = AttemptEnd(AttemptEvent.SUPERSEDE, TrialEvent.RETRY, fault=Fault.INFRASTRUCTURE, detail="lapsed")
+    store.finish_attempt(lapsed.token, reaped, only_expired=True)
+    if end.trial_event is TrialEvent.SCORE:
+        store.cancel_trial(study.id, 0, "not wanted")
+    before = store.study(study.id)
+    with pytest.raises(LeaseLost, match="its lease ran out"):
+        store.finish_attempt(lapsed.token, end)
+    assert store.study(study.id) == before
+    assert store.attempts(study.id, 0)[0].late is not None
+
+
+def test_a_ticket_is_cancelled_by_who_could_run_it(any_store: Store) -> None:
+    study = queued(any_store, 3)
+    runs = leased(any_store, study, 1)
+    for number in (0, 1):
+        trial = any_store.cancel_ticket(study.id, number, 1, "revoked")
+        assert (trial.state, trial.detail) == (TrialState.CANCELLED, "revoked")
+        assert any_store.cancel_ticket(study.id, number, 1, "again") == trial
+    with pytest.raises(LeaseLost, match="revoked"):
+        any_store.renew(runs.token, 30)
+    for number, attempt in ((2, 2), (2, 0), (9, 1)):
+        with pytest.raises(IllegalTransition):
+            any_store.cancel_ticket(study.id, number, attempt, "stale")
+    any_store.finish_attempt(leased(any_store, study, 2).token, scored(0.5))
+    with pytest.raises(IllegalTransition):
+        any_store.cancel_ticket(study.id, 2, 1, "too late")
+    assert any_store.study(study.id).counts == Counts(scored=1, cancelled=2)
+
+
 def test_the_reaper_takes_only_what_ran_out(subject: Subject) -> None:
     store = subject.store
     study = queued(store, 2)

@@ -170,7 +170,7 @@ def copy_of_the_sources(place: Path) -> Path:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
-        if name.endswith((".py", ".mako", ".toml", ".md", ".typed")) and (ROOT / name).is_file():
+        if name.endswith((".py", ".mako", ".sql", ".toml", ".md", ".typed")) and (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
     return copy

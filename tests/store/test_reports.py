@@ -52,6 +52,6 @@ def test_checkpoints_are_forgotten_by_path(any_store: Store) -> None:
     lease = leased(any_store, study, 0)
     four = [report(lease, step, checkpoint=True) for step in range(4)]
     kept = any_store.report(lease.token, four).checkpoints
-    any_store.forget_checkpoints(study.id, 0, [kept[1].path, kept[3].path, "never there"])
+    any_store.forget_checkpoints(lease.token, [kept[1].path, kept[3].path, "never there"])
     assert [each.step for each in any_store.checkpoints(study.id, 0)] == [3, 1]
     assert [each.step for each in any_store.reports(study.id, 0)] == [0, 1, 2, 3]

@@ -142,13 +142,14 @@ def test_the_result_of_a_superseded_attempt_is_kept_as_late_evidence(bench: Benc
     def supersede() -> None:
         (attempt,) = bench.store.open_attempts_of(bench.station.slot.name)
         bench.store.finish_attempt(attempt.token, AttemptEnd(AttemptEvent.SUPERSEDE, TrialEvent.RETRY))
+        bench.store.lease(ticket.study, ticket.trial, 2, worker="another", device="cpu", lease_s=30)
         Path(params["file"]).write_text("")
 
     with once_there(tmp_path / "running", supersede):
         bench.attempt(ticket)
     trial = bench.trial(ticket)
-    assert (trial.state, trial.score) == (TrialState.WAITING, None)
-    (attempt,) = bench.attempts(trial)
+    assert (trial.state, trial.score, trial.worker) == (TrialState.RUNNING, None, "another")
+    attempt, _ = bench.attempts(trial)
     assert attempt.outcome is Outcome.SUPERSEDED
     assert attempt.late is not None
     assert attempt.late["score"] == 2.0

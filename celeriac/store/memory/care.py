@@ -51,6 +51,11 @@ class Care(Tables):
         return [self._opened(held) for held in self._open() if held.attempt.worker == worker]
 
     @atomic
+    def own_attempts(self, worker: str) -> list[OpenAttempt]:
+        """See `Store.own_attempts`. Whoever has this store has leased all that it knows."""
+        return [self._opened(held) for held in self._open() if held.attempt.worker == worker]
+
+    @atomic
     def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
         """See `Store.unclaimed`."""
         latest = self._rows.clock() - timedelta(seconds=older_than_s)

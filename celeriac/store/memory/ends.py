@@ -5,11 +5,19 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from celeriac.lifecycle import TRIAL_TRANSITIONS
+from celeriac.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, sources
 from celeriac.records import ENDED, Fault, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory.rows import Held, Tables, atomic
-from celeriac.store.values import checked, digest, late_evidence, lease_lost, plain_text
+from celeriac.store.values import (
+    can_adopt,
+    checked,
+    digest,
+    late_evidence,
+    lease_lost,
+    not_cancelled,
+    plain_text,
+)
 
 
 class Ends(Tables):
@@ -28,9 +36,58 @@ class Ends(Tables):
         wait = timedelta(seconds=end.wait_s)
         not_before = rows.clock() + wait if wait else None
         after = rows.move_trial(trial, end.trial_event, not_before=not_before, **_changes(trial, end))
-        rows.end_attempt(
+        return self._noted(after, held, end, end.attempt_event)
+
+    @atomic
+    def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
+        """See `Store.cancel_trial`."""
+        self._rows.study(study_id)
+        return self._rows.cancel(self._rows.trial(study_id, number), plain_text(reason))
+
+    @atomic
+    def cancel_ticket(self, study_id: int, number: int, attempt: int, reason: str) -> TrialRecord:
+        """See `Store.cancel_ticket`."""
+        trial = self._rows.trials.get((study_id, number))
+        if (
+            trial is not None
+            and trial.state is TrialState.CANCELLED
+            and trial.attempts in (attempt - 1, attempt)
+        ):
+            return trial
+        waits = sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
+        if trial is None or not (
+            (trial.state in waits and trial.attempts == attempt - 1)
+            or (trial.state is TrialState.RUNNING and trial.attempts == attempt)
+        ):
+            raise not_cancelled(study_id, number, attempt)
+        return self._rows.cancel(trial, plain_text(reason))
+
+    def _too_late(self, token: str, held: Held | None, end: AttemptEnd, only_expired: bool) -> TrialRecord:
+        if held is None:
+            raise lease_lost(token, None)
+        trial = self._rows.trial(held.attempt.study_id, held.attempt.trial)
+        if held.digest == digest(end):
+            return trial
+        if held.attempt.outcome is not None and can_adopt(held.attempt.outcome, end) and _waits(trial, held):
+            changes = _changes(trial, end) | {"faults": _forgiven(trial.faults, held.attempt.fault)}
+            after = self._rows.move_trial(
+                trial,
+                TrialEvent.ADOPT,
+                **changes,
+                worker=held.attempt.worker,
+                queued_at=None,
+                not_before=None,
+            )
+            return self._noted(after, held, end, AttemptEvent.ADOPT)
+        if not only_expired and held.attempt.late is None:  # the reaper knows nothing that would be evidence
+            held.attempt = replace(held.attempt, late=late_evidence(end))
+        raise lease_lost(token, held.attempt)
+
+    def _noted(self, trial: TrialRecord, held: Held, end: AttemptEnd, event: AttemptEvent) -> TrialRecord:
+        """The trial, after what is known of its attempt's end was written down."""
+        self._rows.end_attempt(
             held,
-            end.attempt_event,
+            event,
             fault=end.fault,
             detail=end.detail,
             traceback=end.traceback,
@@ -39,23 +96,8 @@ class Ends(Tables):
         )
         held.digest = digest(end)
         self._rows.keep_tail(held.attempt, end.log_tail)
-        self._keep_best(after)
-        return after
-
-    @atomic
-    def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
-        """See `Store.cancel_trial`."""
-        self._rows.study(study_id)
-        return self._rows.cancel(self._rows.trial(study_id, number), plain_text(reason))
-
-    def _too_late(self, token: str, held: Held | None, end: AttemptEnd, only_expired: bool) -> TrialRecord:
-        if held is None:
-            raise lease_lost(token, None)
-        if held.digest == digest(end):
-            return self._rows.trial(held.attempt.study_id, held.attempt.trial)
-        if not only_expired and held.attempt.late is None:  # the reaper knows nothing that would be evidence
-            held.attempt = replace(held.attempt, late=late_evidence(end))
-        raise lease_lost(token, held.attempt)
+        self._keep_best(trial)
+        return trial
 
     def _keep_best(self, trial: TrialRecord) -> None:
         """The first of equals stays the best."""
@@ -65,6 +107,19 @@ class Ends(Tables):
         sign = 1 if study.goal == "maximize" else -1
         if study.best_score is None or sign * trial.score > sign * study.best_score:
             self._rows.studies[study.id] = replace(study, best_number=trial.number, best_score=trial.score)
+
+
+def _waits(trial: TrialRecord, held: Held) -> bool:
+    """Whether nobody has leased the trial after this attempt, and nothing else has ended it."""
+    return trial.attempts == held.attempt.number and trial.state in sources(
+        TRIAL_TRANSITIONS, TrialEvent.ADOPT
+    )
+
+
+def _forgiven(faults: Mapping[str, int], fault: Fault | None) -> dict[str, int]:
+    """The trial's faults without one of this class."""
+    kept = {**faults, **({str(fault): faults.get(fault, 0) - 1} if fault else {})}
+    return {name: count for name, count in kept.items() if count > 0}
 
 
 def _changes(trial: TrialRecord, end: AttemptEnd) -> dict[str, Any]:

@@ -1,13 +1,12 @@
 """Having a lease: lease, begin, renew. Rule: a ticket becomes one lease or a refusal, and a lease lives on by its token only."""
 
-import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.store.memory.rows import Held, Tables, atomic
-from celeriac.store.values import plain_text, stale_ticket, study_waits, too_many
+from celeriac.store.values import new_token, plain_text, stale_ticket, study_waits, too_many
 
 
 class Leases(Tables):
@@ -97,7 +96,7 @@ class Leases(Tables):
 
 def _refusal(study: StudyRecord, trial: TrialRecord, attempt: int) -> Refusal | None:
     if trial.attempts != attempt - 1 or trial.state not in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE):
-        return stale_ticket(study.name, trial)
+        return stale_ticket(study.name, trial.number, trial.state, trial.attempts)
     if study.state is not StudyState.RUNNING:
         return study_waits(study.name, study.state)
     if study.parallel is not None and study.counts.running >= study.parallel:
@@ -119,7 +118,7 @@ def _new_attempt(trial: TrialRecord, number: int, place: _Place, now: datetime, 
         study_id=trial.study_id,
         trial=trial.number,
         number=number,
-        token=secrets.token_hex(16),
+        token=new_token(""),
         worker=place.worker,
         device=place.device,
         fingerprint="",

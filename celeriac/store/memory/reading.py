@@ -1,7 +1,6 @@
 """Reading trials, attempts, reports and logs, in pages."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from celeriac.records import Attempt, Checkpoint, Report, RungRecord, Savings, TrialRecord, TrialState
 from celeriac.store.memory.rows import Tables, atomic
@@ -42,11 +41,7 @@ class Reading(Tables):
     @atomic
     def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
         """See `Store.reports`."""
-        newest: dict[int, Report] = {}
-        for key in sorted(self._rows.reports):
-            if key[:2] == (study_id, number) and attempt in (None, key[3]):
-                newest[key[2]] = replace(self._rows.reports[key], checkpoint=self._rows.checkpoints.get(key))
-        return list(newest.values())
+        return self._rows.reports_of(study_id, number, attempt)
 
     @atomic
     def rung_records(

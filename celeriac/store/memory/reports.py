@@ -1,9 +1,9 @@
 """What a running trial reports: values, checkpoints, rungs. Rule: a repeat changes nothing, and the first that came stays."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from celeriac.records import Attempt, Crossing, Report, RungRecord
+from celeriac.records import ENDED, Attempt, Checkpoint, Crossing, Report, RungRecord
 from celeriac.store.api import Landed
 from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.values import first_at_each, plain_report
@@ -32,10 +32,32 @@ class Reports(Tables):
         return Landed(tuple(self._rows.checkpoints_of(trial.study_id, trial.number)), tuple(rungs))
 
     @atomic
-    def forget_checkpoints(self, study_id: int, number: int, paths: Sequence[str]) -> None:
+    def own_reports(self, token: str) -> list[Report]:
+        """See `Store.own_reports`."""
+        held = self._rows.attempts.get(token)
+        if held is None or not held.is_open:
+            return []
+        return self._rows.reports_of(held.attempt.study_id, held.attempt.trial)
+
+    @atomic
+    def forget_checkpoints(self, token: str, paths: Sequence[str]) -> None:
         """See `Store.forget_checkpoints`."""
+        held = self._rows.attempts.get(token)
+        if held is not None and held.is_open:
+            self._forget(held.attempt, lambda each: each.path in paths)
+
+    @atomic
+    def drop_checkpoints(self, token: str) -> bool:
+        """See `Store.drop_checkpoints`."""
+        held = self._rows.attempts.get(token)
+        if held is None or self._rows.trial(held.attempt.study_id, held.attempt.trial).state not in ENDED:
+            return False
+        self._forget(held.attempt, lambda _: True)
+        return True
+
+    def _forget(self, attempt: Attempt, doomed: Callable[[Checkpoint], bool]) -> None:
         for key, each in list(self._rows.checkpoints.items()):
-            if key[:2] == (study_id, number) and each.path in paths:
+            if key[:2] == (attempt.study_id, attempt.trial) and doomed(each):
                 del self._rows.checkpoints[key]
 
     def _keep_report(self, attempt: Attempt, report: Report) -> None:

@@ -119,6 +119,14 @@ class Rows:
         ]
         return sorted(found, key=lambda each: (-each.step, -each.attempt))
 
+    def reports_of(self, study_id: int, number: int, attempt: int | None = None) -> list[Report]:
+        """The trial's reports by step, or those of one attempt; a later attempt's value wins at the same step."""
+        newest: dict[int, Report] = {}
+        for key in sorted(self.reports):
+            if key[:2] == (study_id, number) and attempt in (None, key[3]):
+                newest[key[2]] = replace(self.reports[key], checkpoint=self.checkpoints.get(key))
+        return list(newest.values())
+
     def held(self, token: str) -> Held:
         """The open attempt of a token, which is the fence; raises LeaseLost, saying who ended it."""
         held = self.attempts.get(token)
@@ -153,11 +161,12 @@ class Rows:
         return after
 
     def end_attempt(self, held: Held, event: AttemptEvent, **changes: Any) -> None:
-        """End an open attempt and add its device time to the study's."""
+        """End an open attempt, or better its end, and keep the study's device time."""
         outcome = moved(ATTEMPT_TRANSITIONS, held.attempt.outcome, event, thing="attempt")
+        before_s = held.attempt.device_s
         held.attempt = replace(held.attempt, ended_at=self.clock(), outcome=outcome, **changes)
         study = self.studies[held.attempt.study_id]
-        self.studies[study.id] = replace(study, device_s=study.device_s + held.attempt.device_s)
+        self.studies[study.id] = replace(study, device_s=study.device_s + held.attempt.device_s - before_s)
 
     def cancel(self, trial: TrialRecord, reason: str) -> TrialRecord:
         """Cancel an open trial; its open attempt is released, its device time running until now."""

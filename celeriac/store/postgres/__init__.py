@@ -5,8 +5,10 @@ Make one per process, after any fork.
 
 from datetime import datetime
 
+from celeriac.errors import SchemaMismatch
 from celeriac.store.connection import Database, sql
 from celeriac.store.migrate import FOUND, agree
+from celeriac.store.postgres import functions
 from celeriac.store.postgres.care import Care
 from celeriac.store.postgres.changes import Changes
 from celeriac.store.postgres.ends import Ends
@@ -17,14 +19,15 @@ from celeriac.store.postgres.schedules import Schedules
 from celeriac.store.postgres.studies import Studies
 from celeriac.store.postgres.turns import Turns
 
+FUNCTIONS = sql("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace') AS digest")
 NOW = sql("SELECT clock_timestamp() AS now")
 
 
 class PostgresStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Reading):
     """`celeriac.store.api.Store` on Postgres."""
 
-    def __init__(self, database: Database) -> None:
-        self._db = database
+    def __init__(self, database: Database, key: str) -> None:
+        self._db, self._key = database, key
 
     def now(self) -> datetime:
         """See `Store.now`."""
@@ -35,6 +38,11 @@ class PostgresStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedu
         """See `Store.check_schema`."""
         row = self._db.row(FOUND)
         agree(None if row is None else row["version_num"], self._db.name)
+        (made,) = self._db.rows(FUNCTIONS, schema=functions.SCHEMA)
+        if made["digest"] != functions.digest():
+            raise SchemaMismatch(
+                f"{self._db.name} has the functions of another version of this program: run `celeriac migrate`"
+            )
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -10,10 +10,12 @@ from datetime import datetime
 from celeriac.records import Device, OpenAttempt, PutAside, ReaperLook, TrialRecord
 from celeriac.store.api import Pruned
 from celeriac.store.connection import Database, sql
+from celeriac.store.postgres.functions import call
 from celeriac.store.postgres.rows import (
     CHECKPOINT,
     DEVICE,
     NEWEST_ATTEMPT,
+    OPEN_ATTEMPTS,
     PUT_ASIDE_COLUMNS,
     TRIAL,
     TRIALS,
@@ -24,17 +26,7 @@ from celeriac.store.postgres.rows import (
 )
 from celeriac.store.values import json_text, plain_json, plain_text
 
-_OPEN_ATTEMPTS = """
-    SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS attempt, a.worker, s.spec, t.faults,
-        EXISTS (SELECT 1 FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial) AS has_checkpoint,
-        coalesce((SELECT max(c.step) FILTER (WHERE c.attempt = a.number)
-                > coalesce(max(c.step) FILTER (WHERE c.attempt < a.number), -1)
-            FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial), false) AS has_progressed,
-        a.leased_at, a.lease_s, a.lease_until
-    FROM attempt a JOIN study s ON s.id = a.study_id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
-    WHERE a.ended_at IS NULL
-"""
-EXPIRED = sql(f"{_OPEN_ATTEMPTS} AND a.lease_until < clock_timestamp() ORDER BY a.lease_until LIMIT :limit")
+EXPIRED = sql(f"{OPEN_ATTEMPTS} AND a.lease_until < clock_timestamp() ORDER BY a.lease_until LIMIT :limit")
 LOOK = sql(
     """SELECT clock_timestamp() AS now, r.looked_at, r.before_at, r.seen_since
     FROM (SELECT 1) AS one LEFT JOIN reaper r ON r.id = 1"""
@@ -47,7 +39,8 @@ KEEP_LOOK = sql(
     WHERE reaper.looked_at = CAST(:last AS timestamptz) RETURNING 1
     """
 )
-OPEN_ATTEMPTS_OF = sql(f"{_OPEN_ATTEMPTS} AND a.worker = :worker ORDER BY a.leased_at")
+OPEN_ATTEMPTS_OF = sql(f"{OPEN_ATTEMPTS} AND a.worker = :worker ORDER BY a.leased_at")
+OWN_ATTEMPTS = call("own_attempts")
 
 UNCLAIMED = sql(
     f"""{TRIALS} WHERE t.state = 'QUEUED' AND t.ended_no IS NULL AND t.study_id = ANY(CAST(:studies AS bigint[]))
@@ -71,39 +64,14 @@ TOUCH = sql(
     """
 )
 
-PUT_DEVICES = sql(
-    """
-    WITH gone AS (
-        DELETE FROM device WHERE host = :host AND uuid <> ALL(CAST(:uuids AS text[]))
-    )
-    INSERT INTO device (host, uuid, kind, memory_bytes, labels, slots, fingerprint, health, heartbeat_at)
-    SELECT :host, x.uuid, x.kind, x.memory_bytes, x.labels, x.slots, x.fingerprint, x.health, clock_timestamp()
-    FROM json_to_recordset(CAST(:devices AS json)) AS x(uuid text, kind text, memory_bytes bigint, labels json, slots json,
-        fingerprint text, health text)
-    ON CONFLICT (host, uuid) DO UPDATE SET kind = excluded.kind, memory_bytes = excluded.memory_bytes,
-        labels = excluded.labels, slots = excluded.slots, fingerprint = excluded.fingerprint,
-        health = excluded.health, heartbeat_at = excluded.heartbeat_at
-    """
-)
+PUT_DEVICES = call("put_devices")
 DEVICES = sql(f"SELECT {DEVICE} FROM device d ORDER BY d.host, d.uuid")
 DEVICES_ALIVE = sql(
     f"""SELECT {DEVICE} FROM device d
     WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => :alive_within_s) ORDER BY d.host, d.uuid"""
 )
 
-# One row a slot and study; those of this slot that are over go with it.
-PUT_ASIDE = sql(
-    """
-    WITH a AS (
-        SELECT worker, CASE WHEN :study_only THEN study_id ELSE 0 END AS study_id FROM attempt WHERE token = :token
-    ), gone AS (
-        DELETE FROM put_aside p USING a WHERE p.worker = a.worker AND p.study_id <> a.study_id AND p.until < clock_timestamp()
-    )
-    INSERT INTO put_aside (worker, study_id, reason, since, until)
-    SELECT worker, study_id, :reason, clock_timestamp(), clock_timestamp() + make_interval(secs => :for_s) FROM a
-    ON CONFLICT (worker, study_id) DO UPDATE SET reason = excluded.reason, since = excluded.since, until = excluded.until
-    """
-)
+PUT_ASIDE = call("put_aside")
 PUT_ASIDES = sql(
     f"SELECT {PUT_ASIDE_COLUMNS} FROM put_aside p WHERE p.until > clock_timestamp() ORDER BY p.worker, p.study_id"
 )
@@ -126,6 +94,7 @@ class Care:
     """Verbs of the reaper, the node and the housekeeping."""
 
     _db: Database
+    _key: str
 
     def expired(self, limit: int = 1000) -> list[OpenAttempt]:
         """See `Store.expired`."""
@@ -152,6 +121,10 @@ class Care:
         """See `Store.open_attempts_of`."""
         return [open_attempt(row) for row in self._db.rows(OPEN_ATTEMPTS_OF, worker=worker)]
 
+    def own_attempts(self, worker: str) -> list[OpenAttempt]:
+        """See `Store.own_attempts`."""
+        return [open_attempt(row) for row in self._db.rows(OWN_ATTEMPTS, worker=worker, key=self._key)]
+
     def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
         """See `Store.unclaimed`."""
         rows = self._db.rows(UNCLAIMED, studies=list(studies), older_than_s=float(older_than_s), limit=limit)
@@ -176,9 +149,8 @@ class Care:
             }
             for each in devices
         ]
-        self._db.rows(
-            PUT_DEVICES, host=host, uuids=[each.uuid for each in devices], devices=json_text(listed)
-        )
+        uuids = [each.uuid for each in devices]
+        self._db.rows(PUT_DEVICES, host=host, key=self._key, uuids=uuids, devices=json_text(listed))
 
     def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
         """See `Store.devices`."""

@@ -1,25 +1,22 @@
 """The fence: the open attempt's row, found by its token, is what gives a worker's write its right.
 
-The statements of `leases`, `reports` and `ends` are hot: each is one round trip and one commit, a chain of common table
-expressions in which every step reads from the one before, so that Postgres runs, and locks, in the order written: study, trial,
-attempt. A step whose row was changed by somebody in between checks its WHERE again on the new row (READ COMMITTED), so each is a
-compare-and-set. A chain that breaks returns no row; why, is asked after, here.
+The statements of a worker (`sql/*.sql`) are hot: each is one round trip and one commit, a chain of common table expressions in which
+every step reads from the one before, so that Postgres runs, and locks, in the order written: study, trial, attempt. A step whose row
+was changed by somebody in between checks its WHERE again on the new row (READ COMMITTED), so each is a compare-and-set. A chain that
+breaks returns no row; why, is asked after, here.
 """
-# ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
 from sqlalchemy import Connection
 
 from celeriac.errors import LeaseLost
 from celeriac.records import Attempt, TrialRecord
 from celeriac.store.connection import Database, fetch, sql
-from celeriac.store.postgres.rows import ATTEMPT, TRIALS, attempt_record, trial_record
+from celeriac.store.postgres.functions import call
+from celeriac.store.postgres.rows import TRIALS, attempt_record, trial_record
 from celeriac.store.values import lease_lost, unknown_trial
 
-BY_TOKEN = sql(f"SELECT {ATTEMPT} FROM attempt a WHERE a.token = :token")
+BY_TOKEN = call("attempt")
 LOCK_TRIAL = sql(f"{TRIALS} WHERE t.study_id = :study AND t.number = :number FOR NO KEY UPDATE OF t")
-
-#: The end of an INSERT into attempt_log: the newest tail replaces the one before.
-KEEP_TAIL = "ON CONFLICT (study_id, trial, attempt) DO UPDATE SET tail = excluded.tail"
 
 
 def attempt_of(database: Database, token: str) -> Attempt | None:

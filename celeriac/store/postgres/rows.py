@@ -69,6 +69,16 @@ RUNG = _columns(RungRecord, "r")
 CHECKPOINT = _columns(Checkpoint, "c")
 DEVICE = _columns(Device, "d")
 PUT_ASIDE_COLUMNS = _columns(PutAside, "p")
+OPEN_ATTEMPTS = """
+    SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS attempt, a.worker, s.spec, t.faults,
+        EXISTS (SELECT 1 FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial) AS has_checkpoint,
+        coalesce((SELECT max(c.step) FILTER (WHERE c.attempt = a.number)
+                > coalesce(max(c.step) FILTER (WHERE c.attempt < a.number), -1)
+            FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial), false) AS has_progressed,
+        a.leased_at, a.lease_s, a.lease_until
+    FROM attempt a JOIN study s ON s.id = a.study_id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
+    WHERE a.ended_at IS NULL
+"""
 SCHEDULE = _columns(Schedule, "sc")
 FIRING = _columns(Firing, "f")
 CHAMPION = _columns(Champion, "ch")

@@ -1,0 +1,31 @@
+-- What a host has.
+
+-- name: put_devices(host text, key text, uuids text[], devices json) -> known boolean
+-- Replaces what is known of a host. A row belongs to the key that it was written with, until nothing was heard of it for a minute:
+-- so no host can take away another's.
+WITH gone AS (
+    DELETE FROM device WHERE host = :host AND uuid <> ALL(:uuids)
+        AND (owner IN ('', {owner}) OR heartbeat_at < clock_timestamp() - interval '1 minute')
+)
+INSERT INTO device (host, uuid, kind, memory_bytes, labels, slots, fingerprint, health, heartbeat_at, owner)
+SELECT :host, x.uuid, x.kind, x.memory_bytes, x.labels, x.slots, x.fingerprint, x.health, clock_timestamp(), {owner}
+FROM json_to_recordset(:devices) AS x(uuid text, kind text, memory_bytes bigint, labels json, slots json,
+    fingerprint text, health text)
+ON CONFLICT (host, uuid) DO UPDATE SET kind = excluded.kind, memory_bytes = excluded.memory_bytes,
+    labels = excluded.labels, slots = excluded.slots, fingerprint = excluded.fingerprint,
+    health = excluded.health, heartbeat_at = excluded.heartbeat_at, owner = excluded.owner
+    WHERE device.owner IN ('', excluded.owner) OR device.heartbeat_at < clock_timestamp() - interval '1 minute'
+RETURNING true
+
+-- name: put_aside(token text, reason text, for_s float8, study_only boolean) -> noted boolean
+-- Notes that the slot which had this lease takes no trials for so long, or none of its study: one row a slot and study, and those of this
+-- slot that are over go with it.
+WITH a AS (
+    SELECT worker, CASE WHEN :study_only THEN study_id ELSE 0 END AS study_id FROM attempt WHERE token = :token
+), gone AS (
+    DELETE FROM put_aside p USING a WHERE p.worker = a.worker AND p.study_id <> a.study_id AND p.until < clock_timestamp()
+)
+INSERT INTO put_aside (worker, study_id, reason, since, until)
+SELECT worker, study_id, :reason, clock_timestamp(), clock_timestamp() + make_interval(secs => :for_s) FROM a
+ON CONFLICT (worker, study_id) DO UPDATE SET reason = excluded.reason, since = excluded.since, until = excluded.until
+RETURNING true

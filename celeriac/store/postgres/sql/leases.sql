@@ -1,0 +1,89 @@
+-- Having a lease. A statement locks in the order in which it is written: study, trial, attempt.
+
+-- name: lease(study bigint, number int, attempt int, token text, worker text, device text, device_kind text, lease_s float8) -> {given}
+-- WAITING or QUEUED to RUNNING under this token, if the trial's next attempt is this one; no row when the ticket becomes no lease.
+-- The counters are taken from `s`, the row as it was locked: a CHECK is tested on what an UPDATE makes of the older row that the
+-- statement began with, and a trial that was queued since then would make that less than none.
+-- A lease is the one commit that does not wait for the disk: should Postgres crash before it is written, nobody holds that lease,
+-- its token is refused, and the trial is queued again. Whatever is written under it waits, and brings it to disk too.
+-- No lease is longer than a day: nobody can take a trial away for ever.
+WITH s AS (
+    SELECT id, name, spec, code_root, fingerprint, slice, due_at, waiting, queued, running FROM study
+    WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
+    FOR NO KEY UPDATE
+), o AS (
+    SELECT trial.state FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.number = :number AND trial.attempts = :attempt - 1 AND trial.state IN ({may_lease})
+    FOR NO KEY UPDATE OF trial
+), t AS (
+    UPDATE trial SET state = {after_lease}, attempts = trial.attempts + 1, worker = :worker, queued_at = NULL,
+        started_at = coalesce(trial.started_at, clock_timestamp())
+    FROM o WHERE trial.study_id = :study AND trial.number = :number
+    RETURNING trial.params, trial.faults, trial.source
+), a AS (
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until)
+    SELECT :study, :number, :attempt, :token, :worker, :device, :device_kind, clock_timestamp(), least(:lease_s, {day_s}),
+        clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
+    FROM t RETURNING token, lease_until
+), c AS (
+    UPDATE study SET running = s.running + 1,
+        paused_s = CASE WHEN study.first_leased_at IS NULL THEN 0 ELSE study.paused_s END,
+        first_leased_at = coalesce(study.first_leased_at, clock_timestamp()),
+        waiting = s.waiting - CAST(o.state = 'WAITING' AS int),
+        queued = s.queued - CAST(o.state = 'QUEUED' AS int)
+    FROM s, o WHERE study.id = s.id
+)
+SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, t.faults, t.source,
+    a.lease_until
+FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
+
+-- name: leased(token text) -> {given}
+-- What a lease was given with, for a worker whose connection broke after the commit and before the answer.
+SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, t.faults, t.source,
+    a.lease_until
+FROM attempt a JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial JOIN study s ON s.id = a.study_id
+WHERE a.token = :token AND a.ended_at IS NULL
+
+-- name: refuse(study bigint, number int, attempt int) -> name text, study_state text, running int, number int, state text, attempts int
+-- Why a ticket became no lease. One that is right, but early or late for its study, sends its trial back to the buffer.
+WITH s AS (
+    SELECT study.id, study.name, study.state, study.waiting, study.queued, study.running, study.parallel FROM study
+    WHERE study.id = :study FOR NO KEY UPDATE
+), o AS (
+    SELECT trial.number, trial.state, trial.attempts FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.number = :number FOR NO KEY UPDATE OF trial
+), t AS (
+    UPDATE trial SET state = {after_unqueue}, queued_at = NULL
+    FROM s, o WHERE trial.study_id = :study AND trial.number = o.number
+        AND o.state IN ({may_unqueue}) AND o.attempts = :attempt - 1 AND (s.state <> 'RUNNING' OR s.running >= s.parallel)
+    RETURNING 1
+), c AS (
+    UPDATE study SET queued = s.queued - 1, waiting = s.waiting + 1
+    FROM s, t WHERE study.id = s.id
+)
+SELECT s.name, s.state, s.running, o.number, o.state, o.attempts FROM s LEFT JOIN o ON true
+
+-- name: begin(token text, fingerprint text, resumed_step bigint, log_path text) -> noted boolean
+-- Notes what the attempt runs with.
+UPDATE attempt SET fingerprint = :fingerprint, resumed_step = :resumed_step, log_path = :log_path
+WHERE token = :token AND ended_at IS NULL RETURNING true
+
+-- name: renew(token text, lease_s float8, log_tail text) -> renewed boolean
+-- Prolongs the lease from now on, and keeps what the attempt printed last where it is given.
+WITH e AS (
+    UPDATE attempt SET lease_s = least(:lease_s, {day_s}),
+        lease_until = clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
+    WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number
+), l AS (
+    INSERT INTO attempt_log (study_id, trial, attempt, tail)
+    SELECT study_id, trial, number, :log_tail FROM e WHERE :log_tail IS NOT NULL {keep_tail}
+)
+SELECT true FROM e
+
+-- name: attempt(token text) -> {attempt}
+-- The attempt that had this token, open or ended: who lost a lease asks by whom.
+SELECT {attempt_columns} FROM attempt a WHERE a.token = :token
+
+-- name: own_attempts(worker text, key text) -> {open_attempt}
+-- The open attempts of a worker whose tokens were made with this key: what its own host gives back.
+{open_attempts} AND a.worker = :worker AND {made_with_key} ORDER BY a.leased_at
