@@ -241,6 +241,16 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeRun:
+    """Code by the hash of its files, and which of a study's ended trials ran it: how many, and from which number to which."""
+
+    code: str
+    trials: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A file that was complete, synced and hashed before its row was committed. `path` is relative to the checkpoint root."""
 

@@ -1,4 +1,4 @@
-"""What time brings to light: leases that ran out, and tickets that nobody has. Rule: nothing here waits for a model.
+"""What time brings to light: leases that ran out, tickets that nobody has, and studies whose code nobody has. Rule: nothing here waits for a model.
 
 Every step may be repeated, interrupted or done by two clocks at once: the store's compare-and-set decides.
 """
@@ -10,10 +10,13 @@ from celeriac.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.decide.lapsed import is_lost, look_again
 from celeriac.decide.lost import lost
 from celeriac.decide.retry import after_fault
-from celeriac.errors import BrokerUnavailable, LeaseLost
+from celeriac.decide.without_code import without_code
+from celeriac.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn
+from celeriac.lifecycle import StudyEvent
 from celeriac.records import Fault, OpenAttempt, ReaperLook, StudyRecord, TrialRecord
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
+from coordinator.drive import ALIVE_WITHIN_S
 from coordinator.tickets import ended, send_trials
 
 log = logging.getLogger(__name__)
@@ -86,6 +89,27 @@ def resend(store: Store, tickets: Tickets) -> None:
             # Younger rows are left alone: their tickets may be on the way, or in a worker's hands right now.
             oldest = store.unclaimed(studies, PATIENCE_S, limit=min(decision.again, MOST_AGAIN))
             _send_again(store, tickets, oldest, decision.reason)
+
+
+def pause_without_code(store: Store) -> None:
+    """Pause the studies whose code no live slot has. Raises StoreUnavailable."""
+    put_asides = store.put_asides()
+    studies = {each.study_id for each in put_asides if each.study_id}
+    if not studies:
+        return
+    devices = store.devices(alive_within_s=ALIVE_WITHIN_S)
+    for study in map(store.study, sorted(studies)):
+        gpus = _gpus(study)
+        slots = {slot for each in devices if each.is_gpu or not gpus for slot in each.slots}
+        reason = without_code(study, slots, put_asides)
+        if not reason:
+            continue
+        try:
+            store.move_study(study.id, StudyEvent.PAUSE, reason, turn=study.turn)
+        except (StaleTurn, IllegalTransition) as error:
+            log.info("study %s: %s; the next tick looks again", study.name, error)
+        else:
+            log.error("study %s paused: %s", study.name, reason)
 
 
 def _send_again(store: Store, tickets: Tickets, trials: Sequence[TrialRecord], reason: str) -> None:

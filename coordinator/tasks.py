@@ -29,8 +29,9 @@ def drive_study(ticket: Mapping[str, Any]) -> None:
 @shared_task(name=REAP_TASK)
 @forgiving
 def reap_leases(ticket: Mapping[str, Any]) -> None:
-    """End attempts whose lease ran out, and send lost tickets again."""
+    """End attempts whose lease ran out, send lost tickets again, and pause studies whose code nobody has."""
     reap.reap(current().store, current().tickets, tick_s=current().tick_s)
+    reap.pause_without_code(current().store)
     reap.resend(current().store, current().tickets)
 
 

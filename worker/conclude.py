@@ -6,6 +6,7 @@ the slot goes on: an end that cannot be written is said, and its lease is left t
 
 import logging
 import time
+from collections.abc import Callable
 
 from celeriac.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
 from celeriac.messages import TrialEnded
@@ -16,7 +17,9 @@ from worker.events import Exit, Returned
 from worker.faulted import from_words
 from worker.faults import Cut, Evidence, Verdict
 from worker.run_state import Run
+from worker.stand_aside import without_code
 from worker.store_retry import StoreRetry, UntilStopped
+from worker.study_code import code_of
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ REVOKED = "revoked by a user"
 
 
 def judge(attempt: Run) -> AttemptEnd:
-    """Say what the attempt came to, and decide what becomes of its trial. Raises LeaseLost when there is nothing to say."""
+    """Say what the attempt came to, and decide what becomes of its trial. Raises LeaseLost when there is nothing to say, CodeDiffers."""
     attempt.station.results.leave(attempt.results)
     if attempt.lost is not None and not isinstance(attempt.last, Returned):
         raise attempt.lost
@@ -45,11 +48,15 @@ def judge(attempt: Run) -> AttemptEnd:
         stop=attempt.pruner.decision if attempt.pruner else None,
         keeps_score=attempt.pruner is not None and attempt.pruner.keeps_score,
     )
-    return end_of(attempt, faults.classify(evidence))
+    verdict = faults.classify(evidence)
+    if verdict.fault is Fault.USER_BUG:  # or was the code taken from under the trial?
+        code_of(attempt.lease, attempt.station, afresh=True)
+    return end_of(attempt, verdict)
 
 
 def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     """The verdict as the attempt's end, with what was measured."""
+    attempt.fault = verdict.fault
     told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
     return faults.attempt_end(
         verdict,
@@ -129,12 +136,18 @@ def step_aside(attempt: Run, lost: LeaseLost) -> None:
 def refuse_value(attempt: Run, error: ValueRefused) -> None:
     """The trial told something that Postgres cannot hold, and would tell it again: its own fault."""
     words = from_words(Fault.USER_BUG, f"a value of the trial's was refused: {error}", "value", "refused")
-    _end_otherwise(attempt, faults.of_words(words))
+    _end_otherwise(attempt, words.detail, lambda: end_of(attempt, faults.of_words(words)))
+
+
+def refuse_study(attempt: Run, reason: str) -> None:
+    """The study's code is not on this host: the attempt ends at no charge, and others run the trial."""
+    _end_otherwise(attempt, reason, lambda: without_code(attempt.lease, reason, attempt.station))
 
 
 def give_back(attempt: Run, detail: str) -> None:
     """Our own failure, or one of the database's that nobody expects: end the attempt as infrastructure, if the store takes that."""
-    _end_otherwise(attempt, faults.of_words(from_words(Fault.INFRASTRUCTURE, detail)))
+    words = from_words(Fault.INFRASTRUCTURE, detail)
+    _end_otherwise(attempt, words.detail, lambda: end_of(attempt, faults.of_words(words)))
 
 
 def give_up(attempt: Run, error: CeleriacError) -> None:
@@ -143,12 +156,12 @@ def give_up(attempt: Run, error: CeleriacError) -> None:
     log.warning("%s", attempt.came_of)
 
 
-def _end_otherwise(attempt: Run, verdict: Verdict) -> None:
+def _end_otherwise(attempt: Run, detail: str, decide: Callable[[], AttemptEnd]) -> None:
     """End the attempt without its result. What stands in the way of that too is said, and the lease is left to lapse."""
     attempt.station.results.leave(attempt.results)
-    attempt.came_of = f"{attempt.name}: {verdict.detail}"
+    attempt.came_of = f"{attempt.name}: {detail}"
     try:
-        end = end_of(attempt, verdict)
+        end = decide()
         retry = StoreRetry(f"{attempt.name}: its end", _until_stopped(attempt))
         announce(attempt, retry(lambda: attempt.station.store.finish_attempt(attempt.lease.token, end)))
     except CeleriacError as error:

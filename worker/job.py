@@ -1,26 +1,49 @@
 """What a lease means on this host: where its code lies, and the job that its process is given. Pure but for looking at directories."""
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from celeriac.code import same_code
 from celeriac.records import Checkpoint, Lease
 from worker.checkpoints import directory
 from worker.frames import Job
 
 
-def code_root(lease: Lease, ours: Path) -> Path:
-    """The study's code root, if this worker's own code root holds it, else the worker's own.
+class CodeDiffers(Exception):
+    """The code that the study was submitted with is not on this host: the host's fault, not the trial's."""
+
+
+def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path, str]:
+    """The directory that holds the study's code on this host, and its fingerprint, which `look` takes.
+
+    A study whose fingerprint is not known runs what is there. Raises CodeDiffers: no directory, or other code in each.
+    """
+    seen = []
+    for root in code_roots(lease, ours):
+        fingerprint = look(root)
+        if same_code(lease.fingerprint, fingerprint):
+            return root, fingerprint
+        seen.append(f"the code below {root} is {fingerprint.split()[0]}")
+    if not seen:
+        raise CodeDiffers(f"there is no directory {lease.code_root} below the code root {ours}")
+    raise CodeDiffers(f"{' and '.join(seen)}, the study's is {lease.fingerprint.split()[0]}")
+
+
+def code_roots(lease: Lease, ours: Path) -> list[Path]:
+    """Where the study's code may lie, below this worker's own code root; the likeliest first.
 
     A study that was submitted on another host names a path that means nothing here: there the worker's root is the code,
-    mounted or in its image, and `code: subdirectory` is looked for below it. Objectives load from nowhere else.
+    mounted or in its image, and `code: subdirectory` is looked for below it. Objectives load from nowhere else. A root of / is no code.
     """
     allowed = ours.resolve()
-    for candidate in (allowed / lease.code_root, allowed / str(lease.spec.get("code", "."))):
+    found = []
+    for candidate in (allowed / lease.code_root, allowed / str(lease.spec.get("code", ".")), allowed):
         real = candidate.resolve()
-        if real.is_dir() and real.is_relative_to(allowed):
-            return real
-    return allowed
+        if real.is_dir() and real.is_relative_to(allowed) and real != Path("/") and real not in found:
+            found.append(real)
+    return found
 
 
 def job_of(

@@ -62,6 +62,13 @@ class Orders:
         """Whether this slot's work is to end: by a drain, or by a SIGTERM during `heeding`."""
         return self.terminated or self.draining()
 
+    def pause(self, within_s: float) -> None:
+        """Wait so long, or until an order to stop comes."""
+        poll = select.poll()
+        poll.register(self._drain, select.POLLIN)
+        poll.register(self._terminated, select.POLLIN)
+        poll.poll(within_s * 1000)
+
     def revoked(self, ticket: RunTrial, within_s: float) -> bool:
         """Whether a revoke of this ticket was written down; waits a moment for it, since the signal may be faster."""
         deadline = time.monotonic() + within_s

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from celeriac.errors import LeaseLost
 from celeriac.messages import RunTrial
-from celeriac.records import Checkpoint, Lease
+from celeriac.records import Checkpoint, Fault, Lease
 from worker.events import Exit, Failed, Returned, Stopped
 from worker.faults import Cut
 from worker.heartbeat import KeptLease
@@ -43,6 +43,7 @@ class Run:
     last_step: int | None = None
     unjudged: bool = False
     came_of: str = ""
+    fault: Fault | None = Fault.PREEMPTED  # until it is judged: nothing was learned of the slot
 
     @property
     def timeout_s(self) -> float | None:

@@ -20,22 +20,32 @@ from celeriac.errors import CeleriacError, LeaseLost, TryAgain, UnknownStudy, Un
 from celeriac.messages import RunTrial
 from celeriac.records import Fault, Lease, Refusal, Report
 from worker import checkpoints
-from worker.conclude import announce, give_back, give_up, judge, record, refuse_value, step_aside
+from worker.conclude import (
+    announce,
+    give_back,
+    give_up,
+    judge,
+    record,
+    refuse_study,
+    refuse_value,
+    step_aside,
+)
 from worker.events import Exit, Failed
 from worker.faulted import signature
 from worker.faults import Cut
 from worker.follow import follow
 from worker.frames import FrameTooLarge
 from worker.in_time import Unanswered, in_time
-from worker.job import code_root, job_of
+from worker.job import CodeDiffers, job_of
 from worker.logs import AttemptLog
 from worker.pruner import pruner_of
 from worker.result_writer import AttemptStarted
 from worker.retain import Retention
 from worker.run_state import Run
-from worker.server_handle import Code
+from worker.stand_aside import passed_on, rest_if_sick
 from worker.station import Station
 from worker.store_retry import StoreRetry, UntilStopped
+from worker.study_code import code_of
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +61,8 @@ def run(ticket: RunTrial, station: Station) -> str:
     A stale ticket is a no-op. Nothing that a trial does makes this raise; a failure of our own ends the attempt as infrastructure.
     """
     with station.orders.heeding():
+        if left := passed_on(ticket, station):
+            return left
         lease = take_lease(ticket, station)
         if isinstance(lease, Refusal):
             return f"nothing to do: {lease.reason}"
@@ -60,6 +72,7 @@ def run(ticket: RunTrial, station: Station) -> str:
             follow(attempt)
             end = judge(attempt)
             announce(attempt, record(attempt, end))
+        rest_if_sick(lease, attempt.fault, station)
         return attempt.came_of
 
 
@@ -133,6 +146,9 @@ def answering(attempt: Run) -> Iterator[None]:
             refuse_value(attempt, error)
         else:
             give_up(attempt, error)
+    except CodeDiffers as error:
+        end_process(attempt)
+        refuse_study(attempt, str(error))
     except Exception as error:
         log.exception("%s: the runner failed", attempt.name)
         end_process(attempt)
@@ -191,6 +207,7 @@ def begin(attempt: Run) -> None:
         return
     station = attempt.station
     code = code_of(attempt.lease, station)
+    station.put_aside.studies.pop(attempt.lease.study_id, None)
     job = job_of(
         attempt.lease,
         attempt.resumed,
@@ -210,12 +227,3 @@ def begin(attempt: Run) -> None:
         attempt.exit = attempt.process.kill(0.0) if attempt.process else None
     except OSError as error:
         attempt.exit = Exit(lost=f"no process could be started on this host: {error}")
-
-
-def code_of(lease: Lease, station: Station) -> Code:
-    """Where the study's code lies on this host, and its fingerprint: looked at afresh when a study is new to this slot."""
-    known = station.code_roots.get(lease.study_id)
-    root = known or code_root(lease, station.settings.code_root)
-    station.code_roots[lease.study_id] = root
-    fingerprint = station.fingerprints.of(root, time.monotonic(), afresh=known is None)
-    return Code(str(root), fingerprint, lease.spec["objective"])

@@ -17,13 +17,14 @@ from worker.heartbeat import LeaseKeeper
 from worker.janitor import Janitor
 from worker.orders import Orders
 from worker.pool import ServerPool
+from worker.put_aside import PutAside
 from worker.result_writer import ResultWriter
 from worker.wakeup import Wakeup
 
 
 @dataclass(slots=True)
 class Station:
-    """The tools of the runner.
+    """The tools of the runner. `studies`: those whose code was found here before.
 
     Of the process' connections the runner and the result writer use one between them, never at the same time; another is for the
     lease's keeper. The announcer sends messages, the janitor deletes files: neither asks the store.
@@ -42,7 +43,8 @@ class Station:
     janitor: Janitor
     memory_limit_bytes: int | None
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
-    code_roots: dict[int, Path] = field(default_factory=dict)
+    studies: set[int] = field(default_factory=set)
+    put_aside: PutAside = field(default_factory=PutAside)
 
     def announce(self, ended: TrialEnded, summary: str) -> None:
         """Tell the coordinator, soon; a tick heals what is lost."""

@@ -166,6 +166,7 @@ def _workers(store: Store) -> Check:
     alive = store.devices(alive_within_s=ALIVE_S)
     slots = sum(len(each.slots) for each in alive)
     ill = [f"{each.host} {each.kind}: {each.health}" for each in alive if each.health not in ("", "ok")]
+    ill += [f"{each.worker}: {each.reason}" for each in store.put_asides()]
     if not slots:
         return Check(
             "workers",

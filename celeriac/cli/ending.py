@@ -3,6 +3,7 @@
 from typing import Any
 
 from celeriac.cli import FAILED, OK, text
+from celeriac.cli.hosts import told_of_code
 from celeriac.cli.rungs import saved_in_words
 from celeriac.cli.screen import STYLE_OF, Grid, say, show
 from celeriac.client.client import Client
@@ -40,6 +41,8 @@ def tell(client: Client, study: StudyRecord) -> int:
 def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
     """Print the best trial: its score, what it gained over trial 0, its parameters to paste, and how to use it again."""
     metric = study.spec["metric"]["name"]
+    for line in told_of_code(client, study):
+        say(line, "yellow")
     say(f"\nBest: trial {best.number} of {study.counts.finished}, {metric} {text.number(best.score)}", "bold")
     first = first_of(client, study)
     if first is not None:

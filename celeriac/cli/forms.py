@@ -4,7 +4,7 @@ Records keep their fields' names; times are ISO 8601 in UTC, states and classes 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from celeriac.client.progress import Progress, why_waiting
-from celeriac.records import Attempt, Device, OpenAttempt, Savings, StudyRecord, TrialRecord
+from celeriac.records import Attempt, Device, OpenAttempt, PutAside, Savings, StudyRecord, TrialRecord
 
 
 def plain(value: Any) -> Any:
@@ -68,13 +68,16 @@ def trial_form(trial: TrialRecord, attempts: list[Attempt] | None = None) -> dic
     return form
 
 
-def device_form(device: Device, runs: Mapping[str, list[OpenAttempt]], *, alive: bool) -> dict[str, Any]:
-    """A device's row, whether its node spoke lately, and what each of its slots runs."""
+def device_form(
+    device: Device, runs: Mapping[str, list[OpenAttempt]], aside: Sequence[PutAside], *, alive: bool
+) -> dict[str, Any]:
+    """A device's row, whether its node spoke lately, what each of its slots runs, and what they do not take now."""
     running = {
         slot: [{"study": run.study, "trial": run.number, "attempt": run.attempt} for run in runs[slot]]
         for slot in device.slots
     }
-    return {**plain(device), "alive": alive, "running": running}
+    put_aside = [plain(each) for each in aside if each.worker in device.slots]
+    return {**plain(device), "alive": alive, "running": running, "put_aside": put_aside}
 
 
 def dump(value: Any) -> str:

@@ -9,8 +9,10 @@ from celeriac.cli import FAILED
 from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, connected
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from celeriac.client import Client, Study
-    from celeriac.records import Champion, Device, StudyRecord, TrialRecord, TrialState
+    from celeriac.records import Champion, Device, PutAside, StudyRecord, TrialRecord, TrialState
 
 OneStudy = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="One study; else all.", show_default=False)
@@ -104,6 +106,7 @@ def _study_row(study: "StudyRecord") -> tuple[str, ...]:
 
 def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     from celeriac.cli import forms, text
+    from celeriac.cli.hosts import told_of_code, told_of_slots
     from celeriac.cli.live import Looks, best_of, line_of, picture, running_grid, sampler_line
     from celeriac.cli.rungs import saved_in_words
     from celeriac.cli.screen import console, is_terminal, show
@@ -132,6 +135,8 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
         print(f"reason: {progress.study.reason}")
     if progress.study.counts.pruned:
         print(saved_in_words(progress.study, client.store.savings(study.id)))
+    for line in told_of_code(client, progress.study) + told_of_slots(client, progress):
+        print(line)
 
 
 def trials(
@@ -322,21 +327,34 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
     with connected(home) as client:
         devices = client.store.devices()
         runs = {slot: client.store.open_attempts_of(slot) for each in devices for slot in each.slots}
+        aside = client.store.put_asides()
+        names = {each.study_id: client.store.study(each.study_id).name for each in aside if each.study_id}
         now = client.store.now()
     if as_json:
-        listed = [forms.device_form(each, runs, alive=_is_alive(each, now)) for each in devices]
+        listed = [forms.device_form(each, runs, aside, alive=_is_alive(each, now)) for each in devices]
         print(forms.dump(listed))
         return
     rows = []
     for each in devices:
         for slot in each.slots:
             running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
-            health = (each.health if _is_alive(each, now) else "") or "-"
+            told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, names)]
+            health = "; ".join(filter(None, told)) or each.health or "-"
+            health = health if _is_alive(each, now) else "-"
             rows.append((slot, each.kind, _memory(each), health, _heard(each, now), running))
     if rows:
         show(Grid(("slot", "device", "memory", "health", "heard", "running"), rows, frozenset({"memory"})))
     else:
         say("No worker has ever spoken: `celeriac up` starts some here, `python -m worker` joins a service.")
+
+
+def _put_aside(slot: str, rows: "Sequence[PutAside]", names: "Mapping[int, str]") -> list[str]:
+    """What the slot does not take now, in words."""
+    return [
+        f"no trials of {names[each.study_id]}: {each.reason}" if each.study_id else each.reason
+        for each in rows
+        if each.worker == slot
+    ]
 
 
 def _is_alive(device: "Device", now: datetime) -> bool:

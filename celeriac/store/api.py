@@ -24,6 +24,7 @@ from celeriac.records import (
     Champion,
     Checkpoint,
     Claim,
+    CodeRun,
     Crossing,
     Device,
     Fault,
@@ -154,6 +155,9 @@ class Store(Protocol):
 
         Interrupted, it leaves the study with some of its reports, logs and checkpoints' rows gone; it can be asked for again.
         """
+
+    def take_code(self, study_id: int, fingerprint: str) -> StudyRecord:
+        """Run the study's trials from now on with this code, which a person has seen; slots that refused it are asked again."""
 
     def studies_to_drive(self) -> list[int]:
         """Ids of all OPEN and RUNNING studies, and of PAUSED ones none: what a tick looks at."""
@@ -357,6 +361,9 @@ class Store(Protocol):
 
     def savings(self, study_id: int) -> Savings:
         """What early stopping has spared so far. Reads all of the study's ends: for a person who looks, not for a turn."""
+
+    def codes(self, study_id: int) -> list[CodeRun]:
+        """Which code the ended trials of a study ran, by their last attempts, in the order of first use. For a person who looks."""
 
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
         """Newest first."""

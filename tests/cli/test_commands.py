@@ -16,7 +16,7 @@ from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Champion, Device, Fault, Lease, Report, StudyState
 from celeriac.store.api import AttemptEnd
 from tests.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, leased, played, started
-from tests.store.scenes import failed, suggestion
+from tests.store.scenes import failed, scored, suggestion
 
 PLAN_FILE = STUDY_FILE.removeprefix("study: digits\n") + (
     "schedule: {name: nightly, cron: '0 2 * * *', timezone: Europe/Berlin, slices: {r: [eu, us]}}\n"
@@ -141,6 +141,41 @@ def test_status_of_all_and_of_one(celeriac: Celeriac, client: Client) -> None:
 def test_status_says_what_a_study_waits_for(celeriac: Celeriac, client: Client) -> None:
     started(client, client.open({**SPEC, "resources": {"gpus": 1}}).study)
     assert "no worker with a GPU is alive" in celeriac("status", "digits").out
+
+
+def test_slots_that_are_put_aside_are_named_wherever_somebody_looks(
+    celeriac: Celeriac, client: Client
+) -> None:
+    study, other = client.open(SPEC).study, client.open({**SPEC, "study": "other"}).study
+    client.store.put_devices("here", [device(client, "cpu0.s0@here")])
+    started(client, study)
+    started(client, other)
+    lease = leased(client, study)
+    client.store.put_aside(lease.token, "here: the code below /code is 2", 60.0, study_only=True)
+    client.store.put_aside(lease.token, "3 trials in a row ended here", 60.0, study_only=False)
+    workers = " ".join(celeriac("workers").out.split())
+    assert "3 trials in a row" in workers
+    (listed,) = json.loads(celeriac("workers", "--json").out)
+    assert [each["study_id"] for each in listed["put_aside"]] == [0, study.id]
+    assert "put aside: cpu0.s0@here: here: the code below /code is 2" in celeriac("status", "digits").out
+    unharmed = celeriac("status", "other").out
+    assert ("put aside: cpu0.s0@here: 3 trials" in unharmed, "/code" in unharmed) == (True, False)
+    assert "cpu0.s0@here: 3 trials in a row ended here" in celeriac("doctor").out
+
+
+def test_trials_of_two_codes_are_told_apart(celeriac: Celeriac, client: Client) -> None:
+    study = client.open(SPEC).study
+    started(client, study)
+    for score, code in ((0.5, "1111 git:1"), (0.9, "2222"), (0.7, "1111")):
+        lease = leased(client, study)
+        client.store.begin(lease.token, fingerprint=code, resumed_step=None, log_path="")
+        client.store.finish_attempt(lease.token, scored(score))
+        told = " ".join(celeriac("status", "digits").out.split())
+        assert ("code:" in told) == (lease.number > 0)
+    for command in ("status", "best"):
+        told = " ".join(celeriac(command, "digits").out.split())
+        assert "1111 2 trials between 0 and 2; 2222 1 trial between 1 and 1" in told
+        assert "The best, trial 1, ran 2222." in told
 
 
 def test_every_reading_command_speaks_json(celeriac: Celeriac, client: Client) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from celeriac.errors import DuplicateStudy, IllegalTransition, StaleTurn, UnknownStudy
 from celeriac.lifecycle import StudyEvent, TrialEvent
-from celeriac.records import Counts, Fault, Source, StudyState, Suggestion, TrialState
+from celeriac.records import CodeRun, Counts, Fault, Source, StudyState, Suggestion, TrialState
 from celeriac.store import Store
 from tests.store.scenes import failed, leased, new_study, queued, running, scored, suggestion, with_trials
 
@@ -325,3 +325,25 @@ def test_only_one_of_many_writers_takes_a_turn(any_store: Store) -> None:
         thread.join()
     assert sorted(outcomes) == ["stale"] * 5 + ["taken"]
     assert any_store.study(study.id).counts == Counts(waiting=1)
+
+
+def test_a_study_says_which_of_its_trials_ran_which_code(any_store: Store) -> None:
+    study = queued(any_store, 4)
+    for number, code in enumerate(("abc git:1", "abc git:2", "def", "abc")):
+        lease = leased(any_store, study, number)
+        any_store.begin(lease.token, fingerprint=code, resumed_step=None, log_path="")
+        if number < 3:
+            any_store.finish_attempt(lease.token, scored(0.5))
+    assert any_store.codes(study.id) == [CodeRun("abc", 2, 0, 1), CodeRun("def", 1, 2, 2)]
+
+
+def test_a_study_takes_other_code_and_asks_all_slots_again(any_store: Store) -> None:
+    study, other = queued(any_store, 1), queued(any_store, 1)
+    for each in (study, other):
+        any_store.put_aside(leased(any_store, each, 0).token, "other code", 60.0, study_only=True)
+    taken = any_store.take_code(study.id, "def git:3")
+    assert taken == any_store.study(study.id)
+    assert (taken.fingerprint, taken.turn) == ("def git:3", study.turn)
+    assert [each.study_id for each in any_store.put_asides()] == [other.id]
+    with pytest.raises(UnknownStudy):
+        any_store.take_code(999, "def")

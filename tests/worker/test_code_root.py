@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from celeriac.client.objective import stored_root
+from celeriac.code import fingerprint
 from celeriac.records import Lease
-from worker.job import code_root, context_of
+from worker.job import CodeDiffers, code_roots, context_of, located
 
 
 def lease_of(stored: str, code: str = ".") -> Lease:
@@ -40,19 +41,37 @@ def hosts(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_each_host_has_its_code_root_at_a_place_of_its_own(hosts: tuple[Path, Path]) -> None:
     mine, theirs = hosts
-    assert code_root(lease_of(stored_root(mine / "churn", mine)), theirs) == theirs / "churn"
-    assert code_root(lease_of(stored_root(mine, mine)), theirs) == theirs
+    assert code_roots(lease_of(stored_root(mine / "churn", mine)), theirs) == [theirs / "churn", theirs]
+    assert code_roots(lease_of(stored_root(mine, mine)), theirs) == [theirs]
 
 
 def test_on_one_machine_the_path_is_the_path(hosts: tuple[Path, Path]) -> None:
     mine, _ = hosts
-    assert code_root(lease_of(stored_root(mine / "churn", Path("/"))), Path("/")) == mine / "churn"
+    assert code_roots(lease_of(stored_root(mine / "churn", Path("/"))), Path("/")) == [mine / "churn"]
 
 
 def test_what_lies_elsewhere_is_never_the_root(hosts: tuple[Path, Path]) -> None:
     mine, theirs = hosts
-    assert code_root(lease_of(str(mine / "churn"), code="churn"), theirs) == theirs / "churn"
-    assert code_root(lease_of("../home/me/training", code="../home"), theirs) == theirs
+    assert code_roots(lease_of(str(mine / "churn"), code="churn"), theirs)[0] == theirs / "churn"
+    assert code_roots(lease_of("../home/me/training", code="../home"), theirs) == [theirs]
+
+
+def test_only_the_study_s_own_code_will_do(hosts: tuple[Path, Path]) -> None:
+    mine, theirs = hosts
+    (mine / "churn" / "train.py").write_text("x = 1\n")
+    lease = replace(lease_of("churn"), fingerprint=fingerprint(mine / "churn"))
+    with pytest.raises(
+        CodeDiffers, match=rf"the code below {theirs}/churn is \w+ and the code below {theirs} is"
+    ):
+        located(lease, theirs, fingerprint)
+    (theirs / "train.py").write_text("x = 1\n")  # mounted one directory deeper than at the submitter's
+    assert located(lease, theirs, fingerprint) == (theirs, lease.fingerprint)
+    assert located(replace(lease, fingerprint=""), theirs, fingerprint)[0] == theirs / "churn"
+
+
+def test_a_directory_that_is_not_there_is_no_code(tmp_path: Path) -> None:
+    with pytest.raises(CodeDiffers, match=r"no directory /home/me/gone below the code root /$"):
+        located(lease_of("/home/me/gone"), Path("/"), fingerprint)
 
 
 def test_labels_and_the_slice_reach_the_objective() -> None:

@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from celeriac.records import Attempt, Checkpoint, Report, RungRecord, Savings, TrialRecord, TrialState
+from celeriac.records import (
+    ENDED,
+    Attempt,
+    Checkpoint,
+    CodeRun,
+    Report,
+    RungRecord,
+    Savings,
+    TrialRecord,
+    TrialState,
+)
 from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.values import unknown_trial
 
@@ -77,6 +87,18 @@ class Reading(Tables):
                 run = max(1, held.last_step - (-1 if resumed is None else resumed))
                 steps, device_s = steps + spared, device_s + spared * held.attempt.device_s / run
         return Savings(len(pruned), steps, device_s)
+
+    @atomic
+    def codes(self, study_id: int) -> list[CodeRun]:
+        """See `Store.codes`."""
+        ran: dict[str, list[int]] = {}
+        for each in (held.attempt for held in self._rows.attempts.values()):
+            if each.study_id == study_id and each.fingerprint:
+                trial = self._rows.trials[study_id, each.trial]
+                if trial.state in ENDED and each.number == trial.attempts:
+                    ran.setdefault(each.fingerprint.split()[0], []).append(each.trial)
+        found = (CodeRun(code, len(numbers), min(numbers), max(numbers)) for code, numbers in ran.items())
+        return sorted(found, key=lambda each: (each.first, each.code))
 
     @atomic
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:

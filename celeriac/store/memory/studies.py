@@ -66,6 +66,14 @@ class Studies(Tables):
         return moved_row(rows, before, state, event, said)
 
     @atomic
+    def take_code(self, study_id: int, fingerprint: str) -> StudyRecord:
+        """See `Store.take_code`."""
+        rows = self._rows
+        rows.studies[study_id] = replace(rows.study(study_id), fingerprint=plain_text(fingerprint))
+        rows.put_asides = {key: each for key, each in rows.put_asides.items() if key[1] != study_id}
+        return rows.studies[study_id]
+
+    @atomic
     def studies_to_drive(self) -> list[int]:
         """See `Store.studies_to_drive`."""
         driven = (StudyState.OPEN, StudyState.RUNNING)

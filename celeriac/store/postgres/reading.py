@@ -4,7 +4,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.records import Attempt, Checkpoint, Report, RungRecord, Savings, TrialRecord, TrialState
+from celeriac.records import (
+    Attempt,
+    Checkpoint,
+    CodeRun,
+    Report,
+    RungRecord,
+    Savings,
+    TrialRecord,
+    TrialState,
+)
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
     ATTEMPT,
@@ -72,6 +81,15 @@ LOG_TAIL = sql(
     """
 )
 
+CODES = sql(
+    """
+    SELECT split_part(a.fingerprint, ' ', 1) AS code, count(*) AS trials, min(a.trial) AS first, max(a.trial) AS last
+    FROM trial t JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+    WHERE t.study_id = :study AND t.ended_no IS NOT NULL AND a.fingerprint <> ''
+    GROUP BY code ORDER BY first, code
+    """
+)
+
 
 class Reading:
     """Verbs that only read."""
@@ -122,6 +140,10 @@ class Reading:
         """See `Store.savings`."""
         (row,) = self._db.rows(SAVINGS, study=study_id)
         return Savings(**row)
+
+    def codes(self, study_id: int) -> list[CodeRun]:
+        """See `Store.codes`."""
+        return [CodeRun(**row) for row in self._db.rows(CODES, study=study_id)]
 
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
         """See `Store.checkpoints`."""

@@ -49,6 +49,13 @@ CLAIMS = sql(
     """
 )
 
+TAKE_CODE = sql(
+    f"""
+    WITH p AS (DELETE FROM put_aside WHERE study_id = :study)
+    UPDATE study s SET fingerprint = :fingerprint WHERE s.id = :study RETURNING {STUDY}
+    """
+)
+
 UNQUEUE_ALL = sql(
     """
     WITH t AS (
@@ -167,6 +174,13 @@ class Studies:
             return moved_row(connection, before, state, event, said)
 
         return self._db.transaction(move)
+
+    def take_code(self, study_id: int, fingerprint: str) -> StudyRecord:
+        """See `Store.take_code`."""
+        row = self._db.row(TAKE_CODE, study=study_id, fingerprint=plain_text(fingerprint))
+        if row is None:
+            raise unknown_study(study_id, ())
+        return study_record(row)
 
     def studies_to_drive(self) -> list[int]:
         """See `Store.studies_to_drive`."""
