@@ -397,16 +397,53 @@ class ReaperLook:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What one turn of the coordinator decides on; its size depends on the open trials only, never on the study's length.
+class PendingTrial:
+    """A trial as a sampler sees it before its end. `observed`: how many ends its suggestion knew, None when no sampler suggested it.
 
-    `open_trials` in number order; `last_ended` are the newest ends, newest first, at most three.
+    The newest waiting trials may be given other parameters; `observed` then changes with them.
+    """
+
+    number: int
+    params: Params
+    source: Source
+    observed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTrial:
+    """How a trial ended: what the decision to pause a study looks at."""
+
+    number: int
+    fault: Fault | None
+    signature: str
+    detail: str
+    ended_at: datetime
+
+
+#: How many paused, and how many waiting numbers a snapshot lists at most.
+MOST_READY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one turn of the coordinator decides on. Its size depends neither on the study's length nor on how many trials are open.
+
+    `paused` and `waiting` are the lowest numbers of the trials that a ticket may be sent for now, at most MOST_READY of each.
+    `last_ended` are the newest ends, newest first, at most three. `tail` are the newest trials that wait and were never
+    leased, by number: as many as may be suggested anew, and read only where that is possible.
     """
 
     study: StudyRecord
-    open_trials: tuple[TrialRecord, ...]
-    last_ended: tuple[TrialRecord, ...]
+    paused: tuple[int, ...]
+    waiting: tuple[int, ...]
+    last_ended: tuple[EndedTrial, ...]
     now: datetime
+    tail: tuple[TrialRecord, ...] = ()
+
+    @property
+    def ready(self) -> tuple[int, ...]:
+        """The numbers to send tickets for: handed back with a checkpoint first, then by number, so that retries go first."""
+        return self.paused + self.waiting
 
 
 @dataclass(frozen=True, slots=True)

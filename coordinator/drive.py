@@ -7,13 +7,14 @@ stops another.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from celeriac.broker import Tickets
-from celeriac.decide.buffer import Sampling, learns
+from celeriac.decide.buffer import Sampling, learns, most_replaced
 from celeriac.decide.next import Limits, NextDecision, what_next
 from celeriac.decide.sampler import chosen_sampler
+from celeriac.decide.steps import after_adding, after_queueing, after_replacing
 from celeriac.decide.stop_study import newest_needed
 from celeriac.errors import (
     BrokerUnavailable,
@@ -40,7 +41,7 @@ from celeriac.spec import StudySpec
 from celeriac.stop_rules import StopStudy
 from celeriac.store import Store
 from coordinator import nightly
-from coordinator.questions import Suggesters, question_of
+from coordinator.questions import Question, Suggesters
 from coordinator.specs import Specs
 from coordinator.tickets import send_trials
 
@@ -105,32 +106,41 @@ def drive_all(coordinator: Coordinator) -> None:
 
 
 def _turn(coordinator: Coordinator, study_id: int) -> str:
-    """Step after step, each decided on a new snapshot, until the decision, or what is left, is to wait."""
+    """Step after step until the decision, or what is left, is to wait. The study is read once, and again where it moved otherwise."""
     turn = _Turn(coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S))
+    snapshot: Snapshot | None = None
     while True:
-        snapshot = coordinator.store.snapshot(study_id)
+        snapshot = snapshot or coordinator.store.snapshot(study_id)
         study = snapshot.study
         if study.state in CLOSED:
             return _closed(coordinator, snapshot)
         spec = coordinator.specs.of(study)
         limits = Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study)
+        slots, sampling = live_slots(turn.devices, spec.gpus), _sampling(coordinator, spec, study, turn)
         decision = what_next(
-            snapshot,
+            _with_tail(coordinator.store, snapshot, most_replaced(study, slots, sampling)),
             limits,
-            live_slots(turn.devices, spec.gpus),
-            _sampling(coordinator, spec, study, turn),
+            slots,
+            sampling,
             exhausted=turn.exhausted,
             newest=_newest(coordinator.store, study, spec.stop_study),
         )
         if decision.event is not None:
             _move(coordinator, snapshot, decision.event, decision.reason)
+            snapshot = None
         elif decision.queue:
-            _queue(coordinator, snapshot, decision, spec.gpus)
+            snapshot = _queue(coordinator, snapshot, decision, spec.gpus)
         elif decision.replace or decision.add:
-            if not _suggest(coordinator, snapshot, decision, spec, turn):
+            snapshot = _suggest(coordinator, snapshot, decision, spec, turn)
+            if snapshot is None:
                 return f"{decision.reason}: suggestions are on their way"
         else:
             return decision.reason
+
+
+def _with_tail(store: Store, snapshot: Snapshot, most: int) -> Snapshot:
+    """The snapshot with the newest waiting trials, as many as could be suggested anew."""
+    return replace(snapshot, tail=tuple(store.newest_waiting(snapshot.study.id, most))) if most else snapshot
 
 
 def _sampling(coordinator: Coordinator, spec: StudySpec, study: StudyRecord, turn: _Turn) -> Sampling:
@@ -165,7 +175,10 @@ def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"
 
 
-def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: int) -> None:
+def _queue(
+    coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: int
+) -> Snapshot | None:
+    """Queue trials and send their tickets. None: look again, since a trial was not where the snapshot saw it, or more are ready than it lists."""
     study = snapshot.study
     queued = coordinator.store.queue_trials(study.id, study.turn, decision.queue)
     coordinator.suggesters.carry(study.id, study.turn)
@@ -173,36 +186,41 @@ def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision,
         send_trials(coordinator.tickets, study.name, gpus, queued)
     except BrokerUnavailable as error:
         log.warning("study %s: tickets wait for the reaper: %s", study.name, error)
+    after = after_queueing(snapshot, set(decision.queue))
+    are_listed = after.ready or not after.study.counts.waiting + after.study.counts.paused
+    return after if are_listed and len(queued) == len(decision.queue) else None
 
 
 def _suggest(
     coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, spec: StudySpec, turn: _Turn
-) -> bool:
-    """Add trials, or give waiting ones better parameters; False: the suggestions for that are being made. Raises SamplerFailed."""
+) -> Snapshot | None:
+    """Add trials, or give waiting ones better parameters; None: the suggestions for that are being made. Raises SamplerFailed."""
     study, store = snapshot.study, coordinator.store
     if study.next_number == 0 and spec.default is not None:
         default = Suggestion(spec.default, Source.DEFAULT, {"by": "the study file"})
         store.add_trials(study.id, study.turn, [default])
-        return True
+        return after_adding(snapshot, 1)
     first, count = study.next_number, decision.add
     if decision.replace:
         first, count = decision.replace[0], len(decision.replace)
-    answer = coordinator.suggesters.answer(question_of(snapshot, first, count))
+    answer = coordinator.suggesters.answer(Question(study, first, count))
     if answer is None:
-        return False
+        return None
     if answer.error:
         raise SamplerFailed(answer.error)
     suggestions = answer.suggestions[:count]
     if decision.replace:
         turn.keep = len(suggestions) < count  # no space is left for better ones
-        if not turn.keep:
-            store.replace_waiting(study.id, study.turn, first, suggestions)
-            log.debug("study %s: %d trials suggested anew: %s", study.name, count, decision.reason)
-    elif suggestions:
+        if turn.keep:
+            return snapshot
+        store.replace_waiting(study.id, study.turn, first, suggestions)
+        log.debug("study %s: %d trials suggested anew: %s", study.name, count, decision.reason)
+        return after_replacing(snapshot)
+    if suggestions:
         store.add_trials(study.id, study.turn, suggestions)
-    else:
-        turn.exhausted = f"the {chosen_sampler(spec, study).name} sampler has tried every point of the space"
-    return True
+        return after_adding(snapshot, len(suggestions))
+    turn.exhausted = f"the {chosen_sampler(spec, study).name} sampler has tried every point of the space"
+    return snapshot
 
 
 def _paused(store: Store, study_id: int, error: CeleriacError) -> str:

@@ -1,17 +1,17 @@
-"""What is known of each study's past: the trials that ended, in the order of their ends, as a sampler needs them.
+"""What is known of each study's trials, as a sampler needs them: those that ended, in the order of their ends, and those pending.
 
-Rule: this is a cache. It reads on from where it was (`ended_since`), so that a trial's end costs the same at trial 10 and at trial
-5,000, and it can be dropped and read again at any moment: the rows are the truth.
+Rule: this is a cache. It reads on from where it was (`ended_since`, `pending`), so that a trial's end costs the same at trial 10 and at
+trial 5,000, with 30 trials running and with 3,000; it can be dropped and read again at any moment: the rows are the truth.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from celeriac.records import StudyRecord
+from celeriac.records import PendingTrial, StudyRecord
 from celeriac.spec import StudySpec, parse
 from celeriac.store import Store
-from coordinator.samplers.seam import Observation, observed
+from coordinator.samplers.seam import Observation, Point, observed, point_of
 
 MOST_STUDIES = 64
 #: Of all studies together: some 40 MB. One study alone may have more.
@@ -21,7 +21,7 @@ PAGE = 1000
 
 @dataclass(slots=True)
 class History:
-    """One study's spec and past. `ended_no` is the place in the order of ends up to which it has read.
+    """One study's spec, its past and its pending trials. `ended_no` is the place in the order of ends up to which it has read.
 
     `resumed_at`: as of the study's row when the reading began; ends may have been taken back since then (`Store.retry_trials`).
     """
@@ -30,6 +30,7 @@ class History:
     resumed_at: datetime | None = None
     ended_no: int = 0
     observations: list[Observation] = field(default_factory=list)
+    _pending: dict[int, tuple[PendingTrial, Point]] = field(default_factory=dict)
 
     def read_on(self, store: Store, study: StudyRecord, *, until: int) -> None:
         """Read the ends since the last call, up to place `until`."""
@@ -37,9 +38,28 @@ class History:
             page = store.ended_since(study.id, self.ended_no, min(PAGE, until - self.ended_no))
             for trial in page:
                 self.observations.append(observed(self.spec.space, study.goal, trial))
+                self._pending.pop(trial.number, None)
                 self.ended_no = trial.ended_no or self.ended_no
             if not page:
                 return
+
+    def pending(self, store: Store, study: StudyRecord, *, below: int) -> list[Point]:
+        """The points of the trials below this number that had not ended at `ended_no`, by number.
+
+        Read are those that it does not know. Waiting trials may have been given other parameters since they were read, but only all of
+        the newest together: so the newest that it knows tells, and where that one changed, it looks further back.
+        """
+        known = [number for number in sorted(self._pending) if number < below]
+        back, unchanged = 1, False
+        while not unchanged:
+            since = known[-back] if back <= len(known) else 0
+            rows = store.pending(study.id, observed=self.ended_no, below=below, since=since)
+            unchanged = not since or (bool(rows) and rows[0] == self._pending[since][0])
+            back *= 2
+        for trial in rows:
+            if trial.number not in self._pending or self._pending[trial.number][0] != trial:
+                self._pending[trial.number] = trial, point_of(self.spec.space, trial)
+        return [self._pending[number][1] for number in sorted(self._pending) if number < below]
 
 
 class Histories:

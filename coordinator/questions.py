@@ -1,23 +1,23 @@
 """What a turn asks of a sampler, and what it is told: values that go to another process and come back.
 
-Rules: a question holds all that the answer may depend on beside the rows of the trials that ended before it, so whoever answers
-it, and when, changes nothing; an answer is never written down here, and is good at the turn that its question names only.
+Rules: a question names the rows that its answer depends on, none of which changes any more, so whoever answers it, and when, changes
+nothing; an answer is never written down here, and is good at the turn that its question names only.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
 from celeriac.decide.sampler import chosen_sampler
 from celeriac.errors import CallerError, SamplerFailed, TryAgain
-from celeriac.records import Snapshot, Source, StudyRecord, Suggestion, TrialRecord
+from celeriac.records import Source, StudyRecord, Suggestion
 from celeriac.samplers import AUTO
 from celeriac.store import Store
 from coordinator.history import Histories
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import in_scores, point_of
+from coordinator.samplers.seam import in_scores
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,13 @@ GUESSED_S = 0.05
 class Question:
     """Which parameters for trial `first` and the `count - 1` after it?
 
-    `study` is its row at the moment of asking: of the past, its `counts.ended` first ends count. `pending` are the trials that
-    were open then, below `first`; those from `first` on, if there are any, are to be replaced and count for nothing.
+    `study` is its row at the moment of asking: its `counts.ended` first ends are the past, and the trials below `first` that had not
+    ended then are pending; those from `first` on, if there are any, are to be replaced and count for nothing.
     """
 
     study: StudyRecord
     first: int
     count: int
-    pending: tuple[TrialRecord, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +76,6 @@ class Suggesters(Protocol):
         """Answer nobody any more."""
 
 
-def question_of(snapshot: Snapshot, first: int, count: int) -> Question:
-    """The question for `count` trials from number `first` on, at this snapshot."""
-    pending = tuple(replace(trial, why={}) for trial in snapshot.open_trials if trial.number < first)
-    return Question(snapshot.study, first, count, pending)
-
-
 def answered(store: Store, histories: Histories, question: Question) -> Answer:
     """Ask the study's sampler. Whatever goes wrong becomes part of the answer, so that it reaches the study."""
     study, began = question.study, monotonic()
@@ -108,7 +101,7 @@ def suggested(store: Store, histories: Histories, question: Question) -> list[Su
     history = histories.of(study)
     history.read_on(store, study, until=study.counts.ended)
     spec = history.spec
-    pending = [point_of(spec.space, trial) for trial in question.pending]
+    pending = history.pending(store, study, below=question.first)
     decision = chosen_sampler(spec, study)
     proposals = sampler_for(decision.name)(
         spec.space, history.observations, pending, question.count, spec.seed
@@ -118,7 +111,6 @@ def suggested(store: Store, histories: Histories, question: Question) -> list[Su
         **({"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}),
         "seed": spec.seed,
         "observed": history.ended_no,
-        "pending": [point.number for point in pending],
         "best": study.best_number,
     }
     return [

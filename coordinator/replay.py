@@ -1,4 +1,4 @@
-"""Any suggestion can be computed again from the rows: what the sampler knew is kept with the trial, as places and numbers."""
+"""Any suggestion can be computed again from the rows: what the sampler knew follows from what is kept with the trial."""
 
 from typing import Any
 
@@ -8,7 +8,6 @@ from celeriac.spec import parse
 from celeriac.store import Store
 from coordinator.history import History
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import point_of
 
 
 def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
@@ -24,8 +23,8 @@ def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
     why = trial.why
     history = History(parse(study.spec, f"study {study.name}"))
     history.read_on(store, study, until=int(why["observed"]))
-    pending = [point_of(history.spec.space, store.trial(study_id, each)) for each in why["pending"]]
     place = int(why["index"])
+    pending = history.pending(store, study, below=number - place)
     proposals = sampler_for(why["sampler"])(
         history.spec.space, history.observations, pending, place + 1, int(why["seed"])
     )

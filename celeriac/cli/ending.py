@@ -125,7 +125,7 @@ def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
 
 def _failed(client: Client, study: StudyRecord) -> TrialRecord | None:
     """The newest failure among the newest ends, else any failed trial."""
-    newest = newest_failure(client.store.snapshot(study.id).last_ended)
+    newest = newest_failure(client.store.ended_since(study.id, study.counts.ended - 3))
     return newest or newest_failure(client.store.trials(study.id, states=[TrialState.FAILED], limit=1))
 
 

@@ -13,7 +13,7 @@ from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.client import Client
 from celeriac.client.study import Study
 from celeriac.errors import CallerError, CeleriacError, UnknownTrial
-from celeriac.explain.why import Expectation, Explanation, Outcome, explained
+from celeriac.explain.why import Expectation, Explanation, Outcome, explained, pending_then
 from celeriac.records import Source, StudyRecord, TrialRecord
 
 _MOST_PENDING = 12
@@ -24,7 +24,7 @@ _COUNTED = {"fitted_on": "model fitted on", "kept": "model holds"}
 def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay: bool) -> int:
     """Print why trial `number` was run; the exit code: FAILED when a replay gives other parameters than the stored ones."""
     record, trial = study.record, study.trial(number)
-    explanation = explained(trial, record.goal)
+    explanation = explained(trial, record.goal, _pending(client, trial))
     again = replayed(client, study, trial) if replay else None
     same = again is None or again == dict(trial.params)
     if as_json:
@@ -38,6 +38,15 @@ def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay
     return OK if same else FAILED
 
 
+def _pending(client: Client, trial: TrialRecord) -> list[int]:
+    """The numbers of the trials that were pending when this one was suggested."""
+    then = pending_then(trial)
+    if then is None:
+        return []
+    observed, below = then
+    return [each.number for each in client.store.pending(trial.study_id, observed=observed, below=below)]
+
+
 def why_form(
     study: StudyRecord, trial: TrialRecord, explanation: Explanation, again: dict[str, Any] | None
 ) -> dict[str, Any]:
@@ -45,7 +54,7 @@ def why_form(
     form = {
         "study": study.name,
         **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},
-        **{key: getattr(explanation, key) for key in ("how", "expected", "outcome")},
+        **{key: getattr(explanation, key) for key in ("how", "pending", "expected", "outcome")},
         "replay": None if again is None else {"params": again, "same": again == dict(trial.params)},
     }
     plain: dict[str, Any] = forms.plain(form)

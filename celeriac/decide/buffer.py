@@ -78,8 +78,20 @@ def _ahead(study: StudyRecord, capacity: int) -> tuple[int, int]:
     return ends, max(capacity, ceil(2 * capacity * share)) - ends
 
 
+def most_replaced(study: StudyRecord, slots: int, sampling: Sampling) -> int:
+    """How many of the newest waiting suggestions `stale` needs to see; 0: none of them could be made anew now."""
+    mean_s = _mean_s(study)
+    if not sampling.learns or not slots or mean_s is None:
+        return 0
+    affordable_s = _between_ends_s(study, slots, mean_s) / 2
+    if sampling.suggest_s > affordable_s:
+        return 0
+    # One more than can be afforded (two, for rounding) shows that there are too many.
+    return min(int(affordable_s / max(sampling.suggest_s, 1e-6)) + 2, study.counts.waiting)
+
+
 def stale(snapshot: Snapshot, slots: int, sampling: Sampling) -> Stale:
-    """The waiting suggestions that are to be made anew.
+    """The waiting suggestions that are to be made anew: all of the snapshot's `tail` that may give way, or none.
 
     They are when the first of them does not know the best trial, or a tenth of the results; and when it pays: an answer usually
     comes before the next trial ends, and all of it together costs at most a tenth of a core.
@@ -91,7 +103,7 @@ def stale(snapshot: Snapshot, slots: int, sampling: Sampling) -> Stale:
     first = tail[0]
     known = int(first.why.get("observed", 0))
     news = study.counts.ended - known
-    between_ends_s = mean_s / min(slots, study.parallel or slots)
+    between_ends_s = _between_ends_s(study, slots, mean_s)
     cost_s = len(tail) * sampling.suggest_s
     if cost_s > between_ends_s / 2 or cost_s > SHARE * news * between_ends_s:
         return Stale()
@@ -111,11 +123,16 @@ def stale(snapshot: Snapshot, slots: int, sampling: Sampling) -> Stale:
 def _replaceable(snapshot: Snapshot) -> list[TrialRecord]:
     """The newest trials, as far back as they are suggestions that learned and that nobody has had; by number."""
     found: list[TrialRecord] = []
-    for trial in reversed(snapshot.open_trials):
+    for trial in reversed(snapshot.tail):
         if trial.number != snapshot.study.next_number - 1 - len(found) or not _may_give_way(trial):
             break
         found.append(trial)
     return found[::-1]
+
+
+def _between_ends_s(study: StudyRecord, slots: int, mean_s: float) -> float:
+    """Seconds from one trial's end to the next one's, on average."""
+    return mean_s / min(slots, study.parallel or slots)
 
 
 def _may_give_way(trial: TrialRecord) -> bool:

@@ -12,12 +12,12 @@ from celeriac.decide.stop_study import reason_to_end
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
     CLOSED,
+    EndedTrial,
     Fault,
     Snapshot,
     StudyRecord,
     StudyState,
     TrialRecord,
-    TrialState,
 )
 from celeriac.stop_rules import StopStudy
 
@@ -111,10 +111,10 @@ def _filling(
     Those that a slot could take at once come before the buffer.
     """
     counts, wants = snapshot.study.counts, depth(snapshot.study, slots)
-    ready, old = _ready(snapshot), stale(snapshot, slots, sampling)
+    ready, old = snapshot.ready, stale(snapshot, slots, sampling)
     room = max(wants.tickets - counts.queued, 0)
     fresh = [number for number in ready if number not in old.numbers]
-    queue = tuple(ready[: wants.now] or fresh[:room])
+    queue = ready[: wants.now] or tuple(fresh[:room])
     if queue:
         return NextDecision(f"{len(queue)} tickets for {slots} slots", queue=queue)
     if old.numbers:
@@ -126,7 +126,7 @@ def _filling(
         return NextDecision(f"{exhausted}; {counts.open} trials are under way")
     if wants.now:  # and nothing is ready
         return NextDecision("slots want suggestions", add=min(wants.now, left, MOST_WANTED))
-    missing = wants.tickets + wants.waiting - counts.queued - len(ready)
+    missing = wants.tickets + wants.waiting - counts.queued - counts.waiting - counts.paused
     if missing > 0:
         return NextDecision("the buffer is not full", add=min(missing, left, MOST_BUFFERED))
     if not slots:
@@ -134,18 +134,7 @@ def _filling(
     return NextDecision(f"{counts.running} running, {counts.queued} queued, {counts.waiting} waiting")
 
 
-def _ready(snapshot: Snapshot) -> list[int]:
-    """Trials that a ticket may be sent for now: handed back with a checkpoint first, then by number, so that retries go first."""
-    ready = [
-        t
-        for t in snapshot.open_trials
-        if t.state in (TrialState.PAUSED, TrialState.WAITING)
-        and (t.not_before is None or t.not_before <= snapshot.now)
-    ]
-    return [t.number for t in sorted(ready, key=lambda t: (t.state is not TrialState.PAUSED, t.number))]
-
-
-def _same_bug(study: StudyRecord, last_ended: tuple[TrialRecord, ...]) -> str:
+def _same_bug(study: StudyRecord, last_ended: Sequence[EndedTrial]) -> str:
     """The reason to pause when the newest trials, since a person last resumed the study, all failed by one bug; else ""."""
     newest = last_ended[:BUGS_IN_A_ROW]
     if len(newest) < BUGS_IN_A_ROW or not newest[0].signature:
@@ -153,7 +142,7 @@ def _same_bug(study: StudyRecord, last_ended: tuple[TrialRecord, ...]) -> str:
     if any(t.fault is not Fault.USER_BUG or t.signature != newest[0].signature for t in newest):
         return ""
     resumed_at = study.resumed_at
-    if resumed_at is not None and any(t.ended_at is None or t.ended_at <= resumed_at for t in newest):
+    if resumed_at is not None and any(t.ended_at <= resumed_at for t in newest):
         return ""
     numbers = ", ".join(str(t.number) for t in sorted(newest, key=lambda t: t.number))
     return (

@@ -2,9 +2,10 @@
 
 `why` is written once, by whoever added the trial, and kept small: numbers and places, never copies of rows. Its keys are listed
 in docs/search.md; any of them may be absent, since samplers know different things, and one that is not known here is handed on.
+Which trials were pending then follows from two of them (`pending_then`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +68,17 @@ class Explanation:
         return None not in (self.sampler, self.seed, self.observed)
 
 
-def explained(trial: TrialRecord, goal: Goal) -> Explanation:
-    """The trial's explanation; `goal` is the study's."""
+def pending_then(trial: TrialRecord) -> tuple[int, int] | None:
+    """The `observed` and `below` that `Store.pending` takes to tell which trials were pending when this one was suggested.
+
+    None where no sampler suggested it. Its question began `index` numbers before it.
+    """
+    observed, index = trial.why.get("observed"), trial.why.get("index")
+    return None if observed is None or index is None else (observed, trial.number - index)
+
+
+def explained(trial: TrialRecord, goal: Goal, pending: Sequence[int] = ()) -> Explanation:
+    """The trial's explanation; `goal` is the study's, `pending` are the trials that were pending when it was suggested."""
     why = trial.why
     known = {key: why[key] for key in _EXPECTED if why.get(key) is not None}
     expected = Expectation(**known) if known else None
@@ -77,7 +87,7 @@ def explained(trial: TrialRecord, goal: Goal) -> Explanation:
         sampler=why.get("sampler"),
         seed=why.get("seed"),
         observed=why.get("observed"),
-        pending=tuple(why.get("pending", ())),
+        pending=tuple(pending),
         expected=expected,
         outcome=None if expected is None or trial.score is None else _outcome(expected, trial.score, goal),
         more={key: value for key, value in why.items() if key not in _FOUND | _EXPECTED},

@@ -8,7 +8,7 @@ Rules that hold for every verb:
 * Times of leases are the store's own clock; no caller's clock decides who owns a trial.
 * A state changes only through `celeriac.lifecycle.moved`, or by a statement whose WHERE is `lifecycle.sources(...)`.
 * The study row's counters change in the transaction that changes a trial; so no verb on the way of a trial's life reads
-  more than the study's open trials (`snapshot`) or one trial.
+  more than one trial and a few numbers, however many trials are open (`snapshot`).
 * Records are values: changing what a caller passed in, or got back, changes nothing in the store.
 """
 
@@ -32,6 +32,7 @@ from celeriac.records import (
     Lease,
     NewStudy,
     OpenAttempt,
+    PendingTrial,
     PutAside,
     ReaperLook,
     Refusal,
@@ -170,7 +171,16 @@ class Store(Protocol):
         """Try to hold the study's advisory lock for the block; False: somebody else drives it. It only saves work."""
 
     def snapshot(self, study_id: int) -> Snapshot:
-        """What a turn decides on. Raises UnknownStudy."""
+        """What a turn decides on, but for its `tail`; at most MOST_READY numbers of each kind. Raises UnknownStudy."""
+
+    def newest_waiting(self, study_id: int, limit: int) -> list[TrialRecord]:
+        """The WAITING trials with the highest numbers that were never leased, by number: a snapshot's `tail`."""
+
+    def pending(self, study_id: int, *, observed: int, below: int, since: int = 0) -> list[PendingTrial]:
+        """Trials numbered from `since` to `below` that had not ended when `observed` trials had, by number.
+
+        With them and the first `observed` ends, all is known that the suggestion of trial `below` was made of.
+        """
 
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
         """Trials that ended after that place in the order of ends, in that order, with `rungs` and `short_on`: how a sampler reads on."""

@@ -142,6 +142,13 @@ trial = Table(
         unique=True,
         postgresql_where=text("ended_no IS NOT NULL"),
     ),
+    Index(
+        "ix_trial_ready",
+        "study_id",
+        "state",
+        "number",
+        postgresql_where=text("state IN ('PAUSED', 'WAITING')"),
+    ),
     Index("ix_trial_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     postgresql_with={"fillfactor": 70},
 )

@@ -16,7 +16,7 @@ from math import isfinite
 from random import Random
 from typing import Any, Protocol
 
-from celeriac.records import Fault, Goal, Params, Source, TrialRecord, TrialState
+from celeriac.records import Fault, Goal, Params, PendingTrial, Source, TrialRecord, TrialState
 from celeriac.space import Space
 
 _TRIES = 64
@@ -101,7 +101,7 @@ class Sampler(Protocol):
         """At most `count` proposals for the trials that come next."""
 
 
-def point_of(space: Space, trial: TrialRecord) -> Point:
+def point_of(space: Space, trial: TrialRecord | PendingTrial) -> Point:
     """The point of a trial's row. Raises SpaceInvalid when its parameters do not fit the space."""
     params = space.validate(trial.params)
     return Point(trial.number, params, tuple(space.to_unit(params)), space.key(params), trial.source)

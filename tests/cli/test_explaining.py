@@ -23,7 +23,7 @@ MODEL = {
     "expected_gain": 0.0125,
     "feasible": 0.75,
 }
-FOUND = {"sampler": "random", "seed": 7, "observed": 0, "pending": [], "index": 0}
+FOUND = {"sampler": "random", "seed": 7, "observed": 0, "index": 0}
 
 
 def run_once(client: Client, study: Study, suggestion: Suggestion, score: float) -> int:
@@ -70,7 +70,22 @@ def test_the_page_tells_how_what_was_expected_and_what_came(celeriac: Celeriac, 
     assert form["why"] == {**FOUND, **MODEL}
     assert form["expected"]["incumbent_number"] == 11
     assert form["outcome"]["inside"] is True
-    assert form["replay"] is None
+    assert (form["pending"], form["replay"]) == ([], None)
+
+
+def test_the_page_tells_which_trials_were_pending(celeriac: Celeriac, client: Client) -> None:
+    study = opened(client)
+    knew = {**FOUND, "index": 1}
+    run_once(client, study, Suggestion({"lr": 0.02}, Source.SUGGESTED, FOUND), 0.875)
+    client.store.add_trials(
+        study.id,
+        client.store.study(study.id).turn,
+        [Suggestion({"lr": 0.1 * k}, Source.SUGGESTED, knew) for k in (1, 2)],
+    )
+    assert "and 1 more still open (0)" not in celeriac("trials", "digits", "--why", "1").out
+    ran = celeriac("trials", "digits", "--why", "2")  # the second of an answer that began with trial 1
+    assert "No trial had ended yet, and 1 more still open (0)." in ran.out
+    assert json.loads(celeriac("trials", "digits", "--why", "2", "--json").out)["pending"] == [0]
 
 
 def test_a_replay_asks_the_sampler_again(celeriac: Celeriac, client: Client) -> None:

@@ -2,15 +2,17 @@
 
 import logging
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from celeriac.broker import CPU_QUEUE, GPU_QUEUE
+from celeriac.decide.next import NextDecision, what_next
 from celeriac.errors import UnknownStudy
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
-from celeriac.records import Fault, Source, StudyRecord, StudyState, Suggestion, TrialState
+from celeriac.records import Fault, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialState
 from coordinator import questions
 from coordinator.drive import Coordinator, drive, drive_all
 from coordinator.reap import resend
@@ -409,6 +411,41 @@ def test_the_past_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
         assert lease is not None
         house.finish(lease, 1.0)
     assert sorted(read) == list(range(len(read)))
+
+
+def test_a_turn_reads_the_study_once_and_knows_what_its_own_steps_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house, steps = House(slots=3), 0
+    study = long_study(house, 12)
+    waits = house.store.trials(study.id, states=[TrialState.WAITING])[0]
+    for _ in range(3):
+        lease = house.lease(house.take())
+        assert lease is not None
+        house.finish(lease, 0.1, device_s=60.0)
+    snapshot, reads = house.store.snapshot, 0
+
+    def counted(study_id: int) -> Snapshot:
+        nonlocal reads
+        reads += 1
+        return snapshot(study_id)
+
+    def compared(seen: Snapshot, *args: Any, **kwargs: Any) -> NextDecision:
+        nonlocal steps
+        steps += 1
+        assert replace(seen, tail=()) == snapshot(study.id)
+        return what_next(seen, *args, **kwargs)
+
+    monkeypatch.setattr(house.store, "snapshot", counted)
+    monkeypatch.setattr("coordinator.drive.what_next", compared)
+    drive(house.coordinator, study.id)
+    assert reads == 1
+    assert steps > 3
+    assert house.store.trial(study.id, waits.number).state is TrialState.QUEUED
+    house.slots = 300  # more than a snapshot lists
+    house.wait(1)
+    drive(house.coordinator, study.id)
+    assert house.store.study(study.id).counts.finished + house.store.study(study.id).counts.open == 60
 
 
 @pytest.mark.parametrize(("seed", "trial_s"), [(1, 1.0), (2, 1.0), (3, 60.0), (4, 600.0)])

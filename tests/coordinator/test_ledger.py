@@ -10,7 +10,7 @@ from tests.celeriac.decide.records import study
 
 
 def question(study_id: int = 1, turn: int = 5, first: int = 3, count: int = 2, **changes: Any) -> Question:
-    return Question(study(id=study_id, turn=turn, **changes), first, count, ())
+    return Question(study(id=study_id, turn=turn, **changes), first, count)
 
 
 def answer_to(asked: Question, **changes: Any) -> Answer:

@@ -109,6 +109,8 @@ def test_no_event_reads_what_is_over(meter: Meter, long_study: StudyRecord) -> N
     other.close()
     verbs: dict[str, Callable[[Store], object]] = {
         "snapshot": lambda store: store.snapshot(study.id),
+        "newest waiting": lambda store: store.newest_waiting(study.id, 5),
+        "pending": lambda store: store.pending(study.id, observed=TRIALS, below=8 + TRIALS, since=8),
         "ended_since": lambda store: store.ended_since(study.id, TRIALS - 2),
         "lease": lambda store: leased(store, study, 3),
         "refused lease": lambda store: store.lease(study.id, 3, 1, worker="w", device="cpu", lease_s=30),

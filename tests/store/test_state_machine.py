@@ -8,7 +8,8 @@ out, workers that come back as zombies, cancels and pauses in between.
 import math
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -30,8 +31,10 @@ from celeriac.records import (
     ENDED,
     Attempt,
     Counts,
+    EndedTrial,
     Fault,
     Lease,
+    PendingTrial,
     Report,
     RungRecord,
     Savings,
@@ -270,7 +273,12 @@ class Story:
     """All that one study's rows say."""
 
     study: StudyRecord
-    open_trials: tuple[TrialRecord, ...]
+    now: datetime
+    paused: tuple[int, ...]
+    waiting: tuple[int, ...]
+    last_ended: tuple[EndedTrial, ...]
+    tail: list[TrialRecord]
+    pending: list[PendingTrial]
     trials: list[TrialRecord]
     ended: list[TrialRecord]
     attempts: list[list[Attempt]]
@@ -285,7 +293,12 @@ def story(store: Store, study_id: int) -> Story:
     ran = [trial.number for trial in trials if trial.attempts]
     return Story(
         study=seen.study,
-        open_trials=seen.open_trials,
+        now=seen.now,
+        paused=seen.paused,
+        waiting=seen.waiting,
+        last_ended=seen.last_ended,
+        tail=store.newest_waiting(study_id, 3),
+        pending=store.pending(study_id, observed=seen.study.counts.ended // 2, below=1000),
         trials=trials,
         ended=store.ended_since(study_id, 0),
         attempts=[store.attempts(study_id, number) for number in ran],
@@ -322,8 +335,16 @@ def check_ends(told: Story) -> None:
     ended = [trial for trial in told.trials if trial.state in ENDED]
     assert told.ended == sorted(ended, key=lambda trial: trial.ended_no or 0)
     assert [trial.ended_no for trial in told.ended] == list(range(1, len(ended) + 1))
-    still_open = [replace(trial, rungs=(), short_on=()) for trial in told.trials if trial.ended_no is None]
-    assert list(told.open_trials) == still_open
+    assert [each.number for each in told.last_ended] == [trial.number for trial in told.ended[:-4:-1]]
+    due = [t for t in told.trials if t.not_before is None or t.not_before <= told.now]
+    numbers = {state: tuple(t.number for t in due if t.state is state) for state in TrialState}
+    assert (told.paused, told.waiting) == (numbers[TrialState.PAUSED], numbers[TrialState.WAITING])
+    untried = [t.number for t in told.trials if t.state is TrialState.WAITING and not t.attempts]
+    assert [trial.number for trial in told.tail] == untried[-3:]
+    half = len(ended) // 2
+    assert [trial.number for trial in told.pending] == [
+        t.number for t in told.trials if t.ended_no is None or t.ended_no > half
+    ]
 
 
 def check_attempts(told: Story) -> None:

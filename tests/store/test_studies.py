@@ -2,13 +2,27 @@
 
 import threading
 from dataclasses import replace
+from datetime import datetime
+from typing import cast
 
 import pytest
 
 from celeriac.errors import DuplicateStudy, IllegalTransition, StaleTurn, UnknownStudy
-from celeriac.lifecycle import StudyEvent, TrialEvent
-from celeriac.records import CodeRun, Counts, Fault, Source, StudyState, Suggestion, TrialState
+from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.records import (
+    MOST_READY,
+    CodeRun,
+    Counts,
+    EndedTrial,
+    Fault,
+    PendingTrial,
+    Source,
+    StudyState,
+    Suggestion,
+    TrialState,
+)
 from celeriac.store import Store
+from celeriac.store.api import AttemptEnd
 from tests.store.scenes import failed, leased, new_study, queued, running, scored, suggestion, with_trials
 
 
@@ -146,7 +160,7 @@ def better(count: int) -> list[Suggestion]:
 def test_waiting_suggestions_give_way_in_place(any_store: Store) -> None:
     study = queued(any_store, 2)
     with_trials(any_store, study, 3)
-    before = any_store.snapshot(study.id)
+    before, trials = any_store.snapshot(study.id), any_store.trials(study.id)
     turn = before.study.turn
     replaced = any_store.replace_waiting(study.id, turn, 3, better(2))
     assert [(t.number, t.params, t.why, t.state) for t in replaced] == [
@@ -155,8 +169,8 @@ def test_waiting_suggestions_give_way_in_place(any_store: Store) -> None:
     ]
     after = any_store.snapshot(study.id)
     assert after.study == replace(before.study, turn=turn + 1)
-    assert after.open_trials == (*before.open_trials[:3], *replaced)
-    assert replaced[0].created_at == before.open_trials[3].created_at
+    assert any_store.trials(study.id) == [*trials[:3], *replaced]
+    assert replaced[0].created_at == trials[3].created_at
     assert leased(any_store, study, 3).params == {"lr": 0.5}
 
 
@@ -165,8 +179,8 @@ def test_only_the_newest_untried_suggestions_give_way_and_all_or_none(any_store:
     any_store.add_trials(study.id, study.turn, [Suggestion({"lr": 0.0}, Source.DEFAULT)])
     with_trials(any_store, study, 4)
     any_store.queue_trials(study.id, any_store.study(study.id).turn, [2])
-    before = any_store.snapshot(study.id)
-    turn = before.study.turn
+    before = any_store.trials(study.id)
+    turn = any_store.study(study.id).turn
     for first, count in [(0, 5), (2, 3), (3, 1), (4, 2), (3, 3), (5, 1)]:
         with pytest.raises(IllegalTransition, match="moved meanwhile"):
             any_store.replace_waiting(study.id, turn, first, better(count))
@@ -175,11 +189,8 @@ def test_only_the_newest_untried_suggestions_give_way_and_all_or_none(any_store:
     leased(any_store, study, 4)  # by a ticket that was sent before the trial was taken back
     with pytest.raises(IllegalTransition, match="moved meanwhile"):
         any_store.replace_waiting(study.id, turn, 3, better(2))
-    after = any_store.snapshot(study.id)
-    assert (after.study.turn, [t.params for t in after.open_trials]) == (
-        turn,
-        [t.params for t in before.open_trials],
-    )
+    assert any_store.study(study.id).turn == turn
+    assert [t.params for t in any_store.trials(study.id)] == [t.params for t in before]
     any_store.move_study(study.id, StudyEvent.PAUSE, "a person asked")
     with pytest.raises(IllegalTransition, match="is PAUSED: it cannot have its suggestions replaced"):
         any_store.replace_waiting(study.id, turn + 1, 3, better(2))
@@ -219,22 +230,67 @@ def test_a_lease_and_a_replacement_at_once_agree(any_store: Store, go: int) -> N
     assert any_store.study(study.id).turn == turn + 1 - len(refused)
 
 
-def test_a_snapshot_holds_open_trials_and_the_last_three_ends(any_store: Store) -> None:
+def test_a_snapshot_holds_counts_the_ready_numbers_and_the_last_three_ends(any_store: Store) -> None:
     study = queued(any_store, 7)
+    with_trials(any_store, study, 2)
     for number in (5, 0, 3, 1):
         any_store.finish_attempt(leased(any_store, study, number).token, scored(0.1 * number))
-    leased(any_store, study, 6)
+    lease = leased(any_store, study, 6)
+    any_store.finish_attempt(lease.token, AttemptEnd(AttemptEvent.RELEASE, TrialEvent.PARK))
+    lease = leased(any_store, study, 2)
+    any_store.finish_attempt(
+        lease.token,
+        AttemptEnd(AttemptEvent.FAULT, TrialEvent.FAIL, fault=Fault.USER_BUG, signature="bug", detail="d"),
+    )
     seen = any_store.snapshot(study.id)
     assert seen.study == any_store.study(study.id)
-    assert [(trial.number, trial.state) for trial in seen.open_trials] == [
-        (2, TrialState.QUEUED),
-        (4, TrialState.QUEUED),
-        (6, TrialState.RUNNING),
-    ]
-    assert [trial.number for trial in seen.last_ended] == [1, 3, 0]
+    assert (seen.paused, seen.waiting, seen.ready) == ((6,), (7, 8), (6, 7, 8))
+    assert [trial.number for trial in seen.last_ended] == [2, 1, 3]
+    failed = any_store.trial(study.id, 2)
+    assert seen.last_ended[0] == EndedTrial(2, Fault.USER_BUG, "bug", "d", cast(datetime, failed.ended_at))
+    assert seen.last_ended[1].fault is None
     assert seen.now >= seen.study.created_at
     with pytest.raises(UnknownStudy):
         any_store.snapshot(12345)
+
+
+def test_a_snapshot_lists_no_more_numbers_than_a_turn_needs(any_store: Store) -> None:
+    study = running(any_store)
+    with_trials(any_store, study, MOST_READY + 10)
+    assert any_store.snapshot(study.id).waiting == tuple(range(MOST_READY))
+
+
+def test_the_newest_that_wait_and_were_never_leased(any_store: Store) -> None:
+    study = queued(any_store, 2)
+    with_trials(any_store, study, 4)
+    lease = leased(any_store, study, 3)
+    any_store.finish_attempt(lease.token, AttemptEnd(AttemptEvent.FAULT, TrialEvent.RETRY))
+    assert any_store.trial(study.id, 3).state is TrialState.WAITING
+    found = any_store.newest_waiting(study.id, 10)
+    assert found == [any_store.trial(study.id, number) for number in (2, 4, 5)]
+    assert any_store.newest_waiting(study.id, 2) == found[1:]
+
+
+def test_what_was_pending_at_a_moment_can_always_be_read(any_store: Store) -> None:
+    study = queued(any_store, 5)
+    with_trials(any_store, study, 1)
+    at: list[list[PendingTrial]] = []
+    for number in (3, 0, 4):
+        ended = any_store.study(study.id).counts.ended
+        at.append(any_store.pending(study.id, observed=ended, below=5))
+        any_store.finish_attempt(leased(any_store, study, number).token, scored(0.1))
+    assert [[trial.number for trial in found] for found in at] == [[0, 1, 2, 3, 4], [0, 1, 2, 4], [1, 2, 4]]
+    for observed, found in enumerate(at):
+        assert any_store.pending(study.id, observed=observed, below=5) == found
+        assert any_store.pending(study.id, observed=observed, below=4, since=1) == [
+            trial for trial in found if 1 <= trial.number < 4
+        ]
+    first = any_store.trial(study.id, 5)
+    turn = any_store.study(study.id).turn
+    any_store.replace_waiting(study.id, turn, 5, better(1))
+    pending = any_store.pending(study.id, observed=3, below=6)
+    assert pending[-1] == PendingTrial(5, {"lr": 0.5}, Source.SUGGESTED, 2)
+    assert pending[-1].params != first.params
 
 
 def test_ends_are_read_on_in_their_order(any_store: Store) -> None:

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.records import (
-    ENDED,
+    MOST_READY,
+    EndedTrial,
+    PendingTrial,
     Snapshot,
     Source,
     StudyRecord,
@@ -40,15 +42,34 @@ class Turns(Tables):
         """See `Store.snapshot`."""
         study = self._rows.study(study_id)
         trials = self._rows.trials_of(study_id)
-        ended = sorted(
-            (trial for trial in trials if trial.ended_no), key=lambda trial: -(trial.ended_no or 0)
+        ended = sorted((trial for trial in trials if trial.ended_no), key=lambda t: -(t.ended_no or 0))
+        now = self._rows.clock()
+        may_be_sent = [t for t in trials if t.not_before is None or t.not_before <= now]
+        paused, waiting = (
+            tuple([trial.number for trial in may_be_sent if trial.state is state][:MOST_READY])
+            for state in (TrialState.PAUSED, TrialState.WAITING)
         )
-        return Snapshot(
-            study=study,
-            open_trials=tuple(trial for trial in trials if trial.state not in ENDED),
-            last_ended=tuple(ended[:3]),
-            now=self._rows.clock(),
+        last_ended = tuple(
+            EndedTrial(t.number, t.fault, t.signature, t.detail, t.ended_at) for t in ended[:3] if t.ended_at
         )
+        return Snapshot(study, paused, waiting, last_ended, now)
+
+    @atomic
+    def newest_waiting(self, study_id: int, limit: int) -> list[TrialRecord]:
+        """See `Store.newest_waiting`."""
+        untried = [
+            t for t in self._rows.trials_of(study_id) if t.state is TrialState.WAITING and not t.attempts
+        ]
+        return untried[max(len(untried) - limit, 0) :]
+
+    @atomic
+    def pending(self, study_id: int, *, observed: int, below: int, since: int = 0) -> list[PendingTrial]:
+        """See `Store.pending`."""
+        return [
+            PendingTrial(t.number, t.params, t.source, t.why.get("observed"))
+            for t in self._rows.trials_of(study_id)
+            if since <= t.number < below and (t.ended_no is None or t.ended_no > observed)
+        ]
 
     @atomic
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:

@@ -1,7 +1,9 @@
 """From rows to records. Rule: a column is named like the field it fills, so that a row says what it becomes."""
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
+from collections.abc import Sequence
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 from celeriac.records import (
@@ -10,11 +12,13 @@ from celeriac.records import (
     Checkpoint,
     Counts,
     Device,
+    EndedTrial,
     Fault,
     Firing,
     NewStudy,
     OpenAttempt,
     Outcome,
+    PendingTrial,
     PutAside,
     Report,
     RungRecord,
@@ -101,6 +105,19 @@ def trial_record(row: Row) -> TrialRecord:
         values["rungs"] = tuple((int(rung), float(value)) for rung, value in row["rungs"] or ())
         values["short_on"] = tuple(sorted(row["short_on"] or ()))
     return TrialRecord(**values)
+
+
+def ended_trial(values: Sequence[Any]) -> EndedTrial:
+    """A trial's end, from the values of its fields as JSON gives them."""
+    number, fault, signature, detail, ended_at = values
+    return EndedTrial(
+        number, Fault(fault) if fault else None, signature, detail, datetime.fromisoformat(ended_at)
+    )
+
+
+def pending_trial(row: Row) -> PendingTrial:
+    """A trial as a sampler sees it before its end."""
+    return PendingTrial(**{**row, "source": Source(row["source"])})
 
 
 def attempt_record(row: Row) -> Attempt:

@@ -13,30 +13,72 @@ from sqlalchemy.exc import DBAPIError
 
 from celeriac.errors import CeleriacError
 from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, moved, sources
-from celeriac.records import Snapshot, Source, StudyState, Suggestion, TrialRecord, TrialState
+from celeriac.records import (
+    MOST_READY,
+    PendingTrial,
+    Snapshot,
+    Source,
+    StudyState,
+    Suggestion,
+    TrialRecord,
+    TrialState,
+)
 from celeriac.store.connection import Database, Row, fetch, sql
 from celeriac.store.postgres.rows import (
     NEWEST_ATTEMPT,
     STUDY,
     TRIAL,
     TRIAL_UNTRIED,
-    TRIALS,
     TRIALS_WITH_PAST,
+    ended_trial,
+    pending_trial,
     study_record,
     trial_record,
 )
 from celeriac.store.postgres.studies import locked
 from celeriac.store.values import json_text, moved_meanwhile, not_running, plain_json, unknown_study
 
+
+def _ready(state: str) -> str:
+    """The lowest numbers of a study's trials in this state for which a ticket may be sent now, as an array."""
+    return (
+        "ARRAY(SELECT t.number FROM trial t WHERE t.study_id = s.id "
+        f"AND t.state = '{state}' AND t.state IN ('PAUSED', 'WAITING') "
+        "AND (t.not_before IS NULL OR t.not_before <= clock_timestamp()) ORDER BY t.number LIMIT :most_ready)"
+    )
+
+
 #: The upper half of the advisory lock's key; the lower half is the study's id.
 DRIVING = 0x63656C << 40
 TRY_LOCK = sql("SELECT pg_try_advisory_lock(:key) AS mine")
 UNLOCK = sql("SELECT pg_advisory_unlock(:key)")
 
-STUDY_NOW = sql(f"SELECT {STUDY}, clock_timestamp() AS now FROM study s WHERE s.id = :study")
-OPEN_TRIALS = sql(f"{TRIALS} WHERE t.study_id = :study AND t.ended_no IS NULL ORDER BY t.number")
-LAST_ENDED = sql(
-    f"{TRIALS} WHERE t.study_id = :study AND t.ended_no IS NOT NULL ORDER BY t.ended_no DESC LIMIT 3"
+SNAPSHOT = sql(
+    f"""
+    SELECT {STUDY}, clock_timestamp() AS now, {_ready("PAUSED")} AS paused_numbers, {_ready("WAITING")} AS waiting_numbers, (
+        SELECT json_agg(json_build_array(e.number, e.fault, e.signature, e.detail, e.ended_at)) FROM (
+            SELECT t.number, t.fault, t.signature, t.detail, t.ended_at FROM trial t
+            WHERE t.study_id = s.id AND t.ended_no IS NOT NULL ORDER BY t.ended_no DESC LIMIT 3
+        ) e
+    ) AS last_ended
+    FROM study s WHERE s.id = :study
+    """
+)
+NEWEST_WAITING = sql(
+    f"SELECT {TRIAL_UNTRIED} FROM trial t WHERE t.study_id = :study AND t.state = 'WAITING' AND t.attempts = 0 "
+    "ORDER BY t.number DESC LIMIT :limit"
+)
+# Two looks by index: the open trials, and the ends that came after. The limit is none, but makes the planner take the second index.
+PENDING = sql(
+    """
+    SELECT number, params, source, CAST(why ->> 'observed' AS int) AS observed FROM (
+        SELECT * FROM trial WHERE study_id = :study AND number >= :since AND number < :below AND ended_no IS NULL
+        UNION ALL
+        SELECT * FROM (
+            SELECT * FROM trial WHERE study_id = :study AND ended_no > :observed ORDER BY ended_no LIMIT :most
+        ) later WHERE number >= :since AND number < :below
+    ) t ORDER BY number
+    """
 )
 ENDED_SINCE = sql(
     f"{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.ended_no > :ended_no ORDER BY t.ended_no LIMIT :limit"
@@ -133,23 +175,31 @@ class Turns:
 
     def snapshot(self, study_id: int) -> Snapshot:
         """See `Store.snapshot`."""
+        row = self._db.row(SNAPSHOT, study=study_id, most_ready=MOST_READY)
+        if row is None:
+            raise unknown_study(study_id, ())
+        study = dict(row)
+        now, last_ended = study.pop("now"), study.pop("last_ended")
+        paused, waiting = study.pop("paused_numbers"), study.pop("waiting_numbers")
+        return Snapshot(
+            study=study_record(study),
+            paused=tuple(paused),
+            waiting=tuple(waiting),
+            last_ended=tuple(ended_trial(each) for each in last_ended or ()),
+            now=now,
+        )
 
-        def look(connection: Connection) -> Snapshot:
-            found = fetch(connection, STUDY_NOW, study=study_id)
-            if not found:
-                raise unknown_study(study_id, ())
-            study = dict(found[0])
-            now = study.pop("now")
-            open_trials = fetch(connection, OPEN_TRIALS, study=study_id)
-            last_ended = fetch(connection, LAST_ENDED, study=study_id)
-            return Snapshot(
-                study=study_record(study),
-                open_trials=tuple(trial_record(row) for row in open_trials),
-                last_ended=tuple(trial_record(row) for row in last_ended),
-                now=now,
-            )
+    def newest_waiting(self, study_id: int, limit: int) -> list[TrialRecord]:
+        """See `Store.newest_waiting`."""
+        rows = self._db.rows(NEWEST_WAITING, study=study_id, limit=limit)
+        return [trial_record(row) for row in reversed(rows)]
 
-        return self._db.reading(look)
+    def pending(self, study_id: int, *, observed: int, below: int, since: int = 0) -> list[PendingTrial]:
+        """See `Store.pending`."""
+        rows = self._db.rows(
+            PENDING, study=study_id, observed=observed, below=below, since=since, most=2**31 - 1
+        )
+        return [pending_trial(row) for row in rows]
 
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
         """See `Store.ended_since`."""

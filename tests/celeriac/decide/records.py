@@ -1,9 +1,19 @@
 """Plain records for tests of decisions: every field set, those named changed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac.records import Counts, Snapshot, Source, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.records import (
+    Counts,
+    EndedTrial,
+    Snapshot,
+    Source,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+)
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
@@ -72,8 +82,20 @@ def trial(number: int, state: TrialState, **changes: Any) -> TrialRecord:
 
 def snapshot(
     record: StudyRecord,
-    open_trials: tuple[TrialRecord, ...] = (),
-    last_ended: tuple[TrialRecord, ...] = (),
+    open_trials: Sequence[TrialRecord] = (),
+    last_ended: Sequence[TrialRecord] = (),
     now: datetime = NOW,
 ) -> Snapshot:
-    return Snapshot(record, open_trials, last_ended, now)
+    """What the store would give of these trials, all that wait in its tail."""
+
+    def numbers(state: TrialState) -> tuple[int, ...]:
+        there = (each for each in open_trials if each.state is state)
+        return tuple(
+            sorted(each.number for each in there if each.not_before is None or each.not_before <= now)
+        )
+
+    ends = (EndedTrial(t.number, t.fault, t.signature, t.detail, t.ended_at or NOW) for t in last_ended)
+    waiting = (each for each in open_trials if each.state is TrialState.WAITING and not each.attempts)
+    return Snapshot(
+        record, numbers(TrialState.PAUSED), numbers(TrialState.WAITING), tuple(ends), now, tuple(waiting)
+    )

@@ -110,9 +110,10 @@ def test_retries_and_handed_back_trials_are_queued_first() -> None:
 
 def test_a_retry_gets_no_ticket_before_its_wait_is_over() -> None:
     later = trial(0, TrialState.WAITING, attempts=2, not_before=NOW + timedelta(seconds=2))
-    look = snapshot(study(counts=Counts(waiting=2)), (later, trial(1, TrialState.WAITING)))
-    assert what_next(look, Limits(2), 2).queue == (1,)
-    assert what_next(replace(look, now=NOW + timedelta(seconds=2)), Limits(2), 2).queue == (0, 1)
+    trials = (later, trial(1, TrialState.WAITING))
+    assert what_next(snapshot(study(counts=Counts(waiting=2)), trials), Limits(2), 2).queue == (1,)
+    look = snapshot(study(counts=Counts(waiting=2)), trials, now=NOW + timedelta(seconds=2))
+    assert what_next(look, Limits(2), 2).queue == (0, 1)
 
 
 def test_parallel_below_the_slots_limits_tickets_and_runs_together() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.explain.why import Expectation, Outcome, explained
+from celeriac.explain.why import Expectation, Outcome, explained, pending_then
 from celeriac.records import Source
 from tests.celeriac.explain.rows import trial
 
@@ -12,7 +12,6 @@ FULL: dict[str, Any] = {
     "sampler": "bayesian",
     "seed": 7,
     "observed": 22,
-    "pending": [20, 21],
     "index": 0,
     "by": "log expected improvement",
     "mean": 0.8,
@@ -27,7 +26,7 @@ FULL: dict[str, Any] = {
 
 
 def test_all_that_a_sampler_may_say_is_read() -> None:
-    found = explained(trial(23, score=0.875, why=FULL), "maximize")
+    found = explained(trial(23, score=0.875, why=FULL), "maximize", [20, 21])
     assert found.how == "the point with the largest log expected improvement that the model found"
     assert (found.sampler, found.seed, found.observed, found.pending) == ("bayesian", 7, 22, (20, 21))
     assert found.expected == Expectation(0.8, 0.7, 0.9, 0.85, 11, 0.01, 0.97)
@@ -47,6 +46,13 @@ def test_any_key_may_be_absent(key: str) -> None:
     assert (found.outcome.gain is None) == (key == "incumbent")
 
 
+def test_what_was_pending_follows_from_the_row() -> None:
+    assert pending_then(trial(23, why={**FULL, "index": 2})) == (22, 21)
+    assert pending_then(trial(0, why={"by": "the study file"})) is None
+    listed = trial(23, score=0.5, why={**FULL, "pending": [20, 21]})  # a row of version 0.1
+    assert (pending_then(listed), explained(listed, "minimize").more) == ((22, 23), {"fitted_on": 21})
+
+
 def test_less_is_better_where_the_goal_says_so() -> None:
     up, down = (explained(trial(23, score=0.95, why=FULL), goal).outcome for goal in ("maximize", "minimize"))
     assert up is not None
@@ -62,7 +68,7 @@ def test_without_a_score_there_is_no_outcome() -> None:
 
 
 def test_a_first_trial_knew_nothing_and_is_replayable_all_the_same() -> None:
-    why = {"sampler": "random", "seed": 0, "observed": 0, "pending": [], "index": 0, "by": "random"}
+    why = {"sampler": "random", "seed": 0, "observed": 0, "index": 0, "by": "random"}
     found = explained(trial(0, why=why), "maximize")
     assert found.replayable
     assert (found.expected, found.outcome, found.more) == (None, None, {})

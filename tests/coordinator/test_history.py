@@ -1,0 +1,72 @@
+"""What a suggester knows of a study: read on step by step, it is what would be read anew."""
+
+import random
+
+import pytest
+
+from celeriac.lifecycle import StudyEvent
+from celeriac.records import Source, Suggestion, TrialState
+from celeriac.spec import parse
+from coordinator.history import History
+from tests.coordinator.house import House, open_study
+
+
+def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    study = open_study(house.store, sampler="random")
+    house.store.move_study(study.id, StudyEvent.START, "started")
+    history, pending = History(parse(study.spec)), house.store.pending
+    read: list[int] = []
+
+    def counted(study_id: int, *, observed: int, below: int, since: int = 0) -> list[object]:
+        rows = pending(study_id, observed=observed, below=below, since=since)
+        read.append(len(rows))
+        return list(rows)
+
+    monkeypatch.setattr(house.store, "pending", counted)
+    for k in range(50):
+        record = house.store.study(study.id)
+        house.store.add_trials(study.id, record.turn, [_suggestion(k, 0)] * 2)
+        assert len(history.pending(house.store, record, below=2 * k + 2)) == 2 * k + 2
+    assert read == [2, *[3] * 49]  # the last one known, to see that it is still the same, and the new ones
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_reading_on_gives_what_reading_anew_gives(seed: int) -> None:
+    house, rng = House(), random.Random(seed)
+    study = open_study(house.store, sampler="random")
+    house.store.move_study(study.id, StudyEvent.START, "started")
+    history = History(parse(study.spec))
+    replaced = 0
+    for k in range(300):
+        record, trials = house.store.study(study.id), house.store.trials(study.id, limit=1000)
+        untried = [t.number for t in trials if t.state is TrialState.WAITING and not t.attempts]
+        what = rng.random()
+        if what < 0.3:
+            more = [_suggestion(k, record.counts.ended) for _ in range(rng.choice([1, 1, 5]))]
+            house.store.add_trials(study.id, record.turn, more)
+        elif what < 0.5 and untried and untried[-1] == record.next_number - 1:
+            gap = next((n for n in range(untried[-1], -2, -1) if n not in untried), -1)
+            first = rng.randrange(gap + 1, record.next_number)
+            better = [_suggestion(k, record.counts.ended) for _ in range(record.next_number - first)]
+            house.store.replace_waiting(study.id, record.turn, first, better)
+            replaced += 1
+        elif what < 0.8 and untried:
+            ran = house.store.lease(study.id, rng.choice(untried), 1, worker="w", device="d", lease_s=1e6)
+            house.finish(ran, rng.random())  # type: ignore[arg-type]
+        else:
+            below = rng.randrange(record.next_number + 1)
+            anew = History(parse(study.spec))
+            for each in (history, anew):
+                each.read_on(house.store, record, until=record.counts.ended)
+            known = history.pending(house.store, record, below=below)
+            assert known == anew.pending(house.store, record, below=below)
+            assert [point.number for point in known] == [
+                t.number for t in trials if t.ended_no is None and t.number < below
+            ]
+    assert replaced > 10
+
+
+def _suggestion(seed: int, observed: int) -> Suggestion:
+    params = {"lr": 10 ** -random.Random(seed).uniform(1, 4), "width": 64, "optimizer": "adam"}
+    return Suggestion(params, Source.SUGGESTED, {"observed": observed})
