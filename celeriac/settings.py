@@ -44,6 +44,7 @@ class Settings:
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
     import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is kept in Postgres; log_file_bytes: in its file on the host.
     idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
+    trial_tasks: processes and threads that a trial may have at once; trial_memory_bytes: memory of all its processes (0: no limit).
     suggest_processes: how many processes make suggestions, at most; suggest_timeout_s: seconds for one question to them;
     suggest_memory_bytes: resident memory of one, above which it is replaced; suggest_idle_s: how long one without a question stays.
     flower_address: where Flower listens; beyond loopback it wants a login.
@@ -78,6 +79,8 @@ class Settings:
     suggest_memory_bytes: int = 536_870_912
     suggest_idle_s: float = 600.0
     slots: int = 0
+    trial_tasks: int = 4096
+    trial_memory_bytes: int = 0
     flower_port: int = 5555
     flower_address: str = "127.0.0.1"
     flower_user: str = ""

@@ -14,6 +14,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ from worker.channel import SocketChannel
 from worker.faulted import Faulted, from_exception, from_words
 from worker.frames import CHANNEL_LOST, FrameTooLarge
 from worker.preload import Objective, Unusable, load, reseed
+from worker.scratch import HOME, TEMPORARY
 
 
 def live(
@@ -35,6 +37,7 @@ def live(
     output: int,
     *,
     server: int,
+    place: Path,
     code_root: str,
     objective: str,
     loaded: Objective | None,
@@ -45,6 +48,7 @@ def live(
     `loaded` is the objective that the server holds already; without it this process imports it: `ahead` of its job, or after.
     """
     _born(server, output)
+    _settle_in(place)
     outcome: Objective | Unusable | None = loaded
     if outcome is None and ahead:
         outcome = _attempted(code_root, objective)
@@ -112,6 +116,12 @@ def _born(server: int, output: int) -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     _disown_exit_functions()
+
+
+def _settle_in(place: Path) -> None:
+    """Have this process, and what it starts, use the trial's own home and temporary directory."""
+    os.environ["HOME"], os.environ["TMPDIR"] = str(place / HOME), str(place / TEMPORARY)
+    tempfile.tempdir = None  # it remembers the directory that the server's import used
 
 
 def _disown_exit_functions() -> None:

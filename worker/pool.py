@@ -9,22 +9,39 @@ while child.ended is None:
 child.close()
 """
 
+import tempfile
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from pathlib import Path
 
-from worker.server_handle import Code, ServerHandle
+from worker.limits import Limits
+from worker.scratch import remove
+from worker.server_handle import Code, ServerHandle, SlotServers
 from worker.trial_process import MARGIN_S, TrialProcess
 
 _KEPT = 2
+NO_LIMITS = Limits()
 
 
 class ServerPool:
     """One trial at a time, the last two objectives kept warm."""
 
-    def __init__(self, *, environment: Mapping[str, str], tag: str, idle_s: float) -> None:
-        """`environment` is what trials see (see `worker.environment`); `tag` marks every process of the slot."""
-        self._environment, self._tag, self._idle_s = environment, tag, idle_s
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str],
+        tag: str,
+        idle_s: float,
+        limits: Limits = NO_LIMITS,
+        scratch: Path | None = None,
+    ) -> None:
+        """`environment` is what trials see (see `worker.environment`); `tag` marks every process of the slot.
+
+        `scratch`: where trials have directories of their own, removed by `close`; None: somewhere new.
+        """
+        scratch = scratch or Path(tempfile.mkdtemp(prefix="celeriac-"))
+        self._slot = SlotServers(environment, tag, idle_s, scratch, limits)
         self._servers: OrderedDict[Code, ServerHandle] = OrderedDict()
         self._closing: list[ServerHandle] = []
         self._trial: TrialProcess | None = None
@@ -53,6 +70,7 @@ class ServerPool:
         for server in self._closing:
             server.finish(max(0.0, deadline - time.monotonic()))
         self._closing.clear()
+        remove(self._slot.scratch)
 
     def __enter__(self) -> "ServerPool":
         return self
@@ -63,7 +81,7 @@ class ServerPool:
     def _started(self, code: Code, before: ServerHandle | None) -> ServerHandle:
         if before is not None:
             self._retire(before)
-        return ServerHandle(code, self._environment, self._tag, self._idle_s)
+        return ServerHandle(code, self._slot)
 
     def _replaced(self, code: Code) -> ServerHandle:
         """A server in the place of one that ended just before its child could be taken."""

@@ -15,6 +15,7 @@ Packets, one JSON object each, over a SOCK_SEQPACKET socket. In: `standby` {gone
 """
 
 import json
+import math
 import os
 import selectors
 import signal
@@ -22,11 +23,14 @@ import socket
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 from celeriac.lifecycle import moved
 from celeriac.linux import become_subreaper, die_with_parent
-from worker import child, proctree
+from worker import child, proctree, scratch
+from worker.faulted import Faulted
+from worker.limits import Limits
 from worker.preload import (
     Objective,
     Unusable,
@@ -39,6 +43,7 @@ from worker.preload import (
 from worker.process_states import PROCESS_TRANSITIONS, ProcessEvent, ProcessState
 
 LEFTOVER_GRACE_S = 1.0
+LOOK_S = 1.0  # how often a running trial's processes are counted
 _PACKET_BYTES = 65_536
 
 
@@ -55,6 +60,9 @@ class Plan:
     ahead: bool = True
     tag: str = ""
     mark: str = ""
+    scratch: str = ""
+    most_tasks: int = 0
+    most_bytes: int = 0
 
     def command(self) -> list[str]:
         """The command line that starts a server with this plan; -P keeps the current directory off the path."""
@@ -66,6 +74,7 @@ class _Process:
     """A forked child, where it stands, and how it ended."""
 
     pid: int
+    place: Path
     state: ProcessState = ProcessState.READY
     oom_kills: int = 0
     ended: dict[str, Any] = field(default_factory=dict)
@@ -86,6 +95,12 @@ class Server:
         self._kill_at: float | None = None
         self._killed = False
         self._leftovers: set[int] = set()
+        self._limits = Limits(plan.most_tasks, plan.most_bytes)
+        self._look_at = math.inf
+        self._passed: Faulted | None = None
+        self._scratch = Path(plan.scratch)
+        self._tidying: set[int] = set()
+        self._forked = 0
         self._closing = False
         self._idle_from = time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -109,6 +124,7 @@ class Server:
             self._drain_wakeups()
             self._obey()
             self._reap()
+            self._hold_to_limits()
             self._settle_trial()
             if self._trial is None and time.monotonic() >= self._idle_from + self._plan.idle_s:
                 self._closing = True
@@ -132,9 +148,8 @@ class Server:
         """Seconds until there is something to do unasked."""
         if self._trial is None:
             return max(0.0, self._idle_from + self._plan.idle_s - time.monotonic())
-        if self._kill_at is None:
-            return None
-        return max(0.0, self._kill_at - time.monotonic())
+        next_at = min(self._look_at, math.inf if self._kill_at is None else self._kill_at)
+        return None if next_at == math.inf else max(0.0, next_at - time.monotonic())
 
     def _drain_wakeups(self) -> None:
         try:
@@ -181,7 +196,8 @@ class Server:
         if self._trial.state is ProcessState.READY:
             self._trial.move(ProcessEvent.BEGIN)
         self._trial.oom_kills = proctree.oom_kills()
-        self._kill_at, self._killed, self._leftovers = None, False, set()
+        self._kill_at, self._killed, self._leftovers, self._passed = None, False, set(), None
+        self._look_at = time.monotonic() + LOOK_S if self._limits else math.inf
 
     def _have_standby(self, gone: int | None) -> None:
         """Fork a child that waits for its job, and hand both its ends to the runner; unless one is there that the runner can take."""
@@ -191,20 +207,26 @@ class Server:
         if before is not None and before.state is ProcessState.READY:
             proctree.signal_all([before.pid], signal.SIGKILL)
             os.waitpid(before.pid, 0)
+        if before is not None:
+            self._tidy(before.place)
         channel, theirs = socket.socketpair()
         output, printed = os.pipe()
         child.flush_output()  # what is buffered here must not come out of every child too
+        self._forked += 1
+        place = scratch.make(self._scratch / str(self._forked))
         pid = os.fork()
         if pid == 0:
-            self._be_child(channel, theirs, output, printed)
+            self._be_child(channel, theirs, output, printed, place)
         theirs.close()
         os.close(printed)
-        self._standby = _Process(pid)
+        self._standby = _Process(pid, place)
         self._send({"kind": "standby", "pid": pid}, channel.fileno(), output)
         channel.close()
         os.close(output)
 
-    def _be_child(self, channel: socket.socket, theirs: socket.socket, output: int, printed: int) -> NoReturn:
+    def _be_child(
+        self, channel: socket.socket, theirs: socket.socket, output: int, printed: int, place: Path
+    ) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             for end in (self._control, self._wake, self._waker, channel):
@@ -215,6 +237,7 @@ class Server:
                 theirs,
                 printed,
                 server=self._pid,
+                place=place,
                 code_root=self._plan.code_root,
                 objective=self._plan.objective,
                 loaded=self._objective,
@@ -234,10 +257,39 @@ class Server:
                 return
             if pid == 0:
                 return
+            self._tidying.discard(pid)
             for process in (self._trial, self._standby):
                 if process is not None and process.pid == pid:
                     process.ended = _how(pid, status, usage.ru_maxrss)
                     process.move(ProcessEvent.CONCLUDE)
+
+    def _hold_to_limits(self) -> None:
+        """End a trial that takes too much: first its processes are stopped, so that none starts another while they are killed."""
+        now = time.monotonic()
+        if self._trial is None or now < self._look_at:
+            return
+        self._look_at = now + LOOK_S
+        passed = self._limits.passed(proctree.tree_of(self._pid, spare=self._spared()))
+        if passed is not None:
+            self._passed, self._killed, self._look_at = passed, True, math.inf
+            stopped: set[int] = set()
+            while fresh := self._of_trial() - stopped:
+                proctree.signal_all(fresh, signal.SIGSTOP)
+                stopped |= fresh
+            self._terminate(0.0)
+
+    def _tidy(self, place: Path) -> None:
+        """Remove a trial's own directories, beside the next trial where that takes a while."""
+        if scratch.removed_quickly(place):
+            return
+        pid = os.fork()
+        if pid == 0:
+            try:
+                die_with_parent(self._pid)
+                scratch.remove(place)
+            finally:
+                os._exit(0)
+        self._tidying.add(pid)
 
     def _settle_trial(self) -> None:
         """End what outlived the trial's process, press on with a kill, and report the end when nothing is left."""
@@ -267,7 +319,7 @@ class Server:
         return proctree.descendants(self._pid, spare=self._spared())
 
     def _spared(self) -> set[int]:
-        return set() if self._standby is None else {self._standby.pid}
+        return self._tidying | (set() if self._standby is None else {self._standby.pid})
 
     def _report_end(self, process: _Process) -> None:
         process.move(ProcessEvent.END)
@@ -279,9 +331,11 @@ class Server:
                 "oom_kills": 0 if process.ended["code"] == 0 else proctree.oom_kills() - process.oom_kills,
                 "leftovers": len(self._leftovers),
                 "killed": self._killed,
+                "passed": None if self._passed is None else self._passed.message(),
             }
         )
-        self._trial, self._kill_at = None, None
+        self._trial, self._kill_at, self._look_at = None, None, math.inf
+        self._tidy(process.place)
         self._idle_from = time.monotonic()
 
     def _end_everything(self) -> None:
@@ -292,7 +346,8 @@ class Server:
             try:
                 os.wait()
             except ChildProcessError:
-                return
+                break
+        scratch.remove(self._scratch)
 
     def _send(self, packet: dict[str, Any], *descriptors: int) -> None:
         try:

@@ -12,9 +12,11 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from worker import proctree
+from worker import proctree, scratch
+from worker.limits import Limits
 from worker.server import Plan
 
 _PACKET_BYTES = 65_536
@@ -27,6 +29,19 @@ class Code:
     root: str
     fingerprint: str
     objective: str
+
+
+@dataclass(frozen=True, slots=True)
+class SlotServers:
+    """What the servers of a slot have in common: what trials see, the slot's mark, how long a server without trials stays, where
+    trials have their own directories, and what they may take.
+    """
+
+    environment: Mapping[str, str]
+    tag: str
+    idle_s: float
+    scratch: Path
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +70,30 @@ class Standby:
 class ServerHandle:
     """One `python -m worker.server` process and the socket to it."""
 
-    def __init__(self, code: Code, environment: Mapping[str, str], tag: str, idle_s: float) -> None:
-        """`tag` names the slot: all that the server starts is marked with it, and with a mark of the server's own."""
+    def __init__(self, code: Code, slot: SlotServers) -> None:
+        """All that the server starts is marked with the slot's tag, and with a mark of the server's own."""
         self.mark = uuid.uuid4().hex
+        self._scratch = slot.scratch / self.mark
         self.served = False
         self.ready: dict[str, Any] | None = None
         self.standby: Standby | None = None
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             plan = Plan(
-                theirs.fileno(), os.getpid(), code.root, code.objective, idle_s, tag=tag, mark=self.mark
+                theirs.fileno(),
+                os.getpid(),
+                code.root,
+                code.objective,
+                slot.idle_s,
+                tag=slot.tag,
+                mark=self.mark,
+                scratch=str(self._scratch),
+                most_tasks=slot.limits.tasks,
+                most_bytes=slot.limits.memory_bytes,
             )
             self.process = subprocess.Popen(
                 plan.command(),
-                env=dict(environment),
+                env=dict(slot.environment),
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
@@ -129,4 +154,5 @@ class ServerHandle:
             self.process.kill()
             status = self.process.wait()
         proctree.end_marked(proctree.server_mark(self.mark))
+        scratch.remove(self._scratch)
         return status

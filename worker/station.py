@@ -15,10 +15,12 @@ from worker.devices import Slot
 from worker.environment import scrubbed
 from worker.heartbeat import LeaseKeeper
 from worker.janitor import Janitor
+from worker.limits import Limits
 from worker.orders import Orders
 from worker.pool import ServerPool
 from worker.put_aside import PutAside
 from worker.result_writer import ResultWriter
+from worker.scratch import slot_scratch
 from worker.wakeup import Wakeup
 
 
@@ -85,6 +87,8 @@ def open_station(
             environment=scrubbed(environ, {**slot.environment, "CELERIAC_STACK": settings.stack}),
             tag=tag_of(settings, slot.name),
             idle_s=settings.idle_server_s,
+            limits=Limits(settings.trial_tasks, settings.trial_memory_bytes),
+            scratch=slot_scratch(tag_of(settings, slot.name)),
         ),
         wakeup=wakeup,
         lease_keeper=LeaseKeeper(store, wakeup, lease_s=lease_s, heartbeat_s=heartbeat_s),

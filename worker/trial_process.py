@@ -22,6 +22,7 @@ from worker.events import (
     Ended,
     Event,
     Exit,
+    Failed,
     Noted,
     Printed,
     broken,
@@ -166,7 +167,8 @@ class TrialProcess:
             if self.pid is None and self._server.ready is not None:
                 self._take()
         elif kind == "ended" and packet.pop("pid") == self.pid:
-            self._gone(Exit(**packet))
+            passed = packet.pop("passed")
+            self._gone(Exit(**packet), None if passed is None else failed(passed))
 
     def _note(self, ready: dict[str, Any]) -> None:
         if ready["note"]:
@@ -275,10 +277,12 @@ class TrialProcess:
             self._events.append(Printed(data))
 
     # -- ends -----------------------------------------------------------------------------------------------------------
-    def _gone(self, ended: Exit) -> None:
-        """The server says that nothing of the trial is left."""
+    def _gone(self, ended: Exit, passed: Failed | None) -> None:
+        """The server says that nothing of the trial is left, and which limit it had `passed`, if that was why."""
         self._drain()
-        if self.state is ProcessState.RUNNING and ended.code == CHANNEL_LOST:
+        if passed is not None and self.state in FRAMES:
+            self._events.append(passed)
+        elif self.state is ProcessState.RUNNING and ended.code == CHANNEL_LOST:
             self._events.append(broken("it is closed"))
         elif self.state is ProcessState.RUNNING and ended.code == 0 and self._inbox.unfinished:
             self._events.append(broken("what it said last is no frame"))

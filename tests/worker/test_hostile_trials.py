@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,7 +28,9 @@ from tests.worker.test_forkserver import (
 )
 from worker.events import Failed, Reported, Returned, Started, event_of
 from worker.frames import Job
+from worker.limits import Limits
 from worker.pool import ServerPool
+from worker.scratch import slot_scratch
 from worker.server_handle import Code
 
 GOOD = Code(OBJECTIVES, "1", "quick:good")
@@ -205,6 +208,94 @@ def test_reports_without_end_hold_nobody_up(pool: ServerPool, job: Job) -> None:
     assert time.monotonic() - since < 5.0
     flood.close()
     is_whole(pool, job)
+
+
+@pytest.mark.parametrize(
+    ("limits", "params", "fault", "says"),
+    [
+        (Limits(tasks=20), {"processes": 60}, Fault.USER_BUG, "over CELERIAC_TRIAL_TASKS=20"),
+        (
+            Limits(memory_bytes=100 << 20),
+            {"bytes": 150 << 20},
+            Fault.OUT_OF_MEMORY,
+            "over CELERIAC_TRIAL_MEMORY",
+        ),
+    ],
+)
+def test_a_trial_that_takes_too_much_is_ended(
+    job: Job, limits: Limits, params: dict[str, int], fault: Fault, says: str
+) -> None:
+    with made_pool(limits=limits) as pool:
+        events = ran(pool, "hostile:takes_too_much", replace(job, params=params))
+        failed = only(events, Failed)
+        assert (failed.fault, exit_of(events).killed) == (fault, True)
+        assert says in failed.detail
+        is_whole(pool, job)
+
+
+def test_memory_that_processes_share_is_counted_once(job: Job) -> None:
+    with made_pool(limits=Limits(tasks=20, memory_bytes=200 << 20)) as pool:
+        child = pool.take(Code(OBJECTIVES, "1", "hostile:takes_too_much"))
+        child.start(replace(job, params={"bytes": 150 << 20, "processes": 10}))
+        until(child, Started)
+        since = time.monotonic()
+        while (left_s := since + 3.0 - time.monotonic()) > 0:
+            assert child.wait(left_s) == []
+        child.kill(0.0)
+        child.close()
+
+
+# -- a home of its own ---------------------------------------------------------------------------------------------------
+def test_each_trial_has_a_home_of_its_own(pool: ServerPool, job: Job) -> None:
+    homes = set()
+    for _ in range(2):
+        result = only(ran(pool, "hostile:at_home", job), Returned)
+        assert result.score == 0.0, "nothing of another trial is there"
+        homes.add(result.metrics["home"])
+        assert Path(result.metrics["home"]).parent == Path(result.metrics["temporary"]).parent
+        is_gone(Path(result.metrics["home"]).parent)
+    assert len(homes) == 2
+    assert str(Path.home()) not in homes
+    assert Path(job.context["below"]).exists(), "what a link points to stays"
+
+
+def test_a_home_goes_with_a_trial_that_is_killed(pool: ServerPool, job: Job) -> None:
+    events = ran(pool, "hostile:at_home", replace(job, params={"then": "die"}))
+    is_gone(Path(printed(events).decode().strip()))
+
+
+def test_nothing_is_left_of_a_slots_directory(
+    job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    root = slot_scratch("cpu0.s0@test")
+    (root / "left").write_text("by a process that was killed")
+    assert slot_scratch("cpu0.s0@test") == root
+    assert list(root.iterdir()) == []
+    with made_pool(scratch=root) as pool:
+        child = pool.take(Code(OBJECTIVES, "1", "nasty:sleeps"))
+        child.start(job)
+        until(child, Started)
+        assert len(list(root.iterdir())) == 1
+        os.kill(pool._servers[Code(OBJECTIVES, "1", "nasty:sleeps")].process.pid, signal.SIGKILL)
+        until_end(child)
+        assert list(root.iterdir()) == []
+    assert not root.exists()
+
+
+def test_a_slot_whose_directory_is_blocked_goes_on(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "blocked").write_text("")
+    with made_pool(scratch=tmp_path / "blocked") as pool:
+        place = Path(only(ran(pool, "hostile:at_home", job), Returned).metrics["home"]).parent
+        is_gone(place)
+
+
+def is_gone(place: Path) -> None:
+    """Soon: a directory with something in it is removed beside the next trial."""
+    deadline = time.monotonic() + 10
+    while place.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 # -- through the runner --------------------------------------------------------------------------------------------------

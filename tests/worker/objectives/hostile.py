@@ -5,11 +5,12 @@ import shutil
 import signal
 import socket
 import struct
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
 
-from celeriac.trial import Trial
+from celeriac.trial import Result, Trial
 
 
 def spoils(trial: Trial) -> float:
@@ -83,3 +84,31 @@ def _name(pid: str) -> str:
     with suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text().strip() if pid else ""
     return ""
+
+
+def at_home(trial: Trial) -> Result:
+    """Look at the directories of its own, fill them, and close one to itself."""
+    home, temporary = Path.home(), Path(tempfile.gettempdir())
+    found = [str(path) for place in (home, temporary) for path in place.iterdir()]
+    (home / ".profile").write_text("planted")
+    (temporary / "closed").mkdir()
+    (temporary / "closed" / "file").write_text("x")
+    (temporary / "closed").chmod(0)
+    (temporary / "link").symlink_to(trial.context["below"])
+    if trial.params.get("then") == "die":
+        print(home.parent, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Result(float(len(found)), metrics={"home": str(home), "temporary": str(temporary)})
+
+
+def takes_too_much(trial: Trial) -> float:
+    """Many processes, or much memory in two of them, then wait for ever."""
+    for _ in range(trial.params.get("processes", 0)):
+        if os.fork() == 0:
+            signal.pause()
+    if "bytes" in trial.params:
+        held = bytearray(trial.params["bytes"])
+        held[::4096] = b"x" * len(held[::4096])
+        os.fork()
+    signal.pause()
+    return 1.0
