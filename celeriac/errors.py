@@ -24,6 +24,7 @@
         ├── SchemaMismatch          the database is older or newer than this program
         ├── SettingInvalid          an environment variable
         ├── StackError              the embedded stack cannot start here
+        │   └── StackRuns, StackDied    another one runs on this home; a part of it keeps dying
         └── ExtraMissing            it needs a package that comes with an extra, and that is not installed here
 
 A message names the thing, its state, and the reader's next step.
@@ -144,6 +145,14 @@ class SettingInvalid(CallerError):
 
 class StackError(CallerError):
     """The embedded stack cannot start or stop here; says which part and why."""
+
+
+class StackRuns(StackError):
+    """Another one runs on this home."""
+
+
+class StackDied(StackError):
+    """A part of it keeps dying."""
 
 
 class ExtraMissing(CallerError):

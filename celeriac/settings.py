@@ -123,6 +123,16 @@ class Settings:
         """Where a running embedded stack says how to reach it."""
         return self.home / "run" / "stack.json"
 
+    @property
+    def has_store(self) -> bool:
+        """Whether an embedded stack has kept studies under `home`."""
+        return (self.home / "postgres" / "PG_VERSION").exists()
+
+    @property
+    def store_file(self) -> Path:
+        """Where a store that runs alone, for readers, says how to reach it."""
+        return self.home / "run" / "store.json"
+
     def _of_running_stack(self) -> "Settings":
         try:
             found = json.loads(self.stack_file.read_text())
@@ -137,6 +147,11 @@ class Settings:
             raise StackError(
                 f"{self.stack_file} is unreadable ({error}): stop the stack and delete the file"
             ) from error
+
+
+def inherited(changes: Mapping[str, str]) -> dict[str, str]:
+    """The environment of this process for a program that it starts, with these settings changed."""
+    return {**os.environ, **{PREFIX + name: value for name, value in changes.items()}}
 
 
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from celeriac.cli.service import Home, StudyName, TrialNumber, connected
 from celeriac.cli.text import counted, span
 
 if TYPE_CHECKING:
-    from celeriac.client import Study
+    from celeriac.client import Client, Study
 
 Reason = Annotated[str, typer.Option("--reason", help="Why: it is kept with the study.", show_default=False)]
 
@@ -85,7 +85,7 @@ def extend(
         say(
             f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished"
         )
-        _tell_next(handle)
+        _tell_next(client, handle)
 
 
 def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home = None) -> None:
@@ -96,7 +96,7 @@ def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home =
         say(
             f"{study} is {record.state}: {record.counts.finished} of {record.spec['budget']['trials']} finished"
         )
-        _tell_next(handle)
+        _tell_next(client, handle)
 
 
 def retry(
@@ -114,7 +114,7 @@ def retry(
             return
         listed = ", ".join(str(each.number) for each in again)
         say(f"{study} is {handle.state}: {counted(len(again), 'failed trial')} will run once more ({listed})")
-        _tell_next(handle)
+        _tell_next(client, handle)
 
 
 def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
@@ -143,10 +143,12 @@ def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
             remark(line)
 
 
-def _tell_next(study: "Study") -> None:
+def _tell_next(client: "Client", study: "Study") -> None:
     """The next step."""
     record = study.record
     if record.state == "PAUSED":
         remark(f"It is paused ({record.reason}); go on with:  celeriac resume {study.name}")
+    elif not client.serves:
+        remark("No service runs here: `celeriac up`, or `celeriac run` with its file, goes on with it")
     else:
         remark(f"Watch it:  celeriac watch {study.name}")

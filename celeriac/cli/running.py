@@ -16,14 +16,24 @@ if TYPE_CHECKING:
     from celeriac.settings import Settings
 
 Detach = Annotated[bool, typer.Option("--detach", help="Do not watch: return once the study is open.")]
+Background = Annotated[
+    bool, typer.Option("--detach", help="Return once it is ready; it runs on in the background.")
+]
 NoFlower = Annotated[bool, typer.Option("--no-flower", help="Do without Flower.")]
 
 
-def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False) -> None:
-    """Start the whole service on this machine and keep it running, until Ctrl-C."""
+def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False, detach: Background = False) -> None:
+    """Start the whole service on this machine and keep it running, until Ctrl-C, or in the background until `celeriac down`."""
     options = ["--no-flower"] if no_flower else []
     chosen = ["--slots", str(slots)] if slots else []
-    _become("up", home, *chosen, *options)
+    if not detach:
+        _become("up", home, *chosen, *options)
+    from celeriac.client.embedded import start_detached
+    from celeriac.settings import Settings
+
+    settings = Settings.from_env(home=home)
+    remark(f"Starting a service under {settings.home} in the background …")
+    print(start_detached(settings, [*chosen, *options]))
 
 
 def down(home: Home = None) -> None:
@@ -58,7 +68,7 @@ def run(
         if not detach and study.state in CLOSED and ends_by_itself(client.settings):
             where = "" if home is None else f" --home {home}"
             remark(
-                f"The service ends by itself in a moment; `celeriac up{where}` brings it and its studies back."
+                f"The service ends by itself in a moment; its results stay readable, and `celeriac up{where}` brings it back."
             )
     raise typer.Exit(code)
 
@@ -66,7 +76,7 @@ def run(
 def submit(file: SpecFile, name: Name = None, home: Home = None) -> None:
     """Open a study on the service that runs, and return at once."""
     _checked(file, name, home)
-    with connected(home) as client:
+    with connected(home, serving=True) as client:
         study = _open(client, file, name)
         remark(f"Watch it:  celeriac watch {study.name}")
         print(study.name)
@@ -74,11 +84,16 @@ def submit(file: SpecFile, name: Name = None, home: Home = None) -> None:
 
 def watch(study: StudyName, home: Home = None) -> None:
     """Show a study live until it ends, then its winner."""
+    from celeriac.client.client import no_service
     from celeriac.client.embedded import attached
+    from celeriac.client.progress import is_settled
     from celeriac.settings import Settings
 
     with attached(Settings.from_env(home=home)), connected(home) as client:
-        code = _look_on(client, client.study(study))
+        handle = client.study(study)
+        if not client.serves and not is_settled(handle.record):
+            raise no_service(client.settings)
+        code = _look_on(client, handle)
     raise typer.Exit(code)
 
 

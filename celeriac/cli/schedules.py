@@ -149,7 +149,7 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
     """
     from celeriac.cli import text
 
-    with connected(home) as client:
+    with connected(home, serving=True) as client:
         row = client.store.schedule(name)
         opened = client.fire(name, None if due is None else _due_at(due, row))
         for study in opened:

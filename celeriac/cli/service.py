@@ -1,7 +1,8 @@
 """The way from a command to the service, and the options that many commands share."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from celeriac.client import Client
+    from celeriac.settings import Settings
 
 Home = Annotated[
     Path | None,
@@ -32,19 +34,51 @@ Slots = Annotated[
 
 
 @contextmanager
-def connected(home: Path | None) -> Iterator["Client"]:
-    """A client of the service that the environment names, or of the stack under `home`; a schema that does not fit is said."""
-    from celeriac.client import Client
-    from celeriac.client.embedded import was_killed
-    from celeriac.errors import StoreUnavailable
+def connected(home: Path | None, *, serving: bool = False) -> Iterator["Client"]:
+    """A client of the service that the environment names, or of the stack under `home`; a schema that does not fit is said.
 
-    with Client(home=home) as client:
-        try:
-            client.store.check_schema()
-        except StoreUnavailable as error:
-            if not was_killed(client.settings):
-                raise
-            raise StoreUnavailable(
-                f"the stack under {client.settings.home} was killed: `celeriac up` starts it again, and its studies go on"
-            ) from error
+    Where no stack runs, of the store that is kept there, unless there must be somebody `serving`.
+    """
+    from celeriac.settings import Settings
+
+    with ExitStack() as held, _opened(Settings.from_env(home=home), held, serving) as client:
         yield client
+
+
+def _opened(settings: "Settings", held: ExitStack, serving: bool) -> "Client":
+    from celeriac.client import Client
+    from celeriac.client.client import no_service
+    from celeriac.client.embedded import attached, was_killed
+    from celeriac.errors import SchemaMismatch, StoreUnavailable
+
+    if serving and not settings.has_service:
+        raise no_service(settings)
+    if settings.stack_file.exists():
+        held.enter_context(attached(settings))  # or it might end while this reads
+    client = Client(settings)
+    try:
+        client.store.check_schema()
+    except SchemaMismatch:
+        if client.serves:
+            raise
+        from celeriac.store.migrate import migrate
+
+        migrate(client.settings.database_url)  # as a stack does when it starts
+    except StoreUnavailable as error:
+        client.close()
+        gone = was_killed(settings)
+        if gone and (serving or not settings.has_store):
+            raise StoreUnavailable(
+                f"the stack under {settings.home} was killed: `celeriac up` starts it again, and its studies go on"
+            ) from error
+        if not gone and (settings.stack_file.exists() or not _was_embedded(settings)):
+            raise
+        return _opened(replace(settings, database_url="", broker_url=""), held, serving)
+    return client
+
+
+def _was_embedded(settings: "Settings") -> bool:
+    """Whether the address is that of the stack under the home, which has ended by now."""
+    from celeriac.settings import Settings
+
+    return settings.has_service and not Settings.from_env(home=settings.home).has_service

@@ -6,6 +6,7 @@ Rows first, then a ticket: when Redis does not answer, what was asked is in Post
 import warnings
 import weakref
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +54,8 @@ class Submission:
 class Client:
     """The door for Python. `settings` default to the environment's, or to the stack that runs under `home`.
 
-    Raises StoreUnavailable where no service is known. Usable as a context manager; not shared between processes.
+    Where no service runs, but studies are kept under `home`, their store is started alone, to be read and written to: `serves` is False
+    then, and nothing runs until `celeriac up`. Raises StoreUnavailable where there is neither. Usable as a context manager; not shared between processes.
     """
 
     def __init__(
@@ -64,16 +66,17 @@ class Client:
         store: Store | None = None,
     ) -> None:
         self.settings = settings or Settings.from_env(home=None if home is None else Path(home))
+        self._held = ExitStack()
         if store is None and not self.settings.has_service:
-            kept = (self.settings.home / "postgres").exists()
-            back = "; its studies are kept, and `celeriac up` brings them back" if kept else ""
-            raise StoreUnavailable(
-                f"no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
-                f"(no stack runs under {self.settings.home}{back})"
-            )
+            if self.settings.database_url or not self.settings.has_store:
+                raise no_service(self.settings)
+            from celeriac.client.alone import store_url
+
+            self.settings = replace(self.settings, database_url=store_url(self.settings, self._held))
         self.store = store or open_store(self.settings.database_url, pool_size=self.settings.pool_size)
         if store is None:  # a client and its studies that nobody holds any more give their connections back
-            weakref.finalize(self, self.store.close)
+            self._held.callback(self.store.close)
+            weakref.finalize(self, self._held.close)
         self._tickets: Tickets | None = None
 
     def __enter__(self) -> "Client":
@@ -87,6 +90,12 @@ class Client:
     def close(self) -> None:
         """Give the connections back."""
         self.store.close()
+        self._held.close()
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is a service that runs what is submitted, and not a store alone."""
+        return bool(self.settings.broker_url)
 
     # -- studies ----------------------------------------------------------------------------------------------------
     def submit(self, spec: SpecLike, *, name: str | None = None) -> Study:
@@ -148,6 +157,8 @@ class Client:
         from celeriac.broker import DRIVE_QUEUE
         from celeriac.messages import DriveStudy
 
+        if not self.serves:
+            return "no service runs: it is noted, and `celeriac up` goes on with it"
         try:
             self.tickets.send(
                 DriveStudy(record.id), queue=DRIVE_QUEUE, summary=f"{record.name} (a user's word)"
@@ -279,6 +290,15 @@ class Client:
             f"(it looks every {CODE_LOOK_S:.0f} s: of a change just made to a shared directory it may not know yet)"
             for host, theirs in sorted(others.items())
         ]
+
+
+def no_service(settings: Settings) -> StoreUnavailable:
+    """The error of one that is needed and not there."""
+    back = "; its studies are kept, and `celeriac up` brings them back" if settings.has_store else ""
+    return StoreUnavailable(
+        f"no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
+        f"(no stack runs under {settings.home}{back})"
+    )
 
 
 def first_due_on(schedule: Schedule, day: datetime) -> datetime:

@@ -7,34 +7,39 @@ nothing is left to run and nobody is attached. A client says that it is attached
 import fcntl
 import json
 import os
+import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic, sleep
-from typing import IO, Any
+from typing import Any, TextIO
 
 import psutil
 
 from celeriac.errors import StackError, StoreUnavailable
-from celeriac.settings import Settings
+from celeriac.settings import Settings, inherited
 from celeriac.store import open_store
 
 #: Making a database cluster takes seconds; a minute and a half means that something is wrong.
 START_S = 90.0
-_LOOK_S = 0.1
 _AGAIN_S = 0.5
 
 
 @contextmanager
-def attached(settings: Settings) -> Iterator[None]:
-    """Hold the stack up for the block: one that ends when idle does not while a client is attached. Raises StackError."""
+def attached(settings: Settings, how: str = "attached") -> Iterator[None]:
+    """Hold the stack up for the block: one that ends when idle does not while a client is attached. Raises StackError.
+
+    `how` "readers": hold a store that runs alone.
+    """
     run = settings.home / "run"
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         run.mkdir(mode=0o700, exist_ok=True)
-        handle = os.open(run / "attached", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        handle = os.open(run / how, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StackError(
             f"the home {settings.home} cannot be written to ({error.strerror}): choose another with --home"
@@ -101,20 +106,39 @@ def ping(settings: Settings) -> None:
         store.close()
 
 
-def up_command(home: Path, slots: int, *options: str) -> list[str]:
-    """How the embedded stack is started."""
-    chosen = ["--slots", str(slots)] if slots else []
-    return [sys.executable, "-P", "-m", "celeriac.stack", "up", "--home", str(home), *chosen, *options]
+class Started(StrEnum):
+    """What became of a program that was started."""
+
+    READY = "ready"
+    TAKEN = "taken"  # another one runs on this home
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """How a start ended, and the last lines that the program said."""
+
+    how: Started
+    tail: str
+
+
+def start_detached(settings: Settings, options: Sequence[str]) -> str:
+    """Start a stack in the background that stays until it is told to stop; what it said until it was ready. Raises StackError."""
+    said = start_program(settings.home, ["up", "--home", str(settings.home), *options], START_S)
+    if said.how is not Started.READY:
+        raise StackError(f"the stack under {settings.home} did not come up:\n{said.tail}")
+    return said.tail
 
 
 def _start(settings: Settings, slots: int) -> None:
     """Start the stack, and return when it is ready. One that is just ending, or was just started by another, is waited for."""
     until = monotonic() + START_S
-    while not _is_ready(said := _said_at_start(settings.home, slots, until - monotonic())):
-        if "already runs" not in said or monotonic() > until:
-            tail = "\n".join(said.strip().splitlines()[-15:])
+    chosen = ["--slots", str(slots)] if slots else []
+    words = ["up", "--home", str(settings.home), *chosen, "--idle-exit"]
+    while (said := start_program(settings.home, words, until - monotonic())).how is not Started.READY:
+        if said.how is Started.FAILED or monotonic() > until:
             raise StackError(
-                f"the stack under {settings.home} did not come up (its logs are in {settings.home}/logs):\n{tail}"
+                f"the stack under {settings.home} did not come up (its logs are in {settings.home}/logs):\n{said.tail}"
             )
         try:
             ping(Settings.from_env(home=settings.home))
@@ -124,42 +148,42 @@ def _start(settings: Settings, slots: int) -> None:
             return
 
 
-def _said_at_start(home: Path, slots: int, patience_s: float) -> str:
-    """What a new stack says until it is ready, ends, or takes too long.
+def start_program(home: Path, words: Sequence[str], patience_s: float) -> Said:
+    """Start `python -m celeriac.stack` in the background; returns when it says that it is ready, or ends. One that takes too long is stopped.
 
     It runs in a session of its own, so that Ctrl-C here does not reach it, and writes to a file, so that it outlives us.
     """
     path = home / "logs" / "up.log"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("ab") as log, path.open("rb") as reader:
+    ready, says = os.pipe()
+    with path.open("ab") as log, path.open("rb") as reader, os.fdopen(ready) as ready_file:
         reader.seek(0, os.SEEK_END)
-        program = subprocess.Popen(
-            up_command(home, slots, "--idle-exit"),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        return _until_ready(program, reader, patience_s)
-
-
-def _is_ready(said: str) -> bool:
-    return "\nReady" in f"\n{said}"
-
-
-def _until_ready(program: "subprocess.Popen[bytes]", log: IO[bytes], patience_s: float) -> str:
-    """What the stack says until it is ready or ends; one that takes too long is stopped."""
-    said, until = "", monotonic() + patience_s
-    while not _is_ready(said):
-        if monotonic() > until:
-            program.terminate()
-            program.wait()
-            return f"{said}\nnot ready after {patience_s:.0f} s"
         try:
-            program.wait(timeout=_LOOK_S)  # returns at once when it ends
-        except subprocess.TimeoutExpired:
-            said += log.read().decode(errors="replace")
-        else:
-            return said + log.read().decode(errors="replace")
+            program = subprocess.Popen(
+                [sys.executable, "-P", "-m", "celeriac.stack", *words],
+                env=inherited({"READY_FD": str(says)}),
+                pass_fds=(says,),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        finally:
+            os.close(says)
+        how = _until_ready(program, ready_file, patience_s)
+        tail = "\n".join(reader.read().decode(errors="replace").strip().splitlines()[-15:])
+    return Said(how, tail)
+
+
+def _until_ready(program: "subprocess.Popen[bytes]", ready: TextIO, patience_s: float) -> Started:
+    """What the program says of itself; the descriptor's end without a word is its failure."""
+    if not select.select([ready], [], [], max(patience_s, 0.0))[0]:
+        program.terminate()
+        program.wait()
+        return Started.FAILED
+    word = ready.readline().strip()
+    if word != Started.READY:
+        program.wait()
+        return Started(word or Started.FAILED)
     program.returncode = 0  # it goes on without us: nobody waits for it
-    return said
+    return Started.READY

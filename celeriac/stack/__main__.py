@@ -1,6 +1,6 @@
-"""`python -m celeriac.stack up | down | migrate`: what `celeriac up` and `celeriac down` start.
+"""`python -m celeriac.stack up | down | store | migrate`: what `celeriac up` and `celeriac down` start, and who reads without them.
 
-Exit codes: 0 stopped as asked, 1 a part keeps dying, 2 it cannot start here.
+A starter that waits gives a descriptor (`CELERIAC_READY_FD`): a line on it says `ready`, or `taken` when another runs on this home. Exit codes: 0 stopped as asked, 1 a part keeps dying, 2 it cannot start here.
 """
 
 import argparse
@@ -9,22 +9,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
-from celeriac.errors import CeleriacError, StackError
+from celeriac.errors import CeleriacError, StackDied, StackRuns
 from celeriac.settings import Settings
+from celeriac.stack.home import tell_starter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one of the commands; returns its exit code."""
     options = _parser().parse_args(argv)
+    settings = Settings()
     try:
         settings = Settings.from_env(home=options.home)
         return int(options.run(settings, options))
-    except StackError as error:
-        _say(f"celeriac {options.command}: {error}", sys.stderr)
-        return 1 if "keeps dying" in str(error) else 2
     except CeleriacError as error:
+        if isinstance(error, StackRuns):
+            tell_starter(settings, "taken")
         _say(f"celeriac {options.command}: {error}", sys.stderr)
-        return 2
+        return 1 if isinstance(error, StackDied) else 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     down = commands.add_parser("down", help="stop the stack on this home")
     down.add_argument("--home", type=Path)
     down.set_defaults(run=_down)
+    store = commands.add_parser("store", help="start the store alone, for as long as somebody reads")
+    store.add_argument("--home", type=Path)
+    store.set_defaults(run=_store)
     migrate = commands.add_parser("migrate", help="bring the database to this program's schema")
     migrate.add_argument("--home", type=Path)
     migrate.set_defaults(run=_migrate)
@@ -65,6 +69,12 @@ def _down(settings: Settings, options: argparse.Namespace) -> int:
         else f"stopped the stack on {settings.home} (pid {pid})"
     )
     return 0
+
+
+def _store(settings: Settings, options: argparse.Namespace) -> int:
+    from celeriac.stack.store_alone import store_alone
+
+    return store_alone(settings, lambda: tell_starter(settings, "ready"), _say)
 
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> int:

@@ -3,6 +3,8 @@
 postgres/ redis/ checkpoints/ logs/     data
 run/lock                                held by the running `up`
 run/attached                            held, shared, by every `celeriac run` and `watch` that looks on
+run/readers                             held, shared, by every reader where no stack runs
+run/store.json                          how to reach the store that runs alone for them
 run/stack.json                          how to reach the running stack (only while it runs)
 run/secrets.json                        passwords, made once
 """
@@ -13,11 +15,13 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from celeriac.errors import StackError
+from celeriac.errors import StackError, StackRuns
+from celeriac.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Home:
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode().strip()
             os.close(descriptor)
-            raise StackError(
+            raise StackRuns(
                 f"a stack already runs on {self.root} (pid {holder}): use it, or stop it with `celeriac down`"
             ) from None
         os.ftruncate(descriptor, 0)
@@ -80,9 +84,9 @@ class Home:
             os.close(descriptor)
         return None
 
-    def somebody_looks_on(self) -> bool:
-        """Whether a `run` or `watch` holds the attachment lock."""
-        descriptor = os.open(self.run / "attached", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def somebody_looks_on(self, how: str = "attached") -> bool:
+        """Whether a `run` or `watch` holds the attachment lock, or a reader ("readers") its own."""
+        descriptor = os.open(self.run / how, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -98,6 +102,14 @@ class Home:
             write_private(path, {"flower_user": "celeriac", "flower_password": secrets.token_urlsafe(12)})
         found = json.loads(path.read_text())
         return found["flower_user"], found["flower_password"]
+
+
+def tell_starter(settings: Settings, word: str) -> None:
+    """A line to whoever started this program and waits for it, if anybody does."""
+    if settings.ready_fd >= 0:
+        with suppress(OSError):  # it did not wait
+            os.write(settings.ready_fd, f"{word}\n".encode())
+            os.close(settings.ready_fd)
 
 
 def write_private(path: Path, content: Mapping[str, Any]) -> None:

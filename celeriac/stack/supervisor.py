@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from celeriac.errors import StackError
+from celeriac.errors import StackDied, StackError
 from celeriac.processes import Backoff, Child
 
 EARLY_S = 2.0
@@ -180,7 +180,7 @@ class Supervisor:
             f"{kept.child.name} {_ended(status)} after {lived_s:.0f} s; starts again in {kept.backoff.wait_s:g} s"
         )
         if kept.early_deaths >= EARLY_DEATHS and now - self._server_died > 30:
-            raise StackError(f"{kept.child.name} keeps dying right after its start:\n{kept.child.log_tail()}")
+            raise StackDied(f"{kept.child.name} keeps dying right after its start:\n{kept.child.log_tail()}")
 
     def _restart_due(self, now: float) -> None:
         for kept in self._kept:

@@ -22,11 +22,12 @@ import psutil
 from celeriac.errors import StackError, StoreUnavailable
 from celeriac.processes import Child, sweep, tagged
 from celeriac.settings import PREFIX, Settings
-from celeriac.stack.home import Home, write_private
+from celeriac.stack.home import Home, tell_starter, write_private
 from celeriac.stack.postgres import Postgres
 from celeriac.stack.programs import Program, environment, programs
 from celeriac.stack.redis import Redis
 from celeriac.stack.server import runtime_dir
+from celeriac.stack.store_alone import make_way
 from celeriac.stack.supervisor import Supervisor
 from celeriac.store.capacity import connections_needed
 
@@ -49,6 +50,7 @@ def up(settings: Settings, wishes: Wishes, say: Callable[[str], None]) -> int:
     """Run the stack until it is told to stop; returns the exit code. Raises StackError when it cannot start."""
     home = Home(settings.home)
     home.make()
+    make_way(settings)
     lock = home.lock()
     try:
         return _Up(settings, wishes, home, say).run()
@@ -202,6 +204,7 @@ class _Up:
         self._say(f"try       celeriac run examples/digits/study.yaml{where}")
         self._say("stop      Ctrl-C here, or `celeriac down" + where + "`")
         self._say(f"Ready after {took_s:.1f} s")
+        tell_starter(self._settings, "ready")
 
     def _is_idle(self) -> bool:
         """Nothing to run and nobody looking on, for a while: a stack that `celeriac run` started ends by itself."""
