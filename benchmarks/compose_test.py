@@ -369,8 +369,9 @@ def check_redis(project: Project) -> None:
 
 
 _TRY = """
-import json, os, sys, psycopg
-url = os.environ["CELERIAC_DATABASE_URL"].replace("+psycopg", "")
+import json, sys, psycopg
+from celeriac.settings import Settings
+url = Settings.from_env().database_url.replace("+psycopg", "")
 said = {}
 for statement in json.load(sys.stdin):
     with psycopg.connect(url) as connection:

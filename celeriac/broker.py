@@ -226,7 +226,7 @@ def _broker_errors(queue: str) -> Iterator[None]:
     except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
         if isinstance(error.__cause__, AuthenticationError):
             raise BrokerUnavailable(
-                f"Redis refuses the login ({error}): see the password in CELERIAC_BROKER_URL; rows are safe"
+                f"Redis refuses the login ({error}): see user and password in CELERIAC_BROKER_URL, or CELERIAC_BROKER_PASSWORD; rows are safe"
             ) from error
         raise BrokerUnavailable(
             f"Redis does not answer for queue {queue} ({error}); rows are safe, it heals by itself"

@@ -9,10 +9,12 @@ runs under `home` (its `run/stack.json`).
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from celeriac.errors import SettingInvalid, StackError
 
@@ -51,6 +53,7 @@ class Settings:
     ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag of the
     embedded stack that started it.
     alive_file: its time is renewed while the program does its work; a container's health check looks at it ("": none).
+    database_password, broker_password: put, quoted, into the addresses, which then hold none.
     coordinator_password, worker_password: what `celeriac migrate` gives the two database roles ("": it makes no roles).
     node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left ("": one that the
     node keeps in its log directory).
@@ -89,14 +92,23 @@ class Settings:
     ready_fd: int = -1
     stack: str = ""
     alive_file: str = ""
+    database_password: str = ""
+    broker_password: str = ""
     coordinator_password: str = ""
     worker_password: str = ""
     node_key: str = ""
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, *, home: Path | None = None) -> "Settings":
+    def from_env(
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        home: Path | None = None,
+        running_stack: bool = True,
+    ) -> "Settings":
         """Settings from the environment; `home` given on a command line wins.
 
+        `running_stack` False: for who starts or stops the stack, and does not ask it where it is.
         Raises SettingInvalid naming the variable, its value and what it must be.
         """
         env = dict(os.environ if environ is None else environ)
@@ -109,7 +121,12 @@ class Settings:
                 f"CELERIAC_LEASE_S={settings.lease_s:g}: must be at least twice CELERIAC_HEARTBEAT_S "
                 f"({settings.heartbeat_s:g}), which renews it: else trials that run well are given to others"
             )
-        if settings.database_url and settings.broker_url:
+        settings = replace(
+            settings,
+            database_url=_with_password("database", settings.database_url, settings.database_password),
+            broker_url=_with_password("broker", settings.broker_url, settings.broker_password),
+        )
+        if not running_stack or (settings.database_url and settings.broker_url):
             return settings
         return settings._of_running_stack()
 
@@ -136,17 +153,29 @@ class Settings:
     def _of_running_stack(self) -> "Settings":
         try:
             found = json.loads(self.stack_file.read_text())
-            return replace(
-                self,
-                database_url=self.database_url or str(found["database_url"]),
-                broker_url=self.broker_url or str(found["broker_url"]),
+            addressed = replace(
+                self, database_url=str(found["database_url"]), broker_url=str(found["broker_url"])
             )
         except (FileNotFoundError, NotADirectoryError):
             return self
         except (ValueError, KeyError, OSError) as error:
             raise StackError(
-                f"{self.stack_file} is unreadable ({error}): stop the stack and delete the file"
+                f"{self.stack_file} is unreadable ({error}): `celeriac down` stops its stack, and `celeriac up` writes it anew"
             ) from error
+        if self.database_url or self.broker_url:
+            given, absent = ("DATABASE", "BROKER") if self.database_url else ("BROKER", "DATABASE")
+            raise SettingInvalid(
+                f"{PREFIX}{given}_URL is set and {PREFIX}{absent}_URL is not, while a stack runs on {self.home}: rows would go to one "
+                "service and tickets to the other; set both, or neither"
+            )
+        return addressed
+
+
+def home_path(text: str) -> Path:
+    """A home from a command line. Raises ValueError for an empty one, which would be the current directory."""
+    if not text.strip():
+        raise ValueError("an empty --home")
+    return Path(text)
 
 
 def inherited(changes: Mapping[str, str]) -> dict[str, str]:
@@ -198,6 +227,8 @@ def _typed(variable: str, text: str, default: Any) -> Any:
 
 def _flaw(name: str, value: Any) -> str:
     """What is wrong with a value of the right type, as the rest of a sentence that begins with its variable; "" when nothing is."""
+    if name in ("database_url", "broker_url") and (flaw := _flawed_password(name, value)):
+        return flaw
     if name == "broker_url":
         told = ": must be like redis://:password@host:6379/0, or rediss:// for TLS (the value is not shown, it may hold a password)"
         return "" if value.startswith(_BROKERS) else told
@@ -209,6 +240,32 @@ def _flaw(name: str, value: Any) -> str:
     if most < math.inf:
         return "" if 0 <= value <= most else f"={value}: must be from 0 to {most}"
     return "" if 0 <= value < most else f"={value}: must be 0 or more"
+
+
+def _flawed_password(name: str, url: str) -> str:
+    """What is wrong with an address whose password is not quoted: read as it stands, a part of it would be taken for the host."""
+    login = url.partition("://")[2].rpartition("@")[0]
+    if not re.search(r"[/@#?\s]|%(?![0-9A-Fa-f]{2})", login):
+        return ""
+    return (
+        ": its password holds a character that an address cannot (the value is not shown): write that as %XX, "
+        f"or leave the password out and set {PREFIX}{name.removesuffix('_url').upper()}_PASSWORD"
+    )
+
+
+def _with_password(name: str, url: str, password: str) -> str:
+    """The address with the password in it, quoted. Raises SettingInvalid when it has one already."""
+    if not password or not url:
+        return url
+    scheme, _, rest = url.partition("://")
+    login, _, place = rest.rpartition("@")
+    user, has_one, _ = login.partition(":")
+    if has_one:
+        variable = f"{PREFIX}{name.upper()}"
+        raise SettingInvalid(
+            f"{variable}_URL holds a password and {variable}_PASSWORD is set too: leave one out"
+        )
+    return f"{scheme}://{user}:{quote(password, safe='')}@{place}"
 
 
 def _kind(default: Any) -> str:

@@ -44,7 +44,18 @@ START_S = 1.0  # what a worker's start takes of a core
 SWEEP_S = 5.0
 _FOR_THE_NODE = frozenset(
     PREFIX + name
-    for name in ("DATABASE_URL", "BROKER_URL", "FLOWER_USER", "FLOWER_PASSWORD", "NODE_KEY", "READY_FD")
+    for name in (
+        "DATABASE_URL",
+        "BROKER_URL",
+        "DATABASE_PASSWORD",
+        "BROKER_PASSWORD",
+        "COORDINATOR_PASSWORD",
+        "WORKER_PASSWORD",
+        "FLOWER_USER",
+        "FLOWER_PASSWORD",
+        "NODE_KEY",
+        "READY_FD",
+    )
 )
 
 

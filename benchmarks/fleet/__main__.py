@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.embedded import write_json
 
-PARTS = ("fair",)
+PARTS = ("fair", "connections")
 
 
 def main() -> int:
@@ -20,13 +20,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.fleet", description=__doc__)
     parser.add_argument("--out", default="build/bench/fleet.json")
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="run these parts alone")
+    parser.add_argument("--slots", type=int, help="how many slots the part `connections` runs (default: 64)")
     options = parser.parse_args()
+    given = {"connections": {"slots": options.slots}}
     known = Path(options.out)
     figures: dict[str, Any] = json.loads(known.read_text()) if known.exists() else {}
     failed = []
     for name in options.only:
         part = importlib.import_module(f"benchmarks.fleet.{name}")
-        figures[name] = part.measure()
+        figures[name] = part.measure(**given.get(name, {}))
         failed += [f"{name}: {text}" for text in part.broken(figures[name])]
     figures["verdict"] = "; ".join(failed) or "within the limits"
     write_json(options.out, figures)

@@ -8,13 +8,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from celeriac.settings import home_path
+
 if TYPE_CHECKING:
     from celeriac.client import Client
     from celeriac.settings import Settings
 
+
+def _home(text: str) -> Path:
+    try:
+        return home_path(text)
+    except ValueError:
+        raise typer.BadParameter("is empty: name a directory, or leave the option out") from None
+
+
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Where the embedded stack keeps its state (default: ~/.celeriac)."),
+    typer.Option(
+        "--home",
+        parser=_home,
+        metavar="PATH",
+        help="Where the embedded stack keeps its state (default: ~/.celeriac).",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
 Name = Annotated[

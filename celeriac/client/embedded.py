@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import select
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +70,14 @@ def ensure_service(settings: Settings, *, slots: int = 0, say: Callable[[str], N
     say(
         f"No service answers: starting one under {settings.home} (it ends by itself when nothing is left to run)"
     )
-    _start(settings, slots)
+    try:
+        _start(settings, slots)
+    except KeyboardInterrupt:
+        say(
+            f"left with Ctrl-C: the service under {settings.home} still starts, and ends by itself; "
+            f"`celeriac down --home {shlex.quote(str(settings.home))}` ends it now"
+        )
+        raise
     found = Settings.from_env(home=settings.home)
     ping(found)
     return found

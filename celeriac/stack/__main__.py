@@ -6,11 +6,10 @@ A starter that waits gives a descriptor (`CELERIAC_READY_FD`): a line on it says
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TextIO
 
 from celeriac.errors import CeleriacError, StackDied, StackRuns
-from celeriac.settings import Settings
+from celeriac.settings import Settings, home_path
 from celeriac.stack.home import tell_starter
 
 
@@ -19,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     settings = Settings()
     try:
-        settings = Settings.from_env(home=options.home)
+        settings = Settings.from_env(home=options.home, running_stack=False)
         return int(options.run(settings, options))
     except CeleriacError as error:
         if isinstance(error, StackRuns):
@@ -33,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start and keep the whole stack on this machine")
     up.add_argument(
-        "--home", type=Path, help="where all state is kept (default: CELERIAC_HOME or ~/.celeriac)"
+        "--home", type=home_path, help="where all state is kept (default: CELERIAC_HOME or ~/.celeriac)"
     )
     up.add_argument("--slots", type=int, help="CPU slots; without it: one slot a GPU, or what the CPU bears")
     up.add_argument("--no-flower", dest="flower", action="store_false", help="leave out Flower")
@@ -42,13 +41,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.set_defaults(run=_up)
     down = commands.add_parser("down", help="stop the stack on this home")
-    down.add_argument("--home", type=Path)
+    down.add_argument("--home", type=home_path)
     down.set_defaults(run=_down)
     store = commands.add_parser("store", help="start the store alone, for as long as somebody reads")
-    store.add_argument("--home", type=Path)
+    store.add_argument("--home", type=home_path)
     store.set_defaults(run=_store)
     migrate = commands.add_parser("migrate", help="bring the database to this program's schema")
-    migrate.add_argument("--home", type=Path)
+    migrate.add_argument("--home", type=home_path)
     migrate.set_defaults(run=_migrate)
     return parser
 

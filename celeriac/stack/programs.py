@@ -53,5 +53,16 @@ def environment(
 
 
 _SECRET = frozenset(
-    PREFIX + name for name in ("DATABASE_URL", "BROKER_URL", "FLOWER_USER", "FLOWER_PASSWORD", "READY_FD")
+    PREFIX + name
+    for name in (
+        "DATABASE_URL",
+        "BROKER_URL",
+        "DATABASE_PASSWORD",
+        "BROKER_PASSWORD",
+        "COORDINATOR_PASSWORD",
+        "WORKER_PASSWORD",
+        "FLOWER_USER",
+        "FLOWER_PASSWORD",
+        "READY_FD",
+    )
 )

@@ -137,6 +137,13 @@ def runtime_dir(home: Path, *, base: Path = Path("/tmp")) -> Path:  # noqa: S108
     return directory
 
 
+def leave_runtime_dir(directory: Path) -> None:
+    """Remove the directory of a stack that has ended, where nothing is left in it."""
+    for place in (*directory.glob("*/"), directory):
+        with suppress(OSError):
+            place.rmdir()
+
+
 def make_runtime_dir(directory: Path) -> None:
     """Make the private directory (0700) for the stack's sockets.
 

@@ -14,7 +14,7 @@ from celeriac.errors import StackError
 from celeriac.settings import PREFIX, Settings
 from celeriac.stack.home import Home, write_private
 from celeriac.stack.postgres import Postgres
-from celeriac.stack.server import runtime_dir
+from celeriac.stack.server import leave_runtime_dir, runtime_dir
 from celeriac.stack.supervisor import Supervisor
 
 IDLE_S = 3.0
@@ -51,6 +51,7 @@ def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[st
     finally:
         settings.store_file.unlink(missing_ok=True)
         supervisor.stop(lambda _: 20.0)
+        leave_runtime_dir(postgres.runtime_dir)
         os.close(lock)
     return 0
 

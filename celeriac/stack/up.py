@@ -26,7 +26,7 @@ from celeriac.stack.home import Home, tell_starter, write_private
 from celeriac.stack.postgres import Postgres
 from celeriac.stack.programs import Program, environment, programs
 from celeriac.stack.redis import Redis
-from celeriac.stack.server import runtime_dir
+from celeriac.stack.server import leave_runtime_dir, runtime_dir
 from celeriac.stack.store_alone import make_way
 from celeriac.stack.supervisor import Supervisor
 from celeriac.store.capacity import connections_needed
@@ -64,7 +64,7 @@ class _Up:
     def __init__(self, settings: Settings, wishes: Wishes, home: Home, say: Callable[[str], None]) -> None:
         self._wishes, self._home, self._say = wishes, home, say
         marked = {PREFIX + "STACK": home.tag}
-        sockets = runtime_dir(home.root)
+        self._sockets = sockets = runtime_dir(home.root)
         self._postgres = Postgres(
             home.root / "postgres",
             sockets,
@@ -96,6 +96,7 @@ class _Up:
         finally:
             self._home_file.unlink(missing_ok=True)
             self._supervisor.stop(self._grace_s)
+            leave_runtime_dir(self._sockets)
         self._say("stopped")
         return 0
 

@@ -327,7 +327,7 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
     if not state and any(word in said for word in _REFUSED):
         return StoreUnavailable(
             f"Postgres refuses the login at {where} ({said}); nothing was changed: see user, password and database in "
-            "CELERIAC_DATABASE_URL, and that `celeriac migrate` has made the roles"
+            "CELERIAC_DATABASE_URL (or CELERIAC_DATABASE_PASSWORD), and that `celeriac migrate` has made the roles"
         )
     silent = not state and isinstance(error, OperationalError | InterfaceError)
     if error.connection_invalidated or state.startswith(_UNAVAILABLE) or silent:

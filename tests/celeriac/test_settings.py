@@ -3,13 +3,17 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from kombu.utils.url import url_to_parts
 
 from celeriac.errors import SettingInvalid, StackError
 from celeriac.settings import Settings
+from celeriac.store.connection import parsed
 
 
 def test_defaults_live_under_home(tmp_path: Path) -> None:
@@ -115,12 +119,66 @@ def test_a_running_stack_is_found_and_a_given_address_wins(tmp_path: Path) -> No
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "stack.json").write_text(json.dumps({"database_url": "d1", "broker_url": "b1"}))
     assert Settings.from_env({}, home=tmp_path).database_url == "d1"
-    mixed = Settings.from_env({"CELERIAC_DATABASE_URL": "mine"}, home=tmp_path)
-    assert (mixed.database_url, mixed.broker_url) == ("mine", "b1")
+    both = {"CELERIAC_DATABASE_URL": "mine", "CELERIAC_BROKER_URL": "redis://mine"}
+    given = Settings.from_env(both, home=tmp_path)
+    assert (given.database_url, given.broker_url) == ("mine", "redis://mine")
+    for name in both:  # rows of one service and tickets of another
+        with pytest.raises(SettingInvalid, match=f"{name} is set and .* is not, while a stack runs on"):
+            Settings.from_env({name: both[name]}, home=tmp_path)
+
+
+PASSWORD = "a/b@c#d%e f?g:h"
+
+
+def test_a_password_of_its_own_may_hold_any_character(tmp_path: Path) -> None:
+    settings = Settings.from_env(
+        {
+            "CELERIAC_DATABASE_URL": "postgresql+psycopg://celeriac_worker@postgres:5432/celeriac",
+            "CELERIAC_DATABASE_PASSWORD": PASSWORD,
+            "CELERIAC_BROKER_URL": "redis://redis:6379/0",
+            "CELERIAC_BROKER_PASSWORD": PASSWORD,
+        },
+        home=tmp_path,
+    )
+    database, broker = parsed(settings.database_url), url_to_parts(settings.broker_url)
+    assert (database.username, database.password) == ("celeriac_worker", PASSWORD)
+    assert (database.host, database.port, database.database) == ("postgres", 5432, "celeriac")
+    assert (broker.password, broker.hostname, broker.port) == (PASSWORD, "redis", 6379)
+
+
+@pytest.mark.parametrize("password", ["a/b", "a@b", "a#b", "a%b", "a?b", "a b"])
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("DATABASE", "postgresql+psycopg://celeriac:", "@postgres/celeriac"),
+        ("BROKER", "redis://:", "@redis:6379/0"),
+    ],
+)
+def test_a_password_that_an_address_cannot_hold_is_refused_and_not_shown(
+    tmp_path: Path, password: str, name: str, before: str, after: str
+) -> None:
+    env = {f"CELERIAC_{name}_URL": before + "secret" + password + after}
+    with pytest.raises(SettingInvalid, match=f"CELERIAC_{name}_PASSWORD") as caught:
+        Settings.from_env(env, home=tmp_path)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(SettingInvalid, match="leave one out") as caught:
+        Settings.from_env(
+            {f"CELERIAC_{name}_URL": f"{before}secret{after}", f"CELERIAC_{name}_PASSWORD": "other"},
+            home=tmp_path,
+        )
+    assert "secret" not in str(caught.value)
+
+
+def test_who_stops_a_stack_needs_not_read_what_it_says_of_itself(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "stack.json").write_text("{")
+    command = [sys.executable, "-m", "celeriac.stack", "down", "--home", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"no stack runs on {tmp_path}\n")
 
 
 def test_a_broken_stack_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "stack.json").write_text("{")
-    with pytest.raises(StackError, match="is unreadable"):
+    with pytest.raises(StackError, match=r"is unreadable .*celeriac down"):
         Settings.from_env({}, home=tmp_path)

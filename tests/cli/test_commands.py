@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from celeriac.cli.doctor import one_name_each
-from celeriac.client import Client
+from celeriac.client import Client, embedded
 from celeriac.lifecycle import AttemptEvent, TrialEvent
 from celeriac.records import Champion, Device, Fault, Lease, Report, StudyState
+from celeriac.settings import Settings
 from celeriac.store.api import AttemptEnd
 from tests.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, leased, played, started
 from tests.store.scenes import failed, scored, suggestion
@@ -417,6 +418,26 @@ def test_doctor_names_what_is_missing_and_ends_with_one(celeriac: Celeriac, clie
     assert " ok " in found["redis"]
     assert "no worker is alive" in found["workers"]
     assert "python -m coordinator drive" in found["coordinator drive"]
+
+
+def test_an_empty_home_is_refused(celeriac: Celeriac) -> None:
+    for words in (("status",), ("up",), ("down",)):
+        ran = celeriac(*words, "--home", "")
+        assert ran.code == 2
+        assert "is empty: name a directory" in ran.err
+
+
+def test_ctrl_c_while_the_service_starts_says_what_becomes_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embedded, "_start", interrupted)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        embedded.ensure_service(Settings.from_env({}, home=tmp_path / "a home"), say=said.append)
+    assert f"celeriac down --home '{tmp_path / 'a home'}'" in said[-1]
 
 
 def test_doctor_finds_two_workers_of_one_name() -> None:

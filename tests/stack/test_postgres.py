@@ -17,7 +17,7 @@ import pytest
 from celeriac.errors import StackError
 from celeriac.stack.identity import CAP_DAC_READ_SEARCH, SystemUser, _named, hand_over, why_not
 from celeriac.stack.postgres import Postgres
-from celeriac.stack.server import make_runtime_dir, runtime_dir
+from celeriac.stack.server import leave_runtime_dir, make_runtime_dir, runtime_dir
 
 pytestmark = pytest.mark.stack
 
@@ -188,6 +188,16 @@ def test_a_runtime_directory_of_someone_else_is_refused(tmp_path: Path) -> None:
     os.chown(tmp_path / "run", 12345, 12345)
     with pytest.raises(StackError, match="belongs to uid 12345"):
         make_runtime_dir(tmp_path / "run")
+
+
+def test_a_runtime_directory_goes_with_its_stack_unless_something_is_left_in_it(tmp_path: Path) -> None:
+    for name, left in (("empty", False), ("full", True)):
+        directory = runtime_dir(tmp_path / name, base=tmp_path)
+        (directory / "pg").mkdir()
+        if left:
+            (directory / "pg" / "socket").touch()
+        leave_runtime_dir(directory)
+        assert directory.exists() is left
 
 
 def test_runtime_directories_are_short_private_and_one_a_home(tmp_path: Path) -> None:

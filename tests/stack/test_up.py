@@ -16,6 +16,7 @@ import pytest
 from celeriac.client import Client
 from celeriac.records import Outcome, StudyState
 from celeriac.settings import Settings
+from celeriac.stack.server import runtime_dir
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -131,7 +132,7 @@ def select_a_moment() -> None:
 
 
 @pytest.mark.timeout(180)
-def test_what_dies_is_started_again_and_ctrl_c_stops_all(up: Up) -> None:
+def test_what_dies_is_started_again_and_ctrl_c_stops_all(up: Up, tmp_path: Path) -> None:
     clock = next(process for process in up.family() if process.cmdline()[-2:] == ["coordinator", "clock"])
     clock.kill()
     assert up.process.stdout is not None
@@ -141,4 +142,5 @@ def test_what_dies_is_started_again_and_ctrl_c_stops_all(up: Up) -> None:
     _, alive = psutil.wait_procs(family, timeout=10)
     assert not alive
     assert not (up.home / "run" / "stack.json").exists()
+    assert not (Path("/tmp") / runtime_dir(up.home, base=tmp_path).name).exists()
     assert os.listdir(up.home / "run")  # its lock and its passwords stay for the next one
