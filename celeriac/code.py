@@ -29,6 +29,8 @@ MAX_BYTES = 64 << 20
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
 #: Digits of the hash. Another version's hash, of other files, has another length, so that it is never taken for a change.
 _DIGITS = 16
+#: What the fingerprint of a directory without any code begins with.
+NO_CODE = hashlib.sha256().hexdigest()[:_DIGITS]
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _REF = re.compile(r"ref: (refs/(?!.*\.\.)[!-~]+)")

@@ -18,17 +18,28 @@ class CodeDiffers(Exception):
 def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path, str]:
     """The directory that holds the study's code on this host, and its fingerprint, which `look` takes.
 
-    A study whose fingerprint is not known runs what is there. Raises CodeDiffers: no directory, or other code in each.
+    A schedule's studies run what is there when they are due, and so do those whose fingerprint is not known: for them a directory will do
+    that holds the objective's module. Raises CodeDiffers: no directory, or other code in each.
     """
+    wanted, module = "" if lease.due_at else lease.fingerprint, lease.spec["objective"].partition(":")[0]
     seen = []
     for root in code_roots(lease, ours):
         fingerprint = look(root)
-        if same_code(lease.fingerprint, fingerprint):
+        if not wanted and not _holds(root, module):
+            seen.append(f"there is no module {module} below {root}")
+        elif same_code(wanted, fingerprint):
             return root, fingerprint
-        seen.append(f"the code below {root} is {fingerprint.split()[0]}")
+        else:
+            seen.append(f"the code below {root} is {fingerprint.split()[0]}")
     if not seen:
         raise CodeDiffers(f"there is no directory {lease.code_root} below the code root {ours}")
-    raise CodeDiffers(f"{' and '.join(seen)}, the study's is {lease.fingerprint.split()[0]}")
+    raise CodeDiffers(" and ".join(seen) + (f", the study's is {wanted.split()[0]}" if wanted else ""))
+
+
+def _holds(root: Path, module: str) -> bool:
+    """Whether the module's file, or the package that it is or lies in, is there. What is wrong with a module that is, its import will say."""
+    top = root / module.partition(".")[0]
+    return top.is_dir() or any(root.glob(f"{top.name}.*"))
 
 
 def code_roots(lease: Lease, ours: Path) -> list[Path]:

@@ -59,12 +59,10 @@ def _left_to_others(ticket: RunTrial, station: Station) -> Left | None:
 def _has_others(station: Station, gpus: int) -> bool:
     """Whether another live slot could run it."""
     try:
-        devices = station.store.devices(alive_within_s=ALIVE_WITHIN_S)
+        return station.store.has_other_slots(station.slot.name, gpus, ALIVE_WITHIN_S)
     except Exception as error:  # whatever Postgres answers, the slot goes on
         log.warning("whether there are other slots is not known: %s", error)
         return False
-    able = {slot for each in devices if each.is_gpu or not gpus for slot in each.slots}
-    return bool(able - {station.slot.name})
 
 
 def without_code(lease: Lease, reason: str, station: Station) -> AttemptEnd:

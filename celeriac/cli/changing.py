@@ -28,8 +28,10 @@ def pause(study: StudyName, reason: Reason = "paused by a user", home: Home = No
 def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = None) -> None:
     """Go on with a paused study."""
     with connected(home) as client:
-        record = client.study(study).resume(reason)
+        handle = client.study(study)
+        record = handle.resume(reason)
         say(f"{study} is {record.state}")
+        _tell_of_code(handle)
 
 
 def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = None) -> None:
@@ -143,8 +145,17 @@ def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
             remark(line)
 
 
+def _tell_of_code(study: "Study") -> None:
+    """Trials of two codes in one study are never passed over in silence."""
+    if study.took_code:
+        remark(
+            "Its code is another than before: trials from now on run that, and are ranked with those before"
+        )
+
+
 def _tell_next(client: "Client", study: "Study") -> None:
     """The next step."""
+    _tell_of_code(study)
     record = study.record
     if record.state == "PAUSED":
         remark(f"It is paused ({record.reason}); go on with:  celeriac resume {study.name}")

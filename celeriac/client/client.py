@@ -119,14 +119,19 @@ class Client:
         except DuplicateStudy as error:
             record, attached = self.store.study_named(new.name), True
             _same_or_raise(record, read, new, error)
-            if record.state not in CLOSED and not same_code(record.fingerprint, new.fingerprint):
-                notes.append(
-                    f"the code below {new.code_root} has changed since {record.name} was submitted: "
-                    "its trials from now on run the new code"
-                )
+            if not same_code(record.fingerprint, new.fingerprint):
+                notes.append(self._other_code(record, new))
         if record.state not in CLOSED:
             notes += filter(None, [self.wake(record)])
         return Submission(Study(self.store, record, self.wake, self.settings), attached, tuple(notes))
+
+    def _other_code(self, record: StudyRecord, new: NewStudy) -> str:
+        """Have an open study run the code that it was submitted with once more; what that means for its result, in words."""
+        changed = f"the code below {new.code_root} has changed since {record.name} was submitted"
+        if record.state in CLOSED:
+            return f"{changed}: this is the result of the code before; run the new one under another name (`--name`)"
+        self.store.take_code(record.id, new.fingerprint)
+        return f"{changed}: its trials from now on run the new code, and are ranked with those before"
 
     def new_study(self, spec: StudySpec, base: Path) -> NewStudy:
         """What the store needs to open this spec's study: its objective found in the code, its sampler here. Raises SpecInvalid."""

@@ -8,7 +8,9 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from celeriac.code import NO_CODE, fingerprint
 from celeriac.errors import SpecInvalid
+from celeriac.records import StudyRecord
 from celeriac.space import nearest
 from celeriac.spec import StudySpec
 
@@ -40,6 +42,12 @@ def stored_root(root: Path, allowed: Path) -> str:
     """
     allowed = allowed.resolve()
     return str(root) if allowed == Path("/") else str(root.relative_to(allowed))
+
+
+def code_here(study: StudyRecord, allowed: Path) -> str:
+    """The fingerprint of the study's code as it is to be seen here; "" where there is none."""
+    found = fingerprint(allowed.resolve() / study.code_root) if study.code_root else ""
+    return "" if found.startswith(NO_CODE) else found
 
 
 def _check(spec: StudySpec, root: Path) -> None:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
 from celeriac.client.retention import Deleted, delete_files
+from celeriac.code import same_code
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
 from celeriac.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
@@ -46,6 +48,7 @@ class Study:
         self._store = store
         self._wake = wake
         self._settings = settings
+        self.took_code = False
         self.id = record.id
         self.name = record.name
 
@@ -195,8 +198,8 @@ class Study:
         return self._move(StudyEvent.PAUSE, reason)
 
     def resume(self, reason: str = "resumed by a user") -> StudyRecord:
-        """Go on after a pause. Raises IllegalTransition."""
-        return self._move(StudyEvent.RESUME, reason)
+        """Go on after a pause, with the study's code as it is now (`took_code` says whether it is another). Raises IllegalTransition."""
+        return self._goes_on(self._store.move_study(self.id, StudyEvent.RESUME, reason))
 
     def cancel(self, number: int, reason: str = "cancelled by a user") -> TrialRecord:
         """End one trial CANCELLED: never retried, never counted. Raises UnknownTrial, IllegalTransition."""
@@ -217,14 +220,14 @@ class Study:
         Raises SpecInvalid, and IllegalTransition for fewer trials than it has, or where nothing would change.
         """
         budget = extended(self.record, trials, wall)
-        return self._woken(self._store.extend_study(self.id, budget.to_dict(), reason))
+        return self._goes_on(self._store.extend_study(self.id, budget.to_dict(), reason))
 
     def reopen(self, reason: str = "reopened by a user") -> StudyRecord:
         """Go on after it was stopped, failed, or ended before its budget. Raises IllegalTransition."""
         record = self.record
         if record.state in CLOSED and (flaw := why_not_reopen(record)):
             raise IllegalTransition(flaw)
-        return self._move(StudyEvent.REOPEN, reason)
+        return self._goes_on(self._store.move_study(self.id, StudyEvent.REOPEN, reason))
 
     def retry(
         self, numbers: Sequence[int] | None = None, reason: str = "failed trials are run once more"
@@ -237,7 +240,7 @@ class Study:
             trials = self._store.retry_trials(self.id, numbers, reason)
         except UnknownTrial as error:
             raise UnknownTrial(str(error).replace(f"study {self.id} ", f"study {self.name} ")) from None
-        self._wake(self.record)
+        self._goes_on(self.record)
         return trials
 
     def delete(self) -> Deleted:
@@ -257,6 +260,12 @@ class Study:
         schedule = self.record.schedule
         verdicts = self._store.verdicts(schedule, limit=_ALL) if schedule else []
         return next((each.trial for each in verdicts if each.study_id == self.id and each.promoted), None)
+
+    def _goes_on(self, record: StudyRecord) -> StudyRecord:
+        """Whoever lets a study go on means the code that is there: a bug was mended, or a directory put back."""
+        here = code_here(record, (self._settings or Settings.from_env()).code_root)
+        self.took_code = bool(here) and not same_code(record.fingerprint, here)
+        return self._woken(self._store.take_code(self.id, here) if self.took_code else record)
 
     def _move(self, event: StudyEvent, reason: str) -> StudyRecord:
         return self._woken(self._store.move_study(self.id, event, reason))

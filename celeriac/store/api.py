@@ -299,6 +299,9 @@ class Store(Protocol):
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of this study."""
 
+    def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
+        """Whether a live slot besides this one could run a trial that needs so many GPUs."""
+
     def put_asides(self) -> list[PutAside]:
         """The slots that take no trials now, or none of a study; by worker."""
 

@@ -31,6 +31,7 @@ from celeriac.errors import (
     UnknownStudy,
     UnknownTrial,
 )
+from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
     Champion,
     Checkpoint,
@@ -180,6 +181,41 @@ def test_an_objective_that_is_a_link_out_of_its_directory_is_refused(client: Cli
     (code / "train.py").symlink_to(tmp_path / "train.py")
     with pytest.raises(SpecInvalid, match=r"is a link to .*, outside the code root .*: copy the file there"):
         client.submit({**SPEC, "study": "outside", "code": "linked"})
+
+
+def test_whoever_lets_a_study_go_on_means_the_code_that_is_there(client: Client, tmp_path: Path) -> None:
+    study = client.submit(SPEC)
+    before = study.record.fingerprint
+    client.store.move_study(study.id, StudyEvent.START, "started")
+    study.pause()
+    study.resume()
+    assert (study.took_code, study.record.fingerprint) == (False, before)
+    study.pause()
+    (tmp_path / "train.py").write_text(CODE + "# mended\n")
+    assert study.resume().fingerprint == fingerprint(tmp_path) != before
+    assert (study.took_code, study.record.state) == (True, StudyState.RUNNING)
+    (tmp_path / "train.py").unlink()
+    study.stop()
+    study.reopen()
+    # There is none now: nothing to take.
+    assert (study.took_code, study.record.fingerprint == before) == (False, False)
+
+
+def test_the_same_spec_with_other_code_is_said_and_a_closed_study_s_result_is_that_of_the_old(
+    client: Client, tmp_path: Path
+) -> None:
+    study = client.submit(SPEC)
+    client.store.move_study(study.id, StudyEvent.START, "started")
+    (tmp_path / "train.py").write_text(CODE + "# other\n")
+    (note,) = client.open(SPEC).notes
+    assert "from now on run the new code, and are ranked with those before" in note
+    assert study.record.fingerprint == fingerprint(tmp_path)
+    assert client.open(SPEC).notes == ()
+    study.stop()
+    (tmp_path / "train.py").write_text(CODE + "# yet another\n")
+    (note,) = client.open(SPEC).notes
+    assert "this is the result of the code before; run the new one under another name (`--name`)" in note
+    assert study.record.fingerprint != fingerprint(tmp_path)
 
 
 def test_without_redis_the_study_is_open_and_the_note_says_what_happens(

@@ -164,6 +164,17 @@ def test_an_empty_store_has_nothing_to_do(any_store: Store) -> None:
     assert running(any_store).id in any_store.studies_to_drive()
 
 
+def test_whether_there_is_another_slot(subject: Subject) -> None:
+    store = subject.store
+    (mine,) = (cpu := device("cpu")).slots
+    store.put_devices("here", [cpu])
+    assert not store.has_other_slots(mine, 0, 20.0)
+    assert store.has_other_slots("another", 0, 20.0)
+    assert not store.has_other_slots("another", 1, 20.0)
+    subject.pass_time(30)
+    assert not store.has_other_slots("another", 0, 20.0)
+
+
 def test_a_slot_is_put_aside_for_a_while_by_the_lease_it_had(subject: Subject) -> None:
     store = subject.store
     study = queued(store, 2)

@@ -11,6 +11,8 @@ from celeriac.code import fingerprint
 from celeriac.records import Lease
 from worker.job import CodeDiffers, code_roots, context_of, located
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 def lease_of(stored: str, code: str = ".") -> Lease:
     return Lease(
@@ -20,7 +22,7 @@ def lease_of(stored: str, code: str = ".") -> Lease:
         number=0,
         attempt=1,
         params={},
-        spec={"code": code, "seed": 0},
+        spec={"code": code, "seed": 0, "objective": "train:objective"},
         code_root=stored,
         slice={},
         due_at=None,
@@ -66,7 +68,13 @@ def test_only_the_study_s_own_code_will_do(hosts: tuple[Path, Path]) -> None:
         located(lease, theirs, fingerprint)
     (theirs / "train.py").write_text("x = 1\n")  # mounted one directory deeper than at the submitter's
     assert located(lease, theirs, fingerprint) == (theirs, lease.fingerprint)
-    assert located(replace(lease, fingerprint=""), theirs, fingerprint)[0] == theirs / "churn"
+    for other in (replace(lease, fingerprint=""), replace(lease, fingerprint="0" * 16, due_at=NOW)):
+        assert (
+            located(other, theirs, fingerprint)[0] == theirs
+        )  # what is there when it is due, if it is the objective's at all
+    (theirs / "train.py").unlink()
+    with pytest.raises(CodeDiffers, match="no module train below"):
+        located(replace(lease, due_at=NOW), theirs, fingerprint)
 
 
 def test_a_directory_that_is_not_there_is_no_code(tmp_path: Path) -> None:

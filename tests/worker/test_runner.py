@@ -51,7 +51,6 @@ def test_the_coordinator_is_told(bench: Bench) -> None:
         ("quick:leaves", {}, Fault.USER_BUG, "exited with code 4"),
         ("quick:dies", {"signal": "SIGSEGV"}, Fault.USER_BUG, "crashed with SIGSEGV"),
         ("quick:nowhere", {}, Fault.USER_BUG, "nowhere"),
-        ("missing_module:objective", {}, Fault.USER_BUG, "missing_module"),
     ],
 )
 def test_a_fault_of_the_trial_s_own_fails_it_at_once(

@@ -100,6 +100,14 @@ def test_a_code_directory_that_vanishes_is_no_bug_of_the_trial(bench: Bench, cod
     assert (trial.state, trial.faults) == (TrialState.WAITING, {})
 
 
+def test_nor_is_a_module_that_is_not_there(bench: Bench, code: Path) -> None:
+    ticket = bench.ticket(study_of(bench.store, "", "missing_module:objective"))
+    bench.attempt(ticket)
+    trial = bench.trial(ticket)
+    assert (trial.state, trial.faults) == (TrialState.WAITING, {})
+    assert f"there is no module missing_module below {code}" in trial.detail
+
+
 def test_nor_is_one_that_vanishes_under_the_trial(bench: Bench, code: Path) -> None:
     ticket = bench.ticket(study_of(bench.store, fingerprint(code), "train:taken_away"))
     bench.attempt(ticket)

@@ -112,6 +112,12 @@ class Care(Tables):
             self._rows.put_asides[row.worker, study_id] = row
 
     @atomic
+    def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
+        """See `Store.has_other_slots`."""
+        alive = self.devices(alive_within_s=within_s)
+        return any(slot != worker for each in alive if each.is_gpu or not gpus for slot in each.slots)
+
+    @atomic
     def put_asides(self) -> list[PutAside]:
         """See `Store.put_asides`."""
         now = self._rows.clock()

@@ -72,6 +72,7 @@ DEVICES_ALIVE = sql(
 )
 
 PUT_ASIDE = call("put_aside")
+OTHER_SLOTS = call("has_other_slots")
 PUT_ASIDES = sql(
     f"SELECT {PUT_ASIDE_COLUMNS} FROM put_aside p WHERE p.until > clock_timestamp() ORDER BY p.worker, p.study_id"
 )
@@ -165,6 +166,11 @@ class Care:
         self._db.rows(
             PUT_ASIDE, token=token, reason=plain_text(reason), for_s=float(for_s), study_only=study_only
         )
+
+    def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
+        """See `Store.has_other_slots`."""
+        (row,) = self._db.rows(OTHER_SLOTS, worker=worker, gpus=gpus, within_s=float(within_s))
+        return bool(row["found"])
 
     def put_asides(self) -> list[PutAside]:
         """See `Store.put_asides`."""

@@ -26,6 +26,14 @@ WITH a AS (
     DELETE FROM put_aside p USING a WHERE p.worker = a.worker AND p.study_id <> a.study_id AND p.until < clock_timestamp()
 )
 INSERT INTO put_aside (worker, study_id, reason, since, until)
-SELECT worker, study_id, :reason, clock_timestamp(), clock_timestamp() + make_interval(secs => :for_s) FROM a
+SELECT worker, study_id, :reason, clock_timestamp(), clock_timestamp() + make_interval(secs => least(:for_s, {day_s})) FROM a
 ON CONFLICT (worker, study_id) DO UPDATE SET reason = excluded.reason, since = excluded.since, until = excluded.until
 RETURNING true
+
+-- name: has_other_slots(worker text, gpus int, within_s float8) -> found boolean
+-- Whether a live slot besides this one could run a trial that needs so many GPUs.
+SELECT EXISTS (
+    SELECT 1 FROM device d, json_array_elements_text(d.slots) AS slot
+    WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => :within_s) AND (:gpus = 0 OR d.kind <> 'cpu')
+        AND slot <> :worker
+)
