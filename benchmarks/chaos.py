@@ -1,11 +1,14 @@
 """Chaos: one study of 60 trials on two slots, while its programs are killed, flushed and restarted at seeded random moments.
 
 The faults of one seed: a worker killed with -9 three times (main or pool process), a coordinator program once, `up` itself once (and
-started again), Redis flushed once and killed once, Postgres killed once and stopped in order once.
+started again), Redis flushed once and killed once, Postgres killed once and stopped in order once. What only stands still, each once
+(`benchmarks.standstill`): Postgres for two leases, the table of reports locked for two, the directory of checkpoints, for writing and
+deleting, for three, and drive for two. A lease is LEASE_S here.
 
 The verdict: the study ends by itself with exactly its budget of finished trials, none scored twice, no process left over, in at most
 the quiet run's time plus what the faults cost by design: a slot idle for 10 s where the supervisor sees the death, the lease + 10 s
-otherwise, and the outages themselves. A trial that was interrupted runs again: its own time is part of the fault's cost.
+otherwise, and the outages themselves. A trial that was interrupted runs again: its own time is part of the fault's cost. What stood
+still has cost no attempt that ran then its lease, and within GOES_ON_S after it the next trial has ended.
 """
 
 import argparse
@@ -19,12 +22,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psutil
 import redis
 
 from benchmarks.embedded import Embedded, embedded
+from benchmarks.standstill import GOES_ON_S, KINDS, LEASE_S, environment, flag_of, stand_still
 from celeriac.errors import TryAgain
 from celeriac.records import Outcome
 
@@ -51,6 +56,8 @@ class Struck:
     hit: str
     outage_s: float
     allowed_s: float
+    superseded: int = 0
+    went_on_s: float = 0.0
 
 
 def plan(seed: int, quiet_s: float) -> list[Fault]:
@@ -63,6 +70,7 @@ def plan(seed: int, quiet_s: float) -> list[Fault]:
         "redis-kill",
         "postgres-kill",
         "postgres-restart",
+        *KINDS,
     ]
     rng.shuffle(kinds)
     moments = sorted(rng.uniform(0.05, 0.95) * quiet_s for _ in kinds)
@@ -86,18 +94,24 @@ def study_file(name: str) -> dict[str, Any]:
 # -- the faults -------------------------------------------------------------------------------------------------------
 
 
-def strike(fault: Fault, stack: Embedded, rng: random.Random, began: float) -> Struck:
+def strike(
+    fault: Fault, stack: Embedded, rng: random.Random, *, began: float, study: str, flag: Path
+) -> Struck:
     """Do one fault and wait until what it took down is up again."""
-    at_s = time.monotonic() - began
+    at_s = round(time.monotonic() - began, 1)
+    if fault.kind in KINDS:
+        stood = stand_still(fault.kind, stack, study, flag)
+        allowed_s = stood.outage_s + SEEN_S + GOES_ON_S / 3
+        return Struck(
+            fault.kind, at_s, stood.hit, stood.outage_s, allowed_s, stood.superseded, stood.went_on_s
+        )
     hit, outage_s = _STRIKES[fault.kind](stack, rng)
-    return Struck(
-        fault.kind, round(at_s, 1), hit, round(outage_s, 1), round(outage_s + _cost_s(fault.kind, stack), 1)
-    )
+    return Struck(fault.kind, at_s, hit, round(outage_s, 1), round(outage_s + _cost_s(fault.kind), 1))
 
 
-def _cost_s(kind: str, stack: Embedded) -> float:
+def _cost_s(kind: str) -> float:
     # Everywhere but after a flush a supervisor sees the death. Lost tickets are found by the reaper, not by a supervisor.
-    return stack.settings.lease_s + SEEN_S if kind == "redis-flush" else SEEN_S
+    return LEASE_S + SEEN_S if kind == "redis-flush" else SEEN_S
 
 
 def _kill(process: psutil.Process, number: signal.Signals) -> str:
@@ -195,15 +209,21 @@ def _eventually(look: Callable[[], Any], what: str, within_s: float = 60.0) -> A
 def run(seed: int | None, quiet_s: float) -> dict[str, Any]:
     """One study on a fresh stack: quiet when `seed` is None, else under that seed's faults."""
     tag = "quiet" if seed is None else f"chaos-{seed}"
-    with embedded(slots=SLOTS) as stack:
+    with (
+        TemporaryDirectory(prefix="celeriac-hang-") as aside,
+        embedded(SLOTS, environment=environment(Path(aside))) as stack,
+    ):
         began = time.monotonic()
         with stack.client() as client:
             client.submit(study_file(tag))
         rng = random.Random(seed)
         struck = []
+        flag, in_faults_s = flag_of(Path(aside)), 0.0
         for fault in [] if seed is None else plan(seed, quiet_s):
-            _sleep_until(began + fault.at_s)
-            struck.append(strike(fault, stack, rng, began))
+            _sleep_until(began + in_faults_s + fault.at_s)  # so that work is done between them
+            struck_at = time.monotonic()
+            struck.append(strike(fault, stack, rng, began=began, study=tag, flag=flag))
+            in_faults_s += time.monotonic() - struck_at
             print(f"  {struck[-1].at_s:6.1f} s  {struck[-1].kind:<17} {struck[-1].hit}", flush=True)
         ended = wait_for_end(stack, tag, began + quiet_s * 2 + 300)
         took_s = time.monotonic() - began
@@ -275,6 +295,17 @@ def verdict(result: dict[str, Any]) -> str:
             (f"the study is {result['state']}", result["state"] != "DONE"),
             (f"{result['finished']} trials finished instead of {TRIALS}", result["finished"] != TRIALS),
             (f"{result['scored_twice']} trials scored twice", result["scored_twice"] != 0),
+            *(
+                (f"{each['kind']} cost {each['superseded']} attempts", each["superseded"] > 0)
+                for each in result["faults"]
+            ),
+            *(
+                (
+                    f"{each['kind']}: no trial ended for {each['went_on_s']} s after it",
+                    each["went_on_s"] > GOES_ON_S,
+                )
+                for each in result["faults"]
+            ),
             (f"processes left: {result['left_over']}", bool(result["left_over"])),
             (
                 f"took {result['took_s']} s, allowed {result['allowed_s']} s",
