@@ -6,9 +6,10 @@ stops another.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Lock
+from time import monotonic
 
 from celeriac.broker import Tickets
 from celeriac.decide.buffer import Sampling, learns, most_replaced
@@ -48,6 +49,8 @@ from coordinator.tickets import send_trials
 log = logging.getLogger(__name__)
 
 ALIVE_WITHIN_S = 20.0
+#: For so long somebody else may hold a study's lock: a tick later the study is driven all the same.
+LOCK_PATIENCE_S = 15.0
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class Coordinator:
     """What a turn works with: the rows, the way to send tickets, and who makes suggestions.
 
     `lock`: one turn at a time, whether a ticket or an answer calls for it; a turn takes milliseconds, for it waits for nobody's model.
+    `refused_at`: since when, by `clock`, somebody else was found to hold a study's lock whenever this one wanted it.
     `tick_s`: how often beat says that time has passed.
     """
 
@@ -64,6 +68,8 @@ class Coordinator:
     specs: Specs = field(default_factory=Specs)
     lock: Lock = field(default_factory=Lock)
     tick_s: float = 5.0
+    clock: Callable[[], float] = monotonic
+    refused_at: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -78,7 +84,7 @@ class _Turn:
 def drive(coordinator: Coordinator, study_id: int) -> str:
     """Drive one study as far as it goes now; returns why it stops there. Raises StoreUnavailable, UnknownStudy."""
     with coordinator.lock, coordinator.store.driving(study_id) as mine:
-        if not mine:
+        if not _may_drive(coordinator, study_id, mine):
             return "another coordinator drives this study"
         try:
             return _turn(coordinator, study_id)
@@ -91,12 +97,31 @@ def drive(coordinator: Coordinator, study_id: int) -> str:
             return _paused(coordinator.store, study_id, error)
 
 
+def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:
+    """Whether to drive: with the study's lock, or without it once somebody has held it for LOCK_PATIENCE_S.
+
+    A turn takes milliseconds, so whoever holds it so long stands still, or wants to stop the study. The lock only saves work: of two
+    that drive, the turn number refuses one.
+    """
+    if mine:
+        coordinator.refused_at.pop(study_id, None)
+        return True
+    now = coordinator.clock()
+    if now - coordinator.refused_at.setdefault(study_id, now) < LOCK_PATIENCE_S:
+        return False
+    log.warning("study %d: driven although another coordinator has held its lock for long", study_id)
+    return True
+
+
 def drive_all(coordinator: Coordinator) -> None:
-    """Drive every study that is open or running. One that goes wrong is logged, and the others are driven. Raises StoreUnavailable."""
+    """Drive every study that is open or running, or closed and without the verdict that its schedule needs.
+
+    One that goes wrong is logged, and the others are driven. Raises StoreUnavailable.
+    """
     with coordinator.lock:  # or a study that was opened in between would be forgotten
         studies = coordinator.store.studies_to_drive()
         coordinator.suggesters.keep_only(studies)
-    for study_id in studies:
+    for study_id in (*studies, *coordinator.store.unjudged(nightly.UNJUDGED_WITHIN_S)):
         try:
             drive(coordinator, study_id)
         except TryAgain:
@@ -160,16 +185,14 @@ def live_slots(devices: Sequence[Device], gpus: int) -> int:
 
 
 def _move(coordinator: Coordinator, snapshot: Snapshot, event: StudyEvent, reason: str) -> None:
-    """Start, pause or finish the study; before it closes, the verdict on it, so that a crash between the two heals."""
+    """Start, pause or finish the study. The verdict on a finished one follows (`_closed`): until it is closed, its best may change."""
     study = snapshot.study
-    if event is StudyEvent.FINISH:
-        nightly.judge_study(coordinator.store, study)
     coordinator.store.move_study(study.id, event, reason, turn=study.turn)
     log.info("study %s: %s (%s)", study.name, event, reason)
 
 
 def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
-    """A study that somebody else closed: its slice still gets its verdict."""
+    """A study that is closed, by this turn or by somebody else: its slice gets its verdict. No trial of it ends any more."""
     nightly.judge_study(coordinator.store, snapshot.study)
     coordinator.suggesters.forget(snapshot.study.id)
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"

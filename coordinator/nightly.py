@@ -1,6 +1,6 @@
 """A schedule's firings, and the verdict on what they found. Rules: (schedule, slice, due time) is unique in the store, so each
 firing opens each slice's study exactly once, however many clocks look and whatever crashes; the verdict on a study is
-written before the study closes, and once.
+written after the study closed, when no trial of it can end any more, and once.
 """
 
 import logging
@@ -16,6 +16,9 @@ from celeriac.store.firing import fire as fire_free
 from coordinator.tickets import wake
 
 log = logging.getLogger(__name__)
+
+#: For so long after its close a tick looks for a study's verdict: longer than any outage of a coordinator.
+UNJUDGED_WITHIN_S = 30 * 86_400.0
 
 
 def fire_due(store: Store, tickets: Tickets) -> None:

@@ -206,7 +206,8 @@ class Pool:
         seat = self._seats[number]
         if seat is None:
             seat = self._seats[number] = Suggester(
-                self._command, replace(self._setup, name=f"suggester {number}")
+                self._command,
+                replace(self._setup, name=f"suggester {number}", answer_s=self._limits.timeout_s),
             )
         try:
             seat.ask(question)

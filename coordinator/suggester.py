@@ -14,14 +14,19 @@ from celeriac.linux import die_with_parent
 from celeriac.store import open_store
 from coordinator.history import Histories
 from coordinator.questions import Question, answered
+from coordinator.samplers import aside
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The first thing that a suggester is told. It comes by the socket, so that no environment and no argument carries the password."""
+    """The first thing that a suggester is told. It comes by the socket, so that no environment and no argument carries the password.
+
+    answer_s: how long it may take over a question before it is ended.
+    """
 
     database_url: str
     name: str = "suggester"
+    answer_s: float = 300.0
 
 
 def main(argv: list[str]) -> int:
@@ -40,6 +45,7 @@ def serve(connection: "Connection[Any, Question]", setup: Setup) -> None:
     """Question after question. Raises EOFError when the other end is closed."""
     line = f"%(asctime)s %(levelname)s %(name)s: %(message)s [{setup.name}]"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=line)
+    aside.set_limit(0.9 * setup.answer_s)
     store, histories = open_store(setup.database_url), Histories()
     while True:
         connection.send(answered(store, histories, connection.recv()))

@@ -341,6 +341,9 @@ class Store(Protocol):
     def record_champion(self, champion: Champion) -> Champion:
         """Write the verdict on a closed study, once per study; a repeat returns the first."""
 
+    def unjudged(self, within_s: float) -> list[int]:
+        """Ids of the schedules' studies that closed within so many seconds and have no verdict, oldest first."""
+
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The newest promoted verdict of each slice, by schedule and slice."""
 

@@ -13,7 +13,7 @@ from celeriac.errors import SchemaMismatch
 from celeriac.store.connection import SESSION, explained, fetch, open_engine, place, sql
 
 #: The newest migration that this program knows; a test compares it with the files.
-REVISION = "0010"
+REVISION = "0011"
 
 HAS_REVISION = sql("SELECT to_regclass('alembic_version') IS NOT NULL AS known")
 FOUND = sql("SELECT version_num FROM alembic_version")

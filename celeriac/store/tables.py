@@ -96,6 +96,11 @@ study = Table(
     CheckConstraint("goal IN ('maximize', 'minimize')", name="goal"),
     CheckConstraint("state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name="state"),
     Index("ix_study_open", "id", postgresql_where=text("state IN ('OPEN', 'RUNNING', 'PAUSED')")),
+    Index(
+        "ix_study_closed",
+        "ended_at",
+        postgresql_where=text("schedule IS NOT NULL AND ended_at IS NOT NULL"),
+    ),
     Index("ix_study_schedule", "schedule", "id", postgresql_where=text("schedule IS NOT NULL")),
     postgresql_with={"fillfactor": 50},
 )

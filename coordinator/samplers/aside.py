@@ -2,7 +2,7 @@
 
 Rules: the process is started at the first question and serves all studies of this coordinator, one question at a time; it holds nothing
 but caches, so one that ended (idle, grown too large, killed) is simply started again, and asked again. What ends it twice, or takes
-longer than ANSWER_S, fails the sampler, which pauses the study with the reason.
+longer than `ANSWER_S`, fails the sampler, which pauses the study with the reason.
 """
 
 import atexit
@@ -18,8 +18,15 @@ from celeriac.errors import SamplerFailed
 from celeriac.space import Space
 from coordinator.samplers.seam import Observation, Point, Proposal, Sampler
 
-ANSWER_S = 600.0
+#: A suggester sets it below the limit of its own, so that what takes too long is called by its name.
+ANSWER_S = 300.0
 PROGRAM = ("-P", "-m", "coordinator.adapters")
+
+
+def set_limit(answer_s: float) -> None:
+    """Within how many seconds a question must be answered."""
+    global ANSWER_S
+    ANSWER_S = answer_s
 
 
 def adapted(name: str) -> Sampler:

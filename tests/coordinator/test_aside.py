@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
 from celeriac.errors import SamplerFailed
+from coordinator import pool
 from coordinator.samplers import aside, sampler_for
 from coordinator.samplers.aside import _Aside
+from coordinator.suggester import Setup, serve
 from tests.coordinator.problems import MIXED_SPACE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -88,10 +91,30 @@ def test_one_that_does_not_answer_in_time_is_ended(beside: _Aside, monkeypatch: 
     beside.ask(QUESTION)
     process = process_of(beside)
     process.send_signal(signal.SIGSTOP)
-    monkeypatch.setattr(aside, "ANSWER_S", 0.05)
+    monkeypatch.setattr(aside, "ANSWER_S", 300.0)
+    aside.set_limit(0.05)
     with pytest.raises(SamplerFailed, match=r"did not answer within 0\.05 s and was ended"):
         beside.ask(QUESTION)
     assert not process.is_running()
+
+
+def test_it_has_less_time_than_its_suggester_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "ANSWER_S", 300.0)
+    told: list[Setup] = []
+
+    def started(_: Any, setup: Setup) -> Mock:
+        told.append(setup)
+        return Mock()
+
+    monkeypatch.setattr(pool, "Suggester", started)
+    pool.Pool(Setup("postgresql://nowhere/none"), pool.PoolLimits(timeout_s=50.0), Mock())._let_work(
+        0, Mock()
+    )
+    gone = Mock()
+    gone.recv.side_effect = EOFError
+    with pytest.raises(EOFError):
+        serve(gone, told[0])
+    assert aside.ANSWER_S == 45.0
 
 
 def test_it_ends_with_its_starter_even_while_it_works() -> None:

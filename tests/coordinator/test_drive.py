@@ -2,6 +2,8 @@
 
 import logging
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +15,23 @@ from celeriac.errors import UnknownStudy
 from celeriac.lifecycle import StudyEvent
 from celeriac.messages import RunTrial
 from celeriac.records import Fault, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialState
+from celeriac.store import Store
 from coordinator import questions
-from coordinator.drive import Coordinator, drive, drive_all
+from coordinator.drive import LOCK_PATIENCE_S, Coordinator, drive, drive_all
 from coordinator.reap import resend
 from coordinator.replay import replayed
 from coordinator.samplers import sampler_for
-from tests.coordinator.house import LEASE_S, SPEC, TICK_S, Here, House, Weather, open_study, with_slots
+from tests.coordinator.house import (
+    LEASE_S,
+    SPEC,
+    TICK_S,
+    Here,
+    House,
+    Mailbox,
+    Weather,
+    open_study,
+    with_slots,
+)
 
 
 def states(house: House, study_id: int) -> list[str]:
@@ -276,6 +289,47 @@ def test_a_study_that_another_coordinator_drives_is_left_alone() -> None:
         assert mine
         assert "another coordinator" in drive(house.coordinator, study.id)
     assert house.store.study(study.id).state is StudyState.OPEN
+
+
+def test_a_lock_that_somebody_holds_for_long_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    house, seconds = House(), 0.0
+    house.coordinator.clock = lambda: seconds
+    study = open_study(house.store)
+    with house.store.driving(study.id):
+        assert "another coordinator" in drive(house.coordinator, study.id)
+        seconds = LOCK_PATIENCE_S - 0.1
+        assert "another coordinator" in drive(house.coordinator, study.id)
+        seconds = LOCK_PATIENCE_S
+        drive(house.coordinator, study.id)
+    assert states(house, study.id) == ["QUEUED"] * 3 + ["WAITING"]
+    assert "has held its lock for long" in caplog.text
+    drive(house.coordinator, study.id)  # it was free: the next one who holds it has all the time again
+    with house.store.driving(study.id):
+        seconds *= 2
+        assert "another coordinator" in drive(house.coordinator, study.id)
+
+
+def test_a_coordinator_that_froze_inside_a_turn_is_left_behind(database: str, store: Store) -> None:
+    study = open_study(store)
+    with_slots(store, 2)
+    code = (
+        "import os, signal, sys\nfrom celeriac.store import open_store\n"
+        "with open_store(sys.argv[1]).driving(int(sys.argv[2])) as mine:\n"
+        "    print(mine, flush=True)\n    os.kill(os.getpid(), signal.SIGSTOP)"
+    )
+    command = [sys.executable, "-c", code, database, str(study.id)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as frozen:
+        try:
+            assert frozen.stdout is not None
+            assert frozen.stdout.readline() == "True\n"
+            seconds = 0.0
+            coordinator = Coordinator(store, Mailbox(), Here(store), clock=lambda: seconds)
+            assert "another coordinator" in drive(coordinator, study.id)
+            seconds = LOCK_PATIENCE_S
+            drive(coordinator, study.id)
+            assert store.study(study.id).counts.queued == 3
+        finally:
+            frozen.kill()
 
 
 def test_a_study_moved_on_in_the_middle_of_a_turn_ends_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from celeriac.records import NewStudy, Schedule, StudyRecord, StudyState
 from celeriac.spec import is_study_name
 from celeriac.store.firing import fire as fire_free
 from coordinator.drive import drive, drive_all
-from coordinator.nightly import fire, fire_due, judge_study
+from coordinator.nightly import UNJUDGED_WITHIN_S, fire, fire_due, judge_study
 from tests.coordinator.house import SPEC, House, drive_tickets
 
 DUE = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -211,7 +211,7 @@ def test_a_better_trial_becomes_champion_and_a_worse_night_leaves_it() -> None:
     assert house.store.champions("flights") == [champion]
 
 
-def test_the_verdict_is_written_before_the_close_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdict_is_written_after_the_close_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House(slots=1)
     put_schedule(house, slices=AIRPORTS[:1])
     fire_due(house.store, house.mailbox)
@@ -222,14 +222,54 @@ def test_the_verdict_is_written_before_the_close_and_once(monkeypatch: pytest.Mo
         def dies(*_: Any, **__: Any) -> None:
             raise StoreUnavailable("gone")
 
-        patch.setattr(house.store, "move_study", dies)
+        patch.setattr(house.store, "record_champion", dies)
         with pytest.raises(StoreUnavailable):
             drive(house.coordinator, study.id)
-    assert len(house.store.verdicts("flights")) == 1
-    drive(house.coordinator, study.id)
-    drive(house.coordinator, study.id)
-    assert len(house.store.verdicts("flights")) == 1
     assert house.store.study(study.id).state is StudyState.DONE
+    assert house.store.verdicts("flights") == []
+    drive_all(house.coordinator)
+    drive(house.coordinator, study.id)
+    assert [verdict.trial for verdict in house.store.verdicts("flights")] == [1]
+
+
+def test_a_trial_that_ends_while_its_study_is_being_closed_is_judged_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House(slots=2)
+    spec = {**SPEC, "study": "flights", "budget": {"trials": 9, "wall": "30m"}, "sampler": "random"}
+    put_schedule(house, slices=AIRPORTS[:1], spec=spec)
+    fire_due(house.store, house.mailbox)
+    [study] = house.store.studies()
+    drive(house.coordinator, study.id)
+    leases = [house.lease(house.take()), house.lease(house.take())]
+    assert leases[0] is not None
+    house.finish(leases[0], 0.5)
+    move_study = house.store.move_study
+
+    def another_ends_first(*args: Any, **kwargs: Any) -> StudyRecord:
+        assert leases[1] is not None
+        house.finish(leases[1], 0.1)
+        return move_study(*args, **kwargs)
+
+    house.wait(1800)
+    monkeypatch.setattr(house.store, "move_study", another_ends_first)
+    drive(house.coordinator, study.id)
+    [verdict] = house.store.verdicts("flights")
+    assert house.store.study(study.id).state is StudyState.DONE
+    assert (verdict.trial, verdict.score) == (house.store.study(study.id).best_number, 0.1) == (1, 0.1)
+
+
+def test_a_night_that_was_stopped_without_a_word_gets_its_verdict_with_the_next_tick() -> None:
+    house = House(slots=1)
+    put_schedule(house, slices=AIRPORTS[:1])
+    fire_due(house.store, house.mailbox)
+    [study] = house.store.studies()
+    run_to_end(house, study, [0.9])
+    house.store.move_study(study.id, StudyEvent.STOP, "a person said so")  # Redis is away: nobody is woken
+    drive_all(house.coordinator)
+    [verdict] = house.store.verdicts("flights")
+    assert verdict.trial == 0
+    assert house.store.unjudged(UNJUDGED_WITHIN_S) == []
 
 
 def test_a_study_that_a_person_stopped_gets_its_verdict_too() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from celeriac.errors import DuplicateStudy, UnknownSchedule, UnknownStudy
+from celeriac.lifecycle import StudyEvent
 from celeriac.store import Store
 from tests.store.scenes import NOON, new_study, schedule, verdict
 
@@ -122,6 +123,22 @@ def test_a_study_is_judged_once(any_store: Store) -> None:
     assert first == replace(verdict(study, promoted=True), decided_at=first.decided_at)
     assert any_store.record_champion(replace(verdict(study, promoted=False), score=0.1)) == first
     assert any_store.verdicts("nightly") == [first]
+
+
+def test_closed_studies_of_schedules_without_a_verdict_are_found(any_store: Store) -> None:
+    any_store.put_schedule(schedule())
+    closed, judged, is_open = (
+        any_store.create_study(new_study(schedule="nightly", slice={"region": str(k)})) for k in range(3)
+    )
+    any_store.move_study(any_store.create_study(new_study()).id, StudyEvent.STOP, "of no schedule")
+    assert any_store.unjudged(60.0) == []
+    for study in (closed, judged):
+        any_store.move_study(study.id, StudyEvent.STOP, "over")
+    assert any_store.unjudged(60.0) == [closed.id, judged.id]
+    any_store.record_champion(verdict(judged, promoted=False))
+    assert any_store.unjudged(60.0) == [closed.id]
+    assert any_store.unjudged(0.0) == []
+    assert any_store.study(is_open.id).ended_at is None
 
 
 def test_the_champion_is_the_newest_promoted(any_store: Store) -> None:

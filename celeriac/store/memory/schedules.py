@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from celeriac.records import Champion, Firing, NewStudy, Schedule, StudyRecord
@@ -107,6 +107,19 @@ class Schedules(Tables):
             decided_at=self._rows.clock(),
         )
         return self._rows.verdicts.setdefault(champion.study_id, kept)
+
+    @atomic
+    def unjudged(self, within_s: float) -> list[int]:
+        """See `Store.unjudged`."""
+        since = self._rows.clock() - timedelta(seconds=within_s)
+        return sorted(
+            study.id
+            for study in self._rows.studies.values()
+            if study.schedule is not None
+            and study.ended_at is not None
+            and study.ended_at > since
+            and study.id not in self._rows.verdicts
+        )
 
     @atomic
     def champions(self, schedule: str | None = None) -> list[Champion]:

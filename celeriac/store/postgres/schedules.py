@@ -83,6 +83,12 @@ JUDGE = sql(
     """
 )
 JUDGED = sql(f"SELECT {CHAMPION} FROM champion ch WHERE ch.study_id = :study_id")
+UNJUDGED = sql(
+    """SELECT s.id FROM study s WHERE s.schedule IS NOT NULL AND s.ended_at IS NOT NULL
+        AND s.ended_at > clock_timestamp() - make_interval(secs => :within_s)
+        AND NOT EXISTS (SELECT 1 FROM champion ch WHERE ch.study_id = s.id)
+    ORDER BY s.id"""
+)
 CHAMPIONS = sql(
     f"""SELECT DISTINCT ON (ch.schedule, ch.slice) {CHAMPION} FROM champion ch
     WHERE ch.promoted AND (CAST(:schedule AS text) IS NULL OR ch.schedule = :schedule)
@@ -172,6 +178,10 @@ class Schedules:
         except IntegrityError as error:
             raise unknown_study(champion.study_id, ()) from error
         return champion_record(made[0] if made else self._db.rows(JUDGED, study_id=champion.study_id)[0])
+
+    def unjudged(self, within_s: float) -> list[int]:
+        """See `Store.unjudged`."""
+        return [row["id"] for row in self._db.rows(UNJUDGED, within_s=float(within_s))]
 
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """See `Store.champions`."""
