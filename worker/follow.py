@@ -17,6 +17,9 @@ from worker.run_state import Run
 from worker.store_retry import wait
 from worker.trial_process import TrialProcess
 
+# Reports that are kept while the store is slow or away. A trial that reports more waits: it must not fill this process's memory.
+MOST_UNWRITTEN = 20_000
+
 
 def follow(attempt: Run) -> None:
     """Take in what the trial tells until its last word or its end; cut it short where the clock or an order says so."""
@@ -29,6 +32,8 @@ def follow(attempt: Run) -> None:
         wait(watched, min(attempt.deadline, hand_back_by) - time.monotonic())
         station.wakeup.clear()
         take_in(attempt, process.receive())
+        attempt.results.crowded = len(attempt.results.reports) >= MOST_UNWRITTEN
+        process.hold(attempt.results.crowded)
         hear_rungs(attempt)
         answer(attempt, process)
         if hand_back_by == math.inf and station.orders.draining():

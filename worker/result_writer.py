@@ -44,7 +44,8 @@ class Results:
 
     tail: the log's tail, or None while it has not changed. saved: told of reports that landed with checkpoints, and of the trial's
     checkpoints then; in the thread that writes. rungs: for the runner, the records at the rungs that were crossed. lost: the lease
-    is gone. refused: a report holds a value that the store cannot keep. dropped: why reports were given up.
+    is gone. refused: a report holds a value that the store cannot keep. dropped: why reports were given up. crowded: the runner takes
+    in no more reports until some are written.
     """
 
     token: str
@@ -55,6 +56,7 @@ class Results:
     lost: LeaseLost | None = None
     refused: ValueRefused | None = None
     dropped: str = ""
+    crowded: bool = False
     started: AttemptStarted | None = None
     reports: deque[tuple[Report, Crossing | None]] = field(default_factory=deque)
     flush_at: float | None = None
@@ -203,7 +205,7 @@ class ResultWriter:
             log.exception("reports of lease %s… are not written and are given up", results.token[:8])
             results.drop(f"{type(error).__name__}: {error}")
             self._later(results)
-        if not results.rungs.empty() or results.lost or results.refused:
+        if not results.rungs.empty() or results.lost or results.refused or results.crowded:
             self._wakeup.set()
 
     def _write_tail(self, results: Results) -> None:

@@ -57,7 +57,7 @@ class TrialProcess:
         self._frames: list[bytes] = []  # what was said to the child until it began: another one will need it
         self._words: set[str] = set()
         self._directory = ""
-        self._killing = False
+        self._killing = self._held = False
         self._inbox = Inbox()
         self._channel: socket.socket | None = None
         self._output: int | None = None
@@ -81,6 +81,12 @@ class TrialProcess:
     def answer(self, step: int) -> None:
         """Tell a judged trial that it goes on after its report of this step."""
         self._say(encode({"kind": "control", "word": "go", "step": step}))
+
+    def hold(self, held: bool) -> None:
+        """Listen no more to what the process reports, or listen again: meanwhile it waits in `report`, once the socket is full."""
+        if self._channel is not None and held != self._held:
+            self._held = held
+            self._selector.modify(self._channel, 0 if held else selectors.EVENT_READ, self._hear_child)
 
     def receive(self) -> list[Event]:
         """What has happened since the last call, in order. Never waits."""

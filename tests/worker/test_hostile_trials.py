@@ -5,14 +5,16 @@ import select
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from celeriac.records import Fault, TrialState
+from celeriac.errors import StoreUnavailable
+from celeriac.records import Crossing, Fault, Report, TrialState
+from celeriac.store.api import Landed
 from tests.worker.conftest import Bench
 from tests.worker.test_forkserver import (
     OBJECTIVES,
@@ -305,6 +307,29 @@ def test_a_poisoned_channel_costs_one_trial_of_one_study(bench: Bench) -> None:
     assert (spoiled.state, spoiled.attempts) == (TrialState.FAILED, 1)
     assert bench.attempts(spoiled)[-1].fault is Fault.USER_BUG
     assert bench.run("quick:good", {"x": 4}, name="other").score == 8.0
+
+
+@pytest.mark.services
+def test_reports_that_nobody_writes_are_held_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the store away the trial waits in `report`; with the store back it goes on, and its timeout is its end."""
+    monkeypatch.setattr("worker.follow.MOST_UNWRITTEN", 500)
+    written, kept, write = 0, [0], bench.store.report
+    back_at = time.monotonic() + 5.0
+
+    def report(token: str, reports: Sequence[Report], crossings: Sequence[Crossing]) -> Landed:
+        nonlocal written
+        if time.monotonic() < back_at:
+            kept.append(len(reports))
+            raise StoreUnavailable("away")
+        written += len(reports)
+        return write(token, reports, crossings)
+
+    monkeypatch.setattr(bench.store, "report", report)
+    trial = bench.run("hostile:reports_without_end", {}, name="flood", timeout=8.0)
+    assert bench.attempts(trial)[-1].fault is Fault.TIMEOUT
+    one_look = 16 * 65_536 // 60  # what is read at once, in the smallest reports
+    assert 500 <= max(kept) <= 500 + one_look
+    assert written > max(kept), "it went on"
 
 
 def test_a_killed_pool_leaves_no_scrubbed_daemon(job: Job) -> None:
