@@ -3,14 +3,14 @@
 Ours: from the return of one objective to the first line of the next, with full isolation (a process for each trial), torch imported,
 fsync on, the buffer not empty; each objective rests a tenth of a second. Bare Celery: the same between two tasks of a backlog, on the same
 Redis. What a task does decides what is measured: while one rests every process on the way falls asleep, as it does while a trial
-trains. So bare Celery is measured three times, and the first is what ours is held to:
+trains. So bare Celery is measured three times, and the second is what ours is held to:
 
     celery            its own defaults, each task rests as ours do
     celery_one        as ours: it rests, and no ticket is prefetched
     celery_busy       its own defaults, tasks that do nothing: back to back, nobody sleeps
 
-Fresh process: a new Python that imports torch. Limits: our median at most 6 x bare Celery's and at most a hundredth of the fresh
-process's; our 95th percentile at most 3 x our median.
+Fresh process: a new Python that imports torch, for comparison. Limits: our median at most 10 ms, and at most 5 x that of bare Celery without
+prefetching; our 95th percentile at most 3 x our median. Trials last seconds to days: more would be paid for in simplicity.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from celery import Celery
 from benchmarks.embedded import Embedded, embedded, write_json
 
 REST_S = 0.1
+MOST_MS = 10.0
 BARE_QUEUE = "bench.bare"
 
 
@@ -167,10 +168,10 @@ def verdict(figures: dict[str, Any]) -> str:
     failed = [
         text
         for text, broken in (
-            ("median over 6 x bare Celery's", ours_p50 > 6 * figures["celery_ms_p50"]),
+            (f"median over {MOST_MS:g} ms", ours_p50 > MOST_MS),
             (
-                "median over a hundredth of a fresh process's",
-                ours_p50 > figures["fresh_process_ms_p50"] / 100,
+                "median over 5 x that of bare Celery without prefetching",
+                ours_p50 > 5 * figures["celery_one_ms_p50"],
             ),
             ("p95 over 3 x the median", figures["ours_ms_p95"] > 3 * ours_p50),
         )
