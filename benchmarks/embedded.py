@@ -120,8 +120,9 @@ def _drain(process: "subprocess.Popen[str]") -> None:
 
     def read() -> None:
         assert process.stdout is not None
-        for _ in process.stdout:
-            pass
+        with process.stdout as said:
+            for _ in said:
+                pass
 
     threading.Thread(target=read, daemon=True).start()
 

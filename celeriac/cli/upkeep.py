@@ -44,7 +44,8 @@ def prune(
     Studies, trials and scores stay for ever, and champions keep everything.
     """
     from celeriac.cli.text import counted, seconds_of
-    from celeriac.client.retention import old_studies, prune_files
+    from celeriac.client.retention import Kinds, old_studies
+    from celeriac.client.retention import prune as drop
 
     age_s = seconds_of(older_than)
     if age_s is None:
@@ -59,19 +60,29 @@ def prune(
             for name in names:
                 print(name)
             return
-        pruned = client.store.prune(before, reports=reports, logs=logs, checkpoints=checkpoints)
-        files = prune_files(client.store, client.settings, pruned.checkpoints, before, logs=logs)
-        dropped = ", ".join(
-            (
-                counted(pruned.reports, "report"),
-                counted(pruned.logs, "log tail"),
-                counted(len(pruned.checkpoints), "checkpoint"),
-            )
+        kinds = Kinds(reports, logs, checkpoints)
+        total = drop(
+            client.store, client.settings, before, kinds, lambda study, _: remark(f"pruned {study.name}")
         )
-        megabytes = files.size_bytes / 2**20
-        say(f"dropped {dropped}; deleted {counted(files.count, 'file')}, {megabytes:.1f} MiB, on this host")
-        for line in files.refused:
-            remark(f"Note: {line}")
+        others = sorted({each.host for each in client.store.devices()} - {client.settings.host})
+    dropped = ", ".join(
+        (
+            counted(total.reports, "report"),
+            counted(total.logs, "log tail"),
+            counted(total.checkpoints, "checkpoint"),
+        )
+    )
+    megabytes = total.size_bytes / 2**20
+    say(f"dropped {dropped}; deleted {counted(total.files, 'file')}, {megabytes:.1f} MiB, on this host")
+    if total.missing:
+        remark(
+            f"Note: {counted(total.missing, 'checkpoint')} had no file below {client.settings.checkpoint_root} here: deleted "
+            "before, or on a host that does not share it"
+        )
+    if logs and others:
+        remark(f"Note: log files on {', '.join(others)} stay: delete them there, below CELERIAC_LOG_ROOT")
+    for line in total.refused:
+        remark(f"Note: {line}")
 
 
 def migrate(home: Home = None) -> None:

@@ -1,11 +1,11 @@
 """Deleting files that the store has let go. Rule: nothing outside the checkpoint and log roots, and nothing of a champion's."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Set
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
-from celeriac.records import CLOSED, Checkpoint, StudyRecord
+from celeriac.records import CLOSED, StudyRecord
 from celeriac.settings import Settings
 from celeriac.store import Store
 
@@ -29,17 +29,81 @@ def old_studies(store: Store, before: datetime) -> Iterator[StudyRecord]:
         last = page[-1].id
 
 
-def prune_files(
-    store: Store, settings: Settings, checkpoints: Sequence[Checkpoint], before: datetime, *, logs: bool
-) -> Deleted:
-    """Delete these checkpoints' files and, if `logs`, this host's log files of the studies that ended before then.
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """Which leftovers are dropped."""
 
-    A file that is gone already is no error: another host, or an earlier call, deleted it.
+    reports: bool = True
+    logs: bool = True
+    checkpoints: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """What was dropped: rows, and files on this host. `missing`: checkpoints whose file was not here."""
+
+    reports: int = 0
+    logs: int = 0
+    checkpoints: int = 0
+    missing: int = 0
+    files: int = 0
+    size_bytes: int = 0
+    refused: tuple[str, ...] = ()
+
+    def __add__(self, other: "Dropped") -> "Dropped":
+        return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Dropped)))
+
+
+def prune(
+    store: Store,
+    settings: Settings,
+    before: datetime,
+    kinds: Kinds,
+    tell: Callable[[StudyRecord, Dropped], None],
+) -> Dropped:
+    """Drop what the studies that ended before then left behind, one after the other; `tell` is told of each that had something.
+
+    Interrupted at any moment, it goes on where it was when it is called again: a file goes before its row, so none is forgotten,
+    and rows go in batches that take no longer than other statements do.
     """
-    doomed = [(settings.checkpoint_root, settings.checkpoint_root / each.path) for each in checkpoints]
-    if logs:
-        doomed += [(settings.log_root, path) for path in _old_logs(store, settings.log_root, before)]
-    return _delete(doomed)
+    kept, total = _champions(store), Dropped()
+    for study in old_studies(store, before):
+        dropped = Dropped()
+        if kinds.checkpoints:
+            dropped += _prune_checkpoints(store, settings, study.id, before)
+        while batch := _prune_rows(store, study.id, before, kinds):
+            dropped += batch
+        if kinds.logs:
+            dropped += _counted(_delete(_old_logs(settings.log_root, study.id, kept)))
+        if dropped != Dropped():
+            tell(study, dropped)
+            total += dropped
+    return total
+
+
+def _prune_rows(store: Store, study_id: int, before: datetime, kinds: Kinds) -> Dropped | None:
+    gone = store.prune(study_id, before, reports=kinds.reports, logs=kinds.logs)
+    return Dropped(reports=gone.reports, logs=gone.logs) if gone.reports or gone.logs else None
+
+
+def _prune_checkpoints(store: Store, settings: Settings, study_id: int, before: datetime) -> Dropped:
+    """Files, then rows, page by page; the row of a file that cannot be deleted stays."""
+    root, dropped, after = settings.checkpoint_root, Dropped(), (-1, -1, -1)
+    while page := store.old_checkpoints(study_id, before, after=after):
+        after = (page[-1].trial, page[-1].step, page[-1].attempt)
+        if not root.is_dir():
+            told = f"{root} is not on this host, so the checkpoints of study {study_id} are kept: see CELERIAC_CHECKPOINT_ROOT"
+            return Dropped(refused=(told,))
+        deleted = _delete((root, root / each.path) for each in page)
+        gone = [each for each in page if not (root / each.path).exists()]
+        dropped += _counted(deleted) + Dropped(
+            checkpoints=store.prune_checkpoints(study_id, before, gone), missing=len(gone) - deleted.count
+        )
+    return dropped
+
+
+def _counted(deleted: Deleted) -> Dropped:
+    return Dropped(files=deleted.count, size_bytes=deleted.size_bytes, refused=deleted.refused)
 
 
 def study_files(settings: Settings, study_id: int) -> list[tuple[Path, Path]]:
@@ -54,14 +118,12 @@ def delete_files(settings: Settings, study_id: int) -> Deleted:
     return _delete(study_files(settings, study_id))
 
 
-def _old_logs(store: Store, root: Path, before: datetime) -> Iterator[Path]:
-    """Log files `<study id>/<number>-<attempt>.log` of old studies, champions' left out."""
-    kept = _champions(store)
-    for study in old_studies(store, before):
-        for path in (root / str(study.id)).glob("*-*.log"):
-            number = path.stem.partition("-")[0]
-            if number.isdigit() and (study.id, int(number)) not in kept:
-                yield path
+def _old_logs(root: Path, study_id: int, kept: Set[tuple[int, int]]) -> Iterator[tuple[Path, Path]]:
+    """Log files `<study id>/<number>-<attempt>.log` of a study on this host, champions' left out."""
+    for path in (root / str(study_id)).glob("*-*.log"):
+        number = path.stem.partition("-")[0]
+        if number.isdigit() and (study_id, int(number)) not in kept:
+            yield root, path
 
 
 def _champions(store: Store) -> set[tuple[int, int]]:

@@ -88,11 +88,10 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What `prune` took away; `checkpoints` are the files that the caller now deletes."""
+    """How many rows one call of `prune` took away."""
 
-    reports: int
-    logs: int
-    checkpoints: tuple[Checkpoint, ...]
+    reports: int = 0
+    logs: int = 0
 
 
 class Store(Protocol):
@@ -388,5 +387,19 @@ class Store(Protocol):
         """What the attempt printed last, capped. Raises UnknownTrial."""
 
     # -- retention --------------------------------------------------------------------------------------------------
-    def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:
-        """Drop what closed studies that ended before then left behind. Trials that are or were champions keep all."""
+    def prune(
+        self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000
+    ) -> Pruned:
+        """Drop up to `limit` reports, and log tails, of a study that closed before then: to be repeated until none is dropped.
+
+        So no statement takes longer than others do, whatever the study's size; interrupted, it goes on where it was. Trials that
+        are or were champions keep all, and so does a study that is not closed.
+        """
+
+    def old_checkpoints(
+        self, study_id: int, before: datetime, *, after: tuple[int, int, int] = (-1, -1, -1), limit: int = 500
+    ) -> list[Checkpoint]:
+        """Checkpoints that `prune` may drop, by (trial, step, attempt) from the one after `after`: a page. Files are deleted first."""
+
+    def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
+        """Drop the rows of such checkpoints, whose files are gone; how many."""

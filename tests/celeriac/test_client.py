@@ -18,7 +18,7 @@ from celeriac.client import Client, Study
 from celeriac.client.client import first_due_on
 from celeriac.client.embedded import attached, ensure_service
 from celeriac.client.progress import Progress, why_waiting
-from celeriac.client.retention import old_studies, prune_files
+from celeriac.client.retention import Kinds, old_studies, prune
 from celeriac.client.study import yaml_of
 from celeriac.code import fingerprint
 from celeriac.errors import (
@@ -36,6 +36,7 @@ from celeriac.records import (
     Champion,
     Checkpoint,
     Device,
+    Report,
     Source,
     StudyState,
     Suggestion,
@@ -43,8 +44,8 @@ from celeriac.records import (
 )
 from celeriac.settings import Settings
 from celeriac.spec import plain_scalar
-from tests.cli.played import CODE, NEW_YEAR, PLAN, SPEC, STUDY_FILE, closed, leased, played
-from tests.store.scenes import failed
+from tests.cli.played import CODE, NEW_YEAR, PLAN, SPEC, STUDY_FILE, closed, leased, played, started
+from tests.store.scenes import failed, scored
 
 
 @pytest.fixture
@@ -379,13 +380,27 @@ def test_the_time_left_follows_from_the_rows(client: Client) -> None:
 # -- files ----------------------------------------------------------------------------------------------------------
 
 
+def with_checkpoints(client: Client, study: Study, *paths: str) -> None:
+    """Two trials that were scored; the first wrote these checkpoints."""
+    started(client, study)
+    lease = leased(client, study)
+    kept = [
+        Report(step, 0.5, checkpoint=Checkpoint(study.id, lease.number, 1, step, path, "0" * 64, 10))
+        for step, path in enumerate(paths)
+    ]
+    client.store.report(lease.token, kept)
+    client.store.finish_attempt(lease.token, scored(0.5, log_tail="trial 0\n"))
+    client.store.finish_attempt(leased(client, study).token, scored(0.9, log_tail="trial 1\n"))
+
+
 def test_pruning_deletes_old_files_but_nothing_of_a_champion_and_nothing_outside(
     client: Client, tmp_path: Path
 ) -> None:
     client.add_schedule({**SPEC, **PLAN})
     night, other = client.fire("nightly", NEW_YEAR)
+    with_checkpoints(client, night, "n/a.pt", "../../outside.pt", "n/gone.pt")
+    with_checkpoints(client, other, "o/b.pt")
     for study in (night, other):
-        played(client, study, 0.5, 0.9)
         closed(client, study)
     record = night.record
     client.store.record_champion(
@@ -395,24 +410,54 @@ def test_pruning_deletes_old_files_but_nothing_of_a_champion_and_nothing_outside
     )
     logs, checkpoints = client.settings.log_root, client.settings.checkpoint_root
     files = [logs / str(study.id) / f"{number}-1.log" for study in (night, other) for number in (0, 1)]
-    kept_checkpoint, outside = checkpoints / "1" / "0" / "a.pt", tmp_path / "outside.pt"
-    for path in (*files, kept_checkpoint, outside):
+    written, outside = [checkpoints / "n" / "a.pt", checkpoints / "o" / "b.pt"], tmp_path / "outside.pt"
+    for path in (*files, *written, outside):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("x" * 10)
-    rows = [
-        Checkpoint(1, 0, 1, 0, path, "0" * 64, 10) for path in ("1/0/a.pt", "../../outside.pt", "1/0/gone.pt")
-    ]
     long_from_now = client.store.now() + timedelta(days=1)
     assert {study.name for study in old_studies(client.store, long_from_now)} == {night.name, other.name}
     assert list(old_studies(client.store, long_from_now - timedelta(days=2))) == []
-    deleted = prune_files(client.store, client.settings, rows, long_from_now, logs=True)
-    assert (deleted.count, deleted.size_bytes) == (4, 40)
+    told: list[str] = []
+    total = prune(
+        client.store, client.settings, long_from_now, Kinds(), lambda study, _: told.append(study.name)
+    )
+    assert sorted(told) == sorted([night.name, other.name])
+    assert (total.files, total.size_bytes, total.checkpoints, total.missing) == (5, 50, 3, 1)
     assert [path.exists() for path in files] == [False, True, False, False]
-    assert not kept_checkpoint.exists()
+    assert not any(path.parent.exists() for path in written)
     assert checkpoints.exists()
-    assert not kept_checkpoint.parent.exists()
     assert outside.exists()
-    assert "outside.pt is not below" in deleted.refused[0]
+    assert "outside.pt is not below" in total.refused[0]
+    assert [each.path for each in client.store.checkpoints(night.id, 0)] == ["../../outside.pt"]
+    again = prune(client.store, client.settings, long_from_now, Kinds(), lambda *_: None)
+    assert (again.files, again.checkpoints, len(again.refused)) == (0, 0, 1)
+
+
+def test_pruning_that_was_interrupted_goes_on_and_forgets_no_file(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = client.open(SPEC).study
+    with_checkpoints(client, study, "a.pt", "b.pt")
+    closed(client, study)
+    root = client.settings.checkpoint_root
+    later = client.store.now() + timedelta(days=1)
+    away = prune(client.store, client.settings, later, Kinds(), lambda *_: None)
+    assert (away.checkpoints, "is not on this host" in away.refused[0]) == (0, True)
+    root.mkdir(parents=True)
+    for name in ("a.pt", "b.pt"):
+        (root / name).write_text("x")
+
+    def cut_off(*_: object) -> int:
+        raise StoreUnavailable("cut off between the files and their rows")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(client.store, "prune_checkpoints", cut_off)
+        with pytest.raises(StoreUnavailable):
+            prune(client.store, client.settings, later, Kinds(), lambda *_: None)
+    assert list(root.iterdir()) == []
+    total = prune(client.store, client.settings, later, Kinds(), lambda *_: None)
+    assert (total.checkpoints, total.missing) == (2, 2)
+    assert client.store.checkpoints(study.id, 0) == []
 
 
 def test_a_home_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from celeriac.lifecycle import StudyEvent, TrialEvent
 from celeriac.records import Fault, ReaperLook, TrialState
 from celeriac.store import Store
+from celeriac.store.api import Pruned
 from tests.store.conftest import Subject
 from tests.store.scenes import (
     device,
@@ -120,14 +121,22 @@ def test_retention_takes_old_leftovers_and_spares_champions(any_store: Store) ->
     any_store.move_study(study.id, StudyEvent.FINISH, "budget used")
     any_store.record_champion(verdict(study, promoted=True))
     early = any_store.study(study.id).created_at
-    nothing = any_store.prune(early, reports=True, logs=True, checkpoints=True)
-    assert (nothing.reports, nothing.logs, nothing.checkpoints) == (0, 0, ())
+    assert any_store.prune(study.id, early, reports=True, logs=True) == Pruned()
+    assert any_store.old_checkpoints(study.id, early) == []
     later = any_store.now() + timedelta(seconds=60)
-    only_logs = any_store.prune(later, reports=False, logs=True, checkpoints=False)
-    assert (only_logs.reports, only_logs.logs, only_logs.checkpoints) == (0, 1, ())
-    gone = any_store.prune(later, reports=True, logs=True, checkpoints=True)
-    assert (gone.reports, gone.logs) == (2, 0)
-    assert [(each.trial, each.step) for each in gone.checkpoints] == [(1, 0)]
+    for spared in (still_running.id, 99):
+        assert any_store.prune(spared, later, reports=True, logs=True) == Pruned()
+        assert any_store.old_checkpoints(spared, later) == []
+    assert any_store.prune(study.id, later, reports=False, logs=True) == Pruned(logs=1)
+    for left in (1, 1, 0):  # one at a time, and then none
+        assert any_store.prune(study.id, later, reports=True, logs=True, limit=1) == Pruned(reports=left)
+    old = any_store.old_checkpoints(study.id, later)
+    assert [(each.trial, each.step) for each in old] == [(1, 0)]
+    assert any_store.old_checkpoints(study.id, later, after=(1, 0, 1)) == []
+    champions = any_store.checkpoints(study.id, 0)
+    assert any_store.prune_checkpoints(study.id, early, old) == 0
+    assert any_store.prune_checkpoints(study.id, later, [*champions, *old]) == 1
+    assert any_store.old_checkpoints(study.id, later) == []
     assert [len(any_store.reports(study.id, number)) for number in (0, 1)] == [2, 0]
     assert [any_store.log_tail(study.id, number, 1) for number in (0, 1)] == ["done", ""]
     assert len(any_store.checkpoints(study.id, 0)) == len(any_store.checkpoints(still_running.id, 0)) == 1

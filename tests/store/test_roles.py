@@ -117,7 +117,7 @@ OVERREACHES: list[Callable[[Store], object]] = [
     lambda store: store.schedules(),
     lambda store: store.fire(NOON, new_study(schedule="nightly")),
     lambda store: store.champions(),
-    lambda store: store.prune(NOON, reports=True, logs=False, checkpoints=False),
+    lambda store: store.prune(1, NOON, reports=True, logs=False),
     lambda store: store.cancel_trial(1, 0, "mine"),
     lambda store: store.open_attempts_of("cpu0.s0@here"),
     lambda store: store.expired(),
@@ -288,7 +288,7 @@ def test_a_coordinator_does_its_work(coordinator: Store) -> None:
     assert fired is not None
     coordinator.record_champion(verdict(fired, promoted=True))
     coordinator.drop_schedule("nightly")
-    assert coordinator.prune(coordinator.now(), reports=True, logs=True, checkpoints=True).reports == 0
+    assert coordinator.prune(fired.id, coordinator.now(), reports=True, logs=True).reports == 0
 
 
 def test_a_role_that_makes_none_is_told_so(roles: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from celeriac.records import (
     CLOSED,
     Attempt,
+    Checkpoint,
     Device,
     OpenAttempt,
     PutAside,
@@ -124,20 +125,44 @@ class Care(Tables):
         return [each for _, each in sorted(self._rows.put_asides.items()) if each.until > now]
 
     @atomic
-    def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:
+    def prune(
+        self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000
+    ) -> Pruned:
         """See `Store.prune`."""
         rows = self._rows
-        old_reports = [key for key in rows.reports if reports and self._old(key[0], key[1], before)]
-        old_logs = [key for key in rows.logs if logs and self._old(key[0], key[1], before)]
-        old_checkpoints = [
-            key for key in rows.checkpoints if checkpoints and self._old(key[0], key[1], before)
-        ]
-        for key in old_reports:
+        old_reports = [key for key in sorted(rows.reports) if reports and self._old(study_id, key, before)]
+        old_logs = [key for key in sorted(rows.logs) if logs and self._old(study_id, key, before)]
+        for key in old_reports[:limit]:
             del rows.reports[key]
-        for log in old_logs:
+        for log in old_logs[:limit]:
             del rows.logs[log]
-        gone = tuple(rows.checkpoints.pop(key) for key in sorted(old_checkpoints))
-        return Pruned(reports=len(old_reports), logs=len(old_logs), checkpoints=gone)
+        return Pruned(reports=len(old_reports[:limit]), logs=len(old_logs[:limit]))
+
+    @atomic
+    def old_checkpoints(
+        self, study_id: int, before: datetime, *, after: tuple[int, int, int] = (-1, -1, -1), limit: int = 500
+    ) -> list[Checkpoint]:
+        """See `Store.old_checkpoints`."""
+        kept = self._rows.checkpoints.items()
+        found = {
+            (each.trial, each.step, each.attempt): each
+            for key, each in kept
+            if self._old(study_id, key, before)
+        }
+        return [found[place] for place in sorted(found) if place > after][:limit]
+
+    @atomic
+    def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
+        """See `Store.prune_checkpoints`."""
+        paths = {each.path for each in checkpoints}
+        gone = [
+            key
+            for key, each in self._rows.checkpoints.items()
+            if each.path in paths and self._old(study_id, key, before)
+        ]
+        for key in gone:
+            del self._rows.checkpoints[key]
+        return len(gone)
 
     def _open(self) -> list[Held]:
         held = (each for each in self._rows.attempts.values() if each.is_open)
@@ -172,7 +197,11 @@ class Care(Tables):
         before = max((each.step for each in kept if each.attempt < attempt.number), default=-1)
         return any(each.attempt == attempt.number and each.step > before for each in kept)
 
-    def _old(self, study_id: int, number: int, before: datetime) -> bool:
+    def _old(self, study_id: int, key: tuple[int, ...], before: datetime) -> bool:
+        """Whether a row of that key is of this study, which ended before then, and not of a champion."""
+        owner, number, *_ = key
+        if owner != study_id:
+            return False
         study = self._rows.studies[study_id]
         if study.state not in CLOSED or study.ended_at is None or study.ended_at >= before:
             return False

@@ -7,7 +7,7 @@ Each look touches open rows only, by an index that holds no others; so a tick co
 from collections.abc import Sequence
 from datetime import datetime
 
-from celeriac.records import Device, OpenAttempt, PutAside, ReaperLook, TrialRecord
+from celeriac.records import Checkpoint, Device, OpenAttempt, PutAside, ReaperLook, TrialRecord
 from celeriac.store.api import Pruned
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.functions import call
@@ -77,16 +77,31 @@ PUT_ASIDES = sql(
     f"SELECT {PUT_ASIDE_COLUMNS} FROM put_aside p WHERE p.until > clock_timestamp() ORDER BY p.worker, p.study_id"
 )
 
+# What a closed study left behind, but for champions' trials. Batches by row address: a DELETE has no LIMIT.
 _OLD = """
-    USING study s WHERE s.id = x.study_id AND s.ended_at < :before AND NOT EXISTS (
-        SELECT 1 FROM champion ch WHERE ch.study_id = x.study_id AND ch.trial = x.trial AND ch.promoted)
+    FROM {table} c JOIN study s ON s.id = c.study_id
+    WHERE c.study_id = :study AND s.ended_at < :before AND NOT EXISTS (
+        SELECT 1 FROM champion ch WHERE ch.study_id = c.study_id AND ch.trial = c.trial AND ch.promoted)
 """
-DROP_REPORTS = sql(f"WITH x AS (DELETE FROM report x {_OLD} RETURNING 1) SELECT count(*) AS gone FROM x")
-DROP_LOGS = sql(f"WITH x AS (DELETE FROM attempt_log x {_OLD} RETURNING 1) SELECT count(*) AS gone FROM x")
+_DROP = """
+    WITH gone AS (
+        DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT c.ctid {old} LIMIT :limit)) RETURNING 1
+    ) SELECT count(*) AS gone FROM gone
+"""
+DROP_REPORTS, DROP_LOGS = (
+    sql(_DROP.format(table=table, old=_OLD.format(table=table))) for table in ("report", "attempt_log")
+)
+OLD_CHECKPOINTS = sql(
+    f"""SELECT {CHECKPOINT} {_OLD.format(table="checkpoint")}
+    AND (c.trial, c.step, c.attempt) > (:trial, :step, :attempt) ORDER BY c.trial, c.step, c.attempt LIMIT :limit"""
+)
 DROP_CHECKPOINTS = sql(
     f"""
-    WITH c AS (DELETE FROM checkpoint x {_OLD} RETURNING x.*)
-    SELECT {CHECKPOINT} FROM c ORDER BY c.study_id, c.trial, c.step, c.attempt
+    WITH gone AS (
+        DELETE FROM checkpoint WHERE ctid = ANY(ARRAY(
+            SELECT c.ctid {_OLD.format(table="checkpoint")} AND c.path = ANY(CAST(:paths AS text[]))
+        )) RETURNING 1
+    ) SELECT count(*) AS gone FROM gone
     """
 )
 
@@ -176,11 +191,27 @@ class Care:
         """See `Store.put_asides`."""
         return [PutAside(**row) for row in self._db.rows(PUT_ASIDES)]
 
-    def prune(self, before: datetime, *, reports: bool, logs: bool, checkpoints: bool) -> Pruned:
+    def prune(
+        self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000
+    ) -> Pruned:
         """See `Store.prune`."""
-        rows = self._db.rows(DROP_CHECKPOINTS, before=before) if checkpoints else ()
+        given = {"study": study_id, "before": before, "limit": limit}
         return Pruned(
-            reports=self._db.rows(DROP_REPORTS, before=before)[0]["gone"] if reports else 0,
-            logs=self._db.rows(DROP_LOGS, before=before)[0]["gone"] if logs else 0,
-            checkpoints=tuple(checkpoint_record(row) for row in rows),
+            reports=self._db.rows(DROP_REPORTS, **given)[0]["gone"] if reports else 0,
+            logs=self._db.rows(DROP_LOGS, **given)[0]["gone"] if logs else 0,
         )
+
+    def old_checkpoints(
+        self, study_id: int, before: datetime, *, after: tuple[int, int, int] = (-1, -1, -1), limit: int = 500
+    ) -> list[Checkpoint]:
+        """See `Store.old_checkpoints`."""
+        trial, step, attempt = after
+        place = {"trial": trial, "step": step, "attempt": attempt}
+        rows = self._db.rows(OLD_CHECKPOINTS, study=study_id, before=before, limit=limit, **place)
+        return [checkpoint_record(row) for row in rows]
+
+    def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
+        """See `Store.prune_checkpoints`."""
+        paths = [each.path for each in checkpoints]
+        gone: int = self._db.rows(DROP_CHECKPOINTS, study=study_id, before=before, paths=paths)[0]["gone"]
+        return gone
