@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from celeriac.cli.hints import command
 from celeriac.cli.screen import remark, say
 from celeriac.cli.service import Home, StudyName, TrialNumber, connected
 from celeriac.cli.text import counted, span
@@ -22,7 +23,7 @@ def pause(study: StudyName, reason: Reason = "paused by a user", home: Home = No
         say(
             f"{study} is {record.state}; {counted(record.counts.running, 'running trial')} will go on to the end"
         )
-        remark(f"Go on with:  celeriac resume {study}")
+        remark(f"Go on with:  {command('resume', study)}")
 
 
 def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = None) -> None:
@@ -158,8 +159,8 @@ def _tell_next(client: "Client", study: "Study") -> None:
     _tell_of_code(study)
     record = study.record
     if record.state == "PAUSED":
-        remark(f"It is paused ({record.reason}); go on with:  celeriac resume {study.name}")
+        remark(f"It is paused ({record.reason}); go on with:  {command('resume', study.name)}")
     elif not client.serves:
-        remark("No service runs here: `celeriac up`, or `celeriac run` with its file, goes on with it")
+        remark(f"No service runs here: `{command('up')}`, or `celeriac run` with its file, goes on with it")
     else:
-        remark(f"Watch it:  celeriac watch {study.name}")
+        remark(f"Watch it:  {command('watch', study.name)}")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from celeriac.cli import FAILED, OK, text
+from celeriac.cli.hints import command
 from celeriac.cli.hosts import told_of_code
 from celeriac.cli.rungs import saved_in_words
 from celeriac.cli.screen import STYLE_OF, Grid, say, show
@@ -32,8 +33,8 @@ def tell(client: Client, study: StudyRecord) -> int:
         tell_winner(client, study, best)
     if study.state is StudyState.PAUSED:
         say(
-            f"\nThen go on:  celeriac resume {study.name}    (or `celeriac run` with the same file)\n"
-            f"Or end it:   celeriac stop {study.name}"
+            f"\nThen go on:  {command('resume', study.name)}    (or `celeriac run` with the same file)\n"
+            f"Or end it:   {command('stop', study.name)}"
         )
     return OK if good else FAILED
 
@@ -51,9 +52,9 @@ def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
             show(compared(metric, best, first))
     say("\n" + yaml_of(best.params).rstrip())
     say(
-        f"\nUse it again:  celeriac best {study.name} --yaml > best.yaml\n"
+        f"\nUse it again:  {command('best', study.name, '--yaml')} > best.yaml\n"
         f'        Python:  Client().study("{study.name}").best.params\n'
-        f"   Look closer:  celeriac trials {study.name}    celeriac logs {study.name} {best.number}"
+        f"   Look closer:  {command('trials', study.name)}    {command('logs', study.name, best.number)}"
     )
 
 
@@ -105,7 +106,9 @@ def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
     """Print what failed: one line when the study succeeded all the same, else the newest failure with its traceback's end."""
     if study.counts.failed:
         every = (
-            "" if study.counts.failed == 1 else f" (`celeriac trials {study.name} --state FAILED` lists them)"
+            ""
+            if study.counts.failed == 1
+            else f" (`{command('trials', study.name, '--state', 'FAILED')}` lists them)"
         )
         say(
             f"{study.counts.failed} of {text.counted(study.counts.finished, 'trial')} failed{every}.",
@@ -120,7 +123,7 @@ def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
     traceback = attempts[-1].traceback.rstrip().splitlines() if attempts else []
     for line in traceback[-_TRACEBACK_LINES:]:
         say(f"  | {line}")
-    say(f"Next:  celeriac logs {study.name} {failed.number}    shows all that it printed")
+    say(f"Next:  {command('logs', study.name, failed.number)}    shows all that it printed")
 
 
 def _failed(client: Client, study: StudyRecord) -> TrialRecord | None:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from celeriac.cli import forms
 from celeriac.client.client import Client
 from celeriac.client.study import Study, row_of
+from celeriac.records import Report
 
 
 def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
@@ -38,20 +39,24 @@ def _group(column: str) -> int:
 
 
 def _trials(client: Client, study: Study, reports: bool) -> Iterator[dict[str, Any]]:
-    for trial in study.each_trial():
-        form = forms.trial_form(trial, client.store.attempts(study.id, trial.number))
-        if reports:
-            told = client.store.reports(study.id, trial.number)
-            form["reports"] = [
-                {
-                    "step": each.step,
-                    "value": each.value,
-                    "metrics": forms.plain(each.metrics),
-                    "at": forms.plain(each.at),
-                }
-                for each in told
-            ]
-        yield form
+    for page in study.pages():
+        numbers = [trial.number for trial in page]
+        runs = client.store.attempts_of(study.id, numbers)
+        told = client.store.reports_of(study.id, numbers) if reports else {}
+        for trial in page:
+            form = forms.trial_form(trial, runs[trial.number])
+            if reports:
+                form["reports"] = [_report_form(each) for each in told[trial.number]]
+            yield form
+
+
+def _report_form(report: Report) -> dict[str, Any]:
+    return {
+        "step": report.step,
+        "value": report.value,
+        "metrics": forms.plain(report.metrics),
+        "at": forms.plain(report.at),
+    }
 
 
 def _cell(value: Any) -> Any:

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from celeriac.cli import text
+from celeriac.cli.hints import command
 from celeriac.cli.screen import STYLE_OF, Grid, boxed, console, fitted, is_terminal, remark
 from celeriac.client.client import Client
 from celeriac.client.progress import Progress, is_settled, why_waiting
@@ -58,6 +59,11 @@ class Looks:
         )
         return Progress(record, tuple(running), self._devices, datetime.now(UTC))
 
+    def look(self) -> tuple[Progress, TrialRecord | None]:
+        """The study now, and its best trial so far."""
+        progress = self.progress()
+        return progress, best_of(self.client, progress.study)
+
 
 def watch(client: Client, study: Study) -> StudyRecord:
     """Show the study until it is closed or paused, and return its row then. Raises Left, and StoreUnavailable after a long outage."""
@@ -87,8 +93,8 @@ def held_interrupts() -> Iterator[None]:
 def _leave(study: Study) -> bool:
     """Say what Ctrl-C did, and stop the study if it is pressed again. Whether it was stopped."""
     remark(
-        f"\nLeft: {study.name} goes on. `celeriac watch {study.name}` comes back, "
-        f"`celeriac stop {study.name}` ends it (so does Ctrl-C again within {SECOND_CTRL_C_S:g} s)."
+        f"\nLeft: {study.name} goes on. `{command('watch', study.name)}` comes back, "
+        f"`{command('stop', study.name)}` ends it (so does Ctrl-C again within {SECOND_CTRL_C_S:g} s)."
     )
     try:
         pause_s(SECOND_CTRL_C_S)
@@ -105,13 +111,13 @@ def _on_terminal(client: Client, study: Study) -> StudyRecord:
     looks, outage = Looks(client, study), Outage()
     with Live(console=console(), auto_refresh=False, transient=True) as live:
         while True:
-            progress = outage.bridged(looks.progress)
-            if progress is None:
+            look = outage.bridged(looks.look)
+            if look is None:
                 live.update("Postgres does not answer; waiting for it.", refresh=True)
-            elif is_settled(progress.study):
-                return progress.study
+            elif is_settled(look[0].study):
+                return look[0].study
             else:
-                live.update(picture(progress, best_of(client, progress.study)), refresh=True)
+                live.update(picture(*look), refresh=True)
             pause_s(POLL_S)
 
 

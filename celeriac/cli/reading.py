@@ -25,6 +25,13 @@ States = Annotated[
     typer.Option("--state", help="Only trials in this state, such as FAILED; may be given again."),
 ]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="How many at most, the newest of them; 0: all.")]
+StudyOrSchedule = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name, or a schedule's.", show_default=False)
+]
+Slice = Annotated[
+    str | None,
+    typer.Option("--slice", help="Of a schedule: this slice alone, such as `region=eu`.", show_default=False),
+]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="Only the parameters, as YAML.")]
 History = Annotated[
     bool, typer.Option("--history", help="All verdicts, also of studies that were not promoted.")
@@ -149,8 +156,6 @@ def trials(
     as_json: AsJson = False,
 ) -> None:
     """List a study's trials by number: the newest 50, or as `--state` and `--limit` say; or explain one of them."""
-    from collections import deque
-
     from celeriac.cli import forms
     from celeriac.cli.screen import Grid, remark, show
 
@@ -163,13 +168,10 @@ def trials(
 
             raise typer.Exit(tell_why(client, found, why, as_json=as_json, replay=replay))
         states = _states(state)
-        listed = deque(found.each_trial(states), maxlen=limit or None)
+        listed = found.newest_trials(limit, states) if limit else list(found.each_trial(states))
         if as_json:
-            print(
-                forms.dump(
-                    [forms.trial_form(each, client.store.attempts(found.id, each.number)) for each in listed]
-                )
-            )
+            runs = client.store.attempts_of(found.id, [each.number for each in listed])
+            print(forms.dump([forms.trial_form(each, runs[each.number]) for each in listed]))
             return
         head = ("trial", "state", "score", "attempts", "took", "source", "worker", "parameters", "note")
         show(
@@ -214,15 +216,24 @@ def _trial_row(trial: "TrialRecord") -> tuple[str, ...]:
     )
 
 
-def best(study: StudyName, home: Home = None, as_json: AsJson = False, as_yaml: AsYaml = False) -> None:
-    """Show a study's best trial, what it gained over trial 0, and its parameters to paste."""
+def best(
+    study: StudyOrSchedule,
+    slice_: Slice = None,
+    home: Home = None,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
+) -> None:
+    """Show a study's best trial, what it gained over trial 0, and its parameters to paste; or a schedule's champions and theirs."""
     from celeriac.cli import forms
+    from celeriac.cli.champion import tell_champions
     from celeriac.cli.ending import first_of, tell_winner
     from celeriac.cli.screen import remark
     from celeriac.client.progress import gain
     from celeriac.client.study import yaml_of
 
     with connected(home) as client:
+        if slice_ is not None or _is_schedule(client, study):
+            raise typer.Exit(tell_champions(client, study, slice_, as_json=as_json, as_yaml=as_yaml))
         found = client.study(study)
         winner, record = found.best, found.record
         if winner is None:
@@ -239,6 +250,17 @@ def best(study: StudyName, home: Home = None, as_json: AsJson = False, as_yaml: 
             print(forms.dump(form))
         else:
             tell_winner(client, record, winner)
+
+
+def _is_schedule(client: "Client", name: str) -> bool:
+    """Whether this names a schedule and no study."""
+    from celeriac.errors import UnknownStudy
+
+    try:
+        client.study(name)
+    except UnknownStudy:
+        return any(each.name == name for each in client.schedules())
+    return False
 
 
 def logs(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from celeriac.cli import LEFT, OK
+from celeriac.cli.hints import command, remember
 from celeriac.cli.screen import remark
 from celeriac.cli.service import Home, Name, Slots, SpecFile, StudyName, connected
 
@@ -58,6 +59,7 @@ def run(
     from celeriac.client.embedded import attached, ends_by_itself, ensure_service
     from celeriac.records import CLOSED, StudyState
 
+    remember(home)
     settings = _checked(file, name, home)
     with attached(settings), Client(ensure_service(settings, slots=slots, say=remark)) as client:
         study = _open(client, file, name)
@@ -66,9 +68,9 @@ def run(
             remark(f"{study.name} was paused; it goes on")
         code = OK if detach else _look_on(client, study)
         if not detach and study.state in CLOSED and ends_by_itself(client.settings):
-            where = "" if home is None else f" --home {home}"
+            back = command("up")
             remark(
-                f"The service ends by itself in a moment; its results stay readable, and `celeriac up{where}` brings it back."
+                f"The service ends by itself in a moment; its results stay readable, and `{back}` brings it back."
             )
     raise typer.Exit(code)
 
@@ -78,7 +80,7 @@ def submit(file: SpecFile, name: Name = None, home: Home = None) -> None:
     _checked(file, name, home)
     with connected(home, serving=True) as client:
         study = _open(client, file, name)
-        remark(f"Watch it:  celeriac watch {study.name}")
+        remark(f"Watch it:  {command('watch', study.name)}")
         print(study.name)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from celeriac.cli.hints import command
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, SpecFile, connected
 
@@ -44,7 +45,7 @@ def add(file: SpecFile, replace: Replace = False, home: Home = None) -> None:
         say(
             f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)} ({row.cron}, {row.timezone})"
         )
-        remark(f"Try it now:  celeriac schedule fire {row.name}")
+        remark(f"Try it now:  {command('schedule', 'fire', row.name)}")
 
 
 @app.command("list")
@@ -157,8 +158,8 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
         missing = max(len(row.slices), 1) - len(opened)
         if missing:
             remark(
-                f"{text.counted(missing, 'slice')} had its firing for that time already (`celeriac schedule show {name}`); "
-                f"once more, by hand:  celeriac schedule fire {name}"
+                f"{text.counted(missing, 'slice')} had its firing for that time already (`{command('schedule', 'show', name)}`); "
+                f"once more, by hand:  {command('schedule', 'fire', name)}"
             )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from celeriac.cli.hints import remember
 from celeriac.settings import home_path
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def connected(home: Path | None, *, serving: bool = False) -> Iterator["Client"]
     """
     from celeriac.settings import Settings
 
+    remember(home)
     with ExitStack() as held, _opened(Settings.from_env(home=home), held, serving) as client:
         yield client
 

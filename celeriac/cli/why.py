@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from celeriac.cli import FAILED, OK, forms, text
+from celeriac.cli.hints import command
 from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.client import Client
 from celeriac.client.study import Study
@@ -34,7 +35,9 @@ def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay
         if again is not None:
             _tell_replay(trial, again, same)
         elif explanation.replayable:
-            say(f"\nCompute it again from the rows:  celeriac trials {study.name} --why {number} --replay")
+            say(
+                f"\nCompute it again from the rows:  {command('trials', study.name, '--why', number, '--replay')}"
+            )
     return OK if same else FAILED
 
 

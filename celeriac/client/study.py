@@ -136,23 +136,39 @@ class Study:
 
     def each_trial(self, states: Sequence[TrialState] | None = None) -> Iterator[TrialRecord]:
         """All trials, or those in some states, by number; read page by page."""
+        for page in self.pages(states):
+            yield from page
+
+    def pages(self, states: Sequence[TrialState] | None = None) -> Iterator[list[TrialRecord]]:
+        """The same, page by page."""
         after = -1
         while page := self._store.trials(self.id, states=states, after=after, limit=_PAGE):
-            yield from page
+            yield page
             after = page[-1].number
+
+    def newest_trials(self, most: int, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
+        """The newest so many trials, or those in some states, by number; read from the newest page back."""
+        found: list[TrialRecord] = []
+        end, page = self.record.next_number, max(most, _PAGE if states else 0)
+        while end > 0 and len(found) < most:
+            start = max(end - page, 0)
+            trials = self._store.trials(self.id, states=states, after=start - 1, limit=end - start)
+            found = [each for each in trials if each.number < end] + found
+            end = start
+        return found[-most:]
 
     def each_report(self) -> Iterator[dict[str, Any]]:
         """All reports, by trial and step, as flat rows; of a step that several attempts reported, the latest attempt's."""
-        for trial in self.each_trial():
-            if trial.attempts:
-                for report in self._store.reports(self.id, trial.number):
-                    metrics = {f"metrics.{name}": value for name, value in report.metrics.items()}
+        for page in self.pages():
+            told = self._store.reports_of(self.id, [each.number for each in page if each.attempts])
+            for number, reports in told.items():
+                for report in reports:
                     yield {
-                        "trial": trial.number,
+                        "trial": number,
                         "step": report.step,
                         "value": report.value,
                         "at": report.at,
-                        **metrics,
+                        **{f"metrics.{name}": value for name, value in report.metrics.items()},
                     }
 
     def each_rung_record(self) -> Iterator[RungRecord]:

@@ -366,6 +366,12 @@ class Store(Protocol):
     def attempts(self, study_id: int, number: int) -> list[Attempt]:
         """All attempts of a trial, first to last."""
 
+    def attempts_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
+        """All attempts of each of these trials, first to last."""
+
+    def reports_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Report]]:
+        """What `reports` gives for each of these trials."""
+
     def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
         """Reports by step; all attempts' when `attempt` is None (a later attempt's value wins at the same step)."""
 

@@ -374,6 +374,20 @@ def test_champions_and_their_history(celeriac: Celeriac, client: Client) -> None
     assert night.name in champions
     assert other.name not in champions
     assert other.name in celeriac("champions", "--history").out
+    ran = celeriac("best", "nightly")
+    assert (ran.code, "nightly r=eu: trial 1 of nightly/r=eu/" in ran.out, "lr: 0.02" in ran.out) == (
+        0,
+        True,
+        True,
+    )
+    assert celeriac("best", "nightly", "--yaml").out == '"r=eu":\n  lr: 0.02\n'
+    assert celeriac("best", "nightly", "--yaml", "--slice", "r=eu").out == "lr: 0.02\n"
+    assert json.loads(celeriac("best", "nightly", "--json").out)[0]["params"] == {"lr": 0.02}
+    none = celeriac("best", "nightly", "--slice", "r=us")
+    assert (none.code, "has no champion for r=us yet" in none.err) == (1, True)
+    wrong = celeriac("best", "nightly", "--slice", "r=eo")
+    assert (wrong.code, "it has r=eu; r=us" in wrong.err) == (2, True)
+    assert celeriac("best", "nigthly").code == 2
 
 
 # -- upkeep ---------------------------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 import math
 
+from celeriac.lifecycle import TrialEvent
 from celeriac.records import Report
 from celeriac.store import Store
 from celeriac.store.api import Landed
 from tests.store.scenes import (
+    failed,
     leased,
     queued,
     report,
@@ -54,3 +56,18 @@ def test_checkpoints_are_forgotten_by_path(any_store: Store) -> None:
     any_store.forget_checkpoints(lease.token, [kept[1].path, kept[3].path, "never there"])
     assert [each.step for each in any_store.checkpoints(study.id, 0)] == [3, 1]
     assert [each.step for each in any_store.reports(study.id, 0)] == [0, 1, 2, 3]
+
+
+def test_what_many_trials_reported_is_read_at_once(any_store: Store) -> None:
+    study = queued(any_store, 3)
+    for number in (0, 2):
+        lease = leased(any_store, study, number)
+        any_store.report(lease.token, [report(lease, 0, 0.1), report(lease, 1, 0.2 + number)], [])
+        any_store.finish_attempt(lease.token, failed(trial_event=TrialEvent.RETRY))
+        if number:
+            lease = leased(any_store, study, number, attempt=2)
+            any_store.report(lease.token, [report(lease, 1, 9.0, checkpoint=True)], [])
+    numbers = [0, 1, 2]
+    assert any_store.reports_of(study.id, numbers) == {k: any_store.reports(study.id, k) for k in numbers}
+    assert [each.value for each in any_store.reports_of(study.id, [2])[2]] == [0.1, 9.0]
+    assert any_store.attempts_of(study.id, numbers) == {k: any_store.attempts(study.id, k) for k in numbers}

@@ -48,6 +48,14 @@ class Reading(Tables):
             key=lambda each: each.number,
         )
 
+    def attempts_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
+        """See `Store.attempts_of`."""
+        return {number: self.attempts(study_id, number) for number in numbers}
+
+    def reports_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Report]]:
+        """See `Store.reports_of`."""
+        return {number: self.reports(study_id, number) for number in numbers}
+
     @atomic
     def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
         """See `Store.reports`."""

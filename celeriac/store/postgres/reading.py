@@ -40,15 +40,24 @@ PAGE_OF_STATES = sql(
 ATTEMPTS = sql(
     f"SELECT {ATTEMPT} FROM attempt a WHERE a.study_id = :study AND a.trial = :number ORDER BY a.number"
 )
+ATTEMPTS_OF = sql(
+    f"""SELECT {ATTEMPT} FROM attempt a WHERE a.study_id = :study AND a.trial = ANY(CAST(:numbers AS int[]))
+    ORDER BY a.trial, a.number"""
+)
 _REPORTS = """
-    SELECT DISTINCT ON (r.step) r.study_id, r.trial, r.attempt, r.step, r.value, r.metrics, r.at,
+    SELECT DISTINCT ON (r.trial, r.step) r.study_id, r.trial, r.attempt, r.step, r.value, r.metrics, r.at,
         c.path, c.sha256, c.size_bytes
     FROM report r LEFT JOIN checkpoint c
         ON c.study_id = r.study_id AND c.trial = r.trial AND c.attempt = r.attempt AND c.step = r.step
-    WHERE r.study_id = :study AND r.trial = :number
+    WHERE r.study_id = :study
 """
-REPORTS = sql(f"{_REPORTS} ORDER BY r.step, r.attempt DESC")
-REPORTS_OF_ATTEMPT = sql(f"{_REPORTS} AND r.attempt = :attempt ORDER BY r.step")
+REPORTS = sql(f"{_REPORTS} AND r.trial = :number ORDER BY r.trial, r.step, r.attempt DESC")
+REPORTS_OF = sql(
+    f"{_REPORTS} AND r.trial = ANY(CAST(:numbers AS int[])) ORDER BY r.trial, r.step, r.attempt DESC"
+)
+REPORTS_OF_ATTEMPT = sql(
+    f"{_REPORTS} AND r.trial = :number AND r.attempt = :attempt ORDER BY r.trial, r.step"
+)
 CHECKPOINTS = sql(
     f"SELECT {CHECKPOINT} FROM checkpoint c WHERE c.study_id = :study AND c.trial = :number "
     "ORDER BY c.step DESC, c.attempt DESC"
@@ -119,6 +128,20 @@ class Reading:
     def attempts(self, study_id: int, number: int) -> list[Attempt]:
         """See `Store.attempts`."""
         return [attempt_record(row) for row in self._db.rows(ATTEMPTS, study=study_id, number=number)]
+
+    def attempts_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
+        """See `Store.attempts_of`."""
+        found: dict[int, list[Attempt]] = {number: [] for number in numbers}
+        for row in self._db.rows(ATTEMPTS_OF, study=study_id, numbers=list(found)):
+            found[row["trial"]].append(attempt_record(row))
+        return found
+
+    def reports_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Report]]:
+        """See `Store.reports_of`."""
+        found: dict[int, list[Report]] = {number: [] for number in numbers}
+        for row in self._db.rows(REPORTS_OF, study=study_id, numbers=list(found)):
+            found[row["trial"]].append(report_record(row))
+        return found
 
     def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
         """See `Store.reports`."""

@@ -1,0 +1,58 @@
+"""`celeriac best SCHEDULE`: the parameters of its champions, of all slices or of one."""
+
+from typing import Any
+
+from celeriac.cli import FAILED, OK, forms, text
+from celeriac.cli.hints import command
+from celeriac.cli.screen import remark, say
+from celeriac.client.client import Client
+from celeriac.client.study import yaml_of
+from celeriac.errors import CallerError
+from celeriac.records import Champion
+
+
+def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json: bool, as_yaml: bool) -> int:
+    """Print each slice's champion; as YAML the parameters alone, below their slices where several are asked for. The exit code."""
+    found = {_slice_text(each.slice): each for each in client.champions(schedule)}
+    if slice_ is not None:
+        known = [_slice_text(each) for each in client.store.schedule(schedule).slices]
+        if slice_ not in known and slice_ not in found:
+            raise CallerError(
+                f"schedule {schedule} has no slice {slice_!r}; it has {'; '.join(known) or 'none'}"
+            )
+        found = {key: each for key, each in found.items() if key == slice_}
+    if not found:
+        of = "" if slice_ is None else f" for {slice_}"
+        remark(
+            f"celeriac: schedule {schedule} has no champion{of} yet; see  {command('champions', schedule, '--history')}"
+        )
+        return FAILED
+    if as_json:
+        print(forms.dump(forms.plain(list(found.values()))))
+    elif as_yaml:
+        print(_as_yaml(found, alone=slice_ is not None), end="")
+    else:
+        for key, each in found.items():
+            _tell(key, each)
+    return OK
+
+
+def _slice_text(slice_: Any) -> str:
+    return ",".join(f"{key}={value}" for key, value in slice_.items())
+
+
+def _as_yaml(found: dict[str, Champion], *, alone: bool) -> str:
+    if alone or list(found) == [""]:
+        return yaml_of(next(iter(found.values())).params)
+    parts = []
+    for key, each in found.items():
+        lines = "".join(f"  {line}\n" for line in yaml_of(each.params).splitlines())
+        parts.append(f'"{key}":\n{lines}')
+    return "".join(parts)
+
+
+def _tell(key: str, champion: Champion) -> None:
+    where = f"{champion.schedule} {key}".strip()
+    say(f"\n{where}: trial {champion.trial} of {champion.study}, {text.number(champion.score)}", "bold")
+    say(champion.reason)
+    say("\n" + yaml_of(champion.params).rstrip())
