@@ -4,24 +4,35 @@ Redis carries tickets (`celeriac.messages`) and nothing else; Postgres holds the
 thing: that a ticket which was lost, doubled or late costs seconds, and never a result.
 """
 
+import json
+import logging
 import re
 import secrets
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from queue import Empty
 from typing import Any
 
 from celery import Celery, bootsteps
-from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
+from celery.exceptions import (
+    CPendingDeprecationWarning,
+    SecurityWarning,
+    WorkerShutdown,
+    WorkerTerminate,
+)
 from celery.signals import worker_ready, worker_shutting_down
+from celery.worker import state
 from kombu import Queue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import AuthenticationError, RedisError
 
-from celeriac.errors import BrokerUnavailable
-from celeriac.messages import DriveStudy, Message, RunTrial, Tick, TrialEnded, encode
+from celeriac.errors import BrokerUnavailable, MessageInvalid
+from celeriac.messages import DriveStudy, Message, RunTrial, Tick, TrialEnded, decode, encode
+
+log = logging.getLogger(__name__)
 
 DRIVE_QUEUE = "coordinator.drive"
 CLOCK_QUEUE = "coordinator.clock"
@@ -163,6 +174,73 @@ def _end_pops(app: Celery) -> None:
         for client in channel.client.client_list():
             if client["name"] == name and client["cmd"] == "brpop":
                 channel.client.client_unblock(int(client["id"]))
+
+
+def drop_malformed(app: Celery) -> None:
+    """Have a worker of this application drop a ticket that it cannot read, with one line, whatever is wrong with its head or body.
+
+    Left alone, Celery ends the whole program for some, or waits for ever for one that it has reserved: a few of them keep a
+    coordinator from its work.
+    """
+
+    class Guard(bootsteps.StartStopStep):
+        """Stands between Redis and whoever is handed what came from it; anew after each reconnection."""
+
+        requires = ("celery.worker.consumer.tasks:Tasks",)
+
+        def start(self, parent: Any) -> None:
+            for channel in parent.connection.transport.channels:
+                channel.handlers = {kind: _guarded(read) for kind, read in channel.handlers.items()}
+            parent.on_unknown_message = lambda _body, _message: _dropped(
+                MessageInvalid("it is none of Celery's")
+            )
+            parent.on_decode_error = lambda _message, error: _dropped(error)
+            parent.on_unknown_task = parent.on_invalid_task = lambda _body, _message, error: _dropped(error)
+            made, free = type(parent).create_task_handler, parent.controller._quick_release
+            parent.create_task_handler = lambda: _reading_first(made(parent), free)
+
+    app.steps["consumer"].add(Guard)
+
+
+def _guarded(read: Callable[[], Any]) -> Callable[[], Any]:
+    """Reads from Redis; what comes may be no JSON, or not what kombu wraps a ticket in."""
+
+    def tried() -> Any:
+        try:
+            return read()
+        except (Empty, OSError, RedisError, OperationalError, ChannelError, WorkerShutdown, WorkerTerminate):
+            raise  # nothing came, or Redis is away, or we are to stop
+        except Exception as error:
+            return _dropped(error)
+
+    return tried
+
+
+def _reading_first(handle: Callable[[Any], Any], free: Callable[[], Any]) -> Callable[[Any], Any]:
+    """Hands a ticket on once it has been read. One that fails after Celery has reserved it is let go, with the place that it took."""
+
+    def handled(message: Any) -> Any:
+        before = set(state.reserved_requests)
+        try:
+            if message.content_type != "application/json" or not isinstance(message.headers["id"], str):
+                raise MessageInvalid("it is not as Celery writes them")
+            (ticket,), keywords, _ = json.loads(message.body)
+            decode(ticket)
+            return handle(message) if not keywords else _dropped(MessageInvalid("it has keywords"))
+        except (OSError, RedisError, OperationalError, ChannelError, WorkerShutdown, WorkerTerminate):
+            raise
+        except Exception as error:
+            for request in state.reserved_requests - before:
+                state.task_ready(request)
+                free()
+            return _dropped(error)
+
+    return handled
+
+
+def _dropped(error: Exception) -> bool:
+    log.warning("ticket dropped, it cannot be read: %s: %.200s", type(error).__name__, error)
+    return True
 
 
 def _ticks(tick_s: float) -> dict[str, Any]:

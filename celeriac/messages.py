@@ -50,6 +50,9 @@ class RunTrial:
     attempt: int
 
 
+#: Rows have no larger number of a trial or an attempt, and no service ever has more studies.
+LARGEST_ID = 2**31 - 1
+
 Message = DriveStudy | TrialEnded | Tick | RunTrial
 KINDS: Mapping[str, type[Message]] = {m.kind: m for m in (DriveStudy, TrialEnded, Tick, RunTrial)}
 
@@ -77,7 +80,7 @@ def decode(data: Any) -> Message:
             "upgrade the older of the two programs"
         )
     ids = {key: value for key, value in data.items() if key not in ("kind", "v")}
-    if not all(isinstance(value, int) and not isinstance(value, bool) for value in ids.values()):
+    if not all(type(value) is int and 0 <= value <= LARGEST_ID for value in ids.values()):
         raise MessageInvalid(f"ticket {kind.kind} carries something that is no id: {ids}; it is dropped")
     try:
         return kind(**ids)

@@ -27,6 +27,7 @@ from celeriac.broker import (
     DRIVE_QUEUE,
     BrokerConfig,
     Tickets,
+    drop_malformed,
     ignore_warnings,
     make_app,
     stop_promptly,
@@ -102,6 +103,7 @@ def run_worker(settings: Settings, role: str) -> None:
     os.putenv("OMP_NUM_THREADS", "1")
     os.putenv("OPENBLAS_NUM_THREADS", "1")
     stop_promptly(app)
+    drop_malformed(app)
     _wire_after_fork(app, settings)
     _announce(settings.ready_fd)
     quiet = ["--without-gossip", "--without-mingle"]  # nobody here needs to know the other workers
