@@ -466,6 +466,24 @@ class Claim:
     device_s: float
     age_s: float
 
+    @classmethod
+    def of(cls, study: StudyRecord, *, trials: int, gpus: int, age_s: float) -> "Claim":
+        """The claim of a study with a budget of so many trials, by its row."""
+        counts = study.counts
+        return cls(
+            study_id=study.id,
+            gpus=gpus,
+            parallel=study.parallel,
+            may_run=study.state in (StudyState.OPEN, StudyState.RUNNING),
+            running=counts.running,
+            queued=counts.queued,
+            ready=counts.waiting + counts.paused,
+            left=max(trials - counts.finished - counts.open, 0),
+            finished=counts.finished,
+            device_s=study.device_s,
+            age_s=age_s,
+        )
+
     @property
     def held(self) -> int:
         """Slots that it has, and tickets for which it will have one."""

@@ -6,7 +6,7 @@ stops another.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from time import monotonic
@@ -24,13 +24,12 @@ from celeriac.errors import (
     IllegalTransition,
     SamplerFailed,
     StaleTurn,
+    StoreUnavailable,
     StudyPaused,
-    TryAgain,
 )
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
     CLOSED,
-    Device,
     Snapshot,
     Source,
     StudyRecord,
@@ -42,6 +41,7 @@ from celeriac.spec import StudySpec
 from celeriac.stop_rules import StopStudy
 from celeriac.store import Store
 from coordinator import nightly
+from coordinator.fleet import Fleet
 from coordinator.questions import Question, Suggesters
 from coordinator.specs import Specs
 from coordinator.tickets import send_trials
@@ -66,6 +66,7 @@ class Coordinator:
     tickets: Tickets
     suggesters: Suggesters
     specs: Specs = field(default_factory=Specs)
+    fleet: Fleet = field(default_factory=Fleet)
     lock: Lock = field(default_factory=Lock)
     tick_s: float = 5.0
     clock: Callable[[], float] = monotonic
@@ -74,15 +75,65 @@ class Coordinator:
 
 @dataclass(slots=True)
 class _Turn:
-    """What one turn has found out: the live devices, why the sampler has nothing left to add, or to replace with (`keep`)."""
+    """What one turn has found out: why the sampler has nothing left to add, or to replace with (`keep`)."""
 
-    devices: Sequence[Device]
     exhausted: str = ""
     keep: bool = False
 
 
 def drive(coordinator: Coordinator, study_id: int) -> str:
-    """Drive one study as far as it goes now; returns why it stops there. Raises StoreUnavailable, UnknownStudy."""
+    """Drive one study as far as it goes now, and those to which a free slot belongs; returns why the first stops there.
+
+    Raises StoreUnavailable, UnknownStudy.
+    """
+    said = _drive(coordinator, study_id)
+    _drive_next_in_turn(coordinator, study_id)
+    return said
+
+
+def drive_all(coordinator: Coordinator) -> None:
+    """Drive every study that is open or running, or closed and without the verdict that its schedule needs.
+
+    One that goes wrong is logged, and the others are driven. Raises StoreUnavailable.
+    """
+    with coordinator.lock:  # or a study that was opened in between would be forgotten
+        studies = coordinator.store.studies_to_drive()
+        coordinator.suggesters.keep_only(studies)
+        coordinator.fleet.keep_only(studies)
+    for study_id in (*studies, *coordinator.store.unjudged(nightly.UNJUDGED_WITHIN_S)):
+        _drive_apart(coordinator, study_id)
+    _drive_next_in_turn(coordinator)
+
+
+def _drive_next_in_turn(coordinator: Coordinator, driven: int | None = None) -> None:
+    """While slots want tickets, drive the study that is to be given the next; one that cannot use it passes."""
+    seen: dict[int, tuple[int, int]] = {}
+    while True:
+        with coordinator.lock:
+            if driven is not None:
+                seen[driven] = coordinator.fleet.standing(driven)
+            driven = coordinator.fleet.next_in_turn()
+            if driven is None:
+                return
+            passes = seen.get(driven) == coordinator.fleet.standing(driven)
+            if passes:
+                coordinator.fleet.passes(driven)
+        if not passes:
+            _drive_apart(coordinator, driven)
+
+
+def _drive_apart(coordinator: Coordinator, study_id: int) -> None:
+    """Drive one study of many: whatever goes wrong with it is logged and no other study's matter. Raises StoreUnavailable."""
+    try:
+        _drive(coordinator, study_id)
+    except StoreUnavailable:
+        raise
+    except Exception:
+        log.exception("study %d: its turn failed; the next tick tries again", study_id)
+        coordinator.fleet.passes(study_id)
+
+
+def _drive(coordinator: Coordinator, study_id: int) -> str:
     with coordinator.lock, coordinator.store.driving(study_id) as mine:
         if not _may_drive(coordinator, study_id, mine):
             return "another coordinator drives this study"
@@ -93,8 +144,7 @@ def drive(coordinator: Coordinator, study_id: int) -> str:
         except IllegalTransition as error:
             return f"the study was moved meanwhile: {error}"
         except (StudyPaused, CallerError) as error:
-            coordinator.suggesters.forget(study_id)
-            return _paused(coordinator.store, study_id, error)
+            return _paused(coordinator, study_id, error)
 
 
 def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:
@@ -113,26 +163,10 @@ def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:
     return True
 
 
-def drive_all(coordinator: Coordinator) -> None:
-    """Drive every study that is open or running, or closed and without the verdict that its schedule needs.
-
-    One that goes wrong is logged, and the others are driven. Raises StoreUnavailable.
-    """
-    with coordinator.lock:  # or a study that was opened in between would be forgotten
-        studies = coordinator.store.studies_to_drive()
-        coordinator.suggesters.keep_only(studies)
-    for study_id in (*studies, *coordinator.store.unjudged(nightly.UNJUDGED_WITHIN_S)):
-        try:
-            drive(coordinator, study_id)
-        except TryAgain:
-            raise
-        except CeleriacError:
-            log.exception("study %d: its turn failed; the next tick tries again", study_id)
-
-
 def _turn(coordinator: Coordinator, study_id: int) -> str:
     """Step after step until the decision, or what is left, is to wait. The study is read once, and again where it moved otherwise."""
-    turn = _Turn(coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S))
+    turn, fleet = _Turn(), coordinator.fleet
+    fleet.look(coordinator.store, coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S))
     snapshot: Snapshot | None = None
     while True:
         snapshot = snapshot or coordinator.store.snapshot(study_id)
@@ -140,13 +174,14 @@ def _turn(coordinator: Coordinator, study_id: int) -> str:
         if study.state in CLOSED:
             return _closed(coordinator, snapshot)
         spec = coordinator.specs.of(study)
-        limits = Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study)
-        slots, sampling = live_slots(turn.devices, spec.gpus), _sampling(coordinator, spec, study, turn)
+        share, slots = fleet.share_of(snapshot, spec), fleet.slots.of(spec.gpus)
+        sampling = _sampling(coordinator, spec, study, turn)
         decision = what_next(
-            _with_tail(coordinator.store, snapshot, most_replaced(study, slots, sampling)),
-            limits,
+            _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),
+            Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study),
             slots,
             sampling,
+            share=share,
             exhausted=turn.exhausted,
             newest=_newest(coordinator.store, study, spec.stop_study),
         )
@@ -156,10 +191,13 @@ def _turn(coordinator: Coordinator, study_id: int) -> str:
         elif decision.queue:
             snapshot = _queue(coordinator, snapshot, decision, spec.gpus)
         elif decision.replace or decision.add:
+            now = snapshot.now
             snapshot = _suggest(coordinator, snapshot, decision, spec, turn)
             if snapshot is None:
+                fleet.asks(study_id, now)
                 return f"{decision.reason}: suggestions are on their way"
         else:
+            fleet.waits(study_id, share)
             return decision.reason
 
 
@@ -179,11 +217,6 @@ def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[Tr
     return store.trials(study.id, after=study.next_number - 1 - count, limit=count) if count else []
 
 
-def live_slots(devices: Sequence[Device], gpus: int) -> int:
-    """Slots that take this demand class's tickets: a GPU's slots take both kinds."""
-    return sum(len(device.slots) for device in devices if device.is_gpu or not gpus)
-
-
 def _move(coordinator: Coordinator, snapshot: Snapshot, event: StudyEvent, reason: str) -> None:
     """Start, pause or finish the study. The verdict on a finished one follows (`_closed`): until it is closed, its best may change."""
     study = snapshot.study
@@ -195,6 +228,7 @@ def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
     """A study that is closed, by this turn or by somebody else: its slice gets its verdict. No trial of it ends any more."""
     nightly.judge_study(coordinator.store, snapshot.study)
     coordinator.suggesters.forget(snapshot.study.id)
+    coordinator.fleet.forget(snapshot.study.id)
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"
 
 
@@ -246,12 +280,17 @@ def _suggest(
     return snapshot
 
 
-def _paused(store: Store, study_id: int, error: CeleriacError) -> str:
+def _paused(coordinator: Coordinator, study_id: int, error: CeleriacError) -> str:
     """Pause a study that cannot go on as it is; its reason is the error's."""
-    study = store.study(study_id)
+    coordinator.suggesters.forget(study_id)
+    coordinator.fleet.forget(study_id)
+    study = coordinator.store.study(study_id)
     if study.state not in (StudyState.OPEN, StudyState.RUNNING):
         return f"{study.name} is {study.state}: {study.reason}"
     reason = f"{error} (then: celeriac resume {study.name})"
-    store.move_study(study_id, StudyEvent.PAUSE, reason, turn=study.turn)
+    try:
+        coordinator.store.move_study(study_id, StudyEvent.PAUSE, reason, turn=study.turn)
+    except (StaleTurn, IllegalTransition):
+        return f"{study.name} was moved meanwhile; its next turn looks again"
     log.error("study %s paused: %s", study.name, error, exc_info=error)
     return reason

@@ -30,12 +30,11 @@ def measure() -> dict[str, Any]:
             nonlocal most
             most = max(most, fleet.queued)
 
-        studies = [
-            fleet.open_study(f"fair-{k}", budget={"trials": 100_000, "wall": "30m"}) for k in range(STUDIES)
-        ]
+        budget = {"trials": 100_000, "wall": "30m"}
+        studies = fleet.open_studies(*(f"fair-{k}" for k in range(STUDIES)), budget=budget)
         look()
         fleet.run(WALL_S / 2, look)
-        newcomer = fleet.open_study("newcomer", budget={"trials": 100_000, "wall": "30m"})
+        (newcomer,) = fleet.open_studies("newcomer", budget=budget)
         opened_s = fleet.clock.passed_s
         shared_s = float("inf")
 

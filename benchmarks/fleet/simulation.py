@@ -87,6 +87,9 @@ class VirtualStore:
         study = replace(found.study, first_leased_at=self._leased.get(study_id))
         return replace(found, study=study, now=self._clock())
 
+    def devices(self, **_: Any) -> list[Device]:
+        return self._store.devices()  # no node beats here
+
     def create_study(self, new: NewStudy) -> StudyRecord:
         study = self._store.create_study(new)
         self._opened[study.id] = self._clock()
@@ -180,13 +183,17 @@ class Fleet:
         self._real.close()
 
     # -- what happens -------------------------------------------------------------------------------------------------
-    def open_study(self, name: str, **changes: Any) -> StudyRecord:
-        """Open a study and wake the coordinator, as `submit` does."""
-        spec = parse({**_SPEC, "study": name, **changes})
-        study = self.store.create_study(NewStudy(name, spec.to_dict(), spec.metric.goal, spec.parallel))
-        self.tickets.send(DriveStudy(study.id), queue=DRIVE_QUEUE, summary=name)
+    def open_studies(self, *names: str, **changes: Any) -> list[StudyRecord]:
+        """Open studies at one moment and wake the coordinator for each, as a firing does."""
+        specs = [parse({**_SPEC, "study": name, **changes}) for name in names]
+        studies = [
+            self.store.create_study(NewStudy(spec.study, spec.to_dict(), spec.metric.goal, spec.parallel))
+            for spec in specs
+        ]
+        for study in studies:
+            self.tickets.send(DriveStudy(study.id), queue=DRIVE_QUEUE, summary=study.name)
         self.settle()
-        return study
+        return studies
 
     def step(self) -> Ended | None:
         """The next end of a trial, or the next tick if that comes first (None)."""

@@ -8,10 +8,9 @@ may be started again there are tickets for all slots, and suggestions behind the
 from dataclasses import dataclass
 from math import ceil
 
-from celeriac.records import Snapshot, Source, StudyRecord, TrialRecord, TrialState
+from celeriac.decide.share import AHEAD_S, Share, Slots, share
+from celeriac.records import Claim, Snapshot, Source, StudyRecord, TrialRecord, TrialState
 
-#: For so long the fleet works on without the coordinator: a program that died is back by then.
-AHEAD_S = 5.0
 #: The results have changed the model much when there are so many more of them, as a share of those that a suggestion knew.
 GROWTH = 0.1
 #: Samplers that look at no result: what they suggest is never stale.
@@ -20,6 +19,8 @@ FIXED = frozenset({"random", "sobol", "grid"})
 DESIGNS = frozenset({"latin hypercube", "sobol", "grid"})
 #: Replacing takes at most this share of one core.
 SHARE = 0.1
+#: More trials than slots.
+_MANY = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,30 +53,30 @@ class Stale:
     reason: str = ""
 
 
-def depth(study: StudyRecord, slots: int) -> Depth:
-    """How deep the study's buffer is to be, with so many live slots that may run it."""
-    counts, parallel = study.counts, study.parallel
+def lone(study: StudyRecord, slots: int) -> Share:
+    """The share of a study that has so many slots to itself."""
+    return share(study.id, [Claim.of(study, trials=_MANY, gpus=0, age_s=0.0)], Slots(cpu=slots))
+
+
+def depth(study: StudyRecord, slots: int, part: Share) -> Depth:
+    """How deep the study's buffer is to be, with so many live slots that may run it, of which `part` is its share."""
+    counts, most = study.counts, study.parallel or 1
     if not slots:  # the first trials are ready when the first slots come
-        most = parallel or 1
-        tickets = max(most - counts.running, 0)
+        tickets = max(min(most, 2) - counts.running, 0)
         return Depth(max(tickets - counts.queued, 0), tickets, most)
-    capacity = min(slots, parallel or slots)
-    free = max(capacity - counts.running, 0)
-    ahead, behind = _ahead(study, capacity)
-    if capacity < slots:  # a ticket ahead would be taken by a slot that may not run it
-        return Depth(max(free - counts.queued, 0), free, ahead + behind)
     # Nobody says when a slot takes a ticket, so those ahead are sent while slots are free still.
-    return Depth(max(free - counts.queued, 0), free + ahead, behind)
+    tickets = min(counts.queued + part.now + part.ahead, max(part.most - min(counts.running, slots), 0))
+    mine = min(part.slots, slots)
+    buffered = max(mine - counts.running, 0) + _buffered(study, mine)
+    return Depth(part.now, tickets, max(buffered - tickets, 0))
 
 
-def _ahead(study: StudyRecord, capacity: int) -> tuple[int, int]:
-    """How many tickets lie ahead of slots that are busy, and how many suggestions behind those."""
+def _buffered(study: StudyRecord, capacity: int) -> int:
+    """How many tickets and suggestions, together, are to lie behind so many busy slots."""
     mean_s = _mean_s(study)
     if mean_s is None:  # nothing has ended yet
-        return 1, max(capacity - 1, 1)
-    share = 1.0 if mean_s <= AHEAD_S else AHEAD_S / mean_s
-    ends = ceil(capacity * share)
-    return ends, max(capacity, ceil(2 * capacity * share)) - ends
+        return 1 + max(capacity - 1, 1)
+    return max(capacity, ceil(2 * capacity * min(AHEAD_S / mean_s, 1.0))) if mean_s else 2 * capacity
 
 
 def most_replaced(study: StudyRecord, slots: int, sampling: Sampling) -> int:

@@ -7,7 +7,8 @@ a slot that ends a trial finds the next ticket already there; nothing here reads
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from celeriac.decide.buffer import Sampling, depth, stale
+from celeriac.decide.buffer import Sampling, depth, lone, stale
+from celeriac.decide.share import Share
 from celeriac.decide.stop_study import reason_to_end
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
@@ -59,11 +60,13 @@ def what_next(
     slots: int,
     sampling: Sampling = SAMPLING,
     *,
+    share: Share | None = None,
     exhausted: str = "",
     newest: Sequence[TrialRecord] = (),
 ) -> NextDecision:
     """Decide one step. `slots`: live ones that may run this study; `exhausted`: why the sampler has nothing left, if so.
 
+    `share`: the study's part of the fleet (`celeriac.decide.share`); None: it has all slots to itself.
     `newest`: the trials with the highest numbers, where `limits.stop` asks for them (`celeriac.decide.stop_study.newest_needed`).
     """
     study = snapshot.study
@@ -77,7 +80,9 @@ def what_next(
     if study.state is StudyState.PAUSED:
         return NextDecision(f"{study.name} is paused: {study.reason}")
     closing = _closing(snapshot, limits, exhausted, newest)
-    return closing or _filling(snapshot, limits, slots, sampling, exhausted)
+    if closing is not None:
+        return closing
+    return _filling(snapshot, limits, slots, share or lone(study, slots), sampling, exhausted)
 
 
 def _closing(
@@ -104,14 +109,14 @@ def _closing(
 
 
 def _filling(
-    snapshot: Snapshot, limits: Limits, slots: int, sampling: Sampling, exhausted: str
+    snapshot: Snapshot, limits: Limits, slots: int, share: Share, sampling: Sampling, exhausted: str
 ) -> NextDecision:
     """Tickets that slots wait for; stale suggestions anew; the other tickets; then suggestions.
 
     Those that a slot could take at once come before the buffer.
     """
-    counts, wants = snapshot.study.counts, depth(snapshot.study, slots)
-    ready, old = snapshot.ready, stale(snapshot, slots, sampling)
+    counts, wants = snapshot.study.counts, depth(snapshot.study, slots, share)
+    ready, old = snapshot.ready, stale(snapshot, min(slots, share.slots), sampling)
     room = max(wants.tickets - counts.queued, 0)
     fresh = [number for number in ready if number not in old.numbers]
     queue = ready[: wants.now] or tuple(fresh[:room])

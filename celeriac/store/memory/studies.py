@@ -88,19 +88,11 @@ class Studies(Tables):
 
 
 def _claim(study: StudyRecord, now: datetime) -> Claim:
-    counts = study.counts
     began = replace(study, first_leased_at=study.first_leased_at or study.started_at)
-    return Claim(
-        study_id=study.id,
+    return Claim.of(
+        study,
+        trials=int(study.spec.get("budget", {}).get("trials", 0)),
         gpus=int(study.spec.get("resources", {}).get("gpus", 0)),
-        parallel=study.parallel,
-        may_run=study.state is not StudyState.PAUSED,
-        running=counts.running,
-        queued=counts.queued,
-        ready=counts.waiting + counts.paused,
-        left=max(int(study.spec.get("budget", {}).get("trials", 0)) - counts.finished - counts.open, 0),
-        finished=counts.finished,
-        device_s=study.device_s,
         age_s=began.worked_s(now),
     )
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.decide.buffer import AHEAD_S, Depth, Sampling, depth, learns, stale
+from celeriac.decide.buffer import Depth, Sampling, learns, lone, stale
+from celeriac.decide.buffer import depth as depth_of
+from celeriac.decide.share import AHEAD_S
 from celeriac.records import Counts, Snapshot, Source, StudyRecord, TrialRecord, TrialState
 from tests.celeriac.decide.records import snapshot, study, trial
 
@@ -15,6 +17,11 @@ def at_pace(mean_s: float, *, running: int = 0, queued: int = 0, parallel: int |
     """A study with ten finished trials of that length."""
     counts = Counts(running=running, queued=queued, scored=10)
     return study(counts=counts, device_s=10 * mean_s, parallel=parallel)
+
+
+def depth(record: StudyRecord, slots: int) -> Depth:
+    """The depth of a study that has all slots to itself."""
+    return depth_of(record, slots, lone(record, slots))
 
 
 def test_before_anything_ended_every_slot_has_a_ticket_and_one_lies_ahead() -> None:
@@ -40,7 +47,7 @@ def test_of_long_trials_few_are_bound_and_all_slots_may_end_at_once(
 
 def test_free_slots_get_their_tickets_at_once_however_long_the_trials_are() -> None:
     assert depth(at_pace(600.0, running=1, queued=1), 4) == Depth(now=2, tickets=4, waiting=3)
-    assert depth(at_pace(1.0, running=1, queued=1), 4) == Depth(now=2, tickets=7, waiting=4)
+    assert depth(at_pace(1.0, running=1, queued=1), 4) == Depth(now=2, tickets=5, waiting=6)
     assert depth(at_pace(600.0, running=4, queued=1), 4) == Depth(now=0, tickets=1, waiting=3)
 
 
@@ -50,7 +57,7 @@ def test_parallel_below_the_slots_leaves_no_ticket_that_may_not_run() -> None:
 
 
 def test_without_slots_the_first_trials_are_made_ready() -> None:
-    assert depth(study(parallel=4), 0) == Depth(now=4, tickets=4, waiting=4)
+    assert depth(study(parallel=4), 0) == Depth(now=2, tickets=2, waiting=4)
     assert depth(study(), 0) == Depth(now=1, tickets=1, waiting=1)
 
 

@@ -56,7 +56,7 @@ def test_the_first_suggestions_do_not_wait_for_slots() -> None:
     assert what_next(in_states(), Limits(10), 0).add == 1
     assert what_next(in_states(waiting=1), Limits(10), 0).queue == (0,)
     four = replace(in_states(), study=study(parallel=4))
-    assert what_next(four, Limits(10), 0).add == 4
+    assert what_next(four, Limits(10), 0).add == 2
 
 
 def test_what_a_slot_could_take_at_once_comes_before_the_buffer() -> None:

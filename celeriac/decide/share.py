@@ -1,0 +1,197 @@
+"""Whose turn is it on the fleet? How many slots is each study's share, and which study gets the next ticket?
+
+Promises: a study that could use slots has a share of at least one; what it cannot use goes to the others; no slot stays without a ticket
+while a study within its share is ready; at most slots + 2 x studies tickets are QUEUED. Of studies whose trials take about as long,
+all begin as many trials a minute: one that had long trials by chance catches up, with at most twice its share, and not beyond one and a
+half times the mean device time.
+
+Two demand classes: a GPU trial runs on a GPU's slots only, a CPU trial on any. GPU trials come first on GPUs, so CPU studies share
+what GPU studies do not hold.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heapreplace
+from itertools import accumulate
+from math import ceil, floor
+
+from celeriac.records import Claim
+
+#: For so long the fleet works on without the coordinator: a program that died is back by then.
+AHEAD_S = 5.0
+#: A study catches up until it has had so many times the mean device time.
+MOST_DEVICE_TIME = 1.5
+#: Trials take about as long when their mean lengths differ by no more than this factor.
+ALIKE = 2.0
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """Live slots: of GPUs, which take both kinds of trials, and of CPUs."""
+
+    gpu: int = 0
+    cpu: int = 0
+
+    def of(self, gpus: int) -> int:
+        """Those that may run a study which asks for so many GPUs."""
+        return self.gpu if gpus else self.gpu + self.cpu
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One study's part of the fleet: its `slots`; `now` and `ahead`: tickets that it may add, for idle slots and for busy ones.
+
+    `most`: how many tickets and running trials it may have together.
+    """
+
+    slots: int = 0
+    now: int = 0
+    ahead: int = 0
+    most: int = 0
+
+
+def share(study_id: int, claims: Sequence[Claim], slots: Slots, passed: Collection[int] = ()) -> Share:
+    """The study's share. It takes its tickets as if it were ready; others only as many as they have ready.
+
+    `passed`: studies that could not use what they were offered; they have no share until they can.
+    """
+    mine = next((each for each in claims if each.study_id == study_id), None)
+    if mine is None:
+        return Share()
+    fleet = _Fleet(mine.gpus, claims, slots, set(passed) - {study_id})
+    part = fleet.parts.get(study_id)
+    if part is None:
+        return Share()
+    dealt = [place for place, owner in enumerate(fleet.deal(study_id)) if owner == study_id]
+    now = sum(place < fleet.idle for place in dealt)
+    return Share(part.base, now, len(dealt) - now, part.most)
+
+
+def next_in_turn(claims: Sequence[Claim], slots: Slots, passed: Collection[int] = ()) -> int | None:
+    """The study that is to be given the next ticket, and has a trial ready for it; None: no ticket is missing, or nobody has."""
+    for gpus in (1, 0):
+        for owner in _Fleet(gpus, claims, slots, passed).deal():
+            return owner
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one study may have: `base`, its fair share; `most` tickets and running trials; `lag`: by how many trials it is behind the others."""
+
+    claim: Claim
+    base: int
+    most: int
+    lag: float
+
+    @property
+    def urgency(self) -> float:
+        """Less is more urgent: slots beyond its share, and trials that it is ahead; each ticket adds one to both."""
+        return self.claim.held - self.base + self.claim.queued - self.lag
+
+
+class _Fleet:
+    """The slots of one demand class: `idle` ones that no ticket is coming to, `missing` tickets, and each claimant's part."""
+
+    def __init__(self, gpus: int, claims: Sequence[Claim], slots: Slots, passed: Collection[int]) -> None:
+        ours = [each for each in claims if bool(each.gpus) == bool(gpus)]
+        others_hold = sum(each.held for each in claims) - sum(each.held for each in ours)
+        # GPU trials hold GPUs; of CPU trials, those that are more than the CPUs' slots sit on GPUs.
+        taken = max(others_hold - slots.cpu, 0) if gpus else min(others_hold, slots.gpu)
+        count = max(slots.of(gpus) - taken, 0)
+        running, queued = sum(each.running for each in ours), sum(each.queued for each in ours)
+        free = max(count - running, 0)
+        claimants = [each for each in ours if each.may_run and each.demand and each.study_id not in passed]
+        self.parts = _parts(claimants, count)
+        self.idle = max(free - queued, 0)
+        self.missing = max(free + _ahead(self.parts.values(), count) - queued, 0)
+
+    def deal(self, eager: int | None = None) -> Iterator[int]:
+        """To whom the missing tickets go, one after the other. Each takes what it has ready, the `eager` one whatever is its."""
+        line = []
+        for study_id, part in self.parts.items():
+            room = part.most - part.claim.held
+            room = room if study_id == eager else min(room, part.claim.ready)
+            if room > 0:
+                line.append((part.urgency, study_id, room))
+        heapify(line)
+        for _ in range(self.missing):
+            if not line:
+                return
+            urgency, study_id, room = line[0]
+            yield study_id
+            if room > 1:
+                heapreplace(line, (urgency + 2, study_id, room - 1))
+            else:
+                heappop(line)
+
+
+def _parts(claimants: Sequence[Claim], slots: int) -> dict[int, _Part]:
+    level = max(ceil(_level([each.demand for each in claimants], slots) - _ROUNDING), 1)
+    age_s, device_s = sum(each.age_s for each in claimants), sum(each.device_s for each in claimants)
+    pace, parts = _Pace(claimants), {}
+    for each in claimants:
+        base = min(each.demand, level)
+        lag = pace.of(each) * each.age_s - each.begun
+        has_had_most = each.device_s * age_s > MOST_DEVICE_TIME * device_s * each.age_s
+        extra = 0 if has_had_most else min(max(floor(lag), 0), base)
+        cap = min(base + extra, each.demand)
+        most = min(cap + max(ceil(cap * _ends_soon(each) - _ROUNDING), 1), each.running + base + 1)
+        if each.parallel is not None and each.parallel < slots:
+            most = min(most, each.parallel)  # a ticket ahead would be taken by a slot that may not run it
+        parts[each.study_id] = _Part(each, base, most, lag)
+    return parts
+
+
+def _level(demands: Sequence[int], slots: int) -> float:
+    """The share at which all slots are given out: who wants less leaves the rest to the others."""
+    left, level = float(slots), 0.0
+    for place, demand in enumerate(sorted(demands)):
+        level = left / (len(demands) - place)
+        if demand >= level:
+            break
+        left -= demand
+    return level
+
+
+class _Pace:
+    """How many trials a second does a study begin, on average over those whose trials take about as long?"""
+
+    def __init__(self, claimants: Sequence[Claim]) -> None:
+        finished = sum(each.finished for each in claimants)
+        self._mean_s = sum(each.device_s for each in claimants) / finished if finished else 0.0
+        ordered = sorted((self._length_s(each), each.age_s, each.begun) for each in claimants)
+        self._lengths = [length_s for length_s, _, _ in ordered]
+        self._ages = list(accumulate((age_s for _, age_s, _ in ordered), initial=0.0))
+        self._begun = list(accumulate((begun for _, _, begun in ordered), initial=0))
+
+    def of(self, claim: Claim) -> float:
+        """Trials a second."""
+        length_s = self._length_s(claim)
+        first = bisect_left(self._lengths, length_s / ALIKE)
+        last = bisect_right(self._lengths, length_s * ALIKE)
+        age_s = self._ages[last] - self._ages[first]
+        return (self._begun[last] - self._begun[first]) / age_s if age_s >= 1 else 0.0
+
+    def _length_s(self, claim: Claim) -> float:
+        """How long its trials take; while none is finished, as long as the others', or as long as its first have run."""
+        if claim.mean_s is not None:
+            return claim.mean_s
+        return max(self._mean_s, claim.age_s if claim.running else 0.0)
+
+
+def _ahead(parts: Collection[_Part], slots: int) -> int:
+    """How many tickets lie ahead of busy slots: about as many as trials end within AHEAD_S, at least one."""
+    base = sum(part.base for part in parts)
+    ends = sum(part.base * _ends_soon(part.claim) for part in parts)
+    return max(ceil(slots * ends / base - _ROUNDING), 1) if base and slots else 0
+
+
+def _ends_soon(claim: Claim) -> float:
+    """The part of a study's running trials that ends within AHEAD_S; 0 while nothing is known."""
+    mean_s = claim.mean_s
+    if mean_s is None:
+        return 0.0
+    return 1.0 if mean_s <= AHEAD_S else AHEAD_S / mean_s

@@ -1,0 +1,179 @@
+"""Whose turn on the fleet: shares, catching up, and who gets the next ticket."""
+
+import heapq
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from math import log
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celeriac.decide.share import Share, Slots, next_in_turn, share
+from celeriac.records import Claim
+
+
+def claim(study_id: int, **changes: Any) -> Claim:
+    """A study that could use any number of slots, and has some trials ready."""
+    given_: dict[str, Any] = {
+        "gpus": 0,
+        "parallel": None,
+        "may_run": True,
+        "running": 0,
+        "queued": 0,
+        "ready": 100,
+        "left": 1000,
+        "finished": 0,
+        "device_s": 0.0,
+        "age_s": 0.0,
+    } | changes
+    return Claim(study_id, **given_)
+
+
+def test_slots_are_shared_by_those_who_could_use_them() -> None:
+    for count, expected in ((1, 30), (2, 15), (4, 8), (30, 1), (35, 1)):
+        claims = [claim(k) for k in range(count)]
+        assert [share(k, claims, Slots(cpu=30)).slots for k in range(count)] == [expected] * count
+
+
+def test_what_one_cannot_use_goes_to_the_others() -> None:
+    claims = [claim(0, parallel=2), claim(1, ready=1, left=2), claim(2), claim(3)]
+    assert [share(k, claims, Slots(cpu=25)).slots for k in range(4)] == [2, 3, 10, 10]
+    paused = [claim(0, may_run=False, running=5), claim(1)]
+    assert share(0, paused, Slots(cpu=30)) == Share()
+    assert share(1, paused, Slots(cpu=30)).now == 25
+    assert share(1, [claim(0), claim(1)], Slots(cpu=30), passed={0}).slots == 30
+    assert share(9, claims, Slots(cpu=30)) == Share()
+
+
+def test_a_study_takes_what_the_fleet_lacks_and_no_more_than_its_share() -> None:
+    others = [claim(k) for k in range(1, 3)]
+    first = share(0, [claim(0), *others], Slots(cpu=30))
+    assert (first.now, first.ahead) == (10, 1)
+    late = [claim(1, running=15), claim(2, running=14, queued=2)]
+    assert share(0, [claim(0), *late], Slots(cpu=30)) == Share(slots=10, now=0, ahead=0, most=11)
+    freed = [claim(1, running=15), claim(2, running=13, queued=1)]
+    assert share(0, [claim(0), *freed], Slots(cpu=30)).now == 1
+    assert next_in_turn([claim(0), *freed], Slots(cpu=30)) == 0
+    assert share(2, [claim(0), *freed], Slots(cpu=30)).now == 0
+
+
+def test_nobody_is_next_when_no_ticket_is_missing_or_nothing_is_ready() -> None:
+    assert next_in_turn([claim(0, running=29, queued=2), claim(1)], Slots(cpu=30)) is None
+    assert next_in_turn([claim(0, ready=0), claim(1, ready=0)], Slots(cpu=30)) is None
+    assert next_in_turn([claim(0, ready=0), claim(1)], Slots(cpu=30)) == 1
+    assert next_in_turn([claim(0), claim(1)], Slots(cpu=30), passed={0, 1}) is None
+    assert next_in_turn([claim(0)], Slots()) is None
+
+
+def test_gpu_trials_come_first_on_gpus_and_cpu_trials_share_the_rest() -> None:
+    slots = Slots(gpu=4, cpu=6)
+    cpu, gpu = claim(0), claim(1, gpus=1)
+    assert share(0, [cpu], slots).slots == 10
+    assert share(1, [gpu], slots).slots == 4
+    assert share(0, [cpu, replace(gpu, running=3, queued=1)], slots).slots == 6
+    assert share(0, [cpu, replace(gpu, running=1)], slots).now == 9
+    assert share(1, [replace(cpu, running=8), gpu], slots).now == 2  # two CPU trials sit on GPUs
+    assert share(1, [gpu], Slots(cpu=6)) == Share(slots=1, now=0, ahead=0, most=2)
+
+
+def test_long_trials_by_chance_are_made_up_for_and_long_trials_by_nature_are_not() -> None:
+    alike = [claim(k, running=1, finished=9, device_s=540.0, age_s=600.0) for k in range(34)]
+    unlucky = claim(34, running=1, finished=5, device_s=540.0, age_s=600.0)
+    assert share(34, [*alike, unlucky], Slots(cpu=35)).most == 3
+    assert share(0, [*alike, unlucky], Slots(cpu=35)).most == 2
+    slow = claim(34, running=1, finished=1, device_s=540.0, age_s=600.0)
+    assert share(34, [*alike, slow], Slots(cpu=35)).most == 2
+    had_much = replace(unlucky, device_s=900.0, finished=8)
+    assert share(34, [*alike, had_much], Slots(cpu=35)).most == 2
+
+
+claims_ = st.lists(
+    st.builds(
+        claim,
+        st.just(0),
+        running=st.integers(0, 5),
+        queued=st.integers(0, 3),
+        ready=st.integers(0, 5),
+        left=st.integers(0, 9),
+        finished=st.integers(0, 50),
+        parallel=st.none() | st.integers(1, 9),
+        gpus=st.integers(0, 1),
+        may_run=st.booleans(),
+        device_s=st.floats(0, 1e5),
+        age_s=st.floats(0, 1e4),
+    ),
+    max_size=12,
+).map(lambda found: [replace(each, study_id=k) for k, each in enumerate(found)])
+
+
+@given(claims_, st.integers(0, 20), st.integers(0, 20))
+def test_nobody_is_shut_out_and_nothing_is_taken_twice(claims: list[Claim], gpu: int, cpu: int) -> None:
+    slots = Slots(gpu, cpu)
+    for each in claims:
+        mine = share(each.study_id, claims, slots)
+        claims_something = each.may_run and each.demand > 0
+        assert (mine.slots >= 1) == claims_something
+        assert mine.slots <= max(each.demand, 0)
+        if mine.now + mine.ahead:
+            assert each.held + mine.now + mine.ahead <= mine.most
+            assert each.queued + mine.now + mine.ahead <= mine.slots + 1
+        running = sum(other.running for other in claims)
+        assert mine.now <= max(gpu + cpu - running, 0)
+    following = next_in_turn(claims, slots)
+    if following is not None:
+        found = share(following, claims, slots)
+        assert found.now + found.ahead >= 1
+
+
+@given(claims_, st.integers(0, 20), st.integers(0, 20))
+def test_tickets_stay_few_however_long_they_are_dealt(claims: list[Claim], gpu: int, cpu: int) -> None:
+    slots = Slots(gpu, cpu)
+    now = {each.study_id: replace(each, queued=0) for each in claims}
+    while (following := next_in_turn(list(now.values()), slots)) is not None:
+        each = now[following]
+        now[following] = replace(each, queued=each.queued + 1, ready=each.ready - 1)
+        assert sum(other.queued for other in now.values()) <= gpu + cpu + 2 * len(claims)
+    ready = [each.study_id for each in now.values() if each.ready]
+    assert not any(share(study_id, list(now.values()), slots).now for study_id in ready)
+
+
+def simulated(
+    studies: int, slots: int, wall_s: float, lasts: Callable[[random.Random], float], seed: int
+) -> list[int]:
+    """Trials that each study finished: slots take tickets, ends deal new ones."""
+    rng, now, queue = random.Random(seed), 0.0, list[int]()
+    busy: list[tuple[float, int, float]] = []
+    claims = {k: claim(k, left=10**6) for k in range(studies)}
+    while True:
+        listed = [replace(each, age_s=now) for each in claims.values()]
+        following = next_in_turn(listed, Slots(cpu=slots))
+        if following is not None:
+            queue.append(following)
+            claims[following] = replace(claims[following], queued=claims[following].queued + 1)
+        elif queue and len(busy) < slots:
+            taken = claims[queue[0]]
+            lasts_s = lasts(rng)
+            heapq.heappush(busy, (now + lasts_s, queue.pop(0), lasts_s))
+            claims[taken.study_id] = replace(taken, queued=taken.queued - 1, running=taken.running + 1)
+        else:
+            now, study_id, lasts_s = heapq.heappop(busy)
+            if now > wall_s:
+                return [each.finished for each in claims.values()]
+            ended = claims[study_id]
+            claims[study_id] = replace(
+                ended,
+                running=ended.running - 1,
+                finished=ended.finished + 1,
+                device_s=ended.device_s + lasts_s,
+            )
+
+
+def test_the_finished_trials_of_many_studies_stay_close_although_lengths_have_a_heavy_tail() -> None:
+    for studies in (2, 35):
+        found = simulated(
+            studies, 10, 900.0, lambda rng: rng.lognormvariate(log(30.0) - 0.5, 1.0), seed=studies
+        )
+        assert min(found) > 0
+        assert max(found) <= 1.6 * min(found), found

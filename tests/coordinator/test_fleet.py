@@ -1,0 +1,108 @@
+"""Many studies on one fleet, and what goes wrong with one of them."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from celeriac.decide.share import Share
+from celeriac.errors import SamplerFailed
+from celeriac.lifecycle import StudyEvent
+from celeriac.records import StudyRecord
+from celeriac.spec import StudySpec
+from coordinator.drive import drive, drive_all
+from coordinator.fleet import Fleet
+from tests.coordinator.house import House, open_study
+
+
+def queued(house: House, study: StudyRecord) -> int:
+    return house.store.study(study.id).counts.queued
+
+
+def test_studies_that_are_opened_together_share_the_slots() -> None:
+    house = House(slots=4)
+    studies = [open_study(house.store, study=f"slice-{k}", sampler="random") for k in range(2)]
+    drive_all(house.coordinator)
+    assert sorted(queued(house, study) for study in studies) == [2, 3]  # four slots, and one ticket ahead
+
+
+def test_the_end_of_one_studys_trial_gives_the_slot_to_the_study_that_came_later() -> None:
+    house = House(slots=2)
+    first = open_study(house.store, sampler="random")
+    drive(house.coordinator, first.id)
+    leases = [house.lease(house.take()) for _ in range(2)]
+    drive(house.coordinator, first.id)
+    late = open_study(house.store, study="late", sampler="random")
+    drive(house.coordinator, late.id)
+    assert queued(house, late) == 0  # the fleet has a ticket for the next slot
+    for lease in leases:
+        assert lease is not None
+        house.finish(lease, 0.5, device_s=60.0)
+        house.lease(house.take())
+        drive(house.coordinator, first.id)  # as the end of its trial asks
+    assert house.store.study(late.id).counts.running == 1
+
+
+def test_a_study_that_cannot_use_its_slots_leaves_them_to_the_others() -> None:
+    house = House(slots=4)
+    one_point = {"x": {"choice": [1]}}
+    small = open_study(house.store, study="small", space=one_point, default=None, sampler="grid")
+    large = open_study(house.store, study="large", sampler="random")
+    drive_all(house.coordinator)
+    assert [queued(house, study) for study in (small, large)] == [1, 4]
+
+
+def test_a_study_whose_suggestions_take_long_passes_until_they_are_there() -> None:
+    house = House(slots=4)
+    slow, other = open_study(house.store, study="slow"), open_study(house.store, study="other")
+    fleet, spec = Fleet(), house.coordinator.specs.of(other)
+    fleet.look(house.store, house.store.devices())
+
+    def slots() -> int:
+        return fleet.share_of(house.store.snapshot(other.id), spec).slots
+
+    for after_s, expected in ((0, 2), (5, 2), (6, 4)):
+        fleet.asks(slow.id, house.clock.now + timedelta(seconds=after_s))
+        assert slots() == expected
+    fleet.waits(slow.id, Share())
+    assert slots() == 2
+
+
+def test_what_goes_wrong_with_one_study_ends_no_tick(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(slots=2)
+    broken, sound = open_study(house.store, study="broken"), open_study(house.store, study="sound")
+    snapshot = house.store.snapshot
+
+    def breaks(study_id: int) -> Any:
+        if study_id == broken.id:
+            raise ZeroDivisionError("nobody thought of this")
+        return snapshot(study_id)
+
+    monkeypatch.setattr(house.store, "snapshot", breaks)
+    drive_all(house.coordinator)
+    assert "its turn failed" in caplog.text
+    assert queued(house, sound)
+
+
+def test_a_study_that_is_moved_while_it_is_paused_ends_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House(slots=2)
+    broken, sound = open_study(house.store, study="broken"), open_study(house.store, study="sound")
+    spec_of, move = house.coordinator.specs.of, house.store.move_study
+
+    def fails(study: StudyRecord) -> StudySpec:
+        if study.id == broken.id:
+            raise SamplerFailed("it cannot suggest anything")
+        return spec_of(study)
+
+    def moved_by_hand_before(*args: Any, **given: Any) -> StudyRecord:
+        if args[0] == broken.id:
+            move(broken.id, StudyEvent.STOP, "by hand")
+        return move(*args, **given)
+
+    monkeypatch.setattr(house.coordinator.specs, "of", fails)
+    monkeypatch.setattr(house.store, "move_study", moved_by_hand_before)
+    drive_all(house.coordinator)
+    assert house.store.study(broken.id).reason == "by hand"
+    assert queued(house, sound)
