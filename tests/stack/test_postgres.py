@@ -80,6 +80,15 @@ def ask(postgres: Postgres, query: str) -> list[tuple[object, ...]]:
         return answer.fetchall() if answer.description else []
 
 
+def test_an_existing_cluster_takes_more_connections_at_its_next_start(
+    cluster: Postgres, home: Path, sockets: Path
+) -> None:
+    for most in (20, 171):
+        again = Postgres(home / "postgres", sockets / "run", durable=False, max_connections=most)
+        with running(again):
+            assert ask(again, "SHOW max_connections") == [(str(most),)]
+
+
 def test_it_starts_stops_and_starts_again_with_its_rows(cluster: Postgres) -> None:
     with running(cluster):
         ask(cluster, "CREATE TABLE kept (n int); INSERT INTO kept VALUES (1)")
