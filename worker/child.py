@@ -31,6 +31,9 @@ from worker.frames import CHANNEL_LOST, FrameTooLarge
 from worker.preload import Objective, Unusable, load, reseed
 from worker.scratch import HOME, TEMPORARY
 
+#: Where memory runs out the kernel ends a trial, and not the slot, the node or a database beside it (proc(5), oom_score_adj).
+FIRST_FOR_MEMORY = "500"
+
 
 def live(
     channel: socket.socket,
@@ -104,6 +107,8 @@ def _partial(returned: Any) -> dict[str, Any]:
 def _born(server: int, output: int) -> None:
     """Tie this process to its server and to nothing else that the server has."""
     die_with_parent(server)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_FOR_MEMORY)
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM):

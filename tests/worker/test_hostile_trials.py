@@ -148,6 +148,11 @@ def test_a_server_passes_over_what_is_no_packet(pool: ServerPool, job: Job) -> N
     assert pool._servers[GOOD] is server
 
 
+def test_a_trial_holds_its_own_channel_and_nothing_of_its_server(pool: ServerPool, job: Job) -> None:
+    seen = only(ran(pool, "hostile:looks_around", job), Returned).metrics
+    assert seen == {"sockets": 1, "of_its_server": 0, "adjusted": 500}
+
+
 # -- descriptors, folders, code ------------------------------------------------------------------------------------------
 def test_one_that_closes_every_descriptor_has_no_score(pool: ServerPool, job: Job) -> None:
     failed = only(ran(pool, "hostile:closes_everything", job), Failed)

@@ -1,6 +1,7 @@
 """The node and its workers as real processes: kill -9 of any of them during a trial, drains, revokes, and what they weigh."""
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -225,3 +226,14 @@ def test_workers_start_two_a_core_at_a_time(monkeypatch: pytest.MonkeyPatch) -> 
     assert start_delays(4) == [0, 0, 0, 0]
     assert start_delays(10)[4:] == [2, 2, 2, 2, 4, 4]
     assert max(start_delays(64)) == 30
+
+
+def test_what_lies_in_the_nodes_directory_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "worker").mkdir()
+    (tmp_path / "worker" / "__init__.py").write_text("open('planted', 'w')")
+    argv = list(child_of(PLACE, {}, 0).argv)
+    done = subprocess.run(argv[: argv.index("worker.slot") + 1], cwd=tmp_path, capture_output=True, text=True)
+    assert "not enough values to unpack" in done.stderr, (
+        "our own program has started, and wants its arguments"
+    )
+    assert not (tmp_path / "planted").exists()

@@ -35,6 +35,22 @@ def sends(trial: Trial) -> float:
     return 1.0
 
 
+def looks_around(trial: Trial) -> Result:
+    """What it holds of its server, and whom the kernel ends first for memory."""
+    held = [what for what in _open_in(os.getpid()) if what.startswith("socket:")]
+    inherited = len(set(held) & set(_open_in(os.getppid())))
+    adjusted = int(Path("/proc/self/oom_score_adj").read_text())
+    return Result(1.0, metrics={"sockets": len(held), "of_its_server": inherited, "adjusted": adjusted})
+
+
+def _open_in(pid: int) -> list[str]:
+    found = []
+    for number in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(OSError):  # the listing's own
+            found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
+    return found
+
+
 def closes_everything(trial: Trial) -> float:
     os.closerange(0, 4096)
     return 1.0
