@@ -22,6 +22,8 @@ CA = f"?ssl_ca_certs={HERE / 'ca.pem'}"
 class BehindTls(socketserver.ThreadingTCPServer):
     """Redis with the certificate of localhost and 127.0.0.1, for which only `tls/ca.pem` vouches."""
 
+    daemon_threads, block_on_close = True, False
+
     def __init__(self, path: str, host: str) -> None:
         super().__init__((host, 0), Carry)
         self.path = path
@@ -82,6 +84,7 @@ def send(url: str) -> int:
         tickets.send(DriveStudy(1), queue=DRIVE_QUEUE, summary="digits")
         return tickets.waiting(DRIVE_QUEUE)
     finally:
+        app.pool.force_close_all()  # type: ignore[attr-defined]  # the stub takes it for a pool of producers
         app.close()
 
 
