@@ -192,7 +192,9 @@ def test_the_trial_is_told_where_it_is(bench: Bench) -> None:
 def test_an_objective_outside_the_worker_s_code_root_is_refused(bench: Bench, tmp_path: Path) -> None:
     bench.station.settings = replace(bench.settings, code_root=tmp_path)
     trial = bench.run("quick:good")
-    assert (trial.state, trial.fault) == (TrialState.FAILED, Fault.USER_BUG)
+    assert (trial.state, trial.score, trial.faults) == (TrialState.WAITING, None, {})  # the host's fault
+    assert bench.attempts(trial)[0].outcome is Outcome.RELEASED
+    assert f"there is no module quick below {tmp_path}" in trial.detail
 
 
 def test_a_changed_file_is_loaded_anew(bench: Bench, tmp_path: Path) -> None:
