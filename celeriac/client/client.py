@@ -291,7 +291,7 @@ class Client:
             each.host: each.fingerprint for each in self.devices() if not same_code(mine, each.fingerprint)
         }
         return [
-            f"host {host} has other code below its code root ({theirs}) than this one ({mine}): its trials run its own "
+            f"host {host} has other code below its code root ({theirs}) than this one ({mine}): where this study's differs, it takes none of its trials "
             f"(it looks every {CODE_LOOK_S:.0f} s: of a change just made to a shared directory it may not know yet)"
             for host, theirs in sorted(others.items())
         ]
