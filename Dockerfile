@@ -9,10 +9,6 @@ ENV PATH=/opt/celeriac/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1
-# Git tells which commit the mounted code is, for its fingerprint.
-RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends git \
- && rm -rf /var/lib/apt/lists/*
 # A fixed number, so that a checkpoint directory shared between hosts can be given to it.
 RUN groupadd --gid 10001 celeriac \
  && useradd --uid 10001 --gid 10001 --create-home --shell /usr/sbin/nologin celeriac \

@@ -121,7 +121,8 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
 
     progress = Looks(client, study).progress()
     if as_json:
-        print(forms.dump(forms.progress_form(progress, client.store.savings(study.id))))
+        form = forms.progress_form(progress, client.store.savings(study.id))
+        print(forms.dump({**form, "codes": forms.plain(client.store.codes(study.id))}))
         return
     if is_terminal():
         console().print(picture(progress, best_of(client, progress.study), hint=False))

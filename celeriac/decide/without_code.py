@@ -19,6 +19,6 @@ def without_code(study: StudyRecord, slots: Collection[str], put_asides: Sequenc
     reasons = sorted({refused[slot] for slot in slots})
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return (
-        f"no live worker has the code of this study: {reasons[0]}{more}; put that code back, or leave the other one: then `celeriac resume "
+        f"no live worker has the code of this study: {reasons[0]}{more}; put that code back, or keep the new one; then `celeriac resume "
         f"{study.name}` goes on with what is there"
     )

@@ -175,8 +175,10 @@ def test_trials_of_two_codes_are_told_apart(celeriac: Celeriac, client: Client) 
         assert ("code:" in told) == (lease.number > 0)
     for command in ("status", "best"):
         told = " ".join(celeriac(command, "digits").out.split())
-        assert "1111 2 trials between 0 and 2; 2222 1 trial between 1 and 1" in told
+        assert "1111 in 2 trials (numbers 0 to 2); 2222 in 1 trial (numbers 1 to 1)" in told
         assert "The best, trial 1, ran 2222." in told
+    codes = json.loads(celeriac("status", "digits", "--json").out)["codes"]
+    assert [(each["code"], each["trials"]) for each in codes] == [("1111", 2), ("2222", 1)]
 
 
 def test_every_reading_command_speaks_json(celeriac: Celeriac, client: Client) -> None:
