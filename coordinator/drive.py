@@ -26,6 +26,7 @@ from celeriac.errors import (
     StaleTurn,
     StoreUnavailable,
     StudyPaused,
+    ValueRefused,
 )
 from celeriac.lifecycle import StudyEvent
 from celeriac.records import (
@@ -39,7 +40,7 @@ from celeriac.records import (
 )
 from celeriac.spec import StudySpec
 from celeriac.stop_rules import StopStudy
-from celeriac.store import Store
+from celeriac.store import Store, is_refusal
 from coordinator import nightly
 from coordinator.fleet import Fleet
 from coordinator.questions import Question, Suggesters
@@ -143,8 +144,12 @@ def _drive(coordinator: Coordinator, study_id: int) -> str:
             return "another coordinator moved this study on"
         except IllegalTransition as error:
             return f"the study was moved meanwhile: {error}"
-        except (StudyPaused, CallerError) as error:
+        except (StudyPaused, CallerError, ValueRefused) as error:
             return _paused(coordinator, study_id, error)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            return _paused(coordinator, study_id, refused(error))
 
 
 def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:
@@ -278,6 +283,12 @@ def _suggest(
         return after_adding(snapshot, len(suggestions))
     turn.exhausted = f"the {chosen_sampler(spec, study).name} sampler has tried every point of the space"
     return snapshot
+
+
+def refused(error: Exception) -> StudyPaused:
+    """What to tell of a statement that the database refused for a reason that no rule of ours foresees."""
+    said = (str(error.__cause__ or error).strip().splitlines() or [type(error).__name__])[0]
+    return StudyPaused(f"Postgres refuses to write its rows ({said}): mend what was changed in the database")
 
 
 def _paused(coordinator: Coordinator, study_id: int, error: CeleriacError) -> str:

@@ -11,18 +11,21 @@ from celeriac.decide.lapsed import is_lost, look_again
 from celeriac.decide.lost import lost
 from celeriac.decide.retry import after_fault
 from celeriac.decide.without_code import without_code
-from celeriac.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn
+from celeriac.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn, StudyPaused
 from celeriac.lifecycle import StudyEvent
-from celeriac.records import Fault, OpenAttempt, ReaperLook, StudyRecord, TrialRecord
-from celeriac.store import Store
+from celeriac.records import Fault, OpenAttempt, ReaperLook, StudyRecord, StudyState, TrialRecord
+from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
-from coordinator.drive import ALIVE_WITHIN_S
+from coordinator.drive import ALIVE_WITHIN_S, refused
 from coordinator.tickets import ended, send_trials
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 3.0
 MOST_AGAIN = 1000
+MOST_REAPED = 100
+#: The tokens of attempts whose end the database refuses.
+_left: set[str] = set()
 
 
 def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
@@ -31,7 +34,7 @@ def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
     `tick_s`: how often this is called.
     """
     look = _look(store, tick_s)
-    for attempt in store.expired():
+    for attempt in store.expired(limit=MOST_REAPED + len(_left)):
         if not is_lost(attempt, look):
             continue
         end = lapsed(attempt)
@@ -39,11 +42,35 @@ def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
             trial = store.finish_attempt(attempt.token, end, only_expired=True)
         except LeaseLost:
             continue  # renewed, finished, or reaped by another clock meanwhile
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            _leave(store, attempt, refused(error))
+            continue
         log.warning("%s trial %d attempt %d: %s", attempt.study, attempt.number, attempt.attempt, end.detail)
         try:
             ended(tickets, trial, attempt.study, attempt.attempt)
         except BrokerUnavailable as error:
             log.warning("%s waits for the next tick: %s", attempt.study, error)
+
+
+def _leave(store: Store, attempt: OpenAttempt, error: StudyPaused) -> None:
+    """Pause the study of an attempt whose end the database refuses. It is left as it is, and keeps nobody else from being reaped."""
+    if attempt.token in _left:
+        return
+    _left.add(attempt.token)
+    log.error("%s trial %d attempt %d is left: %s", attempt.study, attempt.number, attempt.attempt, error)
+    study = store.study(attempt.study_id)
+    try:
+        if study.state in (StudyState.OPEN, StudyState.RUNNING):
+            reason = f"{error} (then: celeriac resume {study.name})"
+            store.move_study(study.id, StudyEvent.PAUSE, reason, turn=study.turn)
+    except (StaleTurn, IllegalTransition) as moved:
+        log.info("study %s: %s", study.name, moved)
+    except Exception as again:
+        if not is_refusal(again):
+            raise
+        log.error("study %s cannot be paused either: %s", study.name, refused(again))
 
 
 def _look(store: Store, tick_s: float) -> ReaperLook:

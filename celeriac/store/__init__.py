@@ -8,7 +8,7 @@ import secrets
 from celeriac.errors import SettingInvalid
 from celeriac.store.api import Store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "is_refusal", "open_store"]
 
 
 def open_store(database_url: str, *, pool_size: int = 2, key: str = "") -> Store:
@@ -26,3 +26,10 @@ def open_store(database_url: str, *, pool_size: int = 2, key: str = "") -> Store
     from celeriac.store.postgres import PostgresStore
 
     return PostgresStore(Database(database_url, pool_size=pool_size), key or secrets.token_hex(16))
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the database itself refused a statement, by a constraint or a trigger, so that no rule of this program knows the case."""
+    from sqlalchemy.exc import DBAPIError
+
+    return isinstance(error, DBAPIError)
