@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.embedded import write_json
 
-PARTS = ("fair", "connections")
+PARTS = ("fair", "turn", "connections")
 
 
 def main() -> int:

@@ -82,6 +82,10 @@ class VirtualStore:
     def now(self) -> datetime:
         return self._clock()
 
+    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
+        """All of them: no host dies on a clock that stands still."""
+        return self._store.devices()
+
     def snapshot(self, study_id: int) -> Snapshot:
         found = self._store.snapshot(study_id)
         study = replace(found.study, first_leased_at=self._leased.get(study_id))
@@ -233,7 +237,7 @@ class Fleet:
 
     def settle(self) -> None:
         """Let free slots take tickets and the coordinator read its own, until neither has anything left to do."""
-        while self._take() or self._drive():
+        while self._take() or self.drive_next():
             pass
 
     # -- what is there ------------------------------------------------------------------------------------------------
@@ -283,7 +287,8 @@ class Fleet:
                     return found
         return None
 
-    def _drive(self) -> bool:
+    def drive_next(self) -> bool:
+        """Let the coordinator read the oldest of its tickets; whether there was one."""
         waiting = self.tickets.queues[DRIVE_QUEUE]
         if not waiting:
             return False

@@ -1,7 +1,8 @@
 """The coordinator's turn: look at one study, add trials, queue them. Rule: every write takes the study's turn, or is refused whole.
 
-Each write is one statement: it locks the study's row at the turn it was decided on, does its work and counts the turn on. Where it
-changed nothing, a second look tells why.
+Each write is one statement in autocommit: it locks the study's row at the turn it was decided on, does its work and counts the turn on,
+so that a coordinator which stands still leaves no transaction open. Repeated after a dropped connection, it finds its turn taken and
+is refused. Where it changed nothing, a second look tells why.
 """
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
@@ -208,7 +209,7 @@ class Turns:
 
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
         """See `Store.add_trials`."""
-        rows = self._db.once(
+        rows = self._db.rows(
             ADD, study=study_id, turn=turn, count=len(suggestions), suggestions=_listed(suggestions)
         )
         return self._taken(rows, study_id, turn, "be given trials")
@@ -217,7 +218,7 @@ class Turns:
         self, study_id: int, turn: int, first: int, suggestions: Sequence[Suggestion]
     ) -> list[TrialRecord]:
         """See `Store.replace_waiting`."""
-        rows = self._db.once(
+        rows = self._db.rows(
             REPLACE,
             study=study_id,
             turn=turn,
@@ -232,7 +233,7 @@ class Turns:
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
         """See `Store.queue_trials`."""
         from_states = sources(TRIAL_TRANSITIONS, TrialEvent.QUEUE)
-        rows = self._db.once(
+        rows = self._db.rows(
             QUEUE,
             study=study_id,
             turn=turn,
