@@ -1,7 +1,7 @@
 """Many slots on one machine: what a study of sleeping trials takes, how many connections it holds, and whether `celeriac status` answers.
 
-An embedded stack of 64 slots runs ten trials of five seconds on each. Ideal is what the sleep alone takes; a command is asked all the
-while. Connections are counted by Postgres itself, four times a second, without the counter's own.
+An embedded stack of 64 slots runs ten trials of five seconds on each. Ideal is what the sleep alone takes; `full_after_s` of the rest goes by
+before every slot has begun its first trial. A command is asked all the while. Connections are counted by Postgres itself, four times a second, without the counter's own.
 """
 
 import subprocess
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def measure(slots: int | None = None, *, each: int = EACH, trial_s: float = TRIA
         with counting(stack) as sessions, asking(stack) as asked:
             at_rest = sessions[-1]
             study = run(stack, Path(code), count * each, trial_s)
+        full_s = (last_first_start(stack, study.id, count) - study.started_at).total_seconds()
         ideal_s = each * trial_s
         took_s = (study.ended_at - study.started_at).total_seconds()
         figures = {
@@ -52,6 +54,7 @@ def measure(slots: int | None = None, *, each: int = EACH, trial_s: float = TRIA
             "trials": study.counts.scored,
             "ready_s": round(ready_s, 1),
             "ideal_s": ideal_s,
+            "full_after_s": round(full_s, 1),
             "took_s": round(took_s, 1),
             "ratio": round(took_s / ideal_s, 3),
             "at_rest": at_rest,
@@ -104,6 +107,16 @@ def run(stack: Embedded, code: Path, trials: int, trial_s: float) -> Any:
     with stack.client() as client:
         study = client.submit(spec).wait(timeout=READY_S + 10 * trial_s * trials)
         return study.record
+
+
+def last_first_start(stack: Embedded, study_id: int, count: int) -> datetime:
+    """When the last slot began its first trial: until then fork servers start, one a slot."""
+    with stack.client() as client:
+        trials, last = [], -1
+        while page := client.store.trials(study_id, after=last, limit=500):
+            trials += page
+            last = page[-1].number
+    return sorted(trial.started_at for trial in trials if trial.started_at is not None)[count - 1]
 
 
 @contextmanager

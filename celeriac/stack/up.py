@@ -7,6 +7,7 @@ where this one was.
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -201,7 +202,11 @@ class _Up:
         if self._wishes.flower:
             user, password = self._settings.flower_user, self._settings.flower_password
             self._say(f"Flower    {content['flower_url']}   user {user}, password {password}")
-        where = "" if self._home.root == Path("~/.celeriac").expanduser() else f" --home {self._home.root}"
+        where = (
+            ""
+            if self._home.root == Path("~/.celeriac").expanduser()
+            else f" --home {shlex.quote(str(self._home.root))}"
+        )
         self._say(f"try       celeriac run examples/digits/study.yaml{where}")
         self._say("stop      Ctrl-C here, or `celeriac down" + where + "`")
         self._say(f"Ready after {took_s:.1f} s")

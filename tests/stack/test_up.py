@@ -47,6 +47,7 @@ class Up:
         for line in self.process.stdout:
             said.append(line)
             if line.startswith("Ready"):
+                assert f"celeriac down --home '{self.home}'" in "".join(said)  # it has a space
                 return self.process
         raise AssertionError(f"up ended with {self.process.wait()}: {''.join(said)}")
 
