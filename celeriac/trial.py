@@ -70,6 +70,17 @@ class Channel(Protocol):
 class Trial:
     """One attempt at one set of parameters: what `objective(trial)` receives. All attributes are read-only."""
 
+    def __getattr__(self, name: str) -> Any:
+        """Only what is not there comes here: who writes as for Optuna is told how it is written for Celeriac."""
+        hint = ""
+        if name.startswith("suggest_"):
+            hint = (
+                ': the space stands in the study file, and the values are there already: `trial.params["lr"]`'
+            )
+        elif name == "should_prune":
+            hint = ": `trial.report(value, step=step)` stops the trial by itself where the study has a `stop_early` rule"
+        raise AttributeError(f"a Celeriac trial has no {name!r}{hint}")
+
     def __init__(
         self,
         params: Mapping[str, Any],

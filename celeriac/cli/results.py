@@ -117,11 +117,16 @@ def export(
     as_json = format is _Format.JSON or (format is None and out is not None and out.suffix == ".json")
     with connected(home) as client:
         found = client.study(study)
-        with _opened(out) as file:
-            if as_json:
-                count = write_json(client, found, file, reports=reports)
-            else:
-                count = write_csv(found, file, reports=reports)
+        try:
+            with _opened(out) as file:
+                if as_json:
+                    count = write_json(client, found, file, reports=reports)
+                else:
+                    count = write_csv(found, file, reports=reports)
+        except OSError as error:
+            if out is None:
+                raise
+            raise typer.BadParameter(f"--out {out}: {error.strerror}") from None
     if out is not None:
         remark(f"{count} {'reports' if reports and not as_json else 'trials'} of {study} in {out}")
 
@@ -148,7 +153,11 @@ def _headline(judged: "Importances") -> str:
     from celeriac.explain.importance import QUESTIONS
 
     of = "" if judged.used == judged.trials else f" of {judged.trials}"
-    return f"{QUESTIONS[judged.method]} ({judged.method}, {judged.used}{of} scored trials)"
+    if judged.pruned:
+        what = f"trials, {judged.pruned} of them pruned and judged by their last report"
+    else:
+        what = "scored trials"
+    return f"{QUESTIONS[judged.method]} ({judged.method}, {judged.used}{of} {what})"
 
 
 def _grid(judged: "Importances") -> "Grid":

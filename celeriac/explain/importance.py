@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 from celeriac.errors import ExtraMissing
@@ -62,7 +63,7 @@ class Importance:
 class Importances:
     """All parameters' shares, the largest first; none, with the reason, when there are too few trials.
 
-    `trials` is how many were scored, `used` how many of them were looked at; `caution` is what to mind when reading, or "".
+    `trials` is how many were scored, or `pruned` after a report, which then stands for their score; `used` how many of them were looked at; `caution` is what to mind when reading, or "".
     """
 
     method: Method
@@ -71,6 +72,7 @@ class Importances:
     parameters: tuple[Importance, ...]
     caution: str = ""
     reason: str = ""
+    pruned: int = 0
 
 
 def importances(
@@ -78,6 +80,8 @@ def importances(
 ) -> Importances:
     """The shares of all parameters of the space. Raises ExtraMissing without Optuna."""
     scored = [trial for trial in trials if trial.state is TrialState.SCORED and trial.score is not None]
+    pruned = [replace(trial, score=trial.last_value) for trial in trials if _was_pruned(trial)]
+    scored = sorted([*scored, *pruned], key=lambda trial: trial.number)
     if reason := _no_answer(scored):
         return Importances(method, len(scored), 0, (), reason=reason)
     used = scored
@@ -89,7 +93,14 @@ def importances(
     ordered = sorted(
         found, key=lambda each: (each.condition != "" and method == "fanova", -(each.share or 0.0))
     )
-    return Importances(method, len(scored), len(used), tuple(ordered), _caution(len(scored), method))
+    return Importances(
+        method, len(scored), len(used), tuple(ordered), _caution(len(scored), method), pruned=len(pruned)
+    )
+
+
+def _was_pruned(trial: TrialRecord) -> bool:
+    """Whether it was stopped early with something to show: it counts with its last report, or what it was stopped for would not show."""
+    return trial.state is TrialState.PRUNED and trial.last_value is not None and isfinite(trial.last_value)
 
 
 def _no_answer(scored: Sequence[TrialRecord]) -> str:

@@ -93,7 +93,7 @@ def rounded(value: float) -> float:
 
 def round_numbers(low: float, high: float, about: int = 6) -> list[float]:
     """About so many round numbers (steps of 1, 2 or 5 times a power of ten) between two."""
-    rough = (high - low) / about
+    rough = high / about - low / about  # the whole range of doubles has no difference that is one
     power = 10.0 ** math.floor(math.log10(rough))
     step = power * next(each for each in (1, 2, 5, 10) if each * power >= rough)
     return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -21,7 +21,8 @@ def study_name_flaw(name: object) -> str:
     """What is wrong with the name of a study, or of a schedule that lends it to its study, in a file; "" when nothing is."""
     if isinstance(name, str) and _IN_A_FILE.fullmatch(name):
         return ""
-    return f"must be a letter or digit, then letters, digits, '.', '_' or '-', 100 at most, not {show(name)}"
+    quote = f'; put it in quotes: `"{str(name).lower()}"`' if isinstance(name, (int, float)) else ""
+    return f"must be a letter or digit, then letters, digits, '.', '_' or '-', 100 at most, not {show(name)}{quote}"
 
 
 def seed_of(study: str) -> int:

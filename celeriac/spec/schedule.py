@@ -84,7 +84,8 @@ def _timezone(section: Section) -> str:
     try:
         zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        close = nearest(name, zoneinfo.available_timezones())
+        # CEST is near EST in letters only.
+        close = "" if name.isupper() else nearest(name, zoneinfo.available_timezones())
         hint = close if close.startswith("did") else "write an IANA name such as Europe/Berlin or UTC"
         section.fail("timezone", f"there is no time zone {show(name)}; {hint}")
     return name

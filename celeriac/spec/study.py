@@ -17,6 +17,7 @@ from celeriac.spec.section import NOT_BUILT, Problems, Section
 from celeriac.spec.specs import MOST_TRIALS, Budget, Metric, StudySpec
 from celeriac.spec.stops import stop_early, stop_study
 from celeriac.spec.yaml import read
+from celeriac.stop_rules import RULES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,6 +170,8 @@ def _default(top: Section, space: Space | None) -> dict[str, Any] | None:
 def _sampler(top: Section) -> str:
     value = top.get("sampler")
     flaw = "" if value is None else name_flaw(value)
+    if isinstance(value, str) and value in RULES:
+        flaw = f"cannot be {show(value)}, which stops trials early: write `stop_early: {{rule: {value}}}` beside a sampler"
     if flaw:
         top.fail("sampler", flaw)
     return AUTO if value is None or flaw else str(value)

@@ -249,3 +249,11 @@ def test_torch_on_a_full_disk(trial: Trial, channel: Recorded) -> None:
 
     trial.report(0.5, step=3, checkpoint=save)
     assert "No space left" in channel.sent[0]["checkpoint_error"]
+
+
+@pytest.mark.parametrize("name", ["suggest_float", "suggest_categorical", "should_prune"])
+def test_an_objective_written_for_optuna_is_told_how_it_is_written_here(name: str) -> None:
+    trial = Trial.offline({"lr": 0.1})
+    with pytest.raises(AttributeError, match=r"trial\.params\[|`trial\.report\(value"):
+        getattr(trial, name)
+    assert not hasattr(trial, "suggestions")

@@ -151,3 +151,18 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ExtraMissing, match=r"pip install 'celeriac\[plots\]'"):
         importances(SPACE, "maximize", played(20, by_width))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_choice_whose_trials_were_all_pruned_matters(method: Method) -> None:
+    def stopped(each: TrialRecord) -> TrialRecord:
+        return replace(each, state=TrialState.PRUNED, score=None, last_value=-5.0 + 0.01 * each.number)
+
+    trials = [
+        stopped(each) if each.params["optimizer"] == "sgd" else each
+        for each in played(120, lambda params: 0.0)
+    ]
+    found = importances(SPACE, "maximize", trials, method)
+    assert found.parameters[0].name in ("optimizer", "momentum")
+    assert found.pruned == sum(each.state is TrialState.PRUNED for each in trials) > 20
+    assert found.trials == 120

@@ -375,3 +375,9 @@ def test_of_many_trials_the_best_third_and_a_sample_get_a_curve(goal: Goal) -> N
 )
 def test_round_numbers(low: float, high: float, expected: list[float]) -> None:
     assert round_numbers(low, high) == pytest.approx(expected)
+
+
+def test_round_numbers_over_the_whole_range_of_doubles() -> None:
+    found = round_numbers(-1e308, 1e308)
+    assert 4 <= len(found) <= 12
+    assert all(-1e308 <= each <= 1e308 for each in found)
