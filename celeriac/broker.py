@@ -26,6 +26,7 @@ from celery.exceptions import (
 )
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state
+from celery.worker.control import Panel
 from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import AuthenticationError, RedisError
@@ -192,6 +193,28 @@ def _end_pops(app: Celery) -> None:
         for client in channel.client.client_list():
             if client["name"] == name and client["cmd"] == "brpop":
                 channel.client.client_unblock(int(client["id"]))
+
+
+#: What remote control may ask of any worker: to tell something, and a user's cancel.
+_TELLING = (
+    frozenset(
+        f"{kind}{name}"
+        for kind in ("", "dump_")
+        for name in ("conf", "tasks", "schedule", "reserved", "active", "revoked")
+    )
+    | {"revoke", "enable_events", "disable_events", "heartbeat", "hello", "ping", "clock", "stats", "report"}
+    | {"registered", "scheduled", "active_queues", "query_task"}
+)
+
+
+def limit_control(*, writable: bool) -> None:
+    """Have a worker of this program refuse remote control that changes it: its queues, its pool, its limits, its end.
+
+    Whoever has the login of Redis could otherwise stop a fleet, or run three trials on one slot. `writable`: Flower may.
+    """
+    if not writable:
+        for name in set(Panel.data) - _TELLING:
+            del Panel.data[name]
 
 
 def drop_malformed(app: Celery) -> None:

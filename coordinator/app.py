@@ -29,6 +29,7 @@ from celeriac.broker import (
     Tickets,
     drop_malformed,
     ignore_warnings,
+    limit_control,
     make_app,
     stop_promptly,
 )
@@ -104,6 +105,7 @@ def run_worker(settings: Settings, role: str) -> None:
     os.putenv("OPENBLAS_NUM_THREADS", "1")
     stop_promptly(app)
     drop_malformed(app)
+    limit_control(writable=settings.flower_writable)
     _wire_after_fork(app, settings)
     _announce(settings.ready_fd)
     quiet = ["--without-gossip", "--without-mingle"]  # nobody here needs to know the other workers

@@ -23,7 +23,15 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
-from celeriac.broker import BrokerConfig, Tickets, drop_malformed, ignore_warnings, make_app, stop_promptly
+from celeriac.broker import (
+    BrokerConfig,
+    Tickets,
+    drop_malformed,
+    ignore_warnings,
+    limit_control,
+    make_app,
+    stop_promptly,
+)
 from celeriac.errors import IllegalTransition, MessageInvalid
 from celeriac.messages import RunTrial, decode
 from celeriac.settings import Settings
@@ -76,6 +84,7 @@ def main(argv: Sequence[str]) -> int:
     ignore_warnings()
     stop_promptly(app)
     drop_malformed(app)
+    limit_control(writable=settings.flower_writable)
     connect_main(shared)
     connect_pool(shared)
     open_store(

@@ -84,7 +84,7 @@ def test_kill_9_of_the_node_takes_everything_with_it_and_the_next_node_frees_the
 
 @pytest.mark.timeout(90)
 def test_a_worker_that_has_stopped_consuming_is_started_afresh(start: Callable[..., Host]) -> None:
-    host = start(CELERIAC_IDLE_WATCH_S="1")
+    host = start(CELERIAC_IDLE_WATCH_S="1", CELERIAC_FLOWER_WRITABLE="true")
     study = host.study("quick:good")
     first = host.send(study)
     until(lambda: host.is_(first, TrialState.SCORED))
@@ -94,6 +94,32 @@ def test_a_worker_that_has_stopped_consuming_is_started_afresh(start: Callable[.
     ticket = host.send(host.store.study(study.id))
     until(lambda: host.is_(ticket, TrialState.SCORED))
     assert host.worker().pid != deaf
+
+
+CHANGES: dict[str, dict[str, object]] = {
+    "cancel_consumer": {"queue": CPU_QUEUE},
+    "add_consumer": {"queue": "others"},
+    "pool_grow": {"n": 2},
+    "pool_restart": {},
+    "autoscale": {"max": 3, "min": 3},
+    "rate_limit": {"task_name": "celeriac.run_trial", "rate_limit": "1/h"},
+    "time_limit": {"task_name": "celeriac.run_trial", "hard": 1},
+    "shutdown": {},
+}
+
+
+@pytest.mark.timeout(90)
+def test_remote_control_changes_no_worker(host: Host) -> None:
+    study = host.study("quick:good")
+    first = host.send(study)
+    until(lambda: host.is_(first, TrialState.SCORED))
+    control, before = host.tickets._app.control, (host.worker().pid, host.pool().pid)
+    for command, arguments in CHANGES.items():
+        control.broadcast(command, arguments=arguments, destination=[SLOT])
+    assert control.ping(destination=[SLOT], timeout=5), "what only tells is answered, after the others"
+    ticket = host.send(host.store.study(study.id))
+    until(lambda: host.is_(ticket, TrialState.SCORED))
+    assert (host.worker().pid, host.pool().pid) == before
 
 
 @pytest.mark.timeout(90)
