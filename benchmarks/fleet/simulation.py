@@ -82,10 +82,6 @@ class VirtualStore:
     def now(self) -> datetime:
         return self._clock()
 
-    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
-        """All of them: no host dies on a clock that stands still."""
-        return self._store.devices()
-
     def snapshot(self, study_id: int) -> Snapshot:
         found = self._store.snapshot(study_id)
         study = replace(found.study, first_leased_at=self._leased.get(study_id))

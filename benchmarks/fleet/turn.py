@@ -38,7 +38,7 @@ def _measured(slots: int) -> dict[str, float]:
     with postgres() as url:
         fleet = Fleet(url, slots, lasts, tick_s=1e9)
         began = monotonic()
-        study = fleet.open_study(f"turn-{slots}", budget={"trials": 1_000_000})
+        [study] = fleet.open_studies(f"turn-{slots}", budget={"trials": 1_000_000})
         fill_s = monotonic() - began
         timed, cpu, statements = [], [], []
         for k in range(WARM_UP + ENDS):
