@@ -200,6 +200,11 @@ class TrialRecord:
     short_on: tuple[str, ...] = ()
     not_before: datetime | None = None
 
+    def __repr__(self) -> str:
+        """What a person wants to see of it, on one line."""
+        score = f", score={self.score:.6g}" if self.score is not None else ""
+        return f"TrialRecord(number={self.number}, state={self.state}{score}, params={dict(self.params)})"
+
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:

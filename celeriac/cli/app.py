@@ -11,7 +11,6 @@ app = typer.Typer(
     name="celeriac",
     help="Hyperparameter tuning as a service: one YAML file in, a proven champion out.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )

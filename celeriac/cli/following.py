@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from celeriac.cli import FAILED, LEFT, OK
 from celeriac.cli.live import held_interrupts, pause_s
-from celeriac.cli.screen import remark
+from celeriac.cli.screen import is_terminal, remark
+from celeriac.cli.text import harmless
 from celeriac.client.client import Client
 from celeriac.client.study import Study
 from celeriac.errors import UnknownTrial
@@ -25,7 +26,7 @@ def print_log(client: Client, study: Study, number: int, attempt: int | None) ->
         return FAILED
     tail = client.store.log_tail(study.id, number, chosen.number)
     if tail:
-        print(tail, end="" if tail.endswith("\n") else "\n")
+        print(_shown(tail), end="" if tail.endswith("\n") else "\n")
     else:
         remark(_nothing(study, number, chosen))
     if chosen.traceback and chosen.traceback.strip() not in tail:
@@ -33,6 +34,11 @@ def print_log(client: Client, study: Study, number: int, attempt: int | None) ->
     if where := _where(client, study, number, chosen, tail):
         remark(f"({where})")
     return OK
+
+
+def _shown(output: str) -> str:
+    """As it was printed, into a file or a pipe; on a terminal without what would take hold of it."""
+    return harmless(output) if is_terminal() else output
 
 
 def _nothing(study: Study, number: int, attempt: Attempt) -> str:
@@ -58,7 +64,7 @@ def follow_log(client: Client, study: Study, number: int, attempt: int | None) -
     with held_interrupts():
         try:
             for piece in _pieces(client, study, number, attempt):
-                print(piece, end="", flush=True)
+                print(_shown(piece), end="", flush=True)
         except KeyboardInterrupt:
             return LEFT
     return OK

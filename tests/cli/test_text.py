@@ -1,6 +1,9 @@
 """How numbers, durations and tails are written, and that tables keep their columns."""
 
 import math
+import os
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from celeriac.cli.following import grown
 from celeriac.cli.forms import dump, plain
 from celeriac.cli.screen import Grid, aligned
 from celeriac.records import Counts
+from tests.celeriac.explain.rows import trial
 
 
 @pytest.mark.parametrize(
@@ -56,3 +60,40 @@ def test_a_table_is_aligned_and_a_cell_is_one_line() -> None:
 
 def test_json_has_no_number_that_is_none() -> None:
     assert dump(plain({"x": float("nan"), "counts": Counts(waiting=1)})).count("null") == 1
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m\tplain\r\n", "\x1b[31mred\x1b[0m\tplain\r\n"),
+        ("\x1b]0;a title\x07text", "text"),
+        ("\x1b]52;c;c2VjcmV0\x1b\\text", "text"),
+        ("\x1b[2J\x1b[Htext\x1b[?1049h", "text"),
+        ("a\x08b\x9b2Jc\x1bc", "ab2Jc"),
+        ("\x1bP1;2|payload\x1b\\text", "text"),
+        ("\u00fcber \u2588", "\u00fcber \u2588"),
+    ],
+)
+def test_what_a_trial_printed_keeps_its_colours_and_takes_hold_of_nothing(printed: str, shown: str) -> None:
+    assert text.harmless(printed) == shown
+
+
+def test_a_trials_repr_is_one_short_line() -> None:
+    repred = repr(trial(3, {"lr": 0.1}, 0.123456789))
+    assert repred == "TrialRecord(number=3, state=SCORED, score=0.123457, params={'lr': 0.1})"
+
+
+def test_a_shell_can_complete_the_commands() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "celeriac.cli"],
+        env={
+            **os.environ,
+            "_CELERIAC_COMPLETE": "complete_bash",
+            "COMP_WORDS": "celeriac ex",
+            "COMP_CWORD": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert sorted(ran.stdout.split()) == ["export", "extend"]
