@@ -87,9 +87,6 @@ class VirtualStore:
         study = replace(found.study, first_leased_at=self._leased.get(study_id))
         return replace(found, study=study, now=self._clock())
 
-    def devices(self, **_: Any) -> list[Device]:
-        return self._store.devices()  # no node beats here
-
     def create_study(self, new: NewStudy) -> StudyRecord:
         study = self._store.create_study(new)
         self._opened[study.id] = self._clock()

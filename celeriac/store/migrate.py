@@ -1,7 +1,4 @@
-"""The database's schema: which one it has, which one this program needs, and the step between them.
-
-Revisions are numbered (0001, 0002, …), so that older and newer can be told apart without loading Alembic.
-"""
+"""Bringing a database to this program's schema."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +6,11 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from celeriac.errors import SchemaMismatch
 from celeriac.store.connection import SESSION, explained, fetch, open_engine, place, sql
-
-#: The newest migration that this program knows; a test compares it with the files.
-REVISION = "0011"
+from celeriac.store.postgres import functions
+from celeriac.store.revision import FOUND, REVISION, agree
 
 HAS_REVISION = sql("SELECT to_regclass('alembic_version') IS NOT NULL AS known")
-FOUND = sql("SELECT version_num FROM alembic_version")
 #: One migration at a time, however many start; another key than any study's.
 ONE_MIGRATION = sql("SELECT pg_advisory_xact_lock(-1)")
 
@@ -61,25 +55,9 @@ def migrate(url: str) -> SchemaState:
         engine.dispose()
 
 
-def agree(found: str | None, where: str) -> None:
-    """Raise SchemaMismatch unless the revision found is this program's; says which is newer and what to run."""
-    if found == REVISION:
-        return
-    if found is None or found < REVISION:
-        raise SchemaMismatch(
-            f"{where} has schema {found or 'none'}, this program needs {REVISION}: run `celeriac migrate`"
-        )
-    raise SchemaMismatch(
-        f"{where} has schema {found}, newer than this program's {REVISION}: "
-        "upgrade this program (`pip install --upgrade celeriac`)"
-    )
-
-
 def _migrated(engine: Engine) -> SchemaState:
     from alembic import command
     from alembic.config import Config
-
-    from celeriac.store.postgres import functions
 
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
     with transactional.connect() as connection, connection.begin():

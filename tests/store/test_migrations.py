@@ -17,7 +17,8 @@ from sqlalchemy import text
 from celeriac.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
 from celeriac.store import open_store
 from celeriac.store.connection import open_engine
-from celeriac.store.migrate import REVISION, migrate, schema_state
+from celeriac.store.migrate import migrate, schema_state
+from celeriac.store.revision import REVISION
 from celeriac.store.tables import metadata
 from tests.servers import Servers
 

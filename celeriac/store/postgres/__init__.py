@@ -7,7 +7,6 @@ from datetime import datetime
 
 from celeriac.errors import SchemaMismatch
 from celeriac.store.connection import Database, sql
-from celeriac.store.migrate import FOUND, agree
 from celeriac.store.postgres import functions
 from celeriac.store.postgres.care import Care
 from celeriac.store.postgres.changes import Changes
@@ -18,6 +17,7 @@ from celeriac.store.postgres.reports import Reports
 from celeriac.store.postgres.schedules import Schedules
 from celeriac.store.postgres.studies import Studies
 from celeriac.store.postgres.turns import Turns
+from celeriac.store.revision import FOUND, agree
 
 FUNCTIONS = sql("SELECT obj_description(to_regnamespace(:schema), 'pg_namespace') AS digest")
 NOW = sql("SELECT clock_timestamp() AS now")
