@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class AttemptLog:
-    """The output of one attempt, written by the runner's loop and read by the heartbeat's thread.
+    """The output of one attempt, written by the runner's loop and read by the result writer's thread.
 
     The file is made with the first byte, below `root`; `path` is known before.
     """
