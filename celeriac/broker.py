@@ -285,13 +285,14 @@ def _dropped(error: Exception) -> bool:
 
 
 def _ticks(tick_s: float) -> dict[str, Any]:
-    # Ticks carry no meaning: rows say what is due. So a tick older than its interval is worthless and expires.
+    # Ticks carry no meaning: rows say what is due. None expires: that would compare the clocks of two hosts. Who takes them passes over
+    # those that come all at once after an outage.
     def tick(task: str, queue: str, name: str) -> dict[str, Any]:
         return {
             "task": task,
             "schedule": tick_s,
             "args": (encode(Tick()),),
-            "options": {"queue": queue, "expires": tick_s, "argsrepr": f"{name} tick", "kwargsrepr": ""},
+            "options": {"queue": queue, "argsrepr": f"{name} tick", "kwargsrepr": ""},
         }
 
     return {

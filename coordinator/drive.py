@@ -8,6 +8,7 @@ stops another.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import inf
 from threading import Lock
 from time import monotonic
 
@@ -72,6 +73,18 @@ class Coordinator:
     tick_s: float = 5.0
     clock: Callable[[], float] = monotonic
     refused_at: dict[int, float] = field(default_factory=dict)
+    ticked_at: dict[str, float] = field(default_factory=dict)
+
+    def takes_tick(self, kind: str) -> bool:
+        """Whether to act on a tick of this kind: of those that waited together in the queue, only on the first.
+
+        By this process's own clock, for the clocks of two hosts may differ.
+        """
+        now = self.clock()
+        if now - self.ticked_at.get(kind, -inf) < self.tick_s / 2:
+            return False
+        self.ticked_at[kind] = now
+        return True
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ def drive_study(ticket: Mapping[str, Any]) -> None:
     message = decode(ticket)
     if isinstance(message, (DriveStudy, TrialEnded)):
         drive(current(), message.study)
-    else:
+    elif current().takes_tick("drive"):
         drive_all(current())
 
 
@@ -30,6 +30,9 @@ def drive_study(ticket: Mapping[str, Any]) -> None:
 @forgiving
 def reap_leases(ticket: Mapping[str, Any]) -> None:
     """End attempts whose lease ran out, send lost tickets again, and pause studies whose code nobody has."""
+    decode(ticket)
+    if not current().takes_tick("reap"):
+        return
     reap.reap(current().store, current().tickets, tick_s=current().tick_s)
     reap.pause_without_code(current().store)
     reap.resend(current().store, current().tickets)
@@ -39,4 +42,6 @@ def reap_leases(ticket: Mapping[str, Any]) -> None:
 @forgiving
 def fire_schedules(ticket: Mapping[str, Any]) -> None:
     """Make the firings that are due."""
-    nightly.fire_due(current().store, current().tickets)
+    decode(ticket)
+    if current().takes_tick("fire"):
+        nightly.fire_due(current().store, current().tickets)

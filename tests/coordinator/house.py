@@ -150,7 +150,9 @@ class House:
     def restart(self) -> None:
         """A coordinator that remembers nothing."""
         self.suggesters = Here(self.store)
-        self.coordinator = Coordinator(self.store, self.mailbox, self.suggesters)
+        self.coordinator = Coordinator(
+            self.store, self.mailbox, self.suggesters, clock=lambda: self.clock.now.timestamp()
+        )
 
     def wait(self, seconds: float) -> None:
         """Let time pass; the nodes go on beating."""

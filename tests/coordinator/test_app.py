@@ -81,3 +81,18 @@ def test_a_silent_broker_leaves_the_work_to_the_next_tick(caplog: pytest.LogCapt
         assert house.mailbox.waiting("trials.cpu") == 3
     finally:
         wire(None)
+
+
+def test_ticks_that_waited_together_are_one_and_none_is_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    house, driven = House(), []
+    monkeypatch.setattr("coordinator.tasks.drive_all", lambda coordinator: driven.append(coordinator))
+    wire(house.coordinator)
+    try:
+        for _ in range(700):  # an hour without a coordinator
+            drive_study(encode(Tick()))
+        assert len(driven) == 1
+        house.wait(4.5)  # beat is not exact
+        drive_study(encode(Tick()))
+        assert len(driven) == 2
+    finally:
+        wire(None)
