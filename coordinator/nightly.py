@@ -25,11 +25,17 @@ def fire_due(store: Store, tickets: Tickets) -> None:
     """Make all firings that are due. One schedule that goes wrong is logged, and the others fire. Raises StoreUnavailable."""
     for schedule in store.due_schedules():
         try:
-            fire(store, tickets, schedule, due(schedule, store.now()))
+            fire(store, tickets, schedule, due(schedule, store.now(), begun=_is_begun(store, schedule)))
         except TryAgain:
             raise
         except (CeleriacError, ValueError, LookupError):
             log.exception("schedule %s: its firing failed; the next tick tries again", schedule.name)
+
+
+def _is_begun(store: Store, schedule: Schedule) -> bool:
+    """Whether somebody began the firing that is due, and came not as far as to make the schedule due next time."""
+    newest = store.firings(schedule.name, limit=2 * max(len(schedule.slices), 1) + 50)
+    return any(each.due_at == schedule.next_due_at and not each.by_hand for each in newest)
 
 
 def fire(store: Store, tickets: Tickets, schedule: Schedule, decision: DueDecision) -> list[StudyRecord]:

@@ -2,7 +2,7 @@
 
 An hour that a clock change skips: a firing at a fixed time in it happens at the first minute that exists. An hour that
 comes twice: a fixed time in it fires once, the first time. After an outage only the latest missed firing is made; the
-decision says how many were skipped.
+decision says how many were skipped. A firing that was begun is finished before that.
 """
 
 from collections.abc import Iterator
@@ -33,10 +33,18 @@ def next_due(cron: str, timezone: str, after: datetime) -> datetime:
         raise ValueError(f"cron {cron!r} never comes: write five fields that some day matches") from None
 
 
-def due(schedule: Schedule, now: datetime) -> DueDecision:
-    """What to do about a schedule at `now`: its latest firing that is not in the future, and the one after that."""
-    if schedule.next_due_at > now:
-        return DueDecision(None, schedule.next_due_at, 0, f"due at {schedule.next_due_at.isoformat()}")
+def due(schedule: Schedule, now: datetime, *, begun: bool = False) -> DueDecision:
+    """What to do about a schedule at `now`: its latest firing that is not in the future, and the one after that.
+
+    `begun`: the firing at `next_due_at` has opened some of its slices.
+    """
+    at = schedule.next_due_at
+    if at > now:
+        return DueDecision(None, at, 0, f"due at {at.isoformat()}")
+    if begun:
+        return DueDecision(
+            at, next_due(schedule.cron, schedule.timezone, at), 0, "due; its slices that are not open yet"
+        )
     fire_at, passed = _latest(schedule, now)
     next_at = next_due(schedule.cron, schedule.timezone, max(now, fire_at))
     if not passed:

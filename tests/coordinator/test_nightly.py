@@ -71,6 +71,31 @@ def test_looking_again_fires_nothing() -> None:
     assert len(house.store.studies()) == 4
 
 
+def test_a_firing_that_was_interrupted_is_finished_although_its_successor_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    put_schedule(house)
+    fire_one = house.store.fire
+
+    def breaks_at_the_second(due_at: datetime, new: NewStudy, **more: Any) -> StudyRecord | None:
+        if new.slice == AIRPORTS[1]:
+            raise StoreUnavailable("Postgres does not answer")
+        return fire_one(due_at, new, **more)
+
+    monkeypatch.setattr(house.store, "fire", breaks_at_the_second)
+    with pytest.raises(StoreUnavailable):
+        fire_due(house.store, house.mailbox)
+    monkeypatch.undo()
+    house.wait(2 * 86_400)
+    for _ in range(2):
+        fire_due(house.store, house.mailbox)
+    opened = {(study.slice["airport"], study.due_at) for study in house.store.studies()}
+    latest = DUE + timedelta(days=2)
+    assert opened == {(each["airport"], at) for each in AIRPORTS for at in (DUE, latest)}
+    assert house.store.schedule("flights").next_due_at == DUE + timedelta(days=3)
+
+
 def test_two_clocks_at_the_same_firing_open_each_study_once() -> None:
     house = House()
     schedule = put_schedule(house)
