@@ -513,7 +513,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device of one host and its slots, as the host's node last said. `kind` is "cpu" or the GPU's name."""
+    """One device of one host and its slots, as the host's node last said. `kind` is "cpu" or the GPU's name.
+
+    `heartbeat_s`: how often its node speaks.
+    """
 
     uuid: str
     host: str
@@ -524,6 +527,11 @@ class Device:
     fingerprint: str
     health: str
     heartbeat_at: datetime
+    heartbeat_s: float = 5.0
+
+    def is_alive(self, now: datetime, within_s: float) -> bool:
+        """Whether its node spoke within that time, or within four of its own heartbeats."""
+        return (now - self.heartbeat_at).total_seconds() <= max(within_s, 4 * self.heartbeat_s)
 
     @property
     def is_gpu(self) -> bool:

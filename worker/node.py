@@ -30,7 +30,7 @@ from celeriac.records import Device
 from celeriac.settings import PREFIX, Settings
 from celeriac.store import Store, open_store
 from worker import proctree
-from worker.devices import CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
+from worker.devices import CPU, CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
 from worker.places import Places
 from worker.release import release
 from worker.station import tag_of
@@ -80,6 +80,7 @@ class HostStatus:
     down: frozenset[str]
     now: datetime
     flaw: str = ""
+    heartbeat_s: float = 5.0
 
 
 class Node:
@@ -214,6 +215,7 @@ class Node:
             frozenset(kept.slot.name for kept in self._kept if kept.pidfd is None),
             datetime.now(UTC),
             self._places.flaw(time.monotonic()),
+            self._settings.heartbeat_s,
         )
         try:
             rows = device_rows([kept.slot for kept in self._kept], self._devices, status)
@@ -316,7 +318,7 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
     wanted = settings.slots if cpu_slots is None else cpu_slots
     devices, count = found_devices(wanted, os.environ.get("CUDA_VISIBLE_DEVICES"), settings.host)
     tickets = Tickets(make_app(BrokerConfig(settings.broker_url, client_name=f"node@{settings.host}")))
-    settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root))
+    settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root, devices))
     store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
     try:
         node = Node(
@@ -369,13 +371,15 @@ def environment_of_workers(environ: Mapping[str, str], secrets: int, *, slots: i
     return {"OMP_NUM_THREADS": str(share), **kept, PREFIX + "SECRETS_FD": str(secrets)}
 
 
-def kept_key(root: Path) -> str:
-    """The key that this host's leases are marked with, made once: the node after this one gives back what this one leaves.
+def kept_key(root: Path, devices: Sequence[DeviceInfo]) -> str:
+    """The key that this node's leases and devices are marked with, made once: the node after it gives back what it leaves.
 
+    A node for GPUs and one for CPUs may share a host and its directory: each has its own, or they would take away each other's devices.
     Where none can be kept it is new each time: then such leases lapse.
     """
-    path, made = root / "node.key", secrets.token_hex(16)
-    fresh = root / f".node.key.{os.getpid()}"
+    kinds = "-".join(sorted({"cpu" if each.kind == CPU else "gpu" for each in devices}))
+    path, made = root / f"node-{kinds}.key", secrets.token_hex(16)
+    fresh = root / f".node-{kinds}.key.{os.getpid()}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -424,6 +428,7 @@ def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: H
                 fingerprint=status.fingerprint,
                 health=f"starting {', '.join(down)}" if down else status.flaw or "ok",
                 heartbeat_at=status.now,
+                heartbeat_s=status.heartbeat_s,
             )
         )
     return rows

@@ -1,6 +1,6 @@
 """Commands that read: status, trials, best, logs, champions, workers. Each takes `--json`, `logs` aside."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -383,7 +383,7 @@ def _put_aside(slot: str, rows: "Sequence[PutAside]", names: "Mapping[int, str]"
 def _is_alive(device: "Device", now: datetime) -> bool:
     from celeriac.client.client import ALIVE_S
 
-    return (now.astimezone(UTC) - device.heartbeat_at).total_seconds() <= ALIVE_S
+    return device.is_alive(now, ALIVE_S)
 
 
 def _heard(device: "Device", now: datetime) -> str:

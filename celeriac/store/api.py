@@ -293,7 +293,7 @@ class Store(Protocol):
         """Replace what is known of a host; `heartbeat_at` is set by the store."""
 
     def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
-        """All devices, by host and uuid; only those whose node spoke lately when `alive_within_s` is given."""
+        """All devices, by host and uuid; only those whose node spoke within `alive_within_s`, or within four of its own heartbeats, when that is given."""
 
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of this study."""

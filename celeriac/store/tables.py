@@ -283,6 +283,7 @@ device = Table(
     _words("health"),
     Column("heartbeat_at", Instant, nullable=False),
     _words("owner"),
+    Column("heartbeat_s", Double, nullable=False, server_default="5"),
     PrimaryKeyConstraint("host", "uuid"),
 )
 

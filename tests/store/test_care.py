@@ -110,6 +110,17 @@ def test_a_host_says_anew_what_it_has(subject: Subject) -> None:
     assert [each.host for each in store.devices()] == ["there"]
 
 
+def test_a_node_that_speaks_seldom_is_alive_between_two_words(subject: Subject) -> None:
+    store = subject.store
+    often, seldom = device("often"), replace(device("seldom"), heartbeat_s=60.0)
+    store.put_devices("here", [often, seldom])
+    subject.pass_time(100)
+    assert [each.uuid for each in store.devices(alive_within_s=20)] == ["seldom"]
+    assert store.has_other_slots("often.s0", 0, 20)
+    subject.pass_time(150)
+    assert store.devices(alive_within_s=20) == []
+
+
 def test_retention_takes_old_leftovers_and_spares_champions(any_store: Store) -> None:
     study, still_running = queued(any_store, 2), queued(any_store, 1)
     for number in (0, 1):

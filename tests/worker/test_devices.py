@@ -2,10 +2,12 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
 from worker.devices import CpuProbe, DeviceInfo, NvmlProbe, Probe, Slot, allowed, slots
+from worker.node import kept_key
 
 
 class BoxOfEight:
@@ -71,3 +73,11 @@ def test_this_host_answers_without_an_error() -> None:
 def test_no_binding_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert NvmlProbe(None).devices() == []
+
+
+def test_two_nodes_of_one_host_have_keys_of_their_own_and_keep_them(tmp_path: Path) -> None:
+    gpu, cpu = [DeviceInfo(0, "GPU-1", "H200", 1)], [DeviceInfo(0, "cpu-here", "cpu", 1)]
+    keys = {kept_key(tmp_path, gpu), kept_key(tmp_path, cpu), kept_key(tmp_path, [*gpu, *cpu])}
+    assert len(keys) == 3
+    assert kept_key(tmp_path, gpu) in keys
+    assert kept_key(tmp_path, cpu) in keys

@@ -98,8 +98,8 @@ class Care(Tables):
         found = [each for _, each in sorted(self._rows.devices.items())]
         if alive_within_s is None:
             return found
-        since = self._rows.clock() - timedelta(seconds=alive_within_s)
-        return [each for each in found if each.heartbeat_at >= since]
+        now = self._rows.clock()
+        return [each for each in found if each.is_alive(now, alive_within_s)]
 
     @atomic
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:

@@ -68,7 +68,8 @@ PUT_DEVICES = call("put_devices")
 DEVICES = sql(f"SELECT {DEVICE} FROM device d ORDER BY d.host, d.uuid")
 DEVICES_ALIVE = sql(
     f"""SELECT {DEVICE} FROM device d
-    WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => :alive_within_s) ORDER BY d.host, d.uuid"""
+    WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => greatest(:alive_within_s, 4 * d.heartbeat_s))
+    ORDER BY d.host, d.uuid"""
 )
 
 PUT_ASIDE = call("put_aside")
@@ -162,6 +163,7 @@ class Care:
                 "slots": list(each.slots),
                 "fingerprint": each.fingerprint,
                 "health": each.health,
+                "heartbeat_s": each.heartbeat_s,
             }
             for each in devices
         ]

@@ -7,13 +7,13 @@ WITH gone AS (
     DELETE FROM device WHERE host = :host AND uuid <> ALL(:uuids)
         AND (owner IN ('', {owner}) OR heartbeat_at < clock_timestamp() - interval '1 minute')
 )
-INSERT INTO device (host, uuid, kind, memory_bytes, labels, slots, fingerprint, health, heartbeat_at, owner)
-SELECT :host, x.uuid, x.kind, x.memory_bytes, x.labels, x.slots, x.fingerprint, x.health, clock_timestamp(), {owner}
+INSERT INTO device (host, uuid, kind, memory_bytes, labels, slots, fingerprint, health, heartbeat_at, heartbeat_s, owner)
+SELECT :host, x.uuid, x.kind, x.memory_bytes, x.labels, x.slots, x.fingerprint, x.health, clock_timestamp(), coalesce(x.heartbeat_s, 5), {owner}
 FROM json_to_recordset(:devices) AS x(uuid text, kind text, memory_bytes bigint, labels json, slots json,
-    fingerprint text, health text)
+    fingerprint text, health text, heartbeat_s float8)
 ON CONFLICT (host, uuid) DO UPDATE SET kind = excluded.kind, memory_bytes = excluded.memory_bytes,
     labels = excluded.labels, slots = excluded.slots, fingerprint = excluded.fingerprint,
-    health = excluded.health, heartbeat_at = excluded.heartbeat_at, owner = excluded.owner
+    health = excluded.health, heartbeat_at = excluded.heartbeat_at, heartbeat_s = excluded.heartbeat_s, owner = excluded.owner
     WHERE device.owner IN ('', excluded.owner) OR device.heartbeat_at < clock_timestamp() - interval '1 minute'
 RETURNING true
 
@@ -34,6 +34,6 @@ RETURNING true
 -- Whether a live slot besides this one could run a trial that needs so many GPUs.
 SELECT EXISTS (
     SELECT 1 FROM device d, json_array_elements_text(d.slots) AS slot
-    WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => :within_s) AND (:gpus = 0 OR d.kind <> 'cpu')
+    WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => greatest(:within_s, 4 * d.heartbeat_s)) AND (:gpus = 0 OR d.kind <> 'cpu')
         AND slot <> :worker
 )
