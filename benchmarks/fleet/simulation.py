@@ -30,7 +30,7 @@ from coordinator.drive import Coordinator, drive, drive_all
 from coordinator.history import Histories
 from coordinator.questions import GUESSED_S, Answer, Question, answered
 
-#: No lease of a simulated slot runs out: its clock is not the database's.
+#: No lease of a simulated slot runs out, and none of its devices is taken for dead: its clock is not the database's.
 LONG_S = 1e7
 
 
@@ -301,8 +301,12 @@ class Fleet:
 
     def _put_devices(self, slots: int, gpus: int) -> None:
         now = self._real.now()
-        cpu = Device("cpu", "host", "cpu", 0, {}, tuple(f"cpu.s{k}" for k in range(slots)), "", "ok", now)
-        cards = [Device(f"gpu{k}", "host", "GPU", 0, {}, (f"gpu{k}",), "", "ok", now) for k in range(gpus)]
+        cpu = Device(
+            "cpu", "host", "cpu", 0, {}, tuple(f"cpu.s{k}" for k in range(slots)), "", "ok", now, LONG_S
+        )
+        cards = [
+            Device(f"gpu{k}", "host", "GPU", 0, {}, (f"gpu{k}",), "", "ok", now, LONG_S) for k in range(gpus)
+        ]
         self._real.put_devices("host", [cpu, *cards] if slots else cards)
 
 
