@@ -25,7 +25,7 @@ def _loaded_by(statement: str, *suspects: str) -> str:
         "import celeriac",
         "from celeriac import Trial, Result",
         "from celeriac import Space, Float",
-        "import celeriac.cli",
+        "import celeriac.cli.main",
     ],
 )
 def test_the_front_door_is_light(statement: str) -> None:

@@ -1,5 +1,5 @@
 """`python -m celeriac.cli` is the `celeriac` command."""
 
-from celeriac.cli import main
+from celeriac.cli.main import main
 
 main()

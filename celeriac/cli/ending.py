@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from celeriac.cli import FAILED, OK, text
+from celeriac.cli import text
+from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.hosts import told_of_code
 from celeriac.cli.rungs import saved_in_words

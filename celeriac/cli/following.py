@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from celeriac.cli import FAILED, LEFT, OK
+from celeriac.cli.exit_codes import FAILED, LEFT, OK
 from celeriac.cli.live import held_interrupts, pause_s
 from celeriac.cli.screen import is_terminal, remark
 from celeriac.cli.text import harmless

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from celeriac.cli import FAILED
+from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, connected
 
 if TYPE_CHECKING:

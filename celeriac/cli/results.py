@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from celeriac.cli import FAILED
+from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.service import AsJson, Home, StudyName, connected
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from celeriac.cli import LEFT, OK
+from celeriac.cli.exit_codes import LEFT, OK
 from celeriac.cli.hints import command, remember
 from celeriac.cli.screen import remark
 from celeriac.cli.service import Home, Name, Slots, SpecFile, StudyName, connected

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from celeriac.cli import FAILED, WRONG
+from celeriac.cli.exit_codes import FAILED, WRONG
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, connected
 

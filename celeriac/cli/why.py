@@ -8,7 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
-from celeriac.cli import FAILED, OK, forms, text
+from celeriac.cli import forms, text
+from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.client import Client

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.cli import main
+from celeriac.cli.main import main
 from celeriac.client import Client
 from celeriac.settings import Settings
 from tests.cli.played import CODE, STUDY_FILE, Celeriac, Ran

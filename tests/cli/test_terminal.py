@@ -137,7 +137,7 @@ def test_ctrl_c_ends_a_followed_log(environment: dict[str, str], watched: Termin
 
 def test_help_loads_no_service_and_is_quick() -> None:
     code = (
-        "import sys; from celeriac.cli import main; sys.argv = ['celeriac', '--help']\n"
+        "import sys; from celeriac.cli.main import main; sys.argv = ['celeriac', '--help']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "print(*(m for m in ('sqlalchemy', 'celery', 'kombu', 'psycopg', 'rich', 'numpy') if m in sys.modules), file=sys.stderr)\n"
@@ -154,7 +154,7 @@ def test_help_loads_no_service_and_is_quick() -> None:
 def test_status_loads_no_celery(environment: dict[str, str], client: Client) -> None:
     client.store.now()
     code = (
-        "import sys; from celeriac.cli import main; sys.argv = ['celeriac', 'status']\n"
+        "import sys; from celeriac.cli.main import main; sys.argv = ['celeriac', 'status']\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         "print(*(m for m in ('celery', 'kombu', 'rich', 'numpy', 'alembic') if m in sys.modules), file=sys.stderr)"
