@@ -21,13 +21,13 @@ from benchmarks.embedded import write_json
 from benchmarks.search.clock import duration
 from benchmarks.search.problems import FUNCTIONS, Problem, problem
 from benchmarks.search.runs import Key, run
-from celeriac.broker import Tickets
 from celeriac.decide import buffer
-from celeriac.decide import next as next_
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.messages import Message, RunTrial
-from celeriac.records import Device, Lease, NewStudy, StudyRecord, StudyState
-from celeriac.spec import parse
+from celeriac.decide import turn as next_
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.messages import Message, RunTrial
+from celeriac.domain.records import Device, Lease, NewStudy, StudyRecord, StudyState
+from celeriac.domain.study_file import parse
+from celeriac.runtime.broker import Tickets
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory import MemoryStore
 from coordinator.drive import Coordinator, drive

@@ -30,8 +30,8 @@ import redis
 
 from benchmarks.embedded import Embedded, embedded
 from benchmarks.standstill import GOES_ON_S, KINDS, LEASE_S, environment, flag_of, stand_still
-from celeriac.errors import TryAgain
-from celeriac.records import Outcome
+from celeriac.domain.errors import TryAgain
+from celeriac.domain.records import Outcome
 
 TRIALS = 60
 SLOTS = 2
@@ -79,7 +79,7 @@ def plan(seed: int, quiet_s: float) -> list[Fault]:
 
 def study_file(name: str) -> dict[str, Any]:
     """The digits study with chaos's budget and a search that is the same whatever happens."""
-    from celeriac.spec import load
+    from celeriac.domain.study_file import load
 
     spec = load(ROOT / "examples" / "digits" / "study.yaml").to_dict()
     return {

@@ -370,7 +370,7 @@ def check_redis(project: Project) -> None:
 
 _TRY = """
 import json, sys, psycopg
-from celeriac.settings import Settings
+from celeriac.runtime.settings import Settings
 url = Settings.from_env().database_url.replace("+psycopg", "")
 said = {}
 for statement in json.load(sys.stdin):

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from celeriac.client import Client
-from celeriac.settings import Settings
+from celeriac.runtime.settings import Settings
 
 
 @dataclass
@@ -97,7 +97,7 @@ def _name_of(process: psutil.Process) -> str | None:
 
 
 def _start(home: Path, slots: int, flower: bool, environment: Mapping[str, str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "celeriac.stack", "up", "--home", str(home), "--slots", str(slots)]
+    command = [sys.executable, "-m", "celeriac.local", "up", "--home", str(home), "--slots", str(slots)]
     process = subprocess.Popen(
         command + ([] if flower else ["--no-flower"]),
         stdout=subprocess.PIPE,

@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 from benchmarks.embedded import Embedded
 from celeriac.client import Client
-from celeriac.errors import TryAgain
-from celeriac.records import Outcome, StudyState, TrialState
+from celeriac.domain.errors import TryAgain
+from celeriac.domain.records import Outcome, StudyState, TrialState
 from celeriac.store.connection import open_engine
 
 T = TypeVar("T")

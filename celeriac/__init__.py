@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from celeriac.client import Client, Study, tune
-    from celeriac.errors import CeleriacError
-    from celeriac.space import Choice, Float, Int, Space
+    from celeriac.domain.errors import CeleriacError
+    from celeriac.domain.space import Choice, Float, Int, Space
     from celeriac.trial import Result, Trial
 
 _HOME = {
     "Client": "celeriac.client",
     "Study": "celeriac.client",
     "tune": "celeriac.client",
-    "CeleriacError": "celeriac.errors",
-    "Choice": "celeriac.space",
-    "Float": "celeriac.space",
-    "Int": "celeriac.space",
-    "Space": "celeriac.space",
+    "CeleriacError": "celeriac.domain.errors",
+    "Choice": "celeriac.domain.space",
+    "Float": "celeriac.domain.space",
+    "Int": "celeriac.domain.space",
+    "Space": "celeriac.domain.space",
     "Result": "celeriac.trial",
     "Trial": "celeriac.trial",
 }

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from celeriac.errors import CeleriacError, SettingInvalid
-from celeriac.settings import Settings
+from celeriac.domain.errors import CeleriacError, SettingInvalid
+from celeriac.runtime.settings import Settings
 
 PROGRAMS = {
     "drive": "decides what each study does next, and suggests trials",

@@ -21,8 +21,8 @@ from celery.signals import (
     worker_ready,
 )
 
-from celeriac.alive import show_life
-from celeriac.broker import (
+from celeriac.domain.errors import CallerError, SettingInvalid, StoreUnavailable, TryAgain
+from celeriac.runtime.broker import (
     CLOCK_QUEUE,
     DRIVE_QUEUE,
     BrokerConfig,
@@ -33,9 +33,9 @@ from celeriac.broker import (
     make_app,
     stop_promptly,
 )
-from celeriac.errors import CallerError, SettingInvalid, StoreUnavailable, TryAgain
-from celeriac.processes import announce_ready
-from celeriac.settings import Settings
+from celeriac.runtime.liveness import show_life
+from celeriac.runtime.process.programs import announce_ready
+from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
 from coordinator.drive import Coordinator, drive
 from coordinator.pool import Pool, PoolLimits

@@ -1,6 +1,6 @@
 """One study, one turn: look, decide, do, until there is nothing left to do. This page is the turn's table of contents.
 
-Rules: what to do is decided in `celeriac.decide.next`; every write names the turn it was decided on, and a stale one is dropped with
+Rules: what to do is decided in `celeriac.decide.turn`; every write names the turn it was decided on, and a stale one is dropped with
 the whole turn (another coordinator is at it); rows come before tickets; what is wrong with one study pauses that study, and never
 stops another.
 """
@@ -12,13 +12,12 @@ from math import inf
 from threading import Lock
 from time import monotonic
 
-from celeriac.broker import Tickets
 from celeriac.decide.buffer import Sampling, learns, most_replaced
-from celeriac.decide.next import Limits, NextDecision, what_next
 from celeriac.decide.sampler import chosen_sampler
 from celeriac.decide.steps import after_adding, after_queueing, after_replacing
 from celeriac.decide.stop_study import newest_needed
-from celeriac.errors import (
+from celeriac.decide.turn import Limits, NextDecision, what_next
+from celeriac.domain.errors import (
     BrokerUnavailable,
     CallerError,
     CeleriacError,
@@ -29,18 +28,11 @@ from celeriac.errors import (
     StudyPaused,
     ValueRefused,
 )
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import (
-    CLOSED,
-    Snapshot,
-    Source,
-    StudyRecord,
-    StudyState,
-    Suggestion,
-    TrialRecord,
-)
-from celeriac.spec import StudySpec
-from celeriac.stop_rules import StopStudy
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import CLOSED, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialRecord
+from celeriac.domain.stop_rules import StopStudy
+from celeriac.domain.study_file import StudySpec
+from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, is_refusal
 from coordinator import nightly
 from coordinator.fleet import Fleet

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share
-from celeriac.records import Claim, Device, Snapshot
-from celeriac.spec import StudySpec
+from celeriac.domain.records import Claim, Device, Snapshot
+from celeriac.domain.study_file import StudySpec
 from celeriac.store import Store
 
 

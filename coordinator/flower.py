@@ -22,9 +22,9 @@ from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
-from celeriac.broker import BrokerConfig, make_app
-from celeriac.errors import SettingInvalid
-from celeriac.settings import Settings
+from celeriac.domain.errors import SettingInvalid
+from celeriac.runtime.broker import BrokerConfig, make_app
+from celeriac.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 

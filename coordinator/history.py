@@ -8,8 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from celeriac.records import PendingTrial, StudyRecord
-from celeriac.spec import StudySpec, parse
+from celeriac.domain.records import PendingTrial, StudyRecord
+from celeriac.domain.study_file import StudySpec, parse
 from celeriac.store import Store
 from coordinator.samplers.seam import Observation, Point, observed, point_of
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from celeriac.decide.whose import Asking
 from coordinator.questions import GUESSED_S, Answer, Question
+from coordinator.suggest.assignment import Asking
 
 #: A process that dies once may have been killed by anybody; one that dies again on the same study most likely dies of it.
 TRIES = 2

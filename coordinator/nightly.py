@@ -5,12 +5,12 @@ written after the study closed, when no trial of it can end any more, and once.
 
 import logging
 
-from celeriac.broker import Tickets
-from celeriac.decide.champion import judge
 from celeriac.decide.due import DueDecision, due
 from celeriac.decide.firing import firings_of
-from celeriac.errors import BrokerUnavailable, CeleriacError, TryAgain, UnknownTrial
-from celeriac.records import Champion, Schedule, StudyRecord, TrialRecord
+from celeriac.decide.promotion import judge
+from celeriac.domain.errors import BrokerUnavailable, CeleriacError, TryAgain, UnknownTrial
+from celeriac.domain.records import Champion, Schedule, StudyRecord, TrialRecord
+from celeriac.runtime.broker import Tickets
 from celeriac.store import Store
 from celeriac.store.firing import fire as fire_free
 from coordinator.tickets import wake

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from threading import Lock, Thread
 
-from celeriac.decide.whose import Seat, whose_turn
 from coordinator.ledger import Ledger
 from coordinator.questions import Answer, Question
 from coordinator.seat import Gone, Suggester
+from coordinator.suggest.assignment import Seat, assign
 from coordinator.suggester import Setup
 
 log = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ class Pool:
     def _hand_out(self) -> None:
         while True:
             with self._lock:
-                decision = whose_turn(self._ledger.asking(), [self._seen(n) for n in range(len(self._seats))])
+                decision = assign(self._ledger.asking(), [self._seen(n) for n in range(len(self._seats))])
                 if decision is None:
                     return
                 question = self._ledger.hand_out(decision.study_id, decision.seat)

@@ -11,9 +11,9 @@ from time import monotonic
 from typing import Protocol
 
 from celeriac.decide.sampler import chosen_sampler
-from celeriac.errors import CallerError, SamplerFailed, TryAgain
-from celeriac.records import Source, StudyRecord, Suggestion
-from celeriac.samplers import AUTO
+from celeriac.domain.errors import CallerError, SamplerFailed, TryAgain
+from celeriac.domain.records import Source, StudyRecord, Suggestion
+from celeriac.domain.sampler_names import AUTO
 from celeriac.store import Store
 from coordinator.history import Histories
 from coordinator.samplers import sampler_for

@@ -6,14 +6,14 @@ Every step may be repeated, interrupted or done by two clocks at once: the store
 import logging
 from collections.abc import Sequence
 
-from celeriac.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.decide.lapsed import is_lost, look_again
-from celeriac.decide.lost import lost
+from celeriac.decide.lost_tickets import lost
 from celeriac.decide.retry import after_fault
 from celeriac.decide.without_code import without_code
-from celeriac.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn, StudyPaused
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import Fault, OpenAttempt, ReaperLook, StudyRecord, StudyState, TrialRecord
+from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn, StudyPaused
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Fault, OpenAttempt, ReaperLook, StudyRecord, StudyState, TrialRecord
+from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
 from coordinator.drive import ALIVE_WITHIN_S, refused

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from celeriac.errors import UnknownTrial
-from celeriac.records import Source
-from celeriac.spec import parse
+from celeriac.domain.errors import UnknownTrial
+from celeriac.domain.records import Source
+from celeriac.domain.study_file import parse
 from celeriac.store import Store
 from coordinator.history import History
 from coordinator.samplers import sampler_for

@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from celeriac.records import StudyRecord
-from celeriac.spec import StudySpec, parse
+from celeriac.domain.records import StudyRecord
+from celeriac.domain.study_file import StudySpec, parse
 
 MOST_STUDIES = 256
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from celeriac.linux import die_with_parent
+from celeriac.runtime.process.linux import die_with_parent
 from celeriac.store import open_store
 from coordinator.history import Histories
 from coordinator.questions import Question, answered

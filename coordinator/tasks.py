@@ -8,8 +8,8 @@ from typing import Any
 
 from celery import shared_task
 
-from celeriac.broker import DRIVE_TASK, FIRE_TASK, REAP_TASK
-from celeriac.messages import DriveStudy, TrialEnded, decode
+from celeriac.domain.messages import DriveStudy, TrialEnded, decode
+from celeriac.runtime.broker import DRIVE_TASK, FIRE_TASK, REAP_TASK
 from coordinator import nightly, reap
 from coordinator.app import current, forgiving
 from coordinator.drive import drive, drive_all

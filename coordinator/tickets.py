@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from celeriac.broker import DRIVE_QUEUE, Tickets, trial_queue
-from celeriac.messages import DriveStudy, RunTrial, TrialEnded
-from celeriac.records import TrialRecord
+from celeriac.domain.messages import DriveStudy, RunTrial, TrialEnded
+from celeriac.domain.records import TrialRecord
+from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, trial_queue
 
 _MOST_SHOWN = 200
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 
-from celeriac.broker import readable_id
+from celeriac.runtime.broker import readable_id
 
 log = logging.getLogger(__name__)
 

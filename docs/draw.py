@@ -1,12 +1,12 @@
-"""Draws docs/lifecycle.md from the tables in `celeriac.lifecycle`: `make docs`. A test fails when the page is not what the tables say."""
+"""Draws docs/lifecycle.md from the tables in `celeriac.domain.lifecycle`: `make docs`. A test fails when the page is not what the tables say."""
 
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from celeriac.lifecycle import ATTEMPT_TRANSITIONS, STUDY_TRANSITIONS, TRIAL_TRANSITIONS
-from celeriac.records import CLOSED, ENDED
+from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, STUDY_TRANSITIONS, TRIAL_TRANSITIONS
+from celeriac.domain.records import CLOSED, ENDED
 
 PAGE = Path(__file__).parent / "lifecycle.md"
 
@@ -31,7 +31,7 @@ def page() -> str:
     }
     parts = [
         "# Lifecycles",
-        "Drawn by `make docs` from the tables in `celeriac/lifecycle.py`; nothing else in Celeriac changes a state.",
+        "Drawn by `make docs` from the tables in `celeriac/domain/lifecycle.py`; nothing else in Celeriac changes a state.",
         "## Trial",
         diagram(TRIAL_TRANSITIONS, "WAITING", ENDED),
         "## Study",

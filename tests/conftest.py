@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import text
 
-from celeriac.settings import Settings
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.memory import MemoryStore

@@ -14,8 +14,8 @@ from pathlib import Path
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from celeriac.stack.postgres import Postgres
-from celeriac.stack.redis import Redis
+from celeriac.local.postgres import Postgres
+from celeriac.local.redis import Redis
 from celeriac.store.connection import open_engine
 from celeriac.store.migrate import migrate
 

@@ -56,7 +56,7 @@ def test_only_settings_reads_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and _is_os(node.value)
     }
     # Programs that start programs hand their own environment on; they read no setting from it.
-    assert readers <= {"celeriac/settings.py", *STARTERS}
+    assert readers <= {"celeriac/runtime/settings.py", *STARTERS}
 
 
 STARTERS = frozenset(
@@ -64,8 +64,8 @@ STARTERS = frozenset(
         "worker/node.py",
         "worker/slot.py",
         "worker/child.py",
-        "celeriac/stack/up.py",
-        "celeriac/processes.py",
+        "celeriac/local/up.py",
+        "celeriac/runtime/process/programs.py",
     }
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from celeriac.settings import PREFIX, Settings
+from celeriac.runtime.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parent.parent
 HUB, JOINING = ROOT / "docker-compose.yml", ROOT / "docker-compose.worker.yml"

@@ -9,8 +9,8 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from celeriac.errors import CallerError
-from celeriac.settings import Settings
+from celeriac.domain.errors import CallerError
+from celeriac.runtime.settings import Settings
 from worker.node import serve
 
 

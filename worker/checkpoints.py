@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from celeriac.errors import CallerError
+from celeriac.domain.errors import CallerError
 
 _KEPT_LAST = 2
 
 
 class CheckpointLike(Protocol):
-    """What of `celeriac.records.Checkpoint` is looked at here."""
+    """What of `celeriac.domain.records.Checkpoint` is looked at here."""
 
     @property
     def step(self) -> int:

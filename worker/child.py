@@ -21,8 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from celeriac.linux import die_with_parent
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
+from celeriac.runtime.process.linux import die_with_parent
 from celeriac.trial import MOST_INT, Result, Trial, TrialStopped, described, flat, number_in
 from worker import proctree
 from worker.channel import SocketChannel

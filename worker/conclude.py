@@ -8,9 +8,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from celeriac.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
-from celeriac.messages import TrialEnded
-from celeriac.records import ENDED, Fault, Lease, TrialRecord, TrialState
+from celeriac.domain.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
+from celeriac.domain.messages import TrialEnded
+from celeriac.domain.records import ENDED, Fault, Lease, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from worker import faults
 from worker.events import Exit, Returned

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 from celeriac.trial import MOST_INT, PREEMPT, STOP
 from worker.faulted import from_words
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from celeriac.decide.retry import RetryDecision, after_fault
 from celeriac.decide.stop_early import StopDecision
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Fault
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Fault
 from celeriac.store.api import AttemptEnd
 from worker.events import Exit, Failed, Returned, Stopped
 from worker.faulted import Faulted, from_words

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 
-from celeriac.records import Checkpoint, Report
+from celeriac.domain.records import Checkpoint, Report
 from worker import faults
 from worker.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Started, Stopped
 from worker.faults import Cut

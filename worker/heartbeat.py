@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
-from celeriac.errors import LeaseLost, TryAgain
+from celeriac.domain.errors import LeaseLost, TryAgain
 from worker.wakeup import Wakeup
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from celeriac.errors import CeleriacError
+from celeriac.domain.errors import CeleriacError
 
 log = logging.getLogger(__name__)
 

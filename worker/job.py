@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from celeriac.code import same_code
-from celeriac.records import Checkpoint, Lease
+from celeriac.domain.records import Checkpoint, Lease
+from celeriac.runtime.fingerprint import same_code
 from worker.checkpoints import directory
 from worker.frames import Job
 

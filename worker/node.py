@@ -21,13 +21,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from celeriac.alive import show_life
-from celeriac.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
-from celeriac.code import CODE_LOOK_S, FingerprintCache
-from celeriac.errors import CallerError, SettingInvalid, TryAgain
-from celeriac.processes import Backoff, Child, announce_ready
-from celeriac.records import Device
-from celeriac.settings import PREFIX, Settings
+from celeriac.domain.errors import CallerError, SettingInvalid, TryAgain
+from celeriac.domain.records import Device
+from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.runtime.fingerprint import CODE_LOOK_S, FingerprintCache
+from celeriac.runtime.liveness import show_life
+from celeriac.runtime.process.programs import Backoff, Child, announce_ready
+from celeriac.runtime.settings import PREFIX, Settings
 from celeriac.store import Store, open_store
 from worker import proctree
 from worker.devices import CPU, CpuProbe, DeviceInfo, NvmlProbe, Slot, slots

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from celeriac.messages import RunTrial, decode, encode
+from celeriac.domain.messages import RunTrial, decode, encode
 
 _PIPE_BYTES = 65_536  # all that a pipe holds: what is read are whole lines, since each was written at once
 

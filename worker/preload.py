@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 from worker import pages, proctree
 from worker.faulted import Faulted, from_exception, from_words
 

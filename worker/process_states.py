@@ -1,4 +1,4 @@
-"""The states of a trial's process as a table, for both of its ends. Rule: every change of a state goes through `celeriac.lifecycle.moved`.
+"""The states of a trial's process as a table, for both of its ends. Rule: every change of a state goes through `celeriac.domain.lifecycle.moved`.
 
 The runner's end (`worker.trial_process`) moves by the server's packets, the child's frames, an end of file and a kill; the server's end
 (`worker.server`) by what it forks, hands out and reaps.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from celeriac.decide.stop_early import (
-    Course,
     Judged,
+    Progress,
     StopDecision,
     at_rung,
     followed,
@@ -17,9 +17,9 @@ from celeriac.decide.stop_early import (
     keeps_score,
     resource_of,
 )
-from celeriac.records import Crossing, Lease, Report, RungRecord
-from celeriac.spec import stop_rule
-from celeriac.stop_rules import SECONDS
+from celeriac.domain.records import Crossing, Lease, Report, RungRecord
+from celeriac.domain.stop_rules import SECONDS
+from celeriac.domain.study_file import stop_rule
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class Pruner:
     """
 
     who: Judged
-    course: Course = field(default_factory=Course)
+    course: Progress = field(default_factory=Progress)
     seconds: float = 0.0
     decision: StopDecision | None = None
     goes_on: int | None = None

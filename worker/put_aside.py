@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from celeriac.decide.put_aside import Streak
-from celeriac.records import Lease
+from celeriac.domain.records import Lease
 
 #: For so long a trial that faulted here is left to others, if there are any.
 ELSEWHERE_S = 30.0

@@ -2,11 +2,11 @@
 
 import logging
 
-from celeriac.broker import DRIVE_QUEUE, Tickets
 from celeriac.decide.retry import after_fault
-from celeriac.errors import BrokerUnavailable, CeleriacError, LeaseLost
-from celeriac.messages import RunTrial, TrialEnded
-from celeriac.records import Fault, OpenAttempt
+from celeriac.domain.errors import BrokerUnavailable, CeleriacError, LeaseLost
+from celeriac.domain.messages import RunTrial, TrialEnded
+from celeriac.domain.records import Fault, OpenAttempt
+from celeriac.runtime.broker import DRIVE_QUEUE, Tickets
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-from celeriac.errors import LeaseLost, TryAgain, ValueRefused
-from celeriac.records import Checkpoint, Crossing, Report, RungRecord
+from celeriac.domain.errors import LeaseLost, TryAgain, ValueRefused
+from celeriac.domain.records import Checkpoint, Crossing, Report, RungRecord
 from celeriac.store import Store
 from worker.wakeup import Wakeup
 

@@ -7,7 +7,7 @@ neither. A file whose row is gone and that was not deleted costs its space only.
 import math
 from collections.abc import Sequence
 
-from celeriac.records import Checkpoint, Lease, Report
+from celeriac.domain.records import Checkpoint, Lease, Report
 from worker import checkpoints
 from worker.station import Station
 

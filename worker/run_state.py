@@ -3,9 +3,9 @@
 import math
 from dataclasses import dataclass, field
 
-from celeriac.errors import LeaseLost
-from celeriac.messages import RunTrial
-from celeriac.records import Checkpoint, Fault, Lease
+from celeriac.domain.errors import LeaseLost
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Checkpoint, Fault, Lease
 from worker.events import Exit, Failed, Returned, Stopped
 from worker.faults import Cut
 from worker.heartbeat import KeptLease

@@ -16,9 +16,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from celeriac.errors import CeleriacError, LeaseLost, TryAgain, UnknownStudy, UnknownTrial, ValueRefused
-from celeriac.messages import RunTrial
-from celeriac.records import Fault, Lease, Refusal, Report
+from celeriac.domain.errors import (
+    CeleriacError,
+    LeaseLost,
+    TryAgain,
+    UnknownStudy,
+    UnknownTrial,
+    ValueRefused,
+)
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Fault, Lease, Refusal, Report
 from worker import checkpoints
 from worker.conclude import (
     announce,

@@ -26,8 +26,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from celeriac.lifecycle import moved
-from celeriac.linux import become_subreaper, die_with_parent
+from celeriac.domain.lifecycle import moved
+from celeriac.runtime.process.linux import become_subreaper, die_with_parent
 from worker import child, proctree, scratch
 from worker.faulted import Faulted
 from worker.limits import Limits

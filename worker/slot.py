@@ -23,7 +23,9 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
-from celeriac.broker import (
+from celeriac.domain.errors import IllegalTransition, MessageInvalid
+from celeriac.domain.messages import RunTrial, decode
+from celeriac.runtime.broker import (
     BrokerConfig,
     Tickets,
     drop_malformed,
@@ -32,9 +34,7 @@ from celeriac.broker import (
     make_app,
     stop_promptly,
 )
-from celeriac.errors import IllegalTransition, MessageInvalid
-from celeriac.messages import RunTrial, decode
-from celeriac.settings import Settings
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from worker import proctree, tasks
 from worker.conclude import REVOKED

@@ -7,12 +7,12 @@ slot takes no ticket at all: its runner waits inside the last one, as Celery giv
 import logging
 import time
 
-from celeriac.broker import trial_queue
 from celeriac.decide.put_aside import after_attempt
-from celeriac.errors import BrokerUnavailable
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.messages import RunTrial
-from celeriac.records import Fault, Lease
+from celeriac.domain.errors import BrokerUnavailable
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Fault, Lease
+from celeriac.runtime.broker import trial_queue
 from celeriac.store.api import AttemptEnd
 from worker.put_aside import Left
 from worker.station import Station

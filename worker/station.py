@@ -6,10 +6,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from celeriac.broker import DRIVE_QUEUE, Tickets
-from celeriac.code import FingerprintCache
-from celeriac.messages import TrialEnded
-from celeriac.settings import Settings
+from celeriac.domain.messages import TrialEnded
+from celeriac.runtime.broker import DRIVE_QUEUE, Tickets
+from celeriac.runtime.fingerprint import FingerprintCache
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from worker.devices import Slot
 from worker.environment import scrubbed

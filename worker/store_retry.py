@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 from typing import TypeVar
 
-from celeriac.errors import TryAgain
+from celeriac.domain.errors import TryAgain
 from worker.orders import Orders
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from celeriac.records import Lease
+from celeriac.domain.records import Lease
 from worker.job import CodeDiffers, located
 from worker.server_handle import Code
 from worker.station import Station

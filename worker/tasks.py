@@ -4,9 +4,9 @@ from typing import Any
 
 from celery import shared_task
 
-from celeriac.broker import RUN_TASK
-from celeriac.errors import MessageInvalid
-from celeriac.messages import RunTrial, decode
+from celeriac.domain.errors import MessageInvalid
+from celeriac.domain.messages import RunTrial, decode
+from celeriac.runtime.broker import RUN_TASK
 from worker.runner import run
 from worker.station import Station
 

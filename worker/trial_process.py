@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
-from celeriac.errors import IllegalTransition
-from celeriac.lifecycle import moved
+from celeriac.domain.errors import IllegalTransition
+from celeriac.domain.lifecycle import moved
 from worker.events import (
     Ended,
     Event,

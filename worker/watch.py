@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from celeriac.errors import BrokerUnavailable
+from celeriac.domain.errors import BrokerUnavailable
 
 log = logging.getLogger(__name__)
 

@@ -56,7 +56,7 @@ def _read(name: str, path: Path) -> Curves:
 def _train(path: Path, say: Callable[[str], None]) -> None:
     import torch
 
-    from celeriac.spec import load
+    from celeriac.domain.study_file import load
 
     torch.set_num_threads(1)
     space, rng = load(ROOT / "examples" / "digits" / "study.yaml").space, Random(0)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 from benchmarks.early_stop.clock import Stopper
-from celeriac.decide.stop_early import Course, at_rung, followed, judged
-from celeriac.records import Crossing, Report, RungRecord, Source
-from celeriac.stop_rules import Asha, Hyperband, Median, StopRule
+from celeriac.decide.stop_early import Progress, at_rung, followed, judged
+from celeriac.domain.records import Crossing, Report, RungRecord, Source
+from celeriac.domain.stop_rules import Asha, Hyperband, Median, StopRule
 
 ETA = 3
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -28,12 +28,12 @@ class Ours:
 
     def __init__(self, rule: StopRule) -> None:
         self._rule = rule
-        self._courses: dict[int, Course] = {}
+        self._courses: dict[int, Progress] = {}
         self._rungs: dict[tuple[int, int], list[float]] = {}
 
     def stops(self, number: int, epoch: int, value: float) -> bool:
         who = judged(self._rule, "maximize", number, Source.SUGGESTED)
-        step = followed(who, self._courses.get(number, Course()), Report(epoch, value))
+        step = followed(who, self._courses.get(number, Progress()), Report(epoch, value))
         self._courses[number] = step.course
         if step.crossing is not None:
             return at_rung(who, self._record(number, step.crossing)).stop

@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.embedded import Embedded, embedded
-from celeriac.broker import BrokerConfig, make_app
+from celeriac.runtime.broker import BrokerConfig, make_app
 from celeriac.store.capacity import connection_use, connections_needed
 
 SLOTS, EACH, TRIAL_S = 64, 10, 5.0

@@ -16,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from celeriac.broker import DRIVE_QUEUE, TRIAL_QUEUES, Tickets, trial_queue
-from celeriac.errors import LeaseLost
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.messages import DriveStudy, Message, RunTrial, TrialEnded
-from celeriac.records import Claim, Device, Lease, NewStudy, Refusal, Snapshot, StudyRecord
-from celeriac.spec import parse
-from celeriac.stack.postgres import Postgres
+from celeriac.domain.errors import LeaseLost
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.messages import DriveStudy, Message, RunTrial, TrialEnded
+from celeriac.domain.records import Claim, Device, Lease, NewStudy, Refusal, Snapshot, StudyRecord
+from celeriac.domain.study_file import parse
+from celeriac.local.postgres import Postgres
+from celeriac.runtime.broker import DRIVE_QUEUE, TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.store import Store, open_store
 from celeriac.store.api import AttemptEnd
 from celeriac.store.migrate import migrate

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.search.clock import Trial, duration, study
 from benchmarks.search.methods import method
 from benchmarks.search.report import markdown
-from celeriac.space import Choice, Float, Int, Parameter, Space
+from celeriac.domain.space import Choice, Float, Int, Parameter, Space
 
 BUDGET, WORKERS = 60, 10
 METHODS = ("ours", "ours:forest")

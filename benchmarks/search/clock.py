@@ -11,7 +11,7 @@ from math import nan
 from random import Random
 from typing import Any
 
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 
 #: Log-normal with median 1: one trial in six takes more than 1.6 times the median, one in forty more than 2.6 times.
 DURATION_SIGMA = 0.5

@@ -5,7 +5,7 @@ from random import Random
 
 from benchmarks.search.clock import Trial
 from benchmarks.search.problems import Problem
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 
 Fails = Callable[[Trial], Fault | None]
 

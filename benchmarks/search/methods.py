@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.search.clock import Ask, Ended, Trial
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers import sampler_for
 from coordinator.samplers.seam import Kind, Observation, Point, proposed
 

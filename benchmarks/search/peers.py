@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 
 from benchmarks.search.clock import Ask, Ended, Trial
-from celeriac.space import Choice, Int, Parameter, Space
+from celeriac.domain.space import Choice, Int, Parameter, Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

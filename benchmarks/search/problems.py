@@ -14,7 +14,7 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from celeriac.space import Choice, Float, Int, Space
+from celeriac.domain.space import Choice, Float, Int, Space
 
 VERSION = 1
 #: The yardstick: random search's median regret after so many evaluations, over so many seeds of its own.

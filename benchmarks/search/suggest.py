@@ -21,7 +21,7 @@ from benchmarks.embedded import write_json
 from benchmarks.search import methods
 from benchmarks.search.clock import Ended, Trial
 from benchmarks.search.report import markdown
-from celeriac.space import Choice, Float, Int, Space
+from celeriac.domain.space import Choice, Float, Int, Space
 from coordinator.samplers import sampler_for
 from coordinator.samplers.seam import Kind, Observation, proposed
 

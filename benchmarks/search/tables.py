@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.search.problems import Params, Problem
-from celeriac.space import Choice, Int, Parameter, Space
+from celeriac.domain.space import Choice, Int, Parameter, Space
 
 #: A family's class in the package, the metric that is its score, and how that becomes a loss.
 _FAMILIES = {

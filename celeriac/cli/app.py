@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import changing, reading, results, rungs, running, schedules, upkeep
+from celeriac.cli import admin, changing, plots, reading, rungs, running, schedules
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -42,9 +42,9 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (rungs.rungs, "who was stopped early, and where"),
     (reading.best, "its best trial, and how to use it"),
     (reading.logs, "what a trial printed"),
-    (results.importance, "which parameters mattered"),
-    (results.plot, "pictures, as PNG and as pages"),
-    (results.export, "trials as CSV or JSON, for other tools"),
+    (plots.importance, "which parameters mattered"),
+    (plots.plot, "pictures, as PNG and as pages"),
+    (plots.export, "trials as CSV or JSON, for other tools"),
     (changing.pause, "start no more trials of a study"),
     (changing.resume, "go on with it"),
     (changing.stop, "end it now"),
@@ -55,10 +55,10 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (changing.delete, "delete it for good"),
     (reading.champions, "the champion of each slice"),
     (reading.workers, "hosts, devices, slots"),
-    (upkeep.prune, "drop old reports, logs, checkpoints"),
-    (upkeep.migrate, "bring the database up to date"),
-    (upkeep.init, "write .env for docker compose"),
-    (upkeep.doctor, "check what the service needs here"),
+    (admin.prune, "drop old reports, logs, checkpoints"),
+    (admin.migrate, "bring the database up to date"),
+    (admin.init, "write .env for docker compose"),
+    (admin.doctor, "check what the service needs here"),
 )
 for _command, _summary in _COMMANDS:
     app.command(short_help=_summary)(_command)

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from celeriac.cli import forms, text
+from celeriac.cli import json_output, text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.screen import remark, say
 from celeriac.client.client import Client
 from celeriac.client.study import yaml_of
-from celeriac.errors import CallerError
-from celeriac.records import Champion
+from celeriac.domain.errors import CallerError
+from celeriac.domain.records import Champion
 
 
 def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json: bool, as_yaml: bool) -> int:
@@ -29,7 +29,7 @@ def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json
         )
         return FAILED
     if as_json:
-        print(forms.dump(forms.plain(list(found.values()))))
+        print(json_output.dump(json_output.plain(list(found.values()))))
     elif as_yaml:
         print(_as_yaml(found, alone=slice_ is not None), end="")
     else:

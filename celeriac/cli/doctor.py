@@ -14,8 +14,8 @@ from typing import Literal
 
 from celeriac.cli.text import counted
 from celeriac.client.client import ALIVE_S
-from celeriac.errors import BrokerUnavailable, CeleriacError
-from celeriac.settings import Settings
+from celeriac.domain.errors import BrokerUnavailable, CeleriacError
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from celeriac.store.capacity import (
     ConnectionUse,
@@ -198,7 +198,7 @@ def enough_connections(use: ConnectionUse, slots: int, hosts: int) -> Check:
 def _broker(settings: Settings) -> Iterator[Check]:
     from celery.exceptions import DuplicateNodenameWarning
 
-    from celeriac.broker import TRIAL_QUEUES, BrokerConfig, Tickets, make_app
+    from celeriac.runtime.broker import TRIAL_QUEUES, BrokerConfig, Tickets, make_app
 
     app = make_app(BrokerConfig(settings.broker_url, client_name="celeriac-doctor", socket_timeout_s=5.0))
     try:

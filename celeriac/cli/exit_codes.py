@@ -8,7 +8,7 @@ a check of `celeriac doctor` failed
 130  left with Ctrl-C: the study goes on (after the second Ctrl-C it is stopped)
 """
 
-from celeriac.errors import CallerError, CeleriacError, DuplicateStudy, SpecInvalid, TryAgain
+from celeriac.domain.errors import CallerError, CeleriacError, DuplicateStudy, SpecInvalid, TryAgain
 
 OK, FAILED, WRONG, UNAVAILABLE, LEFT = 0, 1, 2, 3, 130
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, TextIO
 
-from celeriac.cli import forms
+from celeriac.cli import json_output
 from celeriac.client.client import Client
 from celeriac.client.study import Study, row_of
-from celeriac.records import Report
+from celeriac.domain.records import Report
 
 
 def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
@@ -30,7 +30,7 @@ def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
 def write_json(client: Client, study: Study, out: TextIO, *, reports: bool) -> int:
     """The study's row, its spec in it, and its trials with their attempts (and reports), as the other `--json` forms are."""
     trials = list(_trials(client, study, reports))
-    out.write(forms.dump({"study": forms.study_form(study.record), "trials": trials}) + "\n")
+    out.write(json_output.dump({"study": json_output.study_form(study.record), "trials": trials}) + "\n")
     return len(trials)
 
 
@@ -44,7 +44,7 @@ def _trials(client: Client, study: Study, reports: bool) -> Iterator[dict[str, A
         runs = client.store.attempts_of(study.id, numbers)
         told = client.store.reports_of(study.id, numbers) if reports else {}
         for trial in page:
-            form = forms.trial_form(trial, runs[trial.number])
+            form = json_output.trial_form(trial, runs[trial.number])
             if reports:
                 form["reports"] = [_report_form(each) for each in told[trial.number]]
             yield form
@@ -54,8 +54,8 @@ def _report_form(report: Report) -> dict[str, Any]:
     return {
         "step": report.step,
         "value": report.value,
-        "metrics": forms.plain(report.metrics),
-        "at": forms.plain(report.at),
+        "metrics": json_output.plain(report.metrics),
+        "at": json_output.plain(report.at),
     }
 
 

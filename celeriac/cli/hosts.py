@@ -3,7 +3,7 @@
 from celeriac.cli.text import counted
 from celeriac.client.client import Client
 from celeriac.client.progress import Progress
-from celeriac.records import Attempt, StudyRecord
+from celeriac.domain.records import Attempt, StudyRecord
 
 
 def told_of_code(client: Client, study: StudyRecord) -> list[str]:

@@ -18,8 +18,8 @@ from celeriac.cli.screen import STYLE_OF, Grid, boxed, console, fitted, is_termi
 from celeriac.client.client import Client
 from celeriac.client.progress import Progress, is_settled, why_waiting
 from celeriac.client.study import POLL_S, Outage, Study
-from celeriac.records import Device, StudyRecord, TrialRecord, TrialState
-from celeriac.samplers import AUTO
+from celeriac.domain.records import Device, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.sampler_names import AUTO
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

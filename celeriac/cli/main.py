@@ -7,7 +7,7 @@ import signal
 import sys
 
 from celeriac.cli.exit_codes import FAILED, exit_code, explained
-from celeriac.errors import CeleriacError
+from celeriac.domain.errors import CeleriacError
 
 
 def main() -> None:

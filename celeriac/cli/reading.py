@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from celeriac.client import Client, Study
-    from celeriac.records import Champion, Device, PutAside, StudyRecord, TrialRecord, TrialState
+    from celeriac.domain.records import Champion, Device, PutAside, StudyRecord, TrialRecord, TrialState
 
 OneStudy = Annotated[
     str | None, typer.Argument(metavar="[STUDY]", help="One study; else all.", show_default=False)
@@ -63,16 +63,20 @@ def status(study: OneStudy = None, home: Home = None, as_json: AsJson = False, l
 
 
 def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
-    from celeriac.cli import forms, text
+    from celeriac.cli import json_output, text
     from celeriac.cli.screen import Grid, say, show
 
     records = client.store.studies(limit=limit or 1_000_000)
     devices, schedules = client.devices(), client.schedules()
     if as_json:
-        studies = [forms.study_form(each) for each in records]
+        studies = [json_output.study_form(each) for each in records]
         print(
-            forms.dump(
-                {"studies": studies, "devices": forms.plain(devices), "schedules": forms.plain(schedules)}
+            json_output.dump(
+                {
+                    "studies": studies,
+                    "devices": json_output.plain(devices),
+                    "schedules": json_output.plain(schedules),
+                }
             )
         )
         return
@@ -112,7 +116,7 @@ def _study_row(study: "StudyRecord") -> tuple[str, ...]:
 
 
 def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
-    from celeriac.cli import forms, text
+    from celeriac.cli import json_output, text
     from celeriac.cli.hosts import told_of_code, told_of_slots
     from celeriac.cli.live import Looks, best_of, line_of, picture, running_grid, sampler_line
     from celeriac.cli.rungs import saved_in_words
@@ -121,8 +125,8 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
 
     progress = Looks(client, study).progress()
     if as_json:
-        form = forms.progress_form(progress, client.store.savings(study.id))
-        print(forms.dump({**form, "codes": forms.plain(client.store.codes(study.id))}))
+        form = json_output.progress_form(progress, client.store.savings(study.id))
+        print(json_output.dump({**form, "codes": json_output.plain(client.store.codes(study.id))}))
         return
     if is_terminal():
         console().print(picture(progress, best_of(client, progress.study), hint=False))
@@ -157,7 +161,7 @@ def trials(
     as_json: AsJson = False,
 ) -> None:
     """List a study's trials by number: the newest 50, or as `--state` and `--limit` say; or explain one of them."""
-    from celeriac.cli import forms
+    from celeriac.cli import json_output
     from celeriac.cli.screen import Grid, remark, show
 
     if replay and why is None:
@@ -172,7 +176,7 @@ def trials(
         listed = found.newest_trials(limit, states) if limit else list(found.each_trial(states))
         if as_json:
             runs = client.store.attempts_of(found.id, [each.number for each in listed])
-            print(forms.dump([forms.trial_form(each, runs[each.number]) for each in listed]))
+            print(json_output.dump([json_output.trial_form(each, runs[each.number]) for each in listed]))
             return
         head = ("trial", "state", "score", "attempts", "took", "source", "worker", "parameters", "note")
         show(
@@ -191,7 +195,7 @@ def trials(
 
 def _states(words: list[str] | None) -> "list[TrialState] | None":
     """The states that were asked for; None for all. Raises typer.BadParameter, naming the known ones."""
-    from celeriac.records import TrialState
+    from celeriac.domain.records import TrialState
 
     try:
         return [TrialState(word.upper()) for word in words] if words else None
@@ -225,10 +229,10 @@ def best(
     as_yaml: AsYaml = False,
 ) -> None:
     """Show a study's best trial, what it gained over trial 0, and its parameters to paste; or a schedule's champions and theirs."""
-    from celeriac.cli import forms
+    from celeriac.cli import json_output
     from celeriac.cli.champion import tell_champions
-    from celeriac.cli.ending import first_of, tell_winner
     from celeriac.cli.screen import remark
+    from celeriac.cli.summary import first_of, tell_winner
     from celeriac.client.progress import gain
     from celeriac.client.study import yaml_of
 
@@ -246,16 +250,16 @@ def best(
             print(yaml_of(winner.params), end="")
         elif as_json:
             first = first_of(client, record)
-            form = {"study": study, **forms.trial_form(winner), "gain": gain(record, winner, first)}
-            form["default"] = None if first is None else forms.trial_form(first)
-            print(forms.dump(form))
+            form = {"study": study, **json_output.trial_form(winner), "gain": gain(record, winner, first)}
+            form["default"] = None if first is None else json_output.trial_form(first)
+            print(json_output.dump(form))
         else:
             tell_winner(client, record, winner)
 
 
 def _is_schedule(client: "Client", name: str) -> bool:
     """Whether this names a schedule and no study."""
-    from celeriac.errors import UnknownStudy
+    from celeriac.domain.errors import UnknownStudy
 
     try:
         client.study(name)
@@ -272,7 +276,7 @@ def logs(
     home: Home = None,
 ) -> None:
     """Show what a trial printed last, from whichever host it ran on."""
-    from celeriac.cli.following import follow_log, print_log
+    from celeriac.cli.log_follow import follow_log, print_log
 
     with connected(home) as client:
         found = client.study(study)
@@ -287,7 +291,7 @@ def champions(
     schedule: OneSchedule = None, history: History = False, home: Home = None, as_json: AsJson = False
 ) -> None:
     """Show the champion of each slice, or with `--history` every verdict on a night's best trial."""
-    from celeriac.cli import forms
+    from celeriac.cli import json_output
     from celeriac.cli.screen import Grid, say, show
 
     with connected(home) as client:
@@ -299,7 +303,7 @@ def champions(
         else:
             listed = client.champions(schedule)
         if as_json:
-            print(forms.dump(forms.plain(listed)))
+            print(json_output.dump(json_output.plain(listed)))
         elif listed:
             head = (
                 "schedule",
@@ -344,7 +348,7 @@ def _champion_row(champion: "Champion") -> tuple[str, ...]:
 
 def workers(home: Home = None, as_json: AsJson = False) -> None:
     """Show hosts, devices and slots, when they last spoke, and what each slot runs."""
-    from celeriac.cli import forms
+    from celeriac.cli import json_output
     from celeriac.cli.screen import Grid, say, show
 
     with connected(home) as client:
@@ -354,8 +358,8 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
         names = {each.study_id: client.store.study(each.study_id).name for each in aside if each.study_id}
         now = client.store.now()
     if as_json:
-        listed = [forms.device_form(each, runs, aside, alive=_is_alive(each, now)) for each in devices]
-        print(forms.dump(listed))
+        listed = [json_output.device_form(each, runs, aside, alive=_is_alive(each, now)) for each in devices]
+        print(json_output.dump(listed))
         return
     rows = []
     for each in devices:

@@ -7,12 +7,12 @@ from celeriac.cli.service import AsJson, Home, StudyName, connected
 if TYPE_CHECKING:
     from celeriac.client import Client
     from celeriac.client.rungs import RungSummary
-    from celeriac.records import Savings, StudyRecord
+    from celeriac.domain.records import Savings, StudyRecord
 
 
 def rungs(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
     """Show who came to each rung, who was stopped there, and what early stopping spared."""
-    from celeriac.cli import forms
+    from celeriac.cli import json_output
     from celeriac.cli.screen import Grid, say, show
 
     with connected(home) as client:
@@ -21,8 +21,13 @@ def rungs(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
     rule = record.spec.get("stop_early")
     if as_json:
         print(
-            forms.dump(
-                {"study": study, "rule": rule, "rungs": forms.plain(found), "saved": forms.plain(saved)}
+            json_output.dump(
+                {
+                    "study": study,
+                    "rule": rule,
+                    "rungs": json_output.plain(found),
+                    "saved": json_output.plain(saved),
+                }
             )
         )
         return

@@ -14,7 +14,7 @@ from celeriac.cli.service import Home, Name, Slots, SpecFile, StudyName, connect
 
 if TYPE_CHECKING:
     from celeriac.client import Client, Study
-    from celeriac.settings import Settings
+    from celeriac.runtime.settings import Settings
 
 Detach = Annotated[bool, typer.Option("--detach", help="Do not watch: return once the study is open.")]
 Background = Annotated[
@@ -30,7 +30,7 @@ def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False, detach:
     if not detach:
         _become("up", home, *chosen, *options)
     from celeriac.client.embedded import start_detached
-    from celeriac.settings import Settings
+    from celeriac.runtime.settings import Settings
 
     settings = Settings.from_env(home=home)
     remark(f"Starting a service under {settings.home} in the background …")
@@ -45,7 +45,7 @@ def down(home: Home = None) -> None:
 def _become(verb: str, home: Path | None, *options: str) -> None:
     """Be the stack's own program from here on: same process, same terminal, same Ctrl-C."""
     where = [] if home is None else ["--home", str(home)]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "celeriac.stack", verb, *where, *options])  # noqa: S606 - there is no shell to go through
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "celeriac.local", verb, *where, *options])  # noqa: S606 - there is no shell to go through
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
     """
     from celeriac.client import Client
     from celeriac.client.embedded import attached, ends_by_itself, ensure_service
-    from celeriac.records import CLOSED, StudyState
+    from celeriac.domain.records import CLOSED, StudyState
 
     remember(home)
     settings = _checked(file, name, home)
@@ -89,7 +89,7 @@ def watch(study: StudyName, home: Home = None) -> None:
     from celeriac.client.client import no_service
     from celeriac.client.embedded import attached
     from celeriac.client.progress import is_settled
-    from celeriac.settings import Settings
+    from celeriac.runtime.settings import Settings
 
     with attached(Settings.from_env(home=home)), connected(home) as client:
         handle = client.study(study)
@@ -103,7 +103,7 @@ def _checked(file: Path, name: str | None, home: Path | None) -> "Settings":
     """The settings, once the file and the objective that it names are sound: what is wrong there needs no service to be told."""
     from celeriac.client.client import read_study
     from celeriac.client.objective import code_root_of
-    from celeriac.settings import Settings
+    from celeriac.runtime.settings import Settings
 
     settings = Settings.from_env(home=home)
     code_root_of(*read_study(file, name), settings.code_root)
@@ -121,8 +121,8 @@ def _open(client: "Client", file: Path, name: str | None) -> "Study":
 
 
 def _look_on(client: "Client", study: "Study") -> int:
-    from celeriac.cli.ending import tell
     from celeriac.cli.live import Left, watch
+    from celeriac.cli.summary import tell
 
     try:
         return tell(client, watch(client, study))

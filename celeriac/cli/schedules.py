@@ -10,7 +10,7 @@ from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, SpecFile, connected
 
 if TYPE_CHECKING:
-    from celeriac.records import Firing, Schedule, StudyRecord
+    from celeriac.domain.records import Firing, Schedule, StudyRecord
 
 app = typer.Typer(
     name="schedule",
@@ -51,12 +51,12 @@ def add(file: SpecFile, replace: Replace = False, home: Home = None) -> None:
 @app.command("list")
 def listed(home: Home = None, as_json: AsJson = False) -> None:
     """List all schedules with their next firing."""
-    from celeriac.cli import forms
+    from celeriac.cli import json_output
 
     with connected(home) as client:
         rows = client.schedules()
     if as_json:
-        print(forms.dump(forms.plain(rows)))
+        print(json_output.dump(json_output.plain(rows)))
     elif rows:
         show(
             Grid(
@@ -79,15 +79,18 @@ def _row(schedule: "Schedule") -> tuple[str, ...]:
 @app.command("show")
 def show_one(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> None:
     """Show one schedule, its latest firings and what became of them."""
-    from celeriac.cli import forms, text
+    from celeriac.cli import json_output, text
 
     with connected(home) as client:
         row = client.store.schedule(name)
         firings = client.store.firings(name, limit=20)
         studies = {each.study_id: client.store.study(each.study_id) for each in firings}
     if as_json:
-        made = [{**forms.plain(each), "study": forms.study_form(studies[each.study_id])} for each in firings]
-        print(forms.dump({**forms.plain(row), "firings": made}))
+        made = [
+            {**json_output.plain(each), "study": json_output.study_form(studies[each.study_id])}
+            for each in firings
+        ]
+        print(json_output.dump({**json_output.plain(row), "firings": made}))
         return
     due = "paused" if row.paused else f"due {text.moment(row.next_due_at)}"
     say(f"schedule {row.name}: {due}; {row.cron} in {row.timezone}")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from celeriac.cli.hints import remember
-from celeriac.settings import home_path
+from celeriac.runtime.settings import home_path
 
 if TYPE_CHECKING:
     from celeriac.client import Client
-    from celeriac.settings import Settings
+    from celeriac.runtime.settings import Settings
 
 
 def _home(text: str) -> Path:
@@ -55,7 +55,7 @@ def connected(home: Path | None, *, serving: bool = False) -> Iterator["Client"]
 
     Where no stack runs, of the store that is kept there, unless there must be somebody `serving`.
     """
-    from celeriac.settings import Settings
+    from celeriac.runtime.settings import Settings
 
     remember(home)
     with ExitStack() as held, _opened(Settings.from_env(home=home), held, serving) as client:
@@ -66,7 +66,7 @@ def _opened(settings: "Settings", held: ExitStack, serving: bool) -> "Client":
     from celeriac.client import Client
     from celeriac.client.client import no_service
     from celeriac.client.embedded import attached, was_killed
-    from celeriac.errors import SchemaMismatch, StoreUnavailable
+    from celeriac.domain.errors import SchemaMismatch, StoreUnavailable
 
     if serving and not settings.has_service:
         raise no_service(settings)
@@ -96,6 +96,6 @@ def _opened(settings: "Settings", held: ExitStack, serving: bool) -> "Client":
 
 def _was_embedded(settings: "Settings") -> bool:
     """Whether the address is that of the stack under the home, which has ended by now."""
-    from celeriac.settings import Settings
+    from celeriac.runtime.settings import Settings
 
     return settings.has_service and not Settings.from_env(home=settings.home).has_service

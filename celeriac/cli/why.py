@@ -8,15 +8,15 @@ import subprocess
 import sys
 from typing import Any
 
-from celeriac.cli import forms, text
+from celeriac.cli import json_output, text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.client import Client
 from celeriac.client.study import Study
-from celeriac.errors import CallerError, CeleriacError, UnknownTrial
-from celeriac.explain.why import Expectation, Explanation, Outcome, explained, pending_then
-from celeriac.records import Source, StudyRecord, TrialRecord
+from celeriac.domain.errors import CallerError, CeleriacError, UnknownTrial
+from celeriac.domain.records import Source, StudyRecord, TrialRecord
+from celeriac.report.explain.why import Expectation, Explanation, Outcome, explained, pending_then
 
 _MOST_PENDING = 12
 #: What our model adds of its own, each a number of trials.
@@ -30,7 +30,7 @@ def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay
     again = replayed(client, study, trial) if replay else None
     same = again is None or again == dict(trial.params)
     if as_json:
-        print(forms.dump(why_form(record, trial, explanation, again)))
+        print(json_output.dump(why_form(record, trial, explanation, again)))
     else:
         _page(record, trial, explanation)
         if again is not None:
@@ -61,7 +61,7 @@ def why_form(
         **{key: getattr(explanation, key) for key in ("how", "pending", "expected", "outcome")},
         "replay": None if again is None else {"params": again, "same": again == dict(trial.params)},
     }
-    plain: dict[str, Any] = forms.plain(form)
+    plain: dict[str, Any] = json_output.plain(form)
     return plain
 
 

@@ -1,6 +1,6 @@
 """Reading where no service runs: the store of the home is started by itself, and ends a few seconds after its last reader.
 
-It is started as a program (`python -m celeriac.stack store`), which many readers share. A reader says that it reads by a shared lock on
+It is started as a program (`python -m celeriac.local store`), which many readers share. A reader says that it reads by a shared lock on
 `run/readers`; the lock goes with its process, so nothing stays behind whatever becomes of the reader.
 """
 
@@ -11,8 +11,8 @@ from time import monotonic, sleep
 import psutil
 
 from celeriac.client.embedded import START_S, Started, attached, start_program
-from celeriac.errors import StackError
-from celeriac.settings import Settings
+from celeriac.domain.errors import StackError
+from celeriac.runtime.settings import Settings
 
 _AGAIN_S = 0.05
 

@@ -16,22 +16,22 @@ from zoneinfo import ZoneInfo
 
 from celeriac.client.objective import code_root_of, stored_root
 from celeriac.client.study import Study
-from celeriac.code import CODE_LOOK_S, fingerprint, same_code
-from celeriac.errors import (
+from celeriac.domain.errors import (
     BrokerUnavailable,
     DuplicateStudy,
     SpecInvalid,
     StoreUnavailable,
     UnknownSchedule,
 )
-from celeriac.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord
-from celeriac.samplers import class_flaw, missing
-from celeriac.settings import Settings
-from celeriac.spec import StudySpec, difference, load, parse
+from celeriac.domain.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord
+from celeriac.domain.sampler_names import class_flaw, missing
+from celeriac.domain.study_file import StudySpec, difference, load, parse
+from celeriac.runtime.fingerprint import CODE_LOOK_S, fingerprint, same_code
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 
 if TYPE_CHECKING:
-    from celeriac.broker import Tickets
+    from celeriac.runtime.broker import Tickets
 
 #: A node speaks every five seconds; one that was silent this long is gone.
 ALIVE_S = 15.0
@@ -159,8 +159,8 @@ class Client:
 
     def wake(self, record: StudyRecord) -> str:
         """Tell the coordinator to look at a study now; what the caller should know when Redis did not take the ticket."""
-        from celeriac.broker import DRIVE_QUEUE
-        from celeriac.messages import DriveStudy
+        from celeriac.domain.messages import DriveStudy
+        from celeriac.runtime.broker import DRIVE_QUEUE
 
         if not self.serves:
             return "no service runs: it is noted, and `celeriac up` goes on with it"
@@ -176,7 +176,7 @@ class Client:
     def tickets(self) -> "Tickets":
         """The sender of tickets, made at its first use: Celery takes a third of a second to load."""
         if self._tickets is None:
-            from celeriac.broker import BrokerConfig, Tickets, make_app
+            from celeriac.runtime.broker import BrokerConfig, Tickets, make_app
 
             config = BrokerConfig(
                 self.settings.broker_url, client_name="celeriac-client", socket_timeout_s=5.0

@@ -1,6 +1,6 @@
 """A stack of one's own: started in the background when no service answers, left alone when it is there.
 
-It is started as a program (`python -m celeriac.stack up --idle-exit`), exactly as `celeriac up` starts it, and ends by itself when
+It is started as a program (`python -m celeriac.local up --idle-exit`), exactly as `celeriac up` starts it, and ends by itself when
 nothing is left to run and nobody is attached. A client says that it is attached by a shared lock on `run/attached`.
 """
 
@@ -21,8 +21,8 @@ from typing import Any, TextIO
 
 import psutil
 
-from celeriac.errors import StackError, StoreUnavailable
-from celeriac.settings import Settings, inherited
+from celeriac.domain.errors import StackError, StoreUnavailable
+from celeriac.runtime.settings import Settings, inherited
 from celeriac.store import open_store
 
 #: Making a database cluster takes seconds; a minute and a half means that something is wrong.
@@ -157,7 +157,7 @@ def _start(settings: Settings, slots: int) -> None:
 
 
 def start_program(home: Path, words: Sequence[str], patience_s: float) -> Said:
-    """Start `python -m celeriac.stack` in the background; returns when it says that it is ready, or ends. One that takes too long is stopped.
+    """Start `python -m celeriac.local` in the background; returns when it says that it is ready, or ends. One that takes too long is stopped.
 
     It runs in a session of its own, so that Ctrl-C here does not reach it, and writes to a file, so that it outlives us.
     """
@@ -168,7 +168,7 @@ def start_program(home: Path, words: Sequence[str], patience_s: float) -> Said:
         reader.seek(0, os.SEEK_END)
         try:
             program = subprocess.Popen(
-                [sys.executable, "-P", "-m", "celeriac.stack", *words],
+                [sys.executable, "-P", "-m", "celeriac.local", *words],
                 env=inherited({"READY_FD": str(says)}),
                 pass_fds=(says,),
                 stdin=subprocess.DEVNULL,

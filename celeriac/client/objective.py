@@ -8,11 +8,11 @@ import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from celeriac.code import NO_CODE, fingerprint
-from celeriac.errors import SpecInvalid
-from celeriac.records import StudyRecord
-from celeriac.space import nearest
-from celeriac.spec import StudySpec
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.records import StudyRecord
+from celeriac.domain.space import nearest
+from celeriac.domain.study_file import StudySpec
+from celeriac.runtime.fingerprint import NO_CODE, fingerprint
 
 
 def code_root_of(spec: StudySpec, base: Path, allowed: Path) -> Path:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from celeriac.decide.sampler import SamplerDecision, chosen_sampler
-from celeriac.errors import SpecInvalid
-from celeriac.records import CLOSED, Device, StudyRecord, StudyState, TrialRecord
-from celeriac.samplers import AUTO
-from celeriac.spec import parse
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.records import CLOSED, Device, StudyRecord, StudyState, TrialRecord
+from celeriac.domain.sampler_names import AUTO
+from celeriac.domain.study_file import parse
 
 PATIENCE_S = 10.0
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
-from celeriac.records import CLOSED, StudyRecord
-from celeriac.settings import Settings
+from celeriac.domain.records import CLOSED, StudyRecord
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 
 _PAGE = 200

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from celeriac.decide.stop_early import at_rung, judged
-from celeriac.records import RungRecord, StudyRecord, TrialRecord, TrialState
-from celeriac.spec import stop_rule
+from celeriac.domain.records import RungRecord, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.study_file import stop_rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,17 +12,17 @@ from typing import Any, TypeVar
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
 from celeriac.client.retention import Deleted, delete_files
-from celeriac.code import same_code
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
-from celeriac.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
-from celeriac.explain.importance import Importances, Method, importances
-from celeriac.lifecycle import StudyEvent
-from celeriac.plots import KINDS, Chart, Scene
-from celeriac.plots.rungs import worth_a_curve
-from celeriac.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState
-from celeriac.settings import Settings
-from celeriac.spec import StudySpec, parse, stop_rule
+from celeriac.domain.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.domain.study_file import StudySpec, parse, stop_rule
+from celeriac.report.explain.importance import Importances, Method, importances
+from celeriac.report.plots import KINDS, Chart, Scene
+from celeriac.report.plots.rungs import worth_a_curve
+from celeriac.runtime.fingerprint import same_code
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from celeriac.store.values import not_deletable
 
@@ -82,11 +82,11 @@ class Study:
         return parse(self.record.spec, f"study {self.name}")
 
     def importance(self, method: Method = "ped-anova") -> Importances:
-        """Which parameters mattered, judged by Optuna; see `celeriac.explain.importance`. Raises ExtraMissing without it."""
+        """Which parameters mattered, judged by Optuna; see `celeriac.report.explain.importance`. Raises ExtraMissing without it."""
         return importances(self.spec.space, self.record.goal, list(self.each_trial()), method)
 
     def plot(self, kind: str = "history") -> Chart:
-        """One picture of the study (`celeriac.plots.KINDS`): a notebook shows it; `celeriac.plots.drawn.png(...)` draws it.
+        """One picture of the study (`celeriac.report.plots.KINDS`): a notebook shows it; `celeriac.report.plots.drawn.png(...)` draws it.
 
         Raises ValueError for an unknown kind, ExtraMissing for `importance` without Optuna.
         """

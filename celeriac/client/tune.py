@@ -14,10 +14,10 @@ from typing import Any
 from celeriac.client.client import Client
 from celeriac.client.embedded import attached, ensure_service
 from celeriac.client.study import Study
-from celeriac.errors import SpecInvalid
-from celeriac.settings import Settings
-from celeriac.space import Space
-from celeriac.spec import parse
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.space import Space
+from celeriac.domain.study_file import parse
+from celeriac.runtime.settings import Settings
 
 
 def tune(

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from celeriac.errors import SettingInvalid, StoreUnavailable
-from celeriac.settings import Settings
+from celeriac.domain.errors import SettingInvalid, StoreUnavailable
+from celeriac.runtime.settings import Settings
 
 
 def upgrade(home: Path | None) -> list[str]:

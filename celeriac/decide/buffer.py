@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from celeriac.decide.share import AHEAD_S, Share, Slots, share
-from celeriac.records import Claim, Snapshot, Source, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.records import Claim, Snapshot, Source, StudyRecord, TrialRecord, TrialState
 
 #: The results have changed the model much when there are so many more of them, as a share of those that a suggestion knew.
 GROWTH = 0.1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from celeriac.records import Schedule
+from celeriac.domain.records import Schedule
 
 MOST_COUNTED = 1000
 

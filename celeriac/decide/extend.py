@@ -1,8 +1,8 @@
 """Which budget does a study have from now on, and may a closed one go on as it is?"""
 
-from celeriac.errors import IllegalTransition
-from celeriac.records import StudyRecord
-from celeriac.spec import Budget, parse
+from celeriac.domain.errors import IllegalTransition
+from celeriac.domain.records import StudyRecord
+from celeriac.domain.study_file import Budget, parse
 
 Amount = int | str
 

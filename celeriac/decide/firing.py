@@ -10,8 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from celeriac.decide.due import next_due
-from celeriac.records import Firing, NewFiring, NewStudy, Schedule
-from celeriac.spec import parse
+from celeriac.domain.records import Firing, NewFiring, NewStudy, Schedule
+from celeriac.domain.study_file import parse
 
 #: How many names a firing tries.
 MOST_NAMES = 100

@@ -11,7 +11,7 @@ time, in which the database answered, to renew it.
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from celeriac.records import OpenAttempt, ReaperLook
+from celeriac.domain.records import OpenAttempt, ReaperLook
 
 #: A tick may be late or lost; a second may pass in a queue.
 _TICKS = 2.0

@@ -6,7 +6,7 @@ cannot be started. Such a slot would drain a whole study in seconds, for it is a
 
 from dataclasses import dataclass, replace
 
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 
 FAULTS_IN_A_ROW = 3
 FIRST_S = 10.0

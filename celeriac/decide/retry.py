@@ -13,8 +13,8 @@ user_bug         FAILED at once, with the traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Fault
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Fault
 
 FREE_RETRIES = 5
 #: Seconds before each free retry.

@@ -7,9 +7,9 @@ suggested a trial, and why that one, stands with the trial, so that a replay nev
 
 from dataclasses import dataclass
 
-from celeriac.records import StudyRecord
-from celeriac.samplers import AUTO
-from celeriac.spec import StudySpec
+from celeriac.domain.records import StudyRecord
+from celeriac.domain.sampler_names import AUTO
+from celeriac.domain.study_file import StudySpec
 
 #: What a model's suggestion costs the coordinator, about.
 SUGGESTION_S = 0.03

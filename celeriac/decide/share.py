@@ -16,7 +16,7 @@ from heapq import heapify, heappop, heapreplace
 from itertools import accumulate
 from math import ceil, floor
 
-from celeriac.records import Claim
+from celeriac.domain.records import Claim
 
 #: For so long the fleet works on without the coordinator: a program that died is back by then.
 AHEAD_S = 5.0

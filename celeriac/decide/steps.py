@@ -7,7 +7,7 @@ turn; a step that it makes wrong is refused by the store.
 from collections.abc import Collection
 from dataclasses import replace
 
-from celeriac.records import MOST_READY, Counts, Snapshot
+from celeriac.domain.records import MOST_READY, Counts, Snapshot
 
 
 def after_queueing(snapshot: Snapshot, numbers: Collection[int]) -> Snapshot:

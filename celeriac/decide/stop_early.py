@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from celeriac.records import Crossing, Fault, Goal, Ranking, Report, RungRecord, Source
-from celeriac.stop_rules import STEP, Asha, Hyperband, Median, Patience, StopRule, Threshold
+from celeriac.domain.records import Crossing, Fault, Goal, Ranking, Report, RungRecord, Source
+from celeriac.domain.stop_rules import STEP, Asha, Hyperband, Median, Patience, StopRule, Threshold
 
 EXEMPT = frozenset({Source.DEFAULT, Source.CHAMPION})
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -40,7 +40,7 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Progress:
     """How far an attempt has come: the rung it reached, its best value so far, and how many reports did not improve on it."""
 
     rung: int = -1
@@ -50,10 +50,10 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class Step:
     """A course with one report more: the rung that it crosses, and a verdict where no other trial is needed for one."""
 
-    course: Course
+    course: Progress
     crossing: Crossing | None = None
     decision: StopDecision | None = None
 
@@ -97,23 +97,23 @@ def resource_of(rule: StopRule, step: int, metrics: Mapping[str, Any]) -> float 
     return float(used)
 
 
-def followed(judged: Judged, course: Course, report: Report) -> Followed:
+def followed(judged: Judged, course: Progress, report: Report) -> Step:
     """One report more; a report without the resource counts for nothing."""
     rule, used = judged.rule, resource_of(judged.rule, report.step, report.metrics)
     if used is None:
-        return Followed(course)
+        return Step(course)
     course = _improved(judged, course, report)
     if isinstance(rule, Patience):
         counted = replace(course, since=0) if used < rule.min else course
-        return Followed(counted, decision=_worn(judged, counted))
+        return Step(counted, decision=_worn(judged, counted))
     rung = _rung_at(rule, judged.bracket, used)
     if rung is None or rung <= course.rung:
-        return Followed(course)
+        return Step(course)
     value = course.best if isinstance(rule, Median) else report.value
     course = replace(course, rung=rung)
     if value is None or not math.isfinite(value):
-        return Followed(course, decision=_not_finite(judged, rung, report.value))
-    return Followed(course, Crossing(rung, report.step, used, value, ranking(judged)))
+        return Step(course, decision=_not_finite(judged, rung, report.value))
+    return Step(course, Crossing(rung, report.step, used, value, ranking(judged)))
 
 
 def ranking(judged: Judged) -> Ranking:
@@ -179,14 +179,14 @@ def _rung_at(rule: StopRule, bracket: int, used: float) -> int | None:
     return None
 
 
-def _improved(judged: Judged, course: Course, report: Report) -> Course:
+def _improved(judged: Judged, course: Progress, report: Report) -> Progress:
     value, least = report.value, judged.rule.min_delta if isinstance(judged.rule, Patience) else 0.0
     if math.isfinite(value) and (course.best is None or _gain(judged.goal, value, course.best) > least):
         return replace(course, best=value, best_step=report.step, since=0)
     return replace(course, since=course.since + 1)
 
 
-def _worn(judged: Judged, course: Course) -> StopDecision | None:
+def _worn(judged: Judged, course: Progress) -> StopDecision | None:
     """Patience's verdict, once enough reports brought nothing."""
     rule = judged.rule
     if not isinstance(rule, Patience) or course.since < rule.reports or judged.exempt:

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from celeriac.records import Goal, Source, StudyRecord, TrialRecord
-from celeriac.stop_rules import StopStudy
+from celeriac.domain.records import Goal, Source, StudyRecord, TrialRecord
+from celeriac.domain.stop_rules import StopStudy
 
 
 def newest_needed(stop: StopStudy | None) -> int:

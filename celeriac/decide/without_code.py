@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from celeriac.records import PutAside, StudyRecord, StudyState
+from celeriac.domain.records import PutAside, StudyRecord, StudyState
 
 
 def without_code(study: StudyRecord, slots: Collection[str], put_asides: Sequence[PutAside]) -> str:

@@ -5,7 +5,7 @@ Importing this room loads no SQLAlchemy: only opening a store does.
 
 import secrets
 
-from celeriac.errors import SettingInvalid
+from celeriac.domain.errors import SettingInvalid
 from celeriac.store.api import Store
 
 __all__ = ["Store", "is_refusal", "open_store"]

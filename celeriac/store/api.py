@@ -6,7 +6,7 @@ Rules that hold for every verb:
   safe to repeat (a second `finish_attempt` of the same end by the same token returns the row as it is).
 * Locks are taken in one order, the study's row first, then its trials by number, so that no two verbs can deadlock.
 * Times of leases are the store's own clock; no caller's clock decides who owns a trial.
-* A state changes only through `celeriac.lifecycle.moved`, or by a statement whose WHERE is `lifecycle.sources(...)`.
+* A state changes only through `celeriac.domain.lifecycle.moved`, or by a statement whose WHERE is `lifecycle.sources(...)`.
 * The study row's counters change in the transaction that changes a trial; so no verb on the way of a trial's life reads
   more than one trial and a few numbers, however many trials are open (`snapshot`).
 * Records are values: changing what a caller passed in, or got back, changes nothing in the store.
@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.records import (
+from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.records import (
     Attempt,
     Champion,
     Checkpoint,
@@ -75,7 +75,7 @@ class AttemptEnd:
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
+class ReportAck:
     """What `report` tells of reports that landed.
 
     checkpoints: the trial's, newest first, when one came with the reports, else none. rungs: the trial's record at each rung
@@ -228,7 +228,7 @@ class Store(Protocol):
     def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
         """Prolong the lease from the store's now, also when it has run out but nobody took it. Raises LeaseLost."""
 
-    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
         """Insert reports with their checkpoints, and rank those that cross a rung, in one statement. Raises LeaseLost.
 
         Repeats are ignored: the first report of a step and an attempt stays, and the first record of a trial at a rung. What a

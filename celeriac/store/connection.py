@@ -33,7 +33,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import TextClause
 
-from celeriac.errors import SchemaMismatch, SettingInvalid, StoreUnavailable, TryAgain, ValueRefused
+from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable, TryAgain, ValueRefused
 from celeriac.store.pool import IdleClosingPool
 
 T = TypeVar("T")
@@ -158,7 +158,7 @@ def open_engine(url: str, *, pool_size: int, session: Mapping[str, str] = SESSIO
 
 
 class Database:
-    """One pool of connections; every error that leaves it is one of `celeriac.errors`, or a fault in this program."""
+    """One pool of connections; every error that leaves it is one of `celeriac.domain.errors`, or a fault in this program."""
 
     def __init__(self, url: str, *, pool_size: int) -> None:
         self._engine = open_engine(url, pool_size=pool_size)

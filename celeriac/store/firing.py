@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from celeriac.errors import DuplicateStudy
-from celeriac.records import NewFiring, StudyRecord
+from celeriac.domain.errors import DuplicateStudy
+from celeriac.domain.records import NewFiring, StudyRecord
 from celeriac.store.api import Store
 
 

@@ -3,7 +3,7 @@
 Revisions are numbered (0001, 0002, …), so that older and newer can be told apart without loading Alembic.
 """
 
-from celeriac.errors import SchemaMismatch
+from celeriac.domain.errors import SchemaMismatch
 from celeriac.store.connection import sql
 
 #: The newest migration that this program knows; a test compares it with the files.

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from difflib import get_close_matches
 from typing import Any
 
-from celeriac.errors import (
+from celeriac.domain.errors import (
     DuplicateStudy,
     IllegalTransition,
     LeaseLost,
@@ -23,8 +23,8 @@ from celeriac.errors import (
     UnknownStudy,
     UnknownTrial,
 )
-from celeriac.lifecycle import ATTEMPT_TRANSITIONS, AttemptEvent, TrialEvent
-from celeriac.records import CLOSED, Attempt, Crossing, Outcome, Refusal, Report, StudyRecord
+from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, AttemptEvent, TrialEvent
+from celeriac.domain.records import CLOSED, Attempt, Crossing, Outcome, Refusal, Report, StudyRecord
 from celeriac.store.api import AttemptEnd
 
 #: Which ways a trial may go when its attempt ends so.

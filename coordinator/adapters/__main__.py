@@ -13,7 +13,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from celeriac.linux import die_with_parent
+from celeriac.runtime.process.linux import die_with_parent
 
 IDLE_S = 600.0
 MOST_BYTES = 2**30

@@ -19,7 +19,7 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
-from celeriac.space import INACTIVE, Choice, Float, Space
+from celeriac.domain.space import INACTIVE, Choice, Float, Space
 from coordinator.samplers.box import Array, Box, Mask
 from coordinator.samplers.led import Model, led_by
 from coordinator.samplers.losses import Told, told

@@ -5,7 +5,7 @@ By number, so that 1, 1.0 and True may all be options of one choice, and a grid'
 
 from typing import Any
 
-from celeriac.space import Choice, Int, Parameter
+from celeriac.domain.space import Choice, Int, Parameter
 
 
 def is_numbered(parameter: Parameter) -> bool:

@@ -28,8 +28,8 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
-from celeriac.samplers import class_flaw
-from celeriac.space import Choice, Int, Parameter, Space
+from celeriac.domain.sampler_names import class_flaw
+from celeriac.domain.space import Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
 from coordinator.samplers.nearby import untried_near
 from coordinator.samplers.seam import (

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from skopt import Optimizer
 from skopt.space import Categorical, Dimension, Integer, Real
 
-from celeriac.space import INACTIVE, Choice, Int, Parameter, Space
+from celeriac.domain.space import INACTIVE, Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
 from coordinator.samplers.led import Model, led_by
 from coordinator.samplers.losses import Told, told

@@ -6,8 +6,8 @@ ever and on any host of one kind. What it keeps between calls is a cache that ma
 
 from importlib import import_module
 
-from celeriac.errors import SamplerFailed
-from celeriac.samplers import AUTO, missing, name_flaw
+from celeriac.domain.errors import SamplerFailed
+from celeriac.domain.sampler_names import AUTO, missing, name_flaw
 from coordinator.samplers.aside import adapted
 from coordinator.samplers.seam import Sampler
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from celeriac.errors import SamplerFailed
-from celeriac.space import Space
+from celeriac.domain.errors import SamplerFailed
+from celeriac.domain.space import Space
 from coordinator.samplers.seam import Observation, Point, Proposal, Sampler
 
 #: A suggester sets it below the limit of its own, so that what takes too long is called by its name.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.led import INITIAL, Model, led_by, scored_in
 from coordinator.samplers.loading import load_ahead, loaded
 from coordinator.samplers.seam import Kind, Observation, Point, Proposal

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from celeriac.space import INACTIVE, Choice, Float, Int, Space
+from celeriac.domain.space import INACTIVE, Choice, Float, Int, Space
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

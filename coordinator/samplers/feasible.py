@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 from coordinator.samplers.box import Box
 from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted
 from coordinator.samplers.seam import Kind, Observation

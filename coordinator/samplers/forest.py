@@ -6,7 +6,7 @@ costs the same whatever the study's length.
 
 from collections.abc import Sequence
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.led import Model, led_by
 from coordinator.samplers.loading import load_ahead, loaded
 from coordinator.samplers.seam import Observation, Point, Proposal

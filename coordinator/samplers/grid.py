@@ -8,8 +8,8 @@ the whole grid looked through again, for what other proposals than the grid's ow
 from collections.abc import Sequence
 from itertools import chain, islice
 
-from celeriac.records import Source
-from celeriac.space import Space
+from celeriac.domain.records import Source
+from celeriac.domain.space import Space
 from coordinator.samplers.seam import Kind, Observation, Point, Proposal, seen_keys
 
 

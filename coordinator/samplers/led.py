@@ -7,7 +7,7 @@ trial's `why` tells how it was found.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.design import latin_hypercube
 from coordinator.samplers.seam import (
     Observation,

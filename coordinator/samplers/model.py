@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.box import Box
 from coordinator.samplers.feasible import Feasibility
 from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.box import Box
 from coordinator.samplers.seam import dice, unseen
 

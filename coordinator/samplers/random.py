@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.seam import (
     Observation,
     Point,

@@ -16,8 +16,8 @@ from math import isfinite
 from random import Random
 from typing import Any, Protocol
 
-from celeriac.records import Fault, Goal, Params, PendingTrial, Source, TrialRecord, TrialState
-from celeriac.space import Space
+from celeriac.domain.records import Fault, Goal, Params, PendingTrial, Source, TrialRecord, TrialState
+from celeriac.domain.space import Space
 
 _TRIES = 64
 _FEW = 4096

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import qmc
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.seam import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
 
 _SKIPS = 256

@@ -13,7 +13,7 @@ import numpy as np
 from skopt.acquisition import gaussian_lcb
 from skopt.learning import ExtraTreesRegressor
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator.samplers.box import Array, Box
 from coordinator.samplers.losses import Told, told
 from coordinator.samplers.seam import Observation, Point, Proposal

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from celeriac.client import Client, Study
 from celeriac.client.embedded import attached, ensure_service
-from celeriac.records import Champion, StudyState
-from celeriac.settings import Settings
+from celeriac.domain.records import Champion, StudyState
+from celeriac.runtime.settings import Settings
 
 HERE = Path(__file__).parent
 HOME = HERE.parent.parent / "build" / "demo"

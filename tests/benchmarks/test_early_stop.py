@@ -12,7 +12,7 @@ from benchmarks.early_stop import report
 from benchmarks.early_stop.clock import Outcome, order_of, study
 from benchmarks.early_stop.curves import Curves, table
 from benchmarks.early_stop.stoppers import Nobody, Ours, stopper
-from celeriac.stop_rules import Asha
+from celeriac.domain.stop_rules import Asha
 
 SHORT = Curves(
     "short",

@@ -26,7 +26,7 @@ from benchmarks.search.faults import (
 )
 from benchmarks.search.report import Scores
 from benchmarks.search.runs import Key, Run, Runs, run
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 from coordinator.samplers import random as random_sampler
 from coordinator.samplers.seam import Kind
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.search.clock import Ended, Trial, duration, study
 from benchmarks.search.methods import PEERS, method
-from celeriac.space import Choice, Float, Int, Space
+from celeriac.domain.space import Choice, Float, Int, Space
 
 SPACE = Space(
     {

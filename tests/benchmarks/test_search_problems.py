@@ -8,7 +8,7 @@ import pytest
 from benchmarks.search import problems
 from benchmarks.search.problems import FUNCTIONS, VERSION, YARD_EVALUATIONS, YARD_SEEDS
 from benchmarks.search.tables import from_rows
-from celeriac.space import Choice, Int
+from celeriac.domain.space import Choice, Int
 
 MINIMA: dict[str, list[dict[str, Any]]] = {
     "branin": [{"x": -3.14159265, "y": 12.275}, {"x": 3.14159265, "y": 2.275}, {"x": 9.42477796, "y": 2.475}],

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.alive import show_life
+from celeriac.runtime.liveness import show_life
 
 
 def test_the_file_is_made_and_its_time_renewed(tmp_path: Path) -> None:

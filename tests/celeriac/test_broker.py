@@ -13,7 +13,9 @@ import pytest
 from celery import Celery
 from celery.beat import Scheduler, SchedulingError
 
-from celeriac.broker import (
+from celeriac.domain.errors import BrokerUnavailable
+from celeriac.domain.messages import DriveStudy, RunTrial, TrialEnded
+from celeriac.runtime.broker import (
     CLOCK_QUEUE,
     CPU_QUEUE,
     DRIVE_QUEUE,
@@ -24,9 +26,7 @@ from celeriac.broker import (
     make_app,
     trial_queue,
 )
-from celeriac.errors import BrokerUnavailable
-from celeriac.messages import DriveStudy, RunTrial, TrialEnded
-from celeriac.settings import Settings
+from celeriac.runtime.settings import Settings
 from coordinator.ticks import Ticks
 
 
@@ -98,7 +98,7 @@ def test_a_refused_login_is_no_silent_redis(settings: Settings) -> None:
 
 PATIENT = """
 import sys
-from celeriac.broker import CPU_QUEUE, BrokerConfig, make_app, stop_promptly
+from celeriac.runtime.broker import CPU_QUEUE, BrokerConfig, make_app, stop_promptly
 app = make_app(BrokerConfig(sys.argv[1], "patient"))
 app.conf.broker_transport_options.update(polling_interval=3600, socket_timeout=None)
 stop_promptly(app)

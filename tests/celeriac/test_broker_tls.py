@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.broker import DRIVE_QUEUE, BrokerConfig, Tickets, make_app
-from celeriac.errors import BrokerUnavailable
-from celeriac.messages import DriveStudy
-from celeriac.settings import Settings
+from celeriac.domain.errors import BrokerUnavailable
+from celeriac.domain.messages import DriveStudy
+from celeriac.runtime.broker import DRIVE_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.runtime.settings import Settings
 
 HERE = Path(__file__).parent / "tls"
 CA = f"?ssl_ca_certs={HERE / 'ca.pem'}"

@@ -13,15 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac import tune
-from celeriac.broker import DRIVE_QUEUE
 from celeriac.client import Client, Study
 from celeriac.client.client import first_due_on, no_service
 from celeriac.client.embedded import attached, ensure_service
 from celeriac.client.progress import Progress, why_waiting
 from celeriac.client.retention import Kinds, old_studies, prune
 from celeriac.client.study import yaml_of
-from celeriac.code import fingerprint
-from celeriac.errors import (
+from celeriac.domain.errors import (
     DuplicateStudy,
     IllegalTransition,
     SpecInvalid,
@@ -31,8 +29,8 @@ from celeriac.errors import (
     UnknownStudy,
     UnknownTrial,
 )
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import (
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import (
     Champion,
     Checkpoint,
     Device,
@@ -42,8 +40,10 @@ from celeriac.records import (
     Suggestion,
     TrialState,
 )
-from celeriac.settings import Settings
-from celeriac.spec import plain_scalar
+from celeriac.domain.study_file import plain_scalar
+from celeriac.runtime.broker import DRIVE_QUEUE
+from celeriac.runtime.fingerprint import fingerprint
+from celeriac.runtime.settings import Settings
 from tests.cli.played import CODE, NEW_YEAR, PLAN, SPEC, STUDY_FILE, closed, leased, played, started
 from tests.store.scenes import failed, scored
 
@@ -66,7 +66,7 @@ def test_a_sampler_that_lacks_its_library_is_a_note_in_a_fleet_and_an_error_on_o
     def there(module: str) -> Any:
         return None if module == "botorch" else find_spec(module)
 
-    monkeypatch.setattr("celeriac.samplers.find_spec", there)
+    monkeypatch.setattr("celeriac.domain.sampler_names.find_spec", there)
     [note] = client.open({**SPEC, "sampler": "botorch"}).notes
     assert "needs botorch, not installed here: `pip install 'celeriac[botorch]'`" in note
     assert "where the coordinator runs" in note

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import IllegalTransition
-from celeriac.lifecycle import (
+from celeriac.domain.errors import IllegalTransition
+from celeriac.domain.lifecycle import (
     ATTEMPT_TRANSITIONS,
     STUDY_TRANSITIONS,
     TRIAL_TRANSITIONS,
@@ -17,7 +17,7 @@ from celeriac.lifecycle import (
     moved,
     sources,
 )
-from celeriac.records import CLOSED, ENDED, FINISHED, Counts, Outcome, StudyState, TrialState
+from celeriac.domain.records import CLOSED, ENDED, FINISHED, Counts, Outcome, StudyState, TrialState
 
 #: What leads on from an end: nothing does so by itself.
 BY_A_PERSON = {TrialEvent.RERUN, StudyEvent.EXTEND, StudyEvent.REOPEN}

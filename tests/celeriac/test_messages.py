@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import MessageInvalid
-from celeriac.messages import KINDS, DriveStudy, Message, RunTrial, Tick, TrialEnded, decode, encode
+from celeriac.domain.errors import MessageInvalid
+from celeriac.domain.messages import KINDS, DriveStudy, Message, RunTrial, Tick, TrialEnded, decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
 #: What each golden file was written from. Never change a line, and never a file: they lie in queues out there. Add new ones.

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from celeriac.samplers import NAMES, class_flaw, missing, name_flaw, optuna_classes
+from celeriac.domain.sampler_names import NAMES, class_flaw, missing, name_flaw, optuna_classes
 
 
 @pytest.mark.parametrize("name", [*NAMES, "optuna:TPESampler", "optuna:SomethingNewer"])
@@ -33,7 +33,7 @@ def test_all_is_there_where_all_extras_are_installed() -> None:
 def test_what_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     absent = {"botorch", "torch"}
     monkeypatch.setattr(
-        "celeriac.samplers.find_spec", lambda name: None if name in absent else find_spec(name)
+        "celeriac.domain.sampler_names.find_spec", lambda name: None if name in absent else find_spec(name)
     )
     assert missing("bayesian") == missing("optuna:TPESampler") == missing("auto") == ""
     assert missing("botorch") == (

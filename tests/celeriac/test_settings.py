@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from kombu.utils.url import url_to_parts
 
-from celeriac.errors import SettingInvalid, StackError
-from celeriac.settings import Settings
+from celeriac.domain.errors import SettingInvalid, StackError
+from celeriac.runtime.settings import Settings
 from celeriac.store.connection import parsed
 
 
@@ -172,7 +172,7 @@ def test_a_password_that_an_address_cannot_hold_is_refused_and_not_shown(
 def test_who_stops_a_stack_needs_not_read_what_it_says_of_itself(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "stack.json").write_text("{")
-    command = [sys.executable, "-m", "celeriac.stack", "down", "--home", str(tmp_path)]
+    command = [sys.executable, "-m", "celeriac.local", "down", "--home", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, f"no stack runs on {tmp_path}\n")
 

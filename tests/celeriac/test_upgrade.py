@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.client.upgrade import upgrade
-from celeriac.errors import SettingInvalid, StoreUnavailable
+from celeriac.domain.errors import SettingInvalid, StoreUnavailable
 
 
 def test_one_of_the_two_passwords_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.cli.main import main
 from celeriac.client import Client
-from celeriac.settings import Settings
+from celeriac.runtime.settings import Settings
 from tests.cli.played import CODE, STUDY_FILE, Celeriac, Ran
 
 

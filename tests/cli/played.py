@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from celeriac.client import Client, Study
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import Lease, Source, Suggestion
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Lease, Source, Suggestion
 from tests.store.scenes import scored
 
 SPEC: dict[str, Any] = {

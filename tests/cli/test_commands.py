@@ -12,9 +12,9 @@ import pytest
 
 from celeriac.cli.doctor import one_name_each
 from celeriac.client import Client, embedded
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Champion, Device, Fault, Lease, Report, StudyState
-from celeriac.settings import Settings
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Champion, Device, Fault, Lease, Report, StudyState
+from celeriac.runtime.settings import Settings
 from celeriac.store.api import AttemptEnd
 from tests.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, leased, played, started
 from tests.store.scenes import failed, scored, suggestion

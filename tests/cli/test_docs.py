@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from celeriac.cli.app import app
-from celeriac.records import Attempt, Champion, Device, Schedule, StudyRecord, TrialRecord
+from celeriac.domain.records import Attempt, Champion, Device, Schedule, StudyRecord, TrialRecord
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from celeriac.client import Client, Study
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Crossing, Report
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Crossing, Report
 from celeriac.store.api import AttemptEnd
 from tests.cli.played import SPEC, Celeriac, closed, leased, started
 from tests.store.scenes import scored
@@ -19,13 +19,13 @@ def trained(
     client: Client, study: Study, value: float, *, steps: int, device_s: float, rule: Any = None
 ) -> None:
     """One trial that reports this value at each step; with fewer than 20 steps it is stopped, at the worker's own word."""
-    from celeriac.decide.stop_early import Course, at_rung, followed, judged
-    from celeriac.spec import parse
+    from celeriac.decide.stop_early import Progress, at_rung, followed, judged
+    from celeriac.domain.study_file import parse
 
     lease = leased(client, study)
     asked = parse({**SPEC, "stop_early": rule or ASHA}).stop_early
     assert asked is not None
-    who, course, told = judged(asked, "maximize", lease.number, lease.source), Course(), ""
+    who, course, told = judged(asked, "maximize", lease.number, lease.source), Progress(), ""
     for step in range(steps):
         followed_on = followed(who, course, Report(step, value))
         course = followed_on.course

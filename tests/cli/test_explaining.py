@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from celeriac.client import Client, Study
-from celeriac.records import Lease, Report, Source, Suggestion
-from celeriac.spec import parse
+from celeriac.domain.records import Lease, Report, Source, Suggestion
+from celeriac.domain.study_file import parse
 from coordinator.samplers import sampler_for
 from tests.cli.played import SPEC, Celeriac, leased, played, started
 from tests.store.scenes import scored

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.client import Client, Study
-from celeriac.records import Lease, Report, Source, Suggestion
+from celeriac.domain.records import Lease, Report, Source, Suggestion
 from tests.cli.played import SPEC, Celeriac, started
 from tests.store.scenes import scored
 

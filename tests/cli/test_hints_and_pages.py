@@ -9,8 +9,8 @@ import pytest
 from celeriac.cli.live import Looks
 from celeriac.client import Client
 from celeriac.client.study import Outage
-from celeriac.errors import StoreUnavailable
-from celeriac.records import TrialState
+from celeriac.domain.errors import StoreUnavailable
+from celeriac.domain.records import TrialState
 from celeriac.store.postgres import PostgresStore
 from tests.cli.played import SPEC, Celeriac, closed, played, started
 from tests.store.scenes import suggestion

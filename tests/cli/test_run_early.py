@@ -7,8 +7,8 @@ import pytest
 
 from celeriac.client import Client
 from celeriac.decide.stop_early import at_rung, judged
-from celeriac.records import TrialState
-from celeriac.spec import stop_rule
+from celeriac.domain.records import TrialState
+from celeriac.domain.study_file import stop_rule
 from tests.cli.test_run import ran
 
 OBJECTIVE = """\

@@ -14,8 +14,8 @@ import pytest
 
 from celeriac.cli.screen import Grid, fitted
 from celeriac.client import Client
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Lease, Report, StudyState
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Lease, Report, StudyState
 from celeriac.store.api import AttemptEnd
 from tests.cli.played import CODE, SPEC, leased, played, started
 from tests.store.scenes import suggestion

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.cli import text
-from celeriac.cli.following import grown
-from celeriac.cli.forms import dump, plain
+from celeriac.cli.json_output import dump, plain
+from celeriac.cli.log_follow import grown
 from celeriac.cli.screen import Grid, aligned
-from celeriac.records import Counts
+from celeriac.domain.records import Counts
 from tests.celeriac.explain.rows import trial
 
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celeriac.broker import DRIVE_QUEUE, Tickets, trial_queue
 from celeriac.decide.retry import after_fault
-from celeriac.errors import BrokerUnavailable, LeaseLost
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.messages import Message, RunTrial
-from celeriac.records import Device, Fault, Lease, NewStudy, StudyRecord
-from celeriac.spec import parse
+from celeriac.domain.errors import BrokerUnavailable, LeaseLost
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.messages import Message, RunTrial
+from celeriac.domain.records import Device, Fault, Lease, NewStudy, StudyRecord
+from celeriac.domain.study_file import parse
+from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, trial_queue
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory import MemoryStore

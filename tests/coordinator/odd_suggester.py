@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from celeriac.space import Space
+from celeriac.domain.space import Space
 from coordinator import questions, suggester
 from coordinator.samplers import sampler_for
 from coordinator.samplers.seam import Observation, Point, Proposal

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from celeriac.space import Choice, Float, Int, Space
+from celeriac.domain.space import Choice, Float, Int, Space
 from coordinator.samplers.seam import Kind, Observation, Point, Sampler, proposed
 
 Objective = Callable[[Mapping[str, Any]], float]

@@ -11,8 +11,8 @@ import numpy as np
 import optuna
 import pytest
 
-from celeriac.records import Fault
-from celeriac.space import INACTIVE, Choice, Float, Int, Space
+from celeriac.domain.records import Fault
+from celeriac.domain.space import INACTIVE, Choice, Float, Int, Space
 from coordinator.adapters import optuna as adapter
 from coordinator.adapters.numbered import number_of, value_of
 from coordinator.samplers import sampler_for

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from celeriac.broker import DRIVE_QUEUE
-from celeriac.errors import BrokerUnavailable, StoreUnavailable
-from celeriac.messages import DriveStudy, Tick, encode
-from celeriac.records import StudyState
+from celeriac.domain.errors import BrokerUnavailable, StoreUnavailable
+from celeriac.domain.messages import DriveStudy, Tick, encode
+from celeriac.domain.records import StudyState
+from celeriac.runtime.broker import DRIVE_QUEUE
 from coordinator.app import current, forgiving, wire
 from coordinator.tasks import drive_study, fire_schedules, reap_leases
 from tests.coordinator.house import House, open_study

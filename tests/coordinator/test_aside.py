@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from celeriac.errors import SamplerFailed
+from celeriac.domain.errors import SamplerFailed
 from coordinator import pool
 from coordinator.samplers import aside, sampler_for
 from coordinator.samplers.aside import _Aside
@@ -162,7 +162,8 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(
     name: str, absent: set[str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "celeriac.samplers.find_spec", lambda module: None if module in absent else find_spec(module)
+        "celeriac.domain.sampler_names.find_spec",
+        lambda module: None if module in absent else find_spec(module),
     )
     with pytest.raises(SamplerFailed, match=told):
         sampler_for(name)

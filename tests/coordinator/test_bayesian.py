@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeriac.records import Fault
-from celeriac.space import Choice, Float, Int, Space
+from celeriac.domain.records import Fault
+from celeriac.domain.space import Choice, Float, Int, Space
 from coordinator.samplers import bayesian, gp, model
 from coordinator.samplers import random as random_search
 from coordinator.samplers.bayesian import suggest

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeriac.space import INACTIVE, Choice, Float, Int, Space
+from celeriac.domain.space import INACTIVE, Choice, Float, Int, Space
 from coordinator.samplers.box import Box
 
 EVERYTHING = Space(

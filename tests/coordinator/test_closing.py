@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.broker import CPU_QUEUE
-from celeriac.records import Fault, StudyState
+from celeriac.domain.records import Fault, StudyState
+from celeriac.runtime.broker import CPU_QUEUE
 from celeriac.store import Store
 from coordinator import questions
 from coordinator.drive import drive

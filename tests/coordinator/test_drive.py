@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from celeriac.broker import CPU_QUEUE, GPU_QUEUE
-from celeriac.decide.next import NextDecision, what_next
-from celeriac.errors import UnknownStudy
-from celeriac.lifecycle import StudyEvent
-from celeriac.messages import RunTrial
-from celeriac.records import Fault, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialState
+from celeriac.decide.turn import NextDecision, what_next
+from celeriac.domain.errors import UnknownStudy
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Fault, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialState
+from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE
 from celeriac.store import Store
 from coordinator import questions
 from coordinator.drive import LOCK_PATIENCE_S, Coordinator, drive, drive_all
@@ -246,7 +246,7 @@ def test_a_sampler_whose_library_is_missing_pauses_its_study_with_the_next_step(
 ) -> None:
     house = House()
     study = open_study(house.store, sampler="botorch")
-    monkeypatch.setattr("celeriac.samplers.find_spec", lambda module: None)
+    monkeypatch.setattr("celeriac.domain.sampler_names.find_spec", lambda module: None)
     drive(house.coordinator, study.id)  # the default needs no sampler
     paused = house.store.study(study.id)
     assert paused.state is StudyState.PAUSED

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from celeriac.broker import CPU_QUEUE
-from celeriac.decide.stop_early import Course, Judged, at_rung, followed, judged
-from celeriac.errors import LeaseLost
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Fault, Lease, Report, StudyRecord, StudyState, TrialRecord, TrialState
-from celeriac.spec import stop_rule
+from celeriac.decide.stop_early import Judged, Progress, at_rung, followed, judged
+from celeriac.domain.errors import LeaseLost
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Fault, Lease, Report, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.domain.study_file import stop_rule
+from celeriac.runtime.broker import CPU_QUEUE
 from celeriac.store.api import AttemptEnd
 from coordinator.drive import drive
 from coordinator.history import Histories
@@ -42,7 +42,7 @@ class Training:
     lease: Lease
     who: Judged
     value: Callable[[int], float]
-    course: Course = field(default_factory=Course)
+    course: Progress = field(default_factory=Progress)
     step: int = 0
 
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from celeriac.records import Fault
-from celeriac.space import Float, Int, Space
+from celeriac.domain.records import Fault
+from celeriac.domain.space import Float, Int, Space
 from coordinator.samplers.box import Box
 from coordinator.samplers.feasible import Feasibility
 from coordinator.samplers.seam import Kind, Observation, Point, proposed

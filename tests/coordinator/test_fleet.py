@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from celeriac.decide.share import Share
-from celeriac.errors import SamplerFailed
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import StudyRecord
-from celeriac.spec import StudySpec
+from celeriac.domain.errors import SamplerFailed
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import StudyRecord
+from celeriac.domain.study_file import StudySpec
 from coordinator.drive import drive, drive_all
 from coordinator.fleet import Fleet
 from tests.coordinator.house import House, open_study

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.errors import SettingInvalid
-from celeriac.processes import Child
-from celeriac.settings import Settings
+from celeriac.domain.errors import SettingInvalid
+from celeriac.runtime.process.programs import Child
+from celeriac.runtime.settings import Settings
 from coordinator.flower import admits, is_loopback, login_of
 from tests.servers import free_port
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import Source, Suggestion, TrialState
-from celeriac.spec import parse
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Source, Suggestion, TrialState
+from celeriac.domain.study_file import parse
 from coordinator.history import History
 from tests.coordinator.house import House, open_study
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from celeriac.decide.whose import Asking
-from celeriac.records import Source, Suggestion
+from celeriac.domain.records import Source, Suggestion
 from coordinator.ledger import TRIES, Ledger
 from coordinator.questions import GUESSED_S, Answer, Question
+from coordinator.suggest.assignment import Asking
 from tests.celeriac.decide.records import study
 
 

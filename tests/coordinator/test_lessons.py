@@ -6,8 +6,8 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from celeriac.records import Fault
-from celeriac.space import Float, Space
+from celeriac.domain.records import Fault
+from celeriac.domain.space import Float, Space
 from coordinator.samplers.lessons import lessons
 from coordinator.samplers.seam import Kind, Observation, proposed
 

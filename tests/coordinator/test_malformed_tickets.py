@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from redis import Redis as Connection
 
-from celeriac.broker import DRIVE_QUEUE, DRIVE_TASK, KEY_PREFIX, BrokerConfig, Tickets, make_app
-from celeriac.messages import DriveStudy, encode
-from celeriac.records import StudyState
-from celeriac.settings import Settings
+from celeriac.domain.messages import DriveStudy, encode
+from celeriac.domain.records import StudyState
+from celeriac.runtime.broker import DRIVE_QUEUE, DRIVE_TASK, KEY_PREFIX, BrokerConfig, Tickets, make_app
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from tests.coordinator.house import open_study
 from tests.coordinator.test_programs import Programs, programs, until

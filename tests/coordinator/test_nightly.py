@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from celeriac.broker import CPU_QUEUE
 from celeriac.decide.due import due
 from celeriac.decide.firing import firing_name, firings_of, next_by_hand
-from celeriac.errors import StoreUnavailable
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import NewStudy, Schedule, StudyRecord, StudyState
-from celeriac.spec import is_study_name
+from celeriac.domain.errors import StoreUnavailable
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import NewStudy, Schedule, StudyRecord, StudyState
+from celeriac.domain.study_file import is_study_name
+from celeriac.runtime.broker import CPU_QUEUE
 from celeriac.store.firing import fire as fire_free
 from coordinator.drive import drive, drive_all
 from coordinator.nightly import UNJUDGED_WITHIN_S, fire, fire_due, judge_study

@@ -18,10 +18,10 @@ import psutil
 import pytest
 
 from celeriac.decide.retry import after_fault
-from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.messages import Message, RunTrial
-from celeriac.records import Fault, Lease, Source, StudyRecord, StudyState, TrialState
-from celeriac.settings import Settings
+from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.messages import Message, RunTrial
+from celeriac.domain.records import Fault, Lease, Source, StudyRecord, StudyState, TrialState
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from coordinator.drive import Coordinator, drive, drive_all

@@ -17,13 +17,13 @@ import pytest
 from kombu.simple import SimpleQueue
 from redis import Redis as Connection
 
-from celeriac.broker import CPU_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.messages import DriveStudy, RunTrial, TrialEnded, decode
-from celeriac.processes import Child
-from celeriac.records import Lease, Schedule, StudyState
-from celeriac.settings import Settings
-from celeriac.stack.redis import Redis
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.messages import DriveStudy, RunTrial, TrialEnded, decode
+from celeriac.domain.records import Lease, Schedule, StudyState
+from celeriac.local.redis import Redis
+from celeriac.runtime.broker import CPU_QUEUE, DRIVE_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.runtime.process.programs import Child
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.coordinator.house import SPEC, open_study, with_slots

@@ -1,7 +1,7 @@
 """What a tick does about studies whose code no live slot has."""
 
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import StudyState
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import StudyState
 from coordinator.drive import drive
 from coordinator.reap import pause_without_code
 from tests.coordinator.house import House, open_study, with_slots

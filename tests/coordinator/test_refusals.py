@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from sqlalchemy import text
 
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import StudyRecord, StudyState, TrialState
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import StudyRecord, StudyState, TrialState
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from celeriac.store.connection import open_engine

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from celeriac.errors import SamplerFailed
-from celeriac.records import Fault, Source, TrialState
-from celeriac.space import Choice, Float, Int, Space
+from celeriac.domain.errors import SamplerFailed
+from celeriac.domain.records import Fault, Source, TrialState
+from celeriac.domain.space import Choice, Float, Int, Space
 from coordinator.drive import drive
 from coordinator.replay import replayed
 from coordinator.samplers import sampler_for

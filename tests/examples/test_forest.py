@@ -12,7 +12,7 @@ import pytest
 from sklearn.ensemble import RandomForestClassifier
 
 from celeriac import Result, Trial
-from celeriac.spec import StudySpec, load
+from celeriac.domain.study_file import StudySpec, load
 from tests.examples.conftest import EXAMPLES
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from celeriac import Result, Trial
-from celeriac.spec import StudySpec, load
+from celeriac.domain.study_file import StudySpec, load
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = {"digits": "study.yaml", "flights": "nightly.yaml"}

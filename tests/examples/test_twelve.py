@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from celeriac import Result, Trial
-from celeriac.space import Int
-from celeriac.spec import StudySpec, load
+from celeriac.domain.space import Int
+from celeriac.domain.study_file import StudySpec, load
 from tests.examples.conftest import EXAMPLES
 
 

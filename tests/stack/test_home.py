@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.errors import StackError
-from celeriac.stack.home import Home, write_private
+from celeriac.domain.errors import StackError
+from celeriac.local.home import Home, write_private
 
 
 def test_a_second_holder_is_told_who_holds_it(tmp_path: Path) -> None:

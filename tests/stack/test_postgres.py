@@ -14,17 +14,17 @@ import psutil
 import psycopg
 import pytest
 
-from celeriac.errors import StackError
-from celeriac.stack.identity import CAP_DAC_READ_SEARCH, SystemUser, _named, hand_over, why_not
-from celeriac.stack.postgres import Postgres
-from celeriac.stack.server import leave_runtime_dir, make_runtime_dir, runtime_dir
+from celeriac.domain.errors import StackError
+from celeriac.local.identity import CAP_DAC_READ_SEARCH, SystemUser, _named, hand_over, why_not
+from celeriac.local.postgres import Postgres
+from celeriac.local.server import leave_runtime_dir, make_runtime_dir, runtime_dir
 
 pytestmark = pytest.mark.stack
 
 STARTER = """
 import sys
 from pathlib import Path
-from celeriac.stack.postgres import Postgres
+from celeriac.local.postgres import Postgres
 postgres = Postgres(Path(sys.argv[1]), Path(sys.argv[2]), durable=False)
 postgres.init()
 postgres.start()
@@ -236,7 +236,7 @@ def test_a_system_user_serves_where_namespaces_are_forbidden(
     # What a container's seccomp profile does cannot be done to ourselves for one test; so the first way is left out.
     account = _named("postgres")
     assert account is not None
-    monkeypatch.setattr("celeriac.stack.identity._namespaces", list)
+    monkeypatch.setattr("celeriac.local.identity._namespaces", list)
     postgres = Postgres(home / "by-user", sockets / "by-user")
     with running(postgres):
         assert isinstance(postgres.identity, SystemUser)

@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from celeriac.errors import StackError
-from celeriac.processes import Backoff, Child, sweep, tagged
+from celeriac.domain.errors import StackError
+from celeriac.runtime.process.programs import Backoff, Child, sweep, tagged
 
 PYTHON = sys.executable
 WITH_GRANDCHILD = """
@@ -73,7 +73,7 @@ def test_a_child_dies_with_its_starter(tmp_path: Path) -> None:
     starter = f"""
 import os, signal
 from pathlib import Path
-from celeriac.processes import Child
+from celeriac.runtime.process.programs import Child
 child = Child("c", [{PYTHON!r}, "-c", "import time; time.sleep(600)"], {{}}, log=Path({str(tmp_path / "log")!r}))
 child.start()
 print(child.pid, flush=True)
@@ -127,7 +127,7 @@ def test_backoff_grows_to_five_seconds_and_forgets_after_a_healthy_life() -> Non
 
 def test_one_whose_starter_is_gone_ends_whatever_it_handles() -> None:
     code = (
-        "import os, signal; from celeriac.linux import die_with_parent\n"
+        "import os, signal; from celeriac.runtime.process.linux import die_with_parent\n"
         "signal.signal(signal.SIGTERM, lambda *_: None)\n"
         "die_with_parent(os.getppid() + 1, signal.SIGTERM)\n"
         "print('lives on')"

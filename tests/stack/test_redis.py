@@ -14,15 +14,15 @@ import psutil
 import pytest
 import redis
 
-from celeriac.errors import StackError
-from celeriac.stack.redis import Redis
+from celeriac.domain.errors import StackError
+from celeriac.local.redis import Redis
 
 pytestmark = pytest.mark.stack
 
 STARTER = """
 import sys
 from pathlib import Path
-from celeriac.stack.redis import Redis
+from celeriac.local.redis import Redis
 server = Redis(Path(sys.argv[1]), Path(sys.argv[2]))
 server.start()
 server.wait_ready()

@@ -12,15 +12,15 @@ import psutil
 import pytest
 
 from celeriac.client import Client
-from celeriac.errors import StackError, StoreUnavailable
-from celeriac.processes import tagged
-from celeriac.records import NewStudy
-from celeriac.settings import PREFIX, Settings
-from celeriac.spec import parse
-from celeriac.stack.home import Home
-from celeriac.stack.postgres import Postgres
-from celeriac.stack.server import runtime_dir
-from celeriac.stack.store_alone import make_way, store_alone
+from celeriac.domain.errors import StackError, StoreUnavailable
+from celeriac.domain.records import NewStudy
+from celeriac.domain.study_file import parse
+from celeriac.local.home import Home
+from celeriac.local.postgres import Postgres
+from celeriac.local.server import runtime_dir
+from celeriac.local.store_alone import make_way, store_alone
+from celeriac.runtime.process.programs import tagged
+from celeriac.runtime.settings import PREFIX, Settings
 from celeriac.store import open_store
 from celeriac.store.migrate import migrate
 from tests.cli.played import SPEC

@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from celeriac.errors import StackError
-from celeriac.processes import Backoff, Child, announce_ready
-from celeriac.stack.supervisor import EARLY_DEATHS, Supervisor
+from celeriac.domain.errors import StackError
+from celeriac.runtime.process.programs import Backoff, Child, announce_ready
+from celeriac.runtime.process.supervisor import EARLY_DEATHS, Supervisor
 
 
 def _child(tmp_path: Path, code: str, name: str = "sleeper", **more: object) -> Child:
@@ -56,7 +56,9 @@ def test_what_keeps_dying_is_given_up_with_its_log(tmp_path: Path) -> None:
 
 def test_readiness_is_announced_through_a_pipe(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    code = f"from celeriac.processes import announce_ready; announce_ready({writing}); {FOREVER}"
+    code = (
+        f"from celeriac.runtime.process.programs import announce_ready; announce_ready({writing}); {FOREVER}"
+    )
     supervisor = Supervisor(lambda text: None)
     supervisor.keep(_child(tmp_path, code, "ready", pass_fds=(writing,)))
     supervisor.wait_for({reading: "ready"}, 30)
@@ -78,7 +80,7 @@ def test_a_child_dies_with_its_starter(tmp_path: Path) -> None:
     code = (
         "import os, sys, signal\n"
         "from pathlib import Path\n"
-        "from celeriac.processes import Child\n"
+        "from celeriac.runtime.process.programs import Child\n"
         f"child = Child('c', [sys.executable, '-c', {FOREVER!r}], dict(os.environ))\n"
         "child.start()\n"
         "print(child.pid, flush=True)\n"
@@ -99,7 +101,7 @@ def test_a_child_that_will_not_end_is_killed_after_its_grace(tmp_path: Path) -> 
     ready, writing = os.pipe()
     code = (
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        f"from celeriac.processes import announce_ready; announce_ready({writing})\n"
+        f"from celeriac.runtime.process.programs import announce_ready; announce_ready({writing})\n"
         "while True: signal.pause()"
     )
     supervisor.keep(_child(tmp_path, code, "deaf", pass_fds=(writing,)))
@@ -119,7 +121,7 @@ def test_programs_stop_together_and_before_their_servers(tmp_path: Path) -> None
         ready, writing = os.pipe()
         code = (
             "import os, pathlib, signal, time\n"
-            "from celeriac.processes import announce_ready\n"
+            "from celeriac.runtime.process.programs import announce_ready\n"
             f"here = pathlib.Path({str(tmp_path)!r})\n"
             "def told(*_):\n"
             f"    (here / '{name}').touch()\n"

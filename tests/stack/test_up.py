@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from celeriac.client import Client
-from celeriac.records import Outcome, StudyState
-from celeriac.settings import Settings
-from celeriac.stack.server import runtime_dir
+from celeriac.domain.records import Outcome, StudyState
+from celeriac.local.server import runtime_dir
+from celeriac.runtime.settings import Settings
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
@@ -40,7 +40,7 @@ class Up:
 
     def start(self) -> "subprocess.Popen[str]":
         """Start `up` and read on until it says that it is ready."""
-        command = [sys.executable, "-m", "celeriac.stack", "up", "--home", str(self.home), "--slots", "2"]
+        command = [sys.executable, "-m", "celeriac.local", "up", "--home", str(self.home), "--slots", "2"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self.process.stdout is not None
         said = []
@@ -88,7 +88,7 @@ def test_it_listens_on_loopback_only_and_its_flower_asks_for_the_login(up: Up) -
 
 
 def test_a_second_one_on_the_same_home_is_told_who_holds_it(up: Up) -> None:
-    command = [sys.executable, "-m", "celeriac.stack", "up", "--home", str(up.home)]
+    command = [sys.executable, "-m", "celeriac.local", "up", "--home", str(up.home)]
     second = subprocess.run(command, capture_output=True, text=True, check=False)
     assert second.returncode == 2
     assert f"already runs on {up.home} (pid {up.process.pid})" in second.stderr

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import text
 
-from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.records import (
+from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.records import (
     Champion,
     Checkpoint,
     Crossing,

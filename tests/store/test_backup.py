@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import TrialState
-from celeriac.stack.postgres import installed_binaries
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import TrialState
+from celeriac.local.postgres import installed_binaries
 from celeriac.store import Store, open_store
 from celeriac.store.migrate import migrate
 from tests.servers import Servers

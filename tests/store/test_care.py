@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac.lifecycle import StudyEvent, TrialEvent
-from celeriac.records import Fault, ReaperLook, TrialState
+from celeriac.domain.lifecycle import StudyEvent, TrialEvent
+from celeriac.domain.records import Fault, ReaperLook, TrialState
 from celeriac.store import Store
 from celeriac.store.api import Pruned
 from tests.store.conftest import Subject

@@ -2,9 +2,9 @@
 
 import pytest
 
-from celeriac.errors import IllegalTransition, UnknownStudy, UnknownTrial
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import StudyRecord, StudyState, TrialState
+from celeriac.domain.errors import IllegalTransition, UnknownStudy, UnknownTrial
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import StudyRecord, StudyState, TrialState
 from celeriac.store import Store
 from tests.store.scenes import NOON, failed, leased, new_study, queued, report, scored, verdict
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import Claim
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Claim
 from celeriac.store import Store
 from tests.store.conftest import Subject
 from tests.store.scenes import leased, new_study, queued, running, scored, with_trials

@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from celeriac.cli.doctor import enough_connections
-from celeriac.errors import StoreUnavailable
-from celeriac.stack import postgres as stack_postgres
-from celeriac.stack.postgres import Postgres
+from celeriac.domain.errors import StoreUnavailable
+from celeriac.local import postgres as stack_postgres
+from celeriac.local.postgres import Postgres
 from celeriac.store import open_store, pool
 from celeriac.store.capacity import (
     FOR_SUPERUSERS,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import Engine, text
 
-from celeriac.records import StudyRecord
+from celeriac.domain.records import StudyRecord
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
 from tests.store.scenes import crossing, leased, queued, report, scored, suggestion

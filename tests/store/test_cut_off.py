@@ -12,8 +12,8 @@ from time import monotonic, sleep
 import psycopg
 import pytest
 
-from celeriac.stack import postgres as stack_postgres
-from celeriac.stack.postgres import Postgres
+from celeriac.local import postgres as stack_postgres
+from celeriac.local.postgres import Postgres
 from tests.servers import free_port
 
 pytestmark = pytest.mark.slow

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from celeriac.errors import IllegalTransition, LeaseLost, ScoreNotFinite, UnknownTrial
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Counts, Fault, Lease, Outcome, Refusal, TrialState
+from celeriac.domain.errors import IllegalTransition, LeaseLost, ScoreNotFinite, UnknownTrial
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Counts, Fault, Lease, Outcome, Refusal, TrialState
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.store.conftest import Subject

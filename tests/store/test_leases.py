@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from celeriac.errors import LeaseLost, UnknownStudy, UnknownTrial
-from celeriac.lifecycle import StudyEvent, TrialEvent
-from celeriac.records import Counts, Fault, Lease, Refusal, Report, TrialState
+from celeriac.domain.errors import LeaseLost, UnknownStudy, UnknownTrial
+from celeriac.domain.lifecycle import StudyEvent, TrialEvent
+from celeriac.domain.records import Counts, Fault, Lease, Refusal, Report, TrialState
 from celeriac.store import Store
 from celeriac.store.connection import open_engine
 from tests.store.conftest import Subject

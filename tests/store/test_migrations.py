@@ -14,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from celeriac.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
+from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
 from celeriac.store import open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.migrate import migrate, schema_state

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from celeriac.errors import CeleriacError, SettingInvalid, StoreUnavailable, TryAgain
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import Counts, Lease, Refusal
+from celeriac.domain.errors import CeleriacError, SettingInvalid, StoreUnavailable, TryAgain
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Counts, Lease, Refusal
 from celeriac.store import Store, connection, open_store
 from celeriac.store.connection import Database, fetch, open_engine, sql
 from tests.store.scenes import full_disk, leased, new_study, queued, running, scored, suggestion

@@ -2,10 +2,10 @@
 
 import math
 
-from celeriac.lifecycle import TrialEvent
-from celeriac.records import Report
+from celeriac.domain.lifecycle import TrialEvent
+from celeriac.domain.records import Report
 from celeriac.store import Store
-from celeriac.store.api import Landed
+from celeriac.store.api import ReportAck
 from tests.store.scenes import (
     failed,
     leased,
@@ -17,7 +17,7 @@ from tests.store.scenes import (
 def test_reports_are_kept_once_with_their_checkpoints(any_store: Store) -> None:
     study = queued(any_store, 1)
     lease = leased(any_store, study, 0)
-    assert any_store.report(lease.token, [report(lease, 0), report(lease, 1, 0.6)]) == Landed()
+    assert any_store.report(lease.token, [report(lease, 0), report(lease, 1, 0.6)]) == ReportAck()
     kept = any_store.report(lease.token, [report(lease, 2, 0.7, checkpoint=True)]).checkpoints
     assert [each.step for each in kept] == [2]
     again = [report(lease, 2, 9.9), report(lease, 3, 0.8, checkpoint=True)]
@@ -32,7 +32,7 @@ def test_reports_are_kept_once_with_their_checkpoints(any_store: Store) -> None:
     assert all(each.at is not None for each in seen)
     trial = any_store.trial(study.id, 0)
     assert (trial.last_step, trial.last_value) == (3, 0.8)
-    assert any_store.report(lease.token, []) == Landed()
+    assert any_store.report(lease.token, []) == ReportAck()
 
 
 def test_a_report_may_hold_what_json_cannot(any_store: Store) -> None:

@@ -8,9 +8,15 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
-from celeriac.errors import IllegalTransition, LeaseLost, SchemaMismatch, SettingInvalid, StoreUnavailable
-from celeriac.lifecycle import StudyEvent, TrialEvent
-from celeriac.records import Fault, StudyState, TrialState
+from celeriac.domain.errors import (
+    IllegalTransition,
+    LeaseLost,
+    SchemaMismatch,
+    SettingInvalid,
+    StoreUnavailable,
+)
+from celeriac.domain.lifecycle import StudyEvent, TrialEvent
+from celeriac.domain.records import Fault, StudyState, TrialState
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.migrate import migrate

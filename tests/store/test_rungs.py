@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.errors import LeaseLost, ScoreNotFinite
-from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.records import Fault, Goal, Lease, Ranking, RungRecord, Savings, Source, StudyRecord, Suggestion
+from celeriac.domain.errors import LeaseLost, ScoreNotFinite
+from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.records import (
+    Fault,
+    Goal,
+    Lease,
+    Ranking,
+    RungRecord,
+    Savings,
+    Source,
+    StudyRecord,
+    Suggestion,
+)
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.store.scenes import crossing, failed, leased, queued, released, report, running, scored

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import DuplicateStudy, UnknownSchedule, UnknownStudy
-from celeriac.lifecycle import StudyEvent
+from celeriac.domain.errors import DuplicateStudy, UnknownSchedule, UnknownStudy
+from celeriac.domain.lifecycle import StudyEvent
 from celeriac.store import Store
 from tests.store.scenes import NOON, new_study, schedule, verdict
 

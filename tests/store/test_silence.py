@@ -12,11 +12,11 @@ from time import monotonic
 import psutil
 import pytest
 
-from celeriac.broker import Tickets
-from celeriac.errors import CeleriacError, StoreUnavailable
-from celeriac.messages import Message
-from celeriac.records import StudyRecord, TrialState
-from celeriac.stack.postgres import Postgres
+from celeriac.domain.errors import CeleriacError, StoreUnavailable
+from celeriac.domain.messages import Message
+from celeriac.domain.records import StudyRecord, TrialState
+from celeriac.local.postgres import Postgres
+from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, open_store
 from celeriac.store.migrate import migrate
 from coordinator.reap import reap

@@ -24,9 +24,9 @@ from hypothesis.stateful import (
 )
 
 from celeriac.decide.retry import after_fault
-from celeriac.errors import CeleriacError
-from celeriac.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, StudyEvent, TrialEvent, sources
-from celeriac.records import (
+from celeriac.domain.errors import CeleriacError
+from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, StudyEvent, TrialEvent, sources
+from celeriac.domain.records import (
     CLOSED,
     ENDED,
     Attempt,

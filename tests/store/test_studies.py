@@ -7,9 +7,9 @@ from typing import cast
 
 import pytest
 
-from celeriac.errors import DuplicateStudy, IllegalTransition, StaleTurn, UnknownStudy
-from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.records import (
+from celeriac.domain.errors import DuplicateStudy, IllegalTransition, StaleTurn, UnknownStudy
+from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.records import (
     MOST_READY,
     CodeRun,
     Counts,

@@ -13,11 +13,19 @@ from typing import Any
 import psutil
 import pytest
 
-from celeriac.broker import CPU_QUEUE, BrokerConfig, Tickets, make_app
-from celeriac.lifecycle import StudyEvent
-from celeriac.messages import RunTrial
-from celeriac.records import Attempt, NewStudy, Source, StudyRecord, Suggestion, TrialRecord, TrialState
-from celeriac.settings import Settings
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import (
+    Attempt,
+    NewStudy,
+    Source,
+    StudyRecord,
+    Suggestion,
+    TrialRecord,
+    TrialState,
+)
+from celeriac.runtime.broker import CPU_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from worker.devices import CPU, Slot
 from worker.orders import Orders

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.errors import CallerError
-from celeriac.records import Checkpoint
+from celeriac.domain.errors import CallerError
+from celeriac.domain.records import Checkpoint
 from worker import checkpoints
 
 

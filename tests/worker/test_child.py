@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 from celeriac.trial import Result, Trial
 from worker import proctree
 from worker.channel import SocketChannel

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.records import Fault, TrialState
+from celeriac.domain.records import Fault, TrialState
 from coordinator.reap import reap
 from tests.worker.conftest import Host, until
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from celeriac import code
-from celeriac.code import FingerprintCache, fingerprint, same_code
+from celeriac.runtime import fingerprint as code
+from celeriac.runtime.fingerprint import FingerprintCache, fingerprint, same_code
 
 
 def _git(root: Path, *arguments: str) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from celeriac.client.objective import stored_root
-from celeriac.code import fingerprint
-from celeriac.records import Lease
+from celeriac.domain.records import Lease
+from celeriac.runtime.fingerprint import fingerprint
 from worker.job import CodeDiffers, code_roots, context_of, located
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from celeriac.decide.stop_early import StopDecision
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Fault
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Fault
 from celeriac.store.api import AttemptEnd
 from worker.events import Exit, Failed, Returned, Stopped
 from worker.faults import MAX_TEXT, Cut, Evidence, Verdict, attempt_end, classify, clean, clean_metrics

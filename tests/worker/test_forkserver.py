@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from celeriac.records import Fault
+from celeriac.domain.records import Fault
 from worker import proctree
 from worker.environment import scrubbed
 from worker.events import (

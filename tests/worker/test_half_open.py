@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.records import TrialState
-from celeriac.settings import Settings
+from celeriac.domain.records import TrialState
+from celeriac.runtime.settings import Settings
 from coordinator.reap import resend
 from tests.worker.conftest import Host, until
 

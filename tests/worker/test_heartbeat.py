@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeriac.errors import LeaseLost, StoreUnavailable, TryAgain
+from celeriac.domain.errors import LeaseLost, StoreUnavailable, TryAgain
 from tests.worker.written import Written
 from worker.heartbeat import LeaseKeeper
 from worker.wakeup import Wakeup

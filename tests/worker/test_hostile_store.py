@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from celeriac.errors import StoreUnavailable, TryAgain
-from celeriac.records import Fault, Outcome, Report, TrialState
+from celeriac.domain.errors import StoreUnavailable, TryAgain
+from celeriac.domain.records import Fault, Outcome, Report, TrialState
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
 from coordinator.reap import reap

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import StoreUnavailable
-from celeriac.records import Crossing, Fault, Report, TrialState
-from celeriac.store.api import Landed
+from celeriac.domain.errors import StoreUnavailable
+from celeriac.domain.records import Crossing, Fault, Report, TrialState
+from celeriac.store.api import ReportAck
 from tests.worker.conftest import Bench
 from tests.worker.test_forkserver import (
     OBJECTIVES,
@@ -320,7 +320,7 @@ def test_reports_that_nobody_writes_are_held_back(bench: Bench, monkeypatch: pyt
     written, kept, write = 0, [0], bench.store.report
     back_at = time.monotonic() + 5.0
 
-    def report(token: str, reports: Sequence[Report], crossings: Sequence[Crossing]) -> Landed:
+    def report(token: str, reports: Sequence[Report], crossings: Sequence[Crossing]) -> ReportAck:
         nonlocal written
         if time.monotonic() < back_at:
             kept.append(len(reports))

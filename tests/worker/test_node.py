@@ -11,13 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from celeriac.broker import CPU_QUEUE, GPU_QUEUE
-from celeriac.records import (
-    Fault,
-    Outcome,
-    TrialState,
-)
-from celeriac.settings import Settings
+from celeriac.domain.records import Fault, Outcome, TrialState
+from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE
+from celeriac.runtime.settings import Settings
 from tests.worker.conftest import SLOT as PLACE
 from tests.worker.conftest import Host, runs, until
 from worker.devices import CPU, DeviceInfo, slots

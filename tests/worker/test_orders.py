@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeriac.messages import RunTrial
+from celeriac.domain.messages import RunTrial
 from worker.orders import Orders
 
 

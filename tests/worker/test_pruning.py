@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from celeriac.decide.stop_early import at_rung, judged
-from celeriac.messages import RunTrial
-from celeriac.records import (
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import (
     Attempt,
     Fault,
     Outcome,
@@ -18,7 +18,7 @@ from celeriac.records import (
     TrialRecord,
     TrialState,
 )
-from celeriac.spec import stop_rule
+from celeriac.domain.study_file import stop_rule
 from tests.worker.conftest import Bench
 
 ASHA = {"rule": "asha", "min": 1, "max": 27, "eta": 3}

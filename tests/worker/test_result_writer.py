@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from celeriac.errors import LeaseLost, StoreUnavailable, TryAgain, ValueRefused
-from celeriac.records import Checkpoint, Report
+from celeriac.domain.errors import LeaseLost, StoreUnavailable, TryAgain, ValueRefused
+from celeriac.domain.records import Checkpoint, Report
 from celeriac.store import Store
 from tests.store.scenes import crossing
 from tests.worker.written import Written

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.broker import DRIVE_QUEUE
-from celeriac.lifecycle import StudyEvent
-from celeriac.messages import RunTrial
-from celeriac.records import Fault, Outcome, TrialState
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Fault, Outcome, TrialState
+from celeriac.runtime.broker import DRIVE_QUEUE
 from celeriac.store.api import AttemptEnd
 from tests.store.scenes import full_disk
 from tests.worker.conftest import Bench

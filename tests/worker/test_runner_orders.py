@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.errors import StoreUnavailable
-from celeriac.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.messages import RunTrial
-from celeriac.records import Fault, Outcome, TrialState
+from celeriac.domain.errors import StoreUnavailable
+from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Fault, Outcome, TrialState
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.worker.conftest import Bench

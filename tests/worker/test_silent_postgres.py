@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from celeriac.errors import TryAgain
-from celeriac.records import TrialState
-from celeriac.settings import Settings
-from celeriac.stack.postgres import Postgres
+from celeriac.domain.errors import TryAgain
+from celeriac.domain.records import TrialState
+from celeriac.local.postgres import Postgres
+from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
 from celeriac.store.migrate import migrate
 from coordinator.reap import reap

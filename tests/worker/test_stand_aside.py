@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from celeriac.broker import CPU_QUEUE
-from celeriac.code import fingerprint
-from celeriac.lifecycle import StudyEvent
-from celeriac.messages import RunTrial
-from celeriac.records import Fault, NewStudy, Outcome, StudyRecord, TrialState
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Fault, NewStudy, Outcome, StudyRecord, TrialState
+from celeriac.runtime.broker import CPU_QUEUE
+from celeriac.runtime.fingerprint import fingerprint
 from celeriac.store.api import Store
 from tests.store.scenes import device
 from tests.worker.conftest import Bench, spec

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from celeriac.errors import LeaseLost, StoreUnavailable, TryAgain
+from celeriac.domain.errors import LeaseLost, StoreUnavailable, TryAgain
 from worker.orders import Orders
 from worker.store_retry import DELAYS_S, LAST_DELAY_S, StoreRetry, UntilStopped
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from celeriac.errors import BrokerUnavailable
+from celeriac.domain.errors import BrokerUnavailable
 from worker.watch import DEAF, Look, Watchdog, watch
 
 

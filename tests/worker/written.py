@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Sequence
 
-from celeriac.records import Crossing, Report, RungRecord
-from celeriac.store.api import Landed
+from celeriac.domain.records import Crossing, Report, RungRecord
+from celeriac.store.api import ReportAck
 from tests.store.scenes import NOON
 
 
@@ -24,10 +24,10 @@ class Written:
     def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
         self._note("renew", token if log_tail is None else log_tail)
 
-    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
         self._note("report", [each.step for each in reports])
         rungs = (RungRecord(1, 0, each.rung, 1, 0, 1, 0, 0.0, 0.5, 0.5, NOON) for each in crossings)
-        return Landed(tuple(each.checkpoint for each in reports if each.checkpoint), tuple(rungs))
+        return ReportAck(tuple(each.checkpoint for each in reports if each.checkpoint), tuple(rungs))
 
     def _note(self, verb: str, what: object) -> None:
         with self.seen:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from celeriac.store.memory.care import Care
 from celeriac.store.memory.changes import Changes
-from celeriac.store.memory.ends import Ends
+from celeriac.store.memory.finish import Ends
 from celeriac.store.memory.leases import Leases
+from celeriac.store.memory.maintenance import Care
 from celeriac.store.memory.reading import Reading
 from celeriac.store.memory.reports import Reports
 from celeriac.store.memory.rows import Rows, system_clock

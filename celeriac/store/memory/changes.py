@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from celeriac.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, StudyEvent, TrialEvent, moved
-from celeriac.records import CLOSED, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, StudyEvent, TrialEvent, moved
+from celeriac.domain.records import CLOSED, StudyRecord, TrialRecord, TrialState
 from celeriac.store.memory.rows import Tables, atomic, plain
 from celeriac.store.memory.studies import moved_row
 from celeriac.store.values import checked_budget, not_deletable, plain_text

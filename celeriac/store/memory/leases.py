@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
-from celeriac.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
+from celeriac.domain.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.store.memory.rows import Held, Tables, atomic
 from celeriac.store.values import new_token, plain_text, stale_ticket, study_waits, too_many
 

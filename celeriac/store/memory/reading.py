@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from celeriac.records import (
+from celeriac.domain.records import (
     ENDED,
     Attempt,
     Checkpoint,

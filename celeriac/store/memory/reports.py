@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from celeriac.records import ENDED, Attempt, Checkpoint, Crossing, Report, RungRecord
-from celeriac.store.api import Landed
+from celeriac.domain.records import ENDED, Attempt, Checkpoint, Crossing, Report, RungRecord
+from celeriac.store.api import ReportAck
 from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.values import first_at_each, plain_report
 
@@ -13,10 +13,10 @@ class Reports(Tables):
     """Verbs of the worker while its trial runs."""
 
     @atomic
-    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
         """See `Store.report`."""
         if not reports:
-            return Landed()
+            return ReportAck()
         held = self._rows.held(token)
         trial = self._rows.trial(held.attempt.study_id, held.attempt.trial)
         for each in reports:
@@ -28,8 +28,8 @@ class Reports(Tables):
         )
         rungs = [self._at_rung(held.attempt, each) for each in first_at_each(crossings)]
         if all(each.checkpoint is None for each in reports):
-            return Landed(rungs=tuple(rungs))
-        return Landed(tuple(self._rows.checkpoints_of(trial.study_id, trial.number)), tuple(rungs))
+            return ReportAck(rungs=tuple(rungs))
+        return ReportAck(tuple(self._rows.checkpoints_of(trial.study_id, trial.number)), tuple(rungs))
 
     @atomic
     def own_reports(self, token: str) -> list[Report]:

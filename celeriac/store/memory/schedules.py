@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from celeriac.records import Champion, Firing, NewStudy, Schedule, StudyRecord
+from celeriac.domain.records import Champion, Firing, NewStudy, Schedule, StudyRecord
 from celeriac.store.memory.rows import Tables, atomic, plain
 from celeriac.store.memory.studies import opened
 from celeriac.store.values import plain_text, unknown_schedule

@@ -4,8 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from celeriac.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
-from celeriac.records import CLOSED, ENDED, Claim, Counts, NewStudy, StudyRecord, StudyState, TrialState
+from celeriac.domain.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
+from celeriac.domain.records import (
+    CLOSED,
+    ENDED,
+    Claim,
+    Counts,
+    NewStudy,
+    StudyRecord,
+    StudyState,
+    TrialState,
+)
 from celeriac.store.memory.rows import Rows, Tables, atomic, plain
 from celeriac.store.values import duplicate_study, plain_text, unknown_study
 

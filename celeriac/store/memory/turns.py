@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
-from celeriac.records import (
+from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
+from celeriac.domain.records import (
     MOST_READY,
     EndedTrial,
     PendingTrial,

@@ -5,13 +5,13 @@ Make one per process, after any fork.
 
 from datetime import datetime
 
-from celeriac.errors import SchemaMismatch
+from celeriac.domain.errors import SchemaMismatch
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres import functions
-from celeriac.store.postgres.care import Care
 from celeriac.store.postgres.changes import Changes
-from celeriac.store.postgres.ends import Ends
+from celeriac.store.postgres.finish import Ends
 from celeriac.store.postgres.leases import Leases
+from celeriac.store.postgres.maintenance import Care
 from celeriac.store.postgres.reading import Reading
 from celeriac.store.postgres.reports import Reports
 from celeriac.store.postgres.schedules import Schedules

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from celeriac.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, StudyEvent, TrialEvent, moved
-from celeriac.records import CLOSED, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, StudyEvent, TrialEvent, moved
+from celeriac.domain.records import CLOSED, StudyRecord, TrialRecord, TrialState
 from celeriac.store.connection import Database, fetch, sql
 from celeriac.store.postgres.rows import NEWEST_ATTEMPT, TRIAL, study_record, trial_record
 from celeriac.store.postgres.studies import locked, moved_row

@@ -8,8 +8,8 @@ breaks returns no row; why, is asked after, here.
 
 from sqlalchemy import Connection
 
-from celeriac.errors import LeaseLost
-from celeriac.records import Attempt, TrialRecord
+from celeriac.domain.errors import LeaseLost
+from celeriac.domain.records import Attempt, TrialRecord
 from celeriac.store.connection import Database, fetch, sql
 from celeriac.store.postgres.functions import call
 from celeriac.store.postgres.rows import TRIALS, attempt_record, trial_record

@@ -18,8 +18,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, TextClause
 
-from celeriac.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, sources
-from celeriac.records import ENDED, Fault, Outcome, TrialState
+from celeriac.domain.lifecycle import (
+    ATTEMPT_TRANSITIONS,
+    TRIAL_TRANSITIONS,
+    AttemptEvent,
+    TrialEvent,
+    sources,
+)
+from celeriac.domain.records import ENDED, Fault, Outcome, TrialState
 from celeriac.store import tables
 from celeriac.store.connection import DIALECT, fetch, sql
 from celeriac.store.postgres import rows

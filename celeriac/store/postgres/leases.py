@@ -1,7 +1,7 @@
 """Having a lease: lease, begin, renew. Rule: a ticket becomes one lease or a refusal, and a lease lives on by its token only."""
 
-from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
-from celeriac.records import Lease, Refusal, Source, StudyState
+from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
+from celeriac.domain.records import Lease, Refusal, Source, StudyState
 from celeriac.store.connection import Database, Row
 from celeriac.store.postgres.fence import lost
 from celeriac.store.postgres.functions import call

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.records import (
+from celeriac.domain.records import (
     Attempt,
     Checkpoint,
     CodeRun,

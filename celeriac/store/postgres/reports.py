@@ -7,8 +7,8 @@ thousandth.
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.records import Crossing, Report, RungRecord
-from celeriac.store.api import Landed
+from celeriac.domain.records import Crossing, Report, RungRecord
+from celeriac.store.api import ReportAck
 from celeriac.store.connection import Database
 from celeriac.store.postgres.fence import lost
 from celeriac.store.postgres.functions import call
@@ -28,10 +28,10 @@ class Reports:
 
     _db: Database
 
-    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> Landed:
+    def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
         """See `Store.report`."""
         if not reports:
-            return Landed()
+            return ReportAck()
         last = max(reports, key=lambda each: each.step)
         written = {
             "token": token,
@@ -47,9 +47,9 @@ class Reports:
         else:
             rungs = ()
         if all(each.checkpoint is None for each in reports):
-            return Landed(rungs=rungs)
+            return ReportAck(rungs=rungs)
         kept = self._db.rows(CHECKPOINTS, token=token)
-        return Landed(tuple(checkpoint_record(row) for row in kept), rungs)
+        return ReportAck(tuple(checkpoint_record(row) for row in kept), rungs)
 
     def _ranked(self, written: dict[str, Any], crossings: Sequence[Crossing]) -> tuple[RungRecord, ...]:
         """The trial's records. A place that another took first is asked for again; each time somebody gets one."""

@@ -6,7 +6,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from celeriac.records import (
+from celeriac.domain.records import (
     Attempt,
     Champion,
     Checkpoint,

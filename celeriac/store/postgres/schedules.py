@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
-from celeriac.errors import UnknownSchedule
-from celeriac.records import Champion, Firing, NewStudy, Schedule, StudyRecord
+from celeriac.domain.errors import UnknownSchedule
+from celeriac.domain.records import Champion, Firing, NewStudy, Schedule, StudyRecord
 from celeriac.store.connection import Database, fetch, sql
 from celeriac.store.postgres.rows import (
     CHAMPION,

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from celeriac.lifecycle import (
+from celeriac.domain.lifecycle import (
     ATTEMPT_TRANSITIONS,
     STUDY_TRANSITIONS,
     TRIAL_TRANSITIONS,
@@ -16,7 +16,7 @@ from celeriac.lifecycle import (
     moved,
     sources,
 )
-from celeriac.records import CLOSED, Claim, NewStudy, StudyRecord, StudyState, TrialState
+from celeriac.domain.records import CLOSED, Claim, NewStudy, StudyRecord, StudyState, TrialState
 from celeriac.store.connection import Database, Row, fetch, sql
 from celeriac.store.postgres.rows import (
     NEW_STUDY_COLUMNS,

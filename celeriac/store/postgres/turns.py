@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from celeriac.errors import CeleriacError
-from celeriac.lifecycle import TRIAL_TRANSITIONS, TrialEvent, moved, sources
-from celeriac.records import (
+from celeriac.domain.errors import CeleriacError
+from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, moved, sources
+from celeriac.domain.records import (
     MOST_READY,
     PendingTrial,
     Snapshot,

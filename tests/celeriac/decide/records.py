@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from celeriac.records import (
+from celeriac.domain.records import (
     Counts,
     EndedTrial,
     Snapshot,

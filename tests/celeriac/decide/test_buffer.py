@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from celeriac.decide.buffer import Depth, Sampling, learns, lone, stale
 from celeriac.decide.buffer import depth as depth_of
 from celeriac.decide.share import AHEAD_S
-from celeriac.records import Counts, Snapshot, Source, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.records import Counts, Snapshot, Source, StudyRecord, TrialRecord, TrialState
 from tests.celeriac.decide.records import snapshot, study, trial
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.decide.champion import judge
-from celeriac.records import Champion, Source, TrialRecord, TrialState
+from celeriac.decide.promotion import judge
+from celeriac.domain.records import Champion, Source, TrialRecord, TrialState
 from tests.celeriac.decide.records import study, trial
 
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from celeriac.decide.due import MOST_COUNTED, due, next_due
-from celeriac.records import Schedule
+from celeriac.domain.records import Schedule
 
 BERLIN = "Europe/Berlin"
 

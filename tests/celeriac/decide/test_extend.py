@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from celeriac.decide.extend import why_not_reopen
-from celeriac.records import Counts, StudyState
+from celeriac.domain.records import Counts, StudyState
 from tests.celeriac.decide.records import NOW, study
 
 

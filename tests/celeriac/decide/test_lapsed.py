@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.decide.lapsed import is_lost, look_again
-from celeriac.records import OpenAttempt, ReaperLook
+from celeriac.domain.records import OpenAttempt, ReaperLook
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 TICK_S, LEASE_S = 5.0, 30.0

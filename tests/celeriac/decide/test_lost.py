@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.decide.lost import lost
+from celeriac.decide.lost_tickets import lost
 
 
 def test_a_queue_long_enough_has_lost_nothing() -> None:

@@ -8,17 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.decide.buffer import Sampling
-from celeriac.decide.next import MOST_WANTED, Limits, duration, what_next
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import (
-    Counts,
-    Fault,
-    Snapshot,
-    StudyState,
-    TrialRecord,
-    TrialState,
-)
-from celeriac.stop_rules import StopStudy
+from celeriac.decide.turn import MOST_WANTED, Limits, duration, what_next
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Counts, Fault, Snapshot, StudyState, TrialRecord, TrialState
+from celeriac.domain.stop_rules import StopStudy
 from tests.celeriac.decide.records import NOW, snapshot, study, trial
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from celeriac.decide.put_aside import FAULTS_IN_A_ROW, MOST_S, Streak, after_attempt
 from celeriac.decide.without_code import without_code
-from celeriac.records import Fault, PutAside, StudyState
+from celeriac.domain.records import Fault, PutAside, StudyState
 from tests.celeriac.decide.records import NOW, study
 
 INFRASTRUCTURE = Fault.INFRASTRUCTURE

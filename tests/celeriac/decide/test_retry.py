@@ -3,8 +3,8 @@
 import pytest
 
 from celeriac.decide.retry import FREE_RETRIES, after_fault
-from celeriac.lifecycle import AttemptEvent, TrialEvent
-from celeriac.records import Fault
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Fault
 
 
 @pytest.mark.parametrize("before", range(FREE_RETRIES))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from celeriac.decide.sampler import SUGGESTION_S, TELLING, choose, chosen_sampler
-from celeriac.records import Counts
-from celeriac.spec import StudySpec, parse
+from celeriac.domain.records import Counts
+from celeriac.domain.study_file import StudySpec, parse
 from tests.celeriac.decide.records import study
 
 REAL = {"lr": {"float": [1e-4, 1.0], "log": True}, "optimizer": {"choice": ["sgd", "adam", "rms"]}}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.decide.share import Share, Slots, next_in_turn, share
-from celeriac.records import Claim
+from celeriac.domain.records import Claim
 
 
 def claim(study_id: int, **changes: Any) -> Claim:

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from celeriac.decide.stop_early import (
     EXEMPT,
-    Course,
-    Followed,
     Judged,
+    Progress,
+    Step,
     StopDecision,
     at_rung,
     bracket_of,
@@ -22,8 +22,8 @@ from celeriac.decide.stop_early import (
     resource_of,
     rungs_of,
 )
-from celeriac.records import Crossing, Fault, Goal, Report, RungRecord, Source
-from celeriac.stop_rules import Asha, Hyperband, Median, Patience, StopRule, Threshold
+from celeriac.domain.records import Crossing, Fault, Goal, Report, RungRecord, Source
+from celeriac.domain.stop_rules import Asha, Hyperband, Median, Patience, StopRule, Threshold
 from tests.celeriac.decide.records import NOW
 
 ASHA = Asha(1, 81)
@@ -57,9 +57,9 @@ def at(who: Judged, value: float, there: list[float], rung: int = 3) -> StopDeci
     return at_rung(who, record(who, Crossing(rung, rung, float(rung), value, ranking(who)), there))
 
 
-def course(who: Judged, reported: list[float], *, samples: int = 0) -> list[Followed]:
+def course(who: Judged, reported: list[float], *, samples: int = 0) -> list[Step]:
     """Report these values at steps 0, 1, …; with `samples`, that many more a step."""
-    steps, now = [], Course()
+    steps, now = [], Progress()
     for step, value in enumerate(reported):
         metrics = {"samples": samples * (step + 1)} if samples else {}
         steps.append(followed(who, now, Report(step, value, metrics)))
@@ -118,7 +118,7 @@ def test_a_rung_is_crossed_by_the_first_report_at_or_above_it() -> None:
 
 def test_a_report_counts_at_the_highest_rung_below_it() -> None:
     who, report = Judged(ASHA, "maximize"), Report(12, 0.5)
-    step = followed(who, Course(), report)
+    step = followed(who, Progress(), report)
     assert step.crossing == Crossing(9, 12, 12.0, 0.5, ranking(who))
     assert followed(who, step.course, Report(26, 0.6)).crossing is None
 
@@ -136,7 +136,7 @@ def test_the_resource_may_be_a_metric() -> None:
 def test_a_report_without_the_resource_counts_for_nothing(metrics: dict[str, object]) -> None:
     who = Judged(Asha(200, 10_000, 3, "samples"), "maximize")
     assert resource_of(who.rule, 5, metrics) is None
-    assert followed(who, Course(), Report(5, 0.5, metrics)) == Followed(Course())
+    assert followed(who, Progress(), Report(5, 0.5, metrics)) == Step(Progress())
 
 
 # -- asha and hyperband ------------------------------------------------------------------------------------------------

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from celeriac.decide.next import Limits, what_next
 from celeriac.decide.stop_study import newest_needed, reason_to_end
-from celeriac.lifecycle import StudyEvent
-from celeriac.records import Counts, Source, StudyState, TrialRecord, TrialState
-from celeriac.stop_rules import StopStudy
+from celeriac.decide.turn import Limits, what_next
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Counts, Source, StudyState, TrialRecord, TrialState
+from celeriac.domain.stop_rules import StopStudy
 from tests.celeriac.decide.records import snapshot, study, trial
 
 PLATEAU = StopStudy(min_gain=0.001, suggestions=3)

@@ -3,41 +3,39 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.decide.whose import PATIENCE_S, Asking, Seat, SeatDecision, whose_turn
+from coordinator.suggest.assignment import PATIENCE_S, Asking, Seat, SeatDecision, assign
 
 NO_PROCESS = (Seat(0), Seat(1))
 
 
 def test_the_first_that_asked_comes_first_and_one_process_is_enough() -> None:
-    assert whose_turn([Asking(7), Asking(3)], NO_PROCESS) == SeatDecision(7, 0, "no process knows it")
+    assert assign([Asking(7), Asking(3)], NO_PROCESS) == SeatDecision(7, 0, "no process knows it")
     one_runs = (Seat(0), Seat(1, runs=True, knows=5))
-    assert whose_turn([Asking(3)], one_runs) == SeatDecision(3, 1, "no process knows it")
+    assert assign([Asking(3)], one_runs) == SeatDecision(3, 1, "no process knows it")
 
 
 def test_a_busy_process_is_no_reason_to_wait_while_another_may_be_started() -> None:
     seats = (Seat(0, runs=True, busy_s=0.0, knows=1), Seat(1))
-    assert whose_turn([Asking(3)], seats) == SeatDecision(3, 1, "no process knows it")
+    assert assign([Asking(3)], seats) == SeatDecision(3, 1, "no process knows it")
 
 
 def test_a_study_stays_where_it_is_known() -> None:
     seats = (Seat(0, runs=True, knows=9), Seat(1, runs=True, knows=0))
-    assert whose_turn([Asking(3, home=0)], seats) == SeatDecision(3, 0, "its process is free")
+    assert assign([Asking(3, home=0)], seats) == SeatDecision(3, 0, "its process is free")
     busy = (Seat(0, runs=True, busy_s=PATIENCE_S / 2, knows=9), Seat(1, runs=True))
-    assert whose_turn([Asking(3, home=0)], busy) is None
-    assert whose_turn([Asking(3, home=0), Asking(4)], busy) == SeatDecision(4, 1, "no process knows it")
+    assert assign([Asking(3, home=0)], busy) is None
+    assert assign([Asking(3, home=0), Asking(4)], busy) == SeatDecision(4, 1, "no process knows it")
 
 
 def test_a_study_moves_when_its_process_is_busy_for_long() -> None:
     hangs = (Seat(0, runs=True, busy_s=90.0, knows=9), Seat(1, runs=True, knows=2))
-    assert whose_turn([Asking(3, home=0)], hangs) == SeatDecision(
-        3, 1, "its process has been busy for 90.0 s"
-    )
+    assert assign([Asking(3, home=0)], hangs) == SeatDecision(3, 1, "its process has been busy for 90.0 s")
 
 
 def test_nobody_is_served_while_all_are_busy() -> None:
     busy = (Seat(0, runs=True, busy_s=90.0), Seat(1, runs=True, busy_s=0.1))
-    assert whose_turn([Asking(3, home=0), Asking(4)], busy) is None
-    assert whose_turn([], NO_PROCESS) is None
+    assert assign([Asking(3, home=0), Asking(4)], busy) is None
+    assert assign([], NO_PROCESS) is None
 
 
 @given(
@@ -49,7 +47,7 @@ def test_a_free_process_never_waits_for_one_that_hangs(
 ) -> None:
     seats = [Seat(number, runs=True, busy_s=each) for number, each in enumerate(busy)]
     asking = [Asking(study_id, home) for study_id, home in enumerate(homes)]
-    decision = whose_turn(asking, seats)
+    decision = assign(asking, seats)
     if decision is not None:
         assert seats[decision.seat].busy_s is None
         assert decision.reason

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from celeriac.records import Fault, Source, TrialRecord, TrialState
+from celeriac.domain.records import Fault, Source, TrialRecord, TrialState
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -10,10 +10,10 @@ from typing import Any
 import optuna
 import pytest
 
-from celeriac.errors import ExtraMissing
-from celeriac.explain.importance import FEWEST, METHODS, Importance, Method, importances
-from celeriac.records import Goal, TrialRecord, TrialState
-from celeriac.space import Space
+from celeriac.domain.errors import ExtraMissing
+from celeriac.domain.records import Goal, TrialRecord, TrialState
+from celeriac.domain.space import Space
+from celeriac.report.explain.importance import FEWEST, METHODS, Importance, Method, importances
 from tests.celeriac.explain.rows import trial
 
 SPACE = Space.from_dict(
@@ -131,7 +131,7 @@ def test_the_same_trials_give_the_same_shares(method: Method) -> None:
 
 
 def test_of_very_many_trials_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    from celeriac.explain import importance
+    from celeriac.report.explain import importance
 
     monkeypatch.setitem(importance._MOST, "fanova", 40)
     found = importances(SPACE, "maximize", played(60, by_width), "fanova")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.explain.why import Expectation, Outcome, explained, pending_then
-from celeriac.records import Source
+from celeriac.domain.records import Source
+from celeriac.report.explain.why import Expectation, Outcome, explained, pending_then
 from tests.celeriac.explain.rows import trial
 
 FULL: dict[str, Any] = {

@@ -4,8 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celeriac.plots import Scene
-from celeriac.records import (
+from celeriac.domain.records import (
     Counts,
     Goal,
     RungRecord,
@@ -15,7 +14,8 @@ from celeriac.records import (
     TrialRecord,
     TrialState,
 )
-from celeriac.spec import StudySpec, parse
+from celeriac.domain.study_file import StudySpec, parse
+from celeriac.report.plots import Scene
 from tests.celeriac.explain.rows import NOON, trial
 
 SPACE: dict[str, Any] = {

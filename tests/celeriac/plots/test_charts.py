@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import ExtraMissing
-from celeriac.explain.importance import importances
-from celeriac.plots import KINDS, Chart, Scene, drawn
-from celeriac.plots.chart import round_numbers
-from celeriac.plots.parallel import parallel
-from celeriac.plots.rungs import rungs, worth_a_curve
-from celeriac.plots.slices import slices
-from celeriac.records import Goal, TrialState
+from celeriac.domain.errors import ExtraMissing
+from celeriac.domain.records import Goal, TrialState
+from celeriac.report.explain.importance import importances
+from celeriac.report.plots import KINDS, Chart, Scene, drawn
+from celeriac.report.plots.chart import round_numbers
+from celeriac.report.plots.parallel import parallel
+from celeriac.report.plots.rungs import rungs, worth_a_curve
+from celeriac.report.plots.slices import slices
 from tests.celeriac.explain.rows import trial
 from tests.celeriac.plots.scenes import SPACE, mixed, scene_of, scores
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 
-from celeriac.errors import SpaceInvalid
-from celeriac.space import Choice, Float, Int, Parameter, Space
+from celeriac.domain.errors import SpaceInvalid
+from celeriac.domain.space import Choice, Float, Int, Parameter, Space
 
 DIGITS = Space(
     {

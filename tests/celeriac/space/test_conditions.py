@@ -2,7 +2,7 @@
 
 import pytest
 
-from celeriac.space import Choice, Float, Int, Parameter, Space
+from celeriac.domain.space import Choice, Float, Int, Parameter, Space
 from tests.celeriac.space.spaces import DIGITS, SGD, problems_of
 
 

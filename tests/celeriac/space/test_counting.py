@@ -2,7 +2,7 @@
 
 from hypothesis import assume, given
 
-from celeriac.space import Choice, Float, Int, Parameter, Space
+from celeriac.domain.space import Choice, Float, Int, Parameter, Space
 from tests.celeriac.space.spaces import many, spaces
 
 

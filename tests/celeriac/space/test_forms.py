@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from celeriac.space import Choice, Float, Int, Space
+from celeriac.domain.space import Choice, Float, Int, Space
 from tests.celeriac.space.spaces import DIGITS, many, problems_of, spaces
 
 

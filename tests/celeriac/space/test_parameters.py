@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from celeriac.space import Choice, Float, Int, Parameter, Space
+from celeriac.domain.space import Choice, Float, Int, Parameter, Space
 from tests.celeriac.space.spaces import problems_of
 
 

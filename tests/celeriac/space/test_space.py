@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.space import INACTIVE, Choice, Float, Int, Parameter, Space
+from celeriac.domain.space import INACTIVE, Choice, Float, Int, Parameter, Space
 from tests.celeriac.space.spaces import (
     ADAM,
     DIGITS,

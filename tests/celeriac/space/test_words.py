@@ -1,6 +1,6 @@
 """Words of messages: the nearest known one, or all of them."""
 
-from celeriac.space import nearest
+from celeriac.domain.space import nearest
 
 
 def test_nearest_offers_a_word_or_all() -> None:

@@ -5,11 +5,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import SpecInvalid
-from celeriac.spec import (
-    load,
-    parse,
-)
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.study_file import load, parse
 
 STUDY = """\
 study: digits

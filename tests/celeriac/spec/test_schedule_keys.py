@@ -6,12 +6,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import SpecInvalid
-from celeriac.spec import (
-    ScheduleSpec,
-    load,
-    parse,
-)
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.study_file import ScheduleSpec, load, parse
 from tests.celeriac.spec.files import SCHEDULE, SMALL, refused, write
 
 

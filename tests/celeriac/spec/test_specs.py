@@ -6,12 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeriac.spec import (
-    difference,
-    is_study_name,
-    parse,
-    seed_of,
-)
+from celeriac.domain.study_file import difference, is_study_name, parse, seed_of
 from tests.celeriac.spec.files import SMALL
 
 

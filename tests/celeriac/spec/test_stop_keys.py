@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.spec import (
-    parse,
-    stop_rule,
-)
-from celeriac.stop_rules import Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
+from celeriac.domain.stop_rules import Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
+from celeriac.domain.study_file import parse, stop_rule
 from tests.celeriac.spec.files import SMALL, refused
 
 EARLY: list[tuple[dict[str, Any], StopRule]] = [

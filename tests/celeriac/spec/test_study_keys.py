@@ -6,16 +6,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import SpecInvalid
-from celeriac.space import Choice, Float, Int, Space
-from celeriac.spec import (
-    Budget,
-    Metric,
-    StudySpec,
-    load,
-    parse,
-    seed_of,
-)
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.space import Choice, Float, Int, Space
+from celeriac.domain.study_file import Budget, Metric, StudySpec, load, parse, seed_of
 from tests.celeriac.spec.files import SMALL, STUDY, refused, told, write
 
 

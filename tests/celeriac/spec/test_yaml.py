@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from celeriac.errors import SpecInvalid
-from celeriac.space import Choice
-from celeriac.spec import (
-    load,
-    plain_scalar,
-)
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.space import Choice
+from celeriac.domain.study_file import load, plain_scalar
 from tests.celeriac.spec.files import STUDY, told, write
 
 

@@ -1,0 +1,93 @@
+"""What `--json` prints. Rule: keys are stable: one may be added, none is renamed or dropped within a major version.
+
+Records keep their fields' names; times are ISO 8601 in UTC, states and classes their words. docs/cli.md lists the keys.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from celeriac.client.progress import Progress, why_waiting
+from celeriac.domain.records import Attempt, Device, OpenAttempt, PutAside, Savings, StudyRecord, TrialRecord
+
+
+def plain(value: Any) -> Any:
+    """A record, or anything made of records, as JSON values."""
+    if is_dataclass(value):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(key): plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(each) for each in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def study_form(study: StudyRecord) -> dict[str, Any]:
+    """A study: its row, without what only the coordinator needs, with budget and counts spelled out."""
+    form: dict[str, Any] = plain(study)
+    for private in ("turn", "next_number", "best_number", "best_score"):
+        del form[private]
+    best = None if study.best_number is None else {"trial": study.best_number, "score": study.best_score}
+    return {
+        **form,
+        "metric": study.spec["metric"]["name"],
+        "budget": study.spec["budget"]["trials"],
+        "finished": study.counts.finished,
+        "best": best,
+    }
+
+
+def progress_form(progress: Progress, saved: Savings) -> dict[str, Any]:
+    """A study with what runs now, why nothing does, when it may end, and what early stopping spared."""
+    return {
+        **study_form(progress.study),
+        "running": [plain(trial) for trial in progress.running],
+        "slots": list(progress.slots),
+        "waiting_because": why_waiting(progress),
+        "sampler": plain(progress.sampler),
+        "left_s": progress.left_s,
+        "saved": plain(saved),
+    }
+
+
+def trial_form(trial: TrialRecord, attempts: list[Attempt] | None = None) -> dict[str, Any]:
+    """A trial's row; its attempts too, where they were asked for, without their lease tokens."""
+    form: dict[str, Any] = plain(trial)
+    if attempts is not None:
+        form["runs"] = [
+            {key: value for key, value in plain(each).items() if key != "token"} for each in attempts
+        ]
+    return form
+
+
+def device_form(
+    device: Device, runs: Mapping[str, list[OpenAttempt]], aside: Sequence[PutAside], *, alive: bool
+) -> dict[str, Any]:
+    """A device's row, whether its node spoke lately, what each of its slots runs, and what they do not take now."""
+    running = {
+        slot: [{"study": run.study, "trial": run.number, "attempt": run.attempt} for run in runs[slot]]
+        for slot in device.slots
+    }
+    put_aside = [plain(each) for each in aside if each.worker in device.slots]
+    return {**plain(device), "alive": alive, "running": running, "put_aside": put_aside}
+
+
+def dump(value: Any) -> str:
+    """JSON as printed: indented, non-ASCII text as it is; what JSON has no number for becomes null."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and value - value != 0 else value

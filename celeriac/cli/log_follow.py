@@ -1,0 +1,110 @@
+"""A trial's output: the newest attempt's tail, once or as it grows. It comes from Postgres, so the host does not matter."""
+
+from collections.abc import Iterator
+
+from celeriac.cli.exit_codes import FAILED, LEFT, OK
+from celeriac.cli.live import held_interrupts, pause_s
+from celeriac.cli.screen import is_terminal, remark
+from celeriac.cli.text import harmless
+from celeriac.client.client import Client
+from celeriac.client.study import Study
+from celeriac.domain.errors import UnknownTrial
+from celeriac.domain.records import CLOSED, ENDED, Attempt
+
+_LOOK_S = 1.0
+_ANCHOR = 400  # characters of the old tail that are looked for in the new one
+
+
+def print_log(client: Client, study: Study, number: int, attempt: int | None) -> int:
+    """Print the tail of one attempt's output; the exit code."""
+    chosen = _attempt(client, study, number, attempt)
+    if chosen is None:
+        trial = study.trial(number)
+        remark(
+            f"celeriac: trial {number} of {study.name} is {trial.state}: it has not run yet, so it printed nothing"
+        )
+        return FAILED
+    tail = client.store.log_tail(study.id, number, chosen.number)
+    if tail:
+        print(_shown(tail), end="" if tail.endswith("\n") else "\n")
+    else:
+        remark(_nothing(study, number, chosen))
+    if chosen.traceback and chosen.traceback.strip() not in tail:
+        remark(chosen.traceback.rstrip())
+    if where := _where(client, study, number, chosen, tail):
+        remark(f"({where})")
+    return OK
+
+
+def _shown(output: str) -> str:
+    """As it was printed, into a file or a pipe; on a terminal without what would take hold of it."""
+    return harmless(output) if is_terminal() else output
+
+
+def _nothing(study: Study, number: int, attempt: Attempt) -> str:
+    """Why there is nothing to print. Only closed studies are pruned, and their rows do not tell that from a silent trial."""
+    told = f"attempt {attempt.number} of trial {number} printed nothing"
+    if study.state in CLOSED:
+        return f"{told}, or what it printed was pruned since (`celeriac prune`)"
+    return told if attempt.ended_at else f"{told} so far"
+
+
+def _where(client: Client, study: Study, number: int, attempt: Attempt, tail: str) -> str:
+    """Which attempt this was if there are others, and which file has the output, in full also where the tail does not."""
+    told = []
+    if (attempts := len(client.store.attempts(study.id, number))) > 1:
+        told.append(f"attempt {attempt.number} of {attempts}; `--attempt` chooses another")
+    if tail and attempt.log_path:
+        told.append(f"its file: {attempt.log_path} on the host of {attempt.worker}")
+    return "; ".join(told)
+
+
+def follow_log(client: Client, study: Study, number: int, attempt: int | None) -> int:
+    """Print what the trial prints until it ends, over all its attempts unless one was asked for; the exit code."""
+    with held_interrupts():
+        try:
+            for piece in _pieces(client, study, number, attempt):
+                print(_shown(piece), end="", flush=True)
+        except KeyboardInterrupt:
+            return LEFT
+    return OK
+
+
+def _pieces(client: Client, study: Study, number: int, attempt: int | None) -> Iterator[str]:
+    shown: Attempt | None = None
+    before = ""
+    while True:
+        ended = (
+            study.trial(number).state in ENDED
+        )  # read first: what was printed before the end is in the tail then
+        chosen = _attempt(client, study, number, attempt)
+        if chosen is not None:
+            if shown is None or shown.number != chosen.number:
+                remark(f"--- trial {number}, attempt {chosen.number}, on {chosen.worker}")
+                before = ""
+            tail = client.store.log_tail(study.id, number, chosen.number)
+            yield grown(before, tail)
+            shown, before = chosen, tail
+        if ended or (attempt is not None and chosen is not None and chosen.ended_at is not None):
+            return
+        pause_s(_LOOK_S)
+
+
+def grown(before: str, after: str) -> str:
+    """What a tail shows that the one before did not; a tail that moved on by more than its length shows a gap."""
+    if after.startswith(before):
+        return after[len(before) :]
+    anchor = before[-_ANCHOR:]
+    found = after.rfind(anchor)
+    return after[found + len(anchor) :] if found >= 0 else f"\n[…]\n{after}"
+
+
+def _attempt(client: Client, study: Study, number: int, wanted: int | None) -> Attempt | None:
+    """The attempt asked for, or the newest. Raises UnknownTrial."""
+    attempts = client.store.attempts(study.id, study.trial(number).number)
+    if wanted is None:
+        return attempts[-1] if attempts else None
+    for each in attempts:
+        if each.number == wanted:
+            return each
+    raise UnknownTrial(f"trial {number} of {study.name} has no attempt {wanted}; it has had {len(attempts)}")

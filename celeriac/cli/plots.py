@@ -1,0 +1,181 @@
+"""Commands that make something of a study's results: which parameters mattered, pictures, files. What they say is worked out in `celeriac.report.explain` and `celeriac.report.plots`."""
+
+import re
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from celeriac.cli.exit_codes import FAILED
+from celeriac.cli.service import AsJson, Home, StudyName, connected
+
+if TYPE_CHECKING:
+    from celeriac.cli.screen import Grid
+    from celeriac.report.explain.importance import Importance, Importances
+
+
+class _Format(StrEnum):
+    CSV = "csv"
+    JSON = "json"
+
+
+class _Method(StrEnum):
+    PED_ANOVA = "ped-anova"
+    FANOVA = "fanova"
+
+
+Method = Annotated[
+    _Method,
+    typer.Option(
+        "--method", help="ped-anova: what makes a trial one of the best; fanova: what the scores vary with."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", help="Directory for the files (default: STUDY-plots).", show_default=False),
+]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        help="Only these, separated by commas: history, parallel, importance, slices, rungs.",
+        show_default=False,
+    ),
+]
+File = Annotated[
+    Path | None, typer.Option("--out", help="File to write (default: stdout).", show_default=False)
+]
+Format = Annotated[
+    _Format | None,
+    typer.Option("--format", help="csv or json (default: as --out ends, else csv).", show_default=False),
+]
+Reports = Annotated[
+    bool, typer.Option("--reports", help="The reports: a CSV row each, or within each trial's JSON.")
+]
+_BAR = 24
+
+
+def importance(
+    study: StudyName, method: Method = _Method.PED_ANOVA, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Show which parameters mattered, judged by Optuna from the scored trials."""
+    from celeriac.cli import json_output
+    from celeriac.cli.screen import remark, say, show
+
+    with connected(home) as client:
+        judged = client.study(study).importance(method.value)
+    if as_json:
+        print(json_output.dump({"study": study, **json_output.plain(judged)}))
+    elif judged.reason:
+        remark(f"celeriac: {study}: {judged.reason}")
+    else:
+        say(_headline(judged))
+        show(_grid(judged))
+        if judged.caution:
+            remark(f"Careful: {judged.caution}.")
+    raise typer.Exit(FAILED if judged.reason else 0)
+
+
+def plot(
+    study: StudyName, out: Out = None, kind: Kinds = None, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Draw a study: each picture as PNG and as a page that needs no network, and all of them on one page."""
+    from celeriac.cli import json_output
+    from celeriac.cli.screen import remark
+    from celeriac.report.plots import KINDS, drawn
+
+    kinds = _kinds(kind, list(KINDS))
+    with connected(home) as client:
+        scene = client.study(study).scene(kinds)
+    charts = [KINDS[each](scene) for each in kinds]
+    directory = out or Path(re.sub(r"[^A-Za-z0-9._-]", "_", study) + "-plots")
+    try:
+        written = drawn.write(study, charts, directory)
+    except OSError as error:
+        raise typer.BadParameter(f"--out {directory}: {error.strerror}") from None
+    nothing = {each.kind: each.reason for each in charts if each.spec is None}
+    if as_json:
+        print(
+            json_output.dump({"study": study, "files": [str(path) for path in written], "nothing": nothing})
+        )
+    else:
+        for path in written:
+            print(path)
+        for each, reason in nothing.items():
+            remark(f"{each}: nothing to show: {reason}")
+    raise typer.Exit(0 if written else FAILED)
+
+
+def export(
+    study: StudyName, out: File = None, format: Format = None, reports: Reports = False, home: Home = None
+) -> None:
+    """Write a study's trials for other tools: CSV with a column for each parameter and metric, or all there is as JSON."""
+    from celeriac.cli.exporting import write_csv, write_json
+    from celeriac.cli.screen import remark
+
+    as_json = format is _Format.JSON or (format is None and out is not None and out.suffix == ".json")
+    with connected(home) as client:
+        found = client.study(study)
+        try:
+            with _opened(out) as file:
+                if as_json:
+                    count = write_json(client, found, file, reports=reports)
+                else:
+                    count = write_csv(found, file, reports=reports)
+        except OSError as error:
+            if out is None:
+                raise
+            raise typer.BadParameter(f"--out {out}: {error.strerror}") from None
+    if out is not None:
+        remark(f"{count} {'reports' if reports and not as_json else 'trials'} of {study} in {out}")
+
+
+def _opened(out: Path | None) -> AbstractContextManager[TextIO]:
+    """The file, or stdout. Raises typer.BadParameter for a file that cannot be written."""
+    if out is None:
+        return nullcontext(sys.stdout)
+    try:
+        return out.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise typer.BadParameter(f"--out {out}: {error.strerror}") from None
+
+
+def _kinds(asked: list[str] | None, known: list[str]) -> list[str]:
+    """The kinds that were asked for, each once, in their usual order. Raises typer.BadParameter."""
+    words = {word.strip() for each in asked or [] for word in each.split(",") if word.strip()} or set(known)
+    if unknown := sorted(words - set(known)):
+        raise typer.BadParameter(f"{', '.join(unknown)}: no kind of picture; known: {', '.join(known)}")
+    return [kind for kind in known if kind in words]
+
+
+def _headline(judged: "Importances") -> str:
+    from celeriac.report.explain.importance import QUESTIONS
+
+    of = "" if judged.used == judged.trials else f" of {judged.trials}"
+    if judged.pruned:
+        what = f"trials, {judged.pruned} of them pruned and judged by their last report"
+    else:
+        what = "scored trials"
+    return f"{QUESTIONS[judged.method]} ({judged.method}, {judged.used}{of} {what})"
+
+
+def _grid(judged: "Importances") -> "Grid":
+    from celeriac.cli.screen import Grid
+
+    largest = max((each.share or 0.0 for each in judged.parameters), default=0.0)
+    with_spread = any(each.low is not None for each in judged.parameters)
+    head = ("parameter", "share", "", *(["nine in ten"] if with_spread else []), "trials", "note")
+    rows = [_row(each, largest, with_spread) for each in judged.parameters]
+    return Grid(head, rows, frozenset({"share", "trials"}), spare=("trials",))
+
+
+def _row(each: "Importance", largest: float, with_spread: bool) -> tuple[str, ...]:
+    share, bar, note = "-", "", f"{each.condition}; too few trials have it"
+    if each.share is not None:
+        share, note = f"{each.share:.0%}", each.condition
+        bar = "█" * round(_BAR * each.share / largest) if largest else ""
+    spread = "" if each.low is None or each.high is None else f"{each.low:.0%} to {each.high:.0%}"
+    return (each.name, share, bar, *([spread] if with_spread else []), str(each.trials), note)

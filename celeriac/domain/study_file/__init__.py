@@ -1,0 +1,30 @@
+"""Study and schedule files: YAML or plain mappings in, validated specs out.
+
+Promise: a spec that exists is sound, and a file that is not is refused whole, with one line for each thing that is
+wrong: `study.yaml: space.lr.float: the range [1, 0.1] is inverted: write the lower bound first (line 7)`. Nothing
+in a file is ever ignored: an unknown key names the nearest known one, and a key of a later version is refused by name.
+
+YAML is read as version 1.2 with its core schema, whatever the file says of its version.
+"""
+
+from celeriac.domain.study_file.names import is_study_name, seed_of
+from celeriac.domain.study_file.specs import Budget, Metric, ScheduleSpec, StudySpec, difference
+from celeriac.domain.study_file.stops import stop_rule
+from celeriac.domain.study_file.study import OUR_NAMES, load, parse
+from celeriac.domain.study_file.yaml import Scalar, plain_scalar
+
+__all__ = [
+    "OUR_NAMES",
+    "Budget",
+    "Metric",
+    "Scalar",
+    "ScheduleSpec",
+    "StudySpec",
+    "difference",
+    "is_study_name",
+    "load",
+    "parse",
+    "plain_scalar",
+    "seed_of",
+    "stop_rule",
+]

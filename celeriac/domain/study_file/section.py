@@ -1,0 +1,170 @@
+"""One mapping of a file, read key by key: `Section` types each value, `Problems` gathers what is wrong.
+
+Rule: a reader notes what is wrong and goes on with a stand-in, so that one reading shows everything; who began the reading
+raises before a stand-in can get out. Nothing is ignored: an unknown key names the nearest known one.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.space import nearest, show
+from celeriac.domain.space.ranges import is_finite
+from celeriac.domain.stop_rules import SECONDS
+
+#: Said of what the design has and this version has not: refused by name, so that nobody believes that it is at work.
+NOT_BUILT = "is not built yet in this version"
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd])")
+_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_LONGEST_S = 3650 * 86400.0
+_MOST_RESOURCE = 10**15
+
+
+@dataclass(slots=True)
+class Problems:
+    """What is wrong so far, each led by file and key path, ended by the line where that is known."""
+
+    source: str
+    lines: Mapping[str, int]
+    found: list[str] = field(default_factory=list)
+
+    def add(self, path: str, text: str) -> None:
+        """Note one thing: the line told is that of the key, or of the nearest one above it that is in the file."""
+        where = path
+        while where and where not in self.lines:
+            where = where.rpartition(".")[0]
+        line = f" (line {self.lines[where]})" if where else ""
+        self.found.append(": ".join(part for part in (self.source, path, text) if part) + line)
+
+    def raise_any(self) -> None:
+        """Raise SpecInvalid with all that was noted, if anything was."""
+        if self.found:
+            raise SpecInvalid(self.found)
+
+
+class Section:
+    """One mapping of the file, by key path: typed reads of its keys, each of which notes what is wrong with the value.
+
+    A read returns its default where there is no value, and a stand-in where the value is wrong. What is no mapping, a key that
+    is not in `known`, and one that is in `later` (of a later version) are noted when the section is opened.
+    """
+
+    def __init__(
+        self,
+        content: object,
+        path: str,
+        problems: Problems,
+        known: Iterable[str],
+        later: frozenset[str] = frozenset(),
+    ) -> None:
+        self.path, self.problems = path, problems
+        self.content: Mapping[Any, Any] = content if isinstance(content, Mapping) else {}
+        known = frozenset(known)
+        if content is not None and not isinstance(content, Mapping):
+            problems.add(path, f"must be a mapping with {', '.join(sorted(known))}, not {show(content)}")
+        for key in self.content:
+            if key in later:
+                self.fail(key, f"{NOT_BUILT}; leave it out")
+            elif key not in known:
+                self.fail(key, f"is not known here; {nearest(key, known)}")
+
+    def fail(self, key: object, text: str) -> None:
+        """Note what is wrong with the value of a key."""
+        self.problems.add(f"{self.path}.{key}" if self.path else str(key), text)
+
+    def get(self, key: str) -> Any:
+        """The raw value; a key without a value is one that is not there."""
+        return self.content.get(key)
+
+    def section(self, key: str, known: Iterable[str], later: frozenset[str] = frozenset()) -> "Section":
+        """The mapping in a key; an empty one where there is none."""
+        path = f"{self.path}.{key}" if self.path else key
+        return Section(self.get(key), path, self.problems, known, later)
+
+    def required(self, key: str, example: str) -> bool:
+        """Whether a key has a value; noted, with an example of one, when it has none."""
+        if self.get(key) is None:
+            self.fail(key, f"is missing; write it, such as `{key}: {example}`")
+        return self.get(key) is not None
+
+    def text(self, key: str, default: str) -> str:
+        """Text on one line."""
+        value = self.get(key)
+        if value is None:
+            return default
+        if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            self.fail(key, f"must be text on one line, not {show(value)}")
+            return default
+        return value
+
+    def word(self, key: str, known: Iterable[str], default: str) -> str:
+        """One of the known words."""
+        value = self.get(key)
+        if value is None or value in tuple(known):
+            return default if value is None else str(value)
+        self.fail(key, f"cannot be {show(value)}; {nearest(value, known)}")
+        return default
+
+    def whole(self, key: str, low: int, high: int, default: int) -> int:
+        """A whole number from `low` to `high`."""
+        return self._whole(key, self.get(key), low, high, default)
+
+    def amount(self, key: str, low: int, default: int, *, of: str) -> int:
+        """A whole number of a resource, at least `low`; of seconds also as a time such as 10m."""
+        value = self.get(key)
+        seconds = _seconds(value) if of == SECONDS and isinstance(value, str) else None
+        return self._whole(key, value if seconds is None else seconds, low, _MOST_RESOURCE, default)
+
+    def _whole(self, key: str, value: object, low: int, high: int, default: int) -> int:
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+            self.fail(key, f"must be a whole number, not {show(value)}")
+        elif not low <= value <= high:
+            self.fail(key, f"must be from {low} to {high}, not {show(value)}")
+        else:
+            return int(value)
+        return default
+
+    def number(self, key: str, low: float = -math.inf) -> float | None:
+        """A finite number of at least `low`, or None where there is none."""
+        value = self.get(key)
+        if value is None:
+            return None
+        if not is_finite(value):
+            self.fail(key, f"must be a number, not {show(value)}")
+        elif value < low:
+            self.fail(key, f"must be {low:g} or more, not {show(value)}")
+        else:
+            return float(value)
+        return None
+
+    def seconds(self, key: str) -> float | None:
+        """A time in seconds, written as a number of them or as 30s, 10m, 2h, 1d; None where there is none."""
+        value = self.get(key)
+        if value is None:
+            return None
+        seconds = _seconds(value)
+        if seconds is None:
+            self.fail(
+                key, f"must be a time such as 30s, 10m, 2h, 1d or a number of seconds, not {show(value)}"
+            )
+        elif not 0 < seconds <= _LONGEST_S:
+            self.fail(key, f"must be above 0 and at most 3650d, not {show(value)}")
+        else:
+            return seconds
+        return None
+
+
+def _seconds(value: object) -> float | None:
+    """A duration in seconds; None where it is none."""
+    if isinstance(value, str):
+        found = _DURATION.fullmatch(value.strip())
+        return float(found[1]) * _UNIT_S[found[2]] if found else None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        return None
+    return float(value) if abs(value) < _LONGEST_S * 2 else math.inf

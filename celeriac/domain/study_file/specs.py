@@ -1,0 +1,133 @@
+"""What a study file comes to: the spec of a study, its canonical form, and what differs between two.
+
+Rule: plain values that check nothing. Those that `celeriac.domain.study_file.parse` and `load` make are sound; nobody else makes any.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from celeriac.domain.records import Goal
+from celeriac.domain.space import Space
+from celeriac.domain.stop_rules import StopRule, StopStudy, to_dict
+from celeriac.domain.study_file.yaml import Scalar
+
+#: More trials than any budget, and so the end of whatever counts trials.
+MOST_TRIALS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What the score is called, and whether more of it is better."""
+
+    name: str
+    goal: Goal
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How many finished trials, exactly; and how long at most from the study's start, in seconds (None: no limit)."""
+
+    trials: int
+    wall_s: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical form: `budget` of a study file."""
+        return {"trials": self.trials} | ({} if self.wall_s is None else {"wall": self.wall_s})
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSpec:
+    """When a study runs again (five cron fields in a time zone), and for which slices."""
+
+    name: str
+    cron: str
+    timezone: str = "UTC"
+    slices: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+
+    def combinations(self) -> list[dict[str, Scalar]]:
+        """The slices: every combination of the values of the slice keys; without keys, the one empty slice."""
+        return [
+            dict(zip(self.slices, values, strict=True)) for values in itertools.product(*self.slices.values())
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical form: `schedule` of a study file."""
+        form: dict[str, Any] = {"name": self.name, "cron": self.cron, "timezone": self.timezone}
+        if self.slices:
+            form["slices"] = {key: list(values) for key, values in self.slices.items()}
+        return form
+
+
+@dataclass(frozen=True, slots=True)
+class StudySpec:
+    """A study as its file describes it, every default filled in; `parse` and `load` make it.
+
+    `gpus` 0 runs on any slot, 1 only on a GPU's. `seed`, where the file gives none, follows from the study's name.
+    `default`, if given, is trial 0. The grid sampler takes 10 values of a continuous float, all values of the rest.
+    `timeout_s` is a trial's, `budget.wall_s` the study's; None is no limit.
+    """
+
+    study: str
+    objective: str
+    code: str
+    metric: Metric
+    space: Space
+    default: Mapping[str, Any] | None
+    sampler: str
+    seed: int
+    budget: Budget
+    parallel: int | None
+    gpus: int
+    timeout_s: float | None
+    retry_attempts: int
+    labels: Mapping[str, str]
+    schedule: ScheduleSpec | None
+    stop_early: StopRule | None = None
+    stop_study: StopStudy | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left out."""
+        form: dict[str, Any] = {
+            "study": self.study,
+            "objective": self.objective,
+            "code": self.code,
+            "metric": {"name": self.metric.name, "goal": self.metric.goal},
+            "space": self.space.to_dict(),
+            "default": None if self.default is None else dict(self.default),
+            "sampler": self.sampler,
+            "seed": self.seed,
+            "budget": self.budget.to_dict(),
+            "parallel": self.parallel,
+            "resources": {"gpus": self.gpus},
+            "timeout": self.timeout_s,
+            "retry": {"attempts": self.retry_attempts},
+            "labels": dict(self.labels) or None,
+            "schedule": None if self.schedule is None else self.schedule.to_dict(),
+            "stop_early": None if self.stop_early is None else to_dict(self.stop_early),
+            "stop_study": None if self.stop_study is None else self.stop_study.to_dict(),
+        }
+        return {key: value for key, value in form.items() if value is not None}
+
+
+def difference(a: StudySpec, b: StudySpec) -> list[str]:
+    """What differs from `a` to `b`, a line a key: `budget.trials: 60 -> 80`; empty when they are the same."""
+    before, after = dict(_leaves(a.to_dict())), dict(_leaves(b.to_dict()))
+    keys = [*before, *(key for key in after if key not in before)]
+    unset = "(not set)"
+    return [
+        f"{key}: {before.get(key, unset)} -> {after.get(key, unset)}"
+        for key in keys
+        if before.get(key) != after.get(key)
+    ]
+
+
+def _leaves(form: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+    """Each key path of a form with its value as JSON."""
+    for key, value in form.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", json.dumps(value, sort_keys=True)

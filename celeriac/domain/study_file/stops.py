@@ -1,0 +1,117 @@
+"""The keys of early ends: `stop_early`, a rule with the keys that are its own, and `stop_study`, reasons to end the study.
+
+Rule: what a rule means is `celeriac.domain.stop_rules`' to say; here each of its numbers is read, and what could never stop anything
+is refused.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from celeriac.domain.sampler_names import EXPECTING
+from celeriac.domain.space import show
+from celeriac.domain.stop_rules import (
+    RULES,
+    STEP,
+    Asha,
+    Hyperband,
+    Median,
+    Patience,
+    StopRule,
+    StopStudy,
+    Threshold,
+)
+from celeriac.domain.study_file.section import Problems, Section
+from celeriac.domain.study_file.specs import MOST_TRIALS
+
+_KEYS = frozenset({"rule"}.union(*(kind.__dataclass_fields__ for kind in RULES.values())))
+
+
+def stop_rule(spec: Mapping[str, Any]) -> StopRule | None:
+    """The rule of early stopping in a spec's canonical form (`StudySpec.to_dict`), without reading the rest of it.
+
+    Raises SpecInvalid when this version cannot read it.
+    """
+    problems = Problems("study", {})
+    rule = stop_early(Section({"stop_early": spec.get("stop_early")}, "", problems, {"stop_early"}))
+    problems.raise_any()
+    return rule
+
+
+def stop_early(top: Section) -> StopRule | None:
+    """The rule of `stop_early`; None where there is none, or where what is wrong with it was noted."""
+    given = top.get("stop_early")
+    if given is None:
+        return None
+    if not isinstance(given, Mapping):
+        top.fail("stop_early", f"must be a mapping, such as {{rule: asha, max: 27}}, not {show(given)}")
+        return None
+    named = given.get("rule")
+    kind = RULES.get(named) if isinstance(named, str) else None
+    if kind is None:
+        section = top.section("stop_early", _KEYS)
+        section.required("rule", "asha")
+        section.word("rule", RULES, "asha")
+        return None
+    section = top.section("stop_early", {"rule", *kind.__dataclass_fields__})
+    return _READERS[kind](section, section.text("resource", STEP))
+
+
+def _halving(kind: type[Asha] | type[Hyperband], section: Section, resource: str) -> StopRule | None:
+    """Rungs from `min` to below `max`, of which there must be one."""
+    eta = section.whole("eta", 2, 100, 3)
+    if not section.required("max", "27"):
+        return None
+    most = section.amount("max", 1, 0, of=resource)
+    least = section.amount("min", 1, max(1, -(-most // eta**2)), of=resource)
+    if 0 < most <= least:
+        section.fail("max", f"must be above min ({least}), or there is no rung below it, not {most}")
+    return kind(least, most, eta, resource)
+
+
+def _median(section: Section, resource: str) -> StopRule:
+    least, every = section.amount("min", 0, 1, of=resource), section.amount("every", 1, 1, of=resource)
+    return Median(least, every, section.whole("trials", 1, MOST_TRIALS, 5), resource)
+
+
+def _patience(section: Section, resource: str) -> StopRule:
+    section.required("reports", "5")
+    reports = section.whole("reports", 1, MOST_TRIALS, 5)
+    least = section.amount("min", 0, 0, of=resource)
+    return Patience(reports, section.number("min_delta", 0.0) or 0.0, least, resource)
+
+
+def _threshold(section: Section, resource: str) -> StopRule | None:
+    bounded = section.required("at", "5"), section.required("bound", "0.5")
+    at, bound = section.amount("at", 0, 1, of=resource), section.number("bound")
+    return Threshold(at, bound, resource) if all(bounded) and bound is not None else None
+
+
+_READERS: Mapping[type[StopRule], Callable[[Section, str], StopRule | None]] = {
+    Asha: partial(_halving, Asha),
+    Hyperband: partial(_halving, Hyperband),
+    Median: _median,
+    Patience: _patience,
+    Threshold: _threshold,
+}
+
+
+def stop_study(top: Section, sampler: str) -> StopStudy | None:
+    """Reasons to end the study; those that the sampler must know of are refused where it knows none."""
+    if top.get("stop_study") is None:
+        return None
+    section = top.section("stop_study", StopStudy.__dataclass_fields__)
+    stop = StopStudy(
+        section.number("target"),
+        section.number("min_gain", 0.0),
+        section.number("max_regret", 0.0),
+        section.whole("suggestions", 1, MOST_TRIALS, 10),
+    )
+    for key in ("min_gain", "max_regret"):
+        if section.get(key) is not None and sampler not in EXPECTING:
+            section.fail(
+                key, f"the {sampler} sampler expects nothing of a suggestion; take `sampler: bayesian`"
+            )
+    if not set(section.content) - {"suggestions"}:
+        top.fail("stop_study", "names no reason; write target, min_gain or max_regret")
+    return stop

@@ -1,0 +1,210 @@
+"""The study's own keys, from the top of a file down: `load` reads one, `parse` a mapping, and both refuse it whole or make a spec.
+
+Rule: every key is read, also when one before it is wrong, in the order of a file; so that one reading tells all.
+"""
+
+import keyword
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from celeriac.domain.errors import SpaceInvalid
+from celeriac.domain.records import Goal
+from celeriac.domain.sampler_names import AUTO, name_flaw
+from celeriac.domain.space import Choice, Space, is_name, show
+from celeriac.domain.stop_rules import RULES
+from celeriac.domain.study_file.names import seed_of, study_name_flaw
+from celeriac.domain.study_file.schedule import clashes, schedule
+from celeriac.domain.study_file.section import NOT_BUILT, Problems, Section
+from celeriac.domain.study_file.specs import MOST_TRIALS, Budget, Metric, StudySpec
+from celeriac.domain.study_file.stops import stop_early, stop_study
+from celeriac.domain.study_file.yaml import read
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OUR_NAMES = frozenset({"celeriac", "coordinator", "worker", "migrations"})
+
+_KEYS = frozenset(
+    {"study", "objective", "code", "metric", "space", "default", "sampler", "seed", "budget"}
+    | {"stop_early", "stop_study", "parallel", "resources", "timeout", "retry", "labels", "schedule"}
+)
+_LATER_BUDGET_KEYS = frozenset({"gpu_hours"})
+_STAND_IN = Space({"none": Choice((None,))})  # where a file has no sound space, and so makes no spec
+
+
+def load(path: "str | Path", *, name: str | None = None) -> StudySpec:
+    """The spec of a YAML file; `name` replaces the study's name in it.
+
+    Raises SpecInvalid, one line for each thing that is wrong with the file, its YAML or its content.
+    """
+    from pathlib import Path  # only who reads a file pays for it
+
+    source = str(path)
+    document, lines = read(Path(path), source)
+    return _parse(document, source, lines, name, is_new=True)
+
+
+def parse(
+    mapping: Mapping[str, Any], source: str = "study", *, name: str | None = None, is_new: bool = False
+) -> StudySpec:
+    """The spec of a mapping shaped like a study file; `space` may be a `Space`. `source` leads each error's line.
+
+    `is_new`: not one that a store kept, which may be of a time when less was refused. Raises SpecInvalid, one line for each thing that is wrong.
+    """
+    return _parse(mapping, source, {}, name, is_new=is_new)
+
+
+def _parse(
+    document: object, source: str, lines: Mapping[str, int], name: str | None, *, is_new: bool
+) -> StudySpec:
+    problems = Problems(source, lines)
+    if not isinstance(document, Mapping):
+        got = "and is empty" if document is None else f"not {show(document)}"
+        problems.add("", f"must be a mapping with study, objective, metric, space and budget, {got}")
+    problems.raise_any()
+    top = Section(document, "", problems, _KEYS)
+    spec = _spec(top, name)
+    if is_new:
+        clashes(top, spec)
+    problems.raise_any()
+    return spec
+
+
+def _spec(top: Section, name: str | None) -> StudySpec:
+    """Every key, in the order in which their problems are told; only sound when none was noted."""
+    study = _study_name(top, name)
+    objective, metric, space = _objective(top), _metric(top), _space(top)
+    default, sampler = _default(top, space), _sampler(top)
+    return StudySpec(
+        study=study,
+        objective=objective,
+        metric=metric,
+        space=space or _STAND_IN,
+        default=default,
+        sampler=sampler,
+        seed=top.whole("seed", 0, 2**32 - 1, seed_of(study)),
+        budget=_budget(top),
+        parallel=top.whole("parallel", 1, MOST_TRIALS, 0) or None,
+        gpus=_gpus(top),
+        retry_attempts=top.section("retry", {"attempts"}).whole("attempts", 1, 100, 3),
+        labels=_labels(top),
+        schedule=schedule(top, study),
+        stop_early=stop_early(top),
+        stop_study=stop_study(top, sampler),
+        code=top.text("code", "."),
+        timeout_s=top.seconds("timeout"),
+    )
+
+
+def _study_name(top: Section, name: str | None) -> str:
+    """The study's name: the caller's, else the file's, else its schedule's."""
+    lender = top.get("schedule")
+    from_schedule = lender.get("name") if isinstance(lender, Mapping) else None
+    own = top.get("study") if name is None else name
+    value = from_schedule if own is None else own
+    flaw = study_name_flaw(value)
+    if not flaw:
+        return str(value)
+    if value is None:
+        top.required("study", "digits")
+    elif own is not None:  # a schedule's name is judged where schedules are
+        top.fail("study", flaw)
+    return ""
+
+
+def _objective(top: Section) -> str:
+    value = top.get("objective")
+    if not top.required("objective", "train:objective"):
+        return ""
+    module, _, function = value.partition(":") if isinstance(value, str) else ("", "", "")
+    parts = [*module.split("."), function]
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in parts):
+        top.fail("objective", f"must be module:function, such as train:objective, not {show(value)}")
+    elif parts[0] in OUR_NAMES:
+        top.fail("objective", f"the module name {parts[0]!r} is taken by Celeriac itself; rename your module")
+    return str(value)
+
+
+def _metric(top: Section) -> Metric:
+    section = top.section("metric", {"name", "goal"})
+    if top.required("metric", "{name: accuracy, goal: maximize}") and isinstance(top.get("metric"), Mapping):
+        section.required("goal", "maximize")
+    goal = section.word("goal", ("maximize", "minimize"), "maximize")
+    return Metric(section.text("name", "score"), cast(Goal, goal))
+
+
+def _space(top: Section) -> Space | None:
+    value = top.get("space")
+    if isinstance(value, Space):
+        return value
+    if not top.required("space", "{lr: {float: [0.001, 0.1], log: true}}"):
+        return None
+    try:
+        return Space.from_dict(value)
+    except SpaceInvalid as error:
+        _add_all(top, "space", error)
+        return None
+
+
+def _add_all(top: Section, key: str, error: SpaceInvalid) -> None:
+    """Each problem of a space, its path put behind the file's key."""
+    for problem in error.problems:
+        path, colon, text = problem.partition(": ")
+        if colon and " " not in path:
+            top.fail(f"{key}.{path}", text)
+        else:
+            top.fail(key, problem)
+
+
+def _default(top: Section, space: Space | None) -> dict[str, Any] | None:
+    value = top.get("default")
+    if value is None or space is None:
+        return None
+    try:
+        return space.validate(value)
+    except SpaceInvalid as error:
+        _add_all(top, "default", error)
+        return None
+
+
+def _sampler(top: Section) -> str:
+    value = top.get("sampler")
+    flaw = "" if value is None else name_flaw(value)
+    if isinstance(value, str) and value in RULES:
+        flaw = f"cannot be {show(value)}, which stops trials early: write `stop_early: {{rule: {value}}}` beside a sampler"
+    if flaw:
+        top.fail("sampler", flaw)
+    return AUTO if value is None or flaw else str(value)
+
+
+def _budget(top: Section) -> Budget:
+    section = top.section("budget", {"trials", "wall"}, _LATER_BUDGET_KEYS)
+    if top.required("budget", "{trials: 60}") and isinstance(top.get("budget"), Mapping):
+        section.required("trials", "60")
+    return Budget(section.whole("trials", 1, MOST_TRIALS, 1), section.seconds("wall"))
+
+
+def _gpus(top: Section) -> int:
+    section = top.section("resources", {"gpus"})
+    value = section.get("gpus")
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 and value != 1:
+        what = "a share of a GPU" if value < 1 else "more than one GPU a trial"
+        section.fail("gpus", f"{show(value)}: {what} {NOT_BUILT}; write 0 or 1")
+        return 0
+    return section.whole("gpus", 0, 1, 0)
+
+
+def _labels(top: Section) -> dict[str, str]:
+    value = top.get("labels")
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        top.fail("labels", f"must be a mapping of words to text, not {show(value)}")
+        return {}
+    labels = {}
+    for key, label in value.items():
+        if not is_name(key) or isinstance(label, bool) or not isinstance(label, (str, int)):
+            top.fail(f"labels.{key}", f"must be a word with a text, not {show(label)}")
+        else:
+            labels[str(key)] = str(label)
+    return labels

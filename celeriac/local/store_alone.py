@@ -1,0 +1,97 @@
+"""The store alone: the Postgres of a home where no stack runs, for whoever reads what its studies came to.
+
+Promises: it makes nothing and changes nothing; it ends a few seconds after the last reader, also after one that was killed; a stack that
+is started meanwhile has it end at once, when those who read have read.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic, sleep
+
+from celeriac.domain.errors import StackError
+from celeriac.local.home import Home, write_private
+from celeriac.local.postgres import Postgres
+from celeriac.local.server import leave_runtime_dir, runtime_dir
+from celeriac.runtime.process.supervisor import Supervisor
+from celeriac.runtime.settings import PREFIX, Settings
+
+IDLE_S = 3.0
+LOOK_S = 0.5
+READERS_S = 10.0  # so long those who read may go on when a stack wants to start
+
+
+def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[str], None]) -> int:
+    """Run it until nobody reads; `ready` is called when it can be read. Raises StackError: a stack, or another one, runs here."""
+    home = Home(settings.home)
+    if not settings.has_store:
+        raise StackError(f"there is no store under {home.root}: `celeriac up` makes one")
+    home.make()
+    lock = home.lock()
+    supervisor = Supervisor(say)
+    supervisor.catch(signal.SIGINT, signal.SIGTERM)
+    marked = {PREFIX + "STACK": home.tag}
+    postgres = Postgres(
+        home.root / "postgres",
+        runtime_dir(home.root),
+        log=home.logs / "postgres.log",
+        environment=marked,
+        say=say,
+    )
+    try:
+        postgres.init()
+        supervisor.keep(postgres.child, is_server=True)
+        postgres.wait_ready()
+        _publish(settings, postgres)
+        ready()
+        supervisor.run(until=_Idle(settings, home, postgres), every_s=LOOK_S)
+        settings.store_file.unlink(missing_ok=True)
+        _let_them_read(home)
+    finally:
+        settings.store_file.unlink(missing_ok=True)
+        supervisor.stop(lambda _: 20.0)
+        leave_runtime_dir(postgres.runtime_dir)
+        os.close(lock)
+    return 0
+
+
+def make_way(settings: Settings) -> None:
+    """Have a store that runs alone under this home end, for a stack that is to start; returns when it has, or does not."""
+    home, until = Home(settings.home), monotonic() + READERS_S + 10.0
+    pid = home.holder() if settings.store_file.exists() else None
+    if pid is None:
+        return
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    while home.holder() == pid and monotonic() < until:
+        sleep(0.05)  # a lock that others hold has no descriptor to wait on
+
+
+def _publish(settings: Settings, postgres: Postgres) -> None:
+    write_private(settings.store_file, {"pid": os.getpid(), "database_url": postgres.dsn})
+
+
+def _let_them_read(home: Home) -> None:
+    until = monotonic() + READERS_S
+    while home.somebody_looks_on("readers") and monotonic() < until:
+        sleep(0.05)
+
+
+class _Idle:
+    """Whether nobody has read for a while. Its address is taken back before the last look, so that no reader is left with it."""
+
+    def __init__(self, settings: Settings, home: Home, postgres: Postgres) -> None:
+        self._settings, self._home, self._postgres = settings, home, postgres
+        self._since = monotonic()
+
+    def __call__(self) -> bool:
+        if self._home.somebody_looks_on("readers"):
+            self._since = monotonic()
+        if monotonic() - self._since < IDLE_S:
+            return False
+        self._settings.store_file.unlink(missing_ok=True)
+        if not self._home.somebody_looks_on("readers"):
+            return True
+        _publish(self._settings, self._postgres)
+        return False

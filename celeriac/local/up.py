@@ -1,0 +1,264 @@
+"""`celeriac up`: start everything, say where it is, keep it alive, stop it in order.
+
+Promises: ready means that Postgres has the right schema and that every program takes tickets. Ctrl-C stops the node first, which hands
+its trials back with their checkpoints. After a kill -9 of this process nothing lives on, and the next `up` on the same home goes on
+where this one was.
+"""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from celeriac.domain.errors import StackError, StoreUnavailable
+from celeriac.local.home import Home, tell_starter, write_private
+from celeriac.local.postgres import Postgres
+from celeriac.local.programs import Program, environment, programs
+from celeriac.local.redis import Redis
+from celeriac.local.server import leave_runtime_dir, runtime_dir
+from celeriac.local.store_alone import make_way
+from celeriac.runtime.process.programs import Child, sweep, tagged
+from celeriac.runtime.process.supervisor import Supervisor
+from celeriac.runtime.settings import PREFIX, Settings
+from celeriac.store.capacity import connections_needed
+
+READY_S = 60.0
+SLOTS = 64
+IDLE_S = 10.0
+LEAVING_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the command line asked for. `slots` None leaves their number to the node."""
+
+    slots: int | None = None
+    flower: bool = True
+    idle_exit: bool = False
+
+
+def up(settings: Settings, wishes: Wishes, say: Callable[[str], None]) -> int:
+    """Run the stack until it is told to stop; returns the exit code. Raises StackError when it cannot start."""
+    home = Home(settings.home)
+    home.make()
+    make_way(settings)
+    lock = home.lock()
+    try:
+        return _Up(settings, wishes, home, say).run()
+    finally:
+        os.close(lock)
+
+
+class _Up:
+    """One run of the stack: the steps of `run` in order."""
+
+    def __init__(self, settings: Settings, wishes: Wishes, home: Home, say: Callable[[str], None]) -> None:
+        self._wishes, self._home, self._say = wishes, home, say
+        marked = {PREFIX + "STACK": home.tag}
+        self._sockets = sockets = runtime_dir(home.root)
+        self._postgres = Postgres(
+            home.root / "postgres",
+            sockets,
+            log=home.logs / "postgres.log",
+            # Slots that nobody named are this machine's GPUs, which only the node counts.
+            max_connections=connections_needed(max(wishes.slots or settings.slots, SLOTS)),
+            environment=marked,
+            say=say,
+        )
+        self._redis = Redis(home.root / "redis", sockets, log=home.logs / "redis.log", environment=marked)
+        self._settings = settings
+        self._supervisor = Supervisor(say)
+        self._idle_since: datetime | None = None
+
+    def run(self) -> int:
+        self._supervisor.catch(signal.SIGINT, signal.SIGTERM)
+        began = datetime.now(UTC)
+        try:
+            self._clear_what_a_kill_left()
+            self._start_servers()
+            self._migrate()
+            self._start_programs()
+            self._publish(began)
+            until = self._is_idle if self._wishes.idle_exit else None
+            self._supervisor.run(until=until)
+            self._say(
+                "stopping: running trials write their checkpoints and are handed back; Ctrl-C again hurries"
+            )
+        finally:
+            self._home_file.unlink(missing_ok=True)
+            self._supervisor.stop(self._grace_s)
+            leave_runtime_dir(self._sockets)
+        self._say("stopped")
+        return 0
+
+    # -- start ------------------------------------------------------------------------------------------------------
+    def _clear_what_a_kill_left(self) -> None:
+        self._home_file.unlink(missing_ok=True)
+        # Everything dies with its starter, Postgres in order, which takes it a moment; what is then left is stuck, or hid.
+        _, left = psutil.wait_procs(tagged(PREFIX + "STACK", self._home.tag), timeout=LEAVING_S)
+        if sweep(left):
+            self._say(f"ended {len(left)} processes that an earlier stack had left behind")
+
+    def _start_servers(self) -> None:
+        if self._postgres.init():
+            self._say(f"made a Postgres cluster in {self._postgres.data_dir}")
+        self._supervisor.keep(self._postgres.child, is_server=True)
+        self._supervisor.keep(self._redis.child, is_server=True)
+        self._postgres.wait_ready()
+        self._redis.wait_ready()
+        user, password = self._home.flower_login()
+        self._settings = replace(
+            self._settings,
+            database_url=self._postgres.dsn,
+            broker_url=self._redis.url,
+            flower_user=user,
+            flower_password=password,
+            flower_port=_free_port(self._settings.flower_port) if self._wishes.flower else 0,
+        )
+
+    def _migrate(self) -> None:
+        # In a process of its own: Alembic and SQLAlchemy would stay in this one's memory for as long as it runs.
+        with self._secrets() as descriptor:
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "celeriac.local", "migrate"],
+                env=self._environment(descriptor, None),
+                pass_fds=(descriptor,),
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        if done.returncode:
+            raise StackError(f"the database's schema could not be brought up to date: {done.stderr.strip()}")
+
+    def _start_programs(self) -> None:
+        waiting: dict[int, str] = {}
+        with self._secrets() as secrets_fd:
+            for program in programs(self._settings, slots=self._wishes.slots, flower=self._wishes.flower):
+                ready, says = os.pipe() if program.announces else (-1, -1)
+                self._supervisor.keep(self._child(program, secrets_fd, says))
+                if program.announces:
+                    waiting[ready] = program.name
+            self._supervisor.wait_for(waiting, READY_S)
+
+    def _child(self, program: Program, secrets_fd: int, says: int) -> Child:
+        # A restarted program gets the same descriptors again, so they stay open here for as long as the stack runs.
+        kept = os.dup(secrets_fd)
+        passed = (kept,) if says < 0 else (kept, says)
+        return Child(
+            program.name,
+            program.argv,
+            self._environment(kept, says if says >= 0 else None),
+            log=self._home.logs / f"{program.name}.log",
+            pass_fds=passed,
+        )
+
+    def _environment(self, secrets_fd: int, says: int | None) -> dict[str, str]:
+        given = environment(
+            os.environ, self._settings, secrets_fd=secrets_fd, ready_fd=says, tag=self._home.tag
+        )
+        return {**given, PREFIX + "FLOWER_PORT": str(self._settings.flower_port)}
+
+    @contextmanager
+    def _secrets(self) -> Iterator[int]:
+        """Addresses and passwords in a descriptor without a name, so that no environment carries them."""
+        descriptor = os.memfd_create("celeriac-secrets")
+        names = ("database_url", "broker_url", "flower_user", "flower_password")
+        os.write(descriptor, json.dumps({name: getattr(self._settings, name) for name in names}).encode())
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    # -- while it runs ----------------------------------------------------------------------------------------------
+    @property
+    def _home_file(self) -> Path:
+        return self._settings.stack_file
+
+    def _publish(self, began: datetime) -> None:
+        if self._supervisor.asked_to_stop:
+            return
+        took_s = (datetime.now(UTC) - began).total_seconds()
+        content = {
+            "pid": os.getpid(),
+            "started_at": began.isoformat(),
+            "database_url": self._settings.database_url,
+            "broker_url": self._settings.broker_url,
+            "idle_exit": self._wishes.idle_exit,
+            "flower_url": f"http://127.0.0.1:{self._settings.flower_port}" if self._wishes.flower else None,
+        }
+        write_private(self._home_file, content)
+        self._say(f"home      {self._home.root}")
+        self._say(f"logs      {self._home.logs}")
+        if self._wishes.flower:
+            user, password = self._settings.flower_user, self._settings.flower_password
+            self._say(f"Flower    {content['flower_url']}   user {user}, password {password}")
+        where = (
+            ""
+            if self._home.root == Path("~/.celeriac").expanduser()
+            else f" --home {shlex.quote(str(self._home.root))}"
+        )
+        self._say(f"try       celeriac run examples/digits/study.yaml{where}")
+        self._say("stop      Ctrl-C here, or `celeriac down" + where + "`")
+        self._say(f"Ready after {took_s:.1f} s")
+        tell_starter(self._settings, "ready")
+
+    def _is_idle(self) -> bool:
+        """Nothing to run and nobody looking on, for a while: a stack that `celeriac run` started ends by itself."""
+        now = datetime.now(UTC)
+        if self._home.somebody_looks_on() or self._has_open_studies():
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or now
+        return (now - self._idle_since).total_seconds() >= IDLE_S
+
+    def _has_open_studies(self) -> bool:
+        from celeriac.store import open_store
+
+        store = open_store(self._settings.database_url)
+        try:
+            return bool(store.studies_to_drive())
+        except StoreUnavailable:
+            return True  # being restarted: nobody knows, so go on
+        finally:
+            store.close()
+
+    def _grace_s(self, name: str) -> float:
+        if name == "node":
+            return self._settings.checkpoint_grace_s + 2 * self._settings.kill_grace_s + 5.0
+        return 20.0 if name == "postgres" else 5.0
+
+
+def down(settings: Settings, timeout_s: float = 90.0) -> int | None:
+    """Stop the stack on this home and wait for its end; its pid, or None when none runs. Raises StackError if it stays."""
+    pid = Home(settings.home).holder()
+    if pid is None:
+        return None
+    import select
+
+    with suppress(ProcessLookupError):
+        descriptor = os.pidfd_open(pid)
+        os.kill(pid, signal.SIGTERM)
+        if not select.select([descriptor], [], [], timeout_s)[0]:
+            raise StackError(f"the stack on {settings.home} (pid {pid}) did not stop within {timeout_s:g} s")
+        os.close(descriptor)
+    return pid
+
+
+def _free_port(wanted: int) -> int:
+    """`wanted` if nobody listens there, else any free port of the loopback."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise StackError("no free port on 127.0.0.1 for Flower: start with --no-flower")

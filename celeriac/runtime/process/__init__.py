@@ -1,0 +1,1 @@
+"""Programs that start and keep other programs. Linux only."""

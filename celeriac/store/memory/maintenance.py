@@ -1,0 +1,209 @@
+"""What keeps the service going: leases that ran out, tickets that got lost, devices, and what may be thrown away."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from celeriac.domain.records import (
+    CLOSED,
+    Attempt,
+    Checkpoint,
+    Device,
+    OpenAttempt,
+    PutAside,
+    ReaperLook,
+    TrialRecord,
+    TrialState,
+)
+from celeriac.store.api import Pruned
+from celeriac.store.memory.rows import Held, Tables, atomic, plain
+from celeriac.store.values import plain_text
+
+
+class Care(Tables):
+    """Verbs of the reaper, the node and the housekeeping."""
+
+    @atomic
+    def expired(self, limit: int = 1000) -> list[OpenAttempt]:
+        """See `Store.expired`."""
+        now = self._rows.clock()
+        lapsed = [held for held in self._open() if held.attempt.lease_until < now]
+        return [
+            self._opened(held) for held in sorted(lapsed, key=lambda held: held.attempt.lease_until)[:limit]
+        ]
+
+    @atomic
+    def reaper_look(self) -> tuple[datetime, ReaperLook | None]:
+        """See `Store.reaper_look`."""
+        return self._rows.clock(), self._rows.look
+
+    @atomic
+    def keep_look(self, look: ReaperLook, last: ReaperLook | None) -> bool:
+        """See `Store.keep_look`."""
+        kept = self._rows.look
+        if kept is not None and (last is None or kept.looked_at != last.looked_at):
+            return False
+        self._rows.look = look
+        return True
+
+    @atomic
+    def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
+        """See `Store.open_attempts_of`."""
+        return [self._opened(held) for held in self._open() if held.attempt.worker == worker]
+
+    @atomic
+    def own_attempts(self, worker: str) -> list[OpenAttempt]:
+        """See `Store.own_attempts`. Whoever has this store has leased all that it knows."""
+        return [self._opened(held) for held in self._open() if held.attempt.worker == worker]
+
+    @atomic
+    def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
+        """See `Store.unclaimed`."""
+        latest = self._rows.clock() - timedelta(seconds=older_than_s)
+        found = [
+            (trial.queued_at, key)
+            for key, trial in self._rows.trials.items()
+            if key[0] in studies
+            and trial.state is TrialState.QUEUED
+            and trial.queued_at is not None
+            and trial.queued_at < latest
+        ]
+        return [self._rows.trials[key] for _, key in sorted(found)[:limit]]
+
+    @atomic
+    def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
+        """See `Store.touch_queued`."""
+        touched = []
+        for key in sorted(set(trials)):
+            trial = self._rows.trials.get(key)
+            if trial is not None and trial.state is TrialState.QUEUED:
+                self._rows.trials[key] = replace(trial, queued_at=self._rows.clock())
+                touched.append(self._rows.trials[key])
+        return touched
+
+    @atomic
+    def put_devices(self, host: str, devices: Sequence[Device]) -> None:
+        """See `Store.put_devices`."""
+        now = self._rows.clock()
+        others = {key: each for key, each in self._rows.devices.items() if key[0] != host}
+        said = {
+            (host, each.uuid): replace(each, host=host, heartbeat_at=now, labels=plain(each.labels))
+            for each in devices
+        }
+        self._rows.devices = others | said
+
+    @atomic
+    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
+        """See `Store.devices`."""
+        found = [each for _, each in sorted(self._rows.devices.items())]
+        if alive_within_s is None:
+            return found
+        now = self._rows.clock()
+        return [each for each in found if each.is_alive(now, alive_within_s)]
+
+    @atomic
+    def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
+        """See `Store.put_aside`."""
+        held = self._rows.attempts.get(token)
+        if held is not None:
+            now, study_id = self._rows.clock(), held.attempt.study_id if study_only else 0
+            row = PutAside(
+                held.attempt.worker, study_id, plain_text(reason), now, now + timedelta(seconds=for_s)
+            )
+            self._rows.put_asides[row.worker, study_id] = row
+
+    @atomic
+    def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
+        """See `Store.has_other_slots`."""
+        alive = self.devices(alive_within_s=within_s)
+        return any(slot != worker for each in alive if each.is_gpu or not gpus for slot in each.slots)
+
+    @atomic
+    def put_asides(self) -> list[PutAside]:
+        """See `Store.put_asides`."""
+        now = self._rows.clock()
+        return [each for _, each in sorted(self._rows.put_asides.items()) if each.until > now]
+
+    @atomic
+    def prune(
+        self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000
+    ) -> Pruned:
+        """See `Store.prune`."""
+        rows = self._rows
+        old_reports = [key for key in sorted(rows.reports) if reports and self._old(study_id, key, before)]
+        old_logs = [key for key in sorted(rows.logs) if logs and self._old(study_id, key, before)]
+        for key in old_reports[:limit]:
+            del rows.reports[key]
+        for log in old_logs[:limit]:
+            del rows.logs[log]
+        return Pruned(reports=len(old_reports[:limit]), logs=len(old_logs[:limit]))
+
+    @atomic
+    def old_checkpoints(
+        self, study_id: int, before: datetime, *, after: tuple[int, int, int] = (-1, -1, -1), limit: int = 500
+    ) -> list[Checkpoint]:
+        """See `Store.old_checkpoints`."""
+        kept = self._rows.checkpoints.items()
+        found = {
+            (each.trial, each.step, each.attempt): each
+            for key, each in kept
+            if self._old(study_id, key, before)
+        }
+        return [found[place] for place in sorted(found) if place > after][:limit]
+
+    @atomic
+    def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
+        """See `Store.prune_checkpoints`."""
+        paths = {each.path for each in checkpoints}
+        gone = [
+            key
+            for key, each in self._rows.checkpoints.items()
+            if each.path in paths and self._old(study_id, key, before)
+        ]
+        for key in gone:
+            del self._rows.checkpoints[key]
+        return len(gone)
+
+    def _open(self) -> list[Held]:
+        held = (each for each in self._rows.attempts.values() if each.is_open)
+        return sorted(held, key=lambda each: each.attempt.leased_at)
+
+    def _opened(self, held: Held) -> OpenAttempt:
+        attempt = held.attempt
+        study = self._rows.studies[attempt.study_id]
+        trial = self._rows.trials[attempt.study_id, attempt.trial]
+        return OpenAttempt(
+            token=attempt.token,
+            study_id=study.id,
+            study=study.name,
+            number=trial.number,
+            attempt=attempt.number,
+            worker=attempt.worker,
+            spec=study.spec,
+            faults=trial.faults,
+            has_checkpoint=any(key[:2] == (study.id, trial.number) for key in self._rows.checkpoints),
+            has_progressed=self._progressed(attempt),
+            leased_at=attempt.leased_at,
+            lease_s=held.lease_s,
+            lease_until=attempt.lease_until,
+        )
+
+    def _progressed(self, attempt: Attempt) -> bool:
+        kept = [
+            each
+            for each in self._rows.checkpoints.values()
+            if (each.study_id, each.trial) == (attempt.study_id, attempt.trial)
+        ]
+        before = max((each.step for each in kept if each.attempt < attempt.number), default=-1)
+        return any(each.attempt == attempt.number and each.step > before for each in kept)
+
+    def _old(self, study_id: int, key: tuple[int, ...], before: datetime) -> bool:
+        """Whether a row of that key is of this study, which ended before then, and not of a champion."""
+        owner, number, *_ = key
+        if owner != study_id:
+            return False
+        study = self._rows.studies[study_id]
+        if study.state not in CLOSED or study.ended_at is None or study.ended_at >= before:
+            return False
+        verdict = self._rows.verdicts.get(study_id)
+        return not (verdict is not None and verdict.promoted and verdict.trial == number)
