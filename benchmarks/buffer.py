@@ -30,9 +30,9 @@ from celeriac.domain.study_file import parse
 from celeriac.runtime.broker import Tickets
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory import MemoryStore
-from coordinator.drive import Coordinator, drive
-from coordinator.history import Histories
-from coordinator.questions import GUESSED_S, Answer, Question, answered
+from coordinator.suggest.history import Histories
+from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult, answered
+from coordinator.turn import Coordinator, drive
 
 TRIAL_S = 600.0
 BUDGET = 60
@@ -45,7 +45,7 @@ class Here:
         self._store, self._histories = store, Histories()
         self.suggested = 0
 
-    def answer(self, question: Question) -> Answer | None:
+    def answer(self, question: SuggestRequest) -> SuggestResult | None:
         self.suggested += question.count
         return answered(self._store, self._histories, question)
 

@@ -76,7 +76,7 @@ def _run(program: str, settings: Settings) -> None:
 
 def _replay(settings: Settings, study: str, number: int) -> None:
     from celeriac.store import open_store
-    from coordinator.replay import replayed
+    from coordinator.suggest.replay import replayed
 
     store = open_store(settings.database_url, pool_size=settings.pool_size)
     try:

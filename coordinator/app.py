@@ -37,9 +37,9 @@ from celeriac.runtime.liveness import show_life
 from celeriac.runtime.process.programs import announce_ready
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
-from coordinator.drive import Coordinator, drive
-from coordinator.pool import Pool, PoolLimits
-from coordinator.suggester import Setup
+from coordinator.suggest.pool import Pool, PoolLimits
+from coordinator.suggest.program import Setup
+from coordinator.turn import Coordinator, drive
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def run_beat(settings: Settings) -> None:
     _log_to_stderr(f"beat@{settings.host}")
     beat_init.connect(lambda **_: log.info("beat ready: a tick every %g s", settings.reap_s), weak=False)
     after_task_publish.connect(lambda **_: show_life(settings.alive_file), weak=False)
-    app.Beat(scheduler_cls="coordinator.ticks:Ticks", quiet=True).run()
+    app.Beat(scheduler_cls="coordinator.beat:Ticks", quiet=True).run()
 
 
 def check_schema(settings: Settings) -> None:

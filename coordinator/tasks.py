@@ -10,9 +10,9 @@ from celery import shared_task
 
 from celeriac.domain.messages import DriveStudy, TrialEnded, decode
 from celeriac.runtime.broker import DRIVE_TASK, FIRE_TASK, REAP_TASK
-from coordinator import nightly, reap
+from coordinator import reaper, schedules
 from coordinator.app import current, forgiving
-from coordinator.drive import drive, drive_all
+from coordinator.turn import drive, drive_all
 
 
 @shared_task(name=DRIVE_TASK)
@@ -33,9 +33,9 @@ def reap_leases(ticket: Mapping[str, Any]) -> None:
     decode(ticket)
     if not current().takes_tick("reap"):
         return
-    reap.reap(current().store, current().tickets, tick_s=current().tick_s)
-    reap.pause_without_code(current().store)
-    reap.resend(current().store, current().tickets)
+    reaper.reap(current().store, current().tickets, tick_s=current().tick_s)
+    reaper.pause_without_code(current().store)
+    reaper.resend(current().store, current().tickets)
 
 
 @shared_task(name=FIRE_TASK)
@@ -44,4 +44,4 @@ def fire_schedules(ticket: Mapping[str, Any]) -> None:
     """Make the firings that are due."""
     decode(ticket)
     if current().takes_tick("fire"):
-        nightly.fire_due(current().store, current().tickets)
+        schedules.fire_due(current().store, current().tickets)

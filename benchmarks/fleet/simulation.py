@@ -26,9 +26,9 @@ from celeriac.runtime.broker import DRIVE_QUEUE, TRIAL_QUEUES, Tickets, trial_qu
 from celeriac.store import Store, open_store
 from celeriac.store.api import AttemptEnd
 from celeriac.store.migrate import migrate
-from coordinator.drive import Coordinator, drive, drive_all
-from coordinator.history import Histories
-from coordinator.questions import GUESSED_S, Answer, Question, answered
+from coordinator.suggest.history import Histories
+from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult, answered
+from coordinator.turn import Coordinator, drive, drive_all
 
 #: No lease of a simulated slot runs out, and none of its devices is taken for dead: its clock is not the database's.
 LONG_S = 1e7
@@ -125,7 +125,7 @@ class Here:
     def __init__(self, store: Store) -> None:
         self._store, self._histories = store, Histories()
 
-    def answer(self, question: Question) -> Answer | None:
+    def answer(self, question: SuggestRequest) -> SuggestResult | None:
         return answered(self._store, self._histories, question)
 
     def suggest_s(self, study_id: int) -> float:

@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 
 from benchmarks.fleet.simulation import Fleet, postgres
-from coordinator.questions import Answer, Question
+from coordinator.suggest.messages import SuggestRequest, SuggestResult
 
 SLOTS = (30, 300, 3000)
 MEAN_S = 60.0
@@ -92,7 +92,7 @@ def suggestions_apart(fleet: Fleet) -> Iterator[list[tuple[float, float]]]:
     spent_s: list[tuple[float, float]] = []
     answer = suggesters.answer
 
-    def timed(question: Question) -> Answer | None:
+    def timed(question: SuggestRequest) -> SuggestResult | None:
         began, cpu_began = monotonic(), process_time()
         found = answer(question)
         spent_s.append((monotonic() - began, process_time() - cpu_began))

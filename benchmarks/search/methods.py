@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.search.clock import Ask, Ended, Trial
 from celeriac.domain.space import Space
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import Kind, Observation, Point, proposed
+from coordinator.samplers.api import Kind, Observation, Point, proposed
 
 Make = Callable[[Space, int], Ask]
 

@@ -19,7 +19,7 @@ import psutil
 from benchmarks.search.report import markdown
 from benchmarks.search.suggest import PENDING, SPACE, _loss, peak_mb, state
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import Kind, Observation, proposed
+from coordinator.samplers.api import Kind, Observation, proposed
 
 NAMES = (
     *("random", "sobol", "grid", "bayesian", "forest", "skopt", "botorch"),

@@ -23,7 +23,7 @@ from benchmarks.search.clock import Ended, Trial
 from benchmarks.search.report import markdown
 from celeriac.domain.space import Choice, Float, Int, Space
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import Kind, Observation, proposed
+from coordinator.samplers.api import Kind, Observation, proposed
 
 SPACE = Space(
     {

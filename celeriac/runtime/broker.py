@@ -36,7 +36,7 @@ from celeriac.domain.messages import DriveStudy, Message, RunTrial, Tick, TrialE
 
 log = logging.getLogger(__name__)
 
-DRIVE_QUEUE = "coordinator.drive"
+DRIVE_QUEUE = "coordinator.turn"
 CLOCK_QUEUE = "coordinator.clock"
 CPU_QUEUE = "trials.cpu"
 GPU_QUEUE = "trials.gpu"

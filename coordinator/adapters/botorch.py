@@ -20,10 +20,10 @@ from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
 from celeriac.domain.space import INACTIVE, Choice, Float, Space
-from coordinator.samplers.box import Array, Box, Mask
-from coordinator.samplers.led import Model, led_by
-from coordinator.samplers.losses import Told, told
-from coordinator.samplers.seam import Observation, Point, Proposal, dice
+from coordinator.samplers.api import Observation, Point, Proposal, dice
+from coordinator.samplers.encoding import Array, Box, Mask
+from coordinator.samplers.model_based import Model, propose
+from coordinator.samplers.targets import Targets, told
 
 KEPT = 300
 GLOBAL_CANDIDATES = 512
@@ -40,14 +40,14 @@ def suggest(
     count: int,
     seed: int,
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`; there are no options."""
+    """See `coordinator.samplers.api`; there are no options."""
     torch.set_num_threads(1)  # the same sums in the same order on every host
 
     def build(waiting: Sequence[Point]) -> Model | None:
         known = told(observations, KEPT, seed)
         return _Fitted(space, known, waiting, seed) if known else None
 
-    return led_by(build, space, observations, pending, count, seed)
+    return propose(build, space, observations, pending, count, seed)
 
 
 class _Features:
@@ -91,7 +91,7 @@ class _Features:
 class _Fitted:
     """The process fitted to all rows, and the points that are pending."""
 
-    def __init__(self, space: Space, known: Told, pending: Sequence[Point], seed: int) -> None:
+    def __init__(self, space: Space, known: Targets, pending: Sequence[Point], seed: int) -> None:
         self._space, self._seed, self._known = space, seed, known
         self._box, self._features = Box(space), _Features(space)
         if not self._features.columns:
@@ -108,11 +108,11 @@ class _Fitted:
             raise ArithmeticError(str(error)) from error
 
     def believe(self, point: Point) -> None:
-        """See `coordinator.samplers.led`."""
+        """See `coordinator.samplers.model_based`."""
         self._pending = np.vstack([self._pending, self._box.units([point.unit])])
 
     def best(self, number: int, seen: set[str]) -> Proposal | None:
-        """See `coordinator.samplers.led`."""
+        """See `coordinator.samplers.model_based`."""
         rng = np.random.default_rng([self._seed, number])
         try:
             places, gains = self._searched(rng, dice(self._seed, number, "botorch").randrange(2**31))

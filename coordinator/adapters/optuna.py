@@ -31,16 +31,8 @@ from optuna.trial import TrialState, create_trial
 from celeriac.domain.sampler_names import class_flaw
 from celeriac.domain.space import Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
-from coordinator.samplers.nearby import untried_near
-from coordinator.samplers.seam import (
-    Kind,
-    Observation,
-    Point,
-    Proposal,
-    dice,
-    next_number,
-    seen_keys,
-)
+from coordinator.samplers.api import Kind, Observation, Point, Proposal, dice, next_number, seen_keys
+from coordinator.samplers.dedupe import untried_near
 
 MOST_PASTS = 8
 _STUDY = "study"
@@ -56,7 +48,7 @@ def suggest(
     count: int,
     seed: int,
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`; `option` is the class's name. Raises ValueError for one that cannot be used."""
+    """See `coordinator.samplers.api`; `option` is the class's name. Raises ValueError for one that cannot be used."""
     present = _past(option, space, seed, observations).present(pending)
     seen = seen_keys(observations, pending)
     first = next_number(observations, pending)

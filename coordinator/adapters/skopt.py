@@ -16,10 +16,10 @@ from skopt.space import Categorical, Dimension, Integer, Real
 
 from celeriac.domain.space import INACTIVE, Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
-from coordinator.samplers.led import Model, led_by
-from coordinator.samplers.losses import Told, told
-from coordinator.samplers.nearby import untried_near
-from coordinator.samplers.seam import Observation, Point, Proposal, dice
+from coordinator.samplers.api import Observation, Point, Proposal, dice
+from coordinator.samplers.dedupe import untried_near
+from coordinator.samplers.model_based import Model, propose
+from coordinator.samplers.targets import Targets, told
 
 KEPT = 150
 
@@ -32,13 +32,13 @@ def suggest(
     count: int,
     seed: int,
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`; there are no options."""
+    """See `coordinator.samplers.api`; there are no options."""
 
     def build(waiting: Sequence[Point]) -> Model | None:
         known = told(observations, KEPT, seed)
         return _Asked(space, known, waiting, seed) if known else None
 
-    return led_by(build, space, observations, pending, count, seed)
+    return propose(build, space, observations, pending, count, seed)
 
 
 class _Asked:
@@ -47,7 +47,7 @@ class _Asked:
     def __init__(
         self,
         space: Space,
-        known: Told,
+        known: Targets,
         pending: Sequence[Point],
         seed: int,
     ) -> None:
@@ -67,7 +67,7 @@ class _Asked:
         self._optimizer.tell(rows + [self._row(point.params) for point in pending], losses + lies)
 
     def best(self, number: int, seen: set[str]) -> Proposal | None:
-        """See `coordinator.samplers.led`."""
+        """See `coordinator.samplers.model_based`."""
         params, how = self._params(self._optimizer.ask()), {"by": "scikit-optimize"}
         if self._space.key(params) in seen:
             found = untried_near(self._space, params, seen, self._seed, number)
@@ -78,7 +78,7 @@ class _Asked:
         return Proposal(params, how)
 
     def believe(self, point: Point) -> None:
-        """See `coordinator.samplers.led`: a whole fit."""
+        """See `coordinator.samplers.model_based`: a whole fit."""
         row = self._row(point.params)
         expected = self._optimizer.models[-1].predict(self._optimizer.space.transform([row]))
         self._optimizer.tell(row, float(expected[0]))

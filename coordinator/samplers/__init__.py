@@ -1,4 +1,4 @@
-"""Samplers: one file per way of proposing, behind one seam (`coordinator.samplers.seam`).
+"""Samplers: one file per way of proposing, behind one seam (`coordinator.samplers.api`).
 
 A sampler is a pure function of (space, observations, pending, count, seed): the same rows give the same suggestions, for
 ever and on any host of one kind. What it keeps between calls is a cache that may vanish at any moment.
@@ -8,8 +8,8 @@ from importlib import import_module
 
 from celeriac.domain.errors import SamplerFailed
 from celeriac.domain.sampler_names import AUTO, missing, name_flaw
-from coordinator.samplers.aside import adapted
-from coordinator.samplers.seam import Sampler
+from coordinator.samplers.adapter_process import adapted
+from coordinator.samplers.api import Sampler
 
 #: Ours, which run in this process.
 _HOME = {

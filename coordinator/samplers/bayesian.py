@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 from celeriac.domain.space import Space
-from coordinator.samplers.led import INITIAL, Model, led_by, scored_in
-from coordinator.samplers.loading import load_ahead, loaded
-from coordinator.samplers.seam import Kind, Observation, Point, Proposal
+from coordinator.samplers.api import Kind, Observation, Point, Proposal
+from coordinator.samplers.lazy_import import load_ahead, loaded
+from coordinator.samplers.model_based import INITIAL, Model, propose, scored_in
 
 LEAST_DESIGNED = 2
 LEAST_SCORED = 3
@@ -25,7 +25,7 @@ _MODEL = "coordinator.samplers.model"
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`."""
+    """See `coordinator.samplers.api`."""
     built: list[Model] = []
 
     def build(waiting: Sequence[Point]) -> Model | None:
@@ -36,7 +36,7 @@ def suggest(
     load_ahead(_MODEL)
     priors = sum(o.kind is Kind.PRIOR for o in observations)
     designed = max(INITIAL - priors, LEAST_DESIGNED)
-    proposals = led_by(build, space, observations, pending, count, seed, designed=designed)
+    proposals = propose(build, space, observations, pending, count, seed, designed=designed)
     if built:
         _aside().submit(loaded(_MODEL).fit_ahead, space, tuple(observations), seed)
     return proposals

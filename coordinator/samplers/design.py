@@ -6,7 +6,7 @@ Beckman, Conover, Technometrics 21 (1979). In plain Python: the first suggestion
 
 from random import Random
 
-from coordinator.samplers.seam import dice
+from coordinator.samplers.api import dice
 
 
 def latin_hypercube(columns: int, rows: int, seed: int) -> list[list[float]]:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from celeriac.domain.records import Fault
-from coordinator.samplers.box import Box
+from coordinator.samplers.api import Kind, Observation
+from coordinator.samplers.encoding import Box
 from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted
-from coordinator.samplers.seam import Kind, Observation
 
 Array = NDArray[np.float64]
 

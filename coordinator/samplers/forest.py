@@ -7,9 +7,9 @@ costs the same whatever the study's length.
 from collections.abc import Sequence
 
 from celeriac.domain.space import Space
-from coordinator.samplers.led import Model, led_by
-from coordinator.samplers.loading import load_ahead, loaded
-from coordinator.samplers.seam import Observation, Point, Proposal
+from coordinator.samplers.api import Observation, Point, Proposal
+from coordinator.samplers.lazy_import import load_ahead, loaded
+from coordinator.samplers.model_based import Model, propose
 
 KEPT = 500
 _TREES = "coordinator.samplers.trees"
@@ -18,11 +18,11 @@ _TREES = "coordinator.samplers.trees"
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`."""
+    """See `coordinator.samplers.api`."""
 
     def grow(waiting: Sequence[Point]) -> Model | None:
         model: Model | None = loaded(_TREES).grown(space, observations, waiting, KEPT, seed)
         return model
 
     load_ahead(_TREES)
-    return led_by(grow, space, observations, pending, count, seed)
+    return propose(grow, space, observations, pending, count, seed)

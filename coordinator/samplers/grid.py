@@ -10,13 +10,13 @@ from itertools import chain, islice
 
 from celeriac.domain.records import Source
 from celeriac.domain.space import Space
-from coordinator.samplers.seam import Kind, Observation, Point, Proposal, seen_keys
+from coordinator.samplers.api import Kind, Observation, Point, Proposal, seen_keys
 
 
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`; `seed` changes nothing here."""
+    """See `coordinator.samplers.api`; `seed` changes nothing here."""
     known = [*(o.point for o in observations if o.kind is not Kind.PRIOR), *pending]
     seen = seen_keys(observations, pending)
     start = sum(point.source is Source.SUGGESTED for point in known)

@@ -21,11 +21,11 @@ from scipy.special import ndtr, ndtri
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from celeriac.domain.space import Space
-from coordinator.samplers.box import Box
+from coordinator.samplers.api import Kind, Observation, Point, Proposal
+from coordinator.samplers.encoding import Box
 from coordinator.samplers.feasible import Feasibility
 from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted
-from coordinator.samplers.lessons import Lessons, lessons
-from coordinator.samplers.seam import Kind, Observation, Point, Proposal
+from coordinator.samplers.training_rows import Lessons, lessons
 from coordinator.samplers.warp import Warp, warp_of
 
 Array = NDArray[np.float64]

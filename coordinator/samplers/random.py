@@ -3,21 +3,13 @@
 from collections.abc import Sequence
 
 from celeriac.domain.space import Space
-from coordinator.samplers.seam import (
-    Observation,
-    Point,
-    Proposal,
-    dice,
-    next_number,
-    seen_keys,
-    unseen,
-)
+from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
 
 
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`."""
+    """See `coordinator.samplers.api`."""
     seen = seen_keys(observations, pending)
     proposals: list[Proposal] = []
     for number in range(next_number(observations, pending), next_number(observations, pending) + count):

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from celeriac.domain.space import Space
-from coordinator.samplers.seam import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
+from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
 
 _SKIPS = 256
 
@@ -19,7 +19,7 @@ _SKIPS = 256
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`."""
+    """See `coordinator.samplers.api`."""
     seen = seen_keys(observations, pending)
     first = next_number(observations, pending)
     proposals: list[Proposal] = []

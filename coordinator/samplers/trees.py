@@ -14,9 +14,9 @@ from skopt.acquisition import gaussian_lcb
 from skopt.learning import ExtraTreesRegressor
 
 from celeriac.domain.space import Space
-from coordinator.samplers.box import Array, Box
-from coordinator.samplers.losses import Told, told
-from coordinator.samplers.seam import Observation, Point, Proposal
+from coordinator.samplers.api import Observation, Point, Proposal
+from coordinator.samplers.encoding import Array, Box
+from coordinator.samplers.targets import Targets, told
 
 TREES = 60
 LEAST_IN_LEAF = 1
@@ -81,7 +81,7 @@ def grown(
 class Forest:
     """The forest of one moment: built of what is known, with the pending points believed."""
 
-    def __init__(self, space: Space, known: Told, pending: Sequence[Point], seed: int) -> None:
+    def __init__(self, space: Space, known: Targets, pending: Sequence[Point], seed: int) -> None:
         self._space, self._seed, self._known, self._box = space, seed, known, Box(space)
         places = self._box.units([point.unit for point in known.points])
         self._model = BelievingTrees(

@@ -28,7 +28,7 @@ from benchmarks.search.report import Scores
 from benchmarks.search.runs import Key, Run, Runs, run
 from celeriac.domain.records import Fault
 from coordinator.samplers import random as random_sampler
-from coordinator.samplers.seam import Kind
+from coordinator.samplers.api import Kind
 
 ROSENBROCK = problems.problem("rosenbrock4m")
 PLACES = [f"p{number}, {workers}" for number in range(10) for workers in WORKERS]

@@ -27,7 +27,7 @@ from celeriac.runtime.broker import (
     trial_queue,
 )
 from celeriac.runtime.settings import Settings
-from coordinator.ticks import Ticks
+from coordinator.beat import Ticks
 
 
 def test_no_pickle_no_results_no_late_acknowledgement() -> None:
@@ -75,7 +75,7 @@ def test_an_outage_of_redis_costs_beat_one_line(caplog: pytest.LogCaptureFixture
         for entry in entries:
             scheduler.apply_entry(entry)
     assert [(record.name, record.levelname) for record in caplog.records] == [
-        ("coordinator.ticks", "WARNING")
+        ("coordinator.beat", "WARNING")
     ] * 2
     assert "Connection refused" in caplog.messages[0]
     assert caplog.messages[1] == "ticks are sent again"

@@ -17,11 +17,11 @@ from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, trial_queue
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory import MemoryStore
-from coordinator.drive import Coordinator
-from coordinator.history import Histories
-from coordinator.ledger import Ledger
-from coordinator.questions import GUESSED_S, Answer, Question, Suggesters, answered
-from coordinator.reap import reap
+from coordinator.reaper import reap
+from coordinator.suggest.history import Histories
+from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult, SuggestService, answered
+from coordinator.suggest.queue import SuggestionQueue
+from coordinator.turn import Coordinator
 
 LEASE_S = 30.0
 TICK_S = 5.0
@@ -77,16 +77,16 @@ class Mailbox(Tickets):
         return len(self.queues[queue])
 
 
-class Here(Suggesters):
+class Here(SuggestService):
     """Answers at once, in the asking process; `asked` are all questions, `delayed` says to answer at the next turn only."""
 
     def __init__(self, store: Store) -> None:
         self._store, self._histories = store, Histories()
-        self._ledger = Ledger()
-        self.asked: list[Question] = []
+        self._ledger = SuggestionQueue()
+        self.asked: list[SuggestRequest] = []
         self.delayed = False
 
-    def answer(self, question: Question) -> Answer | None:
+    def answer(self, question: SuggestRequest) -> SuggestResult | None:
         found = self._ledger.answer(question)
         while found is None and self._ledger.asking():
             self.work()

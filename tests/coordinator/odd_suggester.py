@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from celeriac.domain.space import Space
-from coordinator import questions, suggester
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import Observation, Point, Proposal
+from coordinator.samplers.api import Observation, Point, Proposal
+from coordinator.suggest import messages, program
 
 WAITS, DIES, DIES_ONCE, EXITS, GROWS, RAISES, STOPS = range(101, 108)
 
@@ -21,8 +21,8 @@ WAITS, DIES, DIES_ONCE, EXITS, GROWS, RAISES, STOPS = range(101, 108)
 def main(argv: list[str]) -> int:
     """As the real one, with one sampler exchanged."""
     odd = Odd(Path(argv[0]))
-    vars(questions)["sampler_for"] = lambda name: odd.suggest if name == "grid" else sampler_for(name)
-    return suggester.main(argv[1:])
+    vars(messages)["sampler_for"] = lambda name: odd.suggest if name == "grid" else sampler_for(name)
+    return program.main(argv[1:])
 
 
 class Odd:

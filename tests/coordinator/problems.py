@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from celeriac.domain.space import Choice, Float, Int, Space
-from coordinator.samplers.seam import Kind, Observation, Point, Sampler, proposed
+from coordinator.samplers.api import Kind, Observation, Point, Sampler, proposed
 
 Objective = Callable[[Mapping[str, Any]], float]
 

@@ -16,10 +16,10 @@ from celeriac.domain.space import INACTIVE, Choice, Float, Int, Space
 from coordinator.adapters import optuna as adapter
 from coordinator.adapters.numbered import number_of, value_of
 from coordinator.samplers import sampler_for
-from coordinator.samplers.box import Box
-from coordinator.samplers.losses import told
-from coordinator.samplers.nearby import untried_near
-from coordinator.samplers.seam import Kind, Observation, Point, proposed
+from coordinator.samplers.api import Kind, Observation, Point, proposed
+from coordinator.samplers.dedupe import untried_near
+from coordinator.samplers.encoding import Box
+from coordinator.samplers.targets import told
 from tests.coordinator.problems import MIXED_SPACE, Objective, mixed, simulate
 
 SPHERE = Space({"x": Float(-4, 6), "y": Float(-6, 4)})

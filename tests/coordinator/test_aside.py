@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from celeriac.domain.errors import SamplerFailed
-from coordinator import pool
-from coordinator.samplers import aside, sampler_for
-from coordinator.samplers.aside import _Aside
-from coordinator.suggester import Setup, serve
+from coordinator.samplers import adapter_process, sampler_for
+from coordinator.samplers.adapter_process import _Aside
+from coordinator.suggest import pool
+from coordinator.suggest.program import Setup, serve
 from tests.coordinator.problems import MIXED_SPACE
 
 ROOT = Path(__file__).parent.parent.parent
@@ -78,7 +78,7 @@ def test_an_idle_one_leaves_and_so_does_one_that_grew_too_large(
     setting: str, beside: _Aside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = f"import sys, coordinator.adapters.__main__ as p; p.{setting}; p.main(*map(int, sys.argv[1:]))"
-    monkeypatch.setattr(aside, "PROGRAM", ("-c", code))
+    monkeypatch.setattr(adapter_process, "PROGRAM", ("-c", code))
     line = beside._started()
     process = process_of(beside)
     if setting.startswith("MOST"):
@@ -91,15 +91,15 @@ def test_one_that_does_not_answer_in_time_is_ended(beside: _Aside, monkeypatch: 
     beside.ask(QUESTION)
     process = process_of(beside)
     process.send_signal(signal.SIGSTOP)
-    monkeypatch.setattr(aside, "ANSWER_S", 300.0)
-    aside.set_limit(0.05)
+    monkeypatch.setattr(adapter_process, "ANSWER_S", 300.0)
+    adapter_process.set_limit(0.05)
     with pytest.raises(SamplerFailed, match=r"did not answer within 0\.05 s and was ended"):
         beside.ask(QUESTION)
     assert not process.is_running()
 
 
 def test_it_has_less_time_than_its_suggester_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "ANSWER_S", 300.0)
+    monkeypatch.setattr(adapter_process, "ANSWER_S", 300.0)
     told: list[Setup] = []
 
     def started(_: Any, setup: Setup) -> Mock:
@@ -114,13 +114,13 @@ def test_it_has_less_time_than_its_suggester_has(monkeypatch: pytest.MonkeyPatch
     gone.recv.side_effect = EOFError
     with pytest.raises(EOFError):
         serve(gone, told[0])
-    assert aside.ANSWER_S == 45.0
+    assert adapter_process.ANSWER_S == 45.0
 
 
 def test_it_ends_with_its_starter_even_while_it_works() -> None:
     code = """
 import os, signal
-from coordinator.samplers.aside import _Aside
+from coordinator.samplers.adapter_process import _Aside
 from tests.coordinator.test_aside import QUESTION
 beside = _Aside()
 beside.ask(QUESTION)

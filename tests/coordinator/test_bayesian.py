@@ -19,8 +19,8 @@ from celeriac.domain.records import Fault
 from celeriac.domain.space import Choice, Float, Int, Space
 from coordinator.samplers import bayesian, gp, model
 from coordinator.samplers import random as random_search
+from coordinator.samplers.api import Kind, Observation, Point, in_scores, proposed
 from coordinator.samplers.bayesian import suggest
-from coordinator.samplers.seam import Kind, Observation, Point, in_scores, proposed
 from tests.coordinator.problems import (
     BRANIN_BEST,
     BRANIN_SPACE,
@@ -243,7 +243,7 @@ def test_the_first_trials_are_suggested_without_loading_the_model() -> None:
     code = """
 import sys
 from coordinator.samplers import bayesian
-from coordinator.samplers.loading import loaded
+from coordinator.samplers.lazy_import import loaded
 from tests.coordinator.problems import MIXED_SPACE
 bayesian.load_ahead = lambda module: None
 assert len(bayesian.suggest(MIXED_SPACE, [], [], 10, 7)) == 10

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeriac.domain.space import INACTIVE, Choice, Float, Int, Space
-from coordinator.samplers.box import Box
+from coordinator.samplers.encoding import Box
 
 EVERYTHING = Space(
     {

@@ -8,9 +8,9 @@ import pytest
 from celeriac.domain.records import Fault, StudyState
 from celeriac.runtime.broker import CPU_QUEUE
 from celeriac.store import Store
-from coordinator import questions
-from coordinator.drive import drive
-from coordinator.history import Histories
+from coordinator.suggest import messages
+from coordinator.suggest.history import Histories
+from coordinator.turn import drive
 from tests.coordinator.house import House, open_study
 
 
@@ -35,10 +35,10 @@ def test_a_plateau_closes_the_study_and_reads_only_its_newest_trials(monkeypatch
     house = House(slots=1)
     study = open_study(house.store, stop_study={"min_gain": 0.01, "suggestions": 4})
     gains = [0.0, 0.5, 0.2, 0.005, 0.1, *[0.001] * 50]
-    suggested, pages = questions.suggested, []
+    suggested, pages = messages.suggested, []
     trials = house.store.trials
 
-    def promising(store: Store, histories: Histories, question: questions.Question) -> Any:
+    def promising(store: Store, histories: Histories, question: messages.SuggestRequest) -> Any:
         return [
             replace(each, why={**each.why, "expected_gain": gains[question.first + place]})
             for place, each in enumerate(suggested(store, histories, question))
@@ -48,7 +48,7 @@ def test_a_plateau_closes_the_study_and_reads_only_its_newest_trials(monkeypatch
         pages.append(trials(*args, **how))
         return pages[-1]
 
-    monkeypatch.setattr(questions, "suggested", promising)
+    monkeypatch.setattr(messages, "suggested", promising)
     monkeypatch.setattr(house.store, "trials", counted)
     while house.store.study(study.id).state is not StudyState.DONE:
         drive(house.coordinator, study.id)

@@ -16,11 +16,11 @@ from celeriac.domain.messages import RunTrial
 from celeriac.domain.records import Fault, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialState
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE
 from celeriac.store import Store
-from coordinator import questions
-from coordinator.drive import LOCK_PATIENCE_S, Coordinator, drive, drive_all
-from coordinator.reap import resend
-from coordinator.replay import replayed
+from coordinator.reaper import resend
 from coordinator.samplers import sampler_for
+from coordinator.suggest import messages
+from coordinator.suggest.replay import replayed
+from coordinator.turn import LOCK_PATIENCE_S, Coordinator, drive, drive_all
 from tests.coordinator.house import (
     LEASE_S,
     SPEC,
@@ -231,7 +231,7 @@ def test_what_is_wrong_with_one_study_pauses_that_one_only(monkeypatch: pytest.M
     def fails(*_: Any) -> list[Any]:
         raise ZeroDivisionError("in the sampler")
 
-    monkeypatch.setattr(questions, "sampler_for", lambda name: fails if name == "grid" else sampler_for(name))
+    monkeypatch.setattr(messages, "sampler_for", lambda name: fails if name == "grid" else sampler_for(name))
     drive_all(house.coordinator)
     paused = house.store.study(broken.id)
     assert paused.state is StudyState.PAUSED
@@ -337,7 +337,7 @@ def test_a_study_moved_on_in_the_middle_of_a_turn_ends_the_turn(monkeypatch: pyt
     study = open_study(house.store)
     answer = house.suggesters.answer
 
-    def stopped_meanwhile(question: questions.Question) -> questions.Answer | None:
+    def stopped_meanwhile(question: messages.SuggestRequest) -> messages.SuggestResult | None:
         found = answer(question)
         house.store.move_study(study.id, StudyEvent.STOP, "a person said so")
         return found
@@ -491,7 +491,7 @@ def test_a_turn_reads_the_study_once_and_knows_what_its_own_steps_changed(
         return what_next(seen, *args, **kwargs)
 
     monkeypatch.setattr(house.store, "snapshot", counted)
-    monkeypatch.setattr("coordinator.drive.what_next", compared)
+    monkeypatch.setattr("coordinator.turn.what_next", compared)
     drive(house.coordinator, study.id)
     assert reads == 1
     assert steps > 3

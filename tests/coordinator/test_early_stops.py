@@ -13,11 +13,11 @@ from celeriac.domain.records import Fault, Lease, Report, StudyRecord, StudyStat
 from celeriac.domain.study_file import stop_rule
 from celeriac.runtime.broker import CPU_QUEUE
 from celeriac.store.api import AttemptEnd
-from coordinator.drive import drive
-from coordinator.history import Histories
-from coordinator.reap import resend
-from coordinator.replay import replayed
-from coordinator.samplers.seam import Kind
+from coordinator.reaper import resend
+from coordinator.samplers.api import Kind
+from coordinator.suggest.history import Histories
+from coordinator.suggest.replay import replayed
+from coordinator.turn import drive
 from tests.coordinator.house import LEASE_S, House, open_study
 
 EPOCHS = 27

@@ -8,9 +8,9 @@ import numpy as np
 
 from celeriac.domain.records import Fault
 from celeriac.domain.space import Float, Int, Space
-from coordinator.samplers.box import Box
+from coordinator.samplers.api import Kind, Observation, Point, proposed
+from coordinator.samplers.encoding import Box
 from coordinator.samplers.feasible import Feasibility
-from coordinator.samplers.seam import Kind, Observation, Point, proposed
 
 SPACE = Space({"batch": Int(8, 512, log=True), "lr": Float(1e-4, 1e-1, log=True)})
 Fails = Callable[[Point, int], Fault | None]

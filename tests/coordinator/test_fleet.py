@@ -10,8 +10,8 @@ from celeriac.domain.errors import SamplerFailed
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import StudyRecord
 from celeriac.domain.study_file import StudySpec
-from coordinator.drive import drive, drive_all
 from coordinator.fleet import Fleet
+from coordinator.turn import drive, drive_all
 from tests.coordinator.house import House, open_study
 
 

@@ -7,7 +7,7 @@ import pytest
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Source, Suggestion, TrialState
 from celeriac.domain.study_file import parse
-from coordinator.history import History
+from coordinator.suggest.history import History
 from tests.coordinator.house import House, open_study
 
 

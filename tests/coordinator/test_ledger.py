@@ -3,23 +3,25 @@
 from typing import Any
 
 from celeriac.domain.records import Source, Suggestion
-from coordinator.ledger import TRIES, Ledger
-from coordinator.questions import GUESSED_S, Answer, Question
 from coordinator.suggest.assignment import Asking
+from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult
+from coordinator.suggest.queue import TRIES, SuggestionQueue
 from tests.celeriac.decide.records import study
 
 
-def question(study_id: int = 1, turn: int = 5, first: int = 3, count: int = 2, **changes: Any) -> Question:
-    return Question(study(id=study_id, turn=turn, **changes), first, count)
+def question(
+    study_id: int = 1, turn: int = 5, first: int = 3, count: int = 2, **changes: Any
+) -> SuggestRequest:
+    return SuggestRequest(study(id=study_id, turn=turn, **changes), first, count)
 
 
-def answer_to(asked: Question, **changes: Any) -> Answer:
+def answer_to(asked: SuggestRequest, **changes: Any) -> SuggestResult:
     suggestions = tuple(Suggestion({"x": k}, Source.SUGGESTED) for k in range(asked.count))
-    return Answer(asked.study.id, asked.first, **{"suggestions": suggestions, **changes})
+    return SuggestResult(asked.study.id, asked.first, **{"suggestions": suggestions, **changes})
 
 
 def test_a_question_waits_is_worked_on_and_answered_once() -> None:
-    ledger, asked = Ledger(), question()
+    ledger, asked = SuggestionQueue(), question()
     assert ledger.answer(asked) is None
     assert ledger.asking() == [Asking(1)]
     assert ledger.hand_out(1, seat=1) is asked
@@ -35,7 +37,7 @@ def test_a_question_waits_is_worked_on_and_answered_once() -> None:
 
 
 def test_studies_are_served_in_the_order_in_which_they_asked_and_ask_again_at_the_end() -> None:
-    ledger = Ledger()
+    ledger = SuggestionQueue()
     first = question(1)
     for asked in (first, question(2), question(3)):
         ledger.answer(asked)
@@ -47,7 +49,7 @@ def test_studies_are_served_in_the_order_in_which_they_asked_and_ask_again_at_th
 
 
 def test_the_newest_question_counts_and_keeps_its_place() -> None:
-    ledger, newer = Ledger(), question(turn=6)
+    ledger, newer = SuggestionQueue(), question(turn=6)
     ledger.answer(question())
     ledger.answer(question(2))
     ledger.answer(newer)
@@ -56,7 +58,7 @@ def test_the_newest_question_counts_and_keeps_its_place() -> None:
 
 
 def test_an_answer_for_a_turn_that_is_over_is_dropped() -> None:
-    ledger, asked = Ledger(), question()
+    ledger, asked = SuggestionQueue(), question()
     ledger.answer(asked)
     ledger.hand_out(1, seat=0)
     newer = question(turn=6)
@@ -69,7 +71,7 @@ def test_an_answer_for_a_turn_that_is_over_is_dropped() -> None:
 
 
 def test_an_answer_for_other_trials_is_dropped() -> None:
-    ledger, asked = Ledger(), question(first=3)
+    ledger, asked = SuggestionQueue(), question(first=3)
     ledger.answer(asked)
     ledger.hand_out(1, seat=0)
     ledger.done(asked, answer_to(asked))
@@ -77,7 +79,7 @@ def test_an_answer_for_other_trials_is_dropped() -> None:
 
 
 def test_tickets_that_were_sent_meanwhile_change_no_answer() -> None:
-    ledger, asked = Ledger(), question(turn=5)
+    ledger, asked = SuggestionQueue(), question(turn=5)
     ledger.answer(asked)
     ledger.carry(1, 5)
     ledger.hand_out(1, seat=0)
@@ -90,7 +92,7 @@ def test_tickets_that_were_sent_meanwhile_change_no_answer() -> None:
 
 
 def test_a_process_that_dies_costs_a_try_and_the_last_try_tells_the_study() -> None:
-    ledger, asked = Ledger(), question()
+    ledger, asked = SuggestionQueue(), question()
     ledger.answer(asked)
     ledger.answer(question(2))
     for tried in range(1, TRIES):
@@ -108,7 +110,7 @@ def test_a_process_that_dies_costs_a_try_and_the_last_try_tells_the_study() -> N
 
 
 def test_an_answer_in_between_forgives_the_deaths_before_it() -> None:
-    ledger = Ledger()
+    ledger = SuggestionQueue()
     for turn in range(5, 8):
         asked = question(turn=turn)
         ledger.answer(asked)
@@ -120,7 +122,7 @@ def test_an_answer_in_between_forgives_the_deaths_before_it() -> None:
 
 
 def test_what_comes_for_a_forgotten_study_is_dropped() -> None:
-    ledger, asked, again = Ledger(), question(), question()
+    ledger, asked, again = SuggestionQueue(), question(), question()
     ledger.answer(asked)
     ledger.hand_out(1, seat=0)
     ledger.keep_only([2, 3])
@@ -134,7 +136,7 @@ def test_what_comes_for_a_forgotten_study_is_dropped() -> None:
 
 
 def test_a_silent_store_is_no_answer_and_the_next_turn_asks_again() -> None:
-    ledger, asked = Ledger(), question()
+    ledger, asked = SuggestionQueue(), question()
     ledger.answer(asked)
     ledger.hand_out(1, seat=0)
     assert not ledger.done(asked, answer_to(asked, suggestions=(), silent=True))
@@ -144,7 +146,7 @@ def test_a_silent_store_is_no_answer_and_the_next_turn_asks_again() -> None:
 
 
 def test_what_a_suggestion_takes_is_learned() -> None:
-    ledger, asked = Ledger(), question()
+    ledger, asked = SuggestionQueue(), question()
     assert ledger.suggest_s(1) == GUESSED_S
     for turn in range(5, 25):
         asked = question(turn=turn)

@@ -8,8 +8,8 @@ import pytest
 
 from celeriac.domain.records import Fault
 from celeriac.domain.space import Float, Space
-from coordinator.samplers.lessons import lessons
-from coordinator.samplers.seam import Kind, Observation, proposed
+from coordinator.samplers.api import Kind, Observation, proposed
+from coordinator.samplers.training_rows import lessons
 
 LINE = Space({"x": Float(0, 1)})
 RUNGS = 3

@@ -14,8 +14,8 @@ from celeriac.domain.records import NewStudy, Schedule, StudyRecord, StudyState
 from celeriac.domain.study_file import is_study_name
 from celeriac.runtime.broker import CPU_QUEUE
 from celeriac.store.firing import fire as fire_free
-from coordinator.drive import drive, drive_all
-from coordinator.nightly import UNJUDGED_WITHIN_S, fire, fire_due, judge_study
+from coordinator.schedules import UNJUDGED_WITHIN_S, fire, fire_due, judge_study
+from coordinator.turn import drive, drive_all
 from tests.coordinator.house import SPEC, House, drive_tickets
 
 DUE = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)

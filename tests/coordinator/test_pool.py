@@ -24,10 +24,10 @@ from celeriac.domain.records import Fault, Lease, Source, StudyRecord, StudyStat
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
-from coordinator.drive import Coordinator, drive, drive_all
-from coordinator.pool import COMMAND, Pool, PoolLimits
-from coordinator.replay import replayed
-from coordinator.suggester import Setup
+from coordinator.suggest.pool import COMMAND, Pool, PoolLimits
+from coordinator.suggest.program import Setup
+from coordinator.suggest.replay import replayed
+from coordinator.turn import Coordinator, drive, drive_all
 from tests.coordinator.house import Mailbox, open_study, with_slots
 from tests.coordinator.odd_suggester import DIES, DIES_ONCE, EXITS, GROWS, RAISES, STOPS, WAITS
 

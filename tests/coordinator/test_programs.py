@@ -158,7 +158,7 @@ def test_a_study_runs_to_its_end_whatever_dies(settings: Settings, store: Store,
     worker.finish(worker.lease(), 0.4)
 
     family = psutil.Process(programs.running["drive"].pid).children(recursive=True)
-    assert any("coordinator.suggester" in process.cmdline() for process in family)
+    assert any("coordinator.suggest.program" in process.cmdline() for process in family)
     programs.running["drive"].kill()
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive

@@ -2,8 +2,8 @@
 
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import StudyState
-from coordinator.drive import drive
-from coordinator.reap import pause_without_code
+from coordinator.reaper import pause_without_code
+from coordinator.turn import drive
 from tests.coordinator.house import House, open_study, with_slots
 
 SAID = "host: the code below /code is 2, the study's is 1"

@@ -10,8 +10,8 @@ from celeriac.domain.records import StudyRecord, StudyState, TrialState
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from celeriac.store.connection import open_engine
-from coordinator.drive import Coordinator, drive, drive_all
-from coordinator.reap import reap
+from coordinator.reaper import reap
+from coordinator.turn import Coordinator, drive, drive_all
 from tests.coordinator.house import Here, Mailbox, open_study, with_slots
 
 SCORED = AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=0.5, device_s=1.0)

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from celeriac.domain.errors import SamplerFailed
 from celeriac.domain.records import Fault, Source, TrialState
 from celeriac.domain.space import Choice, Float, Int, Space
-from coordinator.drive import drive
-from coordinator.replay import replayed
 from coordinator.samplers import sampler_for
+from coordinator.samplers.api import Kind, Observation, Point, Proposal, observed, proposed, unseen
 from coordinator.samplers.design import latin_hypercube
-from coordinator.samplers.seam import Kind, Observation, Point, Proposal, observed, proposed, unseen
+from coordinator.suggest.replay import replayed
+from coordinator.turn import drive
 from tests.celeriac.decide.records import trial
 from tests.coordinator.house import House, open_study
 from tests.coordinator.problems import MIXED_SPACE, mixed

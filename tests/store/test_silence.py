@@ -19,7 +19,7 @@ from celeriac.local.postgres import Postgres
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, open_store
 from celeriac.store.migrate import migrate
-from coordinator.reap import reap
+from coordinator.reaper import reap
 from tests.store.scenes import leased, queued
 
 LEASE_S, HEARTBEAT_S, TICK_S = 2.0, 0.4, 0.5

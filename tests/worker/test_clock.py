@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.domain.records import Fault, TrialState
-from coordinator.reap import reap
+from coordinator.reaper import reap
 from tests.worker.conftest import Host, until
 
 LEASE_S = 4.0

@@ -10,7 +10,7 @@ import pytest
 
 from celeriac.domain.records import TrialState
 from celeriac.runtime.settings import Settings
-from coordinator.reap import resend
+from coordinator.reaper import resend
 from tests.worker.conftest import Host, until
 
 

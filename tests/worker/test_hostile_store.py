@@ -16,7 +16,7 @@ from celeriac.domain.errors import StoreUnavailable, TryAgain
 from celeriac.domain.records import Fault, Outcome, Report, TrialState
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
-from coordinator.reap import reap
+from coordinator.reaper import reap
 from tests.worker.conftest import Bench, until
 from tests.worker.test_runner_orders import once_there
 from worker import checkpoints

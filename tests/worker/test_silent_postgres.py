@@ -20,7 +20,7 @@ from celeriac.local.postgres import Postgres
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
 from celeriac.store.migrate import migrate
-from coordinator.reap import reap
+from coordinator.reaper import reap
 from tests.worker.conftest import Bench, opened_bench, until
 from tests.worker.test_runner_orders import once_there
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.samplers.seam import Kind, Observation
+from coordinator.samplers.api import Kind, Observation
 
 Array = NDArray[np.float64]
 

@@ -1,6 +1,6 @@
 """What a model that knows only places and losses is told of a study's past.
 
-A score counts as it is, a pruned trial with what it would have come to (`coordinator.samplers.lessons`), all warped
+A score counts as it is, a pruned trial with what it would have come to (`coordinator.samplers.training_rows`), all warped
 (`coordinator.samplers.warp`). A point that failed by its own fault, or whose score is no finite number, counts as bad as the worst that
 is no outlier: so the search keeps away from it. Noise and weight are not told.
 """
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.samplers.lessons import Lessons, lessons
-from coordinator.samplers.seam import Kind, Observation, Point
+from coordinator.samplers.api import Kind, Observation, Point
+from coordinator.samplers.training_rows import Lessons, lessons
 from coordinator.samplers.warp import Warp, warp_of
 
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Targets:
     """Points and their warped losses, in the order of their ends."""
 
     points: tuple[Point, ...]
@@ -44,7 +44,7 @@ class Told:
         return {**{name: float(f"{value:.6g}") for name, value in found.items()}, "kept": len(self.points)}
 
 
-def told(observations: Sequence[Observation], most: int, seed: int) -> Told | None:
+def told(observations: Sequence[Observation], most: int, seed: int) -> Targets | None:
     """At most `most` rows: a third the best, a third the newest, the rest at random; None when nothing has a score."""
     telling = tuple(o for o in observations if o.kind is Kind.INFEASIBLE or o.loss is not None)
     scored = np.array([_is_scored(o) for o in telling], dtype=bool)
@@ -56,7 +56,7 @@ def told(observations: Sequence[Observation], most: int, seed: int) -> Told | No
     losses[scored] = warp(known)
     rows = Lessons(telling, losses, np.zeros(len(telling)), np.ones(len(telling)))
     kept = rows.subset(most, np.random.default_rng([seed, len(telling)]))
-    return Told(tuple(o.point for o in kept.observations), kept.losses, warp)
+    return Targets(tuple(o.point for o in kept.observations), kept.losses, warp)
 
 
 def _is_scored(observation: Observation) -> bool:

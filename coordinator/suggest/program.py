@@ -1,4 +1,4 @@
-"""`python -m coordinator.suggester FD PARENT`: a process that answers questions for the drive worker, one after the other.
+"""`python -m coordinator.suggest.program FD PARENT`: a process that answers questions for the drive worker, one after the other.
 
 It reads the store and writes nothing to it; samplers' caches live here and nowhere else. Rule: it can be killed at any moment, for
 whatever reason, and nothing is lost but time. It ends when its starter closes the socket FD, or dies.
@@ -12,9 +12,9 @@ from typing import Any
 
 from celeriac.runtime.process.linux import die_with_parent
 from celeriac.store import open_store
-from coordinator.history import Histories
-from coordinator.questions import Question, answered
-from coordinator.samplers import aside
+from coordinator.samplers import adapter_process
+from coordinator.suggest.history import Histories
+from coordinator.suggest.messages import SuggestRequest, answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +41,11 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def serve(connection: "Connection[Any, Question]", setup: Setup) -> None:
+def serve(connection: "Connection[Any, SuggestRequest]", setup: Setup) -> None:
     """Question after question. Raises EOFError when the other end is closed."""
     line = f"%(asctime)s %(levelname)s %(name)s: %(message)s [{setup.name}]"
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=line)
-    aside.set_limit(0.9 * setup.answer_s)
+    adapter_process.set_limit(0.9 * setup.answer_s)
     store, histories = open_store(setup.database_url), Histories()
     while True:
         connection.send(answered(store, histories, connection.recv()))

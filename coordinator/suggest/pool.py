@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from threading import Lock, Thread
 
-from coordinator.ledger import Ledger
-from coordinator.questions import Answer, Question
-from coordinator.seat import Gone, Suggester
 from coordinator.suggest.assignment import Seat, assign
-from coordinator.suggester import Setup
+from coordinator.suggest.messages import SuggestRequest, SuggestResult
+from coordinator.suggest.process import Gone, SuggesterProcess
+from coordinator.suggest.program import Setup
+from coordinator.suggest.queue import SuggestionQueue
 
 log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-P", "-m", "coordinator.suggester")
+COMMAND = (sys.executable, "-P", "-m", "coordinator.suggest.program")
 #: How often limits are looked at while a process works; otherwise nothing here wakes up.
 WATCH_S = 1.0
 #: How long a process stays that no open study needs.
@@ -44,7 +44,7 @@ class PoolLimits:
 
 
 class Pool:
-    """See `coordinator.questions.Suggesters`. `on_answer(study_id)` is called, on the pool's thread, when there is something to take."""
+    """See `coordinator.suggest.messages.SuggestService`. `on_answer(study_id)` is called, on the pool's thread, when there is something to take."""
 
     def __init__(
         self,
@@ -55,8 +55,8 @@ class Pool:
     ) -> None:
         self._setup, self._limits, self._on_answer, self._command = setup, limits, on_answer, command
         self._lock = Lock()
-        self._ledger = Ledger()
-        self._seats: list[Suggester | None] = [None] * limits.processes
+        self._ledger = SuggestionQueue()
+        self._seats: list[SuggesterProcess | None] = [None] * limits.processes
         self._thread: Thread | None = None
         self._closed = False
         self._due: list[int] = []
@@ -64,7 +64,7 @@ class Pool:
         os.set_blocking(self._wake_writer, False)
 
     # -- any thread ---------------------------------------------------------------------------------------------------
-    def answer(self, question: Question) -> Answer | None:
+    def answer(self, question: SuggestRequest) -> SuggestResult | None:
         """See `Suggesters.answer`."""
         with self._lock:
             found = self._ledger.answer(question)
@@ -153,7 +153,7 @@ class Pool:
         ]
         return min(waits, default=None)
 
-    def _take(self, number: int, seat: Suggester) -> None:
+    def _take(self, number: int, seat: SuggesterProcess) -> None:
         question = seat.question
         try:
             answer = seat.take()
@@ -168,7 +168,7 @@ class Pool:
             log.info("suggester %d is ended: it has grown to %s", number, _mib(seat.rss_bytes))
             self._end(number)
 
-    def _enforce(self, number: int, seat: Suggester) -> None:
+    def _enforce(self, number: int, seat: SuggesterProcess) -> None:
         """The limits, on a process from which nothing has come."""
         limits = self._limits
         if seat.question is None:
@@ -180,7 +180,7 @@ class Pool:
         elif seat.rss_bytes > 2 * limits.memory_bytes:
             self._lose(number, seat, f"took more than {_mib(2 * limits.memory_bytes)} of memory")
 
-    def _spare_s(self, number: int, seat: Suggester) -> float:
+    def _spare_s(self, number: int, seat: SuggesterProcess) -> float:
         """How long a process without a question may still stay."""
         with self._lock:
             is_needed = self._ledger.knows(number)
@@ -202,10 +202,10 @@ class Pool:
         busy_s = None if seat.question is None else seat.for_s
         return Seat(number, runs=True, busy_s=busy_s, knows=self._ledger.knows(number))
 
-    def _let_work(self, number: int, question: Question) -> None:
+    def _let_work(self, number: int, question: SuggestRequest) -> None:
         seat = self._seats[number]
         if seat is None:
-            seat = self._seats[number] = Suggester(
+            seat = self._seats[number] = SuggesterProcess(
                 self._command,
                 replace(self._setup, name=f"suggester {number}", answer_s=self._limits.timeout_s),
             )
@@ -214,7 +214,7 @@ class Pool:
         except Gone as gone:
             self._lose(number, seat, str(gone))
 
-    def _lose(self, number: int, seat: Suggester, how: str) -> None:
+    def _lose(self, number: int, seat: SuggesterProcess, how: str) -> None:
         """A process died, or has to: what it worked on is tried again, or its study is told."""
         question = seat.question
         self._end(number)
@@ -235,7 +235,7 @@ class Pool:
         with self._lock:
             self._ledger.vacate(number)
 
-    def _running(self) -> list[tuple[int, Suggester]]:
+    def _running(self) -> list[tuple[int, SuggesterProcess]]:
         return [(number, seat) for number, seat in enumerate(self._seats) if seat is not None]
 
     def _tell(self, study_id: int) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from celeriac.domain.space import Space
-from coordinator.samplers.box import Box
-from coordinator.samplers.seam import dice, unseen
+from coordinator.samplers.api import dice, unseen
+from coordinator.samplers.encoding import Box
 
 _SCALES = (0.02, 0.1, 0.3)
 _COPIES = 32

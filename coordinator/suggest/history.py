@@ -11,7 +11,7 @@ from datetime import datetime
 from celeriac.domain.records import PendingTrial, StudyRecord
 from celeriac.domain.study_file import StudySpec, parse
 from celeriac.store import Store
-from coordinator.samplers.seam import Observation, Point, observed, point_of
+from coordinator.samplers.api import Observation, Point, observed, point_of
 
 MOST_STUDIES = 64
 #: Of all studies together: some 40 MB. One study alone may have more.

@@ -6,8 +6,8 @@ from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import Source
 from celeriac.domain.study_file import parse
 from celeriac.store import Store
-from coordinator.history import History
 from coordinator.samplers import sampler_for
+from coordinator.suggest.history import History
 
 
 def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from celeriac.domain.errors import SamplerFailed
 from celeriac.domain.space import Space
-from coordinator.samplers.seam import Observation, Point, Proposal, Sampler
+from coordinator.samplers.api import Observation, Point, Proposal, Sampler
 
 #: A suggester sets it below the limit of its own, so that what takes too long is called by its name.
 ANSWER_S = 300.0

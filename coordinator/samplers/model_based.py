@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from celeriac.domain.space import Space
-from coordinator.samplers.design import latin_hypercube
-from coordinator.samplers.seam import (
+from coordinator.samplers.api import (
     Observation,
     Point,
     Proposal,
@@ -19,6 +18,7 @@ from coordinator.samplers.seam import (
     seen_keys,
     unseen,
 )
+from coordinator.samplers.design import latin_hypercube
 
 INITIAL = 10
 
@@ -41,7 +41,7 @@ def scored_in(observations: Sequence[Observation]) -> int:
     return sum(each.loss is not None for each in observations)
 
 
-def led_by(
+def propose(
     build: Build,
     space: Space,
     observations: Sequence[Observation],
@@ -51,7 +51,7 @@ def led_by(
     *,
     designed: int = INITIAL,
 ) -> list[Proposal]:
-    """See `coordinator.samplers.seam`. `build` makes the model of the observations and the pending points that it is given.
+    """See `coordinator.samplers.api`. `build` makes the model of the observations and the pending points that it is given.
 
     It is called at most once, when the first proposal needs a model; None from it means that too few trials are scored to learn from.
     A ValueError or an ArithmeticError, of it or of the model, gives way to chance. The first `designed` trials come from the design.

@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from coordinator.questions import Answer, Question
-from coordinator.suggester import Setup
+from coordinator.suggest.messages import SuggestRequest, SuggestResult
+from coordinator.suggest.program import Setup
 
 #: A process that is stopped in the middle of a message must not stop the others.
 PIPE_S = 5
@@ -24,7 +24,7 @@ class Gone(Exception):
     """The process is of no more use; says how it ended, as the end of "the process …"."""
 
 
-class Suggester:
+class SuggesterProcess:
     """A process, what it works on (`question`, None: nothing), and for how long it has done so, or nothing (`for_s`).
 
     It speaks pickled values over a socket pair that nobody else has; it is our own child, started with our own code.
@@ -32,12 +32,12 @@ class Suggester:
 
     def __init__(self, command: Sequence[str], setup: Setup) -> None:
         """Start it. Never raises: one that cannot be started is Gone when it is asked."""
-        self.question: Question | None = None
+        self.question: SuggestRequest | None = None
         self._since, self._failed = monotonic(), ""
         ours, theirs = socketpair()
         for option in (SO_SNDTIMEO, SO_RCVTIMEO):
             ours.setsockopt(SOL_SOCKET, option, struct.pack("ll", PIPE_S, 0))
-        self.connection: Connection[Any, Answer] = Connection(ours.detach())
+        self.connection: Connection[Any, SuggestResult] = Connection(ours.detach())
         self._process: subprocess.Popen[bytes] | None = None
         with theirs:
             try:
@@ -69,7 +69,7 @@ class Suggester:
             return int(psutil.Process(self.pid).memory_info().rss)
         return 0
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: SuggestRequest) -> None:
         """Let it work on a question. Raises Gone."""
         self.question, self._since = question, monotonic()
         try:
@@ -77,7 +77,7 @@ class Suggester:
         except OSError as error:
             raise Gone(self._end()) from error
 
-    def take(self) -> Answer:
+    def take(self) -> SuggestResult:
         """The answer that has come; it is free from now on. Raises Gone."""
         try:
             answer = self.connection.recv()

@@ -16,8 +16,8 @@ from celeriac.domain.records import Fault, OpenAttempt, ReaperLook, StudyRecord,
 from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
-from coordinator.drive import ALIVE_WITHIN_S, refused
 from coordinator.tickets import ended, send_trials
+from coordinator.turn import ALIVE_WITHIN_S, refused
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from coordinator.questions import GUESSED_S, Answer, Question
 from coordinator.suggest.assignment import Asking
+from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult
 
 #: A process that dies once may have been killed by anybody; one that dies again on the same study most likely dies of it.
 TRIES = 2
@@ -28,15 +28,15 @@ class _Good(Generic[T]):
 class _Entry:
     """One study's page."""
 
-    waits: _Good[Question] | None = None
-    worked_on: _Good[Question] | None = None
-    answer: _Good[Answer] | None = None
+    waits: _Good[SuggestRequest] | None = None
+    worked_on: _Good[SuggestRequest] | None = None
+    answer: _Good[SuggestResult] | None = None
     home: int | None = None
     losses: int = 0
     suggest_s: float = GUESSED_S
 
 
-class Ledger:
+class SuggestionQueue:
     """All pages. Not safe between threads: its owner takes care of that."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Ledger:
         self._line: dict[int, None] = {}
 
     # -- a study's turn -----------------------------------------------------------------------------------------------
-    def answer(self, question: Question) -> Answer | None:
+    def answer(self, question: SuggestRequest) -> SuggestResult | None:
         """The answer, if it is here and good at the question's turn; else the question waits, or is worked on already."""
         study_id, turn = question.study.id, question.study.turn
         entry = self._entries.setdefault(study_id, _Entry())
@@ -96,7 +96,7 @@ class Ledger:
         """How many studies the process at this seat knows."""
         return sum(entry.home == seat for entry in self._entries.values())
 
-    def hand_out(self, study_id: int, seat: int) -> Question:
+    def hand_out(self, study_id: int, seat: int) -> SuggestRequest:
         """The study's question, from now on worked on at `seat`, where the study is at home."""
         entry = self._entries[study_id]
         del self._line[study_id]
@@ -105,7 +105,7 @@ class Ledger:
         entry.home, entry.worked_on, entry.waits = seat, entry.waits, None
         return entry.worked_on.what
 
-    def done(self, question: Question, answer: Answer) -> bool:
+    def done(self, question: SuggestRequest, answer: SuggestResult) -> bool:
         """Keep the answer for the study's next turn; whether there is anything that a turn could do with it."""
         entry, turn = self._taken_off(question)
         if entry is None:
@@ -118,7 +118,7 @@ class Ledger:
         entry.answer = _Good(answer, turn)
         return True
 
-    def lost(self, question: Question, how: str) -> bool:
+    def lost(self, question: SuggestRequest, how: str) -> bool:
         """The process that worked on the question is gone; whether the study is told so now, or the question is tried once more."""
         entry, turn = self._taken_off(question)
         if entry is None:
@@ -130,7 +130,7 @@ class Ledger:
             return False
         entry.losses = 0
         said = f"no suggestion could be made, {TRIES} times in a row: the process that makes them {how}"
-        entry.answer = _Good(Answer(question.study.id, question.first, error=said), turn)
+        entry.answer = _Good(SuggestResult(question.study.id, question.first, error=said), turn)
         return True
 
     def vacate(self, seat: int) -> None:
@@ -139,7 +139,7 @@ class Ledger:
             if entry.home == seat:
                 entry.home = None
 
-    def _taken_off(self, question: Question) -> tuple[_Entry | None, int]:
+    def _taken_off(self, question: SuggestRequest) -> tuple[_Entry | None, int]:
         """The page on which this very question was worked on, and the turn it was good at; None: its study was forgotten."""
         entry = self._entries.get(question.study.id)
         if entry is None or entry.worked_on is None or entry.worked_on.what is not question:

@@ -34,10 +34,10 @@ from celeriac.domain.stop_rules import StopStudy
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, is_refusal
-from coordinator import nightly
+from coordinator import schedules
 from coordinator.fleet import Fleet
-from coordinator.questions import Question, Suggesters
 from coordinator.specs import Specs
+from coordinator.suggest.messages import SuggestRequest, SuggestService
 from coordinator.tickets import send_trials
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Coordinator:
 
     store: Store
     tickets: Tickets
-    suggesters: Suggesters
+    suggesters: SuggestService
     specs: Specs = field(default_factory=Specs)
     fleet: Fleet = field(default_factory=Fleet)
     lock: Lock = field(default_factory=Lock)
@@ -106,7 +106,7 @@ def drive_all(coordinator: Coordinator) -> None:
         studies = coordinator.store.studies_to_drive()
         coordinator.suggesters.keep_only(studies)
         coordinator.fleet.keep_only(studies)
-    for study_id in (*studies, *coordinator.store.unjudged(nightly.UNJUDGED_WITHIN_S)):
+    for study_id in (*studies, *coordinator.store.unjudged(schedules.UNJUDGED_WITHIN_S)):
         _drive_apart(coordinator, study_id)
     _drive_next_in_turn(coordinator)
 
@@ -236,7 +236,7 @@ def _move(coordinator: Coordinator, snapshot: Snapshot, event: StudyEvent, reaso
 
 def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
     """A study that is closed, by this turn or by somebody else: its slice gets its verdict. No trial of it ends any more."""
-    nightly.judge_study(coordinator.store, snapshot.study)
+    schedules.judge_study(coordinator.store, snapshot.study)
     coordinator.suggesters.forget(snapshot.study.id)
     coordinator.fleet.forget(snapshot.study.id)
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"
@@ -270,7 +270,7 @@ def _suggest(
     first, count = study.next_number, decision.add
     if decision.replace:
         first, count = decision.replace[0], len(decision.replace)
-    answer = coordinator.suggesters.answer(Question(study, first, count))
+    answer = coordinator.suggesters.answer(SuggestRequest(study, first, count))
     if answer is None:
         return None
     if answer.error:

@@ -15,9 +15,9 @@ from celeriac.domain.errors import CallerError, SamplerFailed, TryAgain
 from celeriac.domain.records import Source, StudyRecord, Suggestion
 from celeriac.domain.sampler_names import AUTO
 from celeriac.store import Store
-from coordinator.history import Histories
 from coordinator.samplers import sampler_for
-from coordinator.samplers.seam import in_scores
+from coordinator.samplers.api import in_scores
+from coordinator.suggest.history import Histories
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ GUESSED_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SuggestRequest:
     """Which parameters for trial `first` and the `count - 1` after it?
 
     `study` is its row at the moment of asking: its `counts.ended` first ends are the past, and the trials below `first` that had not
@@ -39,7 +39,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SuggestResult:
     """Suggestions for trial `first` and those after it; fewer than asked for: the space has no further point.
 
     `error` not "": the study cannot go on until a person changes something. `silent`: the store did not answer, ask again
@@ -54,10 +54,10 @@ class Answer:
     took_s: float = GUESSED_S
 
 
-class Suggesters(Protocol):
-    """Who answers questions: a pool of processes (`coordinator.pool`); in tests, the asking process itself."""
+class SuggestService(Protocol):
+    """Who answers questions: a pool of processes (`coordinator.suggest.pool`); in tests, the asking process itself."""
 
-    def answer(self, question: Question) -> Answer | None:
+    def answer(self, question: SuggestRequest) -> SuggestResult | None:
         """The answer, if it is here and still good; None: it is being worked on, and a turn of the study follows it."""
 
     def carry(self, study_id: int, turn: int) -> None:
@@ -76,26 +76,26 @@ class Suggesters(Protocol):
         """Answer nobody any more."""
 
 
-def answered(store: Store, histories: Histories, question: Question) -> Answer:
+def answered(store: Store, histories: Histories, question: SuggestRequest) -> SuggestResult:
     """Ask the study's sampler. Whatever goes wrong becomes part of the answer, so that it reaches the study."""
     study, began = question.study, monotonic()
     try:
         suggestions = suggested(store, histories, question)
     except TryAgain as error:
-        return Answer(study.id, question.first, silent=True, error=str(error))
+        return SuggestResult(study.id, question.first, silent=True, error=str(error))
     except CallerError as error:
-        return Answer(study.id, question.first, error=str(error))
+        return SuggestResult(study.id, question.first, error=str(error))
     except Exception as error:
         sampler = study.spec.get("sampler", "")
         told = str(error) if isinstance(error, SamplerFailed) else repr(error)
         said = f"the {sampler} sampler failed on {study.name}: {told}"
         log.exception("%s", said)
-        return Answer(study.id, question.first, error=said)
+        return SuggestResult(study.id, question.first, error=said)
     took_s = (monotonic() - began) / max(len(suggestions), 1)
-    return Answer(study.id, question.first, tuple(suggestions), took_s=took_s)
+    return SuggestResult(study.id, question.first, tuple(suggestions), took_s=took_s)
 
 
-def suggested(store: Store, histories: Histories, question: Question) -> list[Suggestion]:
+def suggested(store: Store, histories: Histories, question: SuggestRequest) -> list[Suggestion]:
     """What the study's sampler proposes, with all it needs to propose the same again. Raises whatever the sampler does."""
     study = question.study
     history = histories.of(study)
