@@ -105,7 +105,9 @@ def long_study(stack: Embedded, trials: int) -> float:
 def wait_for_idle_servers(stack: Embedded) -> None:
     """Fork servers end by themselves when they had no trial for a while; wait until the last one has."""
     deadline = time.monotonic() + stack.settings.idle_server_s + 30
-    while any("worker.server" in _words(process) for process in tree(psutil.Process(stack.process.pid))):
+    while any(
+        "worker.process.server" in _words(process) for process in tree(psutil.Process(stack.process.pid))
+    ):
         if time.monotonic() > deadline:
             return  # the figures will tell
         time.sleep(1)

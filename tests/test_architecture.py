@@ -61,9 +61,9 @@ def test_only_settings_reads_the_environment() -> None:
 
 STARTERS = frozenset(
     {
-        "worker/node.py",
-        "worker/slot.py",
-        "worker/child.py",
+        "worker/node/node.py",
+        "worker/slot/celery_worker.py",
+        "worker/process/child.py",
         "celeriac/local/up.py",
         "celeriac/runtime/process/programs.py",
     }

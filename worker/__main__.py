@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from celeriac.domain.errors import CallerError
 from celeriac.runtime.settings import Settings
-from worker.node import serve
+from worker.node.node import serve
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return serve(Settings.from_env(), chosen)
     except CallerError as error:
-        logging.getLogger("worker.node").error("%s", error)
+        logging.getLogger("worker.node.node").error("%s", error)
         return 2
 
 

@@ -27,10 +27,10 @@ from celeriac.domain.records import (
 from celeriac.runtime.broker import CPU_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
-from worker.devices import CPU, Slot
-from worker.orders import Orders
-from worker.runner import run
-from worker.station import Station, open_station
+from worker.attempt.context import WorkerContext, open_context
+from worker.attempt.control import Control
+from worker.attempt.run import run
+from worker.devices.probe import CPU, Slot
 
 ROOT = Path(__file__).parent.parent.parent
 OBJECTIVES = Path(__file__).parent / "objectives"
@@ -60,7 +60,7 @@ class Bench:
 
     store: Store
     settings: Settings
-    station: Station
+    station: WorkerContext
 
     def study(self, objective: str, name: str = "digits", **more: Any) -> StudyRecord:
         """A RUNNING study of that objective; `more` goes into its spec."""
@@ -131,8 +131,8 @@ def bench(store: Store, quick: Settings) -> Iterator[Bench]:
 @contextmanager
 def opened_bench(store: Store, settings: Settings) -> Iterator[Bench]:
     """A slot's tools in this process, on that store."""
-    orders = Orders()
-    station = open_station(
+    orders = Control()
+    station = open_context(
         settings,
         SLOT,
         store=store,
@@ -194,7 +194,7 @@ class Host:
         (found,) = [
             each
             for each in psutil.Process(self.process.pid).children()
-            if "worker.slot" in " ".join(each.cmdline())
+            if "worker.slot.celery_worker" in " ".join(each.cmdline())
         ]
         return found
 

@@ -7,7 +7,7 @@ import pytest
 
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Checkpoint
-from worker import checkpoints
+from worker.attempt import checkpoints
 
 
 def written(root: Path, step: int, content: bytes = b"weights") -> Checkpoint:

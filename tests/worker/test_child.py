@@ -18,12 +18,12 @@ import pytest
 
 from celeriac.domain.records import Fault
 from celeriac.trial import Result, Trial
-from worker import proctree
-from worker.channel import SocketChannel
-from worker.child import judged
-from worker.faulted import MAX_TRACEBACK, from_exception, out_of_memory
-from worker.frames import MAX_FRAME_BYTES, FrameTooLarge, Inbox, encode
-from worker.preload import reseed
+from worker.process import linux
+from worker.process.channel import SocketChannel
+from worker.process.child import judged
+from worker.process.failure import MAX_TRACEBACK, from_exception, out_of_memory
+from worker.process.frames import MAX_FRAME_BYTES, FrameTooLarge, Inbox, encode
+from worker.process.objective import reseed
 
 
 # -- frames --------------------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ def _go(step: int) -> bytes:
 @pytest.fixture
 def patient(ends: tuple[socket.socket, SocketChannel], monkeypatch: pytest.MonkeyPatch) -> SocketChannel:
     """The channel of a judged trial that has taken so long for its step that a report waits for ever."""
-    monkeypatch.setattr("worker.channel.MOST_WAIT_S", 1e6)
+    monkeypatch.setattr("worker.process.channel.MOST_WAIT_S", 1e6)
     channel = ends[1]
     channel.judged, channel._reported_at = True, -1e9
     return channel
@@ -248,11 +248,11 @@ def test_descendants_are_found_and_subtrees_spared() -> None:
         assert family.stdout is not None
         for _ in range(3):
             family.stdout.readline()
-        assert family.pid in proctree.children(os.getpid())
-        below = proctree.descendants(family.pid)
+        assert family.pid in linux.children(os.getpid())
+        below = linux.descendants(family.pid)
         assert len(below) == 2
-        assert below | {family.pid} <= proctree.descendants(os.getpid())
-        assert not proctree.descendants(os.getpid(), spare={family.pid}) & (below | {family.pid})
+        assert below | {family.pid} <= linux.descendants(os.getpid())
+        assert not linux.descendants(os.getpid(), spare={family.pid}) & (below | {family.pid})
     finally:
         os.killpg(family.pid, signal.SIGKILL)
         family.communicate()
@@ -269,11 +269,11 @@ def test_the_marked_are_found_and_ended() -> None:
     assert family.stdout is not None
     for _ in range(2):
         family.stdout.readline()
-    slot, server = proctree.slot_mark("m1"), proctree.server_mark("s1")
-    assert len(proctree.marked(slot)) == 2
-    assert proctree.marked(slot) == proctree.marked(server)
-    assert proctree.marked(proctree.slot_mark("s1")) == proctree.marked(proctree.server_mark("m1")) == set()
-    assert proctree.end_marked(server) == set()
+    slot, server = linux.slot_mark("m1"), linux.server_mark("s1")
+    assert len(linux.marked(slot)) == 2
+    assert linux.marked(slot) == linux.marked(server)
+    assert linux.marked(linux.slot_mark("s1")) == linux.marked(linux.server_mark("m1")) == set()
+    assert linux.end_marked(server) == set()
     family.communicate()
     assert family.returncode == -signal.SIGKILL
 
@@ -287,10 +287,10 @@ def test_a_mark_stays_through_exec_with_an_empty_environment() -> None:
     program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert program.stdout is not None
     program.stdout.readline()
-    assert len(proctree.marked(proctree.slot_mark("m3"))) == 21
-    assert proctree.end_marked(proctree.slot_mark("m3")) == set()
+    assert len(linux.marked(linux.slot_mark("m3"))) == 21
+    assert linux.end_marked(linux.slot_mark("m3")) == set()
     program.communicate()
 
 
 def test_the_kernels_count_of_memory_kills_is_a_number() -> None:
-    assert proctree.oom_kills() >= 0
+    assert linux.oom_kills() >= 0

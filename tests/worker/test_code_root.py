@@ -9,7 +9,7 @@ import pytest
 from celeriac.client.objective import stored_root
 from celeriac.domain.records import Lease
 from celeriac.runtime.fingerprint import fingerprint
-from worker.job import CodeDiffers, code_roots, context_of, located
+from worker.attempt.job import CodeDiffers, code_roots, context_of, located
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

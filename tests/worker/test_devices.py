@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.devices import CpuProbe, DeviceInfo, NvmlProbe, Probe, Slot, allowed, slots
-from worker.node import kept_key
+from worker.devices.probe import CpuProbe, DeviceInfo, NvmlProbe, Probe, Slot, allowed, slots
+from worker.node.node import kept_key
 
 
 class BoxOfEight:

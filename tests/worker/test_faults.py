@@ -9,8 +9,17 @@ from celeriac.decide.stop_early import StopDecision
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Fault
 from celeriac.store.api import AttemptEnd
-from worker.events import Exit, Failed, Returned, Stopped
-from worker.faults import MAX_TEXT, Cut, Evidence, Verdict, attempt_end, classify, clean, clean_metrics
+from worker.attempt.classify import (
+    MAX_TEXT,
+    Cut,
+    Evidence,
+    Verdict,
+    attempt_end,
+    classify,
+    clean,
+    clean_metrics,
+)
+from worker.process.events import Exit, Failed, Returned, Stopped
 
 SCORE = Returned(0.5, {"holdout": 0.4}, 3)
 

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import pytest
 
 from celeriac.domain.records import Fault
-from worker import proctree
-from worker.environment import scrubbed
-from worker.events import (
+from worker.process import linux
+from worker.process.environment import scrubbed
+from worker.process.events import (
     Ended,
     Event,
     Exit,
@@ -28,10 +28,10 @@ from worker.events import (
     Started,
     Stopped,
 )
-from worker.frames import FrameTooLarge, Job
-from worker.pool import ServerPool
-from worker.server_handle import Code
-from worker.trial_process import TrialProcess
+from worker.process.frames import FrameTooLarge, Job
+from worker.process.pool import ServerPool
+from worker.process.server_handle import Code
+from worker.process.trial_process import TrialProcess
 
 OBJECTIVES = str(Path(__file__).parent / "objectives")
 PATIENCE_S = 30.0
@@ -332,7 +332,7 @@ def test_escapees_of_a_lost_server_are_found_by_its_mark(pool: ServerPool, job: 
 def test_a_frozen_server_does_not_hold_a_kill_up(
     pool: ServerPool, job: Job, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.trial_process.MARGIN_S", 0.3)
+    monkeypatch.setattr("worker.process.trial_process.MARGIN_S", 0.3)
     code = Code(OBJECTIVES, "1", "nasty:sleeps")
     child = pool.take(code)
     child.start(job)
@@ -454,7 +454,7 @@ def module(root: Path, name: str, text: str) -> str:
         ("site:main", "train.py", "", "outside the code root"),
         ("train:os.system", "train.py", "import os", "outside the code root"),
         ("random:random", "random.py", "def random(trial): pass", "rename it if a package has its name"),
-        ("worker.child:live", "train.py", "", "one of Celeriac's own modules"),
+        ("worker.process.child:live", "train.py", "", "one of Celeriac's own modules"),
         ("train:go", "celeriac/__init__.py", "", "has the name of one of Celeriac's packages"),
         ("train:go", "worker.py", "", "has the name of one of Celeriac's packages"),
     ],
@@ -649,7 +649,7 @@ def test_nothing_is_left_open_or_running(job: Job) -> None:
             ran(pool, objective, replace(job, params={"x": 1}))
         marks = [server.mark for server in pool._servers.values()]
     assert descriptors() == before
-    assert [proctree.marked(proctree.server_mark(mark)) for mark in marks] == [set(), set()]
+    assert [linux.marked(linux.server_mark(mark)) for mark in marks] == [set(), set()]
 
 
 # -- torch ---------------------------------------------------------------------------------------------------------------

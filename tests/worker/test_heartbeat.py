@@ -9,8 +9,8 @@ import pytest
 
 from celeriac.domain.errors import LeaseLost, StoreUnavailable, TryAgain
 from tests.worker.written import Written
-from worker.heartbeat import LeaseKeeper
-from worker.wakeup import Wakeup
+from worker.attempt.heartbeat import LeaseKeeper
+from worker.attempt.wakeup import Wakeup
 
 
 @pytest.fixture

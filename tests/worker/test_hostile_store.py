@@ -19,8 +19,8 @@ from celeriac.store.connection import open_engine
 from coordinator.reaper import reap
 from tests.worker.conftest import Bench, until
 from tests.worker.test_runner_orders import once_there
-from worker import checkpoints
-from worker.release import release
+from worker.attempt import checkpoints
+from worker.attempt.release_leases import release
 
 LEASE_S, TICK_S = 3.0, 0.5
 
@@ -130,7 +130,7 @@ def test_checkpoints_that_cannot_be_read_cost_their_trial_an_attempt_and_the_slo
     ticket = short.ticket(short.study("attempts:steps"), {"fail_at": 2})
     short.attempt(ticket)
     go_on = threading.Event()
-    monkeypatch.setattr("worker.runner.READ_S", 0.3)
+    monkeypatch.setattr("worker.attempt.run.READ_S", 0.3)
     monkeypatch.setattr(checkpoints, "newest_sound", lambda *_: go_on.wait(60))
     short.attempt(replace(ticket, attempt=2))
     trial = short.trial(ticket)

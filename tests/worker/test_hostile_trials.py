@@ -28,13 +28,13 @@ from tests.worker.test_forkserver import (
     until,
     until_end,
 )
-from worker.events import Failed, Reported, Returned, Started, event_of
-from worker.frames import Job
-from worker.limits import Limits
-from worker.pool import ServerPool
-from worker.scratch import slot_scratch
-from worker.server_handle import Code
-from worker.trial_process import MARGIN_S
+from worker.process.events import Failed, Reported, Returned, Started, event_of
+from worker.process.frames import Job
+from worker.process.limits import Limits
+from worker.process.pool import ServerPool
+from worker.process.scratch import slot_scratch
+from worker.process.server_handle import Code
+from worker.process.trial_process import MARGIN_S
 
 GOOD = Code(OBJECTIVES, "1", "quick:good")
 
@@ -316,7 +316,7 @@ def test_a_poisoned_channel_costs_one_trial_of_one_study(bench: Bench) -> None:
 @pytest.mark.services
 def test_reports_that_nobody_writes_are_held_back(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the store away the trial waits in `report`; with the store back it goes on, and its timeout is its end."""
-    monkeypatch.setattr("worker.follow.MOST_UNWRITTEN", 500)
+    monkeypatch.setattr("worker.attempt.follow.MOST_UNWRITTEN", 500)
     written, kept, write = 0, [0], bench.store.report
     back_at = time.monotonic() + 5.0
 

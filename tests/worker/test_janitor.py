@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.janitor import Janitor
+from worker.attempt.janitor import Janitor
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import resource
 from pathlib import Path
 
-from worker.logs import AttemptLog
+from worker.attempt.logs import AttemptLog
 
 
 def _log(root: Path, *, file_bytes: int = 1000, tail_bytes: int = 100) -> AttemptLog:

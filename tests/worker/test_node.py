@@ -16,8 +16,8 @@ from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE
 from celeriac.runtime.settings import Settings
 from tests.worker.conftest import SLOT as PLACE
 from tests.worker.conftest import Host, runs, until
-from worker.devices import CPU, DeviceInfo, slots
-from worker.node import (
+from worker.devices.probe import CPU, DeviceInfo, slots
+from worker.node.node import (
     HostStatus,
     child_of,
     device_rows,
@@ -27,7 +27,7 @@ from worker.node import (
     secrets_descriptor,
     start_delays,
 )
-from worker.places import Places
+from worker.node.writable_dirs import WritableDirs
 
 SLOT = PLACE.name
 
@@ -183,7 +183,7 @@ def test_a_host_that_cannot_write_checkpoints_says_so_until_it_can(
 ) -> None:
     root = tmp_path / "mount"
     root.write_text("a file in its place")
-    places = Places((("checkpoints", root), ("logs", tmp_path / "logs")))
+    places = WritableDirs((("checkpoints", root), ("logs", tmp_path / "logs")))
     flaw = f"cannot write checkpoints below {root}: File exists"
     assert [places.flaw(now) for now in (100.0, 101.0)] == [flaw, flaw]
     status = HostStatus("box", "abc", frozenset({"gpu1.s0@box"}), datetime.now(UTC), flaw)
@@ -254,7 +254,9 @@ def test_what_lies_in_the_nodes_directory_is_not_imported(tmp_path: Path) -> Non
     (tmp_path / "worker").mkdir()
     (tmp_path / "worker" / "__init__.py").write_text("open('planted', 'w')")
     argv = list(child_of(PLACE, {}, 0).argv)
-    done = subprocess.run(argv[: argv.index("worker.slot") + 1], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(
+        argv[: argv.index("worker.slot.celery_worker") + 1], cwd=tmp_path, capture_output=True, text=True
+    )
     assert "not enough values to unpack" in done.stderr, (
         "our own program has started, and wants its arguments"
     )

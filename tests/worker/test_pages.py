@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from worker.pages import HUGE_BYTES, whole_pages
+from worker.process.huge_pages import HUGE_BYTES, whole_pages
 
 
 def test_only_whole_pages_of_private_memory_are_taken() -> None:
@@ -20,7 +20,7 @@ def test_only_whole_pages_of_private_memory_are_taken() -> None:
 
 def test_a_process_lives_on_with_its_memory_whole_and_can_fork() -> None:
     code = (
-        "import os\nfrom worker.pages import collapse\n"
+        "import os\nfrom worker.process.huge_pages import collapse\n"
         "kept = [bytes([n % 251]) * 4096 for n in range(8192)]\n"
         "collapse()\n"
         "pid = os.fork()\n"

@@ -10,9 +10,9 @@ from celeriac.domain.records import Checkpoint, Report
 from celeriac.store import Store
 from tests.store.scenes import crossing
 from tests.worker.written import Written
-from worker import result_writer
-from worker.result_writer import AttemptStarted, Results, ResultWriter
-from worker.wakeup import Wakeup
+from worker.attempt import result_writer
+from worker.attempt.result_writer import AttemptStarted, Results, ResultWriter
+from worker.attempt.wakeup import Wakeup
 
 STARTED = AttemptStarted("code", None, "log")
 

@@ -14,10 +14,10 @@ from celeriac.runtime.broker import DRIVE_QUEUE
 from celeriac.store.api import AttemptEnd
 from tests.store.scenes import full_disk
 from tests.worker.conftest import Bench
-from worker import conclude
-from worker.job import trial_seed
-from worker.run_state import Run
-from worker.store_retry import UntilStopped
+from worker.attempt import conclude
+from worker.attempt.job import trial_seed
+from worker.attempt.run_state import Run
+from worker.attempt.store_retry import UntilStopped
 
 
 def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
@@ -317,7 +317,7 @@ def test_a_disk_that_is_full_under_postgres_delays_the_end_of_a_trial_and_loses_
             return True
 
         judged = conclude.judge
-        monkeypatch.setattr("worker.runner.judge", judge)
+        monkeypatch.setattr("worker.attempt.run.judge", judge)
         monkeypatch.setattr(UntilStopped, "__call__", pause)
         trial = bench.run("quick:rich")
     heard = [line for line in caplog.messages if "its end waits" in line]

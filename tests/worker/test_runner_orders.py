@@ -104,7 +104,7 @@ def test_a_revoke_is_a_cancel(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_a_bare_sigterm_is_no_cancel(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.conclude.REVOKE_WORD_S", 0.2)
+    monkeypatch.setattr("worker.attempt.conclude.REVOKE_WORD_S", 0.2)
     ticket, sign = _trains(bench, tmp_path)
     with once_there(sign, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         bench.attempt(ticket)
@@ -186,7 +186,7 @@ def test_a_failure_of_our_own_ends_the_attempt_as_infrastructure(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setattr("worker.runner.job_of", broken)
+    monkeypatch.setattr("worker.attempt.run.job_of", broken)
     trial = bench.run("quick:good")
     assert (trial.state, trial.fault) == (TrialState.WAITING, Fault.INFRASTRUCTURE)
     assert "a bug of ours" in trial.detail

@@ -16,7 +16,7 @@ from celeriac.runtime.fingerprint import fingerprint
 from celeriac.store.api import Store
 from tests.store.scenes import device
 from tests.worker.conftest import Bench, spec
-from worker import stand_aside
+from worker.attempt import stand_aside
 
 NAME = "cpu0.s0@testhost"
 CODE = """

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from celeriac.domain.errors import LeaseLost, StoreUnavailable, TryAgain
-from worker.orders import Orders
-from worker.store_retry import DELAYS_S, LAST_DELAY_S, StoreRetry, UntilStopped
+from worker.attempt.control import Control
+from worker.attempt.store_retry import DELAYS_S, LAST_DELAY_S, StoreRetry, UntilStopped
 
 
 @pytest.fixture
-def orders() -> Iterator[Orders]:
-    orders = Orders()
+def orders() -> Iterator[Control]:
+    orders = Control()
     yield orders
     orders.close()
 
@@ -60,7 +60,7 @@ def test_another_error_is_nobody_s_to_wait_for() -> None:
 
 @pytest.mark.parametrize("order", ["drain", "revoke"])
 def test_after_an_order_to_stop_it_waits_between_tries_and_gives_up_at_the_end_of_the_grace(
-    orders: Orders, order: str, caplog: pytest.LogCaptureFixture
+    orders: Control, order: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with orders.heeding():
         if order == "drain":
@@ -77,7 +77,7 @@ def test_after_an_order_to_stop_it_waits_between_tries_and_gives_up_at_the_end_o
     )
 
 
-def test_an_order_that_comes_ends_the_wait_and_begins_the_grace(orders: Orders) -> None:
+def test_an_order_that_comes_ends_the_wait_and_begins_the_grace(orders: Control) -> None:
     call = Call(*[StoreUnavailable("Postgres is away")] * 100)
     threading.Timer(0.1, orders.drain).start()
     began = time.monotonic()

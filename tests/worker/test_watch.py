@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from celeriac.domain.errors import BrokerUnavailable
-from worker.watch import DEAF, Look, Watchdog, watch
+from worker.slot.watchdog import DEAF, Look, Watchdog, watch
 
 
 @pytest.mark.parametrize(

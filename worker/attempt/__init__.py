@@ -1,0 +1,1 @@
+"""One attempt of a trial, from its lease to its end."""

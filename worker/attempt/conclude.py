@@ -1,0 +1,184 @@
+"""How an attempt ends: what it came to, written under the lease, and told.
+
+One thread does it, the runner's, before the slot takes its next ticket: ends are written in their order. Whatever Postgres answers,
+the slot goes on: an end that cannot be written is said, and its lease is left to lapse.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from celeriac.domain.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
+from celeriac.domain.messages import TrialEnded
+from celeriac.domain.records import ENDED, Fault, Lease, TrialRecord, TrialState
+from celeriac.store.api import AttemptEnd
+from worker.attempt import classify
+from worker.attempt.classify import Cut, Evidence, Verdict
+from worker.attempt.run_state import Run
+from worker.attempt.stand_aside import without_code
+from worker.attempt.store_retry import StoreRetry, UntilStopped
+from worker.attempt.study_code import code_of
+from worker.process.events import Exit, Returned
+from worker.process.failure import from_words
+
+log = logging.getLogger(__name__)
+
+# How long after a SIGTERM the main process may take to write down that it was a user's revoke.
+REVOKE_WORD_S = 2.0
+REVOKED = "revoked by a user"
+
+
+def judge(attempt: Run) -> AttemptEnd:
+    """Say what the attempt came to, and decide what becomes of its trial. Raises LeaseLost when there is nothing to say, CodeDiffers."""
+    attempt.station.results.leave(attempt.results)
+    if attempt.lost is not None and not isinstance(attempt.last, Returned):
+        raise attempt.lost
+    if attempt.results.refused is not None:
+        raise attempt.results.refused
+    if attempt.results.dropped:
+        attempt.notes.append(f"reports were not written: {attempt.results.dropped}")
+    evidence = Evidence(
+        last=attempt.last,
+        exit=attempt.exit or Exit(),
+        cut=attempt.cut,
+        timeout_s=attempt.timeout_s,
+        import_s=attempt.station.settings.import_s,
+        last_step=attempt.last_step,
+        memory_limit_bytes=attempt.station.memory_limit_bytes,
+        stop=attempt.pruner.decision if attempt.pruner else None,
+        keeps_score=attempt.pruner is not None and attempt.pruner.keeps_score,
+    )
+    verdict = classify.classify(evidence)
+    if verdict.fault is Fault.USER_BUG:  # or was the code taken from under the trial?
+        code_of(attempt.lease, attempt.station, afresh=True)
+    return end_of(attempt, verdict)
+
+
+def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
+    """The verdict as the attempt's end, with what was measured."""
+    attempt.fault = verdict.fault
+    told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
+    return classify.attempt_end(
+        verdict,
+        faults=attempt.lease.faults,
+        retry_attempts=attempt.lease.spec["retry"]["attempts"],
+        has_checkpoint=attempt.has_checkpoint,
+        has_progressed=attempt.has_progressed,
+        notes=attempt.notes,
+        device_s=time.monotonic() - attempt.started_at if attempt.started_at else 0.0,
+        peak_memory_bytes=max(told, attempt.exit.peak_memory_bytes if attempt.exit else 0),
+        log_tail=attempt.log.tail(),
+    )
+
+
+def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
+    """Write the last reports and the end, until the store has them.
+
+    A worker that is told to stop meanwhile, or was before, gives up after the checkpoint's grace: the lease lapses, and the trial runs
+    again. Raises LeaseLost (the store has kept the result as late evidence), ValueRefused, TryAgain.
+    """
+    station = attempt.station
+    revoked = attempt.cut is Cut.REVOKED and station.orders.revoked(attempt.ticket, REVOKE_WORD_S)
+
+    def write() -> TrialRecord:
+        write_last_reports(attempt)
+        return cancel(attempt, end) if revoked else station.store.finish_attempt(attempt.lease.token, end)
+
+    return StoreRetry(f"{attempt.name}: its end", _until_stopped(attempt))(write)
+
+
+def write_last_reports(attempt: Run) -> None:
+    """Write what the result writer left. A result is worth more than its reports: what the store refuses for no known reason is dropped."""
+    try:
+        attempt.results.flush(attempt.station.store)
+    except LeaseLost:
+        pass  # the end will say it again, and is kept as evidence
+    except CeleriacError:
+        raise
+    except Exception as error:
+        log.error("%s: its last reports are not written: %s: %s", attempt.name, type(error).__name__, error)
+        attempt.results.drop(str(error))
+
+
+def _until_stopped(attempt: Run) -> UntilStopped:
+    station = attempt.station
+    return UntilStopped(station.orders, grace_s=station.settings.checkpoint_grace_s)
+
+
+def cancel(attempt: Run, end: AttemptEnd) -> TrialRecord:
+    """A user revoked the ticket: the trial is CANCELLED, never retried; also if the main process was faster."""
+    store, ticket = attempt.station.store, attempt.ticket
+    try:
+        return store.cancel_ticket(ticket.study, ticket.trial, ticket.attempt, REVOKED)
+    except IllegalTransition:  # it has ended otherwise meanwhile: this says how
+        return store.finish_attempt(attempt.lease.token, end)
+
+
+def announce(attempt: Run, trial: TrialRecord) -> None:
+    """Tell the coordinator; checkpoints of a trial that has ended are deleted. Neither is waited for, nor worth a failure."""
+    lease, station = attempt.lease, attempt.station
+    attempt.came_of = described(lease, trial.state, trial.score, trial.detail)
+    log.info("%s", attempt.came_of)
+    station.announce(TrialEnded(lease.study_id, lease.number, lease.attempt), attempt.came_of)
+    if trial.state in ENDED and attempt.has_checkpoint:
+        forget_checkpoints(attempt)
+
+
+# -- other ends -----------------------------------------------------------------------------------------------------------
+def step_aside(attempt: Run, lost: LeaseLost) -> None:
+    """Somebody else owns the trial, or it was stopped: end the process at once and write nothing more."""
+    attempt.came_of = f"{attempt.name}: stepped aside, {lost.reason}"
+    log.info("%s", attempt.came_of)
+    if attempt.has_checkpoint:
+        forget_checkpoints(attempt)
+
+
+def refuse_value(attempt: Run, error: ValueRefused) -> None:
+    """The trial told something that Postgres cannot hold, and would tell it again: its own fault."""
+    words = from_words(Fault.USER_BUG, f"a value of the trial's was refused: {error}", "value", "refused")
+    _end_otherwise(attempt, words.detail, lambda: end_of(attempt, classify.of_words(words)))
+
+
+def refuse_study(attempt: Run, reason: str) -> None:
+    """The study's code is not on this host: the attempt ends at no charge, and others run the trial."""
+    _end_otherwise(attempt, reason, lambda: without_code(attempt.lease, reason, attempt.station))
+
+
+def give_back(attempt: Run, detail: str) -> None:
+    """Our own failure, or one of the database's that nobody expects: end the attempt as infrastructure, if the store takes that."""
+    words = from_words(Fault.INFRASTRUCTURE, detail)
+    _end_otherwise(attempt, words.detail, lambda: end_of(attempt, classify.of_words(words)))
+
+
+def give_up(attempt: Run, error: CeleriacError) -> None:
+    """The store stayed away until this worker had to stop, or refuses the end: nothing more is tried."""
+    attempt.came_of = f"{attempt.name}: its lease is left to lapse, {error}"
+    log.warning("%s", attempt.came_of)
+
+
+def _end_otherwise(attempt: Run, detail: str, decide: Callable[[], AttemptEnd]) -> None:
+    """End the attempt without its result. What stands in the way of that too is said, and the lease is left to lapse."""
+    attempt.station.results.leave(attempt.results)
+    attempt.came_of = f"{attempt.name}: {detail}"
+    try:
+        end = decide()
+        retry = StoreRetry(f"{attempt.name}: its end", _until_stopped(attempt))
+        announce(attempt, retry(lambda: attempt.station.store.finish_attempt(attempt.lease.token, end)))
+    except CeleriacError as error:
+        log.warning("%s: its lease is left to lapse: %s", attempt.name, error)
+    except Exception as error:
+        log.error("%s: its lease is left to lapse: %s: %s", attempt.name, type(error).__name__, error)
+
+
+def forget_checkpoints(attempt: Run) -> None:
+    """Delete all checkpoints of a trial that has ended. Failing that, they cost space until the study is pruned."""
+    try:
+        attempt.retention.forget_all()
+    except Exception as error:
+        log.warning("%s: its checkpoints are left: %s", attempt.name, error)
+
+
+def described(lease: Lease, state: TrialState, score: float | None, detail: str) -> str:
+    """One line for the log and for Flower: which attempt, and what came of it."""
+    value = detail if score is None else f"{score:g}"
+    return f"{lease.study} trial {lease.number} attempt {lease.attempt}: {state} {value}".rstrip()

@@ -1,0 +1,113 @@
+"""What one pool process works with: made after the fork, kept until the process ends."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from celeriac.domain.messages import TrialEnded
+from celeriac.runtime.broker import DRIVE_QUEUE, Tickets
+from celeriac.runtime.fingerprint import FingerprintCache
+from celeriac.runtime.settings import Settings
+from celeriac.store import Store
+from worker.attempt.control import Control
+from worker.attempt.heartbeat import LeaseKeeper
+from worker.attempt.janitor import Janitor
+from worker.attempt.put_aside import PutAside
+from worker.attempt.result_writer import ResultWriter
+from worker.attempt.wakeup import Wakeup
+from worker.devices.probe import Slot
+from worker.process.environment import scrubbed
+from worker.process.limits import Limits
+from worker.process.pool import ServerPool
+from worker.process.scratch import slot_scratch
+
+
+@dataclass(slots=True)
+class WorkerContext:
+    """The tools of the runner. `studies`: those whose code was found here before.
+
+    Of the process' connections the runner and the result writer use one between them, never at the same time; another is for the
+    lease's keeper. The announcer sends messages, the janitor deletes files: neither asks the store.
+    """
+
+    settings: Settings
+    slot: Slot
+    store: Store
+    tickets: Tickets
+    orders: Control
+    servers: ServerPool
+    wakeup: Wakeup
+    lease_keeper: LeaseKeeper
+    results: ResultWriter
+    announcer: Janitor
+    janitor: Janitor
+    memory_limit_bytes: int | None
+    fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
+    studies: set[int] = field(default_factory=set)
+    put_aside: PutAside = field(default_factory=PutAside)
+
+    def announce(self, ended: TrialEnded, summary: str) -> None:
+        """Tell the coordinator, soon; a tick heals what is lost."""
+        self.announcer.put(
+            f"telling the coordinator of {summary}",
+            lambda: self.tickets.send(ended, queue=DRIVE_QUEUE, summary=summary),
+        )
+
+    def close(self) -> None:
+        """End every process below this one, then the threads and the connections."""
+        self.servers.close()
+        self.results.close()
+        self.lease_keeper.close()
+        self.announcer.close()
+        self.janitor.close()
+        self.store.close()
+
+
+def open_context(
+    settings: Settings,
+    slot: Slot,
+    *,
+    store: Store,
+    tickets: Tickets,
+    orders: Control,
+    environ: Mapping[str, str],
+) -> WorkerContext:
+    """Set up in the process that will run the trials."""
+    wakeup = Wakeup()
+    lease_s, heartbeat_s = settings.lease_s, settings.heartbeat_s
+    return WorkerContext(
+        settings=settings,
+        slot=slot,
+        store=store,
+        tickets=tickets,
+        orders=orders,
+        servers=ServerPool(
+            environment=scrubbed(environ, {**slot.environment, "CELERIAC_STACK": settings.stack}),
+            tag=tag_of(settings, slot.name),
+            idle_s=settings.idle_server_s,
+            limits=Limits(settings.trial_tasks, settings.trial_memory_bytes),
+            scratch=slot_scratch(tag_of(settings, slot.name)),
+        ),
+        wakeup=wakeup,
+        lease_keeper=LeaseKeeper(store, wakeup, lease_s=lease_s, heartbeat_s=heartbeat_s),
+        results=ResultWriter(store, wakeup, lease_s=lease_s, heartbeat_s=heartbeat_s),
+        announcer=Janitor("announcer"),
+        janitor=Janitor("janitor"),
+        memory_limit_bytes=memory_limit_bytes(),
+    )
+
+
+def tag_of(settings: Settings, worker: str) -> str:
+    """The mark of all processes that trials of this worker start: alike after a restart, and another one for another home."""
+    return f"{settings.home}:{worker}"
+
+
+def memory_limit_bytes() -> int | None:
+    """How much memory this cgroup may use, if it is limited."""
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            limit = int(Path(path).read_text())
+            return limit if limit < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") else None
+    return None

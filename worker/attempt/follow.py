@@ -1,0 +1,148 @@
+"""Following a trial's process: each thing that it tells goes to where it belongs, until its last word or its end.
+
+The runner's thread alone does this. It waits for the process, for orders, for the clock, and for what the other threads found out:
+a lost lease, records at rungs, a value that the store refused.
+"""
+
+import math
+import time
+from collections.abc import Sequence
+
+from celeriac.domain.records import Checkpoint, Report
+from worker.attempt import classify
+from worker.attempt.classify import Cut
+from worker.attempt.early_stop import Pruner
+from worker.attempt.run_state import Run
+from worker.attempt.store_retry import wait
+from worker.process.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Started, Stopped
+from worker.process.trial_process import TrialProcess
+
+# Reports that are kept while the store is slow or away. A trial that reports more waits: it must not fill this process's memory.
+MOST_UNWRITTEN = 20_000
+
+
+def follow(attempt: Run) -> None:
+    """Take in what the trial tells until its last word or its end; cut it short where the clock or an order says so."""
+    station, process = attempt.station, attempt.process
+    hand_back_by = math.inf
+    while process is not None and not attempt.over:
+        watched = [process.fileno(), station.wakeup.fileno(), station.orders.terminated_fd]
+        if hand_back_by == math.inf:
+            watched.append(station.orders.drain_fd)
+        wait(watched, min(attempt.deadline, hand_back_by) - time.monotonic())
+        station.wakeup.clear()
+        take_in(attempt, process.receive())
+        attempt.results.crowded = len(attempt.results.reports) >= MOST_UNWRITTEN
+        process.hold(attempt.results.crowded)
+        hear_rungs(attempt)
+        answer(attempt, process)
+        if hand_back_by == math.inf and station.orders.draining():
+            process.send("preempt")
+            hand_back_by = time.monotonic() + station.settings.checkpoint_grace_s
+        cut = None if attempt.over else reason_to_cut(attempt, hand_back_by, time.monotonic())
+        if cut is not None:
+            cut_short(attempt, process, cut)
+    if process is not None:
+        take_in(attempt, process.receive())  # what it printed before its last word is in the pipe by now
+
+
+def hear_rungs(attempt: Run) -> None:
+    """Judge the records that the store answered, in their order."""
+    rungs = attempt.results.rungs
+    while not rungs.empty():
+        records = rungs.get_nowait()
+        if attempt.pruner is not None:
+            attempt.pruner.hear(records)
+
+
+def answer(attempt: Run, process: TrialProcess) -> None:
+    """Have the trial stopped that is to be stopped, or tell it that it goes on, once its last report was judged."""
+    pruner = attempt.pruner
+    if pruner is None or attempt.over:
+        return
+    if pruner.decision is not None:
+        process.send("stop")
+    elif pruner.goes_on is not None:
+        process.answer(pruner.goes_on)
+        pruner.goes_on = None
+
+
+def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
+    """Why the trial must end now, if it must."""
+    orders = attempt.station.orders
+    if attempt.lost is not None:
+        return Cut.LEASE_LOST
+    if attempt.results.refused is not None:
+        return Cut.VALUE_REFUSED
+    if orders.terminated and not orders.draining():
+        return Cut.REVOKED
+    if orders.terminated or now >= hand_back_by:
+        return Cut.DRAIN
+    if now < attempt.deadline:
+        return None
+    return Cut.TIMEOUT if attempt.called else Cut.IMPORT
+
+
+def cut_short(attempt: Run, process: TrialProcess, cut: Cut) -> None:
+    """End the whole process tree; a score that came in the last moment still counts."""
+    attempt.cut = cut
+    attempt.exit = process.kill(attempt.station.settings.kill_grace_s)
+
+
+def take_in(attempt: Run, events: Sequence[Event]) -> None:
+    """Each event to where it belongs: the log, the heartbeat, or the attempt itself."""
+    for event in events:
+        match event:
+            case Printed():
+                attempt.log.write(event.data)
+            case Reported():
+                take_report(attempt, event)
+            case Noted():
+                attempt.log.note(event.text)
+            case Started():
+                set_off(attempt)
+            case Returned() | Stopped() | Failed():
+                attempt.last = event
+            case Ended():
+                attempt.exit = event.exit
+
+
+def set_off(attempt: Run) -> None:
+    """The objective is called: from here on it is the trial's own time, which a first import is not."""
+    attempt.called, attempt.started_at = True, time.monotonic()
+    attempt.deadline = attempt.started_at + (attempt.timeout_s or math.inf)
+
+
+def take_report(attempt: Run, event: Reported) -> None:
+    """Have a report written, with its checkpoint."""
+    lease, checkpoint = attempt.lease, None
+    if event.checkpoint_path is not None:
+        checkpoint = Checkpoint(
+            lease.study_id,
+            lease.number,
+            lease.attempt,
+            event.step,
+            event.checkpoint_path,
+            event.checkpoint_sha256,
+            event.checkpoint_bytes,
+        )
+        attempt.has_checkpoint = True
+        attempt.has_progressed |= event.step > max((each.step for each in lease.checkpoints), default=-1)
+    attempt.last_step = event.step
+    report, crossing = (
+        Report(event.step, event.value, classify.clean_metrics(event.metrics), checkpoint),
+        None,
+    )
+    if attempt.pruner is not None:
+        report, crossing = attempt.pruner.take(report, time.monotonic() - attempt.started_at)
+        note_missing(attempt, attempt.pruner)
+    attempt.station.results.report(attempt.results, report, crossing)
+
+
+def note_missing(attempt: Run, pruner: Pruner) -> None:
+    """Say once that a report does not tell what the rule counts by: it is not judged."""
+    if pruner.missing and not attempt.unjudged:
+        attempt.unjudged = True
+        attempt.log.note(
+            f"stop_early: the report of step {attempt.last_step} has no number metrics[{pruner.who.rule.resource!r}], so it is not judged"
+        )

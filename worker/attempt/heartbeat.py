@@ -1,0 +1,110 @@
+"""Keeps the lease of the running attempt. Promise: a renewal waits for nothing but the store's own answer.
+
+One thread does this and nothing else: reports, the log's tail, deleted files and messages have threads of their own
+(`worker.attempt.result_writer`, `worker.attempt.janitor`). It takes whichever of the process' connections is free, and the others never hold more
+than one: so a report that waits for a lock, or a directory that does not answer, costs no lease.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Protocol
+
+from celeriac.domain.errors import LeaseLost, TryAgain
+from worker.attempt.wakeup import Wakeup
+
+log = logging.getLogger(__name__)
+
+AGAIN_S = 1.0
+
+
+class Renews(Protocol):
+    """What of the store is used here."""
+
+    def renew(self, token: str, lease_s: float) -> None:
+        """See `Store.renew`."""
+
+
+@dataclass(slots=True, eq=False)
+class KeptLease:
+    """One lease while it is kept. `lost` is set, once, by the keeper's thread; the runner is woken then."""
+
+    token: str
+    renew_at: float
+    lost: LeaseLost | None = None
+    troubled: bool = False
+
+
+class LeaseKeeper:
+    """The thread, and the one lease that it keeps."""
+
+    def __init__(self, store: Renews, wakeup: Wakeup, *, lease_s: float, heartbeat_s: float) -> None:
+        self.lease_s, self.heartbeat_s = lease_s, heartbeat_s
+        self.store = store
+        self._wakeup = wakeup
+        self._changed = threading.Condition()
+        self._kept: KeptLease | None = None
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+        self._thread.start()
+
+    def keep(self, token: str) -> KeptLease:
+        """Renew this lease at every heartbeat from now on, instead of the one before."""
+        kept = KeptLease(token, time.monotonic() + self.heartbeat_s)
+        with self._changed:
+            self._kept = kept
+            self._changed.notify()
+        return kept
+
+    def leave(self, kept: KeptLease) -> None:
+        """Renew it no more. A renewal that is under way is not waited for: after the attempt's end it changes nothing."""
+        with self._changed:
+            if self._kept is kept:
+                self._kept = None
+
+    def close(self, within_s: float = 5.0) -> None:
+        """End the thread. Safe to repeat."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(within_s)
+
+    def _run(self) -> None:
+        while (kept := self._next_due()) is not None:
+            self._renew(kept)
+
+    def _next_due(self) -> KeptLease | None:
+        """Wait until the lease is to be renewed; None: the keeper is closed."""
+        with self._changed:
+            while not self._closing:
+                kept = self._kept
+                if kept is None:
+                    self._changed.wait()
+                elif (left_s := kept.renew_at - time.monotonic()) > 0:
+                    self._changed.wait(left_s)
+                else:
+                    return kept
+            return None
+
+    def _renew(self, kept: KeptLease) -> None:
+        """Whatever goes wrong, the thread lives on: a lease that cannot be renewed lapses, and no other one with it."""
+        again_s = min(AGAIN_S, self.heartbeat_s)
+        try:
+            self.store.renew(kept.token, self.lease_s)
+            again_s, kept.troubled = self.heartbeat_s, False
+        except LeaseLost as lost:
+            kept.lost = lost
+            self.leave(kept)
+            self._wakeup.set()
+        except TryAgain as error:
+            self._say(kept, "the store is away, the trial runs on: %s", error)
+        except Exception as error:
+            self._say(kept, "the lease cannot be renewed and lapses if that lasts: %s", error)
+        kept.renew_at = time.monotonic() + again_s
+
+    def _say(self, kept: KeptLease, words: str, error: Exception) -> None:
+        """Once for each trouble."""
+        if not kept.troubled:
+            log.warning(words, error)
+        kept.troubled = True

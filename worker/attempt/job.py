@@ -1,0 +1,90 @@
+"""What a lease means on this host: where its code lies, and the job that its process is given. Pure but for looking at directories."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from celeriac.domain.records import Checkpoint, Lease
+from celeriac.runtime.fingerprint import same_code
+from worker.attempt.checkpoints import directory
+from worker.process.frames import Job
+
+
+class CodeDiffers(Exception):
+    """The code that the study was submitted with is not on this host: the host's fault, not the trial's."""
+
+
+def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path, str]:
+    """The directory that holds the study's code on this host, and its fingerprint, which `look` takes.
+
+    A schedule's studies run what is there when they are due, and so do those whose fingerprint is not known: for them a directory will do
+    that holds the objective's module. Raises CodeDiffers: no directory, or other code in each.
+    """
+    wanted, module = "" if lease.due_at else lease.fingerprint, lease.spec["objective"].partition(":")[0]
+    seen = []
+    for root in code_roots(lease, ours):
+        fingerprint = look(root)
+        if not wanted and not _holds(root, module):
+            seen.append(f"there is no module {module} below {root}")
+        elif same_code(wanted, fingerprint):
+            return root, fingerprint
+        else:
+            seen.append(f"the code below {root} is {fingerprint.split()[0]}")
+    if not seen:
+        raise CodeDiffers(f"there is no directory {lease.code_root} below the code root {ours}")
+    raise CodeDiffers(" and ".join(seen) + (f", the study's is {wanted.split()[0]}" if wanted else ""))
+
+
+def _holds(root: Path, module: str) -> bool:
+    """Whether the module's file, or the package that it is or lies in, is there. What is wrong with a module that is, its import will say."""
+    top = root / module.partition(".")[0]
+    return top.is_dir() or any(root.glob(f"{top.name}.*"))
+
+
+def code_roots(lease: Lease, ours: Path) -> list[Path]:
+    """Where the study's code may lie, below this worker's own code root; the likeliest first.
+
+    A study that was submitted on another host names a path that means nothing here: there the worker's root is the code,
+    mounted or in its image, and `code: subdirectory` is looked for below it. Objectives load from nowhere else. A root of / is no code.
+    """
+    allowed = ours.resolve()
+    found = []
+    for candidate in (allowed / lease.code_root, allowed / str(lease.spec.get("code", ".")), allowed):
+        real = candidate.resolve()
+        if real.is_dir() and real.is_relative_to(allowed) and real != Path("/") and real not in found:
+            found.append(real)
+    return found
+
+
+def job_of(
+    lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool
+) -> Job:
+    """All that the trial's process is told."""
+    wants_gpu = lease.spec.get("resources", {}).get("gpus", 0) > 0
+    return Job(
+        study=lease.study,
+        number=lease.number,
+        attempt=lease.attempt,
+        params=lease.params,
+        seed=trial_seed(lease.spec["seed"], lease.number),
+        device="cuda:0" if wants_gpu and has_gpu else "cpu",
+        checkpoint_root=str(checkpoint_root),
+        checkpoint_dir=directory(lease.study_id, lease.number),
+        context=context_of(lease),
+        checkpoint=None if resumed is None else str(checkpoint_root / resumed.path),
+        start=0 if resumed is None else resumed.step + 1,
+        judged=judged,
+    )
+
+
+def trial_seed(study_seed: int, number: int) -> int:
+    """The trial's own seed, alike on every host and for every attempt; 31 bits, which every generator takes."""
+    digest = hashlib.sha256(f"{study_seed}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def context_of(lease: Lease) -> dict[str, Any]:
+    """The study's labels and what a schedule's slice tells the objective, which comes before a label of that name; `due_at` as ISO text."""
+    due = {} if lease.due_at is None else {"due_at": lease.due_at.isoformat()}
+    return {**lease.spec.get("labels", {}), **lease.slice, **due}

@@ -1,0 +1,236 @@
+"""One trial, start to finish: this page reads from top to bottom.
+
+    lease      may this worker run this attempt? Postgres decides, once
+    resume     from the newest sound checkpoint, or from the start
+    begin      a warm process that holds the study's code gets the job
+    follow     its reports, its output, its end; and the clock, a drain, a revoke, a lost lease (`worker.attempt.follow`)
+    judge      what the attempt came to, and what becomes of its trial: decided by pure functions (`worker.attempt.conclude`)
+    record     under the lease, once; a store that is away is waited for, the result is not dropped
+    announce   the coordinator is told, files that nobody needs any more are deleted
+
+One value travels, `Run`, and one thread writes it. Whatever happens, no process of the trial outlives its place on the slot.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from celeriac.domain.errors import (
+    CeleriacError,
+    LeaseLost,
+    TryAgain,
+    UnknownStudy,
+    UnknownTrial,
+    ValueRefused,
+)
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Fault, Lease, Refusal, Report
+from worker.attempt import checkpoints
+from worker.attempt.classify import Cut
+from worker.attempt.conclude import (
+    announce,
+    give_back,
+    give_up,
+    judge,
+    record,
+    refuse_study,
+    refuse_value,
+    step_aside,
+)
+from worker.attempt.context import WorkerContext
+from worker.attempt.early_stop import pruner_of
+from worker.attempt.follow import follow
+from worker.attempt.in_time import Unanswered, in_time
+from worker.attempt.job import CodeDiffers, job_of
+from worker.attempt.logs import AttemptLog
+from worker.attempt.result_writer import AttemptStarted
+from worker.attempt.retain import Retention
+from worker.attempt.run_state import Run
+from worker.attempt.stand_aside import passed_on, rest_if_sick
+from worker.attempt.store_retry import StoreRetry, UntilStopped
+from worker.attempt.study_code import code_of
+from worker.process.events import Exit, Failed
+from worker.process.failure import signature
+from worker.process.frames import FrameTooLarge
+
+log = logging.getLogger(__name__)
+
+# How long a trial's process may take, after its result, for what it left to be run at exit.
+FAREWELL_S = 10.0
+# How long reading a trial's checkpoints, to hash them, may take: tens of gigabytes from a slow disk.
+READ_S = 900.0
+
+
+def run(ticket: RunTrial, station: WorkerContext) -> str:
+    """Run one attempt of a trial; returns one line on what came of it, for the log and for Flower.
+
+    A stale ticket is a no-op. Nothing that a trial does makes this raise; a failure of our own ends the attempt as infrastructure.
+    """
+    with station.orders.heeding():
+        if left := passed_on(ticket, station):
+            return left
+        lease = take_lease(ticket, station)
+        if isinstance(lease, Refusal):
+            return f"nothing to do: {lease.reason}"
+        with attempt_scope(ticket, lease, station) as attempt:
+            resume(attempt)
+            begin(attempt)
+            follow(attempt)
+            end = judge(attempt)
+            announce(attempt, record(attempt, end))
+        rest_if_sick(lease, attempt.fault, station)
+        return attempt.came_of
+
+
+# -- lease ----------------------------------------------------------------------------------------------------------------
+def take_lease(ticket: RunTrial, station: WorkerContext) -> Lease | Refusal:
+    """Ask Postgres for the attempt; while the store is away this slot has nothing better to do than to ask again."""
+    told_to_stop = Refusal("this worker was told to stop; the ticket will be sent again")
+    if station.orders.stopped():
+        return told_to_stop
+    retry = StoreRetry(
+        f"study {ticket.study} trial {ticket.trial}", UntilStopped(station.orders, grace_s=0.0)
+    )
+    try:
+        return retry(
+            lambda: station.store.lease(
+                ticket.study,
+                ticket.trial,
+                ticket.attempt,
+                worker=station.slot.name,
+                device=station.slot.device_uuid,
+                device_kind=station.slot.kind,
+                lease_s=station.settings.lease_s,
+            )
+        )
+    except TryAgain:
+        return told_to_stop
+    except (UnknownStudy, UnknownTrial) as error:  # a ticket from before the database was made anew
+        return Refusal(str(error))
+
+
+@contextmanager
+def attempt_scope(ticket: RunTrial, lease: Lease, station: WorkerContext) -> Iterator[Run]:
+    """The attempt's log, its lease and its results; leaves no process and no open lease behind, also when we fail ourselves."""
+    kept = station.lease_keeper.keep(lease.token)
+    settings = station.settings
+    output = AttemptLog(
+        settings.log_root,
+        lease.study_id,
+        lease.number,
+        lease.attempt,
+        file_bytes=settings.log_file_bytes,
+        tail_bytes=settings.log_tail_bytes,
+    )
+    retention = Retention(station, lease)
+    results = station.results.open(lease.token, tail=output.changed_tail, saved=retention.saved)
+    attempt = Run(station, ticket, lease, output, kept, results, retention)
+    try:
+        with handle_failures(attempt):
+            yield attempt
+    except BaseException:
+        end_process(attempt)
+        raise
+    finally:
+        station.results.leave(results)
+        station.lease_keeper.leave(kept)
+        output.close()
+        if attempt.process is not None:
+            attempt.process.close(FAREWELL_S)
+
+
+@contextmanager
+def handle_failures(attempt: Run) -> Iterator[None]:
+    """Answer for what goes wrong in the block: an attempt that has lost its lease steps aside, our own failure hands it back."""
+    try:
+        yield
+    except CeleriacError as error:
+        end_process(attempt)
+        if isinstance(error, LeaseLost):
+            step_aside(attempt, error)
+        elif isinstance(error, ValueRefused):
+            refuse_value(attempt, error)
+        else:
+            give_up(attempt, error)
+    except CodeDiffers as error:
+        end_process(attempt)
+        refuse_study(attempt, str(error))
+    except Exception as error:
+        log.exception("%s: the runner failed", attempt.name)
+        end_process(attempt)
+        give_back(attempt, f"the runner failed: {type(error).__name__}: {error}")
+
+
+def end_process(attempt: Run) -> None:
+    """Leave no process of an attempt that came to no end of its own."""
+    if attempt.process is not None:
+        attempt.process.kill(0.0)
+
+
+# -- code, checkpoint, process --------------------------------------------------------------------------------------------
+def resume(attempt: Run) -> None:
+    """Choose the newest checkpoint whose hash holds; if there are only unsound ones, start over and say so."""
+    attempt.pruner = pruner_of(attempt.lease)
+    before, root = attempt.lease.checkpoints, attempt.station.settings.checkpoint_root
+    if not before:
+        return
+    try:
+        attempt.resumed, refused = in_time(
+            lambda: checkpoints.newest_sound(before, root), attempt.station.orders, within_s=READ_S
+        )
+    except Unanswered as error:
+        orders = attempt.station.orders
+        if orders.stopped():
+            attempt.cut = Cut.DRAIN if orders.draining() else Cut.REVOKED
+        attempt.has_checkpoint = True
+        attempt.exit = Exit(lost=f"the checkpoints in {root} could not be read: {error}")
+        return
+    for reason in refused:
+        attempt.log.note(reason)
+    if attempt.resumed is None:
+        attempt.notes.append("no checkpoint of an earlier attempt is sound: started over")
+        attempt.log.note(attempt.notes[-1])
+    else:
+        attempt.has_checkpoint, attempt.last_step = True, attempt.resumed.step
+        if attempt.pruner is not None:
+            attempt.pruner.resume(reports_before(attempt, attempt.resumed.step))
+
+
+def reports_before(attempt: Run, step: int) -> list[Report]:
+    """What earlier attempts reported up to this step; a store that is away is waited for, unless the worker is told to stop."""
+    station, lease = attempt.station, attempt.lease
+    retry = StoreRetry(attempt.name, UntilStopped(station.orders, grace_s=0.0))
+    try:
+        found = retry(lambda: station.store.own_reports(lease.token))
+    except TryAgain:
+        return []
+    return [report for report in found if report.step <= step]
+
+
+def begin(attempt: Run) -> None:
+    """Give the job to a warm process, and have noted what the attempt runs with."""
+    if attempt.over:
+        return
+    station = attempt.station
+    code = code_of(attempt.lease, station)
+    station.put_aside.studies.pop(attempt.lease.study_id, None)
+    job = job_of(
+        attempt.lease,
+        attempt.resumed,
+        checkpoint_root=station.settings.checkpoint_root,
+        has_gpu=station.slot.is_gpu,
+        judged=attempt.pruner is not None and not attempt.pruner.who.exempt,
+    )
+    attempt.started_at = time.monotonic()
+    attempt.deadline = attempt.started_at + station.settings.import_s
+    started = AttemptStarted(code.fingerprint, attempt.last_step, str(attempt.log.path))
+    station.results.start(attempt.results, started)
+    try:
+        attempt.process = station.servers.take(code)
+        attempt.process.start(job)
+    except FrameTooLarge as error:
+        attempt.last = Failed(Fault.USER_BUG, str(error), "", signature("job", "too large"))
+        attempt.exit = attempt.process.kill(0.0) if attempt.process else None
+    except OSError as error:
+        attempt.exit = Exit(lost=f"no process could be started on this host: {error}")

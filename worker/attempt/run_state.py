@@ -1,0 +1,66 @@
+"""The one value that travels through an attempt's steps. Written by the runner's thread only."""
+
+import math
+from dataclasses import dataclass, field
+
+from celeriac.domain.errors import LeaseLost
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Checkpoint, Fault, Lease
+from worker.attempt.classify import Cut
+from worker.attempt.context import WorkerContext
+from worker.attempt.early_stop import Pruner
+from worker.attempt.heartbeat import KeptLease
+from worker.attempt.logs import AttemptLog
+from worker.attempt.result_writer import Results
+from worker.attempt.retain import Retention
+from worker.process.events import Exit, Failed, Returned, Stopped
+from worker.process.trial_process import TrialProcess
+
+
+@dataclass(slots=True)
+class Run:
+    """One attempt on its way through the steps; each step fills in its part."""
+
+    station: WorkerContext
+    ticket: RunTrial
+    lease: Lease
+    log: AttemptLog
+    kept: KeptLease
+    results: Results
+    retention: Retention
+    resumed: Checkpoint | None = None
+    pruner: Pruner | None = None
+    has_checkpoint: bool = False
+    has_progressed: bool = False
+    notes: list[str] = field(default_factory=list)
+    process: TrialProcess | None = None
+    started_at: float = 0.0
+    deadline: float = math.inf
+    called: bool = False
+    last: Returned | Stopped | Failed | None = None
+    exit: Exit | None = None
+    cut: Cut | None = None
+    last_step: int | None = None
+    unjudged: bool = False
+    came_of: str = ""
+    fault: Fault | None = Fault.PREEMPTED  # until it is judged: nothing was learned of the slot
+
+    @property
+    def timeout_s(self) -> float | None:
+        """How long the objective may run."""
+        return self.lease.spec.get("timeout")
+
+    @property
+    def over(self) -> bool:
+        """Whether its process has said its last word, or is gone."""
+        return self.last is not None or self.exit is not None
+
+    @property
+    def lost(self) -> LeaseLost | None:
+        """Set once somebody else has the trial."""
+        return self.kept.lost or self.results.lost
+
+    @property
+    def name(self) -> str:
+        """For the log: the study, the trial and the attempt."""
+        return f"{self.lease.study} trial {self.lease.number} attempt {self.lease.attempt}"

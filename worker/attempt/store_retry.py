@@ -1,0 +1,80 @@
+"""One way of waiting for a store that is away: repeat the call until it answers, say so once, and give up with a clear word.
+
+How long to go on is the caller's: a pause waits until the next try is due, and says whether there is to be one. Everything that the
+error tree calls `TryAgain` is repeated, so a deadlock between two writers as well as a server that is down.
+"""
+
+import logging
+import math
+import select
+import time
+from collections.abc import Callable, Sequence
+from itertools import chain, repeat
+from typing import TypeVar
+
+from celeriac.domain.errors import TryAgain
+from worker.attempt.control import Control
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+#: Waits so many seconds, or less if something happens; whether to try again.
+Pause = Callable[[float], bool]
+
+DELAYS_S = (0.2, 0.5, 1.0)
+LAST_DELAY_S = 2.0
+
+
+class StoreRetry:
+    """Repeats one call of the store, 0.2, 0.5, 1 and then every 2 s. `what` names the work that waits, for the log."""
+
+    def __init__(self, what: str, pause: Pause) -> None:
+        self._what, self._pause = what, pause
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """The call's result. Raises its TryAgain when the pause ends the waiting, and every other error at once."""
+        told = False
+        for delay_s in chain(DELAYS_S, repeat(LAST_DELAY_S)):
+            try:
+                return call()
+            except TryAgain as error:
+                if not told:
+                    log.warning("%s waits for the store: %s", self._what, error)
+                told = True
+                if not self._pause(delay_s):
+                    log.warning("%s is given up: the store is still away (%s)", self._what, error)
+                    raise
+        raise AssertionError("the delays never end")
+
+
+class UntilStopped:
+    """Go on until an order to stop is `grace_s` old. The order ends the wait that it finds, not those after it."""
+
+    def __init__(self, orders: Control, *, grace_s: float) -> None:
+        self._orders, self._grace_s = orders, grace_s
+        self._end_at = math.inf
+
+    def __call__(self, delay_s: float) -> bool:
+        """See `Pause`."""
+        stopped = self._note_order()
+        orders = self._orders
+        wait(
+            [] if stopped else [orders.drain_fd, orders.terminated_fd],
+            min(delay_s, self._end_at - time.monotonic()),
+        )
+        self._note_order()
+        return time.monotonic() < self._end_at
+
+    def _note_order(self) -> bool:
+        stopped = self._orders.stopped()
+        if stopped and self._end_at == math.inf:
+            self._end_at = time.monotonic() + self._grace_s
+        return stopped
+
+
+def wait(descriptors: Sequence[int], within_s: float) -> None:
+    """Until one of them is readable, or the time is over (infinity: for ever)."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    poll.poll(None if within_s == math.inf else max(0.0, within_s) * 1000)

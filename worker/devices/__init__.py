@@ -1,0 +1,1 @@
+"""What devices a host has, and what each can do."""

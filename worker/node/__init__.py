@@ -1,0 +1,1 @@
+"""One host: it finds the devices and keeps a worker for each slot."""

@@ -1,0 +1,455 @@
+"""One host's worker: `python -m worker [--slots N]`. Finds the devices, and starts and keeps one Celery worker for each slot.
+
+Promises: a worker that dies is started again, after what it held was given back: its processes are ended, its leases are free at once.
+The host's devices stand in Postgres, renewed at each heartbeat, and are gone from there when the node stops. On SIGTERM every running
+trial is handed back, with a checkpoint if it can write one within the grace. Addresses and passwords reach the workers through an
+inherited descriptor and not their environment.
+"""
+
+import json
+import logging
+import os
+import secrets
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from celeriac.domain.errors import CallerError, SettingInvalid, TryAgain
+from celeriac.domain.records import Device
+from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.runtime.fingerprint import CODE_LOOK_S, FingerprintCache
+from celeriac.runtime.liveness import show_life
+from celeriac.runtime.process.programs import Backoff, Child, announce_ready
+from celeriac.runtime.settings import PREFIX, Settings
+from celeriac.store import Store, open_store
+from worker.attempt.context import tag_of
+from worker.attempt.release_leases import release
+from worker.attempt.store_retry import StoreRetry
+from worker.devices.probe import CPU, CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
+from worker.node.writable_dirs import WritableDirs
+from worker.process import linux
+
+log = logging.getLogger(__name__)
+
+MAX_CPU_SLOTS = 8
+MARGIN_S = 5.0
+START_S = 1.0  # what a worker's start takes of a core
+SWEEP_S = 5.0
+_FOR_THE_NODE = frozenset(
+    PREFIX + name
+    for name in (
+        "DATABASE_URL",
+        "BROKER_URL",
+        "DATABASE_PASSWORD",
+        "BROKER_PASSWORD",
+        "COORDINATOR_PASSWORD",
+        "WORKER_PASSWORD",
+        "FLOWER_USER",
+        "FLOWER_PASSWORD",
+        "NODE_KEY",
+        "READY_FD",
+    )
+)
+
+
+@dataclass(slots=True)
+class Kept:
+    """One slot's Celery worker, as the node keeps it: alive while `pidfd` is set, else due again at `start_at`."""
+
+    slot: Slot
+    child: Child
+    backoff: Backoff = field(default_factory=Backoff)
+    pidfd: int | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """What a host's device rows have in common. `down`: slots whose worker does not run now; `flaw`: what it cannot write, and why."""
+
+    host: str
+    fingerprint: str
+    down: frozenset[str]
+    now: datetime
+    flaw: str = ""
+    heartbeat_s: float = 5.0
+
+
+class Node:
+    """The keeping loop. One thread: the kernel ends each worker when the thread that started it ends."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        devices: Sequence[DeviceInfo],
+        places: Sequence[Slot],
+        *,
+        store: Store,
+        tickets: Tickets,
+        environ: Mapping[str, str],
+    ) -> None:
+        """`environ` is what the workers' environment is made from."""
+        self._settings, self._store, self._tickets = settings, store, tickets
+        self._devices = devices
+        self._secrets = secrets_descriptor(settings)
+        environment = environment_of_workers(environ, self._secrets, slots=len(places))
+        self._kept = [
+            Kept(slot, child_of(slot, environment, self._secrets), start_at=time.monotonic() + delay_s)
+            for slot, delay_s in zip(places, start_delays(len(places)), strict=True)
+        ]
+        self._selector = selectors.DefaultSelector()
+        self._fingerprints = FingerprintCache(trust_s=CODE_LOOK_S)
+        self._places = WritableDirs((("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)))
+        self._stopping = 0
+        self._told_of_store = False
+
+    def run(self) -> int:
+        """Keep the workers until SIGTERM or SIGINT; a second one ends them at once. Returns the exit status."""
+        with self._signals():
+            if self._free_what_is_ours():
+                self._loop()
+            self._stop_all()
+        return 0
+
+    # -- start ----------------------------------------------------------------------------------------------------------
+    def _free_what_is_ours(self) -> bool:
+        """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop meanwhile."""
+        for kept in self._kept:
+            self._sweep(kept.slot)
+        if self._stopping:
+            return False
+        try:
+            StoreRetry(f"the node of {self._settings.host}", self._pause)(self._release_all)
+        except TryAgain:
+            return False
+        return True
+
+    def _release_all(self) -> None:
+        self._store.check_schema()
+        for kept in self._kept:
+            release(self._store, self._tickets, kept.slot.name, "its worker is gone")
+
+    def _pause(self, delay_s: float) -> bool:
+        self._wait(delay_s)
+        return not self._stopping
+
+    def _loop(self) -> None:
+        heartbeat_at = time.monotonic()
+        announced = False
+        while not self._stopping:
+            now = time.monotonic()
+            for kept in self._kept:
+                if kept.pidfd is None and now >= kept.start_at:
+                    self._start(kept)
+            if now >= heartbeat_at:
+                told = self._put_devices()
+                heartbeat_at = time.monotonic() + self._settings.heartbeat_s
+                if told and not announced:
+                    announce_ready(self._settings.ready_fd)
+                    announced = True
+            due = [kept.start_at for kept in self._kept if kept.pidfd is None]
+            self._wait(min([heartbeat_at, *due]) - time.monotonic())
+
+    def _start(self, kept: Kept) -> None:
+        kept.pidfd = kept.child.start()
+        kept.started_at = time.monotonic()
+        self._selector.register(kept.pidfd, selectors.EVENT_READ, kept)
+        log.info("worker %s started, pid %s", kept.slot.name, kept.child.pid)
+
+    # -- events ---------------------------------------------------------------------------------------------------------
+    def _wait(self, within_s: float) -> None:
+        """Take in what happens until the time is over, or something did."""
+        for key, _ in self._selector.select(max(0.0, within_s)):
+            if isinstance(key.data, Kept):
+                self._died(key.data)
+            else:
+                self._take_signals()
+
+    def _died(self, kept: Kept) -> None:
+        """Give back what it held, then have it started again; first after 0.2 s, later and later when it keeps dying."""
+        self._forget(kept)
+        status = kept.child.poll()
+        self._sweep(kept.slot)
+        if self._stopping:
+            return
+        try:
+            release(self._store, self._tickets, kept.slot.name, f"its worker ended ({described(status)})")
+        except TryAgain as error:
+            self._tell_of_store(error)
+        now = time.monotonic()
+        kept.backoff = kept.backoff.died(after_s=now - kept.started_at)
+        kept.start_at = now + kept.backoff.wait_s
+        log.warning(
+            "worker %s ended (%s); again in %.1f s", kept.slot.name, described(status), kept.backoff.wait_s
+        )
+
+    def _forget(self, kept: Kept) -> None:
+        if kept.pidfd is not None:
+            self._selector.unregister(kept.pidfd)
+            os.close(kept.pidfd)
+            kept.pidfd = None
+        kept.child.kill()
+
+    def _sweep(self, slot: Slot) -> None:
+        """End every process that trials of this slot left behind."""
+        left = linux.end_marked(linux.slot_mark(tag_of(self._settings, slot.name)), within_s=SWEEP_S)
+        if left:
+            log.error("processes of trials on %s do not end: %s", slot.name, sorted(left))
+
+    def _put_devices(self) -> bool:
+        """Say in Postgres what this host has; whether it was heard."""
+        code = self._settings.code_root
+        # A root of / is no code of ours: each study brings its own directory.
+        fingerprint = self._fingerprints.of(code, time.monotonic()) if code != code.parent else ""
+        status = HostStatus(
+            self._settings.host,
+            fingerprint,
+            frozenset(kept.slot.name for kept in self._kept if kept.pidfd is None),
+            datetime.now(UTC),
+            self._places.flaw(time.monotonic()),
+            self._settings.heartbeat_s,
+        )
+        try:
+            rows = device_rows([kept.slot for kept in self._kept], self._devices, status)
+            self._store.put_devices(self._settings.host, rows)
+        except CallerError:
+            raise
+        except (
+            Exception
+        ) as error:  # a store that is away, or an error of the database's own: the workers work on
+            self._tell_of_store(error)
+            return False
+        self._told_of_store = False
+        if self._all_steady():
+            show_life(self._settings.alive_file)
+        return True
+
+    def _all_steady(self) -> bool:
+        """Whether every slot's worker has lived through a heartbeat; one that dies at each start is no sign of life."""
+        since = time.monotonic() - self._settings.heartbeat_s
+        return all(kept.pidfd is not None and kept.started_at <= since for kept in self._kept)
+
+    def _tell_of_store(self, error: Exception) -> None:
+        """Once an outage."""
+        if not self._told_of_store:
+            log.warning("%s", error)
+        self._told_of_store = True
+
+    # -- stop -----------------------------------------------------------------------------------------------------------
+    def _stop_all(self) -> None:
+        """TERM to all at once, KILL when the grace is over or a second signal came; then free what is left."""
+        alive = [kept for kept in self._kept if kept.pidfd is not None]
+        for kept in alive:
+            kept.child.signal(signal.SIGTERM)
+        settings = self._settings
+        deadline = time.monotonic() + settings.checkpoint_grace_s + settings.kill_grace_s + MARGIN_S
+        while any(kept.pidfd is not None for kept in alive):
+            if self._stopping > 1 or time.monotonic() >= deadline:
+                break
+            self._wait(deadline - time.monotonic())
+        for kept in alive:
+            self._forget(kept)
+            self._sweep(kept.slot)
+        with suppress(TryAgain):
+            for kept in alive:
+                release(self._store, self._tickets, kept.slot.name, "its worker was stopped")
+            self._store.put_devices(settings.host, [])
+
+    def _signals(self) -> "_Signals":
+        return _Signals(self._selector)
+
+    def _take_signals(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.data, _Signals):
+                self._stopping += key.data.count()
+
+
+class _Signals:
+    """SIGTERM and SIGINT as something to select on."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._wake, self._waker = socket.socketpair()
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+
+    def __enter__(self) -> None:
+        self._before = {
+            number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        self._selector.register(self._wake, selectors.EVENT_READ, self)
+
+    def __exit__(self, *_: object) -> None:
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._selector.unregister(self._wake)
+        self._wake.close()
+        self._waker.close()
+
+    def count(self) -> int:
+        """How many came since the last look."""
+        try:
+            received = self._wake.recv(4096)
+        except BlockingIOError:
+            return 0
+        return sum(number in (signal.SIGTERM, signal.SIGINT) for number in received)
+
+
+def serve(settings: Settings, cpu_slots: int | None) -> int:
+    """Be this host's node, with `cpu_slots` CPU slots or what is found; returns the exit status.
+
+    Raises SettingInvalid when it is not told where Postgres and Redis are, SchemaMismatch.
+    """
+    if not settings.has_service:
+        raise SettingInvalid(
+            f"neither CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL nor {settings.stack_file} say where the service is: "
+            "set them, or start `celeriac up`"
+        )
+    wanted = settings.slots if cpu_slots is None else cpu_slots
+    devices, count = found_devices(wanted, os.environ.get("CUDA_VISIBLE_DEVICES"), settings.host)
+    tickets = Tickets(make_app(BrokerConfig(settings.broker_url, client_name=f"node@{settings.host}")))
+    settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root, devices))
+    store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
+    try:
+        node = Node(
+            settings,
+            devices,
+            slots(devices, count, settings.host),
+            store=store,
+            tickets=tickets,
+            environ=os.environ,
+        )
+        return node.run()
+    finally:
+        store.close()
+
+
+# -- pure, or nearly ------------------------------------------------------------------------------------------------------
+def queues_of(slot: Slot) -> tuple[str, ...]:
+    """A GPU's worker takes GPU trials first and CPU trials when there are none; a CPU slot's only the latter."""
+    return (GPU_QUEUE, CPU_QUEUE) if slot.is_gpu else (CPU_QUEUE,)
+
+
+def start_delays(count: int) -> list[float]:
+    """How long after the node's start each worker starts: two a core at once, so that the first work while the last are started.
+
+    Sixty-four at once on two cores were ready after 45 s and more, all of them, and the commands beside them waited as long.
+    """
+    at_once = 2 * len(os.sched_getaffinity(0))
+    return [2 * START_S * (index // at_once) for index in range(count)]
+
+
+def child_of(slot: Slot, environment: Mapping[str, str], secrets: int) -> Child:
+    """The program of one slot; its output goes where the node's goes."""
+    return Child(
+        name=slot.name,
+        argv=[
+            sys.executable,
+            *(
+                "-P",
+                "-m",
+                "worker.slot.celery_worker",
+                slot.name,
+                slot.device_uuid,
+                slot.kind,
+                slot.cuda_visible,
+            ),
+            *queues_of(slot),
+        ],
+        environment=environment,
+        pass_fds=(secrets,),
+        shares_output=True,
+    )
+
+
+def environment_of_workers(environ: Mapping[str, str], secrets: int, *, slots: int) -> dict[str, str]:
+    """The node's own environment without passwords, and with a fair share of the CPUs for each slot's libraries."""
+    kept = {name: value for name, value in environ.items() if name not in _FOR_THE_NODE}
+    share = max(1, len(os.sched_getaffinity(0)) // max(1, slots))
+    return {"OMP_NUM_THREADS": str(share), **kept, PREFIX + "SECRETS_FD": str(secrets)}
+
+
+def kept_key(root: Path, devices: Sequence[DeviceInfo]) -> str:
+    """The key that this node's leases and devices are marked with, made once: the node after it gives back what it leaves.
+
+    A node for GPUs and one for CPUs may share a host and its directory: each has its own, or they would take away each other's devices.
+    Where none can be kept it is new each time: then such leases lapse.
+    """
+    kinds = "-".join(sorted({"cpu" if each.kind == CPU else "gpu" for each in devices}))
+    path, made = root / f"node-{kinds}.key", secrets.token_hex(16)
+    fresh = root / f".node-{kinds}.key.{os.getpid()}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(made)
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+        return path.read_text().strip() or made
+    except OSError as error:
+        log.warning("%s cannot be kept: what a killed node leaves will lapse (%s)", path, error)
+        return made
+
+
+def secrets_descriptor(settings: Settings) -> int:
+    """An anonymous file with the addresses and the host's key, for the workers to inherit."""
+    descriptor = os.memfd_create("celeriac-secrets")
+    told = {name: getattr(settings, name) for name in ("database_url", "broker_url", "node_key")}
+    os.write(descriptor, json.dumps(told).encode())
+    return descriptor
+
+
+def described(status: int | None) -> str:
+    """An exit status in words."""
+    if status is None:
+        return "unknown status"
+    if status >= 0:
+        return f"exit status {status}"
+    return signal.Signals(-status).name
+
+
+def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: HostStatus) -> list[Device]:
+    """The host's devices as rows, each with its slots; its health names the slots whose worker is down, or what the host cannot write."""
+    rows = []
+    for device in devices:
+        names = tuple(slot.name for slot in places if slot.device_uuid == device.uuid)
+        down = [name for name in names if name in status.down]
+        rows.append(
+            Device(
+                uuid=device.uuid,
+                host=status.host,
+                kind=device.kind,
+                memory_bytes=device.memory_bytes,
+                labels={},
+                slots=names,
+                fingerprint=status.fingerprint,
+                health=f"starting {', '.join(down)}" if down else status.flaw or "ok",
+                heartbeat_at=status.now,
+                heartbeat_s=status.heartbeat_s,
+            )
+        )
+    return rows
+
+
+def found_devices(cpu_slots: int, visible: str | None, host: str) -> tuple[list[DeviceInfo], int]:
+    """The devices to use, and how many slots the processors get.
+
+    `cpu_slots` given: the processors alone, with so many. Else each GPU; and on a host without any the processors, with a slot
+    for each that this program may use, at most MAX_CPU_SLOTS.
+    """
+    gpus = NvmlProbe(visible).devices() if cpu_slots <= 0 else []
+    if gpus:
+        return gpus, 0
+    count = cpu_slots if cpu_slots > 0 else min(MAX_CPU_SLOTS, len(os.sched_getaffinity(0)))
+    return CpuProbe(count, host).devices(), count

@@ -1,0 +1,97 @@
+"""The fork servers of one slot.
+
+pool = ServerPool(environment=scrubbed(os.environ, slot.environment), tag="gpu0.s0@host", idle_s=60)
+child = pool.take(Code("/code", fingerprint, "train:objective"))
+child.start(Job(...))
+while child.ended is None:
+    select([child, drain_pipe, ...])          # readable: `receive` has something
+    for event in child.receive(): ...         # Started, Reported, Printed, ... and last of all Ended
+child.close()
+"""
+
+import tempfile
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+
+from worker.process.limits import Limits
+from worker.process.scratch import remove
+from worker.process.server_handle import Code, ServerHandle, SlotServers
+from worker.process.trial_process import MARGIN_S, TrialProcess
+
+_KEPT = 2
+NO_LIMITS = Limits()
+
+
+class ServerPool:
+    """One trial at a time, the last two objectives kept warm."""
+
+    def __init__(
+        self,
+        *,
+        environment: Mapping[str, str],
+        tag: str,
+        idle_s: float,
+        limits: Limits = NO_LIMITS,
+        scratch: Path | None = None,
+    ) -> None:
+        """`environment` is what trials see (see `worker.process.environment`); `tag` marks every process of the slot.
+
+        `scratch`: where trials have directories of their own, removed by `close`; None: somewhere new.
+        """
+        scratch = scratch or Path(tempfile.mkdtemp(prefix="celeriac-"))
+        self._slot = SlotServers(environment, tag, idle_s, scratch, limits)
+        self._servers: OrderedDict[Code, ServerHandle] = OrderedDict()
+        self._closing: list[ServerHandle] = []
+        self._trial: TrialProcess | None = None
+
+    def take(self, code: Code) -> TrialProcess:
+        """A process for the next trial: the standby of a running server, or that of one that starts now. Never waits."""
+        if self._trial is not None and self._trial.ended is None:
+            raise RuntimeError("the slot's trial before has not ended: kill or close it first")
+        self._bury()
+        server = self._servers.pop(code, None)
+        if server is None or server.gone():
+            server = self._started(code, server)
+        self._servers[code] = server
+        while len(self._servers) > _KEPT:
+            self._retire(self._servers.popitem(last=False)[1])
+        self._trial = TrialProcess(server, lambda: self._replaced(code))
+        return self._trial
+
+    def close(self) -> None:
+        """End every server, and everything below them."""
+        if self._trial is not None and self._trial.ended is None:
+            self._trial.kill(0.0)
+        while self._servers:
+            self._retire(self._servers.popitem()[1])
+        deadline = time.monotonic() + MARGIN_S
+        for server in self._closing:
+            server.finish(max(0.0, deadline - time.monotonic()))
+        self._closing.clear()
+        remove(self._slot.scratch)
+
+    def __enter__(self) -> "ServerPool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _started(self, code: Code, before: ServerHandle | None) -> ServerHandle:
+        if before is not None:
+            self._retire(before)
+        return ServerHandle(code, self._slot)
+
+    def _replaced(self, code: Code) -> ServerHandle:
+        """A server in the place of one that ended just before its child could be taken."""
+        self._servers[code] = self._started(code, self._servers.pop(code, None))
+        return self._servers[code]
+
+    def _retire(self, server: ServerHandle) -> None:
+        server.close()
+        self._closing.append(server)
+
+    def _bury(self) -> None:
+        """Collect the exit status of servers that have ended; never waits."""
+        self._closing = [server for server in self._closing if not server.gone()]

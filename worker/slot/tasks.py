@@ -1,0 +1,32 @@
+"""The worker's one Celery task, of a few lines: it decodes the ticket and calls the runner."""
+
+from typing import Any
+
+from celery import shared_task
+
+from celeriac.domain.errors import MessageInvalid
+from celeriac.domain.messages import RunTrial, decode
+from celeriac.runtime.broker import RUN_TASK
+from worker.attempt.context import WorkerContext
+from worker.attempt.run import run
+
+_station: WorkerContext | None = None
+
+
+def use(station: WorkerContext | None) -> None:
+    """Give this pool process its tools; `worker.slot.celery_worker` does, after the fork."""
+    global _station
+    _station = station
+
+
+@shared_task(name=RUN_TASK)
+def run_trial(message: Any) -> str:
+    """Run the attempt that the ticket names. A ticket of another kind is an error and is dropped."""
+    ticket = decode(message)
+    if not isinstance(ticket, RunTrial) or _station is None:
+        raise MessageInvalid(f"ticket {ticket.kind} is none for a worker's pool process; it is dropped")
+    came_of = run(ticket, _station)
+    if _station.orders.terminated:
+        # Celery has marked this process as one that a signal ends: it must not live on and be taken for it later.
+        raise SystemExit(0)
+    return came_of
