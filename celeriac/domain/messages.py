@@ -1,7 +1,7 @@
 """Tickets: the only things that travel on Redis. Rule: ids and a version, never science.
 
 Any ticket may be lost, doubled or late without harm; rows decide. A message once sent in any version stays readable
-for ever: `tests/celeriac/golden/` holds one file for each (kind, version).
+for ever: `tests/celeriac/domain/golden/` holds one file for each (kind, version).
 """
 
 from collections.abc import Mapping

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from celeriac.domain.records import Crossing, Report, RungRecord
 from celeriac.store.api import ReportAck
-from tests.store.scenes import NOON
+from tests.celeriac.store.scenes import NOON
 
 
 class Written:

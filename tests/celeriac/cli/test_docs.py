@@ -1,0 +1,49 @@
+"""docs/cli.md tells the truth: every command is in it, and the JSON keys that it promises are the records' own."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac.cli.app import app
+from celeriac.domain.records import Attempt, Champion, Device, Schedule, StudyRecord, TrialRecord
+
+PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+
+
+def promised(name: str) -> set[str]:
+    block = re.search(rf"^    {name} +(.*?)(?=^    [a-z]+ {{2,}}|^\n|^##)", PAGE, re.DOTALL | re.MULTILINE)
+    assert block, f"docs/cli.md has no keys of {name}"
+    return set(re.sub(r"best: .*null", "best", block[1]).split())
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "private", "added"),
+    [
+        (
+            "study",
+            StudyRecord,
+            {"turn", "next_number", "best_number", "best_score"},
+            {"metric", "budget", "finished", "best"},
+        ),
+        ("trial", TrialRecord, set(), set()),
+        ("run", Attempt, {"token"}, set()),
+        ("device", Device, set(), set()),
+        ("schedule", Schedule, set(), set()),
+        ("champion", Champion, set(), set()),
+    ],
+)
+def test_the_keys_are_the_records_own(name: str, record: Any, private: set[str], added: set[str]) -> None:
+    assert promised(name) == {each.name for each in fields(record)} - private | added
+
+
+def test_every_command_is_on_the_page() -> None:
+    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert len(names) == 27
+    assert [name for name in names if not re.search(rf"`{name}\b", PAGE)] == []
+    (schedules,) = app.registered_groups
+    assert schedules.typer_instance is not None
+    verbs = [command.name for command in schedules.typer_instance.registered_commands]
+    assert [verb for verb in verbs if f"`schedule {verb}" not in PAGE] == []

@@ -1,0 +1,91 @@
+"""The keys of a schedule: cron, time zone and slices, and how each mistake in them is told."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.study_file import ScheduleSpec, load, parse
+from tests.celeriac.domain.study_file.files import SCHEDULE, SMALL, refused, write
+
+
+def test_a_schedule_file_names_its_study(tmp_path: Path) -> None:
+    spec = load(write(tmp_path, SCHEDULE))
+    assert spec.study == "flights"
+    assert spec.schedule == ScheduleSpec(
+        "flights", "0 2 * * *", "America/New_York", {"region": ("eu", "us"), "day": (1, 2, 3)}
+    )
+    assert spec.schedule.combinations() == [
+        {"region": region, "day": day} for region in ("eu", "us") for day in (1, 2, 3)
+    ]
+
+
+def test_a_schedule_without_slices_has_the_one_empty_slice() -> None:
+    spec = parse(SMALL | {"schedule": {"cron": "*/5 * * * *"}})
+    assert spec.schedule == ScheduleSpec("s", "*/5 * * * *", "UTC", {})
+    assert spec.schedule.combinations() == [{}]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cron": None}, "schedule.cron: is missing"),
+        ({"cron": "0 2 * *"}, "schedule.cron: needs five fields"),
+        ({"cron": "0 0 2 * * *"}, "schedule.cron: needs five fields"),
+        ({"cron": "61 2 * * *"}, "schedule.cron: '61 2 * * *': bad minute"),
+        ({"cron": "0 0 30 2 *"}, "schedule.cron: '0 0 30 2 *': bad day-of-month"),
+        (
+            {"timezone": "Europe/Berlni"},
+            "schedule.timezone: there is no time zone 'Europe/Berlni'; did you mean",
+        ),
+        ({"timezone": "/etc/passwd"}, "schedule.timezone: there is no time zone"),
+        ({"timezone": "Europe"}, "schedule.timezone: there is no time zone"),
+        ({"timezone": 2}, "schedule.timezone: must be text"),
+        ({"name": "a b"}, "schedule.name: must be a letter or digit"),
+        ({"name": ""}, "schedule.name: must be a letter or digit"),
+        ({"slices": ["eu"]}, "schedule.slices: must be a mapping of names to lists"),
+        ({"slices": {}}, "schedule.slices: must be a mapping of names to lists"),
+        ({"slices": {"region": []}}, "schedule.slices.region: needs a list of at least one value"),
+        ({"slices": {"region": "eu"}}, "schedule.slices.region: needs a list"),
+        ({"slices": {"region": ["eu", "us", "eu"]}}, "schedule.slices.region: 'eu' is there twice"),
+        ({"slices": {"region": [None]}}, "schedule.slices.region: None is no text, number or boolean"),
+        ({"slices": {"region": [math.nan]}}, "schedule.slices.region: nan is no text"),
+        ({"slices": {"region": ["a/b"]}}, "schedule.slices.region: 'a/b': a value's text is letters"),
+        ({"slices": {"my region": ["eu"]}}, "schedule.slices.my region: a slice key is letters"),
+        ({"slices": {"a": list(range(40)), "b": list(range(40))}}, "schedule.slices: make 1600 studies"),
+        ({"slices": {"a": ["x" * 60], "b": ["y" * 60]}}, "schedule.slices: make names of up to"),
+        ({"warm_start": True}, "schedule.warm_start: is not built yet in this version"),
+        ({"catch_up": 1}, "schedule.catch_up: is not built yet in this version"),
+        ({"crno": "x"}, "schedule.crno: is not known here; did you mean 'cron'?"),
+    ],
+)
+def test_a_mistake_in_a_schedule(changes: dict[str, Any], says: str) -> None:
+    (problem,) = refused({"schedule": {"name": "nightly", "cron": "0 2 * * *"} | changes})
+    assert problem.startswith(f"file.yaml: {says}")
+
+
+def test_a_schedule_must_be_a_mapping() -> None:
+    assert refused({"schedule": "0 2 * * *"}) == [
+        "file.yaml: schedule: must be a mapping with cron, name, slices, timezone, not '0 2 * * *'"
+    ]
+
+
+def test_a_new_schedule_loses_nothing_without_a_word() -> None:
+    plan = {"name": "nightly", "cron": "0 2 * * *", "slices": {"due_at": ["x", "y"], "region": ["eu"]}}
+    form = SMALL | {"schedule": plan, "labels": {"region": "here", "due_at": "now", "team": "a"}}
+    with pytest.raises(SpecInvalid) as caught:
+        parse(form, is_new=True)
+    assert [problem.partition(": ")[2].partition(":")[0] for problem in caught.value.problems] == [
+        "study",
+        "schedule.slices.due_at",
+        "labels.region",
+        "labels.due_at",
+    ]
+    assert "leave one of them out" in str(caught.value)
+    assert parse(form).schedule is not None  # what a store kept since before goes on
+    lent = {key: value for key, value in SMALL.items() if key != "study"}
+    for name in ({}, {"study": "nightly"}):
+        spec = parse(lent | name | {"schedule": {"name": "nightly", "cron": "0 2 * * *"}}, is_new=True)
+        assert spec.study == "nightly"

@@ -1,0 +1,191 @@
+"""Migrations make exactly the tables of the program, from empty, once, and a program on another schema says what to run."""
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
+from celeriac.store import open_store
+from celeriac.store.connection import open_engine
+from celeriac.store.migrate import migrate, schema_state
+from celeriac.store.revision import REVISION
+from celeriac.store.tables import metadata
+from tests.servers import Servers
+
+ROOT = Path(__file__).parents[3]
+VERSIONS = ROOT / "migrations" / "versions"
+
+#: What `compare_metadata` does not look at: checks, partial indexes and fill factors, as Postgres itself writes them down.
+CATALOGUE = """
+    SELECT conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+    UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+    UNION ALL SELECT relname || ' ' || reloptions::text FROM pg_class
+        WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
+    UNION ALL SELECT table_name || ' ' || column_name || ' ' || data_type || ' ' || is_nullable || coalesce(column_default, '')
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+"""
+
+
+@pytest.fixture
+def empty(servers: Servers) -> Iterator[str]:
+    """The URL of a database without any table."""
+    name = f"celeriac_empty_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    yield servers.database(name, migrated=False)
+    servers.drop(name)
+
+
+def test_tables_and_migrations_do_not_drift(empty: str, servers: Servers) -> None:
+    migrate(empty)
+    engine = open_engine(empty, pool_size=1)
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        migrated = sorted(connection.execute(text(CATALOGUE)).scalars())
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+        metadata.create_all(connection)
+        assert migrated == sorted(connection.execute(text(CATALOGUE)).scalars())
+    engine.dispose()
+    assert len(migrated) > 100
+
+
+def test_files_are_numbered_without_a_gap() -> None:
+    names = sorted(path.name for path in VERSIONS.glob("[0-9]*.py"))
+    assert all(re.fullmatch(r"\d{4}_[a-z]+_[a-z_]+\.py", name) for name in names), names
+    assert [name[:4] for name in names] == [f"{number:04}" for number in range(1, len(names) + 1)]
+    assert names[-1][:4] == REVISION
+
+
+def test_migrating_twice_changes_nothing(empty: str) -> None:
+    assert schema_state(empty).found is None
+    first = migrate(empty)
+    assert (first.found, first.needed, first.current) == (None, REVISION, False)
+    assert migrate(empty).current
+    assert schema_state(empty).current
+    with_store(empty)
+
+
+def test_two_that_migrate_at_once_both_succeed(empty: str) -> None:
+    before: list[str | None] = []
+    threads = [threading.Thread(target=lambda: before.append(migrate(empty).found)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(before, key=str) == sorted([None, REVISION, REVISION], key=str)
+
+
+def test_an_empty_database_is_told_to_migrate(empty: str) -> None:
+    store = open_store(empty)
+    with pytest.raises(SchemaMismatch, match="run `celeriac migrate`"):
+        store.check_schema()
+    with pytest.raises(SchemaMismatch, match="run `celeriac migrate`"):
+        store.studies()
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("found", "advice"), [("0000", "run `celeriac migrate`"), ("9999", "upgrade this program")]
+)
+def test_another_schema_is_named_with_what_to_run(empty: str, found: str, advice: str) -> None:
+    migrate(empty)
+    stamp(empty, found)
+    store = open_store(empty)
+    with pytest.raises(SchemaMismatch, match=f"has schema {found}.*{advice}"):
+        store.check_schema()
+    store.close()
+
+
+def test_a_newer_database_is_never_migrated(empty: str) -> None:
+    migrate(empty)
+    stamp(empty, "9999")
+    with pytest.raises(SchemaMismatch, match="upgrade this program"):
+        migrate(empty)
+    assert schema_state(empty).found == "9999"
+
+
+def test_a_server_that_is_not_there_is_unavailable() -> None:
+    nowhere = "postgresql://someone:secret@127.0.0.1:1/celeriac"
+    for ask in (migrate, schema_state):
+        with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:1/celeriac") as caught:
+            ask(nowhere)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///x.db", "not a url", ""])
+def test_only_postgres_will_do(url: str) -> None:
+    with pytest.raises(SettingInvalid, match="CELERIAC_DATABASE_URL"):
+        migrate(url)
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_migrates(empty: str, tmp_path: Path) -> None:
+    """What ships is enough: no file of the source tree is read."""
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+    ]
+    subprocess.run([*build, "--wheel-dir", tmp_path, copy_of_the_sources(tmp_path)], check=True, cwd=tmp_path)
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(next(tmp_path.glob("celeriac-*.whl"))) as wheel:
+        wheel.extractall(installed)
+    tops = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
+    assert tops == {"celeriac", "coordinator", "worker"}, (
+        "a top-level package of a common name is in others' way"
+    )
+    program = (
+        "import sys, celeriac.store.migrate as m; assert m.__file__.startswith(sys.argv[2]), m.__file__; "
+        "m.migrate(sys.argv[1]); print(m.schema_state(sys.argv[1]).current)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, empty, str(installed)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "True"
+
+
+def copy_of_the_sources(place: Path) -> Path:
+    """The tree as git knows it: setuptools leaves its own files behind where it builds."""
+    copy = place / "sources"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if name.endswith((".py", ".mako", ".sql", ".toml", ".md", ".typed")) and (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    return copy
+
+
+def stamp(url: str, revision: str) -> None:
+    engine = open_engine(url, pool_size=1)
+    with engine.connect() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+    engine.dispose()
+
+
+def with_store(url: str) -> None:
+    store = open_store(url)
+    store.check_schema()
+    assert store.studies() == []
+    store.close()
