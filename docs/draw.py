@@ -1,4 +1,4 @@
-"""Draws docs/lifecycle.md from the tables in `celeriac.domain.lifecycle`: `make docs`. A test fails when the page is not what the tables say."""
+"""Draws docs/reference/lifecycle.md from the tables in `celeriac.domain.lifecycle`: `make docs`. A test fails when the page is not what the tables say."""
 
 import sys
 from collections.abc import Collection, Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, STUDY_TRANSITIONS, TRIAL_TRANSITIONS
 from celeriac.domain.records import CLOSED, ENDED
 
-PAGE = Path(__file__).parent / "lifecycle.md"
+PAGE = Path(__file__).parent / "reference" / "lifecycle.md"
 
 
 def diagram(table: Mapping[Any, Mapping[Any, Any]], start: str, ends: Collection[Any]) -> str:

@@ -217,5 +217,5 @@ def test_only_sources_go_to_the_engine() -> None:
 
 def test_the_fleet_page_names_every_variable_of_the_files() -> None:
     used = {name for path in (HUB, JOINING) for name in re.findall(r"(?<!\$)\$\{(\w+)[:}]", path.read_text())}
-    page = (ROOT / "docs" / "fleet.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "fleet.md").read_text()
     assert {name for name in used if f"`{name}`" not in page} == set()

@@ -1,4 +1,4 @@
-"""docs/life-of-a-trial.md tells the truth: its nine stops exist, where it says, and are short enough to read in one sitting."""
+"""docs/explanation/life-of-a-trial.md tells the truth: its nine stops exist, where it says, and are short enough to read in one sitting."""
 
 import importlib
 import inspect
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent.parent / "docs" / "life-of-a-trial.md"
+PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "life-of-a-trial.md"
 STOP = re.compile(r"^\| (\d) \| `([\w.]+)` \|", re.MULTILINE)
 
 
@@ -31,7 +31,7 @@ def test_the_nine_stops_are_where_the_page_says_and_fit_one_sitting(capsys: Any)
     for number, dotted in stops:
         found = _resolve(dotted)
         lines, first = inspect.getsourcelines(found)
-        file = Path(inspect.getsourcefile(found) or "").relative_to(PAGE.parent.parent)
+        file = Path(inspect.getsourcefile(found) or "").relative_to(PAGE.parents[2])
         assert str(file).removesuffix(".py").replace("/", ".") in dotted
         total += len(lines)
         print(f"{number} {file}:{first} {dotted} ({len(lines)} lines)")

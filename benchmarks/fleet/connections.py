@@ -76,7 +76,7 @@ def broken(figures: dict[str, Any]) -> list[str]:
     if figures["status_answered"] < figures["status_asked"]:
         found.append(f"status answered {figures['status_answered']} of {figures['status_asked']} times")
     if figures["peak"] > connections_needed(figures["slots"]):
-        found.append(f"{figures['peak']} connections at once, more than docs/fleet.md says")
+        found.append(f"{figures['peak']} connections at once, more than docs/how-to/fleet.md says")
     return found
 
 

@@ -94,7 +94,7 @@ def migrate(home: Home = None) -> None:
 
 
 _ENV = """\
-# Written by `celeriac init`. Keep it private: whoever reads it may run code on the GPU hosts. docs/security.md says more.
+# Written by `celeriac init`. Keep it private: whoever reads it may run code on the GPU hosts. docs/explanation/security.md says more.
 POSTGRES_PASSWORD={postgres}
 CELERIAC_COORDINATOR_PASSWORD={coordinator}
 CELERIAC_WORKER_PASSWORD={worker}

@@ -1,6 +1,6 @@
 """What `--json` prints. Rule: keys are stable: one may be added, none is renamed or dropped within a major version.
 
-Records keep their fields' names; times are ISO 8601 in UTC, states and classes their words. docs/cli.md lists the keys.
+Records keep their fields' names; times are ISO 8601 in UTC, states and classes their words. docs/reference/cli.md lists the keys.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer (docs/faults.md has the table).
+"""What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer (docs/reference/faults.md has the table).
 
 infrastructure   again, free; the sixth such fault in a row fails the trial, so that one that kills its hosts ends. In a row: an
                  attempt that brought a checkpoint further than all before it has made progress, and the count begins anew.

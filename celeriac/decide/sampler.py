@@ -41,7 +41,7 @@ def choose(spec: StudySpec, every_s: float | None = None) -> SamplerDecision:
     return _exhaustive(spec) or _without_model(spec, every_s) or _BAYESIAN
 
 
-# Not `forest` for many choices, conditions or parameters, nor `botorch` for long trials: neither was better (docs/search.md).
+# Not `forest` for many choices, conditions or parameters, nor `botorch` for long trials: neither was better (docs/explanation/search.md).
 _BAYESIAN = SamplerDecision("bayesian", "its model learns most from each trial, and costs milliseconds")
 
 

@@ -1,4 +1,4 @@
-"""docs/cli.md tells the truth: every command is in it, and the JSON keys that it promises are the records' own."""
+"""docs/reference/cli.md tells the truth: every command is in it, and the JSON keys that it promises are the records' own."""
 
 import re
 from dataclasses import fields
@@ -10,12 +10,12 @@ import pytest
 from celeriac.cli.app import app
 from celeriac.domain.records import Attempt, Champion, Device, Schedule, StudyRecord, TrialRecord
 
-PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text()
 
 
 def promised(name: str) -> set[str]:
     block = re.search(rf"^    {name} +(.*?)(?=^    [a-z]+ {{2,}}|^\n|^##)", PAGE, re.DOTALL | re.MULTILINE)
-    assert block, f"docs/cli.md has no keys of {name}"
+    assert block, f"docs/reference/cli.md has no keys of {name}"
     return set(re.sub(r"best: .*null", "best", block[1]).split())
 
 

@@ -1,4 +1,4 @@
-"""Each class of fault has its own retry; the table of docs/faults.md."""
+"""Each class of fault has its own retry; the table of docs/reference/faults.md."""
 
 import pytest
 

@@ -67,8 +67,8 @@ def test_a_value_out_of_range_names_variable_and_range(variable: str, text: str,
 
 
 def test_the_page_has_every_setting_and_its_default() -> None:
-    """docs/settings.md: each row names settings and, in their order, defaults as they are, but for units."""
-    page = (Path(__file__).parents[3] / "docs" / "settings.md").read_text()
+    """docs/reference/settings.md: each row names settings and, in their order, defaults as they are, but for units."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "settings.md").read_text()
     rows = [
         [cell.strip() for cell in line.split("|")[1:3]]
         for line in page.splitlines()

@@ -60,7 +60,7 @@ def test_the_kind_of_the_device_stays_with_the_attempt_when_the_device_is_gone(a
     assert [each.device_kind for each in any_store.ended_since(study.id, 0)] == ["H200", "", ""]
     page = any_store.trials(study.id)
     assert [each.device_kind for each in page] == ["H200", "", ""]
-    assert [each.short_on for each in page] == [("A100",), (), ()]
+    assert [each.oom_device_kinds for each in page] == [("A100",), (), ()]
 
 
 def test_a_page_tells_on_which_kinds_of_devices_a_trial_ran_out_of_memory(any_store: Store) -> None:
@@ -74,8 +74,10 @@ def test_a_page_tells_on_which_kinds_of_devices_a_trial_ran_out_of_memory(any_st
     lease = leased(any_store, study, 0, attempt=7, device_kind="d")
     any_store.finish_attempt(lease.token, failed(Fault.OUT_OF_MEMORY))
     found = any_store.ended_since(study.id, 0)
-    assert [(each.device_kind, each.short_on) for each in found] == [("d", ("", "B", "a b", "b", "d"))]
-    assert [each.short_on for each in any_store.trials(study.id)] == [("", "B", "a b", "b", "d"), ()]
+    assert [(each.device_kind, each.oom_device_kinds) for each in found] == [
+        ("d", ("", "B", "a b", "b", "d"))
+    ]
+    assert [each.oom_device_kinds for each in any_store.trials(study.id)] == [("", "B", "a b", "b", "d"), ()]
 
 
 def test_a_doubled_ticket_is_leased_once(any_store: Store) -> None:

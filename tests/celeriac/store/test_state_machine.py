@@ -356,7 +356,7 @@ def check_attempts(told: Story) -> None:
         assert open_ones == (attempts[-1:] if trial.state is TrialState.RUNNING else [])
         assert sum(trial.faults.values()) == sum(attempt.fault is not None for attempt in attempts)
         assert trial.device_kind == attempts[-1].device_kind
-        assert trial.short_on == tuple(
+        assert trial.oom_device_kinds == tuple(
             sorted({each.device_kind for each in attempts if each.fault is Fault.OUT_OF_MEMORY})
         )
     used_s = sum(attempt.device_s for attempts in told.attempts for attempt in attempts)
