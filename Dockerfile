@@ -38,7 +38,7 @@ ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 # index of other builds goes beside it: theirs, 2.x+cpu or 2.x+cu130, sort above the plain one and are taken.
 ARG TORCH_INDEX=
 RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch
-# What objectives import. `worker` alone is the least; your own packages come in an image built on this one (docs/fleet.md).
+# What objectives import. `worker` alone is the least; your own packages come in an image built on this one (docs/how-to/fleet.md).
 ARG WORKER_EXTRAS=worker,examples
 RUN pip install -c constraints.txt ".[$WORKER_EXTRAS]"
 COPY . .

@@ -169,7 +169,7 @@ class TrialRecord:
     `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place
     of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
     from where they were. `device_kind` is its newest attempt's ("": none, or unknown). Where a page of trials was read
-    (`Store.trials`, `Store.ended_since`), `rungs` holds its (rung, value) pairs, lowest rung first, and `short_on` the kinds of the devices
+    (`Store.trials`, `Store.ended_since`), `rungs` holds its (rung, value) pairs, lowest rung first, and `oom_device_kinds` the kinds of the devices
     on which an attempt ran out of memory, sorted. `not_before`: after a fault, no ticket is sent earlier.
     """
 
@@ -197,7 +197,7 @@ class TrialRecord:
     ended_at: datetime | None
     rungs: tuple[tuple[int, float], ...] = ()
     device_kind: str = ""
-    short_on: tuple[str, ...] = ()
+    oom_device_kinds: tuple[str, ...] = ()
     not_before: datetime | None = None
 
     def __repr__(self) -> str:

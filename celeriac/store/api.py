@@ -182,7 +182,7 @@ class Store(Protocol):
         """
 
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
-        """Trials that ended after that place in the order of ends, in that order, with `rungs` and `short_on`: how a sampler reads on."""
+        """Trials that ended after that place in the order of ends, in that order, with `rungs` and `oom_device_kinds`: how a sampler reads on."""
 
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
         """Add WAITING trials, numbered on from the study's `next_number`, and take the turn. Raises StaleTurn.
@@ -361,7 +361,7 @@ class Store(Protocol):
         after: int = -1,
         limit: int = 100,
     ) -> list[TrialRecord]:
-        """By number, from the one after `after`: a page, with their `rungs` and `short_on`."""
+        """By number, from the one after `after`: a page, with their `rungs` and `oom_device_kinds`."""
 
     def attempts(self, study_id: int, number: int) -> list[Attempt]:
         """All attempts of a trial, first to last."""

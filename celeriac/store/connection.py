@@ -320,7 +320,7 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
     if any(word in said for word in _TOO_MANY):
         return StoreUnavailable(
             f"Postgres at {where} has no connection left ({said}); nothing is lost, the call may be repeated: "
-            "`celeriac doctor` says how many are needed, docs/fleet.md how to raise the limit"
+            "`celeriac doctor` says how many are needed, docs/how-to/fleet.md how to raise the limit"
         )
     if state.startswith(_BAD_VALUE) or isinstance(error, DataError):
         return ValueRefused(f"{where} cannot hold a value that it was given ({said}); nothing was written")

@@ -105,7 +105,7 @@ def _close(connection: Connection) -> list[str]:
     if not fetch(connection, IS_SUPERUSER)[0]["rolsuper"]:
         return [
             "the migrating role is no superuser: workers may still make large objects and take advisory locks"
-            " (docs/security.md says how to close that)"
+            " (docs/explanation/security.md says how to close that)"
         ]
     for each in fetch(connection, OPEN_TO_ALL):
         names = {"role": template.Identifier(COORDINATOR)}

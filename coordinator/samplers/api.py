@@ -51,7 +51,7 @@ class Observation:
     `loss` is the score turned so that less is better, finite; None where there is none. `noise` is the variance of the loss that
     is known beyond what the model estimates (squared units of the loss); `weight`, in (0, 1], is how much it counts: its
     variance is divided by it. `rungs` are the losses at the early-stopping rungs that it reached, in order; `device` is the
-    kind of the device that it ran on, "" when unknown; `short_on` are the kinds on which it ran out of memory before, or at last.
+    kind of the device that it ran on, "" when unknown; `oom_device_kinds` are the kinds on which it ran out of memory before, or at last.
     """
 
     point: Point
@@ -62,7 +62,7 @@ class Observation:
     fault: Fault | None = None
     rungs: tuple[tuple[int, float], ...] = ()
     device: str = ""
-    short_on: tuple[str, ...] = ()
+    oom_device_kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def observed(space: Space, goal: Goal, trial: TrialRecord) -> Observation:
     point = point_of(space, trial)
     void = Observation(point, Kind.VOID)
     rungs = tuple((rung, sign * value) for rung, value in trial.rungs if isfinite(value))
-    ran = replace(void, rungs=rungs, device=trial.device_kind, short_on=trial.short_on)
+    ran = replace(void, rungs=rungs, device=trial.device_kind, oom_device_kinds=trial.oom_device_kinds)
     score = {TrialState.SCORED: trial.score, TrialState.PRUNED: trial.last_value}.get(trial.state)
     if score is not None and not isfinite(score):  # no sampler is ever told a NaN
         return replace(ran, kind=Kind.INFEASIBLE, fault=Fault.NOT_FINITE)

@@ -34,7 +34,7 @@ class Feasibility:
         ran = [o for o in observations if o.kind in (Kind.FINISHED, Kind.PRUNED, Kind.INFEASIBLE)]
         rest = [o for o in ran if o.fault is not Fault.OUT_OF_MEMORY]
         failed = any(o.kind is Kind.INFEASIBLE for o in rest)
-        short = any(_short_on(o) for o in ran)
+        short = any(_oom_device_kinds(o) for o in ran)
         self.failed = failed or short
         self._box, self._rng = box, rng
         self._any = self._model([(o, o.kind is not Kind.INFEASIBLE) for o in rest]) if failed else None
@@ -54,14 +54,14 @@ class Feasibility:
 
     def _device_models(self, ran: Sequence[Observation]) -> list[tuple[float, "_Labels | None"]]:
         """For each kind of device, its share of the newest trials, and its own model if memory ran out there."""
-        kinds = [sorted({o.device, *_short_on(o)}) for o in ran]
+        kinds = [sorted({o.device, *_oom_device_kinds(o)}) for o in ran]
         newest = Counter(kind for each in kinds[-NEWEST_SHARES:] for kind in each)
         found = []
         for device in sorted(newest):
             rows = [
-                (o, device not in _short_on(o))
+                (o, device not in _oom_device_kinds(o))
                 for o, each in zip(ran, kinds, strict=True)
-                if device in each and (device in _short_on(o) or o.kind is not Kind.INFEASIBLE)
+                if device in each and (device in _oom_device_kinds(o) or o.kind is not Kind.INFEASIBLE)
             ]
             model = self._model(rows) if any(not enough for _, enough in rows) else None
             found.append((newest[device] / newest.total(), model))
@@ -77,10 +77,10 @@ class Feasibility:
         return _Labels(self._box, self._box.units([o.point.unit for o, _ in rows]), labels)
 
 
-def _short_on(observation: Observation) -> tuple[str, ...]:
+def _oom_device_kinds(observation: Observation) -> tuple[str, ...]:
     """The kinds of devices on which it ran out of memory."""
     last = (observation.device,) if observation.fault is Fault.OUT_OF_MEMORY else ()
-    return (*observation.short_on, *last)
+    return (*observation.oom_device_kinds, *last)
 
 
 class _Labels:

@@ -2,7 +2,7 @@
 
 Rules: whoever asks never waits; one thread starts the processes, hands out questions, takes answers and enforces the limits; a process
 that dies, hangs or grows costs its study another try and the other studies nothing; what is no longer needed is ended.
-(`docs/decisions/0009-suggestions-in-processes-of-our-own.md` says why these are no Celery workers.)
+(`docs/explanation/decisions/0009-suggestions-in-processes-of-our-own.md` says why these are no Celery workers.)
 """
 
 import logging

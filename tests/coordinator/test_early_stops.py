@@ -203,7 +203,7 @@ def the_sampler_learned_of_it(house: House, study: StudyRecord) -> None:
     assert all(each.rungs and each.rungs[-1][1] == each.loss for each in pruned)
     assert len({rung for each in seen for rung, _ in each.rungs}) > 1
     assert {each.device for each in seen if each.kind is not Kind.VOID} == {"T4", "H200"}
-    short = [each for each in seen if each.short_on]
-    assert {each.short_on for each in short} == {("T4",)}
+    short = [each for each in seen if each.oom_device_kinds]
+    assert {each.oom_device_kinds for each in short} == {("T4",)}
     assert {each.kind for each in short} >= {Kind.FINISHED, Kind.PRUNED}
     assert all(each.point.params["width"] > 90 for each in short)

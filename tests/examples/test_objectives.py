@@ -118,7 +118,7 @@ def test_every_corner_of_the_space_trains(example: Example, monkeypatch: pytest.
 def test_the_service_may_fork_it(name: str) -> None:
     """As the fork server judges it, in a process of its own: no threads, no CUDA, the objective where the file says."""
     code = (
-        "from worker import preload\n"
+        "from worker.process import objective as preload\n"
         "before = preload.native_threads()\n"
         f"objective = preload.load({str(EXAMPLES / name)!r}, 'train:objective')\n"
         "print(objective.__name__, repr(preload.why_not_fork(before)))\n"

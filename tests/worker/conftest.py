@@ -56,11 +56,11 @@ def spec(objective: str, **more: Any) -> dict[str, Any]:
 
 @dataclass
 class Bench:
-    """A station, and trials to run on it."""
+    """A context, and trials to run on it."""
 
     store: Store
     settings: Settings
-    station: WorkerContext
+    context: WorkerContext
 
     def study(self, objective: str, name: str = "digits", **more: Any) -> StudyRecord:
         """A RUNNING study of that objective; `more` goes into its spec."""
@@ -88,11 +88,11 @@ class Bench:
 
     def attempt(self, ticket: RunTrial) -> str:
         """Run the attempt that the ticket names; what came of it."""
-        return run(ticket, self.station)
+        return run(ticket, self.context)
 
     def settle(self) -> None:
         """Wait until every message is sent and every file deleted."""
-        for chores in (self.station.announcer, self.station.janitor):
+        for chores in (self.context.announcer, self.context.janitor):
             assert chores.settle(30), "it was not done in time"
 
     def trial(self, ticket: RunTrial) -> TrialRecord:
@@ -131,20 +131,20 @@ def bench(store: Store, quick: Settings) -> Iterator[Bench]:
 @contextmanager
 def opened_bench(store: Store, settings: Settings) -> Iterator[Bench]:
     """A slot's tools in this process, on that store."""
-    orders = Control()
-    station = open_context(
+    control = Control()
+    context = open_context(
         settings,
         SLOT,
         store=store,
         tickets=Tickets(make_app(BrokerConfig(settings.broker_url, "test"))),
-        orders=orders,
+        control=control,
         environ={"PATH": "/usr/bin:/bin"},
     )
-    yield Bench(store, settings, station)
-    station.servers.close()
-    for thread in (station.results, station.lease_keeper, station.announcer, station.janitor):
+    yield Bench(store, settings, context)
+    context.servers.close()
+    for thread in (context.results, context.lease_keeper, context.announcer, context.janitor):
         thread.close()
-    orders.close()
+    control.close()
 
 
 # -- a node and its workers as real processes, with the test as their coordinator -----------------------------------------

@@ -1,7 +1,7 @@
 """How did the attempt end? Pure: evidence in, a verdict with its words out, then the attempt's end as `celeriac.decide` wants it.
 
 The order of belief: a score that arrived is a score, whatever came after it; then that the trial was stopped early; then what the
-runner did to it itself (a timeout, a drain); then what the child said; then how its process ended. The classes and their words are in docs/faults.md.
+runner did to it itself (a timeout, a drain); then what the child said; then how its process ended. The classes and their words are in docs/reference/faults.md.
 """
 
 import signal

@@ -30,7 +30,7 @@ REVOKED = "revoked by a user"
 
 def judge(attempt: Run) -> AttemptEnd:
     """Say what the attempt came to, and decide what becomes of its trial. Raises LeaseLost when there is nothing to say, CodeDiffers."""
-    attempt.station.results.leave(attempt.results)
+    attempt.context.results.leave(attempt.results)
     if attempt.lost is not None and not isinstance(attempt.last, Returned):
         raise attempt.lost
     if attempt.results.refused is not None:
@@ -42,15 +42,15 @@ def judge(attempt: Run) -> AttemptEnd:
         exit=attempt.exit or Exit(),
         cut=attempt.cut,
         timeout_s=attempt.timeout_s,
-        import_s=attempt.station.settings.import_s,
+        import_s=attempt.context.settings.import_s,
         last_step=attempt.last_step,
-        memory_limit_bytes=attempt.station.memory_limit_bytes,
+        memory_limit_bytes=attempt.context.memory_limit_bytes,
         stop=attempt.pruner.decision if attempt.pruner else None,
         keeps_score=attempt.pruner is not None and attempt.pruner.keeps_score,
     )
     verdict = classify.classify(evidence)
     if verdict.fault is Fault.USER_BUG:  # or was the code taken from under the trial?
-        code_of(attempt.lease, attempt.station, afresh=True)
+        code_of(attempt.lease, attempt.context, afresh=True)
     return end_of(attempt, verdict)
 
 
@@ -77,12 +77,12 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
     A worker that is told to stop meanwhile, or was before, gives up after the checkpoint's grace: the lease lapses, and the trial runs
     again. Raises LeaseLost (the store has kept the result as late evidence), ValueRefused, TryAgain.
     """
-    station = attempt.station
-    revoked = attempt.cut is Cut.REVOKED and station.orders.revoked(attempt.ticket, REVOKE_WORD_S)
+    context = attempt.context
+    revoked = attempt.cut is Cut.REVOKED and context.control.revoked(attempt.ticket, REVOKE_WORD_S)
 
     def write() -> TrialRecord:
         write_last_reports(attempt)
-        return cancel(attempt, end) if revoked else station.store.finish_attempt(attempt.lease.token, end)
+        return cancel(attempt, end) if revoked else context.store.finish_attempt(attempt.lease.token, end)
 
     return StoreRetry(f"{attempt.name}: its end", _until_stopped(attempt))(write)
 
@@ -90,7 +90,7 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
 def write_last_reports(attempt: Run) -> None:
     """Write what the result writer left. A result is worth more than its reports: what the store refuses for no known reason is dropped."""
     try:
-        attempt.results.flush(attempt.station.store)
+        attempt.results.flush(attempt.context.store)
     except LeaseLost:
         pass  # the end will say it again, and is kept as evidence
     except CeleriacError:
@@ -101,13 +101,13 @@ def write_last_reports(attempt: Run) -> None:
 
 
 def _until_stopped(attempt: Run) -> UntilStopped:
-    station = attempt.station
-    return UntilStopped(station.orders, grace_s=station.settings.checkpoint_grace_s)
+    context = attempt.context
+    return UntilStopped(context.control, grace_s=context.settings.checkpoint_grace_s)
 
 
 def cancel(attempt: Run, end: AttemptEnd) -> TrialRecord:
     """A user revoked the ticket: the trial is CANCELLED, never retried; also if the main process was faster."""
-    store, ticket = attempt.station.store, attempt.ticket
+    store, ticket = attempt.context.store, attempt.ticket
     try:
         return store.cancel_ticket(ticket.study, ticket.trial, ticket.attempt, REVOKED)
     except IllegalTransition:  # it has ended otherwise meanwhile: this says how
@@ -116,10 +116,10 @@ def cancel(attempt: Run, end: AttemptEnd) -> TrialRecord:
 
 def announce(attempt: Run, trial: TrialRecord) -> None:
     """Tell the coordinator; checkpoints of a trial that has ended are deleted. Neither is waited for, nor worth a failure."""
-    lease, station = attempt.lease, attempt.station
-    attempt.came_of = described(lease, trial.state, trial.score, trial.detail)
-    log.info("%s", attempt.came_of)
-    station.announce(TrialEnded(lease.study_id, lease.number, lease.attempt), attempt.came_of)
+    lease, context = attempt.lease, attempt.context
+    attempt.summary = described(lease, trial.state, trial.score, trial.detail)
+    log.info("%s", attempt.summary)
+    context.announce(TrialEnded(lease.study_id, lease.number, lease.attempt), attempt.summary)
     if trial.state in ENDED and attempt.has_checkpoint:
         forget_checkpoints(attempt)
 
@@ -127,8 +127,8 @@ def announce(attempt: Run, trial: TrialRecord) -> None:
 # -- other ends -----------------------------------------------------------------------------------------------------------
 def step_aside(attempt: Run, lost: LeaseLost) -> None:
     """Somebody else owns the trial, or it was stopped: end the process at once and write nothing more."""
-    attempt.came_of = f"{attempt.name}: stepped aside, {lost.reason}"
-    log.info("%s", attempt.came_of)
+    attempt.summary = f"{attempt.name}: stepped aside, {lost.reason}"
+    log.info("%s", attempt.summary)
     if attempt.has_checkpoint:
         forget_checkpoints(attempt)
 
@@ -141,7 +141,7 @@ def refuse_value(attempt: Run, error: ValueRefused) -> None:
 
 def refuse_study(attempt: Run, reason: str) -> None:
     """The study's code is not on this host: the attempt ends at no charge, and others run the trial."""
-    _end_otherwise(attempt, reason, lambda: without_code(attempt.lease, reason, attempt.station))
+    _end_otherwise(attempt, reason, lambda: without_code(attempt.lease, reason, attempt.context))
 
 
 def give_back(attempt: Run, detail: str) -> None:
@@ -152,18 +152,18 @@ def give_back(attempt: Run, detail: str) -> None:
 
 def give_up(attempt: Run, error: CeleriacError) -> None:
     """The store stayed away until this worker had to stop, or refuses the end: nothing more is tried."""
-    attempt.came_of = f"{attempt.name}: its lease is left to lapse, {error}"
-    log.warning("%s", attempt.came_of)
+    attempt.summary = f"{attempt.name}: its lease is left to lapse, {error}"
+    log.warning("%s", attempt.summary)
 
 
 def _end_otherwise(attempt: Run, detail: str, decide: Callable[[], AttemptEnd]) -> None:
     """End the attempt without its result. What stands in the way of that too is said, and the lease is left to lapse."""
-    attempt.station.results.leave(attempt.results)
-    attempt.came_of = f"{attempt.name}: {detail}"
+    attempt.context.results.leave(attempt.results)
+    attempt.summary = f"{attempt.name}: {detail}"
     try:
         end = decide()
         retry = StoreRetry(f"{attempt.name}: its end", _until_stopped(attempt))
-        announce(attempt, retry(lambda: attempt.station.store.finish_attempt(attempt.lease.token, end)))
+        announce(attempt, retry(lambda: attempt.context.store.finish_attempt(attempt.lease.token, end)))
     except CeleriacError as error:
         log.warning("%s: its lease is left to lapse: %s", attempt.name, error)
     except Exception as error:

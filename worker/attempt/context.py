@@ -36,7 +36,7 @@ class WorkerContext:
     slot: Slot
     store: Store
     tickets: Tickets
-    orders: Control
+    control: Control
     servers: ServerPool
     wakeup: Wakeup
     lease_keeper: LeaseKeeper
@@ -71,7 +71,7 @@ def open_context(
     *,
     store: Store,
     tickets: Tickets,
-    orders: Control,
+    control: Control,
     environ: Mapping[str, str],
 ) -> WorkerContext:
     """Set up in the process that will run the trials."""
@@ -82,7 +82,7 @@ def open_context(
         slot=slot,
         store=store,
         tickets=tickets,
-        orders=orders,
+        control=control,
         servers=ServerPool(
             environment=scrubbed(environ, {**slot.environment, "CELERIAC_STACK": settings.stack}),
             tag=tag_of(settings, slot.name),

@@ -50,7 +50,7 @@ class Control:
 
     @property
     def terminated_fd(self) -> int:
-        """Readable when SIGTERM came during `heeding`."""
+        """Readable when SIGTERM came during `sigterm_as_event`."""
         return self._terminated
 
     def draining(self) -> bool:
@@ -59,7 +59,7 @@ class Control:
         return self._draining
 
     def stopped(self) -> bool:
-        """Whether this slot's work is to end: by a drain, or by a SIGTERM during `heeding`."""
+        """Whether this slot's work is to end: by a drain, or by a SIGTERM during `sigterm_as_event`."""
         return self.terminated or self.draining()
 
     def pause(self, within_s: float) -> None:
@@ -79,7 +79,7 @@ class Control:
         return False
 
     @contextmanager
-    def heeding(self) -> Iterator[None]:
+    def sigterm_as_event(self) -> Iterator[None]:
         """While a trial runs, SIGTERM is an event for the runner's loop and not an exception at some line of it."""
         self.terminated = False
 

@@ -1,6 +1,6 @@
 """Following a trial's process: each thing that it tells goes to where it belongs, until its last word or its end.
 
-The runner's thread alone does this. It waits for the process, for orders, for the clock, and for what the other threads found out:
+The runner's thread alone does this. It waits for the process, for control, for the clock, and for what the other threads found out:
 a lost lease, records at rungs, a value that the store refused.
 """
 
@@ -23,22 +23,22 @@ MOST_UNWRITTEN = 20_000
 
 def follow(attempt: Run) -> None:
     """Take in what the trial tells until its last word or its end; cut it short where the clock or an order says so."""
-    station, process = attempt.station, attempt.process
+    context, process = attempt.context, attempt.process
     hand_back_by = math.inf
     while process is not None and not attempt.over:
-        watched = [process.fileno(), station.wakeup.fileno(), station.orders.terminated_fd]
+        watched = [process.fileno(), context.wakeup.fileno(), context.control.terminated_fd]
         if hand_back_by == math.inf:
-            watched.append(station.orders.drain_fd)
+            watched.append(context.control.drain_fd)
         wait(watched, min(attempt.deadline, hand_back_by) - time.monotonic())
-        station.wakeup.clear()
+        context.wakeup.clear()
         take_in(attempt, process.receive())
         attempt.results.crowded = len(attempt.results.reports) >= MOST_UNWRITTEN
         process.hold(attempt.results.crowded)
         hear_rungs(attempt)
         answer(attempt, process)
-        if hand_back_by == math.inf and station.orders.draining():
+        if hand_back_by == math.inf and context.control.draining():
             process.send("preempt")
-            hand_back_by = time.monotonic() + station.settings.checkpoint_grace_s
+            hand_back_by = time.monotonic() + context.settings.checkpoint_grace_s
         cut = None if attempt.over else reason_to_cut(attempt, hand_back_by, time.monotonic())
         if cut is not None:
             cut_short(attempt, process, cut)
@@ -69,14 +69,14 @@ def answer(attempt: Run, process: TrialProcess) -> None:
 
 def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
     """Why the trial must end now, if it must."""
-    orders = attempt.station.orders
+    control = attempt.context.control
     if attempt.lost is not None:
         return Cut.LEASE_LOST
     if attempt.results.refused is not None:
         return Cut.VALUE_REFUSED
-    if orders.terminated and not orders.draining():
+    if control.terminated and not control.draining():
         return Cut.REVOKED
-    if orders.terminated or now >= hand_back_by:
+    if control.terminated or now >= hand_back_by:
         return Cut.DRAIN
     if now < attempt.deadline:
         return None
@@ -86,7 +86,7 @@ def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
 def cut_short(attempt: Run, process: TrialProcess, cut: Cut) -> None:
     """End the whole process tree; a score that came in the last moment still counts."""
     attempt.cut = cut
-    attempt.exit = process.kill(attempt.station.settings.kill_grace_s)
+    attempt.exit = process.kill(attempt.context.settings.kill_grace_s)
 
 
 def take_in(attempt: Run, events: Sequence[Event]) -> None:
@@ -136,7 +136,7 @@ def take_report(attempt: Run, event: Reported) -> None:
     if attempt.pruner is not None:
         report, crossing = attempt.pruner.take(report, time.monotonic() - attempt.started_at)
         note_missing(attempt, attempt.pruner)
-    attempt.station.results.report(attempt.results, report, crossing)
+    attempt.context.results.report(attempt.results, report, crossing)
 
 
 def note_missing(attempt: Run, pruner: Pruner) -> None:

@@ -15,7 +15,7 @@ class Unanswered(Exception):
     """It did not come back in time, or an order to stop came first."""
 
 
-def in_time(read: Callable[[], T], orders: Control, *, within_s: float) -> T:
+def in_time(read: Callable[[], T], control: Control, *, within_s: float) -> T:
     """What `read` returns or raises. Raises Unanswered; the thread that reads is left to itself then, and what it finds is dropped."""
     found: list[T] = []
     raised: list[BaseException] = []
@@ -30,9 +30,9 @@ def in_time(read: Callable[[], T], orders: Control, *, within_s: float) -> T:
 
     thread = threading.Thread(target=work, name="reader", daemon=True)
     thread.start()
-    wait([done.fileno(), orders.drain_fd, orders.terminated_fd], within_s)
+    wait([done.fileno(), control.drain_fd, control.terminated_fd], within_s)
     if not found and not raised:
-        stopped = orders.stopped()
+        stopped = control.stopped()
         raise Unanswered("this worker was told to stop" if stopped else f"no answer for {within_s:g} s")
     thread.join()
     done.close()

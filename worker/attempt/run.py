@@ -62,46 +62,46 @@ FAREWELL_S = 10.0
 READ_S = 900.0
 
 
-def run(ticket: RunTrial, station: WorkerContext) -> str:
+def run(ticket: RunTrial, context: WorkerContext) -> str:
     """Run one attempt of a trial; returns one line on what came of it, for the log and for Flower.
 
     A stale ticket is a no-op. Nothing that a trial does makes this raise; a failure of our own ends the attempt as infrastructure.
     """
-    with station.orders.heeding():
-        if left := passed_on(ticket, station):
+    with context.control.sigterm_as_event():
+        if left := passed_on(ticket, context):
             return left
-        lease = take_lease(ticket, station)
+        lease = take_lease(ticket, context)
         if isinstance(lease, Refusal):
             return f"nothing to do: {lease.reason}"
-        with attempt_scope(ticket, lease, station) as attempt:
+        with attempt_scope(ticket, lease, context) as attempt:
             resume(attempt)
             begin(attempt)
             follow(attempt)
             end = judge(attempt)
             announce(attempt, record(attempt, end))
-        rest_if_sick(lease, attempt.fault, station)
-        return attempt.came_of
+        rest_if_sick(lease, attempt.fault, context)
+        return attempt.summary
 
 
 # -- lease ----------------------------------------------------------------------------------------------------------------
-def take_lease(ticket: RunTrial, station: WorkerContext) -> Lease | Refusal:
+def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
     """Ask Postgres for the attempt; while the store is away this slot has nothing better to do than to ask again."""
     told_to_stop = Refusal("this worker was told to stop; the ticket will be sent again")
-    if station.orders.stopped():
+    if context.control.stopped():
         return told_to_stop
     retry = StoreRetry(
-        f"study {ticket.study} trial {ticket.trial}", UntilStopped(station.orders, grace_s=0.0)
+        f"study {ticket.study} trial {ticket.trial}", UntilStopped(context.control, grace_s=0.0)
     )
     try:
         return retry(
-            lambda: station.store.lease(
+            lambda: context.store.lease(
                 ticket.study,
                 ticket.trial,
                 ticket.attempt,
-                worker=station.slot.name,
-                device=station.slot.device_uuid,
-                device_kind=station.slot.kind,
-                lease_s=station.settings.lease_s,
+                worker=context.slot.name,
+                device=context.slot.device_uuid,
+                device_kind=context.slot.kind,
+                lease_s=context.settings.lease_s,
             )
         )
     except TryAgain:
@@ -111,10 +111,10 @@ def take_lease(ticket: RunTrial, station: WorkerContext) -> Lease | Refusal:
 
 
 @contextmanager
-def attempt_scope(ticket: RunTrial, lease: Lease, station: WorkerContext) -> Iterator[Run]:
+def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Iterator[Run]:
     """The attempt's log, its lease and its results; leaves no process and no open lease behind, also when we fail ourselves."""
-    kept = station.lease_keeper.keep(lease.token)
-    settings = station.settings
+    kept = context.lease_keeper.keep(lease.token)
+    settings = context.settings
     output = AttemptLog(
         settings.log_root,
         lease.study_id,
@@ -123,9 +123,9 @@ def attempt_scope(ticket: RunTrial, lease: Lease, station: WorkerContext) -> Ite
         file_bytes=settings.log_file_bytes,
         tail_bytes=settings.log_tail_bytes,
     )
-    retention = Retention(station, lease)
-    results = station.results.open(lease.token, tail=output.changed_tail, saved=retention.saved)
-    attempt = Run(station, ticket, lease, output, kept, results, retention)
+    retention = Retention(context, lease)
+    results = context.results.open(lease.token, tail=output.changed_tail, saved=retention.saved)
+    attempt = Run(context, ticket, lease, output, kept, results, retention)
     try:
         with handle_failures(attempt):
             yield attempt
@@ -133,8 +133,8 @@ def attempt_scope(ticket: RunTrial, lease: Lease, station: WorkerContext) -> Ite
         end_process(attempt)
         raise
     finally:
-        station.results.leave(results)
-        station.lease_keeper.leave(kept)
+        context.results.leave(results)
+        context.lease_keeper.leave(kept)
         output.close()
         if attempt.process is not None:
             attempt.process.close(FAREWELL_S)
@@ -172,17 +172,17 @@ def end_process(attempt: Run) -> None:
 def resume(attempt: Run) -> None:
     """Choose the newest checkpoint whose hash holds; if there are only unsound ones, start over and say so."""
     attempt.pruner = pruner_of(attempt.lease)
-    before, root = attempt.lease.checkpoints, attempt.station.settings.checkpoint_root
+    before, root = attempt.lease.checkpoints, attempt.context.settings.checkpoint_root
     if not before:
         return
     try:
         attempt.resumed, refused = in_time(
-            lambda: checkpoints.newest_sound(before, root), attempt.station.orders, within_s=READ_S
+            lambda: checkpoints.newest_sound(before, root), attempt.context.control, within_s=READ_S
         )
     except Unanswered as error:
-        orders = attempt.station.orders
-        if orders.stopped():
-            attempt.cut = Cut.DRAIN if orders.draining() else Cut.REVOKED
+        control = attempt.context.control
+        if control.stopped():
+            attempt.cut = Cut.DRAIN if control.draining() else Cut.REVOKED
         attempt.has_checkpoint = True
         attempt.exit = Exit(lost=f"the checkpoints in {root} could not be read: {error}")
         return
@@ -199,10 +199,10 @@ def resume(attempt: Run) -> None:
 
 def reports_before(attempt: Run, step: int) -> list[Report]:
     """What earlier attempts reported up to this step; a store that is away is waited for, unless the worker is told to stop."""
-    station, lease = attempt.station, attempt.lease
-    retry = StoreRetry(attempt.name, UntilStopped(station.orders, grace_s=0.0))
+    context, lease = attempt.context, attempt.lease
+    retry = StoreRetry(attempt.name, UntilStopped(context.control, grace_s=0.0))
     try:
-        found = retry(lambda: station.store.own_reports(lease.token))
+        found = retry(lambda: context.store.own_reports(lease.token))
     except TryAgain:
         return []
     return [report for report in found if report.step <= step]
@@ -212,22 +212,22 @@ def begin(attempt: Run) -> None:
     """Give the job to a warm process, and have noted what the attempt runs with."""
     if attempt.over:
         return
-    station = attempt.station
-    code = code_of(attempt.lease, station)
-    station.put_aside.studies.pop(attempt.lease.study_id, None)
+    context = attempt.context
+    code = code_of(attempt.lease, context)
+    context.put_aside.studies.pop(attempt.lease.study_id, None)
     job = job_of(
         attempt.lease,
         attempt.resumed,
-        checkpoint_root=station.settings.checkpoint_root,
-        has_gpu=station.slot.is_gpu,
+        checkpoint_root=context.settings.checkpoint_root,
+        has_gpu=context.slot.is_gpu,
         judged=attempt.pruner is not None and not attempt.pruner.who.exempt,
     )
     attempt.started_at = time.monotonic()
-    attempt.deadline = attempt.started_at + station.settings.import_s
+    attempt.deadline = attempt.started_at + context.settings.import_s
     started = AttemptStarted(code.fingerprint, attempt.last_step, str(attempt.log.path))
-    station.results.start(attempt.results, started)
+    context.results.start(attempt.results, started)
     try:
-        attempt.process = station.servers.take(code)
+        attempt.process = context.servers.take(code)
         attempt.process.start(job)
     except FrameTooLarge as error:
         attempt.last = Failed(Fault.USER_BUG, str(error), "", signature("job", "too large"))

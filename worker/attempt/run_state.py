@@ -21,7 +21,7 @@ from worker.process.trial_process import TrialProcess
 class Run:
     """One attempt on its way through the steps; each step fills in its part."""
 
-    station: WorkerContext
+    context: WorkerContext
     ticket: RunTrial
     lease: Lease
     log: AttemptLog
@@ -42,7 +42,7 @@ class Run:
     cut: Cut | None = None
     last_step: int | None = None
     unjudged: bool = False
-    came_of: str = ""
+    summary: str = ""
     fault: Fault | None = Fault.PREEMPTED  # until it is judged: nothing was learned of the slot
 
     @property

@@ -26,15 +26,15 @@ HELD_S = 1.0
 MARGIN_S = 15.0
 
 
-def passed_on(ticket: RunTrial, station: WorkerContext) -> str:
+def passed_on(ticket: RunTrial, context: WorkerContext) -> str:
     """Give the ticket back to its queue if it is not for this slot, and say why; else "" at once."""
-    left = _left_to_others(ticket, station)
+    left = _left_to_others(ticket, context)
     if left is None:
         return ""
-    station.orders.pause(HELD_S)
+    context.control.pause(HELD_S)
     name = f"{left.study} trial {ticket.trial} attempt {ticket.attempt}"
     try:
-        station.tickets.send(
+        context.tickets.send(
             ticket,
             queue=trial_queue(left.gpus),
             summary=f"{name} left to another slot",
@@ -45,52 +45,52 @@ def passed_on(ticket: RunTrial, station: WorkerContext) -> str:
     return f"{name}: left to another slot, {left.reason}"
 
 
-def _left_to_others(ticket: RunTrial, station: WorkerContext) -> Left | None:
-    memory, now = station.put_aside, time.monotonic()
+def _left_to_others(ticket: RunTrial, context: WorkerContext) -> Left | None:
+    memory, now = context.put_aside, time.monotonic()
     study = memory.studies.get(ticket.study)
     if study is not None and study.until > now:
         return study
     trial = memory.trials.get((ticket.study, ticket.trial))
-    if trial is None or trial.until <= now or not _has_others(station, trial.gpus):
+    if trial is None or trial.until <= now or not _has_others(context, trial.gpus):
         return None
     return trial
 
 
-def _has_others(station: WorkerContext, gpus: int) -> bool:
+def _has_others(context: WorkerContext, gpus: int) -> bool:
     """Whether another live slot could run it."""
     try:
-        return station.store.has_other_slots(station.slot.name, gpus, ALIVE_WITHIN_S)
+        return context.store.has_other_slots(context.slot.name, gpus, ALIVE_WITHIN_S)
     except Exception as error:  # whatever Postgres answers, the slot goes on
         log.warning("whether there are other slots is not known: %s", error)
         return False
 
 
-def without_code(lease: Lease, reason: str, station: WorkerContext) -> AttemptEnd:
+def without_code(lease: Lease, reason: str, context: WorkerContext) -> AttemptEnd:
     """How an attempt ends whose study's code is not on this host: given back at no charge, and the study is left to others for a while."""
-    said = f"{station.settings.host}: {reason}"
-    left = station.put_aside.leave_study(lease, said)
+    said = f"{context.settings.host}: {reason}"
+    left = context.put_aside.leave_study(lease, said)
     log.error("study %s: %s", lease.study, reason)
-    _note(lease, said, left.wait_s + MARGIN_S, station, study_only=True)
+    _note(lease, said, left.wait_s + MARGIN_S, context, study_only=True)
     goes_on = TrialEvent.PARK if lease.checkpoints else TrialEvent.RETRY
     return AttemptEnd(AttemptEvent.RELEASE, goes_on, detail=f"not run on {said}")
 
 
-def rest_if_sick(lease: Lease, fault: Fault | None, station: WorkerContext) -> None:
+def rest_if_sick(lease: Lease, fault: Fault | None, context: WorkerContext) -> None:
     """Look back on an attempt that ended here with that fault: a slot where one trial after the other faults rests for a while."""
-    memory = station.put_aside
+    memory = context.put_aside
     decision = after_attempt(memory.streak, (lease.study_id, lease.number), fault)
     memory.streak = decision.streak
     if fault is Fault.INFRASTRUCTURE:
         memory.leave_trial(lease, "it ended here by a fault of infrastructure before")
     if decision.wait_s:
         log.error("%s", decision.reason)
-        _note(lease, decision.reason, decision.wait_s, station, study_only=False)
-        station.orders.pause(decision.wait_s)
+        _note(lease, decision.reason, decision.wait_s, context, study_only=False)
+        context.control.pause(decision.wait_s)
 
 
-def _note(lease: Lease, reason: str, for_s: float, station: WorkerContext, *, study_only: bool) -> None:
+def _note(lease: Lease, reason: str, for_s: float, context: WorkerContext, *, study_only: bool) -> None:
     """Say in the store what this slot does not take; a store that is away is not waited for."""
     try:
-        station.store.put_aside(lease.token, reason, for_s, study_only=study_only)
+        context.store.put_aside(lease.token, reason, for_s, study_only=study_only)
     except Exception as error:
         log.warning("not noted: %s", error)

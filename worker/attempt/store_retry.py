@@ -50,16 +50,16 @@ class StoreRetry:
 class UntilStopped:
     """Go on until an order to stop is `grace_s` old. The order ends the wait that it finds, not those after it."""
 
-    def __init__(self, orders: Control, *, grace_s: float) -> None:
-        self._orders, self._grace_s = orders, grace_s
+    def __init__(self, control: Control, *, grace_s: float) -> None:
+        self._orders, self._grace_s = control, grace_s
         self._end_at = math.inf
 
     def __call__(self, delay_s: float) -> bool:
         """See `Pause`."""
         stopped = self._note_order()
-        orders = self._orders
+        control = self._orders
         wait(
-            [] if stopped else [orders.drain_fd, orders.terminated_fd],
+            [] if stopped else [control.drain_fd, control.terminated_fd],
             min(delay_s, self._end_at - time.monotonic()),
         )
         self._note_order()

@@ -9,21 +9,21 @@ from worker.attempt.job import CodeDiffers, located
 from worker.process.server_handle import Code
 
 
-def code_of(lease: Lease, station: WorkerContext, *, afresh: bool = False) -> Code:
+def code_of(lease: Lease, context: WorkerContext, *, afresh: bool = False) -> Code:
     """Where it lies, and its fingerprint. Raises CodeDiffers.
 
     Files are looked at afresh when the study is new to this slot, and before its code is called another.
     """
-    afresh = afresh or lease.study_id not in station.studies
+    afresh = afresh or lease.study_id not in context.studies
 
     def look(root: Path) -> str:
-        return station.fingerprints.of(root, time.monotonic(), afresh=afresh)
+        return context.fingerprints.of(root, time.monotonic(), afresh=afresh)
 
     try:
-        root, fingerprint = located(lease, station.settings.code_root, look)
+        root, fingerprint = located(lease, context.settings.code_root, look)
     except CodeDiffers:
         if afresh:
             raise
-        return code_of(lease, station, afresh=True)
-    station.studies.add(lease.study_id)
+        return code_of(lease, context, afresh=True)
+    context.studies.add(lease.study_id)
     return Code(str(root), fingerprint, lease.spec["objective"])

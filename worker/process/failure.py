@@ -16,7 +16,7 @@ from celeriac.domain.records import Fault
 MAX_DETAIL = 2_000
 MAX_TRACEBACK = 24_000
 _LAST_FRAMES = 3
-_HERE = str(Path(__file__).parent) + os.sep
+_HERE = str(Path(__file__).parents[1]) + os.sep
 # How libraries say it when they do not raise MemoryError.
 _NO_MEMORY = (
     "CUDA out of memory",

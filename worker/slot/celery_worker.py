@@ -59,7 +59,7 @@ class Shared:
     slot: Slot
     queues: tuple[str, ...]
     settings: Settings
-    orders: Control
+    control: Control
     app: Celery
     tickets: Tickets
 
@@ -116,17 +116,17 @@ def connect_main(shared: Shared) -> None:
     )
 
     def stopping(**_: Any) -> None:
-        shared.orders.drain()
+        shared.control.drain()
         watchdog.stop()
 
     def ready(**_: Any) -> None:
-        _drain_first(signal.SIGQUIT, shared.orders)
+        _drain_first(signal.SIGQUIT, shared.control)
         watchdog.start()
 
     def revoked(request: Any, expired: bool = False, **_: Any) -> None:
         ticket = _ticket(request.args)
         if ticket is not None and not expired:
-            shared.orders.revoke(ticket)
+            shared.control.revoke(ticket)
             what = f"the revoke of study {ticket.study} trial {ticket.trial}"
             _in_background(what, lambda store: _cancel(store, ticket), shared.settings)
 
@@ -143,12 +143,12 @@ def connect_main(shared: Shared) -> None:
     signals.task_failure.connect(failed, weak=False)
 
 
-def _drain_first(number: signal.Signals, orders: Control) -> None:
+def _drain_first(number: signal.Signals, control: Control) -> None:
     """Order the drain before Celery's own handler sends its SIGTERM to the pool process, or it would look like a revoke."""
     handler = signal.getsignal(number)
 
     def drain(received: int, frame: FrameType | None) -> None:
-        orders.drain()
+        control.drain()
         if callable(handler):
             handler(received, frame)
 
@@ -203,7 +203,7 @@ def connect_pool(shared: Shared) -> None:
 
     def begin(**_: Any) -> None:
         _sweep(shared)
-        station = open_context(
+        context = open_context(
             shared.settings,
             shared.slot,
             store=open_store(
@@ -212,11 +212,11 @@ def connect_pool(shared: Shared) -> None:
                 key=shared.settings.node_key,
             ),
             tickets=Tickets(shared.app),
-            orders=shared.orders,
+            control=shared.control,
             environ=os.environ,
         )
-        tasks.use(station)
-        signals.worker_process_shutdown.connect(lambda **_: station.close(), weak=False)
+        tasks.use(context)
+        signals.worker_process_shutdown.connect(lambda **_: context.close(), weak=False)
 
     signals.worker_process_init.connect(begin, weak=False)
 

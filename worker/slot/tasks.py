@@ -10,23 +10,23 @@ from celeriac.runtime.broker import RUN_TASK
 from worker.attempt.context import WorkerContext
 from worker.attempt.run import run
 
-_station: WorkerContext | None = None
+_context: WorkerContext | None = None
 
 
-def use(station: WorkerContext | None) -> None:
+def use(context: WorkerContext | None) -> None:
     """Give this pool process its tools; `worker.slot.celery_worker` does, after the fork."""
-    global _station
-    _station = station
+    global _context
+    _context = context
 
 
 @shared_task(name=RUN_TASK)
 def run_trial(message: Any) -> str:
     """Run the attempt that the ticket names. A ticket of another kind is an error and is dropped."""
     ticket = decode(message)
-    if not isinstance(ticket, RunTrial) or _station is None:
+    if not isinstance(ticket, RunTrial) or _context is None:
         raise MessageInvalid(f"ticket {ticket.kind} is none for a worker's pool process; it is dropped")
-    came_of = run(ticket, _station)
-    if _station.orders.terminated:
+    summary = run(ticket, _context)
+    if _context.control.terminated:
         # Celery has marked this process as one that a signal ends: it must not live on and be taken for it later.
         raise SystemExit(0)
-    return came_of
+    return summary

@@ -107,7 +107,7 @@ class Rows:
             replace(
                 t,
                 rungs=tuple(found.get((t.study_id, t.number), ())),
-                short_on=tuple(sorted(short.get((t.study_id, t.number), ()))),
+                oom_device_kinds=tuple(sorted(short.get((t.study_id, t.number), ()))),
             )
             for t in page
         ]

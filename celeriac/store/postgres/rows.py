@@ -41,7 +41,7 @@ def _columns(record: type[Any], alias: str, *, without: tuple[str, ...] = ()) ->
 
 STUDY = _columns(StudyRecord, "s", without=("counts",)) + "".join(f", s.{name}" for name in COUNTERS)
 TRIAL_ALONE = _columns(
-    TrialRecord, "t", without=("last_step", "last_value", "device_kind", "rungs", "short_on")
+    TrialRecord, "t", without=("last_step", "last_value", "device_kind", "rungs", "oom_device_kinds")
 )
 #: A trial's row does not hold what its running attempt last reported: that would rewrite it with each report.
 TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value, coalesce(a.device_kind, '') AS device_kind"
@@ -57,13 +57,13 @@ NEWEST_ATTEMPT = (
 TRIALS = f"SELECT {TRIAL} FROM trial t {NEWEST_ATTEMPT}"
 #: A page of trials with their rungs, likewise by key, and for those few that ran out of memory where they did.
 TRIALS_WITH_PAST = f"""
-    SELECT {TRIAL}, g.rungs, m.short_on FROM trial t {NEWEST_ATTEMPT}
+    SELECT {TRIAL}, g.rungs, m.oom_device_kinds FROM trial t {NEWEST_ATTEMPT}
     LEFT JOIN LATERAL (
         SELECT json_agg(json_build_array(rung.rung, rung.value) ORDER BY rung.rung) AS rungs FROM rung
         WHERE rung.study_id = t.study_id AND rung.trial = t.number
     ) g ON true
     LEFT JOIN LATERAL (
-        SELECT json_agg(DISTINCT attempt.device_kind) AS short_on FROM attempt
+        SELECT json_agg(DISTINCT attempt.device_kind) AS oom_device_kinds FROM attempt
         WHERE jsonb_exists(t.faults, '{Fault.OUT_OF_MEMORY}') AND attempt.fault = '{Fault.OUT_OF_MEMORY}'
             AND attempt.study_id = t.study_id AND attempt.trial = t.number
     ) m ON true
@@ -103,7 +103,7 @@ def trial_record(row: Row) -> TrialRecord:
     values["fault"] = Fault(row["fault"]) if row["fault"] else None
     if "rungs" in row:
         values["rungs"] = tuple((int(rung), float(value)) for rung, value in row["rungs"] or ())
-        values["short_on"] = tuple(sorted(row["short_on"] or ()))
+        values["oom_device_kinds"] = tuple(sorted(row["oom_device_kinds"] or ()))
     return TrialRecord(**values)
 
 

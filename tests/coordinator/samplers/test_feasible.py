@@ -71,8 +71,10 @@ def test_a_retry_that_came_through_elsewhere_still_tells_where_memory_was_short(
     known = []
     for number, o in enumerate(trials(lambda *_: None, count=90)):
         small, large = number % 3 == 0, bool(too_large(o.point, number))
-        short_on = ("small",) if small and large else ()
-        known.append(replace(o, device="small" if small and not large else "large", short_on=short_on))
+        oom_device_kinds = ("small",) if small and large else ()
+        known.append(
+            replace(o, device="small" if small and not large else "large", oom_device_kinds=oom_device_kinds)
+        )
     assert all(o.kind is Kind.FINISHED for o in known)
     assert chance(known, 12) > 0.95
     assert 0.6 < chance(known, 400) < 0.85

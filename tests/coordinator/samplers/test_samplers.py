@@ -333,8 +333,8 @@ def test_what_an_ended_trial_teaches(
     found = observed(
         MIXED_SPACE,
         "maximize",
-        trial(4, state, params=PARAMS, device_kind="H200", short_on=("T4",), **changes),
+        trial(4, state, params=PARAMS, device_kind="H200", oom_device_kinds=("T4",), **changes),
     )
     assert (found.loss, found.kind) == (loss, kind)
-    assert (found.device, found.short_on) == (("", ()) if kind is Kind.VOID else ("H200", ("T4",)))
+    assert (found.device, found.oom_device_kinds) == (("", ()) if kind is Kind.VOID else ("H200", ("T4",)))
     assert found.point.number == 4

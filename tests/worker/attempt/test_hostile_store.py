@@ -28,8 +28,8 @@ LEASE_S, TICK_S = 3.0, 0.5
 @pytest.fixture
 def short(bench: Bench) -> Bench:
     """The bench with short leases."""
-    bench.settings = bench.station.settings = replace(bench.settings, lease_s=LEASE_S, heartbeat_s=0.5)
-    bench.station.lease_keeper.lease_s, bench.station.lease_keeper.heartbeat_s = LEASE_S, 0.5
+    bench.settings = bench.context.settings = replace(bench.settings, lease_s=LEASE_S, heartbeat_s=0.5)
+    bench.context.lease_keeper.lease_s, bench.context.lease_keeper.heartbeat_s = LEASE_S, 0.5
     return bench
 
 
@@ -48,7 +48,7 @@ def reaper(bench: Bench, store: Store) -> Iterator[None]:
 
     def tick() -> None:
         while not ending.wait(TICK_S):
-            reap(store, bench.station.tickets, tick_s=TICK_S)
+            reap(store, bench.context.tickets, tick_s=TICK_S)
 
     thread = threading.Thread(target=tick)
     thread.start()
@@ -110,7 +110,7 @@ def test_a_directory_that_hangs_costs_no_lease_and_the_slot_goes_on(
 
     monkeypatch.setattr(checkpoints, "delete", hangs)
     monkeypatch.setattr(checkpoints, "remove", hangs)
-    monkeypatch.setattr(short.station.janitor, "_hangs_s", 0.5)
+    monkeypatch.setattr(short.context.janitor, "_hangs_s", 0.5)
     with reaper(short, others):
         first = short.run("attempts:saves_for", {"seconds": 3 * LEASE_S}, name="first")
         assert hung.is_set()
@@ -147,7 +147,7 @@ def test_a_renewal_takes_the_connection_that_is_free_while_a_report_holds_the_ot
     ticket = short.ticket(short.study("attempts:reports_until"), {"file": str(sign), "until": str(go)})
 
     def lease_until() -> datetime:
-        (attempt,) = others.open_attempts_of(short.station.slot.name)
+        (attempt,) = others.open_attempts_of(short.context.slot.name)
         return attempt.lease_until
 
     def hold() -> None:
@@ -174,8 +174,8 @@ def test_an_end_that_the_database_refuses_ends_nothing_but_its_attempt(
         (tmp_path / "go").touch()
 
     with once_there(tmp_path / "running", break_counters):
-        came_of = short.attempt(ticket)
-    assert "the runner failed: IntegrityError" in came_of
+        summary = short.attempt(ticket)
+    assert "the runner failed: IntegrityError" in summary
     assert any("its lease is left to lapse: IntegrityError" in line for line in caplog.messages)
     assert short.run("quick:good", name="after").state is TrialState.SCORED
 
@@ -183,12 +183,12 @@ def test_an_end_that_the_database_refuses_ends_nothing_but_its_attempt(
 def test_a_node_that_starts_anew_leaves_what_the_database_refuses_to_lapse(
     short: Bench, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slot = short.station.slot
+    slot = short.context.slot
     tickets = [short.ticket(short.study("quick:good", name=name)) for name in ("broken", "sound")]
     for ticket in tickets:
         short.store.lease(ticket.study, ticket.trial, 1, worker=slot.name, device="cpu", lease_s=60)
     execute(database, "UPDATE study SET running = 0 WHERE name = 'broken'")
-    released = release(short.store, short.station.tickets, slot.name, "its worker is gone")
+    released = release(short.store, short.context.tickets, slot.name, "its worker is gone")
     assert [each.study for each in released] == ["sound"]
     assert any("the lease of broken trial 0 attempt 1 is left to lapse" in line for line in caplog.messages)
 
@@ -222,7 +222,7 @@ class Refuses:
 
 def test_a_value_that_postgres_cannot_hold_is_the_trial_s_own_fault(short: Bench, tmp_path: Path) -> None:
     refuses: Any = Refuses(short.store)
-    short.station.results.store = short.station.store = refuses
+    short.context.results.store = short.context.store = refuses
     trial = short.run("attempts:trains_on", {"file": str(tmp_path / "first-report")})
     assert (trial.state, trial.fault, trial.attempts) == (TrialState.FAILED, Fault.USER_BUG, 1)
     assert "a value of the trial's was refused" in trial.detail
@@ -249,8 +249,8 @@ class Away:
 @pytest.mark.parametrize("verb", ["lease", "begin", "report", "renew", "finish_attempt"])
 def test_two_deadlocks_in_a_row_cost_no_result(short: Bench, verb: str) -> None:
     away: Any = Away(short.store, verb, lambda: TryAgain("two writers met"), 2)
-    station = short.station
-    station.store = station.lease_keeper.store = station.results.store = away
+    context = short.context
+    context.store = context.lease_keeper.store = context.results.store = away
     trial = short.run("attempts:steps")
     assert (trial.state, trial.score, trial.faults) == (TrialState.SCORED, 5.0, {})
     assert len(short.store.reports(trial.study_id, trial.number)) == 5
@@ -260,21 +260,21 @@ def test_a_revoked_trial_waits_for_the_store_and_gives_up_after_the_grace(
     short: Bench, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     away: Any = Away(short.store, "finish_attempt", lambda: StoreUnavailable("Postgres is away"), 10_000)
-    short.station.store = away
-    short.station.settings = replace(short.settings, checkpoint_grace_s=1.0)
+    short.context.store = away
+    short.context.settings = replace(short.settings, checkpoint_grace_s=1.0)
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
     ticket = short.ticket(short.study("attempts:waits_for_a_file"), params)
 
     def revoke() -> None:
-        short.station.orders.terminated = True
+        short.context.control.terminated = True
         (tmp_path / "go").touch()
 
     with once_there(tmp_path / "running", revoke):
         began = time.monotonic()
-        came_of = short.attempt(ticket)
+        summary = short.attempt(ticket)
     assert time.monotonic() - began < 10
     assert away.calls < 10
-    assert "its lease is left to lapse, Postgres is away" in came_of
+    assert "its lease is left to lapse, Postgres is away" in summary
     assert any("its end is given up" in line for line in caplog.messages)
     (attempt,) = short.attempts(short.trial(ticket))
     assert attempt.outcome is None or attempt.outcome is Outcome.RELEASED

@@ -37,7 +37,7 @@ def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
 def test_the_coordinator_is_told(bench: Bench) -> None:
     bench.run("quick:good")
     bench.settle()
-    assert bench.station.tickets.waiting(DRIVE_QUEUE) == 1
+    assert bench.context.tickets.waiting(DRIVE_QUEUE) == 1
 
 
 @pytest.mark.parametrize(
@@ -125,13 +125,13 @@ def test_an_import_that_hangs_is_ended_at_its_limit_and_the_slot_goes_on(
 ) -> None:
     """Also where each trial imports for itself, since the first import left a thread behind."""
     (tmp_path / "mine.py").write_text(f"{module}def objective(trial):\n    return 1\n")
-    bench.station.settings = replace(bench.settings, code_root=tmp_path, import_s=limit_s)
+    bench.context.settings = replace(bench.settings, code_root=tmp_path, import_s=limit_s)
     trial = bench.run("mine:objective")
     assert (trial.state, trial.fault) == (TrialState.FAILED, Fault.USER_BUG)
     assert f"still busy after {limit_s:g} s" in trial.detail
     assert "CELERIAC_IMPORT_S" in trial.detail
     assert bool(isolated) == ("isolation: fresh" in bench.tail(trial))
-    bench.station.settings = bench.settings
+    bench.context.settings = bench.settings
     assert bench.run("quick:good", name="after").state is TrialState.SCORED
 
 
@@ -190,7 +190,7 @@ def test_the_trial_is_told_where_it_is(bench: Bench) -> None:
 
 
 def test_an_objective_outside_the_worker_s_code_root_is_refused(bench: Bench, tmp_path: Path) -> None:
-    bench.station.settings = replace(bench.settings, code_root=tmp_path)
+    bench.context.settings = replace(bench.settings, code_root=tmp_path)
     trial = bench.run("quick:good")
     assert (trial.state, trial.score, trial.faults) == (TrialState.WAITING, None, {})  # the host's fault
     assert bench.attempts(trial)[0].outcome is Outcome.RELEASED
@@ -198,7 +198,7 @@ def test_an_objective_outside_the_worker_s_code_root_is_refused(bench: Bench, tm
 
 
 def test_a_changed_file_is_loaded_anew(bench: Bench, tmp_path: Path) -> None:
-    bench.station.settings = replace(bench.settings, code_root=tmp_path)
+    bench.context.settings = replace(bench.settings, code_root=tmp_path)
     module = tmp_path / "mine.py"
     module.write_text("def objective(trial):\n    return 1\n")
     assert bench.run("mine:objective", name="one").score == 1
@@ -262,7 +262,7 @@ def test_a_checkpoint_root_that_cannot_be_written_costs_the_checkpoints_only(
 ) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("not a directory")
-    bench.station.settings = replace(bench.settings, checkpoint_root=blocked)
+    bench.context.settings = replace(bench.settings, checkpoint_root=blocked)
     trial = bench.run("attempts:steps")
     assert trial.state is TrialState.SCORED
     assert "not written, going on" in bench.tail(trial)
@@ -271,7 +271,7 @@ def test_a_checkpoint_root_that_cannot_be_written_costs_the_checkpoints_only(
 def test_a_log_directory_that_cannot_be_written_costs_the_file_only(bench: Bench, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("not a directory")
-    bench.station.settings = replace(bench.settings, log_root=blocked)
+    bench.context.settings = replace(bench.settings, log_root=blocked)
     trial = bench.run("quick:raises")
     assert trial.state is TrialState.FAILED
     assert "the log file" in bench.tail(trial)
@@ -342,5 +342,5 @@ def test_no_descriptor_is_left_by_a_trial(bench: Bench) -> None:
 
 def _settle(bench: Bench) -> None:
     """Until the server is gone, and the last end is announced (which connects to Redis)."""
-    bench.station.servers.close()
+    bench.context.servers.close()
     bench.settle()

@@ -50,7 +50,7 @@ def _trains(bench: Bench, tmp_path: Path, **params: object) -> tuple[RunTrial, P
 
 def test_a_drain_hands_the_trial_back_with_its_checkpoint_at_no_charge(bench: Bench, tmp_path: Path) -> None:
     ticket, sign = _trains(bench, tmp_path, saves=True)
-    with once_there(sign, bench.station.orders.drain):
+    with once_there(sign, bench.context.control.drain):
         bench.attempt(ticket)
     trial = bench.trial(ticket)
     assert (trial.state, trial.fault) == (TrialState.PAUSED, Fault.PREEMPTED)
@@ -62,16 +62,16 @@ def test_a_drain_hands_the_trial_back_with_its_checkpoint_at_no_charge(bench: Be
 
 def test_a_drain_without_checkpoints_sends_the_trial_back_to_the_start(bench: Bench, tmp_path: Path) -> None:
     ticket, sign = _trains(bench, tmp_path)
-    with once_there(sign, bench.station.orders.drain):
+    with once_there(sign, bench.context.control.drain):
         bench.attempt(ticket)
     assert bench.trial(ticket).state is TrialState.WAITING
 
 
 def test_a_trial_that_never_reports_is_ended_when_the_grace_is_over(bench: Bench, tmp_path: Path) -> None:
-    bench.station.settings = replace(bench.settings, checkpoint_grace_s=0.5)
+    bench.context.settings = replace(bench.settings, checkpoint_grace_s=0.5)
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "never")}
     ticket = bench.ticket(bench.study("attempts:waits_for_a_file"), params)
-    with once_there(tmp_path / "running", bench.station.orders.drain):
+    with once_there(tmp_path / "running", bench.context.control.drain):
         began = time.monotonic()
         bench.attempt(ticket)
     assert time.monotonic() - began < 10
@@ -82,7 +82,7 @@ def test_a_trial_that_never_reports_is_ended_when_the_grace_is_over(bench: Bench
 
 def test_a_drained_worker_begins_no_trial(bench: Bench) -> None:
     ticket = bench.ticket(bench.study("quick:good"))
-    bench.station.orders.drain()
+    bench.context.control.drain()
     assert "told to stop" in bench.attempt(ticket)
     assert bench.trial(ticket).attempts == 0
 
@@ -92,13 +92,13 @@ def test_a_revoke_is_a_cancel(bench: Bench, tmp_path: Path) -> None:
 
     def revoke() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        bench.station.orders.revoke(ticket)
+        bench.context.control.revoke(ticket)
 
     with once_there(sign, revoke):
         bench.attempt(ticket)
     trial = bench.trial(ticket)
     assert (trial.state, trial.detail) == (TrialState.CANCELLED, "revoked by a user")
-    assert bench.station.orders.terminated
+    assert bench.context.control.terminated
     bench.settle()
     assert not list(bench.settings.checkpoint_root.rglob("*.ckpt"))
 
@@ -117,9 +117,9 @@ def test_a_cancelled_trial_is_ended_at_the_next_heartbeat(bench: Bench, tmp_path
     with once_there(
         tmp_path / "running", lambda: bench.store.cancel_trial(ticket.study, ticket.trial, "not wanted")
     ):
-        came_of = bench.attempt(ticket)
-    assert "stepped aside" in came_of
-    assert "not wanted" in came_of
+        summary = bench.attempt(ticket)
+    assert "stepped aside" in summary
+    assert "not wanted" in summary
     assert bench.trial(ticket).state is TrialState.CANCELLED
     assert not Path(f"/proc/{(tmp_path / 'running').read_text()}").exists()
 
@@ -134,13 +134,13 @@ def test_a_stopped_study_ends_its_trials(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_the_result_of_a_superseded_attempt_is_kept_as_late_evidence(bench: Bench, tmp_path: Path) -> None:
-    bench.station.settings = replace(bench.settings, heartbeat_s=60.0)
-    bench.station.lease_keeper.heartbeat_s = 60.0
+    bench.context.settings = replace(bench.settings, heartbeat_s=60.0)
+    bench.context.lease_keeper.heartbeat_s = 60.0
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
     ticket = bench.ticket(bench.study("attempts:waits_for_a_file"), params)
 
     def supersede() -> None:
-        (attempt,) = bench.store.open_attempts_of(bench.station.slot.name)
+        (attempt,) = bench.store.open_attempts_of(bench.context.slot.name)
         bench.store.finish_attempt(attempt.token, AttemptEnd(AttemptEvent.SUPERSEDE, TrialEvent.RETRY))
         bench.store.lease(ticket.study, ticket.trial, 2, worker="another", device="cpu", lease_s=30)
         Path(params["file"]).write_text("")
@@ -171,9 +171,9 @@ class Away:
 @pytest.mark.parametrize("verb", ["lease", "begin", "report", "renew", "finish_attempt"])
 def test_a_store_that_goes_away_costs_no_result(bench: Bench, verb: str) -> None:
     away = Away(bench.store, **{verb: 2})
-    bench.station.store = away  # type: ignore[assignment] # stands for the store, verb by verb
-    bench.station.lease_keeper.store = away  # type: ignore[assignment]
-    bench.station.results.store = away  # type: ignore[assignment]
+    bench.context.store = away  # type: ignore[assignment] # stands for the store, verb by verb
+    bench.context.lease_keeper.store = away  # type: ignore[assignment]
+    bench.context.results.store = away  # type: ignore[assignment]
     trial = bench.run("attempts:steps")
     assert (trial.state, trial.score) == (TrialState.SCORED, 5.0)
     assert away.times[verb] == 0 or verb == "renew"

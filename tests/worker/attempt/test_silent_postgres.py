@@ -52,7 +52,7 @@ def alone(server: Postgres, quick: Settings) -> Iterator[Bench]:
         def tick() -> None:
             while not ending.wait(TICK_S):
                 with suppress(TryAgain):
-                    reap(clock, bench.station.tickets, tick_s=TICK_S)
+                    reap(clock, bench.context.tickets, tick_s=TICK_S)
 
         ticking = threading.Thread(target=tick)
         ticking.start()

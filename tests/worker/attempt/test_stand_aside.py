@@ -40,7 +40,7 @@ def code(bench: Bench, tmp_path: Path) -> Path:
     root = tmp_path / "code"
     root.mkdir()
     (root / "train.py").write_text(CODE)
-    bench.station.settings = replace(bench.station.settings, code_root=root)
+    bench.context.settings = replace(bench.context.settings, code_root=root)
     return root
 
 
@@ -65,10 +65,10 @@ def test_a_host_with_other_code_gives_the_trial_back_and_says_so(bench: Bench, c
 def test_its_tickets_go_back_on_the_queue_and_other_studies_run(bench: Bench, code: Path) -> None:
     ticket = bench.ticket(study_of(bench.store, "0123456789abcdef"))
     bench.attempt(ticket)
-    came_of = bench.attempt(RunTrial(ticket.study, ticket.trial, 2))
-    assert came_of.startswith("churn trial 0 attempt 2: left to another slot")
+    summary = bench.attempt(RunTrial(ticket.study, ticket.trial, 2))
+    assert summary.startswith("churn trial 0 attempt 2: left to another slot")
     assert bench.trial(ticket).attempts == 1
-    assert bench.station.tickets.waiting(CPU_QUEUE) == 1
+    assert bench.context.tickets.waiting(CPU_QUEUE) == 1
     (code / "quick.py").write_text(CODE)
     assert bench.run("quick:objective").state is TrialState.SCORED
 
@@ -79,7 +79,7 @@ def test_it_looks_again_later_and_runs_the_study_once_the_code_is_there(bench: B
     ticket = bench.ticket(study_of(bench.store, wanted))
     bench.attempt(ticket)
     (code / "train.py").write_text(CODE)
-    memory = bench.station.put_aside.studies
+    memory = bench.context.put_aside.studies
     first = memory[ticket.study]
     memory[ticket.study] = replace(first, until=time.monotonic())
     bench.attempt(RunTrial(ticket.study, ticket.trial, 2))
@@ -124,8 +124,8 @@ def sick(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[flo
     def take(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(bench.station.servers, "take", take)
-    monkeypatch.setattr(bench.station.orders, "pause", waits.append)
+    monkeypatch.setattr(bench.context.servers, "take", take)
+    monkeypatch.setattr(bench.context.control, "pause", waits.append)
     return lambda: waits
 
 
@@ -146,9 +146,9 @@ def test_a_slot_where_one_trial_after_the_other_faults_rests(
 
 
 def test_an_order_to_stop_ends_the_rest(bench: Bench) -> None:
-    bench.station.orders.drain()
+    bench.context.control.drain()
     start = time.monotonic()
-    bench.station.orders.pause(60.0)
+    bench.context.control.pause(60.0)
     assert time.monotonic() - start < 30
 
 

@@ -14,10 +14,10 @@ from worker.attempt.store_retry import DELAYS_S, LAST_DELAY_S, StoreRetry, Until
 
 
 @pytest.fixture
-def orders() -> Iterator[Control]:
-    orders = Control()
-    yield orders
-    orders.close()
+def control() -> Iterator[Control]:
+    control = Control()
+    yield control
+    control.close()
 
 
 class Call:
@@ -60,16 +60,16 @@ def test_another_error_is_nobody_s_to_wait_for() -> None:
 
 @pytest.mark.parametrize("order", ["drain", "revoke"])
 def test_after_an_order_to_stop_it_waits_between_tries_and_gives_up_at_the_end_of_the_grace(
-    orders: Control, order: str, caplog: pytest.LogCaptureFixture
+    control: Control, order: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with orders.heeding():
+    with control.sigterm_as_event():
         if order == "drain":
-            orders.drain()
+            control.drain()
         else:
             os.kill(os.getpid(), signal.SIGTERM)
         call, began = Call(*[StoreUnavailable("Postgres is away")] * 100), time.monotonic()
         with pytest.raises(StoreUnavailable):
-            StoreRetry("digits trial 3: its end", UntilStopped(orders, grace_s=0.5))(call)
+            StoreRetry("digits trial 3: its end", UntilStopped(control, grace_s=0.5))(call)
     assert 0.4 < time.monotonic() - began < 5.0
     assert call.calls <= 4
     assert (
@@ -77,10 +77,10 @@ def test_after_an_order_to_stop_it_waits_between_tries_and_gives_up_at_the_end_o
     )
 
 
-def test_an_order_that_comes_ends_the_wait_and_begins_the_grace(orders: Control) -> None:
+def test_an_order_that_comes_ends_the_wait_and_begins_the_grace(control: Control) -> None:
     call = Call(*[StoreUnavailable("Postgres is away")] * 100)
-    threading.Timer(0.1, orders.drain).start()
+    threading.Timer(0.1, control.drain).start()
     began = time.monotonic()
     with pytest.raises(StoreUnavailable):
-        StoreRetry("digits trial 3", UntilStopped(orders, grace_s=0.0))(call)
+        StoreRetry("digits trial 3", UntilStopped(control, grace_s=0.0))(call)
     assert time.monotonic() - began < 5.0

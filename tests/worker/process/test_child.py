@@ -258,7 +258,7 @@ def test_descendants_are_found_and_subtrees_spared() -> None:
         family.communicate()
 
 
-MARKED = "from worker import proctree; proctree.put_mark(proctree.slot_mark({slot!r}), proctree.server_mark({server!r}));"
+MARKED = "from worker.process import linux; linux.put_mark(linux.slot_mark({slot!r}), linux.server_mark({server!r}));"
 
 
 def test_the_marked_are_found_and_ended() -> None:
