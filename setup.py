@@ -1,7 +1,7 @@
 """Which packages the wheel holds. The rest of the project's metadata is in pyproject.toml.
 
-The migrations stand at the top of the repository, where people look for them, and are installed as data of `celeriac`: a top-level
-package of so common a name would be in the way of others'. pyproject.toml can't say that beside `find`.
+The migrations stand at the top of the repository, where people look for them, and are installed as data of `celeriac`:
+a top-level package of so common a name would be in the way of others'. pyproject.toml can't say that beside `find`.
 """
 
 from setuptools import find_packages, setup

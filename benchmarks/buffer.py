@@ -1,8 +1,10 @@
-"""What does the buffer cost in wisdom? Whole studies by the coordinator's own turns, on a virtual clock, with no program around them.
+"""What does the buffer cost in wisdom? Whole studies by the coordinator's own turns, on a virtual clock, with no
+program around them.
 
-Trials last about ten minutes; a suggestion takes no time. Beside the buffer as it is: one that is never replaced, and one that binds a
-ticket for each slot, as it must for short trials; and what no real fleet can have, a suggestion made when a slot is free and at
-once there. The figure is the true regret of the best trial after 60, in units of random search's median after 40.
+Trials last about ten minutes; a suggestion takes no time. Beside the buffer as it is: one that is never replaced, and
+one that binds a ticket for each slot, as it must for short trials; and what no real fleet can have, a suggestion made
+when a slot is free and at once there. The figure is the true regret of the best trial after 60, in units of random
+search's median after 40.
 """
 
 import argparse
@@ -112,9 +114,7 @@ class Fleet:
     def _take(self, study: StudyRecord) -> None:
         while self.queue.tickets and len(self._running) < self._slots:
             ticket = self.queue.tickets.pop(0)
-            lease = self.store.lease(
-                study.id, ticket.trial, ticket.attempt, worker="w", device="cpu", lease_s=1e9
-            )
+            lease = self.store.lease(study.id, ticket.trial, ticket.attempt, worker="w", device="cpu", lease_s=1e9)
             assert isinstance(lease, Lease)
             lasts_s = TRIAL_S * duration(self._of.name, self._seed, lease.number)
             until = self._now + timedelta(seconds=lasts_s)

@@ -1,14 +1,16 @@
-"""Chaos: one study of 60 trials on two slots, while its programs are killed, flushed and restarted at seeded random moments.
+"""Chaos: one study of 60 trials on two slots, while its programs are killed, flushed and restarted at seeded random
+moments.
 
-The faults of one seed: a worker killed with -9 three times (main or pool process), a coordinator program once, `up` itself once (and
-started again), Redis flushed once and killed once, Postgres killed once and stopped in order once. What only stands still, each once
-(`benchmarks.standstill`): Postgres for two leases, the table of reports locked for two, the directory of checkpoints, for writing and
-deleting, for three, and drive for two. A lease is LEASE_S here.
+The faults of one seed: a worker killed with -9 three times (main or pool process), a coordinator program once, `up`
+itself once (and started again), Redis flushed once and killed once, Postgres killed once and stopped in order once.
+What only stands still, each once (`benchmarks.standstill`): Postgres for two leases, the table of reports locked for
+two, the directory of checkpoints, for writing and deleting, for three, and drive for two. A lease is LEASE_S here.
 
-The verdict: the study ends by itself with exactly its budget of finished trials, none scored twice, no process left over, in at most
-the quiet run's time plus what the faults cost by design: a slot idle for 10 s where the supervisor sees the death, the lease + 10 s
-otherwise, and the outages themselves. A trial that was interrupted runs again: its own time is part of the fault's cost. What stood
-still has cost no attempt that ran then its lease, and within GOES_ON_S after it the next trial has ended.
+The verdict: the study ends by itself with exactly its budget of finished trials, none scored twice, no process left
+over, in at most the quiet run's time plus what the faults cost by design: a slot idle for 10 s where the supervisor
+sees the death, the lease + 10 s otherwise, and the outages themselves. A trial that was interrupted runs again: its
+own time is part of the fault's cost. What stood still has cost no attempt that ran then its lease, and within
+GOES_ON_S after it the next trial has ended.
 """
 
 import argparse
@@ -82,35 +84,26 @@ def study_file(name: str) -> dict[str, Any]:
     from celeriac.domain.study_file import load
 
     spec = load(ROOT / "examples" / "digits" / "study.yaml").to_dict()
-    return {
-        **spec,
-        "study": name,
-        "code": str(ROOT / "examples" / "digits"),
-        "budget": {"trials": TRIALS},
-        "seed": 1,
-    }
+    return {**spec, "study": name, "code": str(ROOT / "examples" / "digits"), "budget": {"trials": TRIALS}, "seed": 1}
 
 
 # -- the faults -------------------------------------------------------------------------------------------------------
 
 
-def strike(
-    fault: Fault, stack: Embedded, rng: random.Random, *, began: float, study: str, flag: Path
-) -> Struck:
+def strike(fault: Fault, stack: Embedded, rng: random.Random, *, began: float, study: str, flag: Path) -> Struck:
     """Do one fault and wait until what it took down is up again."""
     at_s = round(time.monotonic() - began, 1)
     if fault.kind in KINDS:
         stood = stand_still(fault.kind, stack, study, flag)
         allowed_s = stood.outage_s + SEEN_S + GOES_ON_S / 3
-        return Struck(
-            fault.kind, at_s, stood.hit, stood.outage_s, allowed_s, stood.superseded, stood.went_on_s
-        )
+        return Struck(fault.kind, at_s, stood.hit, stood.outage_s, allowed_s, stood.superseded, stood.went_on_s)
     hit, outage_s = _STRIKES[fault.kind](stack, rng)
     return Struck(fault.kind, at_s, hit, round(outage_s, 1), round(outage_s + _cost_s(fault.kind), 1))
 
 
 def _cost_s(kind: str) -> float:
-    # Everywhere but after a flush a supervisor sees the death. Lost tickets are found by the reaper, not by a supervisor.
+    # Everywhere but after a flush a supervisor sees the death. Lost tickets are found by the reaper, not by a
+    # supervisor.
     return LEASE_S + SEEN_S if kind == "redis-flush" else SEEN_S
 
 
@@ -300,10 +293,7 @@ def verdict(result: dict[str, Any]) -> str:
                 for each in result["faults"]
             ),
             *(
-                (
-                    f"{each['kind']}: no trial ended for {each['went_on_s']} s after it",
-                    each["went_on_s"] > GOES_ON_S,
-                )
+                (f"{each['kind']}: no trial ended for {each['went_on_s']} s after it", each["went_on_s"] > GOES_ON_S)
                 for each in result["faults"]
             ),
             (f"processes left: {result['left_over']}", bool(result["left_over"])),
@@ -334,16 +324,11 @@ def main() -> int:
         result = run(seed, quiet["took_s"])
         result["verdict"] = verdict(result) or "passed"
         runs.append(result)
-        print(
-            f"seed {seed}: {result['verdict']} ({result['took_s']} s, allowed {result['allowed_s']} s)",
-            flush=True,
-        )
+        print(f"seed {seed}: {result['verdict']} ({result['took_s']} s, allowed {result['allowed_s']} s)", flush=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps({"quiet": quiet, "runs": runs}, indent=2) + "\n")
     failed = [each["seed"] for each in runs if each["verdict"] != "passed"]
-    print(
-        f"{len(runs) - len(failed)} of {len(runs)} seeds passed" + (f"; failed: {failed}" if failed else "")
-    )
+    print(f"{len(runs) - len(failed)} of {len(runs)} seeds passed" + (f"; failed: {failed}" if failed else ""))
     return 1 if failed or verdict(quiet) else 0
 
 

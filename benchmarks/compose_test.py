@@ -1,12 +1,15 @@
 """The compose file as its users run it: built, started, used, struck, and taken down again. `make compose-test`.
 
-The real docker-compose.yml on whatever engine DOCKER_HOST names, in a project of its own, with the .env that `celeriac init` writes, CPU
-workers, and free ports. A study is handed in; its worker is stopped once in order (its trials are handed back) and killed once with its
-container, the coordinator's program is killed too, and the study still ends with exactly its budget of finished trials. On the
-way: every health check is green, nothing is published beyond loopback, no program runs as root, no password stands in an argument list,
-Flower, Redis and Postgres refuse whom they must. What was started is removed, volumes included; images stay as the engine's cache.
+The real docker-compose.yml on whatever engine DOCKER_HOST names, in a project of its own, with the .env that `celeriac
+init` writes, CPU workers, and free ports. A study is handed in; its worker is stopped once in order (its trials are
+handed back) and killed once with its container, the coordinator's program is killed too, and the study still ends with
+exactly its budget of finished trials. On the
+way: every health check is green, nothing is published beyond loopback, no program runs as root, no password stands in
+an argument list, Flower, Redis and Postgres refuse whom they must. What was started is removed, volumes included;
+images stay as the engine's cache.
 
-The engine must be on this machine: it mounts a directory with code. Exit codes: 0 all held, 1 something did not, 2 no engine.
+The engine must be on this machine: it mounts a directory with code. Exit codes: 0 all held, 1 something did not, 2 no
+engine.
 """
 
 import base64
@@ -117,17 +120,7 @@ class Project:
         named = [word for each in filters for word in ("--filter", each)]
         shown = '{{index .Actor.Attributes "com.docker.compose.service"}} {{.Action}}'
         since = ["--since", str(int(time.time()))]  # so that none is missed before the engine listens to us
-        return [
-            "docker",
-            "events",
-            *since,
-            "--filter",
-            "type=container",
-            *named,
-            *self._mine(),
-            "--format",
-            shown,
-        ]
+        return ["docker", "events", *since, "--filter", "type=container", *named, *self._mine(), "--format", shown]
 
     def follow(self, command: Sequence[str], timeout_s: float) -> "Followed":
         """Start a command whose lines are awaited."""
@@ -139,13 +132,7 @@ class Project:
     def _output(self, command: Sequence[str], timeout_s: float, text: str | None = None) -> str:
         try:
             done = subprocess.run(
-                command,
-                env=self.environ,
-                input=text,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=True,
+                command, env=self.environ, input=text, capture_output=True, text=True, timeout=timeout_s, check=True
             )
         except subprocess.CalledProcessError as error:
             said = "\n".join((error.stdout + error.stderr).splitlines()[-40:])
@@ -160,12 +147,7 @@ class Followed:
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str], timeout_s: float) -> None:
         self._process = subprocess.Popen(
-            command,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            text=True,
+            command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True
         )
         self._timer = threading.Timer(timeout_s, self._process.kill)
         self._timer.start()
@@ -189,14 +171,14 @@ class Followed:
         return self._process.wait()
 
 
-# -- start ----------------------------------------------------------------------------------------------------------------
+# -- start
+# ----------------------------------------------------------------------------------------------------------------
 def engine(environ: Mapping[str, str]) -> Sequence[str] | None:
     """The compose command of the engine that answers; None, with the reason on stderr, when there is none."""
     where = environ.get("DOCKER_HOST", "its default socket")
     if shutil.which("docker") is None or _says(["docker", "info"], environ) is None:
         print(
-            f"compose-test: no Docker engine answers at {where}: start one, or name one by DOCKER_HOST",
-            file=sys.stderr,
+            f"compose-test: no Docker engine answers at {where}: start one, or name one by DOCKER_HOST", file=sys.stderr
         )
         return None
     for command in (["docker", "compose"], ["docker-compose"]):
@@ -209,9 +191,7 @@ def engine(environ: Mapping[str, str]) -> Sequence[str] | None:
 
 def _says(command: Sequence[str], environ: Mapping[str, str]) -> str | None:
     try:
-        return subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=30, check=True
-        ).stdout
+        return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -223,7 +203,9 @@ def clean_environment() -> dict[str, str]:
 
 
 def prepare(project: Project) -> None:
-    """The .env as `celeriac init` writes it, with free ports and CPU workers; and the code: digits with a small budget."""
+    """The .env as `celeriac init` writes it, with free ports and CPU workers; and the code: digits with a small
+    budget.
+    """
     project._output([sys.executable, "-m", "celeriac.cli", "init", "--directory", str(project.folder)], 30)
     env = project.folder / ".env"
     demand(env.stat().st_mode & 0o777 == 0o600, f"{env} is readable by its owner alone")
@@ -233,9 +215,7 @@ def prepare(project: Project) -> None:
     text, count = re.subn(r"budget: \{trials: \d+\}", f"budget: {{trials: {TRIALS}}}", study.read_text())
     demand(count == 1, "the example's study file has a budget of trials")
     study.write_text(text)
-    written = dict(
-        line.split("=", 1) for line in env.read_text().splitlines() if line and not line.startswith("#")
-    )
+    written = dict(line.split("=", 1) for line in env.read_text().splitlines() if line and not line.startswith("#"))
     changed = {
         "CELERIAC_CODE": str(code.parent),
         "CELERIAC_SLOTS": str(SLOTS),
@@ -284,9 +264,12 @@ def await_healthy(events: Followed, awaited: set[str]) -> None:
     raise Failed(f"healthy in time: {', '.join(sorted(missing))}")
 
 
-# -- what must hold while it runs -------------------------------------------------------------------------------------------
+# -- what must hold while it runs
+# -------------------------------------------------------------------------------------------
 def check_containers(project: Project) -> None:
-    """Ports on loopback only; no program as root; no password in an argument list; restarts and init as the file says."""
+    """Ports on loopback only; no program as root; no password in an argument list; restarts and init as the file
+    says.
+    """
     passwords = [value for name, value in project.dotenv.items() if name.endswith("PASSWORD")]
     demand(len(passwords) == 5, "init wrote five passwords")
     for service in ALWAYS:
@@ -301,13 +284,14 @@ def check_containers(project: Project) -> None:
         roots = [args for uid, args in programs if uid == "0"]
         demand(not roots, f"{service} runs nothing as root: {roots}")
         demand(
-            not any(word in row for row in rows for word in passwords),
-            f"{service} shows no password in its arguments",
+            not any(word in row for row in rows for word in passwords), f"{service} shows no password in its arguments"
         )
 
 
 def check_flower(project: Project) -> None:
-    """Every published path wants the login, the two open ones too, which answer inside the container alone; it only shows."""
+    """Every published path wants the login, the two open ones too, which answer inside the container alone; it only
+    shows.
+    """
     base = f"http://127.0.0.1:{project.dotenv['FLOWER_PORT']}"
     login = f"{project.dotenv['FLOWER_USER']}:{project.dotenv['FLOWER_PASSWORD']}"
     paths = (
@@ -323,13 +307,8 @@ def check_flower(project: Project) -> None:
         "/healthcheck",
     )
     for path in paths:
-        demand(
-            http(base + path) == 401,
-            f"Flower answers 401 to {path} without the login, not {http(base + path)}",
-        )
-        demand(
-            http(base + path, "celeriac:wrong") == 401, f"Flower answers 401 to {path} with a wrong password"
-        )
+        demand(http(base + path) == 401, f"Flower answers 401 to {path} without the login, not {http(base + path)}")
+        demand(http(base + path, "celeriac:wrong") == 401, f"Flower answers 401 to {path} with a wrong password")
     for path in ("/", "/tasks", "/api/workers"):
         demand(
             http(base + path, login) == 200,
@@ -337,7 +316,9 @@ def check_flower(project: Project) -> None:
         )
     revoked = http(f"{base}/api/task/revoke/any", login, method="POST")
     demand(revoked in (403, 405), f"Flower is read-only: a revoke answers {revoked}")
-    inside = "import urllib.request as u; [u.urlopen('http://127.0.0.1:5555' + p) for p in ('/healthcheck', '/metrics')]"
+    inside = (
+        "import urllib.request as u; [u.urlopen('http://127.0.0.1:5555' + p) for p in ('/healthcheck', '/metrics')]"
+    )
     project.docker("exec", project.container("flower"), "python", "-c", inside)
 
 
@@ -411,17 +392,18 @@ def check_postgres(project: Project) -> None:
     """Each role may do its work and no more; the worker's least."""
     for service, forbidden in (("coordinator", _NOBODY_MAY), ("worker-cpu", (*_NOBODY_MAY, *_NO_WORKER_MAY))):
         asked = json.dumps(["SELECT count(*) FROM study", *forbidden])
-        said = json.loads(
-            project.docker("exec", "-i", project.container(service), "python", "-c", _TRY, text=asked)
-        )
+        said = json.loads(project.docker("exec", "-i", project.container(service), "python", "-c", _TRY, text=asked))
         demand(said.pop("SELECT count(*) FROM study") == "done", f"the {service}'s role reads studies")
         allowed = [statement for statement, answer in said.items() if answer != "refused"]
         demand(not allowed, f"the {service}'s role is refused: {allowed}")
 
 
-# -- a study, struck --------------------------------------------------------------------------------------------------------
+# -- a study, struck
+# --------------------------------------------------------------------------------------------------------
 def strike(project: Project) -> None:
-    """A study from submit to champion, while its worker is stopped in order, then killed, and the coordinator is killed."""
+    """A study from submit to champion, while its worker is stopped in order, then killed, and the coordinator is
+    killed.
+    """
     with step(f"submit {STUDY}: {TRIALS} trials on {SLOTS} slots"):
         project._output(project.cli("submit", f"/code/{STUDY}/study.yaml"), START_S)
     blows = [
@@ -461,14 +443,13 @@ def kill_coordinator(project: Project) -> None:
     with project.follow(project.events("event=start"), START_S) as events:
         killing = "import os, psutil; psutil.Process(1).children()[0].kill()"
         project.docker("exec", "-d", project.container("coordinator"), "python", "-c", killing)
-        demand(
-            "coordinator start" in events.lines(),
-            "the coordinator's container is started again by the engine",
-        )
+        demand("coordinator start" in events.lines(), "the coordinator's container is started again by the engine")
 
 
 def judge(project: Project) -> None:
-    """Exactly the budget finished, none scored twice, the interrupted ones run again; the champion is the best of them."""
+    """Exactly the budget finished, none scored twice, the interrupted ones run again; the champion is the best of
+    them.
+    """
     trials = project.asked("trials", STUDY, "--limit", "0")
     finished = [each for each in trials if each["state"] in ("SCORED", "PRUNED", "FAILED")]
     demand(
@@ -491,7 +472,8 @@ def judge(project: Project) -> None:
         "the champion is the best trial",
     )
     print(
-        f"    {len(finished)} finished; handed back {released}, run again {again}; best {best['score']:.4f} (trial {best['number']})"
+        f"    {len(finished)} finished; handed back {released}, run again {again}; best {best['score']:.4f} (trial"
+        f" {best['number']})"
     )
 
 
@@ -502,12 +484,11 @@ def explain(project: Project) -> None:
     demand({"history", "importance"} <= kinds, f"pictures are drawn: {sorted(kinds)}")
     shares = {each["name"]: each["share"] for each in project.asked("importance", STUDY)["parameters"]}
     demand(bool(shares), "the parameters' importances are told")
-    print(
-        f"    drawn: {', '.join(sorted(kinds))}; mattered most: {max(shares, key=lambda name: shares[name])}"
-    )
+    print(f"    drawn: {', '.join(sorted(kinds))}; mattered most: {max(shares, key=lambda name: shares[name])}")
 
 
-# -- the end ----------------------------------------------------------------------------------------------------------------
+# -- the end
+# ----------------------------------------------------------------------------------------------------------------
 def tear_down(project: Project) -> None:
     """Stop and remove all, and see that nothing is left."""
     with step("stop all and remove it with its volumes"):
@@ -519,15 +500,9 @@ def tear_down(project: Project) -> None:
 def tell_why(project: Project) -> None:
     """The states and last lines of all containers, for whoever has to find out."""
     for each in project.containers():
-        print(
-            project.docker("ps", "-a", "--filter", f"id={each}", "--format", "{{.Names}}: {{.Status}}"),
-            end="",
-        )
+        print(project.docker("ps", "-a", "--filter", f"id={each}", "--format", "{{.Names}}: {{.Status}}"), end="")
         subprocess.run(
-            ["docker", "logs", "--tail", "30", each],
-            env=project.environ,
-            stderr=subprocess.STDOUT,
-            check=False,
+            ["docker", "logs", "--tail", "30", each], env=project.environ, stderr=subprocess.STDOUT, check=False
         )
 
 

@@ -128,9 +128,7 @@ def _drain(process: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def embedded(
-    slots: int, *, flower: bool = False, environment: Mapping[str, str] | None = None
-) -> Iterator[Embedded]:
+def embedded(slots: int, *, flower: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[Embedded]:
     """A fresh stack for the block; its home is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as home:
         settings = environment or {}

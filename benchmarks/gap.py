@@ -1,16 +1,18 @@
 """The gap between two trials of one slot, beside bare Celery's and a fresh process's, interleaved in one run.
 
-Ours: from the return of one objective to the first line of the next, with full isolation (a process for each trial), torch imported,
-fsync on, the buffer not empty; each objective rests a tenth of a second. Bare Celery: the same between two tasks of a backlog, on the same
-Redis. What a task does decides what is measured: while one rests every process on the way falls asleep, as it does while a trial
-trains. So bare Celery is measured three times, and the second is what ours is held to:
+Ours: from the return of one objective to the first line of the next, with full isolation (a process for each trial),
+torch imported, fsync on, the buffer not empty; each objective rests a tenth of a second. Bare Celery: the same between
+two tasks of a backlog, on the same Redis. What a task does decides what is measured: while one rests every process on
+the way falls asleep, as it does while a trial trains. So bare Celery is measured three times, and the second is what
+ours is held to:
 
     celery            its own defaults, each task rests as ours do
     celery_one        as ours: it rests, and no ticket is prefetched
     celery_busy       its own defaults, tasks that do nothing: back to back, nobody sleeps
 
-Fresh process: a new Python that imports torch, for comparison. Limits: our median at most 10 ms, and at most 5 x that of bare Celery without
-prefetching; our 95th percentile at most 3 x our median. Trials last seconds to days: more would be paid for in simplicity.
+Fresh process: a new Python that imports torch, for comparison. Limits: our median at most 10 ms, and at most 5 x that
+of bare Celery without prefetching; our 95th percentile at most 3 x our median. Trials last seconds to days: more would
+be paid for in simplicity.
 """
 
 import argparse
@@ -81,9 +83,7 @@ def _gaps(times: list[tuple[float, float]]) -> list[float]:
 def bare_app(url: str, how: Bare) -> Celery:
     """Celery as it comes, with JSON and no results; `how` may switch its prefetching off, as ours is."""
     app = Celery("bare", broker=url)
-    app.conf.update(
-        task_ignore_result=True, task_default_queue=BARE_QUEUE, broker_connection_retry_on_startup=True
-    )
+    app.conf.update(task_ignore_result=True, task_default_queue=BARE_QUEUE, broker_connection_retry_on_startup=True)
     if not how.prefetches:
         app.conf.update(worker_prefetch_multiplier=1, worker_disable_prefetch=True)
     times: list[tuple[float, float]] = []
@@ -169,10 +169,7 @@ def verdict(figures: dict[str, Any]) -> str:
         text
         for text, broken in (
             (f"median over {MOST_MS:g} ms", ours_p50 > MOST_MS),
-            (
-                "median over 5 x that of bare Celery without prefetching",
-                ours_p50 > 5 * figures["celery_one_ms_p50"],
-            ),
+            ("median over 5 x that of bare Celery without prefetching", ours_p50 > 5 * figures["celery_one_ms_p50"]),
             ("p95 over 3 x the median", figures["ours_ms_p95"] > 3 * ours_p50),
         )
         if broken

@@ -1,6 +1,7 @@
 """How much of a machine Celeriac takes for itself: start-up of the command, and memory and CPU at rest.
 
-Memory is the proportional set size (PSS) of every process of the stack, children counted, so that shared pages count once.
+Memory is the proportional set size (PSS) of every process of the stack, children counted, so that shared pages count
+once.
 At rest means: no study is open. It is measured when the stack is up, and again after a 500-trial study.
 """
 
@@ -105,9 +106,7 @@ def long_study(stack: Embedded, trials: int) -> float:
 def wait_for_idle_servers(stack: Embedded) -> None:
     """Fork servers end by themselves when they had no trial for a while; wait until the last one has."""
     deadline = time.monotonic() + stack.settings.idle_server_s + 30
-    while any(
-        "worker.process.server" in _words(process) for process in tree(psutil.Process(stack.process.pid))
-    ):
+    while any("worker.process.server" in _words(process) for process in tree(psutil.Process(stack.process.pid))):
         if time.monotonic() > deadline:
             return  # the figures will tell
         time.sleep(1)
@@ -140,9 +139,7 @@ def measure(trials: int) -> dict[str, Any]:
 
 def verdict(figures: dict[str, Any]) -> str:
     """Within the limits, or what is not."""
-    flat = {
-        f"{part}.{name}": value for part in ("fresh", "after_study") for name, value in figures[part].items()
-    }
+    flat = {f"{part}.{name}": value for part in ("fresh", "after_study") for name, value in figures[part].items()}
     flat.update({name: value for name, value in figures.items() if name in LIMITS})
     broken = [
         f"{name} {value} > {LIMITS[name.rsplit('.')[-1]]}"

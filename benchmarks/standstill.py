@@ -1,6 +1,7 @@
 """Faults that kill nothing: a part of the service stands still for some leases, and goes on as if nothing had been.
 
-What is well then loses nothing: no attempt that ran when it began is given to others, and soon after it the next trial ends.
+What is well then loses nothing: no attempt that ran when it began is given to others, and soon after it the next trial
+ends.
 """
 
 import signal
@@ -30,7 +31,9 @@ HANG = Path(__file__).parent / "hang"
 
 @dataclass(frozen=True)
 class Stood:
-    """What stood still, for how long, how many attempts that were well lost their lease, and how soon the next trial ended."""
+    """What stood still, for how long, how many attempts that were well lost their lease, and how soon the next trial
+    ended.
+    """
 
     hit: str
     outage_s: float
@@ -55,9 +58,7 @@ def flag_of(home: Path) -> Path:
 
 def stand_still(kind: str, stack: Embedded, study: str, flag: Path) -> Stood:
     """Let one of KINDS stand still, and see what it cost."""
-    time.sleep(
-        SETTLES_S
-    )  # what a fault just before it took down is given back by then: those attempts were not well
+    time.sleep(SETTLES_S)  # what a fault just before it took down is given back by then: those attempts were not well
     leases, standing = KINDS[kind]
     before = _running(stack, study)
     began = time.monotonic()
@@ -65,16 +66,10 @@ def stand_still(kind: str, stack: Embedded, study: str, flag: Path) -> Stood:
         time.sleep(leases * LEASE_S)
     over = time.monotonic()
     finished = _finished(stack, study)
-    while (
-        _goes_on(stack, study)
-        and _finished(stack, study) == finished
-        and time.monotonic() - over < GOES_ON_S + 5
-    ):
+    while _goes_on(stack, study) and _finished(stack, study) == finished and time.monotonic() - over < GOES_ON_S + 5:
         time.sleep(0.1)
     went_on_s = time.monotonic() - over
-    return Stood(
-        f"{len(before)} trials ran", over - began, _superseded(stack, study, before), round(went_on_s, 1)
-    )
+    return Stood(f"{len(before)} trials ran", over - began, _superseded(stack, study, before), round(went_on_s, 1))
 
 
 @contextmanager
@@ -150,9 +145,7 @@ def _superseded(stack: Embedded, study: str, attempts: list[tuple[int, int]]) ->
     def ask(client: Client) -> int:
         study_id = client.study(study).record.id
         found = [each for trial, _ in attempts for each in client.store.attempts(study_id, trial)]
-        return sum(
-            (each.trial, each.number) in attempts and each.outcome is Outcome.SUPERSEDED for each in found
-        )
+        return sum((each.trial, each.number) in attempts and each.outcome is Outcome.SUPERSEDED for each in found)
 
     return _asked(stack, ask)
 

@@ -1,4 +1,5 @@
-"""The trial's handle, as the user's script sees it. Promise: standard library only, and the same class with and without the service.
+"""The trial's handle, as the user's script sees it. Promise: standard library only, and the same class with and
+without the service.
 
     def objective(trial):
         for step in range(trial.start, 20):
@@ -6,9 +7,9 @@
             trial.report(accuracy, step=step, checkpoint=lambda path: torch.save(state, path))
         return accuracy
 
-`Trial` speaks through a `Channel`: in the service that is the child's socket, offline it prints and remembers. A checkpoint
-is whole before anybody hears of it: written under a temporary name, synced, hashed, renamed, and only then reported.
-A disk that cannot take a checkpoint costs the checkpoint, never the trial.
+`Trial` speaks through a `Channel`: in the service that is the child's socket, offline it prints and remembers. A
+checkpoint is whole before anybody hears of it: written under a temporary name, synced, hashed, renamed, and only then
+reported. A disk that cannot take a checkpoint costs the checkpoint, never the trial.
 """
 
 import errno
@@ -41,7 +42,9 @@ MOST_INT = 2**63 - 1
 
 
 class TrialStopped(BaseException):
-    """`report` raises it when the trial was asked to stop; a BaseException, so that no `except Exception` swallows it."""
+    """`report` raises it when the trial was asked to stop; a BaseException, so that no `except Exception` swallows
+    it.
+    """
 
 
 class TrialPreempted(TrialStopped):
@@ -50,7 +53,9 @@ class TrialPreempted(TrialStopped):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A score with more to remember: `metrics` are stored and never reach the sampler; `step` is the score's own step."""
+    """A score with more to remember: `metrics` are stored and never reach the sampler; `step` is the score's own
+    step.
+    """
 
     score: Any
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -74,11 +79,11 @@ class Trial:
         """Only what is not there comes here: who writes as for Optuna is told how it is written for Celeriac."""
         hint = ""
         if name.startswith("suggest_"):
-            hint = (
-                ': the space stands in the study file, and the values are there already: `trial.params["lr"]`'
-            )
+            hint = ': the space stands in the study file, and the values are there already: `trial.params["lr"]`'
         elif name == "should_prune":
-            hint = ": `trial.report(value, step=step)` stops the trial by itself where the study has a `stop_early` rule"
+            hint = (
+                ": `trial.report(value, step=step)` stops the trial by itself where the study has a `stop_early` rule"
+            )
         raise AttributeError(f"a Celeriac trial has no {name!r}{hint}")
 
     def __init__(
@@ -123,8 +128,8 @@ class Trial:
     ) -> "Trial":
         """A trial without any service: reports are printed and kept in `trial.reports`.
 
-        Checkpoints stay in `directory`; without one they are written to a temporary place that is gone when the trial is.
-        `checkpoint` and `start` try out a resume. `device` None: the first GPU if torch is loaded and sees one.
+        Checkpoints stay in `directory`; without one they are written to a temporary place that is gone when the trial
+        is. `checkpoint` and `start` try out a resume. `device` None: the first GPU if torch is loaded and sees one.
         """
         place = Path(tempfile.mkdtemp(prefix="celeriac-offline-") if directory is None else directory)
         trial = cls(
@@ -195,7 +200,8 @@ class Trial:
 
     @property
     def should_stop(self) -> bool:
-        """Whether the trial was asked to stop or to hand back: for scripts that would rather ask than have `report` raise.
+        """Whether the trial was asked to stop or to hand back: for scripts that would rather ask than have `report`
+        raise.
 
         Once it said True to a pre-emption, a returned score counts as partial: the trial is handed back, not scored.
         """
@@ -213,18 +219,13 @@ class Trial:
         return self._last_step if self._last_step >= 0 else None
 
     def report(
-        self,
-        value: Any,
-        *,
-        step: int,
-        metrics: Mapping[str, Any] | None = None,
-        checkpoint: Save | None = None,
+        self, value: Any, *, step: int, metrics: Mapping[str, Any] | None = None, checkpoint: Save | None = None
     ) -> None:
         """Record `value` (a number; NaN is recorded as such) at `step`, and stop here if that was asked for.
 
-        Steps are whole numbers, 0 or more, and grow within an attempt. `metrics` maps names to finite numbers or strings.
-        `checkpoint(path)` writes one file; what it raises comes through, except that a disk's refusal only warns.
-        Raises TypeError or ValueError for a bad report, TrialStopped, TrialPreempted.
+        Steps are whole numbers, 0 or more, and grow within an attempt. `metrics` maps names to finite numbers or
+        strings. `checkpoint(path)` writes one file; what it raises comes through, except that a disk's refusal only
+        warns. Raises TypeError or ValueError for a bad report, TrialStopped, TrialPreempted.
         """
         if os.getpid() != self._pid:
             raise RuntimeError(
@@ -271,9 +272,11 @@ class DiskRefused(OSError):
 
 
 def write_checkpoint(save: Save, root: Path, directory: Path, name: str) -> dict[str, Any]:
-    """Let `save` write a file, make it durable and hash it; returns its path relative to `root`, `sha256`, `size_bytes`.
+    """Let `save` write a file, make it durable and hash it; returns its path relative to `root`, `sha256`,
+    `size_bytes`.
 
-    Raises DiskRefused when the disk is at fault, and whatever else `save` raises; the temporary file is gone either way.
+    Raises DiskRefused when the disk is at fault, and whatever else `save` raises; the temporary file is gone either
+    way.
     """
     temporary, final = directory / f".{name}.{os.getpid()}.tmp", directory / name
     try:
@@ -292,7 +295,9 @@ def write_checkpoint(save: Save, root: Path, directory: Path, name: str) -> dict
 
 
 def number_in(value: Any, what: str) -> float:
-    """The float in a number, a numpy scalar or a 0-d tensor; NaN and infinities pass. Raises TypeError naming `what`."""
+    """The float in a number, a numpy scalar or a 0-d tensor; NaN and infinities pass. Raises TypeError naming
+    `what`.
+    """
     plain = value
     if not isinstance(plain, numbers.Real) and getattr(value, "shape", None) == () and hasattr(value, "item"):
         plain = value.item()
@@ -302,7 +307,9 @@ def number_in(value: Any, what: str) -> float:
 
 
 def flat(metrics: Mapping[str, Any]) -> dict[str, float | int | str | bool]:
-    """`metrics` as plain JSON. Raises TypeError or ValueError naming the entry that is not a finite number or a string."""
+    """`metrics` as plain JSON. Raises TypeError or ValueError naming the entry that is not a finite number or a
+    string.
+    """
     if not isinstance(metrics, Mapping):
         raise TypeError(f"metrics must map names to numbers or strings, got {described(metrics)}")
     return {_name(name): _entry(name, value) for name, value in metrics.items()}
@@ -402,7 +409,9 @@ def _discard(temporary: Path) -> None:
 
 
 class _disk_errors:  # noqa: N801 - reads as a statement: `with _disk_errors():`
-    """Turn a disk's OSError into DiskRefused; with `any_error` every OSError, for steps that are ours and not the user's."""
+    """Turn a disk's OSError into DiskRefused; with `any_error` every OSError, for steps that are ours and not the
+    user's.
+    """
 
     def __init__(self, *, any_error: bool = False) -> None:
         self._any = any_error

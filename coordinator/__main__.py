@@ -1,10 +1,10 @@
 """`python -m coordinator drive | clock | beat | flower`: one program of the coordinator, until it is told to stop.
 
-`python -m coordinator replay STUDY N` is none of the service's: it asks a study's sampler again for trial N, prints the parameters
-as JSON, and ends.
+`python -m coordinator replay STUDY N` is none of the service's: it asks a study's sampler again for trial N, prints
+the parameters as JSON, and ends.
 
-Exit codes: 0 told to stop, or printed; 2 it cannot run as it is set up (a setting, an older or newer database), or what was
-asked for is not there.
+Exit codes: 0 told to stop, or printed; 2 it cannot run as it is set up (a setting, an older or newer database), or
+what was asked for is not there.
 """
 
 import argparse

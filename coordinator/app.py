@@ -1,7 +1,8 @@
-"""The coordinator's programs: `drive`, `clock` and `beat`. Rule: whatever a program needs is wired here, after its pool has forked.
+"""The coordinator's programs: `drive`, `clock` and `beat`. Rule: whatever a program needs is wired here, after its
+pool has forked.
 
-All three outlive an outage of Redis or Postgres: Celery reconnects, and a task that finds the store silent leaves its work to the
-next tick.
+All three outlive an outage of Redis or Postgres: Celery reconnects, and a task that finds the store silent leaves its
+work to the next tick.
 """
 
 import functools
@@ -65,7 +66,9 @@ def wire(coordinator: Coordinator | None) -> None:
 
 
 def forgiving(task: Callable[P, None]) -> Callable[P, None]:
-    """A task that leaves its work to the next tick when the store or the broker is silent, and says so once, not every tick."""
+    """A task that leaves its work to the next tick when the store or the broker is silent, and says so once, not every
+    tick.
+    """
 
     @functools.wraps(task)
     def tried(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -73,9 +76,7 @@ def forgiving(task: Callable[P, None]) -> Callable[P, None]:
             task(*args, **kwargs)
         except TryAgain as error:
             _say_once(type(error).__name__, str(error))
-        except (
-            CallerError
-        ) as error:  # a study that is gone, a ticket of another version: the rows know better
+        except CallerError as error:  # a study that is gone, a ticket of another version: the rows know better
             log.warning("ticket dropped: %s", error)
         else:
             _say_once("", "the store and the broker answer again")
@@ -122,7 +123,9 @@ def run_beat(settings: Settings) -> None:
 
 
 def check_schema(settings: Settings) -> None:
-    """Refuse to run on a database of another version; one that does not answer yet is waited for by the tasks. Raises SchemaMismatch."""
+    """Refuse to run on a database of another version; one that does not answer yet is waited for by the tasks. Raises
+    SchemaMismatch.
+    """
     store = open_store(settings.database_url)
     try:
         store.check_schema()
@@ -159,10 +162,7 @@ def pool_limits(settings: Settings) -> PoolLimits:
             f"CELERIAC_SUGGEST_PROCESSES={settings.suggest_processes}: must be at least 1, or nobody suggests"
         )
     return PoolLimits(
-        settings.suggest_processes,
-        settings.suggest_timeout_s,
-        settings.suggest_memory_bytes,
-        settings.suggest_idle_s,
+        settings.suggest_processes, settings.suggest_timeout_s, settings.suggest_memory_bytes, settings.suggest_idle_s
     )
 
 

@@ -1,6 +1,8 @@
-"""Beat's scheduler. Rule: a tick's id says what it is, as every ticket's does, and is never used twice: an expired id stays revoked.
+"""Beat's scheduler. Rule: a tick's id says what it is, as every ticket's does, and is never used twice: an expired id
+stays revoked.
 
-Promise: a broker that is away is told once an outage. The next tick makes up for a lost one, so each needs no word of its own.
+Promise: a broker that is away is told once an outage. The next tick makes up for a lost one, so each needs no word of
+its own.
 """
 
 import logging

@@ -1,6 +1,8 @@
-"""Whose turn it is on the fleet, as this coordinator sees it. Rule: rows say what studies hold; only who passed is remembered here.
+"""Whose turn it is on the fleet, as this coordinator sees it. Rule: rows say what studies hold; only who passed is
+remembered here.
 
-A study that is offered a slot and cannot use it (its suggestions are being made, its sampler has no more, its trials may not run yet)
+A study that is offered a slot and cannot use it (its suggestions are being made, its sampler has no more, its trials
+may not run yet)
 passes: the others share its part until it is driven again. Nothing is lost when this is forgotten.
 """
 

@@ -1,7 +1,8 @@
 """The web view of workers and tickets: Flower, with our settings and one guard in front of every path.
 
-Promise: without the login nothing answers but /healthcheck and /metrics, and those two only to this very host, so that publishing the
-port publishes neither. It only shows, unless a setting lets it act. The login is never on a command line.
+Promise: without the login nothing answers but /healthcheck and /metrics, and those two only to this very host, so that
+publishing the port publishes neither. It only shows, unless a setting lets it act. The login is never on a command
+line.
 """
 
 import asyncio
@@ -65,7 +66,9 @@ class GuardedFlower(Flower):  # type: ignore[misc]
 
 
 def admits(expected: str, path: str, peer: str | None, given: str) -> bool:
-    """Whether a request for `path` may pass: it carries the `expected` header ("": none is), or asks what is open to its peer."""
+    """Whether a request for `path` may pass: it carries the `expected` header ("": none is), or asks what is open to
+    its peer.
+    """
     if not expected or (path in OPEN_PATHS and is_loopback(peer)):
         return True
     return hmac.compare_digest(given.encode(), expected.encode())
@@ -80,7 +83,9 @@ def is_loopback(address: str | None) -> bool:
 
 
 def login_of(settings: Settings) -> str:
-    """`user:password`, or "" when none is set. Raises SettingInvalid when none is set and others could reach the port."""
+    """`user:password`, or "" when none is set. Raises SettingInvalid when none is set and others could reach the
+    port.
+    """
     user, password = settings.flower_user, settings.flower_password
     if user and password:
         return f"{user}:{password}"

@@ -1,4 +1,5 @@
-"""What time brings to light: leases that ran out, tickets that nobody has, and studies whose code nobody has. Rule: nothing here waits for a model.
+"""What time brings to light: leases that ran out, tickets that nobody has, and studies whose code nobody has. Rule:
+nothing here waits for a model.
 
 Every step may be repeated, interrupted or done by two clocks at once: the store's compare-and-set decides.
 """
@@ -29,7 +30,8 @@ _left: set[str] = set()
 
 
 def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
-    """End the attempts whose lease ran out while the store answered; their trials go on elsewhere. Raises StoreUnavailable.
+    """End the attempts whose lease ran out while the store answered; their trials go on elsewhere. Raises
+    StoreUnavailable.
 
     `tick_s`: how often this is called.
     """
@@ -55,7 +57,9 @@ def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
 
 
 def _leave(store: Store, attempt: OpenAttempt, error: StudyPaused) -> None:
-    """Pause the study of an attempt whose end the database refuses. It is left as it is, and keeps nobody else from being reaped."""
+    """Pause the study of an attempt whose end the database refuses. It is left as it is, and keeps nobody else from
+    being reaped.
+    """
     if attempt.token in _left:
         return
     _left.add(attempt.token)
@@ -104,7 +108,9 @@ def lapsed(attempt: OpenAttempt) -> AttemptEnd:
 
 
 def resend(store: Store, tickets: Tickets) -> None:
-    """Send tickets again for QUEUED trials that have none: each queue by itself. Raises StoreUnavailable, BrokerUnavailable."""
+    """Send tickets again for QUEUED trials that have none: each queue by itself. Raises StoreUnavailable,
+    BrokerUnavailable.
+    """
     claims = [claim for claim in store.claims() if claim.queued]
     for queue in TRIAL_QUEUES:
         of_queue = [claim for claim in claims if trial_queue(claim.gpus) == queue]

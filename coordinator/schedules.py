@@ -1,6 +1,6 @@
-"""A schedule's firings, and the verdict on what they found. Rules: (schedule, slice, due time) is unique in the store, so each
-firing opens each slice's study exactly once, however many clocks look and whatever crashes; the verdict on a study is
-written after the study closed, when no trial of it can end any more, and once.
+"""A schedule's firings, and the verdict on what they found. Rules: (schedule, slice, due time) is unique in the store,
+so each firing opens each slice's study exactly once, however many clocks look and whatever crashes; the verdict on a
+study is written after the study closed, when no trial of it can end any more, and once.
 """
 
 import logging
@@ -22,7 +22,9 @@ UNJUDGED_WITHIN_S = 30 * 86_400.0
 
 
 def fire_due(store: Store, tickets: Tickets) -> None:
-    """Make all firings that are due. One schedule that goes wrong is logged, and the others fire. Raises StoreUnavailable."""
+    """Make all firings that are due. One schedule that goes wrong is logged, and the others fire. Raises
+    StoreUnavailable.
+    """
     for schedule in store.due_schedules():
         try:
             fire(store, tickets, schedule, due(schedule, store.now(), begun=_is_begun(store, schedule)))
@@ -85,9 +87,7 @@ def judge_study(store: Store, study: StudyRecord) -> Champion | None:
             reason=decision.reason,
         )
     )
-    log.info(
-        "study %s: %s: %s", study.name, "promoted" if verdict.promoted else "not promoted", verdict.reason
-    )
+    log.info("study %s: %s: %s", study.name, "promoted" if verdict.promoted else "not promoted", verdict.reason)
     return verdict
 
 

@@ -10,7 +10,9 @@ _MOST_SHOWN = 200
 
 
 def send_trials(tickets: Tickets, study: str, gpus: int, trials: Sequence[TrialRecord]) -> None:
-    """One ticket a trial, for the attempt that comes next. Raises BrokerUnavailable at the first that cannot be sent."""
+    """One ticket a trial, for the attempt that comes next. Raises BrokerUnavailable at the first that cannot be
+    sent.
+    """
     for trial in trials:
         attempt = trial.attempts + 1
         tickets.send(
@@ -34,7 +36,6 @@ def ended(tickets: Tickets, trial: TrialRecord, study: str, attempt: int) -> Non
 
 def _shown(trial: TrialRecord) -> str:
     text = " ".join(
-        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}"
-        for name, value in trial.params.items()
+        f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in trial.params.items()
     )
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"

@@ -1,8 +1,8 @@
 """One study, one turn: look, decide, do, until there is nothing left to do. This page is the turn's table of contents.
 
-Rules: what to do is decided in `celeriac.decide.turn`; every write names the turn it was decided on, and a stale one is dropped with
-the whole turn (another coordinator is at it); rows come before tickets; what is wrong with one study pauses that study, and never
-stops another.
+Rules: what to do is decided in `celeriac.decide.turn`; every write names the turn it was decided on, and a stale one
+is dropped with the whole turn (another coordinator is at it); rows come before tickets; what is wrong with one study
+pauses that study, and never stops another.
 """
 
 import logging
@@ -51,9 +51,9 @@ LOCK_PATIENCE_S = 15.0
 class Coordinator:
     """What a turn works with: the rows, the way to send tickets, and who makes suggestions.
 
-    `lock`: one turn at a time, whether a ticket or an answer calls for it; a turn takes milliseconds, for it waits for nobody's model.
-    `refused_at`: since when, by `clock`, somebody else was found to hold a study's lock whenever this one wanted it.
-    `tick_s`: how often beat says that time has passed.
+    `lock`: one turn at a time, whether a ticket or an answer calls for it; a turn takes milliseconds, for it waits for
+    nobody's model. `refused_at`: since when, by `clock`, somebody else was found to hold a study's lock whenever this
+    one wanted it. `tick_s`: how often beat says that time has passed.
     """
 
     store: Store
@@ -129,7 +129,9 @@ def _drive_next_in_turn(coordinator: Coordinator, driven: int | None = None) -> 
 
 
 def _drive_apart(coordinator: Coordinator, study_id: int) -> None:
-    """Drive one study of many: whatever goes wrong with it is logged and no other study's matter. Raises StoreUnavailable."""
+    """Drive one study of many: whatever goes wrong with it is logged and no other study's matter. Raises
+    StoreUnavailable.
+    """
     try:
         _drive(coordinator, study_id)
     except StoreUnavailable:
@@ -160,8 +162,8 @@ def _drive(coordinator: Coordinator, study_id: int) -> str:
 def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:
     """Whether to drive: with the study's lock, or without it once somebody has held it for LOCK_PATIENCE_S.
 
-    A turn takes milliseconds, so whoever holds it so long stands still, or wants to stop the study. The lock only saves work: of two
-    that drive, the turn number refuses one.
+    A turn takes milliseconds, so whoever holds it so long stands still, or wants to stop the study. The lock only
+    saves work: of two that drive, the turn number refuses one.
     """
     if mine:
         coordinator.refused_at.pop(study_id, None)
@@ -174,7 +176,9 @@ def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:
 
 
 def _turn(coordinator: Coordinator, study_id: int) -> str:
-    """Step after step until the decision, or what is left, is to wait. The study is read once, and again where it moved otherwise."""
+    """Step after step until the decision, or what is left, is to wait. The study is read once, and again where it
+    moved otherwise.
+    """
     turn, fleet = _Turn(), coordinator.fleet
     fleet.look(coordinator.store, coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S))
     snapshot: Snapshot | None = None
@@ -228,24 +232,28 @@ def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[Tr
 
 
 def _move(coordinator: Coordinator, snapshot: Snapshot, event: StudyEvent, reason: str) -> None:
-    """Start, pause or finish the study. The verdict on a finished one follows (`_closed`): until it is closed, its best may change."""
+    """Start, pause or finish the study. The verdict on a finished one follows (`_closed`): until it is closed, its
+    best may change.
+    """
     study = snapshot.study
     coordinator.store.move_study(study.id, event, reason, turn=study.turn)
     log.info("study %s: %s (%s)", study.name, event, reason)
 
 
 def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
-    """A study that is closed, by this turn or by somebody else: its slice gets its verdict. No trial of it ends any more."""
+    """A study that is closed, by this turn or by somebody else: its slice gets its verdict. No trial of it ends any
+    more.
+    """
     schedules.judge_study(coordinator.store, snapshot.study)
     coordinator.suggesters.forget(snapshot.study.id)
     coordinator.fleet.forget(snapshot.study.id)
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"
 
 
-def _queue(
-    coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: int
-) -> Snapshot | None:
-    """Queue trials and send their tickets. None: look again, since a trial was not where the snapshot saw it, or more are ready than it lists."""
+def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: int) -> Snapshot | None:
+    """Queue trials and send their tickets. None: look again, since a trial was not where the snapshot saw it, or more
+    are ready than it lists.
+    """
     study = snapshot.study
     queued = coordinator.store.queue_trials(study.id, study.turn, decision.queue)
     coordinator.suggesters.carry(study.id, study.turn)
@@ -261,7 +269,9 @@ def _queue(
 def _suggest(
     coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, spec: StudySpec, turn: _Turn
 ) -> Snapshot | None:
-    """Add trials, or give waiting ones better parameters; None: the suggestions for that are being made. Raises SamplerFailed."""
+    """Add trials, or give waiting ones better parameters; None: the suggestions for that are being made. Raises
+    SamplerFailed.
+    """
     study, store = snapshot.study, coordinator.store
     if study.next_number == 0 and spec.default is not None:
         default = Suggestion(spec.default, Source.DEFAULT, {"by": "the study file"})

@@ -1,4 +1,6 @@
-"""Draws docs/reference/lifecycle.md from the tables in `celeriac.domain.lifecycle`: `make docs`. A test fails when the page is not what the tables say."""
+"""Draws docs/reference/lifecycle.md from the tables in `celeriac.domain.lifecycle`: `make docs`. A test fails when the
+page is not what the tables say.
+"""
 
 import sys
 from collections.abc import Collection, Mapping
@@ -12,7 +14,9 @@ PAGE = Path(__file__).parent / "reference" / "lifecycle.md"
 
 
 def diagram(table: Mapping[Any, Mapping[Any, Any]], start: str, ends: Collection[Any]) -> str:
-    """A Mermaid state diagram; edges between the same two states are one, with all their events. From an end only a person leads on."""
+    """A Mermaid state diagram; edges between the same two states are one, with all their events. From an end only a
+    person leads on.
+    """
     edges: dict[tuple[str, str], list[str]] = {}
     for state, events in table.items():
         for event, after in events.items():
@@ -31,7 +35,10 @@ def page() -> str:
     }
     parts = [
         "# Lifecycles",
-        "Drawn by `make docs` from the tables in `celeriac/domain/lifecycle.py`; nothing else in Celeriac changes a state.",
+        (
+            "Drawn by `make docs` from the tables in `celeriac/domain/lifecycle.py`; nothing else in Celeriac changes a"
+            " state."
+        ),
         "## Trial",
         diagram(TRIAL_TRANSITIONS, "WAITING", ENDED),
         "## Study",

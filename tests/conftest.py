@@ -27,10 +27,7 @@ hypothesis_settings.register_profile(
     stateful_step_count=25,
     deadline=None,
     derandomize=True,
-    phases=(
-        Phase.explicit,
-        Phase.generate,
-    ),  # to make a failure small takes minutes: HYPOTHESIS_PROFILE=search does it
+    phases=(Phase.explicit, Phase.generate),  # to make a failure small takes minutes: HYPOTHESIS_PROFILE=search does it
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 hypothesis_settings.register_profile(

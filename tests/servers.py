@@ -1,7 +1,8 @@
-"""One Postgres and one Redis for a whole test run: the stack's own, only without fsync, in a private short-lived directory.
+"""One Postgres and one Redis for a whole test run: the stack's own, only without fsync, in a private short-lived
+directory.
 
-The process that runs pytest starts them, when a test first asks or before xdist starts its workers; the workers find them by environment
-variables. Every worker gets a database and a Redis database of its own.
+The process that runs pytest starts them, when a test first asks or before xdist starts its workers; the workers find
+them by environment variables. Every worker gets a database and a Redis database of its own.
 """
 
 import os
@@ -34,9 +35,7 @@ class Servers:
     def database(self, name: str, *, migrated: bool = True) -> str:
         """The URL of a new database of that name, empty or with all tables; an older one of that name is dropped."""
         template = TEMPLATE if migrated else "template0"
-        self.run(
-            f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {template}"
-        )
+        self.run(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name} TEMPLATE {template}")
         return in_database(self.postgres, name)
 
     def drop(self, name: str) -> None:

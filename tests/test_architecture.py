@@ -29,10 +29,7 @@ def _loaded_by(statement: str, *suspects: str) -> str:
     ],
 )
 def test_the_front_door_is_light(statement: str) -> None:
-    assert (
-        _loaded_by(statement, "sqlalchemy", "celery", "kombu", "psycopg", "numpy", "torch", "rich", "alembic")
-        == ""
-    )
+    assert _loaded_by(statement, "sqlalchemy", "celery", "kombu", "psycopg", "numpy", "torch", "rich", "alembic") == ""
 
 
 def test_the_worker_loads_no_search_and_no_torch() -> None:
@@ -71,10 +68,9 @@ STARTERS = frozenset(
 
 
 def test_our_programs_start_without_the_current_directory_on_their_path() -> None:
-    """-P, wherever we start Python: a trial may write a `worker/__init__.py` into the directory that a node starts in."""
+    """-P, wherever we start Python: a trial may write a `worker/__init__.py` where a node starts."""
     texts = [path.read_text() for path in MODULES] + [
-        (ROOT / name).read_text()
-        for name in ("Dockerfile", "docker-compose.yml", "docker-compose.worker.yml")
+        (ROOT / name).read_text() for name in ("Dockerfile", "docker-compose.yml", "docker-compose.worker.yml")
     ]
     starts = [found for text in texts for found in re.findall(r"(\S+,?) +\(?\[?\*?\(?\"?-m\"?,", text)]
     assert len(starts) >= 10

@@ -89,9 +89,7 @@ def test_no_secret_is_in_the_file_and_none_has_a_default(path: Path) -> None:
 def test_init_writes_all_that_has_no_default(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "celeriac.cli", "init", "--directory", str(tmp_path)]
     subprocess.run(command, check=True, capture_output=True)
-    written = dict(
-        line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[0] != "#"
-    )
+    written = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if line[0] != "#")
     required = set(re.findall(r"\$\{(\w+):\?", HUB.read_text()))
     assert required
     assert all(written[each] for each in required)
@@ -105,11 +103,7 @@ def test_each_program_gets_the_login_of_its_role_alone() -> None:
         wanted = {
             "postgres": {"POSTGRES_PASSWORD"},
             "redis": {"REDIS_PASSWORD"},
-            "migrate": {
-                "POSTGRES_PASSWORD",
-                "CELERIAC_COORDINATOR_PASSWORD",
-                "CELERIAC_WORKER_PASSWORD",
-            },
+            "migrate": {"POSTGRES_PASSWORD", "CELERIAC_COORDINATOR_PASSWORD", "CELERIAC_WORKER_PASSWORD"},
             "beat": {"REDIS_PASSWORD"},
             "flower": {"REDIS_PASSWORD", "FLOWER_PASSWORD"},
             "worker": {"CELERIAC_WORKER_PASSWORD", "REDIS_PASSWORD"},

@@ -1,4 +1,6 @@
-"""docs/explanation/life-of-a-trial.md tells the truth: its nine stops exist, where it says, and are short enough to read in one sitting."""
+"""docs/explanation/life-of-a-trial.md tells the truth: its nine stops exist, where it says, and are short enough to
+read in one sitting.
+"""
 
 import importlib
 import inspect

@@ -1,1 +1,3 @@
-"""Runs one trial on one device. Rule: nothing here imports torch; only the user's objective does, in a process of its own."""
+"""Runs one trial on one device. Rule: nothing here imports torch; only the user's objective does, in a process of its
+own.
+"""

@@ -1,6 +1,7 @@
 """`python -m worker [--slots N]`: the node of this host.
 
-Without `--slots` (or the setting `slots`) it takes one slot a GPU, and on a host without GPUs one a processor, at most eight.
+Without `--slots` (or the setting `slots`) it takes one slot a GPU, and on a host without GPUs one a processor, at most
+eight.
 Exit statuses: 0 stopped as told, 1 an error that a restart may heal, 2 one that a person has to.
 """
 
@@ -16,9 +17,7 @@ from worker.node.node import serve
 
 def main(argv: Sequence[str]) -> int:
     """Be this host's node until told to stop; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m worker", description="Run trials on this host's devices."
-    )
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Run trials on this host's devices.")
     parser.add_argument("--slots", type=int, default=None, metavar="N", help="N CPU slots, and no GPU")
     chosen = parser.parse_args(argv).slots
     logging.basicConfig(

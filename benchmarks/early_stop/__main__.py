@@ -1,7 +1,9 @@
-"""`make bench-stop`: early stopping on 8 workers of a virtual clock, 20 seeds, beside Optuna's and Ray's; exit code 1 when the bar is missed.
+"""`make bench-stop`: early stopping on 8 workers of a virtual clock, 20 seeds, beside Optuna's and Ray's; exit code 1
+when the bar is missed.
 
-The bar: on each set of trainings `asha`, with the first rung that a study file gets by itself, ends within one standard error of the score
-without stopping, with at most a third of the epochs. Rungs and defaults were chosen on seeds 0 to 19; these are 100 to 119.
+The bar: on each set of trainings `asha`, with the first rung that a study file gets by itself, ends within one
+standard error of the score without stopping, with at most a third of the epochs. Rungs and defaults were chosen on
+seeds 0 to 19; these are 100 to 119.
 """
 
 import argparse
@@ -28,9 +30,7 @@ def main() -> int:
     for curves in (table(), digits()):
         trials = TRIALS[curves.name]
         rows = compared(curves, trials, range(first, last + 1), asked.stoppers.split(","))
-        print(
-            f"\n{curves.name}: {trials} trials of {curves.epochs} epochs, {WORKERS} workers, seeds {asked.seeds}\n"
-        )
+        print(f"\n{curves.name}: {trials} trials of {curves.epochs} epochs, {WORKERS} workers, seeds {asked.seeds}\n")
         print(report.table(rows, trials=trials, epochs=curves.epochs))
         wrong = report.missed(rows)
         failures += [f"{curves.name}: {each}" for each in wrong]
@@ -50,10 +50,7 @@ def main() -> int:
 def compared(curves: Curves, trials: int, seeds: range, names: list[str]) -> list[report.Row]:
     """A row for each stopper over the same studies."""
     outcomes = {
-        name: [
-            study(curves, stopper(name, curves.epochs), order_of(curves, trials, seed), WORKERS)
-            for seed in seeds
-        ]
+        name: [study(curves, stopper(name, curves.epochs), order_of(curves, trials, seed), WORKERS) for seed in seeds]
         for name in names
     }
     return report.rows_of(outcomes)

@@ -1,4 +1,6 @@
-"""One study on a virtual clock: so many workers train trial after trial, epoch by epoch, and a stopper hears every report in time's order."""
+"""One study on a virtual clock: so many workers train trial after trial, epoch by epoch, and a stopper hears every
+report in time's order.
+"""
 
 import heapq
 from dataclasses import dataclass
@@ -13,16 +15,18 @@ class Stopper(Protocol):
     """What decides who is stopped."""
 
     def stops(self, number: int, epoch: int, value: float) -> bool:
-        """Whether the trial of this number, whose value is this after so many epochs, is stopped here; never asked at the last epoch."""
+        """Whether the trial of this number, whose value is this after so many epochs, is stopped here; never asked at
+        the last epoch.
+        """
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What came of a study, and what it cost.
 
-    A training that came to its end is scored with its best epoch, as `examples/digits` does; `score` is the best of them, `test` the
-    hold-out accuracy of that very epoch, and `last` the best value of a last epoch. `device_s` is the workers' time altogether, `wall_s`
-    from the first start to the last end, both on the virtual clock.
+    A training that came to its end is scored with its best epoch, as `examples/digits` does; `score` is the best of
+    them, `test` the hold-out accuracy of that very epoch, and `last` the best value of a last epoch. `device_s` is the
+    workers' time altogether, `wall_s` from the first start to the last end, both on the virtual clock.
     """
 
     score: float
@@ -35,7 +39,9 @@ class Outcome:
 
 
 def study(curves: Curves, stopper: Stopper, order: np.ndarray, workers: int) -> Outcome:
-    """Train the trainings of `order`, the trial's number being the place in it. Raises ValueError when none came to its end."""
+    """Train the trainings of `order`, the trial's number being the place in it. Raises ValueError when none came to
+    its end.
+    """
     running: list[tuple[float, int, int]] = []
     begun, epochs, device_s, now = 0, 0, 0.0, 0.0
     final: list[int] = []

@@ -15,8 +15,8 @@ BASE, JUDGED = "none", "asha"
 
 @dataclass(frozen=True)
 class Row:
-    """One stopper over all seeds. Shares are of what no stopping costs; `lost` is what its score misses on the same seeds, `lost_last`
-    the same by the last epochs instead of the best ones.
+    """One stopper over all seeds. Shares are of what no stopping costs; `lost` is what its score misses on the same
+    seeds, `lost_last` the same by the last epochs instead of the best ones.
     """
 
     name: str
@@ -69,9 +69,7 @@ def missed(rows: Sequence[Row]) -> list[str]:
     ours, allowed = by_name[JUDGED], ERRORS_AT_MOST * by_name[BASE].score_error
     found = []
     if ours.lost > allowed:
-        found.append(
-            f"{JUDGED} ends {ours.lost:.5f} below no stopping, more than its standard error of {allowed:.5f}"
-        )
+        found.append(f"{JUDGED} ends {ours.lost:.5f} below no stopping, more than its standard error of {allowed:.5f}")
     if ours.epochs > EPOCHS_AT_MOST:
         found.append(f"{JUDGED} trained {ours.epochs:.0%} of the epochs, more than a third")
     return found
@@ -88,9 +86,9 @@ def table(rows: Sequence[Row], *, trials: int, epochs: int) -> str:
         kind, _, least = row.name.partition(":")
         name = kind if kind in (BASE, "median") else f"{kind}, from {least or epochs // 9}"
         lines.append(
-            f"| {name} | {row.score:.4f} ± {row.score_error:.4f} | {row.lost:.4f} ± {row.lost_error:.4f} "
-            f"| {row.lost_last:.4f} | {row.test:.4f} "
-            f"| {row.as_good}/{row.seeds} | {row.finished:.1f} of {trials} | {row.epochs:.0%} | {row.device_s:.0%} | {row.wall_s:.0%} |"
+            f"| {name} | {row.score:.4f} ± {row.score_error:.4f} | {row.lost:.4f} ± {row.lost_error:.4f} |"
+            f" {row.lost_last:.4f} | {row.test:.4f} | {row.as_good}/{row.seeds} | {row.finished:.1f} of {trials} |"
+            f" {row.epochs:.0%} | {row.device_s:.0%} | {row.wall_s:.0%} |"
         )
     return "\n".join(lines)
 

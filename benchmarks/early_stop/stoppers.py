@@ -1,6 +1,7 @@
 """The stoppers: ours, through the functions that the worker decides with, and the peers as they come.
 
-All judge after 1, 3, 9, … epochs, counted from 1, with a third going on; `min` is the first rung, `max` the whole training.
+All judge after 1, 3, 9, … epochs, counted from 1, with a third going on; `min` is the first rung, `max` the whole
+training.
 """
 
 from bisect import insort
@@ -66,9 +67,7 @@ class Optuna:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=least, reduction_factor=ETA)
-        self._study = optuna.create_study(
-            direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(0)
-        )
+        self._study = optuna.create_study(direction="maximize", pruner=pruner, sampler=optuna.samplers.RandomSampler(0))
         self._trials: dict[int, optuna.Trial] = {}
         self._pruned = optuna.trial.TrialState.PRUNED
 
@@ -90,12 +89,7 @@ class Ray:
         from ray.tune.schedulers import ASHAScheduler
 
         self._scheduler = ASHAScheduler(
-            time_attr="epoch",
-            metric="value",
-            mode="max",
-            max_t=most,
-            grace_period=least,
-            reduction_factor=ETA,
+            time_attr="epoch", metric="value", mode="max", max_t=most, grace_period=least, reduction_factor=ETA
         )
         self._trials: dict[int, SimpleNamespace] = {}
 

@@ -1,6 +1,7 @@
 """Run the parts of the fleet's bench, print and write their figures; 1 when a bar is broken.
 
-A part is a module of this package with two functions: `measure()` gives its figures, `broken(figures)` the bars they do not meet.
+A part is a module of this package with two functions: `measure()` gives its figures, `broken(figures)` the bars they
+do not meet.
 """
 
 import argparse

@@ -1,7 +1,9 @@
-"""Many slots on one machine: what a study of sleeping trials takes, how many connections it holds, and whether `celeriac status` answers.
+"""Many slots on one machine: what a study of sleeping trials takes, how many connections it holds, and whether
+`celeriac status` answers.
 
-An embedded stack of 64 slots runs ten trials of five seconds on each. Ideal is what the sleep alone takes; `full_after_s` of the rest goes by
-before every slot has begun its first trial. A command is asked all the while. Connections are counted by Postgres itself, four times a second, without the counter's own.
+An embedded stack of 64 slots runs ten trials of five seconds on each. Ideal is what the sleep alone takes;
+`full_after_s` of the rest goes by before every slot has begun its first trial. A command is asked all the while.
+Connections are counted by Postgres itself, four times a second, without the counter's own.
 """
 
 import subprocess

@@ -1,7 +1,8 @@
-"""Do many studies get the same from one fleet? 35 studies on 30 slots, one-minute trials with a heavy tail, a wall budget of half an hour.
+"""Do many studies get the same from one fleet? 35 studies on 30 slots, one-minute trials with a heavy tail, a wall
+budget of half an hour.
 
-Bars: the finished trials of any two studies differ by at most a factor 1.5; a study that opens in the middle has its share of the
-slots within two mean trial lengths; at most slots + 2 x studies tickets are QUEUED at any moment.
+Bars: the finished trials of any two studies differ by at most a factor 1.5; a study that opens in the middle has its
+share of the slots within two mean trial lengths; at most slots + 2 x studies tickets are QUEUED at any moment.
 """
 
 import random
@@ -63,10 +64,7 @@ def broken(figures: dict[str, Any]) -> list[str]:
     return [
         text
         for text, fails in (
-            (
-                "two studies differ by more than a factor 1.5",
-                figures["max_share"] > 1.5 * figures["min_share"],
-            ),
+            ("two studies differ by more than a factor 1.5", figures["max_share"] > 1.5 * figures["min_share"]),
             ("the newcomer waits longer than two trials for its share", figures["newcomer_s"] > 2 * MEAN_S),
             (f"more than {most} tickets are QUEUED at once", figures["most_queued"] > most),
         )

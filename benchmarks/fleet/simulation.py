@@ -1,8 +1,8 @@
 """A fleet on a virtual clock: the real decide, drive and store code on a real Postgres, and slots that are only rows.
 
-A slot takes a ticket, leases its trial, and ends it when its simulated duration is over, all by the store's own verbs. What the
-database calls now is real time; where a decision looks at the clock (the wall budget, the ticks), `VirtualStore` hands it the
-virtual one, so that half an hour passes in seconds.
+A slot takes a ticket, leases its trial, and ends it when its simulated duration is over, all by the store's own verbs.
+What the database calls now is real time; where a decision looks at the clock (the wall budget, the ticks),
+`VirtualStore` hands it the virtual one, so that half an hour passes in seconds.
 """
 
 import heapq
@@ -101,8 +101,7 @@ class VirtualStore:
     def claims(self) -> list[Claim]:
         now, began = self._clock(), self._opened | self._leased
         return [
-            replace(each, age_s=(now - began.get(each.study_id, now)).total_seconds())
-            for each in self._store.claims()
+            replace(each, age_s=(now - began.get(each.study_id, now)).total_seconds()) for each in self._store.claims()
         ]
 
 
@@ -148,20 +147,15 @@ class Ended:
 
 
 class Fleet:
-    """Slots, a coordinator and the studies they work for. `step` lets the next thing happen; `run` goes on until a virtual second.
+    """Slots, a coordinator and the studies they work for. `step` lets the next thing happen; `run` goes on until a
+    virtual second.
 
-    slots: how many CPU slots; gpus: how many GPUs of one slot beside them, which take both kinds of tickets. lasts: virtual seconds of
-    a trial, from study and number. tick_s: how often a tick drives every study.
+    slots: how many CPU slots; gpus: how many GPUs of one slot beside them, which take both kinds of tickets. lasts:
+    virtual seconds of a trial, from study and number. tick_s: how often a tick drives every study.
     """
 
     def __init__(
-        self,
-        url: str,
-        slots: int,
-        lasts: Callable[[int, int], float],
-        *,
-        gpus: int = 0,
-        tick_s: float = 60.0,
+        self, url: str, slots: int, lasts: Callable[[int, int], float], *, gpus: int = 0, tick_s: float = 60.0
     ) -> None:
         self.clock = Clock()
         self._real = open_store(url)
@@ -169,9 +163,7 @@ class Fleet:
         self.tickets = Queues()
         self.coordinator = Coordinator(self.store, self.tickets, Here(self.store))
         self._lasts, self._tick_s, self._tick_at_s = lasts, tick_s, tick_s
-        self._free = deque(
-            [*((f"gpu{k}", True) for k in range(gpus)), *((f"cpu.s{k}", False) for k in range(slots))]
-        )
+        self._free = deque([*((f"gpu{k}", True) for k in range(gpus)), *((f"cpu.s{k}", False) for k in range(slots))])
         self._running: list[tuple[float, int, int, tuple[str, bool], Lease, float]] = []
         self._put_devices(slots, gpus)
 
@@ -301,12 +293,8 @@ class Fleet:
 
     def _put_devices(self, slots: int, gpus: int) -> None:
         now = self._real.now()
-        cpu = Device(
-            "cpu", "host", "cpu", 0, {}, tuple(f"cpu.s{k}" for k in range(slots)), "", "ok", now, LONG_S
-        )
-        cards = [
-            Device(f"gpu{k}", "host", "GPU", 0, {}, (f"gpu{k}",), "", "ok", now, LONG_S) for k in range(gpus)
-        ]
+        cpu = Device("cpu", "host", "cpu", 0, {}, tuple(f"cpu.s{k}" for k in range(slots)), "", "ok", now, LONG_S)
+        cards = [Device(f"gpu{k}", "host", "GPU", 0, {}, (f"gpu{k}",), "", "ok", now, LONG_S) for k in range(gpus)]
         self._real.put_devices("host", [cpu, *cards] if slots else cards)
 
 

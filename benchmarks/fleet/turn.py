@@ -1,8 +1,10 @@
 """What does one trial's end cost the coordinator, with 30, 300 and 3,000 trials running?
 
-Each end is followed to where nothing is left to do: the turns that it causes are timed, the suggestion itself (another process's
-work) and the slot's own statements are not; `cpu_ms_per_end` is this process's own share, which a busy machine does not change. Statements are all that the coordinator and its suggester send. Bars: time and statements
-at 300 and 3,000 at most 1.5 times those at 30; a snapshot below 64 KB at 3,000; one drive process carries 60 ends a second at 300.
+Each end is followed to where nothing is left to do: the turns that it causes are timed, the suggestion itself (another
+process's work) and the slot's own statements are not; `cpu_ms_per_end` is this process's own share, which a busy
+machine does not change. Statements are all that the coordinator and its suggester send. Bars: time and statements at
+300 and 3,000 at most 1.5 times those at 30; a snapshot below 64 KB at 3,000; one drive process carries 60 ends a
+second at 300.
 """
 
 import pickle

@@ -1,7 +1,8 @@
-"""Makes a directory hang in every Python program that has this folder on its path, as a mount does whose server is gone.
+"""Makes a directory hang in every Python program that has this folder on its path, as a mount does whose server is
+gone.
 
-`PYTHONHANGFLAG` names a file; while it is there, nothing is deleted or opened for writing below the directory that it names.
-Each call waits at its place, in its thread, as the kernel would have it wait. For `benchmarks.chaos` only.
+`PYTHONHANGFLAG` names a file; while it is there, nothing is deleted or opened for writing below the directory that it
+names. Each call waits at its place, in its thread, as the kernel would have it wait. For `benchmarks.chaos` only.
 """
 
 import os

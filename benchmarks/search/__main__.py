@@ -69,9 +69,7 @@ def chosen_from(known: Iterable[str]) -> Callable[[str], list[str]]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run, print, judge; 1 when a run failed or a bar is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.search", description=__doc__)
-    parser.add_argument(
-        "--methods", type=chosen_from(methods.NAMES), default="all", help="ours, ours:NAME, tpe, …"
-    )
+    parser.add_argument("--methods", type=chosen_from(methods.NAMES), default="all", help="ours, ours:NAME, tpe, …")
     parser.add_argument("--problems", type=chosen_from(problems.NAMES), default="all")
     parser.add_argument("--seeds", type=whole_numbers, default="100-109", help="samplers are tuned on 0-9")
     parser.add_argument("--workers", type=whole_numbers, default="1,10")

@@ -1,7 +1,8 @@
-"""Should `sampler: auto` take another model than `bayesian` for some spaces? Spaces that are said not to suit a Gaussian process.
+"""Should `sampler: auto` take another model than `bayesian` for some spaces? Spaces that are said not to suit a
+Gaussian process.
 
-Choices with many options, conditions, many parameters, and losses that are regression trees themselves: each family's seeds are
-functions of their own. Sixty trials, ten workers on the virtual clock of the comparison.
+Choices with many options, conditions, many parameters, and losses that are regression trees themselves: each family's
+seeds are functions of their own. Sixty trials, ten workers on the virtual clock of the comparison.
 """
 
 import argparse
@@ -121,7 +122,9 @@ def best(name: str, space: Space, loss: Loss, seed: int) -> float:
 
 
 def row(family: str, seeds: Sequence[int]) -> list[str]:
-    """A family's line: each method's mean gain over random search, and how often the last one wins against the first."""
+    """A family's line: each method's mean gain over random search, and how often the last one wins against the
+    first.
+    """
     gains: dict[str, list[float]] = {name: [] for name in METHODS}
     for seed in seeds:
         space, loss = FAMILIES[family](Random(f"choosing/{family}/{seed}"))

@@ -1,7 +1,7 @@
 """An asynchronous study on a virtual clock: so many workers, each asking for a trial whenever its last one ends.
 
-Rules: whoever asks sees the trials that ended by then and the points of those that run, never a value from later; a trial's
-duration depends on its problem, seed and number alone, so that every method meets the same.
+Rules: whoever asks sees the trials that ended by then and the points of those that run, never a value from later; a
+trial's duration depends on its problem, seed and number alone, so that every method meets the same.
 """
 
 import heapq
@@ -27,7 +27,9 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A trial that ended, at a virtual moment, with what was observed: a loss, or (then NaN) the fault that ended it."""
+    """A trial that ended, at a virtual moment, with what was observed: a loss, or (then NaN) the fault that ended
+    it.
+    """
 
     trial: Trial
     loss: float
@@ -44,11 +46,7 @@ def duration(problem: str, seed: int, number: int) -> float:
 
 
 def study(
-    ask: Ask,
-    evaluate: Callable[[Trial], float | Fault],
-    duration: Callable[[int], float],
-    workers: int,
-    budget: int,
+    ask: Ask, evaluate: Callable[[Trial], float | Fault], duration: Callable[[int], float], workers: int, budget: int
 ) -> Iterator[Ended]:
     """The study's `budget` trials in the order of their ends; `ask` gets the ended ones, and those that run by number.
 

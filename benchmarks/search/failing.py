@@ -29,7 +29,9 @@ def _none(of: Problem, seed: int) -> Fails:
 
 
 def _memory(of: Problem, seed: int) -> Fails:
-    """Out of memory from the middle of one parameter on: half of the space, or somewhat more where it has few values."""
+    """Out of memory from the middle of one parameter on: half of the space, or somewhat more where it has few
+    values.
+    """
     column = of.space.names.index(short_parameter(of, seed))
 
     def fails(trial: Trial) -> Fault | None:

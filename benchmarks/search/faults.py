@@ -2,10 +2,10 @@
 
     python -m benchmarks.search.faults
 
-Two ways to fail (`benchmarks.search.failing`), on all problems, one worker at a time and with ten. *Memory*: from the middle of one
-parameter on, which the seed chooses, every trial runs out of memory; what counts is the share of the trials after the first
-20 that fall there. *At random*: one trial in ten is a NaN or a crash; what counts is the regret beside that of the same problems
-and seeds without faults. A failed trial is one of the 60.
+Two ways to fail (`benchmarks.search.failing`), on all problems, one worker at a time and with ten. *Memory*: from the
+middle of one parameter on, which the seed chooses, every trial runs out of memory; what counts is the share of the
+trials after the first 20 that fall there. *At random*: one trial in ten is a NaN or a crash; what counts is the regret
+beside that of the same problems and seeds without faults. A failed trial is one of the 60.
 """
 
 import argparse
@@ -37,7 +37,9 @@ MEMORY_SEEDS, RANDOM_SEEDS = "100-109", "100-119"
 
 @dataclass(frozen=True)
 class Ratio:
-    """A mean over a mean of the same problems and seeds, and its standard error: that of the mean of the residuals `first - value * second`."""
+    """A mean over a mean of the same problems and seeds, and its standard error: that of the mean of the residuals
+    `first - value * second`.
+    """
 
     value: float
     error: float
@@ -58,15 +60,12 @@ class Ratio:
 def fallen(runs: Iterable[Run]) -> dict[tuple[str, int], float]:
     """Of the trials after the first FIRST, the share that failed, by problem with its workers, and seed."""
     return {
-        (place(run.key), run.key.seed): sum(number >= FIRST for number in run.failed)
-        / (run.key.budget - FIRST)
+        (place(run.key), run.key.seed): sum(number >= FIRST for number in run.failed) / (run.key.budget - FIRST)
         for run in runs
     }
 
 
-def regrets(
-    runs: Iterable[Run], yards: Mapping[str, float], *, after: int = BUDGET
-) -> dict[tuple[str, int], float]:
+def regrets(runs: Iterable[Run], yards: Mapping[str, float], *, after: int = BUDGET) -> dict[tuple[str, int], float]:
     """The normalised regrets after so many trials, by problem with its workers, and seed."""
     return {(place(run.key), run.key.seed): run.regrets[after - 1] / yards[run.key.problem] for run in runs}
 
@@ -125,9 +124,7 @@ def missed(found: Found, places: int) -> list[str]:
     if found.faulty and found.without:
         ratio = Ratio.of(found.faulty, found.without)
         if not ratio.value <= RATIO_AT_MOST:
-            told.append(
-                f"at random: the regret is {ratio} times that without faults, the bar {RATIO_AT_MOST}"
-            )
+            told.append(f"at random: the regret is {ratio} times that without faults, the bar {RATIO_AT_MOST}")
     return told
 
 

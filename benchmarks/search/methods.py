@@ -1,7 +1,9 @@
-"""The methods of the comparison behind one small interface: `ask(ended, running) -> params`, one object for each study.
+"""The methods of the comparison behind one small interface: `ask(ended, running) -> params`, one object for each
+study.
 
-`ours` is the sampler of the service, called through its seam just as the coordinator calls it; `ours:NAME` is any other of them;
-`random` is uniform and knows nothing. The peers stand in `benchmarks.search.peers` and need their own environment.
+`ours` is the sampler of the service, called through its seam just as the coordinator calls it; `ours:NAME` is any
+other of them; `random` is uniform and knows nothing. The peers stand in `benchmarks.search.peers` and need their own
+environment.
 """
 
 import ast

@@ -1,8 +1,9 @@
-"""The peers as they come: default settings, their own kinds of parameters, and their own way of knowing what is pending.
+"""The peers as they come: default settings, their own kinds of parameters, and their own way of knowing what is
+pending.
 
-Optuna is told by running trials; skopt by the lies of its own `ask` (cl_min, the least value seen, the default); BoTorch by
-`X_pending`. What a peer does badly by itself (skopt repeats points) is its behaviour and stays. Log ranges, steps and
-names go to each as such. No conditions: no problem here has any.
+Optuna is told by running trials; skopt by the lies of its own `ask` (cl_min, the least value seen, the default);
+BoTorch by `X_pending`. What a peer does badly by itself (skopt repeats points) is its behaviour and stays. Log ranges,
+steps and names go to each as such. No conditions: no problem here has any.
 """
 
 import warnings
@@ -30,7 +31,9 @@ def _gp(space: Space, seed: int) -> Ask:
 
 
 def _one_thread() -> None:
-    """Torch as every method here, whatever the environment says: matrices this small only wait for one another's threads."""
+    """Torch as every method here, whatever the environment says: matrices this small only wait for one another's
+    threads.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -73,9 +76,7 @@ def _distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution
         return optuna.distributions.IntDistribution(
             parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1
         )
-    return optuna.distributions.FloatDistribution(
-        parameter.low, parameter.high, log=parameter.log, step=parameter.step
-    )
+    return optuna.distributions.FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
 
 
 def _skopt(space: Space, seed: int) -> Ask:
@@ -130,7 +131,8 @@ _RESTARTS, _RAW = 5, 256
 def _botorch(space: Space, seed: int) -> Ask:
     """SingleTaskGP and qLogEI (Ament et al. 2023) after ten Sobol points.
 
-    The model sees names one-hot; the search goes through whole numbers and names in steps (`optimize_acqf_mixed_alternating`).
+    The model sees names one-hot; the search goes through whole numbers and names in steps
+    (`optimize_acqf_mixed_alternating`).
     """
     with warnings.catch_warnings(action="ignore"):  # of what it uses of torch
         import torch
@@ -153,9 +155,7 @@ def _botorch(space: Space, seed: int) -> Ask:
             return space.from_unit(sobol.draw(1)[0].tolist())
         gains = torch.tensor([[-end.loss] for end in ended], dtype=torch.double)
         with warnings.catch_warnings(action="ignore"):
-            model = SingleTaskGP(
-                places([end.trial for end in ended]), gains, input_transform=columns.one_hot()
-            )
+            model = SingleTaskGP(places([end.trial for end in ended]), gains, input_transform=columns.one_hot())
             fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
             pending = places(running) if running else None
             best, _ = optimize_acqf_mixed_alternating(
@@ -190,9 +190,7 @@ class _Columns:
         import torch
 
         ends = [
-            (0.0, count - 1.0)
-            if count
-            else (min(self.whole.get(column, [0.0])), max(self.whole.get(column, [1.0])))
+            (0.0, count - 1.0) if count else (min(self.whole.get(column, [0.0])), max(self.whole.get(column, [1.0])))
             for column, count in enumerate(self._options)
         ]
         return torch.tensor(ends, dtype=torch.double).T
@@ -211,23 +209,12 @@ class _Columns:
     def place(self, params: Mapping[str, Any]) -> list[float]:
         """A point's columns."""
         units = self._space.to_unit(params)
-        return [
-            float(int(unit * count)) if count else unit
-            for unit, count in zip(units, self._options, strict=True)
-        ]
+        return [float(int(unit * count)) if count else unit for unit, count in zip(units, self._options, strict=True)]
 
     def params(self, place: Sequence[float]) -> dict[str, Any]:
         """The point of these columns."""
-        units = [
-            (value + 0.5) / count if count else value
-            for value, count in zip(place, self._options, strict=True)
-        ]
+        units = [(value + 0.5) / count if count else value for value, count in zip(place, self._options, strict=True)]
         return self._space.from_unit(units)
 
 
-MAKERS: Mapping[str, Callable[[Space, int], Ask]] = {
-    "tpe": _tpe,
-    "gp": _gp,
-    "skopt": _skopt,
-    "botorch": _botorch,
-}
+MAKERS: Mapping[str, Callable[[Space, int], Ask]] = {"tpe": _tpe, "gp": _gp, "skopt": _skopt, "botorch": _botorch}

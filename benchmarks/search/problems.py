@@ -1,8 +1,10 @@
-"""The problems: a space, a value to observe, the value that it truly has, and the least of those. Less is better everywhere.
+"""The problems: a space, a value to observe, the value that it truly has, and the least of those. Less is better
+everywhere.
 
-Five functions without noise, and five tables of real trainings (`benchmarks.search.tables`) whose repeats are the noise. Where
-several sets of bounds are in use, those are taken that do not put the optimum into the middle of the space, where some methods look
-first. Raise VERSION with any change of a value: runs of another version are not compared.
+Five functions without noise, and five tables of real trainings (`benchmarks.search.tables`) whose repeats are the
+noise. Where several sets of bounds are in use, those are taken that do not put the optimum into the middle of the
+space, where some methods look first. Raise VERSION with any change of a value: runs of another version are not
+compared.
 """
 
 import math
@@ -116,12 +118,7 @@ FUNCTIONS: Mapping[str, Problem] = {
         _function(
             "rosenbrock4m",
             Space(
-                {
-                    "x0": Float(-5, 10),
-                    "x1": Float(-5, 10),
-                    "k": Int(-5, 10),
-                    "c": Choice(tuple(_ROSENBROCK_OPTIONS)),
-                }
+                {"x0": Float(-5, 10), "x1": Float(-5, 10), "k": Int(-5, 10), "c": Choice(tuple(_ROSENBROCK_OPTIONS))}
             ),
             0.0,
             _rosenbrock,

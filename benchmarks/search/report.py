@@ -1,4 +1,6 @@
-"""What the runs say: tables with spread, paired wins, and the bars. Pure: runs and yardsticks come in, figures and text go out."""
+"""What the runs say: tables with spread, paired wins, and the bars. Pure: runs and yardsticks come in, figures and
+text go out.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +61,9 @@ class Pairs:
 
 
 def error_of_mean(scores: Scores) -> float:
-    """The standard error of the mean over problems, seeds being the chance; over all where a problem has one seed only."""
+    """The standard error of the mean over problems, seeds being the chance; over all where a problem has one seed
+    only.
+    """
     groups = list(by_problem(scores).values())
     if not scores or len(scores) == 1:
         return float("nan")
@@ -116,9 +120,7 @@ def missed(modes: Mapping[str, Mapping[str, Scores]]) -> list[str]:
         for peer, least in WINS_AT_LEAST.items():
             pairs = Pairs.of(ours, scores.get(peer, {}))
             if pairs.differences and pairs.share < least[mode]:
-                found.append(
-                    f"{mode}: wins against {peer} are {pairs.share:.1%} ({pairs}), the bar {least[mode]:.0%}"
-                )
+                found.append(f"{mode}: wins against {peer} are {pairs.share:.1%} ({pairs}), the bar {least[mode]:.0%}")
         found += _worse(mode, Pairs.of(ours, scores.get(NOT_WORSE_THAN, {})))
     return found
 
@@ -149,10 +151,7 @@ def text(mode: str, runs: Collection[Run], yards: Mapping[str, float], order: Se
     """One mode's tables, in Markdown."""
     scores = scores_of(runs, yards)
     names = [name for name in order if name in scores]
-    parts = [
-        f"## {mode}: normalised regret (1: 40 random trials, 0: the optimum)",
-        _means(runs, scores, names),
-    ]
+    parts = [f"## {mode}: normalised regret (1: 40 random trials, 0: the optimum)", _means(runs, scores, names)]
     if OURS in names and len(names) > 1:
         parts.append(_paired(scores, names))
     parts.append(_problems(scores, names))
@@ -181,17 +180,7 @@ def _means(runs: Iterable[Run], scores: Mapping[str, Scores], names: Sequence[st
                 f"{100 * sum(run.repeats for run in did) / evaluations:.1f} %",
             ]
         )
-    head = [
-        "method",
-        "mean",
-        "± error",
-        "sd over problems",
-        "median",
-        "runs",
-        "seeds",
-        "CPU ms a trial",
-        "repeated",
-    ]
+    head = ["method", "mean", "± error", "sd over problems", "median", "runs", "seeds", "CPU ms a trial", "repeated"]
     return markdown(head, rows)
 
 
@@ -202,9 +191,7 @@ def _paired(scores: Mapping[str, Scores], names: Sequence[str]) -> str:
         if name == OURS or not pairs.differences:
             continue
         same = pairs.differences.keys()
-        losing = [
-            problem for problem, group in sorted(by_problem(pairs.differences).items()) if fmean(group) > 0
-        ]
+        losing = [problem for problem, group in sorted(by_problem(pairs.differences).items()) if fmean(group) > 0]
         rows.append(
             [
                 name,
@@ -249,6 +236,5 @@ def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |"
-        for line in lines
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |" for line in lines
     )

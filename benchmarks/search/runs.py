@@ -1,7 +1,8 @@
-"""Runs: one study of one method on one problem, kept as one JSON line, so that hours of comparison can be done in pieces.
+"""Runs: one study of one method on one problem, kept as one JSON line, so that hours of comparison can be done in
+pieces.
 
-A line is found again by its key; what is there is not run twice. The key holds the versions of the problems and the method, so a changed
-sampler is run anew beside its older lines. Several processes may append to one file.
+A line is found again by its key; what is there is not run twice. The key holds the versions of the problems and the
+method, so a changed sampler is run anew beside its older lines. Several processes may append to one file.
 """
 
 import fcntl
@@ -40,8 +41,8 @@ class Key:
 class Run:
     """A finished run.
 
-    `regrets`: the incumbent's true regret after each evaluation (NaN until one did not fail); `cpu_s`: of all its suggestions; `failed`: the
-    numbers of the trials that failed.
+    `regrets`: the incumbent's true regret after each evaluation (NaN until one did not fail); `cpu_s`: of all its
+    suggestions; `failed`: the numbers of the trials that failed.
     """
 
     key: Key

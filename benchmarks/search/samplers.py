@@ -1,7 +1,9 @@
-"""What a suggestion costs with each of our samplers, the process beside the coordinator counted where a sampler runs there.
+"""What a suggestion costs with each of our samplers, the process beside the coordinator counted where a sampler runs
+there.
 
-Space and studies are those of `benchmarks.search.suggest`: six mixed parameters, 30 pending, one suggestion after each end. CPU time is
-the mean over the asks of a fresh process of one thread that has asked for an earlier state of the study before; memory its peak.
+Space and studies are those of `benchmarks.search.suggest`: six mixed parameters, 30 pending, one suggestion after each
+end. CPU time is the mean over the asks of a fresh process of one thread that has asked for an earlier state of the
+study before; memory its peak.
 """
 
 import argparse
@@ -23,13 +25,7 @@ from coordinator.samplers.api import Kind, Observation, proposed
 
 NAMES = (
     *("random", "sobol", "grid", "bayesian", "forest", "skopt", "botorch"),
-    *(
-        "optuna:TPESampler",
-        "optuna:CmaEsSampler",
-        "optuna:NSGAIISampler",
-        "optuna:QMCSampler",
-        "optuna:GPSampler",
-    ),
+    *("optuna:TPESampler", "optuna:CmaEsSampler", "optuna:NSGAIISampler", "optuna:QMCSampler", "optuna:GPSampler"),
 )
 SIZES = (50, 500)
 SECONDS = 5.0  # of asking: at least three asks, at most fifty
@@ -39,9 +35,7 @@ MOST, LEAST = 50, 3
 def cost(name: str, ended: int) -> dict[str, float]:
     """CPU ms a suggestion, and peak MB of the coordinator's process and of the one beside it (0 without one)."""
     done, running = state(ended, PENDING + MOST + 1, 0)
-    known = [
-        Observation(proposed(SPACE, e.trial.params, e.trial.number), Kind.FINISHED, e.loss) for e in done
-    ]
+    known = [Observation(proposed(SPACE, e.trial.params, e.trial.number), Kind.FINISHED, e.loss) for e in done]
     waiting = [proposed(SPACE, trial.params, trial.number) for trial in running]
     suggest, asked = sampler_for(name), 0
     suggest(SPACE, known, waiting[:PENDING], 1, 0)

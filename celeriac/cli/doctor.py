@@ -1,4 +1,6 @@
-"""`celeriac doctor`: each check looks at one thing, says what it found, and what to do about it. A check never raises."""
+"""`celeriac doctor`: each check looks at one thing, says what it found, and what to do about it. A check never
+raises.
+"""
 
 import os
 import shutil
@@ -17,12 +19,7 @@ from celeriac.client.client import ALIVE_S
 from celeriac.domain.errors import BrokerUnavailable, CeleriacError
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
-from celeriac.store.capacity import (
-    ConnectionUse,
-    connection_use,
-    connections_needed,
-    worker_connections,
-)
+from celeriac.store.capacity import ConnectionUse, connection_use, connections_needed, worker_connections
 
 _GIB = 2**30
 _MOST_SKEW_S = 5.0
@@ -60,16 +57,10 @@ def _machine(settings: Settings) -> Iterator[Check]:
             yield Check(name, "ok", f"{module} is installed")
         else:
             yield Check(
-                name,
-                "warn",
-                f"{module} is not installed: `pip install 'celeriac[{extra}]'` where it is needed",
+                name, "warn", f"{module} is not installed: `pip install 'celeriac[{extra}]'` where it is needed"
             )
     yield _other_samplers()
-    for name, path in (
-        ("home", settings.home),
-        ("checkpoints", settings.checkpoint_root),
-        ("logs", settings.log_root),
-    ):
+    for name, path in (("home", settings.home), ("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)):
         yield _disk(name, path)
     yield _shared_memory(Path("/dev/shm"))  # noqa: S108 - looked at, not written to
 
@@ -115,9 +106,7 @@ def _shared_memory(path: Path) -> Check:
     told = f"{total / _GIB:.2f} GiB at {path}"
     if total < _GIB // 2:
         return Check(
-            "shared memory",
-            "warn",
-            f"{told}: little for data loaders with workers; in a container set shm_size",
+            "shared memory", "warn", f"{told}: little for data loaders with workers; in a container set shm_size"
         )
     return Check("shared memory", "ok", told)
 
@@ -169,25 +158,21 @@ def _workers(store: Store) -> Check:
     ill += [f"{each.worker}: {each.reason}" for each in store.put_asides()]
     if not slots:
         return Check(
-            "workers",
-            "fail",
-            "no worker is alive: `celeriac up` starts some here, `python -m worker` joins a service",
+            "workers", "fail", "no worker is alive: `celeriac up` starts some here, `python -m worker` joins a service"
         )
     if ill:
         return Check("workers", "warn", "; ".join(ill))
-    return Check(
-        "workers", "ok", f"{counted(slots, 'slot')} on {counted(len({each.host for each in alive}), 'host')}"
-    )
+    return Check("workers", "ok", f"{counted(slots, 'slot')} on {counted(len({each.host for each in alive}), 'host')}")
 
 
 def enough_connections(use: ConnectionUse, slots: int, hosts: int) -> Check:
     """Whether Postgres, and the workers' role in it, may hold as many connections as these slots need."""
     needed, of_workers = connections_needed(slots, hosts), worker_connections(slots, hosts)
-    told = (
-        f"{use.used} of {use.most} in use; {counted(slots, 'slot')} on {counted(hosts, 'host')} need {needed}"
-    )
+    told = f"{use.used} of {use.most} in use; {counted(slots, 'slot')} on {counted(hosts, 'host')} need {needed}"
     if use.most < needed:
-        how = f"set CELERIAC_MAX_CONNECTIONS={needed} in .env (max_connections of a Postgres of your own) and restart it"
+        how = (
+            f"set CELERIAC_MAX_CONNECTIONS={needed} in .env (max_connections of a Postgres of your own) and restart it"
+        )
         return Check("connections", "fail", f"{told}: {how}, then run `celeriac migrate`")
     if use.of_workers is not None and use.of_workers < of_workers:
         short = f"the workers' role may hold {use.of_workers} and needs {of_workers}"
@@ -210,9 +195,7 @@ def _broker(settings: Settings) -> Iterator[Check]:
             warnings.simplefilter("ignore", DuplicateNodenameWarning)  # said below, with what to do about it
             answered = [name for reply in app.control.ping(timeout=_PING_S) or [] for name in reply]
     except (BrokerUnavailable, OSError) as error:
-        yield Check(
-            "redis", "fail", f"{error} (the address is CELERIAC_BROKER_URL's, or that of `celeriac up`)"
-        )
+        yield Check("redis", "fail", f"{error} (the address is CELERIAC_BROKER_URL's, or that of `celeriac up`)")
         return
     finally:
         app.close()
@@ -234,5 +217,8 @@ def one_name_each(answered: Sequence[str]) -> Iterator[Check]:
     slots = Counter(name for name in answered if ".s" in name.partition("@")[0])
     twice = sorted(name for name, count in slots.items() if count > 1)
     if twice:
-        told = f"two workers are called {', '.join(twice)} and give back each other's trials: give each host its own CELERIAC_HOST"
+        told = (
+            f"two workers are called {', '.join(twice)} and give back each other's trials: give each host its own"
+            " CELERIAC_HOST"
+        )
         yield Check("host names", "fail", told)

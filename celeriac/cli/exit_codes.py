@@ -26,6 +26,5 @@ def explained(error: CeleriacError) -> str:
     if isinstance(error, DuplicateStudy):
         lines = [*lines, *(f"  {line}" for line in error.difference)]
     return "\n".join(
-        f"celeriac: {line}" if i == 0 or isinstance(error, SpecInvalid) else line
-        for i, line in enumerate(lines)
+        f"celeriac: {line}" if i == 0 or isinstance(error, SpecInvalid) else line for i, line in enumerate(lines)
     )

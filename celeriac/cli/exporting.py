@@ -28,7 +28,9 @@ def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
 
 
 def write_json(client: Client, study: Study, out: TextIO, *, reports: bool) -> int:
-    """The study's row, its spec in it, and its trials with their attempts (and reports), as the other `--json` forms are."""
+    """The study's row, its spec in it, and its trials with their attempts (and reports), as the other `--json` forms
+    are.
+    """
     trials = list(_trials(client, study, reports))
     out.write(json_output.dump({"study": json_output.study_form(study.record), "trials": trials}) + "\n")
     return len(trials)

@@ -12,8 +12,7 @@ def told_of_code(client: Client, study: StudyRecord) -> list[str]:
     if len(codes) < 2:
         return []
     ran = "; ".join(
-        f"{each.code} in {counted(each.trials, 'trial')} (numbers {each.first} to {each.last})"
-        for each in codes
+        f"{each.code} in {counted(each.trials, 'trial')} (numbers {each.first} to {each.last})" for each in codes
     )
     best = next((each.fingerprint for each in _attempts_of_best(client, study)[-1:] if each.fingerprint), "")
     told = f" The best, trial {study.best_number}, ran {best.split()[0]}." if best else ""

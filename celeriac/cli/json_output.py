@@ -1,6 +1,7 @@
 """What `--json` prints. Rule: keys are stable: one may be added, none is renamed or dropped within a major version.
 
-Records keep their fields' names; times are ISO 8601 in UTC, states and classes their words. docs/reference/cli.md lists the keys.
+Records keep their fields' names; times are ISO 8601 in UTC, states and classes their words. docs/reference/cli.md
+lists the keys.
 """
 
 import json
@@ -62,9 +63,7 @@ def trial_form(trial: TrialRecord, attempts: list[Attempt] | None = None) -> dic
     """A trial's row; its attempts too, where they were asked for, without their lease tokens."""
     form: dict[str, Any] = plain(trial)
     if attempts is not None:
-        form["runs"] = [
-            {key: value for key, value in plain(each).items() if key != "token"} for each in attempts
-        ]
+        form["runs"] = [{key: value for key, value in plain(each).items() if key != "token"} for each in attempts]
     return form
 
 

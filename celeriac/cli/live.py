@@ -52,11 +52,7 @@ class Looks:
             self._devices = tuple(self.client.devices())
             self._devices_at = monotonic()
         record = self.study.record
-        running = (
-            self.client.store.trials(self.study.id, states=[TrialState.RUNNING])
-            if record.counts.running
-            else []
-        )
+        running = self.client.store.trials(self.study.id, states=[TrialState.RUNNING]) if record.counts.running else []
         return Progress(record, tuple(running), self._devices, datetime.now(UTC))
 
     def look(self) -> tuple[Progress, TrialRecord | None]:
@@ -66,7 +62,9 @@ class Looks:
 
 
 def watch(client: Client, study: Study) -> StudyRecord:
-    """Show the study until it is closed or paused, and return its row then. Raises Left, and StoreUnavailable after a long outage."""
+    """Show the study until it is closed or paused, and return its row then. Raises Left, and StoreUnavailable after a
+    long outage.
+    """
     with held_interrupts():
         try:
             return _on_terminal(client, study) if is_terminal() else _in_lines(client, study)
@@ -143,9 +141,7 @@ def line_of(progress: Progress) -> str:
     """One line for a log: it changes when a trial ends, the best changes, or the study waits for something else."""
     study, counts = progress.study, progress.study.counts
     parts = [f"{study.name} {study.state}: {counts.finished}/{progress.budget} finished"]
-    parts += [
-        f"{count} {word}" for word, count in (("pruned", counts.pruned), ("failed", counts.failed)) if count
-    ]
+    parts += [f"{count} {word}" for word, count in (("pruned", counts.pruned), ("failed", counts.failed)) if count]
     if study.best_number is not None:
         parts.append(f"best {progress.metric} {text.number(study.best_score)} (trial {study.best_number})")
     waiting = why_waiting(progress)
@@ -222,9 +218,7 @@ def running_grid(progress: Progress) -> Grid:
             str(trial.number),
             str(trial.attempts),
             text.between(trial.started_at, progress.now),
-            "-"
-            if trial.last_value is None
-            else f"{text.number(trial.last_value, 4)} at step {trial.last_step}",
+            "-" if trial.last_value is None else f"{text.number(trial.last_value, 4)} at step {trial.last_step}",
             trial.worker,
             text.assigned(trial.params, 3),
         )
@@ -242,18 +236,10 @@ def running_grid(progress: Progress) -> Grid:
 
 def _counts(progress: Progress) -> str:
     counts = progress.study.counts
-    parts = [
-        f"{counts.running} running",
-        f"{counts.queued} queued",
-        f"{counts.waiting + counts.paused} waiting",
-    ]
+    parts = [f"{counts.running} running", f"{counts.queued} queued", f"{counts.waiting + counts.paused} waiting"]
     parts += [
         f"{count} {word}"
-        for word, count in (
-            ("pruned", counts.pruned),
-            ("failed", counts.failed),
-            ("cancelled", counts.cancelled),
-        )
+        for word, count in (("pruned", counts.pruned), ("failed", counts.failed), ("cancelled", counts.cancelled))
         if count
     ]
     parts.append(f"{text.counted(len(progress.slots), 'slot')} alive")

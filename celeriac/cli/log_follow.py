@@ -1,4 +1,6 @@
-"""A trial's output: the newest attempt's tail, once or as it grows. It comes from Postgres, so the host does not matter."""
+"""A trial's output: the newest attempt's tail, once or as it grows. It comes from Postgres, so the host does not
+matter.
+"""
 
 from collections.abc import Iterator
 
@@ -20,9 +22,7 @@ def print_log(client: Client, study: Study, number: int, attempt: int | None) ->
     chosen = _attempt(client, study, number, attempt)
     if chosen is None:
         trial = study.trial(number)
-        remark(
-            f"celeriac: trial {number} of {study.name} is {trial.state}: it has not run yet, so it printed nothing"
-        )
+        remark(f"celeriac: trial {number} of {study.name} is {trial.state}: it has not run yet, so it printed nothing")
         return FAILED
     tail = client.store.log_tail(study.id, number, chosen.number)
     if tail:
@@ -42,7 +42,9 @@ def _shown(output: str) -> str:
 
 
 def _nothing(study: Study, number: int, attempt: Attempt) -> str:
-    """Why there is nothing to print. Only closed studies are pruned, and their rows do not tell that from a silent trial."""
+    """Why there is nothing to print. Only closed studies are pruned, and their rows do not tell that from a silent
+    trial.
+    """
     told = f"attempt {attempt.number} of trial {number} printed nothing"
     if study.state in CLOSED:
         return f"{told}, or what it printed was pruned since (`celeriac prune`)"
@@ -50,7 +52,9 @@ def _nothing(study: Study, number: int, attempt: Attempt) -> str:
 
 
 def _where(client: Client, study: Study, number: int, attempt: Attempt, tail: str) -> str:
-    """Which attempt this was if there are others, and which file has the output, in full also where the tail does not."""
+    """Which attempt this was if there are others, and which file has the output, in full also where the tail does
+    not.
+    """
     told = []
     if (attempts := len(client.store.attempts(study.id, number))) > 1:
         told.append(f"attempt {attempt.number} of {attempts}; `--attempt` chooses another")
@@ -74,9 +78,7 @@ def _pieces(client: Client, study: Study, number: int, attempt: int | None) -> I
     shown: Attempt | None = None
     before = ""
     while True:
-        ended = (
-            study.trial(number).state in ENDED
-        )  # read first: what was printed before the end is in the tail then
+        ended = study.trial(number).state in ENDED  # read first: what was printed before the end is in the tail then
         chosen = _attempt(client, study, number, attempt)
         if chosen is not None:
             if shown is None or shown.number != chosen.number:

@@ -1,4 +1,6 @@
-"""Commands that make something of a study's results: which parameters mattered, pictures, files. What they say is worked out in `celeriac.report.explain` and `celeriac.report.plots`."""
+"""Commands that make something of a study's results: which parameters mattered, pictures, files. What they say is
+worked out in `celeriac.report.explain` and `celeriac.report.plots`.
+"""
 
 import re
 import sys
@@ -29,13 +31,10 @@ class _Method(StrEnum):
 
 Method = Annotated[
     _Method,
-    typer.Option(
-        "--method", help="ped-anova: what makes a trial one of the best; fanova: what the scores vary with."
-    ),
+    typer.Option("--method", help="ped-anova: what makes a trial one of the best; fanova: what the scores vary with."),
 ]
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", help="Directory for the files (default: STUDY-plots).", show_default=False),
+    Path | None, typer.Option("--out", help="Directory for the files (default: STUDY-plots).", show_default=False)
 ]
 Kinds = Annotated[
     list[str] | None,
@@ -45,16 +44,11 @@ Kinds = Annotated[
         show_default=False,
     ),
 ]
-File = Annotated[
-    Path | None, typer.Option("--out", help="File to write (default: stdout).", show_default=False)
-]
+File = Annotated[Path | None, typer.Option("--out", help="File to write (default: stdout).", show_default=False)]
 Format = Annotated[
-    _Format | None,
-    typer.Option("--format", help="csv or json (default: as --out ends, else csv).", show_default=False),
+    _Format | None, typer.Option("--format", help="csv or json (default: as --out ends, else csv).", show_default=False)
 ]
-Reports = Annotated[
-    bool, typer.Option("--reports", help="The reports: a CSV row each, or within each trial's JSON.")
-]
+Reports = Annotated[bool, typer.Option("--reports", help="The reports: a CSV row each, or within each trial's JSON.")]
 _BAR = 24
 
 
@@ -79,9 +73,7 @@ def importance(
     raise typer.Exit(FAILED if judged.reason else 0)
 
 
-def plot(
-    study: StudyName, out: Out = None, kind: Kinds = None, home: Home = None, as_json: AsJson = False
-) -> None:
+def plot(study: StudyName, out: Out = None, kind: Kinds = None, home: Home = None, as_json: AsJson = False) -> None:
     """Draw a study: each picture as PNG and as a page that needs no network, and all of them on one page."""
     from celeriac.cli import json_output
     from celeriac.cli.screen import remark
@@ -98,9 +90,7 @@ def plot(
         raise typer.BadParameter(f"--out {directory}: {error.strerror}") from None
     nothing = {each.kind: each.reason for each in charts if each.spec is None}
     if as_json:
-        print(
-            json_output.dump({"study": study, "files": [str(path) for path in written], "nothing": nothing})
-        )
+        print(json_output.dump({"study": study, "files": [str(path) for path in written], "nothing": nothing}))
     else:
         for path in written:
             print(path)
@@ -112,7 +102,9 @@ def plot(
 def export(
     study: StudyName, out: File = None, format: Format = None, reports: Reports = False, home: Home = None
 ) -> None:
-    """Write a study's trials for other tools: CSV with a column for each parameter and metric, or all there is as JSON."""
+    """Write a study's trials for other tools: CSV with a column for each parameter and metric, or all there is as
+    JSON.
+    """
     from celeriac.cli.exporting import write_csv, write_json
     from celeriac.cli.screen import remark
 

@@ -14,15 +14,12 @@ if TYPE_CHECKING:
     from celeriac.client import Client, Study
     from celeriac.domain.records import Champion, Device, PutAside, StudyRecord, TrialRecord, TrialState
 
-OneStudy = Annotated[
-    str | None, typer.Argument(metavar="[STUDY]", help="One study; else all.", show_default=False)
-]
+OneStudy = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="One study; else all.", show_default=False)]
 OneSchedule = Annotated[
     str | None, typer.Argument(metavar="[SCHEDULE]", help="One schedule; else all.", show_default=False)
 ]
 States = Annotated[
-    list[str] | None,
-    typer.Option("--state", help="Only trials in this state, such as FAILED; may be given again."),
+    list[str] | None, typer.Option("--state", help="Only trials in this state, such as FAILED; may be given again.")
 ]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="How many at most, the newest of them; 0: all.")]
 StudyOrSchedule = Annotated[
@@ -33,24 +30,16 @@ Slice = Annotated[
     typer.Option("--slice", help="Of a schedule: this slice alone, such as `region=eu`.", show_default=False),
 ]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="Only the parameters, as YAML.")]
-History = Annotated[
-    bool, typer.Option("--history", help="All verdicts, also of studies that were not promoted.")
-]
+History = Annotated[bool, typer.Option("--history", help="All verdicts, also of studies that were not promoted.")]
 Why = Annotated[
     int | None,
-    typer.Option(
-        "--why", min=0, metavar="N", help="Explain this one trial: how it was found, and what was expected."
-    ),
+    typer.Option("--why", min=0, metavar="N", help="Explain this one trial: how it was found, and what was expected."),
 ]
 Replay = Annotated[
     bool, typer.Option("--replay", help="With `--why`: ask the sampler again, from the rows, and compare.")
 ]
-AttemptNumber = Annotated[
-    int | None, typer.Option("--attempt", min=1, help="Which attempt (default: the newest).")
-]
-Follow = Annotated[
-    bool, typer.Option("--follow", "-f", help="Go on with what it prints, until the trial ends.")
-]
+AttemptNumber = Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt (default: the newest).")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what it prints, until the trial ends.")]
 
 
 def status(study: OneStudy = None, home: Home = None, as_json: AsJson = False, limit: Limit = 20) -> None:
@@ -72,11 +61,7 @@ def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
         studies = [json_output.study_form(each) for each in records]
         print(
             json_output.dump(
-                {
-                    "studies": studies,
-                    "devices": json_output.plain(devices),
-                    "schedules": json_output.plain(schedules),
-                }
+                {"studies": studies, "devices": json_output.plain(devices), "schedules": json_output.plain(schedules)}
             )
         )
         return
@@ -91,11 +76,7 @@ def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
     hosts = len({each.host for each in devices})
     slots = sum(len(each.slots) for each in devices)
     alive = f"{text.counted(slots, 'slot')} alive on {text.counted(hosts, 'host')}, {gpus} of them on GPUs"
-    say(
-        alive
-        if slots
-        else "no worker is alive: `celeriac up` starts some here, `python -m worker` joins a service"
-    )
+    say(alive if slots else "no worker is alive: `celeriac up` starts some here, `python -m worker` joins a service")
     for each in schedules:
         due = "paused" if each.paused else f"due {text.moment(each.next_due_at)}"
         say(f"schedule {each.name}: {due}, {text.counted(len(each.slices), 'slice')}")
@@ -140,9 +121,7 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     print(sampler_line(progress))
     if progress.wall_s is not None:
         used = text.span(progress.study.worked_s(progress.now))
-        print(
-            f"wall: {used} of {text.span(progress.wall_s)} used, since the first trial's start and without pauses"
-        )
+        print(f"wall: {used} of {text.span(progress.wall_s)} used, since the first trial's start and without pauses")
     if progress.study.ended_at is not None:
         print(f"reason: {progress.study.reason}")
     if progress.study.counts.pruned:
@@ -222,13 +201,11 @@ def _trial_row(trial: "TrialRecord") -> tuple[str, ...]:
 
 
 def best(
-    study: StudyOrSchedule,
-    slice_: Slice = None,
-    home: Home = None,
-    as_json: AsJson = False,
-    as_yaml: AsYaml = False,
+    study: StudyOrSchedule, slice_: Slice = None, home: Home = None, as_json: AsJson = False, as_yaml: AsYaml = False
 ) -> None:
-    """Show a study's best trial, what it gained over trial 0, and its parameters to paste; or a schedule's champions and theirs."""
+    """Show a study's best trial, what it gained over trial 0, and its parameters to paste; or a schedule's champions
+    and theirs.
+    """
     from celeriac.cli import json_output
     from celeriac.cli.champion import tell_champions
     from celeriac.cli.screen import remark
@@ -243,7 +220,8 @@ def best(
         winner, record = found.best, found.record
         if winner is None:
             remark(
-                f"celeriac: study {study} is {record.state} and has no scored trial; `celeriac status {study}` says more"
+                f"celeriac: study {study} is {record.state} and has no scored trial; `celeriac status {study}` says"
+                " more"
             )
             raise typer.Exit(FAILED)
         if as_yaml:
@@ -269,21 +247,14 @@ def _is_schedule(client: "Client", name: str) -> bool:
 
 
 def logs(
-    study: StudyName,
-    number: TrialNumber,
-    attempt: AttemptNumber = None,
-    follow: Follow = False,
-    home: Home = None,
+    study: StudyName, number: TrialNumber, attempt: AttemptNumber = None, follow: Follow = False, home: Home = None
 ) -> None:
     """Show what a trial printed last, from whichever host it ran on."""
     from celeriac.cli.log_follow import follow_log, print_log
 
     with connected(home) as client:
         found = client.study(study)
-        if follow:
-            code = follow_log(client, found, number, attempt)
-        else:
-            code = print_log(client, found, number, attempt)
+        code = follow_log(client, found, number, attempt) if follow else print_log(client, found, number, attempt)
     raise typer.Exit(code)
 
 
@@ -305,17 +276,7 @@ def champions(
         if as_json:
             print(json_output.dump(json_output.plain(listed)))
         elif listed:
-            head = (
-                "schedule",
-                "slice",
-                "promoted",
-                "trial",
-                "score",
-                "trial 0",
-                "study",
-                "parameters",
-                "why",
-            )
+            head = ("schedule", "slice", "promoted", "trial", "score", "trial 0", "study", "parameters", "why")
             rows = [_champion_row(each) for each in listed]
             show(
                 Grid(

@@ -22,12 +22,7 @@ def rungs(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print(
             json_output.dump(
-                {
-                    "study": study,
-                    "rule": rule,
-                    "rungs": json_output.plain(found),
-                    "saved": json_output.plain(saved),
-                }
+                {"study": study, "rule": rule, "rungs": json_output.plain(found), "saved": json_output.plain(saved)}
             )
         )
         return
@@ -58,7 +53,10 @@ def saved_in_words(study: "StudyRecord", saved: "Savings") -> str:
         return f"{told}; what that spared can be told once a trial is scored that reported steps."
     whole_s = saved.device_s + study.device_s
     share = f" ({saved.device_s / whole_s:.0%})" if whole_s else ""
-    return f"{told}: {text.counted(saved.steps, 'step')} and about {text.span(saved.device_s)} of device time{share} were not spent."
+    return (
+        f"{told}: {text.counted(saved.steps, 'step')} and about {text.span(saved.device_s)} of device time{share} were"
+        " not spent."
+    )
 
 
 def _summaries(client: "Client", study: "StudyRecord") -> "list[RungSummary]":

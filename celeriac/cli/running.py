@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from celeriac.runtime.settings import Settings
 
 Detach = Annotated[bool, typer.Option("--detach", help="Do not watch: return once the study is open.")]
-Background = Annotated[
-    bool, typer.Option("--detach", help="Return once it is ready; it runs on in the background.")
-]
+Background = Annotated[bool, typer.Option("--detach", help="Return once it is ready; it runs on in the background.")]
 NoFlower = Annotated[bool, typer.Option("--no-flower", help="Do without Flower.")]
 
 
 def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False, detach: Background = False) -> None:
-    """Start the whole service on this machine and keep it running, until Ctrl-C, or in the background until `celeriac down`."""
+    """Start the whole service on this machine and keep it running, until Ctrl-C, or in the background until `celeriac
+    down`.
+    """
     options = ["--no-flower"] if no_flower else []
     chosen = ["--slots", str(slots)] if slots else []
     if not detach:
@@ -48,9 +48,7 @@ def _become(verb: str, home: Path | None, *options: str) -> None:
     os.execv(sys.executable, [sys.executable, "-P", "-m", "celeriac.local", verb, *where, *options])  # noqa: S606 - there is no shell to go through
 
 
-def run(
-    file: SpecFile, name: Name = None, home: Home = None, slots: Slots = 0, detach: Detach = False
-) -> None:
+def run(file: SpecFile, name: Name = None, home: Home = None, slots: Slots = 0, detach: Detach = False) -> None:
     """Run a study and show it live; starts the service on this machine if none answers.
 
     The same file again goes on where it was, also after a pause. Ctrl-C leaves the study running, twice stops it.
@@ -69,9 +67,7 @@ def run(
         code = OK if detach else _look_on(client, study)
         if not detach and study.state in CLOSED and ends_by_itself(client.settings):
             back = command("up")
-            remark(
-                f"The service ends by itself in a moment; its results stay readable, and `{back}` brings it back."
-            )
+            remark(f"The service ends by itself in a moment; its results stay readable, and `{back}` brings it back.")
     raise typer.Exit(code)
 
 
@@ -100,7 +96,9 @@ def watch(study: StudyName, home: Home = None) -> None:
 
 
 def _checked(file: Path, name: str | None, home: Path | None) -> "Settings":
-    """The settings, once the file and the objective that it names are sound: what is wrong there needs no service to be told."""
+    """The settings, once the file and the objective that it names are sound: what is wrong there needs no service to
+    be told.
+    """
     from celeriac.client.client import read_study
     from celeriac.client.objective import code_root_of
     from celeriac.runtime.settings import Settings

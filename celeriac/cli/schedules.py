@@ -23,14 +23,11 @@ app = typer.Typer(
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 
 ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
-Replace = Annotated[
-    bool, typer.Option("--replace", help="Put this spec in the place of another one of that name.")
-]
+Replace = Annotated[bool, typer.Option("--replace", help="Put this spec in the place of another one of that name.")]
 Due = Annotated[
     str | None,
     typer.Option(
-        "--due",
-        help="The due time: ISO, `2013-10-01` or `2013-10-01T02:00`, in the schedule's zone (default: now).",
+        "--due", help="The due time: ISO, `2013-10-01` or `2013-10-01T02:00`, in the schedule's zone (default: now)."
     ),
 ]
 
@@ -43,7 +40,8 @@ def add(file: SpecFile, replace: Replace = False, home: Home = None) -> None:
     with connected(home) as client:
         row = client.add_schedule(file, replace_it=replace)
         say(
-            f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)} ({row.cron}, {row.timezone})"
+            f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)}"
+            f" ({row.cron}, {row.timezone})"
         )
         remark(f"Try it now:  {command('schedule', 'fire', row.name)}")
 
@@ -58,13 +56,7 @@ def listed(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json_output.dump(json_output.plain(rows)))
     elif rows:
-        show(
-            Grid(
-                ("schedule", "next", "cron", "zone", "slices"),
-                [_row(each) for each in rows],
-                frozenset({"slices"}),
-            )
-        )
+        show(Grid(("schedule", "next", "cron", "zone", "slices"), [_row(each) for each in rows], frozenset({"slices"})))
     else:
         say("No schedule yet: `celeriac schedule add FILE`.")
 
@@ -87,8 +79,7 @@ def show_one(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> 
         studies = {each.study_id: client.store.study(each.study_id) for each in firings}
     if as_json:
         made = [
-            {**json_output.plain(each), "study": json_output.study_form(studies[each.study_id])}
-            for each in firings
+            {**json_output.plain(each), "study": json_output.study_form(studies[each.study_id])} for each in firings
         ]
         print(json_output.dump({**json_output.plain(row), "firings": made}))
         return
@@ -148,8 +139,8 @@ def remove(name: ScheduleName, home: Home = None) -> None:
 def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
     """Open one firing's studies now; the clock's own firings are made regardless.
 
-    A due time of the schedule's own that has passed is made up for, each slice once. For any other time, and without one, it is a firing
-    by hand, any number of times.
+    A due time of the schedule's own that has passed is made up for, each slice once. For any other time, and without
+    one, it is a firing by hand, any number of times.
     """
     from celeriac.cli import text
 
@@ -161,13 +152,15 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
         missing = max(len(row.slices), 1) - len(opened)
         if missing:
             remark(
-                f"{text.counted(missing, 'slice')} had its firing for that time already (`{command('schedule', 'show', name)}`); "
-                f"once more, by hand:  {command('schedule', 'fire', name)}"
+                f"{text.counted(missing, 'slice')} had its firing for that time already"
+                f" (`{command('schedule', 'show', name)}`); once more, by hand:  {command('schedule', 'fire', name)}"
             )
 
 
 def _due_at(text: str, schedule: "Schedule") -> datetime:
-    """The moment that was given; without an offset in the schedule's zone, and a bare date at the schedule's own first time on it."""
+    """The moment that was given; without an offset in the schedule's zone, and a bare date at the schedule's own first
+    time on it.
+    """
     from zoneinfo import ZoneInfo
 
     from celeriac.client.client import first_due_on

@@ -1,4 +1,5 @@
-"""Where output goes: colours and boxes on a terminal, plain aligned text anywhere else. Data on stdout, remarks on stderr.
+"""Where output goes: colours and boxes on a terminal, plain aligned text anywhere else. Data on stdout, remarks on
+stderr.
 
 Nothing that a user or a trial wrote is read as markup.
 """
@@ -32,8 +33,8 @@ STYLE_OF = {
 class Grid:
     """A table: its columns, those of them that hold numbers, and its rows.
 
-    `folds`: columns of free text, which go on in the next line where a terminal is narrow; the last column always may. `spare`:
-    columns that a terminal too narrow for all does without, in that order.
+    `folds`: columns of free text, which go on in the next line where a terminal is narrow; the last column always may.
+    `spare`: columns that a terminal too narrow for all does without, in that order.
     """
 
     columns: Sequence[str]

@@ -26,32 +26,24 @@ def _home(text: str) -> Path:
 Home = Annotated[
     Path | None,
     typer.Option(
-        "--home",
-        parser=_home,
-        metavar="PATH",
-        help="Where the embedded stack keeps its state (default: ~/.celeriac).",
+        "--home", parser=_home, metavar="PATH", help="Where the embedded stack keeps its state (default: ~/.celeriac)."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON with stable keys.")]
-Name = Annotated[
-    str | None, typer.Option("--name", help="Call the study this, instead of what the file says.")
-]
+Name = Annotated[str | None, typer.Option("--name", help="Call the study this, instead of what the file says.")]
 StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="The study's name.", show_default=False)]
-TrialNumber = Annotated[
-    int, typer.Argument(metavar="N", min=0, help="The trial's number.", show_default=False)
-]
+TrialNumber = Annotated[int, typer.Argument(metavar="N", min=0, help="The trial's number.", show_default=False)]
 SpecFile = Annotated[Path, typer.Argument(metavar="FILE", help="A study file (YAML).", show_default=False)]
 Slots = Annotated[
     int,
-    typer.Option(
-        "--slots", min=0, help="CPU slots of a stack that is started (default: one per GPU, else per core)."
-    ),
+    typer.Option("--slots", min=0, help="CPU slots of a stack that is started (default: one per GPU, else per core)."),
 ]
 
 
 @contextmanager
 def connected(home: Path | None, *, serving: bool = False) -> Iterator["Client"]:
-    """A client of the service that the environment names, or of the stack under `home`; a schema that does not fit is said.
+    """A client of the service that the environment names, or of the stack under `home`; a schema that does not fit is
+    said.
 
     Where no stack runs, of the store that is kept there, unless there must be somebody `serving`.
     """

@@ -20,10 +20,7 @@ _TRACEBACK_LINES = 12
 def tell(client: Client, study: StudyRecord) -> int:
     """Print how the study ended, or why it is paused; the exit code that says the same."""
     took = text.between(study.started_at, study.ended_at)
-    say(
-        f"{study.name} is {study.state}: {study.reason}" + ("" if took == "-" else f" (took {took})"),
-        _style(study),
-    )
+    say(f"{study.name} is {study.state}: {study.reason}" + ("" if took == "-" else f" (took {took})"), _style(study))
     if study.counts.pruned:
         say(saved_in_words(study, client.store.savings(study.id)))
     best = None if study.best_number is None else client.store.trial(study.id, study.best_number)
@@ -41,7 +38,9 @@ def tell(client: Client, study: StudyRecord) -> int:
 
 
 def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
-    """Print the best trial: its score, what it gained over trial 0, its parameters to paste, and how to use it again."""
+    """Print the best trial: its score, what it gained over trial 0, its parameters to paste, and how to use it
+    again.
+    """
     metric = study.spec["metric"]["name"]
     for line in told_of_code(client, study):
         say(line, "yellow")
@@ -104,17 +103,14 @@ def _difference(before: Any, after: Any) -> str:
 
 
 def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
-    """Print what failed: one line when the study succeeded all the same, else the newest failure with its traceback's end."""
+    """Print what failed: one line when the study succeeded all the same, else the newest failure with its traceback's
+    end.
+    """
     if study.counts.failed:
         every = (
-            ""
-            if study.counts.failed == 1
-            else f" (`{command('trials', study.name, '--state', 'FAILED')}` lists them)"
+            "" if study.counts.failed == 1 else f" (`{command('trials', study.name, '--state', 'FAILED')}` lists them)"
         )
-        say(
-            f"{study.counts.failed} of {text.counted(study.counts.finished, 'trial')} failed{every}.",
-            "yellow",
-        )
+        say(f"{study.counts.failed} of {text.counted(study.counts.finished, 'trial')} failed{every}.", "yellow")
     failed = None if brief else _failed(client, study)
     if failed is None:
         return

@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-#: Escape sequences (CSI, then OSC and the like up to their end, then two-character ones), and control characters but tab and line ends.
+#: Escape sequences (CSI, then OSC and the like up to their end, then two-character ones), and control characters but
+#: tab and line ends.
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)|\x1b.?|[\x00-\x08\x0b\x0c\x0e-\x1a\x7f\x80-\x9f]",
     re.DOTALL,
@@ -71,7 +72,9 @@ def value_text(value: Any, digits: int = 4) -> str:
 
 
 def harmless(text: str) -> str:
-    """What a trial printed, for a terminal: colours stay, what moves the cursor, renames the window or worse does not."""
+    """What a trial printed, for a terminal: colours stay, what moves the cursor, renames the window or worse does
+    not.
+    """
     return _CONTROL.sub(lambda found: found[0] if _COLOUR.fullmatch(found[0]) else "", text)
 
 

@@ -1,6 +1,7 @@
 """`celeriac trials STUDY --why N`: one trial's explanation as a page, and as JSON; `--replay` asks the sampler again.
 
-The sampler lives in the coordinator, which a door does not import: it is asked as a program, `python -m coordinator replay`.
+The sampler lives in the coordinator, which a door does not import: it is asked as a program, `python -m coordinator
+replay`.
 """
 
 import json
@@ -24,7 +25,9 @@ _COUNTED = {"fitted_on": "model fitted on", "kept": "model holds"}
 
 
 def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay: bool) -> int:
-    """Print why trial `number` was run; the exit code: FAILED when a replay gives other parameters than the stored ones."""
+    """Print why trial `number` was run; the exit code: FAILED when a replay gives other parameters than the stored
+    ones.
+    """
     record, trial = study.record, study.trial(number)
     explanation = explained(trial, record.goal, _pending(client, trial))
     again = replayed(client, study, trial) if replay else None
@@ -36,9 +39,7 @@ def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay
         if again is not None:
             _tell_replay(trial, again, same)
         elif explanation.replayable:
-            say(
-                f"\nCompute it again from the rows:  {command('trials', study.name, '--why', number, '--replay')}"
-            )
+            say(f"\nCompute it again from the rows:  {command('trials', study.name, '--why', number, '--replay')}")
     return OK if same else FAILED
 
 
@@ -54,7 +55,9 @@ def _pending(client: Client, trial: TrialRecord) -> list[int]:
 def why_form(
     study: StudyRecord, trial: TrialRecord, explanation: Explanation, again: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null when none was asked for)."""
+    """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null when none was asked
+    for).
+    """
     form = {
         "study": study.name,
         **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},
@@ -71,9 +74,7 @@ def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]
     Raises UnknownTrial when no sampler suggested it, CeleriacError when the coordinator is not installed here or fails.
     """
     if trial.source is not Source.SUGGESTED:
-        raise UnknownTrial(
-            f"trial {trial.number} of {study.name} is a {trial.source}: no sampler suggested it"
-        )
+        raise UnknownTrial(f"trial {trial.number} of {study.name} is a {trial.source}: no sampler suggested it")
     words = ["--home", str(client.settings.home), "replay", study.name, str(trial.number)]
     done = subprocess.run([sys.executable, "-P", "-m", "coordinator", *words], capture_output=True, text=True)
     if done.returncode == 2:
@@ -156,9 +157,7 @@ def _turned_out(trial: TrialRecord, outcome: Outcome | None) -> str:
     if outcome.gain is not None:
         word = "better" if outcome.gain > 0 else "worse"
         parts.append(
-            f"{abs(outcome.gain):.3g} {word} than the best then"
-            if outcome.gain
-            else "as good as the best then"
+            f"{abs(outcome.gain):.3g} {word} than the best then" if outcome.gain else "as good as the best then"
         )
     return ": ".join(filter(None, (text.number(trial.score), ", ".join(parts))))
 

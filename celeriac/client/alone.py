@@ -1,7 +1,8 @@
-"""Reading where no service runs: the store of the home is started by itself, and ends a few seconds after its last reader.
+"""Reading where no service runs: the store of the home is started by itself, and ends a few seconds after its last
+reader.
 
-It is started as a program (`python -m celeriac.local store`), which many readers share. A reader says that it reads by a shared lock on
-`run/readers`; the lock goes with its process, so nothing stays behind whatever becomes of the reader.
+It is started as a program (`python -m celeriac.local store`), which many readers share. A reader says that it reads by
+a shared lock on `run/readers`; the lock goes with its process, so nothing stays behind whatever becomes of the reader.
 """
 
 import json
@@ -18,7 +19,9 @@ _AGAIN_S = 0.05
 
 
 def store_url(settings: Settings, held: ExitStack) -> str:
-    """The address of this home's store, which stays there until `held` is closed. Raises StackError when it does not come up."""
+    """The address of this home's store, which stays there until `held` is closed. Raises StackError when it does not
+    come up.
+    """
     held.enter_context(attached(settings, "readers"))
     until = monotonic() + START_S
     while True:
@@ -28,9 +31,7 @@ def store_url(settings: Settings, held: ExitStack) -> str:
         if said.how is Started.FAILED or monotonic() > until:
             raise StackError(f"the store under {settings.home} did not come up: {said.tail}")
         if said.how is Started.TAKEN:
-            sleep(
-                _AGAIN_S
-            )  # by another reader's, which is about to say so, or by a stack that starts or ends
+            sleep(_AGAIN_S)  # by another reader's, which is about to say so, or by a stack that starts or ends
 
 
 def _published(settings: Settings) -> str:

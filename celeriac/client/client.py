@@ -1,6 +1,7 @@
 """The client: one connection to the service, for whoever submits, watches and stops.
 
-Rows first, then a ticket: when Redis does not answer, what was asked is in Postgres already, and the next tick sees to it.
+Rows first, then a ticket: when Redis does not answer, what was asked is in Postgres already, and the next tick sees to
+it.
 """
 
 import warnings
@@ -16,13 +17,7 @@ from zoneinfo import ZoneInfo
 
 from celeriac.client.objective import code_root_of, stored_root
 from celeriac.client.study import Study
-from celeriac.domain.errors import (
-    BrokerUnavailable,
-    DuplicateStudy,
-    SpecInvalid,
-    StoreUnavailable,
-    UnknownSchedule,
-)
+from celeriac.domain.errors import BrokerUnavailable, DuplicateStudy, SpecInvalid, StoreUnavailable, UnknownSchedule
 from celeriac.domain.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord
 from celeriac.domain.sampler_names import class_flaw, missing
 from celeriac.domain.study_file import StudySpec, difference, load, parse
@@ -54,16 +49,13 @@ class Submission:
 class Client:
     """The door for Python. `settings` default to the environment's, or to the stack that runs under `home`.
 
-    Where no service runs, but studies are kept under `home`, their store is started alone, to be read and written to: `serves` is False
-    then, and nothing runs until `celeriac up`. Raises StoreUnavailable where there is neither. Usable as a context manager; not shared between processes.
+    Where no service runs, but studies are kept under `home`, their store is started alone, to be read and written to:
+    `serves` is False then, and nothing runs until `celeriac up`. Raises StoreUnavailable where there is neither.
+    Usable as a context manager; not shared between processes.
     """
 
     def __init__(
-        self,
-        settings: Settings | None = None,
-        home: str | Path | None = None,
-        *,
-        store: Store | None = None,
+        self, settings: Settings | None = None, home: str | Path | None = None, *, store: Store | None = None
     ) -> None:
         self.settings = settings or Settings.from_env(home=None if home is None else Path(home))
         self._held = ExitStack()
@@ -101,8 +93,8 @@ class Client:
     def submit(self, spec: SpecLike, *, name: str | None = None) -> Study:
         """Open a study, or attach to the one of the same name and the same spec; notes come as warnings.
 
-        `spec` is a file, a mapping shaped like one, or a `StudySpec`; `name` replaces the name in it. Raises SpecInvalid,
-        DuplicateStudy when the name is taken by another spec, StoreUnavailable.
+        `spec` is a file, a mapping shaped like one, or a `StudySpec`; `name` replaces the name in it. Raises
+        SpecInvalid, DuplicateStudy when the name is taken by another spec, StoreUnavailable.
         """
         submission = self.open(spec, name=name)
         for note in submission.notes:
@@ -126,7 +118,9 @@ class Client:
         return Submission(Study(self.store, record, self.wake, self.settings), attached, tuple(notes))
 
     def _other_code(self, record: StudyRecord, new: NewStudy) -> str:
-        """Have an open study run the code that it was submitted with once more; what that means for its result, in words."""
+        """Have an open study run the code that it was submitted with once more; what that means for its result, in
+        words.
+        """
         changed = f"the code below {new.code_root} has changed since {record.name} was submitted"
         if record.state in CLOSED:
             return f"{changed}: this is the result of the code before; run the new one under another name (`--name`)"
@@ -134,7 +128,9 @@ class Client:
         return f"{changed}: its trials from now on run the new code, and are ranked with those before"
 
     def new_study(self, spec: StudySpec, base: Path) -> NewStudy:
-        """What the store needs to open this spec's study: its objective found in the code, its sampler here. Raises SpecInvalid."""
+        """What the store needs to open this spec's study: its objective found in the code, its sampler here. Raises
+        SpecInvalid.
+        """
         if flaw := self._sampler_flaw(spec.sampler):
             raise SpecInvalid(f"{spec.study}: sampler: {flaw}")
         root = code_root_of(spec, base, self.settings.code_root)
@@ -153,21 +149,19 @@ class Client:
 
     def studies(self, limit: int = 50) -> list[Study]:
         """The newest studies, newest first."""
-        return [
-            Study(self.store, record, self.wake, self.settings) for record in self.store.studies(limit=limit)
-        ]
+        return [Study(self.store, record, self.wake, self.settings) for record in self.store.studies(limit=limit)]
 
     def wake(self, record: StudyRecord) -> str:
-        """Tell the coordinator to look at a study now; what the caller should know when Redis did not take the ticket."""
+        """Tell the coordinator to look at a study now; what the caller should know when Redis did not take the
+        ticket.
+        """
         from celeriac.domain.messages import DriveStudy
         from celeriac.runtime.broker import DRIVE_QUEUE
 
         if not self.serves:
             return "no service runs: it is noted, and `celeriac up` goes on with it"
         try:
-            self.tickets.send(
-                DriveStudy(record.id), queue=DRIVE_QUEUE, summary=f"{record.name} (a user's word)"
-            )
+            self.tickets.send(DriveStudy(record.id), queue=DRIVE_QUEUE, summary=f"{record.name} (a user's word)")
         except BrokerUnavailable:
             return "Redis does not answer: it is noted, and the coordinator sees to it at its next tick"
         return ""
@@ -178,9 +172,7 @@ class Client:
         if self._tickets is None:
             from celeriac.runtime.broker import BrokerConfig, Tickets, make_app
 
-            config = BrokerConfig(
-                self.settings.broker_url, client_name="celeriac-client", socket_timeout_s=5.0
-            )
+            config = BrokerConfig(self.settings.broker_url, client_name="celeriac-client", socket_timeout_s=5.0)
             self._tickets = Tickets(make_app(config))
         return self._tickets
 
@@ -234,9 +226,9 @@ class Client:
     def fire(self, schedule: str, due_at: datetime | None = None) -> list[Study]:
         """Open one firing's studies now, one for each slice, as if `due_at` (default: now) had come.
 
-        A due time of the schedule's own that has passed is made up for, each slice once: what was fired for it already is not in the
-        answer. For any other time it is a firing by hand, as often as you ask, and the clock's own firings are made regardless.
-        Raises UnknownSchedule.
+        A due time of the schedule's own that has passed is made up for, each slice once: what was fired for it already
+        is not in the answer. For any other time it is a firing by hand, as often as you ask, and the clock's own
+        firings are made regardless. Raises UnknownSchedule.
         """
         from celeriac.decide.firing import firings_of, is_past_due_time, next_by_hand
         from celeriac.store.firing import fire
@@ -246,9 +238,7 @@ class Client:
         if due_at is None or not is_past_due_time(row, at, now):
             by_hand = next_by_hand(row, at, self.store.firings(schedule, limit=_RECENT_FIRINGS))
         opened = [fire(self.store, at, candidates) for candidates in firings_of(row, at, by_hand=by_hand)]
-        studies = [
-            Study(self.store, record, self.wake, self.settings) for record in opened if record is not None
-        ]
+        studies = [Study(self.store, record, self.wake, self.settings) for record in opened if record is not None]
         for record in opened:
             if record is not None:
                 self.wake(record)
@@ -264,7 +254,9 @@ class Client:
         return self.store.devices(alive_within_s=ALIVE_S)
 
     def _sampler_flaw(self, sampler: str) -> str:
-        """What is known here to be wrong with a sampler: all of it, where the coordinator is this machine's; else only its name."""
+        """What is known here to be wrong with a sampler: all of it, where the coordinator is this machine's; else only
+        its name.
+        """
         lacking = missing(sampler)
         if lacking:
             return lacking if self.settings.stack_file.exists() else ""
@@ -279,20 +271,22 @@ class Client:
         if not spec.gpus or not devices or any(each.is_gpu for each in devices):
             return []
         return [
-            "no worker with a GPU is alive: the trials wait for one (`resources: {gpus: 0}` in a study of another name runs here)"
+            "no worker with a GPU is alive: the trials wait for one (`resources: {gpus: 0}` in a study of another name"
+            " runs here)"
         ]
 
     def _code_notes(self) -> list[str]:
-        """One note for each host whose code root holds other code than this one's; silent where the root is the machine."""
+        """One note for each host whose code root holds other code than this one's; silent where the root is the
+        machine.
+        """
         if self.settings.code_root.resolve() == Path("/"):
             return []
         mine = fingerprint(self.settings.code_root)
-        others = {
-            each.host: each.fingerprint for each in self.devices() if not same_code(mine, each.fingerprint)
-        }
+        others = {each.host: each.fingerprint for each in self.devices() if not same_code(mine, each.fingerprint)}
         return [
-            f"host {host} has other code below its code root ({theirs}) than this one ({mine}): where this study's differs, it takes none of its trials "
-            f"(it looks every {CODE_LOOK_S:.0f} s: of a change just made to a shared directory it may not know yet)"
+            f"host {host} has other code below its code root ({theirs}) than this one ({mine}): where this study's"
+            f" differs, it takes none of its trials (it looks every {CODE_LOOK_S:.0f} s: of a change just made to a"
+            " shared directory it may not know yet)"
             for host, theirs in sorted(others.items())
         ]
 
@@ -301,7 +295,7 @@ def no_service(settings: Settings) -> StoreUnavailable:
     """The error of one that is needed and not there."""
     back = "; its studies are kept, and `celeriac up` brings them back" if settings.has_store else ""
     return StoreUnavailable(
-        f"no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
+        "no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
         f"(no stack runs under {settings.home}{back})"
     )
 
@@ -357,8 +351,8 @@ def _how_else(record: StudyRecord, spec: StudySpec, differs: list[str]) -> str:
     if not options:
         return f"{exists} with another budget: write that in the file, or choose another name (`--name`)"
     return (
-        f"{exists} with another budget: `celeriac extend {record.name} {' '.join(options)}` gives it that, and then this goes on; "
-        "or choose another name (`--name`)"
+        f"{exists} with another budget: `celeriac extend {record.name} {' '.join(options)}` gives it that, and then"
+        " this goes on; or choose another name (`--name`)"
     )
 
 

@@ -1,7 +1,8 @@
 """A stack of one's own: started in the background when no service answers, left alone when it is there.
 
-It is started as a program (`python -m celeriac.local up --idle-exit`), exactly as `celeriac up` starts it, and ends by itself when
-nothing is left to run and nobody is attached. A client says that it is attached by a shared lock on `run/attached`.
+It is started as a program (`python -m celeriac.local up --idle-exit`), exactly as `celeriac up` starts it, and ends by
+itself when nothing is left to run and nobody is attached. A client says that it is attached by a shared lock on
+`run/attached`.
 """
 
 import fcntl
@@ -55,8 +56,8 @@ def attached(settings: Settings, how: str = "attached") -> Iterator[None]:
 def ensure_service(settings: Settings, *, slots: int = 0, say: Callable[[str], None]) -> Settings:
     """Settings of a service that answers: the given one's, or those of a stack that is started for the purpose.
 
-    `slots` 0 lets the stack choose. Raises StoreUnavailable when a service was named and does not answer, StackError when the
-    stack does not come up, with the end of what it said.
+    `slots` 0 lets the stack choose. Raises StoreUnavailable when a service was named and does not answer, StackError
+    when the stack does not come up, with the end of what it said.
     """
     if settings.has_service:
         try:
@@ -67,9 +68,7 @@ def ensure_service(settings: Settings, *, slots: int = 0, say: Callable[[str], N
                 raise  # the address was given: starting something else would not help
         else:
             return settings
-    say(
-        f"No service answers: starting one under {settings.home} (it ends by itself when nothing is left to run)"
-    )
+    say(f"No service answers: starting one under {settings.home} (it ends by itself when nothing is left to run)")
     try:
         _start(settings, slots)
     except KeyboardInterrupt:
@@ -89,7 +88,9 @@ def ends_by_itself(settings: Settings) -> bool:
 
 
 def was_killed(settings: Settings) -> bool:
-    """Whether the service was an embedded stack that ended without a word: what it said of itself is there, its process is not."""
+    """Whether the service was an embedded stack that ended without a word: what it said of itself is there, its
+    process is not.
+    """
     pid = _said_of_itself(settings).get("pid")
     return isinstance(pid, int) and not psutil.pid_exists(pid)
 
@@ -131,7 +132,9 @@ class Said:
 
 
 def start_detached(settings: Settings, options: Sequence[str]) -> str:
-    """Start a stack in the background that stays until it is told to stop; what it said until it was ready. Raises StackError."""
+    """Start a stack in the background that stays until it is told to stop; what it said until it was ready. Raises
+    StackError.
+    """
     said = start_program(settings.home, ["up", "--home", str(settings.home), *options], START_S)
     if said.how is not Started.READY:
         raise StackError(f"the stack under {settings.home} did not come up:\n{said.tail}")
@@ -139,7 +142,9 @@ def start_detached(settings: Settings, options: Sequence[str]) -> str:
 
 
 def _start(settings: Settings, slots: int) -> None:
-    """Start the stack, and return when it is ready. One that is just ending, or was just started by another, is waited for."""
+    """Start the stack, and return when it is ready. One that is just ending, or was just started by another, is waited
+    for.
+    """
     until = monotonic() + START_S
     chosen = ["--slots", str(slots)] if slots else []
     words = ["up", "--home", str(settings.home), *chosen, "--idle-exit"]
@@ -157,9 +162,11 @@ def _start(settings: Settings, slots: int) -> None:
 
 
 def start_program(home: Path, words: Sequence[str], patience_s: float) -> Said:
-    """Start `python -m celeriac.local` in the background; returns when it says that it is ready, or ends. One that takes too long is stopped.
+    """Start `python -m celeriac.local` in the background; returns when it says that it is ready, or ends. One that
+    takes too long is stopped.
 
-    It runs in a session of its own, so that Ctrl-C here does not reach it, and writes to a file, so that it outlives us.
+    It runs in a session of its own, so that Ctrl-C here does not reach it, and writes to a file, so that it outlives
+    us.
     """
     path = home / "logs" / "up.log"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

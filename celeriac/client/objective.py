@@ -1,7 +1,7 @@
 """Does the objective exist? Asked at submit, answered by reading the source: the user's code is never run here.
 
-So a mistyped module or function is an error of the one who submits, before anything is created; whatever only the import can
-show (a package that is missing on the workers, say) is the worker's to report, with its traceback.
+So a mistyped module or function is an error of the one who submits, before anything is created; whatever only the
+import can show (a package that is missing on the workers, say) is the worker's to report, with its traceback.
 """
 
 import ast
@@ -16,7 +16,8 @@ from celeriac.runtime.fingerprint import NO_CODE, fingerprint
 
 
 def code_root_of(spec: StudySpec, base: Path, allowed: Path) -> Path:
-    """The directory that `code` names, seen from `base` (where the study file lies), once the objective was found in it.
+    """The directory that `code` names, seen from `base` (where the study file lies), once the objective was found in
+    it.
 
     `allowed` is the root below which workers load objectives. Raises SpecInvalid: no such directory, outside of
     `allowed`, no such module, or no such function in it.
@@ -75,8 +76,9 @@ def _file_of(spec: StudySpec, root: Path, module: str) -> Path:
         if path.is_file():
             if not path.resolve().is_relative_to(root):
                 raise SpecInvalid(
-                    f"{spec.study}: objective: {path} is a link to {path.resolve()}, outside the code root {root}; workers load objectives "
-                    "only from below it: copy the file there, or let `code` name the directory that it lies in"
+                    f"{spec.study}: objective: {path} is a link to {path.resolve()}, outside the code root {root};"
+                    " workers load objectives only from below it: copy the file there, or let `code` name the"
+                    " directory that it lies in"
                 )
             return path
     there = sorted(path.stem for path in root.glob("*.py") if path.stem != "__init__")

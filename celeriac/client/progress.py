@@ -43,9 +43,7 @@ class Progress:
     @property
     def slots(self) -> tuple[str, ...]:
         """The live slots that may run this study's trials."""
-        return tuple(
-            slot for each in self.devices if each.is_gpu or not _gpus(self.study) for slot in each.slots
-        )
+        return tuple(slot for each in self.devices if each.is_gpu or not _gpus(self.study) for slot in each.slots)
 
     @property
     def elapsed_s(self) -> float:
@@ -88,9 +86,7 @@ def why_waiting(progress: Progress) -> str:
         return f"paused: {study.reason}"
     if study.state is StudyState.OPEN:
         waited = progress.now - study.created_at > timedelta(seconds=PATIENCE_S)
-        return "the coordinator has not taken it yet" + (
-            ": is one running? ask `celeriac doctor`" if waited else ""
-        )
+        return "the coordinator has not taken it yet" + (": is one running? ask `celeriac doctor`" if waited else "")
     if not progress.slots:
         return _no_slot(progress)
     if counts.queued:
@@ -113,7 +109,9 @@ def _gpus(study: StudyRecord) -> int:
 
 
 def gain(study: StudyRecord, best: TrialRecord | None, first: TrialRecord | None) -> float | None:
-    """By how much the best trial's score is better than trial 0's, never negative; None when one of them has no score."""
+    """By how much the best trial's score is better than trial 0's, never negative; None when one of them has no
+    score.
+    """
     if best is None or first is None or best.score is None or first.score is None:
         return None
     return best.score - first.score if study.goal == "maximize" else first.score - best.score

@@ -1,4 +1,6 @@
-"""Deleting files that the store has let go. Rule: nothing outside the checkpoint and log roots, and nothing of a champion's."""
+"""Deleting files that the store has let go. Rule: nothing outside the checkpoint and log roots, and nothing of a
+champion's.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, fields
@@ -55,16 +57,13 @@ class Dropped:
 
 
 def prune(
-    store: Store,
-    settings: Settings,
-    before: datetime,
-    kinds: Kinds,
-    tell: Callable[[StudyRecord, Dropped], None],
+    store: Store, settings: Settings, before: datetime, kinds: Kinds, tell: Callable[[StudyRecord, Dropped], None]
 ) -> Dropped:
-    """Drop what the studies that ended before then left behind, one after the other; `tell` is told of each that had something.
+    """Drop what the studies that ended before then left behind, one after the other; `tell` is told of each that had
+    something.
 
-    Interrupted at any moment, it goes on where it was when it is called again: a file goes before its row, so none is forgotten,
-    and rows go in batches that take no longer than other statements do.
+    Interrupted at any moment, it goes on where it was when it is called again: a file goes before its row, so none is
+    forgotten, and rows go in batches that take no longer than other statements do.
     """
     kept, total = _champions(store), Dropped()
     for study in old_studies(store, before):
@@ -92,7 +91,10 @@ def _prune_checkpoints(store: Store, settings: Settings, study_id: int, before: 
     while page := store.old_checkpoints(study_id, before, after=after):
         after = (page[-1].trial, page[-1].step, page[-1].attempt)
         if not root.is_dir():
-            told = f"{root} is not on this host, so the checkpoints of study {study_id} are kept: see CELERIAC_CHECKPOINT_ROOT"
+            told = (
+                f"{root} is not on this host, so the checkpoints of study {study_id} are kept: see"
+                " CELERIAC_CHECKPOINT_ROOT"
+            )
             return Dropped(refused=(told,))
         deleted = _delete((root, root / each.path) for each in page)
         gone = [each for each in page if not (root / each.path).exists()]
@@ -107,7 +109,9 @@ def _counted(deleted: Deleted) -> Dropped:
 
 
 def study_files(settings: Settings, study_id: int) -> list[tuple[Path, Path]]:
-    """What lies on this host of one study: each of its checkpoints' and logs' files, with the root that it must be below."""
+    """What lies on this host of one study: each of its checkpoints' and logs' files, with the root that it must be
+    below.
+    """
     roots = (settings.checkpoint_root, settings.log_root)
     found = ((root, path) for root in roots for path in sorted((root / str(study_id)).rglob("*")))
     return [(root, path) for root, path in found if path.is_symlink() or not path.is_dir()]

@@ -1,4 +1,6 @@
-"""What happened at each rung of a study: how many came, how many were stopped there, and what it takes now. Pure: rows in, rows out."""
+"""What happened at each rung of a study: how many came, how many were stopped there, and what it takes now. Pure: rows
+in, rows out.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,7 +12,9 @@ from celeriac.domain.study_file import stop_rule
 
 @dataclass(frozen=True, slots=True)
 class RungSummary:
-    """One rung: `came` trials were ranked, `stopped` of them ended there; the best value and whose; the newest cutoff."""
+    """One rung: `came` trials were ranked, `stopped` of them ended there; the best value and whose; the newest
+    cutoff.
+    """
 
     bracket: int
     rung: int
@@ -21,9 +25,7 @@ class RungSummary:
     cutoff: float
 
 
-def summaries(
-    study: StudyRecord, trials: Iterable[TrialRecord], records: Iterable[RungRecord]
-) -> list[RungSummary]:
+def summaries(study: StudyRecord, trials: Iterable[TrialRecord], records: Iterable[RungRecord]) -> list[RungSummary]:
     """By bracket and rung. Raises SpecInvalid when this version cannot read the study's rule."""
     by_number = {trial.number: trial for trial in trials}
     there: dict[tuple[int, int], list[RungRecord]] = {}
@@ -34,9 +36,7 @@ def summaries(
 
 
 def _stopped_at(
-    study: StudyRecord,
-    trials: Mapping[int, TrialRecord],
-    there: Mapping[tuple[int, int], list[RungRecord]],
+    study: StudyRecord, trials: Mapping[int, TrialRecord], there: Mapping[tuple[int, int], list[RungRecord]]
 ) -> dict[tuple[int, int], int]:
     """How many pruned trials each rung ended: the first that a trial fell behind at."""
     rule = stop_rule(study.spec)
@@ -60,6 +60,4 @@ def _summary(study: StudyRecord, there: list[RungRecord], stopped: int) -> RungS
     sign = 1.0 if study.goal == "maximize" else -1.0
     best = max(there, key=lambda each: (sign * each.value, -each.place))
     newest = there[-1]
-    return RungSummary(
-        newest.bracket, newest.rung, len(there), stopped, best.value, best.trial, newest.cutoff
-    )
+    return RungSummary(newest.bracket, newest.rung, len(there), stopped, best.value, best.trial, newest.cutoff)

@@ -42,9 +42,7 @@ Wake = Callable[[StudyRecord], str]
 class Study:
     """One study of the service, by its row's id; reads the store at each look, so that nothing shown is stale."""
 
-    def __init__(
-        self, store: Store, record: StudyRecord, wake: Wake, settings: Settings | None = None
-    ) -> None:
+    def __init__(self, store: Store, record: StudyRecord, wake: Wake, settings: Settings | None = None) -> None:
         self._store = store
         self._wake = wake
         self._settings = settings
@@ -72,21 +70,28 @@ class Study:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the best score so far, with its `params`, `score` and `metrics`; None before the first score."""
+        """The trial with the best score so far, with its `params`, `score` and `metrics`; None before the first
+        score.
+        """
         number = self.record.best_number
         return None if number is None else self._store.trial(self.id, number)
 
     @property
     def spec(self) -> StudySpec:
-        """The study file that it was opened with, read. Raises SpecInvalid when another version wrote what this cannot read."""
+        """The study file that it was opened with, read. Raises SpecInvalid when another version wrote what this cannot
+        read.
+        """
         return parse(self.record.spec, f"study {self.name}")
 
     def importance(self, method: Method = "ped-anova") -> Importances:
-        """Which parameters mattered, judged by Optuna; see `celeriac.report.explain.importance`. Raises ExtraMissing without it."""
+        """Which parameters mattered, judged by Optuna; see `celeriac.report.explain.importance`. Raises ExtraMissing
+        without it.
+        """
         return importances(self.spec.space, self.record.goal, list(self.each_trial()), method)
 
     def plot(self, kind: str = "history") -> Chart:
-        """One picture of the study (`celeriac.report.plots.KINDS`): a notebook shows it; `celeriac.report.plots.drawn.png(...)` draws it.
+        """One picture of the study (`celeriac.report.plots.KINDS`): a notebook shows it;
+        `celeriac.report.plots.drawn.png(...)` draws it.
 
         Raises ValueError for an unknown kind, ExtraMissing for `importance` without Optuna.
         """
@@ -158,7 +163,9 @@ class Study:
         return found[-most:]
 
     def each_report(self) -> Iterator[dict[str, Any]]:
-        """All reports, by trial and step, as flat rows; of a step that several attempts reported, the latest attempt's."""
+        """All reports, by trial and step, as flat rows; of a step that several attempts reported, the latest
+        attempt's.
+        """
         for page in self.pages():
             told = self._store.reports_of(self.id, [each.number for each in page if each.attempts])
             for number, reports in told.items():
@@ -189,8 +196,8 @@ class Study:
     def wait(self, timeout: float | None = None) -> "Study":
         """Return once the study is closed; `timeout` in seconds.
 
-        Raises StudyPaused when it waits for a person, TimeoutError when it is not closed in time, and StoreUnavailable when
-        Postgres stays away for two minutes; the study itself goes on in these cases.
+        Raises StudyPaused when it waits for a person, TimeoutError when it is not closed in time, and StoreUnavailable
+        when Postgres stays away for two minutes; the study itself goes on in these cases.
         """
         until = None if timeout is None else time.monotonic() + timeout
         outage = Outage()
@@ -214,7 +221,9 @@ class Study:
         return self._move(StudyEvent.PAUSE, reason)
 
     def resume(self, reason: str = "resumed by a user") -> StudyRecord:
-        """Go on after a pause, with the study's code as it is now (`took_code` says whether it is another). Raises IllegalTransition."""
+        """Go on after a pause, with the study's code as it is now (`took_code` says whether it is another). Raises
+        IllegalTransition.
+        """
         return self._goes_on(self._store.move_study(self.id, StudyEvent.RESUME, reason))
 
     def cancel(self, number: int, reason: str = "cancelled by a user") -> TrialRecord:
@@ -225,11 +234,7 @@ class Study:
         return trial
 
     def extend(
-        self,
-        trials: int | str | None = None,
-        *,
-        wall: str | float | None = None,
-        reason: str = "extended by a user",
+        self, trials: int | str | None = None, *, wall: str | float | None = None, reason: str = "extended by a user"
     ) -> StudyRecord:
         """Give it a larger budget: `trials` in all, or "+20" more; `wall` as in a study file. A closed study goes on.
 
@@ -248,7 +253,8 @@ class Study:
     def retry(
         self, numbers: Sequence[int] | None = None, reason: str = "failed trials are run once more"
     ) -> list[TrialRecord]:
-        """Run FAILED trials once more, by default all of them: same number and parameters, a new attempt. A closed study goes on.
+        """Run FAILED trials once more, by default all of them: same number and parameters, a new attempt. A closed
+        study goes on.
 
         Raises UnknownTrial, and IllegalTransition when one is not FAILED; then none is.
         """
@@ -260,7 +266,8 @@ class Study:
         return trials
 
     def delete(self) -> Deleted:
-        """Delete it: first its checkpoints and logs below this host's roots, then all its rows. What was deleted of files.
+        """Delete it: first its checkpoints and logs below this host's roots, then all its rows. What was deleted of
+        files.
 
         Raises IllegalTransition while it is open, and when one of its trials became champion.
         """

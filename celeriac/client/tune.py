@@ -35,10 +35,10 @@ def tune(
 ) -> Study:
     """Tune `objective` over `space` and return the closed study; `study.best.params` is the answer.
 
-    Starts an embedded stack with `slots` slots when no service answers. `name` defaults to one made of the function and
-    all that is asked here, so that the same call goes on where it was. `timeout` is how long to wait, in seconds; `more`
-    are further keys of a study file (`default`, `seed`, `sampler`, `parallel`, `resources`, `retry`, …).
-    Raises SpecInvalid for an objective that workers cannot import, and what `Client.submit` and `Study.wait` raise.
+    Starts an embedded stack with `slots` slots when no service answers. `name` defaults to one made of the function
+    and all that is asked here, so that the same call goes on where it was. `timeout` is how long to wait, in seconds;
+    `more` are further keys of a study file (`default`, `seed`, `sampler`, `parallel`, `resources`, `retry`, …). Raises
+    SpecInvalid for an objective that workers cannot import, and what `Client.submit` and `Study.wait` raise.
     """
     module, root = _home_of(objective)
     asked = {
@@ -66,9 +66,7 @@ def _home_of(objective: Callable[..., Any]) -> tuple[str, Path]:
     label = getattr(objective, "__qualname__", repr(objective))
     module = getattr(objective, "__module__", None)
     if not inspect.isfunction(objective) or label != objective.__name__ or label == "<lambda>":
-        raise SpecInvalid(
-            f"tune: {label} is no module-level function: workers import the objective by module and name"
-        )
+        raise SpecInvalid(f"tune: {label} is no module-level function: workers import the objective by module and name")
     file = inspect.getsourcefile(objective)
     if module in (None, "__main__") or file is None or not Path(file).is_file():
         raise SpecInvalid(

@@ -1,8 +1,9 @@
-"""How far ahead of its fleet does a study work: how many tickets, how many suggestions, and when are suggestions stale?
+"""How far ahead of its fleet does a study work: how many tickets, how many suggestions, and when are suggestions
+stale?
 
-A ticket is bound: whatever is learned after it, its trial runs as it is. A waiting suggestion is not: the newest may be replaced. So
-few tickets lie ahead of long trials, and suggestions enough for all slots to end at once; of trials that end faster than a program
-may be started again there are tickets for all slots, and suggestions behind them.
+A ticket is bound: whatever is learned after it, its trial runs as it is. A waiting suggestion is not: the newest may
+be replaced. So few tickets lie ahead of long trials, and suggestions enough for all slots to end at once; of trials
+that end faster than a program may be started again there are tickets for all slots, and suggestions behind them.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from math import ceil
 from celeriac.decide.share import AHEAD_S, Share, Slots, share
 from celeriac.domain.records import Claim, Snapshot, Source, StudyRecord, TrialRecord, TrialState
 
-#: The results have changed the model much when there are so many more of them, as a share of those that a suggestion knew.
+#: The results have changed the model much when there are so many more of them, as a share of those that a suggestion
+#: knew.
 GROWTH = 0.1
 #: Samplers that look at no result: what they suggest is never stale.
 FIXED = frozenset({"random", "sobol", "grid"})
@@ -25,7 +27,9 @@ _MANY = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """What is known of how a study's suggestions are made: seconds for one, and whether results matter to them at all."""
+    """What is known of how a study's suggestions are made: seconds for one, and whether results matter to them at
+    all.
+    """
 
     suggest_s: float = 0.05
     learns: bool = True
@@ -38,7 +42,9 @@ def learns(sampler: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """`now`: tickets that free slots could take at once; `tickets` and `waiting`: how many there are to be QUEUED and WAITING."""
+    """`now`: tickets that free slots could take at once; `tickets` and `waiting`: how many there are to be QUEUED and
+    WAITING.
+    """
 
     now: int
     tickets: int
@@ -94,8 +100,8 @@ def most_replaced(study: StudyRecord, slots: int, sampling: Sampling) -> int:
 def stale(snapshot: Snapshot, slots: int, sampling: Sampling) -> Stale:
     """The waiting suggestions that are to be made anew: all of the snapshot's `tail` that may give way, or none.
 
-    They are when the first of them does not know the best trial, or a tenth of the results; and when it pays: an answer usually
-    comes before the next trial ends, and all of it together costs at most a tenth of a core.
+    They are when the first of them does not know the best trial, or a tenth of the results; and when it pays: an
+    answer usually comes before the next trial ends, and all of it together costs at most a tenth of a core.
     """
     study, tail = snapshot.study, _replaceable(snapshot)
     mean_s = _mean_s(study)
@@ -110,13 +116,10 @@ def stale(snapshot: Snapshot, slots: int, sampling: Sampling) -> Stale:
         return Stale()
     numbers = tuple(trial.number for trial in tail)
     if first.why.get("best") != study.best_number:
-        return Stale(
-            numbers, f"trial {first.number} was suggested before the best, trial {study.best_number}, ended"
-        )
+        return Stale(numbers, f"trial {first.number} was suggested before the best, trial {study.best_number}, ended")
     if news >= max(GROWTH * known, 1):
         return Stale(
-            numbers,
-            f"trial {first.number} was suggested on {known} results, now there are {study.counts.ended}",
+            numbers, f"trial {first.number} was suggested on {known} results, now there are {study.counts.ended}"
         )
     return Stale()
 

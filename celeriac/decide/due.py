@@ -17,7 +17,9 @@ MOST_COUNTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class DueDecision:
-    """Fire for `fire_at` (None: nothing is due) and be due again at `next_at`; `skipped` missed firings are not made."""
+    """Fire for `fire_at` (None: nothing is due) and be due again at `next_at`; `skipped` missed firings are not
+    made.
+    """
 
     fire_at: datetime | None
     next_at: datetime
@@ -50,9 +52,7 @@ def due(schedule: Schedule, now: datetime, *, begun: bool = False) -> DueDecisio
     if not passed:
         return DueDecision(fire_at, next_at, 0, "due")
     more = "or more " if passed >= MOST_COUNTED else ""
-    return DueDecision(
-        fire_at, next_at, passed, f"due; {passed} {more}earlier firings were missed and skipped"
-    )
+    return DueDecision(fire_at, next_at, passed, f"due; {passed} {more}earlier firings were missed and skipped")
 
 
 def _latest(schedule: Schedule, now: datetime) -> tuple[datetime, int]:
@@ -68,7 +68,9 @@ def _latest(schedule: Schedule, now: datetime) -> tuple[datetime, int]:
 
 
 def _latest_near(schedule: Schedule, known: datetime, now: datetime) -> datetime:
-    """The latest firing up to `now`, looked for in windows that double, so that a year's outage of a minutely one is cheap."""
+    """The latest firing up to `now`, looked for in windows that double, so that a year's outage of a minutely one is
+    cheap.
+    """
     window = timedelta(hours=1)
     while True:
         start, found = max(known, now - window), known
@@ -82,7 +84,9 @@ def _latest_near(schedule: Schedule, known: datetime, now: datetime) -> datetime
 
 
 def _after(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
-    """All firings strictly after, in UTC and in order. Raises ValueError for fields that are no cron or a zone that is none."""
+    """All firings strictly after, in UTC and in order. Raises ValueError for fields that are no cron or a zone that is
+    none.
+    """
     from cronsim import CronSim, CronSimError
 
     try:

@@ -19,7 +19,8 @@ def extended(study: StudyRecord, trials: Amount | None, wall: str | float | None
     after = parse({**study.spec, "budget": form}, f"study {study.name}").budget
     if after == before:
         raise IllegalTransition(
-            f"study {study.name} has a budget of {before.trials} trials already: say how many it shall have (`--trials`)"
+            f"study {study.name} has a budget of {before.trials} trials already: say how many it shall have"
+            " (`--trials`)"
         )
     return after
 
@@ -43,6 +44,6 @@ def why_not_reopen(study: StudyRecord) -> str:
     if study.counts.finished < trials:
         return ""
     return (
-        f"study {study.name} has finished all its {trials} trials: `celeriac extend {study.name} --trials N` gives it more, "
-        f"`celeriac retry {study.name}` runs the failed ones once more"
+        f"study {study.name} has finished all its {trials} trials: `celeriac extend {study.name} --trials N` gives it"
+        f" more, `celeriac retry {study.name}` runs the failed ones once more"
     )

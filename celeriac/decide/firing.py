@@ -1,6 +1,8 @@
-"""What does a firing open? One study a slice, named after schedule, slice and due time, so that the name alone says which night it was.
+"""What does a firing open? One study a slice, named after schedule, slice and due time, so that the name alone says
+which night it was.
 
-A firing by hand never takes the place of one by the clock: it is numbered (`by_hand` 1, 2, …; 0 is the clock's own), and so is its name.
+A firing by hand never takes the place of one by the clock: it is numbered (`by_hand` 1, 2, …; 0 is the clock's own),
+and so is its name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,7 +20,9 @@ MOST_NAMES = 100
 
 
 def is_past_due_time(schedule: Schedule, at: datetime, now: datetime) -> bool:
-    """Whether the clock's own firing for `at` is one that the clock will not make any more: asked for, it is made in its place."""
+    """Whether the clock's own firing for `at` is one that the clock will not make any more: asked for, it is made in
+    its place.
+    """
     if at > now or at >= schedule.next_due_at:
         return False
     return next_due(schedule.cron, schedule.timezone, at - timedelta(seconds=1)) == at
@@ -28,9 +32,7 @@ def next_by_hand(schedule: Schedule, due_at: datetime, firings: Iterable[Firing]
     """The number of the next firing by hand on that local day."""
     zone = ZoneInfo(schedule.timezone)
     day = due_at.astimezone(zone).date()
-    return 1 + max(
-        (each.by_hand for each in firings if each.due_at.astimezone(zone).date() == day), default=0
-    )
+    return 1 + max((each.by_hand for each in firings if each.due_at.astimezone(zone).date() == day), default=0)
 
 
 def firings_of(
@@ -67,9 +69,7 @@ def _named(new: NewStudy, note: str) -> Iterator[NewFiring]:
         yield NewFiring(replace(new, name=name), note="; ".join(filter(None, (note, taken))))
 
 
-def _numbered(
-    schedule: Schedule, new: NewStudy, due_at: datetime, first: int, note: str
-) -> Iterator[NewFiring]:
+def _numbered(schedule: Schedule, new: NewStudy, due_at: datetime, first: int, note: str) -> Iterator[NewFiring]:
     for k in range(first, first + MOST_NAMES):
         name = firing_name(schedule, new.slice, due_at, by_hand=k)
         yield NewFiring(replace(new, name=name), by_hand=k, note=note)

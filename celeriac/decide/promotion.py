@@ -1,7 +1,7 @@
 """Does a closed study's best trial become the champion of its slice? Only if it beat the study's own trial 0.
 
-Trial 0 ran on the same data in the same night, so the two scores may be compared; the champion's own score, from another
-night's data, may not. Whatever is decided, the reason says it.
+Trial 0 ran on the same data in the same night, so the two scores may be compared; the champion's own score, from
+another night's data, may not. Whatever is decided, the reason says it.
 """
 
 from dataclasses import dataclass
@@ -37,8 +37,7 @@ def judge(
     gain = best.score - first.score if study.goal == "maximize" else first.score - best.score
     if not gain > 0:
         return ChampionDecision(
-            False,
-            f"trial {best.number} with {best.score:.6g} is no better than {name} with {first.score:.6g}; {stays}",
+            False, f"trial {best.number} with {best.score:.6g} is no better than {name} with {first.score:.6g}; {stays}"
         )
     return ChampionDecision(
         True, f"trial {best.number} with {best.score:.6g} beat {name} with {first.score:.6g}, by {gain:.6g}"

@@ -1,7 +1,9 @@
-"""Is a slot sick, so that it should take no trials for a while? Yes after faults of infrastructure of several trials in a row.
+"""Is a slot sick, so that it should take no trials for a while? Yes after faults of infrastructure of several trials
+in a row.
 
-One trial that faults again and again says nothing about the slot. Several different ones do: a full disk, a broken driver, a process that
-cannot be started. Such a slot would drain a whole study in seconds, for it is always the first that is free.
+One trial that faults again and again says nothing about the slot. Several different ones do: a full disk, a broken
+driver, a process that cannot be started. Such a slot would drain a whole study in seconds, for it is always the first
+that is free.
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +18,9 @@ MOST_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Streak:
-    """What a slot has seen since its last trial that did not fault by infrastructure: (study, number) of those that did, and how often it was put aside."""
+    """What a slot has seen since its last trial that did not fault by infrastructure: (study, number) of those that
+    did, and how often it was put aside.
+    """
 
     trials: tuple[tuple[int, int], ...] = ()
     times: int = 0
@@ -34,7 +38,8 @@ class PutAsideDecision:
 def after_attempt(streak: Streak, trial: tuple[int, int], fault: Fault | None) -> PutAsideDecision:
     """Decide when an attempt has ended on the slot, with that fault or without one.
 
-    After its wait the slot runs one trial as a probe: if that faults too, it waits three times as long, at most ten minutes.
+    After its wait the slot runs one trial as a probe: if that faults too, it waits three times as long, at most ten
+    minutes.
     """
     if fault is Fault.PREEMPTED:  # somebody ended it: nothing was learned
         return PutAsideDecision(streak)
@@ -47,5 +52,6 @@ def after_attempt(streak: Streak, trial: tuple[int, int], fault: Fault | None) -
     return PutAsideDecision(
         Streak(seen[-FAULTS_IN_A_ROW:], streak.times + 1),
         wait_s,
-        f"{len(seen)} trials in a row ended here by faults of infrastructure: put aside for {wait_s:g} s, then one trial is tried",
+        f"{len(seen)} trials in a row ended here by faults of infrastructure: put aside for {wait_s:g} s, then one"
+        " trial is tried",
     )

@@ -1,8 +1,11 @@
-"""What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer (docs/reference/faults.md has the table).
+"""What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer
+(docs/reference/faults.md has the table).
 
-infrastructure   again, free; the sixth such fault in a row fails the trial, so that one that kills its hosts ends. In a row: an
-                 attempt that brought a checkpoint further than all before it has made progress, and the count begins anew.
-                 The first time at once, then after growing waits: a sick host shall not use up the retries in a second
+infrastructure   again, free; the sixth such fault in a row fails the trial, so that one that kills its hosts ends. In
+a row: an
+                 attempt that brought a checkpoint further than all before it has made progress, and the count begins
+                 anew. The first time at once, then after growing waits: a sick host shall not use up the retries in a
+                 second
 preempted        again, free, from its checkpoint if there is one
 out_of_memory    again while the study's `retry: {attempts}` lasts, then FAILED (infeasible)
 not_finite       FAILED at once: the same parameters give the same NaN
@@ -48,25 +51,23 @@ def after_fault(
 ) -> RetryDecision:
     """Decide for one fault; `faults` counts the trial's earlier ones by class, without this one.
 
-    `has_progressed`: this attempt brought a checkpoint further than all before it. `lease_lapsed`: nobody saw the attempt end, its lease ran out; it is then superseded rather than faulted.
+    `has_progressed`: this attempt brought a checkpoint further than all before it. `lease_lapsed`: nobody saw the
+    attempt end, its lease ran out; it is then superseded rather than faulted.
     """
     before = faults.get(fault, 0)
     ended = AttemptEvent.SUPERSEDE if lease_lapsed else AttemptEvent.FAULT
     if fault is Fault.PREEMPTED:
         if has_checkpoint:
-            return RetryDecision(
-                AttemptEvent.RELEASE, TrialEvent.PARK, "pre-empted; goes on from its checkpoint"
-            )
-        return RetryDecision(
-            AttemptEvent.RELEASE, TrialEvent.RETRY, "pre-empted without a checkpoint; starts over"
-        )
+            return RetryDecision(AttemptEvent.RELEASE, TrialEvent.PARK, "pre-empted; goes on from its checkpoint")
+        return RetryDecision(AttemptEvent.RELEASE, TrialEvent.RETRY, "pre-empted without a checkpoint; starts over")
     if fault is Fault.INFRASTRUCTURE:
         number = 1 if has_progressed else before + 1
         if number > FREE_RETRIES:
             return RetryDecision(
                 ended,
                 TrialEvent.FAIL,
-                f"infrastructure fault number {number} without a new checkpoint: {FREE_RETRIES} free retries are used up",
+                f"infrastructure fault number {number} without a new checkpoint: {FREE_RETRIES} free retries are"
+                " used up",
             )
         wait_s = WAITS_S[number - 1]
         return RetryDecision(
@@ -83,7 +84,5 @@ def after_fault(
             return RetryDecision(
                 ended, TrialEvent.RETRY, f"out of memory; attempt {before + 2} of {retry_attempts} follows"
             )
-        return RetryDecision(
-            ended, TrialEvent.FAIL, f"out of memory in {before + 1} of {retry_attempts} attempts"
-        )
+        return RetryDecision(ended, TrialEvent.FAIL, f"out of memory in {before + 1} of {retry_attempts} attempts")
     return RetryDecision(ended, TrialEvent.FAIL, f"{fault.replace('_', ' ')}: never retried", is_final=True)

@@ -1,8 +1,10 @@
-"""Which sampler does a study's `sampler: auto` mean? Decided by its space, its budget and, once trials have ended, their length.
+"""Which sampler does a study's `sampler: auto` mean? Decided by its space, its budget and, once trials have ended,
+their length.
 
-Promises: the same file means the same sampler on every host, whatever is installed there, and from the first trial to the last; with
-one exception: trials that turn out so short, and are so many, that a model would hold them up by more than HELD_UP_S. Which sampler
-suggested a trial, and why that one, stands with the trial, so that a replay never asks this page.
+Promises: the same file means the same sampler on every host, whatever is installed there, and from the first trial to
+the last; with
+one exception: trials that turn out so short, and are so many, that a model would hold them up by more than HELD_UP_S.
+Which sampler suggested a trial, and why that one, stands with the trial, so that a replay never asks this page.
 """
 
 from dataclasses import dataclass
@@ -35,18 +37,23 @@ def chosen_sampler(spec: StudySpec, study: StudyRecord) -> SamplerDecision:
 
 
 def choose(spec: StudySpec, every_s: float | None = None) -> SamplerDecision:
-    """The sampler of such a study; `every_s`: the mean time from one trial's end to the next one's, None while too few have ended."""
+    """The sampler of such a study; `every_s`: the mean time from one trial's end to the next one's, None while too few
+    have ended.
+    """
     if spec.sampler != AUTO:
         return SamplerDecision(spec.sampler, "the study file says so")
     return _exhaustive(spec) or _without_model(spec, every_s) or _BAYESIAN
 
 
-# Not `forest` for many choices, conditions or parameters, nor `botorch` for long trials: neither was better (docs/explanation/search.md).
+# Not `forest` for many choices, conditions or parameters, nor `botorch` for long trials: neither was better
+# (docs/explanation/search.md).
 _BAYESIAN = SamplerDecision("bayesian", "its model learns most from each trial, and costs milliseconds")
 
 
 def _exhaustive(spec: StudySpec) -> SamplerDecision | None:
-    """Where every point will be tried, no order of them is wiser than another. Any other end than the last trial's makes it so."""
+    """Where every point will be tried, no order of them is wiser than another. Any other end than the last trial's
+    makes it so.
+    """
     size = spec.space.cardinality()
     if size is None or size > spec.budget.trials or spec.budget.wall_s is not None or spec.stop_study:
         return None
@@ -54,7 +61,9 @@ def _exhaustive(spec: StudySpec) -> SamplerDecision | None:
 
 
 def _without_model(spec: StudySpec, every_s: float | None) -> SamplerDecision | None:
-    """Where trials are so short and so many that they would wait for a model. A study that ends by what a model expects keeps it."""
+    """Where trials are so short and so many that they would wait for a model. A study that ends by what a model
+    expects keeps it.
+    """
     trials, stop = spec.budget.trials, spec.stop_study
     if every_s is None or (stop is not None and (stop.min_gain is not None or stop.max_regret is not None)):
         return None
@@ -62,6 +71,4 @@ def _without_model(spec: StudySpec, every_s: float | None) -> SamplerDecision | 
     if held_up_s <= HELD_UP_S:
         return None
     ends = f"a trial ends every {1000 * every_s:.3g} ms"
-    return SamplerDecision(
-        "sobol", f"{ends}: a model would hold {trials} of them up by {held_up_s / 60:.0f} minutes"
-    )
+    return SamplerDecision("sobol", f"{ends}: a model would hold {trials} of them up by {held_up_s / 60:.0f} minutes")

@@ -1,12 +1,12 @@
 """Whose turn is it on the fleet? How many slots is each study's share, and which study gets the next ticket?
 
-Promises: a study that could use slots has a share of at least one; what it cannot use goes to the others; no slot stays without a ticket
-while a study within its share is ready; at most slots + 2 x studies tickets are QUEUED. Of studies whose trials take about as long,
-all begin as many trials a minute: one that had long trials by chance catches up, with at most twice its share, and not beyond one and a
-half times the mean device time.
+Promises: a study that could use slots has a share of at least one; what it cannot use goes to the others; no slot
+stays without a ticket while a study within its share is ready; at most slots + 2 x studies tickets are QUEUED. Of
+studies whose trials take about as long, all begin as many trials a minute: one that had long trials by chance catches
+up, with at most twice its share, and not beyond one and a half times the mean device time.
 
-Two demand classes: a GPU trial runs on a GPU's slots only, a CPU trial on any. GPU trials come first on GPUs, so CPU studies share
-what GPU studies do not hold.
+Two demand classes: a GPU trial runs on a GPU's slots only, a CPU trial on any. GPU trials come first on GPUs, so CPU
+studies share what GPU studies do not hold.
 """
 
 from bisect import bisect_left, bisect_right
@@ -41,7 +41,8 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One study's part of the fleet: its `slots`; `now` and `ahead`: tickets that it may add, for idle slots and for busy ones.
+    """One study's part of the fleet: its `slots`; `now` and `ahead`: tickets that it may add, for idle slots and for
+    busy ones.
 
     `most`: how many tickets and running trials it may have together.
     """
@@ -70,7 +71,9 @@ def share(study_id: int, claims: Sequence[Claim], slots: Slots, passed: Collecti
 
 
 def next_in_turn(claims: Sequence[Claim], slots: Slots, passed: Collection[int] = ()) -> int | None:
-    """The study that is to be given the next ticket, and has a trial ready for it; None: no ticket is missing, or nobody has."""
+    """The study that is to be given the next ticket, and has a trial ready for it; None: no ticket is missing, or
+    nobody has.
+    """
     for gpus in (1, 0):
         for owner in _Fleet(gpus, claims, slots, passed).deal():
             return owner
@@ -79,7 +82,9 @@ def next_in_turn(claims: Sequence[Claim], slots: Slots, passed: Collection[int] 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one study may have: `base`, its fair share; `most` tickets and running trials; `lag`: by how many trials it is behind the others."""
+    """What one study may have: `base`, its fair share; `most` tickets and running trials; `lag`: by how many trials it
+    is behind the others.
+    """
 
     claim: Claim
     base: int
@@ -93,7 +98,9 @@ class _Part:
 
 
 class _Fleet:
-    """The slots of one demand class: `idle` ones that no ticket is coming to, `missing` tickets, and each claimant's part."""
+    """The slots of one demand class: `idle` ones that no ticket is coming to, `missing` tickets, and each claimant's
+    part.
+    """
 
     def __init__(self, gpus: int, claims: Sequence[Claim], slots: Slots, passed: Collection[int]) -> None:
         ours = [each for each in claims if bool(each.gpus) == bool(gpus)]
@@ -109,7 +116,9 @@ class _Fleet:
         self.missing = max(free + _ahead(self.parts.values(), count) - queued, 0)
 
     def deal(self, eager: int | None = None) -> Iterator[int]:
-        """To whom the missing tickets go, one after the other. Each takes what it has ready, the `eager` one whatever is its."""
+        """To whom the missing tickets go, one after the other. Each takes what it has ready, the `eager` one whatever
+        is its.
+        """
         line = []
         for study_id, part in self.parts.items():
             room = part.most - part.claim.held
@@ -176,7 +185,9 @@ class _Pace:
         return (self._begun[last] - self._begun[first]) / age_s if age_s >= 1 else 0.0
 
     def _length_s(self, claim: Claim) -> float:
-        """How long its trials take; while none is finished, as long as the others', or as long as its first have run."""
+        """How long its trials take; while none is finished, as long as the others', or as long as its first have
+        run.
+        """
         if claim.mean_s is not None:
             return claim.mean_s
         return max(self._mean_s, claim.age_s if claim.running else 0.0)

@@ -1,7 +1,8 @@
-"""What does a snapshot look like after the turn's own step? So that a turn, which may take many steps, reads the study once.
+"""What does a snapshot look like after the turn's own step? So that a turn, which may take many steps, reads the study
+once.
 
-Promise: while nobody else writes, these are the snapshot that the store would give. What others write meanwhile is seen by the next
-turn; a step that it makes wrong is refused by the store.
+Promise: while nobody else writes, these are the snapshot that the store would give. What others write meanwhile is
+seen by the next turn; a step that it makes wrong is refused by the store.
 """
 
 from collections.abc import Collection

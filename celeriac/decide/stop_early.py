@@ -1,11 +1,13 @@
 """Is a trial stopped where it stands? Judged where its report lands, by its own reports and its record at a rung.
 
-A trial's course is followed report by report (`followed`). A report that is its attempt's first at a rung crosses it; the store
-ranks the crossing among the trials that came there before (`Store.report`), and `at_rung` judges the record. A record never
-changes, so each verdict can be made again from the rows, also by a later attempt of the same trial, which finds the same record.
+A trial's course is followed report by report (`followed`). A report that is its attempt's first at a rung crosses it;
+the store ranks the crossing among the trials that came there before (`Store.report`), and `at_rung` judges the record.
+A record never changes, so each verdict can be made again from the rows, also by a later attempt of the same trial,
+which finds the same record.
 
-Rules: the best at a rung is never stopped, equals of the cutoff neither; the default and the champion are ranked, never stopped
-(what they are compared with needs their score); a value that is not finite is worse than every number, and is a fault.
+Rules: the best at a rung is never stopped, equals of the cutoff neither; the default and the champion are ranked,
+never stopped (what they are compared with needs their score); a value that is not finite is worse than every number,
+and is a fault.
 """
 
 import math
@@ -41,7 +43,9 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an attempt has come: the rung it reached, its best value so far, and how many reports did not improve on it."""
+    """How far an attempt has come: the rung it reached, its best value so far, and how many reports did not improve on
+    it.
+    """
 
     rung: int = -1
     best: float | None = None
@@ -75,7 +79,8 @@ def rungs_of(rule: Asha | Hyperband, bracket: int = 0) -> tuple[int, ...]:
 def bracket_of(rule: StopRule, number: int) -> int:
     """The bracket of a trial: 0, but with hyperband, which spreads its brackets' shares evenly over the numbers.
 
-    A bracket with h rungs gets its trials in proportion to ceil((H + 1) / (h + 1) · eta^h), H being the most rungs (Li et al. 2018).
+    A bracket with h rungs gets its trials in proportion to ceil((H + 1) / (h + 1) · eta^h), H being the most rungs (Li
+    et al. 2018).
     """
     if not isinstance(rule, Hyperband):
         return 0
@@ -90,7 +95,9 @@ def bracket_of(rule: StopRule, number: int) -> int:
 
 
 def resource_of(rule: StopRule, step: int, metrics: Mapping[str, Any]) -> float | None:
-    """How much of its rule's resource a report has used: its step, or the metric of that name; None if it is no finite number."""
+    """How much of its rule's resource a report has used: its step, or the metric of that name; None if it is no finite
+    number.
+    """
     used = step if rule.resource == STEP else metrics.get(rule.resource)
     if isinstance(used, bool) or not isinstance(used, (int, float)) or not math.isfinite(used):
         return None
@@ -131,10 +138,7 @@ def at_rung(judged: Judged, record: RungRecord) -> StopDecision:
     """The verdict on a trial's record at a rung."""
     rule, value, goal = judged.rule, f"{record.value:.6g}", judged.goal
     if isinstance(rule, Threshold):
-        stop, told = (
-            _worse(goal, record.value, rule.bound),
-            f"{value} is worse than the bound {rule.bound:.6g}",
-        )
+        stop, told = (_worse(goal, record.value, rule.bound), f"{value} is worse than the bound {rule.bound:.6g}")
     elif isinstance(rule, Median):
         stop = record.place > rule.trials and _worse(goal, record.value, record.cutoff)
         told = f"{value} is worse than the median {record.cutoff:.6g} of {record.place} trials"
@@ -151,7 +155,9 @@ def at_rung(judged: Judged, record: RungRecord) -> StopDecision:
 
 
 def cutoff_of(rule: StopRule | None, record: RungRecord) -> float:
-    """The value that this rung takes, as of this record: the bound of a threshold, which ranks nobody, else the last kept value."""
+    """The value that this rung takes, as of this record: the bound of a threshold, which ranks nobody, else the last
+    kept value.
+    """
     return rule.bound if isinstance(rule, Threshold) else record.cutoff
 
 
@@ -163,7 +169,9 @@ def rung_name(judged: Judged, rung: int) -> str:
 
 
 def keeps_score(rule: StopRule) -> bool:
-    """Whether a score that a stopped trial returns all the same counts: patience ends a training that has nothing more to gain."""
+    """Whether a score that a stopped trial returns all the same counts: patience ends a training that has nothing more
+    to gain.
+    """
     return isinstance(rule, Patience)
 
 
@@ -195,8 +203,7 @@ def _worn(judged: Judged, course: Progress) -> StopDecision | None:
         return StopDecision(True, f"none of its {course.since} reports is a finite number", Fault.NOT_FINITE)
     more = f" by more than {rule.min_delta:g}" if rule.min_delta else ""
     return StopDecision(
-        True,
-        f"patience: {course.since} reports did not improve{more} on {course.best:.6g} of step {course.best_step}",
+        True, f"patience: {course.since} reports did not improve{more} on {course.best:.6g} of step {course.best_step}"
     )
 
 

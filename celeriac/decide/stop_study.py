@@ -1,9 +1,11 @@
-"""Has a study nothing more to win, so that it ends before its budget? Its target is reached, or its newest suggestions promise too little.
+"""Has a study nothing more to win, so that it ends before its budget? Its target is reached, or its newest suggestions
+promise too little.
 
-What a suggestion promises is what its sampler wrote beside it, in units of the score: its `expected_gain`, and how far from the optimum the
-best may be. That is `regret_bound`, where the sampler knows one, in the sense of Makarova et al. (Automatic termination for
-hyperparameter optimization, 2022); else the favourable end of the interval at the suggested point (`high` or `low`) over the `incumbent`: the
-point was chosen as the most promising one. A suggestion that promises nothing which can be read breaks the row.
+What a suggestion promises is what its sampler wrote beside it, in units of the score: its `expected_gain`, and how far
+from the optimum the best may be. That is `regret_bound`, where the sampler knows one, in the sense of Makarova et al.
+(Automatic termination for hyperparameter optimization, 2022); else the favourable end of the interval at the suggested
+point (`high` or `low`) over the `incumbent`: the point was chosen as the most promising one. A suggestion that
+promises nothing which can be read breaks the row.
 """
 
 import math
@@ -21,7 +23,9 @@ def newest_needed(stop: StopStudy | None) -> int:
 
 
 def reason_to_end(stop: StopStudy, study: StudyRecord, newest: Sequence[TrialRecord]) -> str:
-    """Why the study ends, or "". `newest` are its trials with the highest numbers, as many as `newest_needed` says, in any order."""
+    """Why the study ends, or "". `newest` are its trials with the highest numbers, as many as `newest_needed` says, in
+    any order.
+    """
     return _target(stop, study) or _plateau(stop, newest) or _regret(stop, study.goal, newest)
 
 
@@ -30,19 +34,14 @@ def _target(stop: StopStudy, study: StudyRecord) -> str:
     if stop.target is None or best is None:
         return ""
     reached = best >= stop.target if study.goal == "maximize" else best <= stop.target
-    return (
-        f"trial {study.best_number} with {best:.6g} reached the target {stop.target:.6g}" if reached else ""
-    )
+    return f"trial {study.best_number} with {best:.6g} reached the target {stop.target:.6g}" if reached else ""
 
 
 def _plateau(stop: StopStudy, newest: Sequence[TrialRecord]) -> str:
     gains = _row(stop, newest, lambda why: why.get("expected_gain"))
     if stop.min_gain is None or gains is None or max(gains) >= stop.min_gain:
         return ""
-    return (
-        f"plateau: {_numbers(newest)} expected to gain less than {stop.min_gain:.6g} "
-        f"(the most: {max(gains):.3g})"
-    )
+    return f"plateau: {_numbers(newest)} expected to gain less than {stop.min_gain:.6g} (the most: {max(gains):.3g})"
 
 
 def _regret(stop: StopStudy, goal: Goal, newest: Sequence[TrialRecord]) -> str:

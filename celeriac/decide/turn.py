@@ -1,7 +1,7 @@
 """What should a study's next turn do? Start it, queue trials, ask for suggestions, pause it, close it, or wait.
 
-Promises: open + finished trials never exceed the budget, so that a study ends with exactly `budget.trials` finished ones;
-a slot that ends a trial finds the next ticket already there; nothing here reads a clock or a row.
+Promises: open + finished trials never exceed the budget, so that a study ends with exactly `budget.trials` finished
+ones; a slot that ends a trial finds the next ticket already there; nothing here reads a clock or a row.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,9 @@ SAMPLING = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the study's file limits: finished trials, exactly; seconds since its first lease but for pauses, at most; and what ends it before (None: no limit)."""
+    """What the study's file limits: finished trials, exactly; seconds since its first lease but for pauses, at most;
+    and what ends it before (None: no limit).
+    """
 
     trials: int
     wall_s: float | None = None
@@ -36,7 +38,8 @@ class Limits:
 class NextDecision:
     """One step of a turn: at most one of `event`, `queue`, `replace` and `add` is set; none of them means to wait.
 
-    `replace`: the numbers of waiting trials, the study's newest, that get other parameters. The shell carries the step out, takes a new snapshot, and asks again, until it is told to wait.
+    `replace`: the numbers of waiting trials, the study's newest, that get other parameters. The shell carries the step
+    out, takes a new snapshot, and asks again, until it is told to wait.
     """
 
     reason: str
@@ -56,10 +59,11 @@ def what_next(
     exhausted: str = "",
     newest: Sequence[TrialRecord] = (),
 ) -> NextDecision:
-    """Decide one step. `slots`: live ones that may run this study; `exhausted`: why the sampler has nothing left, if so.
+    """Decide one step. `slots`: live ones that may run this study; `exhausted`: why the sampler has nothing left, if
+    so.
 
-    `share`: the study's part of the fleet (`celeriac.decide.share`); None: it has all slots to itself.
-    `newest`: the trials with the highest numbers, where `limits.stop` asks for them (`celeriac.decide.stop_study.newest_needed`).
+    `share`: the study's part of the fleet (`celeriac.decide.share`); None: it has all slots to itself. `newest`: the
+    trials with the highest numbers, where `limits.stop` asks for them (`celeriac.decide.stop_study.newest_needed`).
     """
     study = snapshot.study
     if study.state in CLOSED:
@@ -77,12 +81,11 @@ def what_next(
     return _filling(snapshot, limits, slots, share or lone(study, slots), sampling, exhausted)
 
 
-def _closing(
-    snapshot: Snapshot, limits: Limits, exhausted: str, newest: Sequence[TrialRecord]
-) -> NextDecision | None:
+def _closing(snapshot: Snapshot, limits: Limits, exhausted: str, newest: Sequence[TrialRecord]) -> NextDecision | None:
     """The reasons for which a running study pauses or ends before its budget of trials is used up.
 
-    A reason counts the finished trials only where none is open: of those that run, some still end well while they are cancelled.
+    A reason counts the finished trials only where none is open: of those that run, some still end well while they are
+    cancelled.
     """
     study = snapshot.study
     if limits.wall_s is not None and study.worked_s(snapshot.now) >= limits.wall_s:
@@ -132,7 +135,9 @@ def _filling(
 
 
 def _same_bug(study: StudyRecord, last_ended: Sequence[EndedTrial]) -> str:
-    """The reason to pause when the newest trials, since a person last resumed the study, all failed by one bug; else ""."""
+    """The reason to pause when the newest trials, since a person last resumed the study, all failed by one bug; else
+    "".
+    """
     newest = last_ended[:BUGS_IN_A_ROW]
     if len(newest) < BUGS_IN_A_ROW or not newest[0].signature:
         return ""

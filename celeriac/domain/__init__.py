@@ -1,1 +1,3 @@
-"""What a study is: errors, records, states, messages, rules, its space and its file. It stands on the standard library alone."""
+"""What a study is: errors, records, states, messages, rules, its space and its file. It stands on the standard library
+alone.
+"""

@@ -76,7 +76,9 @@ class ScoreNotFinite(TrialOver):
 
 
 class ValueRefused(TrialOver):
-    """Postgres cannot hold a value that it was given, such as a step beyond 64 bits; nothing of the call was written."""
+    """Postgres cannot hold a value that it was given, such as a step beyond 64 bits; nothing of the call was
+    written.
+    """
 
 
 class StudyPaused(CeleriacError):

@@ -1,7 +1,7 @@
 """The lifecycles as tables. Rule: every change of a state goes through `moved`; nothing else assigns a state.
 
-A table maps state -> event -> next state. What is not in it is illegal and raises with the thing, its state and the event.
-The docs' pictures are drawn from these tables.
+A table maps state -> event -> next state. What is not in it is illegal and raises with the thing, its state and the
+event. The docs' pictures are drawn from these tables.
 """
 
 from collections.abc import Mapping
@@ -63,12 +63,7 @@ TRIAL_TRANSITIONS: Mapping[TrialState, Mapping[TrialEvent, TrialState]] = {
         _TE.CANCEL: _T.CANCELLED,
         _TE.ADOPT: _T.SCORED,
     },
-    _T.QUEUED: {
-        _TE.LEASE: _T.RUNNING,
-        _TE.UNQUEUE: _T.WAITING,
-        _TE.CANCEL: _T.CANCELLED,
-        _TE.ADOPT: _T.SCORED,
-    },
+    _T.QUEUED: {_TE.LEASE: _T.RUNNING, _TE.UNQUEUE: _T.WAITING, _TE.CANCEL: _T.CANCELLED, _TE.ADOPT: _T.SCORED},
     _T.RUNNING: {
         _TE.SCORE: _T.SCORED,
         _TE.PRUNE: _T.PRUNED,
@@ -111,8 +106,8 @@ STUDY_TRANSITIONS: Mapping[StudyState, Mapping[StudyEvent, StudyState]] = {
     _S.FAILED: {_SE.EXTEND: _S.RUNNING, _SE.REOPEN: _S.RUNNING},
 }
 
-#: An open attempt has no outcome yet (None); whatever happens to it ends it. One end can be bettered: that of an attempt which was
-#: given up, and then brought its score.
+#: An open attempt has no outcome yet (None); whatever happens to it ends it. One end can be bettered: that of an
+#: attempt which was given up, and then brought its score.
 ATTEMPT_TRANSITIONS: Mapping[Outcome | None, Mapping[AttemptEvent, Outcome | None]] = {
     None: {
         AttemptEvent.SCORE: Outcome.SCORED,

@@ -71,9 +71,7 @@ def decode(data: Any) -> Message:
         raise MessageInvalid(f"a ticket must be a JSON object, not {type(data).__name__}; it is dropped")
     kind = KINDS.get(str(data.get("kind")))
     if kind is None:
-        raise MessageInvalid(
-            f"ticket of unknown kind {data.get('kind')!r} (known: {', '.join(KINDS)}); it is dropped"
-        )
+        raise MessageInvalid(f"ticket of unknown kind {data.get('kind')!r} (known: {', '.join(KINDS)}); it is dropped")
     if data.get("v") != kind.version:
         raise MessageInvalid(
             f"ticket {kind.kind} has version {data.get('v')!r}, this program reads {kind.version}; "
@@ -85,6 +83,4 @@ def decode(data: Any) -> Message:
     try:
         return kind(**ids)
     except TypeError:
-        raise MessageInvalid(
-            f"ticket {kind.kind} has other ids than expected: {sorted(ids)}; it is dropped"
-        ) from None
+        raise MessageInvalid(f"ticket {kind.kind} has other ids than expected: {sorted(ids)}; it is dropped") from None

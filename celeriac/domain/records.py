@@ -104,7 +104,9 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class NewStudy:
-    """What is needed to open a study. `spec` is `StudySpec.to_dict()`; `code_root` and `fingerprint` are the submitter's."""
+    """What is needed to open a study. `spec` is `StudySpec.to_dict()`; `code_root` and `fingerprint` are the
+    submitter's.
+    """
 
     name: str
     spec: Mapping[str, Any]
@@ -121,10 +123,10 @@ class NewStudy:
 class StudyRecord:
     """A study's row. `turn` grows with each write of the coordinator; a write that names an older turn is refused.
 
-    `resumed_at` is when a person last resumed or reopened it, or had trials run once more: what was wrong before then is no reason to
-    pause it again. `reopened_at` is when a person last wanted a closed study to go on: its `stop_study` does not end it again. `paused_s`:
-    how long it was paused, or closed, since `first_leased_at` (before its first lease: since `started_at`), without the pause that
-    `paused_at` began.
+    `resumed_at` is when a person last resumed or reopened it, or had trials run once more: what was wrong before then
+    is no reason to pause it again. `reopened_at` is when a person last wanted a closed study to go on: its
+    `stop_study` does not end it again. `paused_s`: how long it was paused, or closed, since `first_leased_at` (before
+    its first lease: since `started_at`), without the pause that `paused_at` began.
     """
 
     id: int
@@ -155,7 +157,9 @@ class StudyRecord:
     paused_s: float = 0.0
 
     def worked_s(self, now: datetime) -> float:
-        """Seconds since its first lease, but for those that it was paused, until its end or now: what its wall budget counts."""
+        """Seconds since its first lease, but for those that it was paused, until its end or now: what its wall budget
+        counts.
+        """
         if self.first_leased_at is None:
             return 0.0
         until = self.paused_at or self.ended_at or now
@@ -166,11 +170,12 @@ class StudyRecord:
 class TrialRecord:
     """A trial's row.
 
-    `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place
-    of this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on
-    from where they were. `device_kind` is its newest attempt's ("": none, or unknown). Where a page of trials was read
-    (`Store.trials`, `Store.ended_since`), `rungs` holds its (rung, value) pairs, lowest rung first, and `oom_device_kinds` the kinds of the devices
-    on which an attempt ran out of memory, sorted. `not_before`: after a fault, no ticket is sent earlier.
+    `attempts` counts the leases ever given; `faults` counts its attempts' faults by class. `ended_no` is the place of
+    this trial in the study's order of ends (1, 2, …), gap-free and in commit order, so that readers can go on from
+    where they were. `device_kind` is its newest attempt's ("": none, or unknown). Where a page of trials was read
+    (`Store.trials`, `Store.ended_since`), `rungs` holds its (rung, value) pairs, lowest rung first, and
+    `oom_device_kinds` the kinds of the devices on which an attempt ran out of memory, sorted. `not_before`: after a
+    fault, no ticket is sent earlier.
     """
 
     study_id: int
@@ -219,8 +224,8 @@ class Suggestion:
 class Attempt:
     """One run of a trial under one lease.
 
-    `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was when it was leased,
-    "" when unknown.
+    `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was
+    when it was leased, "" when unknown.
     """
 
     study_id: int
@@ -247,7 +252,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class CodeRun:
-    """Code by the hash of its files, and which of a study's ended trials ran it: how many, and from which number to which."""
+    """Code by the hash of its files, and which of a study's ended trials ran it: how many, and from which number to
+    which.
+    """
 
     code: str
     trials: int
@@ -257,7 +264,9 @@ class CodeRun:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A file that was complete, synced and hashed before its row was committed. `path` is relative to the checkpoint root."""
+    """A file that was complete, synced and hashed before its row was committed. `path` is relative to the checkpoint
+    root.
+    """
 
     study_id: int
     trial: int
@@ -281,7 +290,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How the records of a rung are ranked: by the study's goal, within a bracket; of n the best max(1, (n + spare) // of) are kept, with spare < of."""
+    """How the records of a rung are ranked: by the study's goal, within a bracket; of n the best max(1, (n + spare) //
+    of) are kept, with spare < of.
+    """
 
     goal: Goal
     of: int
@@ -295,7 +306,9 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """A report that is its attempt's first at a rung: `resource` is what the report had used, at least `rung`. `value` is finite."""
+    """A report that is its attempt's first at a rung: `resource` is what the report had used, at least `rung`. `value`
+    is finite.
+    """
 
     rung: int
     step: int
@@ -308,8 +321,9 @@ class Crossing:
 class RungRecord:
     """A trial's value at a rung: written once, never changed, whatever later attempts report there.
 
-    `place` is its place in the rung's order of arrival (1, 2, …), gap-free and in commit order: it was ranked among exactly the
-    `place` records up to and with its own. `cutoff` is the value of the last of those that are kept then (`Ranking`).
+    `place` is its place in the rung's order of arrival (1, 2, …), gap-free and in commit order: it was ranked among
+    exactly the `place` records up to and with its own. `cutoff` is the value of the last of those that are kept then
+    (`Ranking`).
     """
 
     study_id: int
@@ -327,10 +341,11 @@ class RungRecord:
 
 @dataclass(frozen=True, slots=True)
 class Savings:
-    """What early stopping has spared a study: `steps` that its pruned `trials` did not run, and what these would have cost.
+    """What early stopping has spared a study: `steps` that its pruned `trials` did not run, and what these would have
+    cost.
 
-    A whole training is as long as the longest of a scored trial: a pruned trial spared the steps from its last one to there, each at
-    the device time that a step of its newest attempt took on average.
+    A whole training is as long as the longest of a scored trial: a pruned trial spared the steps from its last one to
+    there, each at the device time that a step of its newest attempt took on average.
     """
 
     trials: int = 0
@@ -340,7 +355,9 @@ class Savings:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first; `fingerprint` is the study's."""
+    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first;
+    `fingerprint` is the study's.
+    """
 
     token: str
     study_id: int
@@ -392,8 +409,8 @@ class OpenAttempt:
 class ReaperLook:
     """When the reaper looked last, and the time before that; `seen_since`: from when on it looked without a gap.
 
-    By the store's clock, and kept in the store: so it holds for a reaper that was restarted, for two of them, and for a Postgres that
-    took over from another.
+    By the store's clock, and kept in the store: so it holds for a reaper that was restarted, for two of them, and for
+    a Postgres that took over from another.
     """
 
     looked_at: datetime
@@ -403,7 +420,8 @@ class ReaperLook:
 
 @dataclass(frozen=True, slots=True)
 class PendingTrial:
-    """A trial as a sampler sees it before its end. `observed`: how many ends its suggestion knew, None when no sampler suggested it.
+    """A trial as a sampler sees it before its end. `observed`: how many ends its suggestion knew, None when no sampler
+    suggested it.
 
     The newest waiting trials may be given other parameters; `observed` then changes with them.
     """
@@ -431,10 +449,12 @@ MOST_READY = 256
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What one turn of the coordinator decides on. Its size depends neither on the study's length nor on how many trials are open.
+    """What one turn of the coordinator decides on. Its size depends neither on the study's length nor on how many
+    trials are open.
 
-    `paused` and `waiting` are the lowest numbers of the trials that a ticket may be sent for now, at most MOST_READY of each.
-    `last_ended` are the newest ends, newest first, at most three. `tail` are the newest trials that wait and were never
+    `paused` and `waiting` are the lowest numbers of the trials that a ticket may be sent for now, at most MOST_READY
+    of each. `last_ended` are the newest ends, newest first, at most three. `tail` are the newest trials that wait and
+    were never
     leased, by number: as many as may be suggested anew, and read only where that is possible.
     """
 
@@ -447,7 +467,9 @@ class Snapshot:
 
     @property
     def ready(self) -> tuple[int, ...]:
-        """The numbers to send tickets for: handed back with a checkpoint first, then by number, so that retries go first."""
+        """The numbers to send tickets for: handed back with a checkpoint first, then by number, so that retries go
+        first.
+        """
         return self.paused + self.waiting
 
 
@@ -455,8 +477,8 @@ class Snapshot:
 class Claim:
     """What one study that is not closed holds of the fleet, and what more it could use, from its row alone.
 
-    `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet; `may_run`: whether it is
-    OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
+    `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet;
+    `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
     """
 
     study_id: int
@@ -579,7 +601,8 @@ class NewFiring:
 class Firing:
     """(schedule, slice, due_at, by_hand) is unique: the row itself is the lock that makes a firing happen once.
 
-    `by_hand` is 0 for the clock's own firing, else its number among those that people made on that day. `note` is what its schedule's
+    `by_hand` is 0 for the clock's own firing, else its number among those that people made on that day. `note` is what
+    its schedule's
     history should tell: that its study has another name than usual, or that earlier firings were skipped.
     """
 

@@ -1,7 +1,8 @@
-"""The names that a study file's `sampler` may have, and what each of them needs to be installed where the coordinator runs.
+"""The names that a study file's `sampler` may have, and what each of them needs to be installed where the coordinator
+runs.
 
-A name is a word, or `optuna:` with a class of `optuna.samplers`. Which classes there are, only an installed Optuna knows: here the
-shape is judged, and the name where Optuna is at hand.
+A name is a word, or `optuna:` with a class of `optuna.samplers`. Which classes there are, only an installed Optuna
+knows: here the shape is judged, and the name where Optuna is at hand.
 """
 
 import re
@@ -51,7 +52,9 @@ def missing(name: str) -> str:
 
 
 def class_flaw(name: str) -> str:
-    """Why the class of `optuna:<Class>` cannot be used, "" when it can (and for every other name). Optuna must be installed."""
+    """Why the class of `optuna:<Class>` cannot be used, "" when it can (and for every other name). Optuna must be
+    installed.
+    """
     kind, _, found = name.partition(":")
     known = optuna_classes() if kind == OPTUNA else []
     return (

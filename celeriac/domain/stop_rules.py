@@ -12,10 +12,11 @@ STEP, SECONDS = "step", "seconds"
 
 @dataclass(frozen=True, slots=True)
 class Asha:
-    """Rungs at min, min·eta, min·eta², … below max; at each, all but the best 1/eta of those seen there so far are stopped.
+    """Rungs at min, min·eta, min·eta², … below max; at each, all but the best 1/eta of those seen there so far are
+    stopped.
 
-    The stopping kind of asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter Tuning,
-    MLSys 2020, arXiv:1810.05934): a trial is judged when it reports, and never waits for others.
+    The stopping kind of asynchronous successive halving (Li et al., A System for Massively Parallel Hyperparameter
+    Tuning, MLSys 2020, arXiv:1810.05934): a trial is judged when it reports, and never waits for others.
     """
 
     rule: ClassVar[str] = "asha"
@@ -27,9 +28,11 @@ class Asha:
 
 @dataclass(frozen=True, slots=True)
 class Hyperband:
-    """Brackets of `Asha`: the b-th leaves out the b lowest rungs, the last one all; a trial's number says which is its own.
+    """Brackets of `Asha`: the b-th leaves out the b lowest rungs, the last one all; a trial's number says which is its
+    own.
 
-    Brackets get trials as Hyperband hands them out (Li et al., JMLR 18, 2018): many to those that stop early, few to the others.
+    Brackets get trials as Hyperband hands them out (Li et al., JMLR 18, 2018): many to those that stop early, few to
+    the others.
     """
 
     rule: ClassVar[str] = "hyperband"
@@ -41,7 +44,8 @@ class Hyperband:
 
 @dataclass(frozen=True, slots=True)
 class Median:
-    """At min, min + every, …: a trial is stopped whose best so far is worse than the median of what at least `trials` others had there.
+    """At min, min + every, …: a trial is stopped whose best so far is worse than the median of what at least `trials`
+    others had there.
 
     As in Vizier (Golovin et al., KDD 2017), with the best so far on both sides instead of a running mean on one.
     """
@@ -55,7 +59,9 @@ class Median:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """A trial is stopped when `reports` reports in a row, from `min` on, did not improve on its best by more than `min_delta`."""
+    """A trial is stopped when `reports` reports in a row, from `min` on, did not improve on its best by more than
+    `min_delta`.
+    """
 
     rule: ClassVar[str] = "patience"
     reports: int
@@ -76,9 +82,7 @@ class Threshold:
 
 StopRule = Asha | Hyperband | Median | Patience | Threshold
 
-RULES: dict[str, type[StopRule]] = {
-    each.rule: each for each in (Asha, Hyperband, Median, Patience, Threshold)
-}
+RULES: dict[str, type[StopRule]] = {each.rule: each for each in (Asha, Hyperband, Median, Patience, Threshold)}
 
 
 def to_dict(rule: StopRule) -> dict[str, Any]:
@@ -90,8 +94,9 @@ def to_dict(rule: StopRule) -> dict[str, Any]:
 class StopStudy:
     """When a study ends before its budget; what is None is no reason.
 
-    target: the best score is at least as good. min_gain: each of the last `suggestions` suggestions was expected to gain less,
-    in units of the score. max_regret: at each of them the best was at most so far from the optimum, as far as its sampler held possible.
+    target: the best score is at least as good. min_gain: each of the last `suggestions` suggestions was expected to
+    gain less, in units of the score. max_regret: at each of them the best was at most so far from the optimum, as far
+    as its sampler held possible.
     """
 
     target: float | None = None

@@ -1,6 +1,8 @@
-"""`python -m celeriac.local up | down | store | migrate`: what `celeriac up` and `celeriac down` start, and who reads without them.
+"""`python -m celeriac.local up | down | store | migrate`: what `celeriac up` and `celeriac down` start, and who reads
+without them.
 
-A starter that waits gives a descriptor (`CELERIAC_READY_FD`): a line on it says `ready`, or `taken` when another runs on this home. Exit codes: 0 stopped as asked, 1 a part keeps dying, 2 it cannot start here.
+A starter that waits gives a descriptor (`CELERIAC_READY_FD`): a line on it says `ready`, or `taken` when another runs
+on this home. Exit codes: 0 stopped as asked, 1 a part keeps dying, 2 it cannot start here.
 """
 
 import argparse
@@ -31,14 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m celeriac.local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start and keep the whole stack on this machine")
-    up.add_argument(
-        "--home", type=home_path, help="where all state is kept (default: CELERIAC_HOME or ~/.celeriac)"
-    )
+    up.add_argument("--home", type=home_path, help="where all state is kept (default: CELERIAC_HOME or ~/.celeriac)")
     up.add_argument("--slots", type=int, help="CPU slots; without it: one slot a GPU, or what the CPU bears")
     up.add_argument("--no-flower", dest="flower", action="store_false", help="leave out Flower")
-    up.add_argument(
-        "--idle-exit", action="store_true", help="end when nothing is left to run and nobody looks on"
-    )
+    up.add_argument("--idle-exit", action="store_true", help="end when nothing is left to run and nobody looks on")
     up.set_defaults(run=_up)
     down = commands.add_parser("down", help="stop the stack on this home")
     down.add_argument("--home", type=home_path)
@@ -62,11 +60,7 @@ def _down(settings: Settings, options: argparse.Namespace) -> int:
     from celeriac.local.up import down
 
     pid = down(settings)
-    _say(
-        f"no stack runs on {settings.home}"
-        if pid is None
-        else f"stopped the stack on {settings.home} (pid {pid})"
-    )
+    _say(f"no stack runs on {settings.home}" if pid is None else f"stopped the stack on {settings.home} (pid {pid})")
     return 0
 
 

@@ -51,9 +51,7 @@ class Home:
             for place in (self.root, self.run, self.logs):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StackError(
-                f"the home {self.root} cannot be made ({error}): choose another with --home"
-            ) from error
+            raise StackError(f"the home {self.root} cannot be made ({error}): choose another with --home") from error
 
     def lock(self) -> int:
         """Hold the home for this process; the descriptor must stay open. Raises StackError naming who holds it."""

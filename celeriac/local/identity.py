@@ -5,9 +5,10 @@ Two ways, tried in this order, each proved by running the server's own binary in
 1. A user namespace in which our uid has another number. No user is made, no file changes its owner, a home below a 0700
    directory is no obstacle (to the rest of the system it is still us), and the process holds no capability.
    Not possible where the kernel or the container's seccomp profile forbids namespaces.
-2. A system user (`celeriac`, else `postgres`, else `celeriac` is made, and said) who may look into directories that are closed to
-   it: one ambient capability, CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE where a container grants only that. The data
-   directory is handed over to that user. `nobody` is never used: whatever else runs as nobody could touch the data.
+2. A system user (`celeriac`, else `postgres`, else `celeriac` is made, and said) who may look into directories that
+   are closed to it: one ambient capability, CAP_DAC_READ_SEARCH, or CAP_DAC_OVERRIDE where a container grants only
+   that. The data directory is handed over to that user. `nobody` is never used: whatever else runs as nobody could
+   touch the data.
 
 The same first way serves a container's numeric uid that has no entry in the user database (initdb insists on one).
 """
@@ -106,9 +107,9 @@ def identity_for(
         _make_user(say)
         return identity_for(binary, directories, say=say)
     raise StackError(
-        f"Postgres refuses to run as {'root' if os.geteuid() == 0 else 'a uid without a user entry'}, and no other "
-        f"identity works here ({'; '.join(refusals)}): run celeriac as an ordinary user, choose a --home that other users "
-        "may enter, or name a Postgres of your own in CELERIAC_DATABASE_URL"
+        f"Postgres refuses to run as {'root' if os.geteuid() == 0 else 'a uid without a user entry'}, and no other"
+        f" identity works here ({'; '.join(refusals)}): run celeriac as an ordinary user, choose a --home that other"
+        " users may enter, or name a Postgres of your own in CELERIAC_DATABASE_URL"
     )
 
 
@@ -147,9 +148,7 @@ def hand_over(path: Path, owner: tuple[int, int]) -> None:
     """Make `owner` (uid, gid) the owner of `path` and all below it, if it is not already; no link is followed."""
     if path.lstat().st_uid == owner[0]:
         return
-    for directory, _, files in os.walk(
-        path, topdown=False
-    ):  # `path` itself last: its owner says that all is done
+    for directory, _, files in os.walk(path, topdown=False):  # `path` itself last: its owner says that all is done
         for name in files:
             os.chown(os.path.join(directory, name), *owner, follow_symlinks=False)
         os.chown(directory, *owner, follow_symlinks=False)
@@ -184,9 +183,7 @@ def _make_user(say: Callable[[str], None]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise StackError(f"the system user {_USER!r} for Postgres cannot be made: {done.stderr.strip()}")
-    say(
-        f"made the system user {_USER!r}: Postgres refuses to run as root, and user namespaces are forbidden here"
-    )
+    say(f"made the system user {_USER!r}: Postgres refuses to run as root, and user namespaces are forbidden here")
 
 
 def _named(name: str) -> pwd.struct_passwd | None:
@@ -208,11 +205,7 @@ class _Header(ctypes.Structure):
 
 
 class _Sets(ctypes.Structure):
-    _fields_ = (
-        ("effective", ctypes.c_uint32),
-        ("permitted", ctypes.c_uint32),
-        ("inheritable", ctypes.c_uint32),
-    )
+    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
 
 
 def _keep_only(capability: int) -> None:

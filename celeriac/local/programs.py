@@ -1,4 +1,6 @@
-"""The programs of the stack: what is started, with which arguments, and in which order it is stopped. Pure: it starts nothing."""
+"""The programs of the stack: what is started, with which arguments, and in which order it is stopped. Pure: it starts
+nothing.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -17,7 +19,8 @@ class Program:
 
 
 def programs(settings: Settings, *, slots: int | None, flower: bool) -> tuple[Program, ...]:
-    """All programs in the order of their start; they are stopped in the reverse order, so the node hands its trials back first.
+    """All programs in the order of their start; they are stopped in the reverse order, so the node hands its trials
+    back first.
 
     `slots`: number of CPU slots; None leaves it to the node, which takes one a GPU, or what the host's CPU bears.
     """
@@ -39,7 +42,9 @@ def programs(settings: Settings, *, slots: int | None, flower: bool) -> tuple[Pr
 def environment(
     base: Mapping[str, str], settings: Settings, *, secrets_fd: int, ready_fd: int | None, tag: str
 ) -> dict[str, str]:
-    """The environment of one program: the starter's own, the home, and descriptors instead of addresses and passwords."""
+    """The environment of one program: the starter's own, the home, and descriptors instead of addresses and
+    passwords.
+    """
     kept = {key: value for key, value in base.items() if key not in _SECRET}
     given = {
         PREFIX + "HOME": str(settings.home),

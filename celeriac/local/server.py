@@ -1,7 +1,9 @@
-"""What Postgres and Redis have in common as children: one server to a data directory, held by a lock that the server inherits.
+"""What Postgres and Redis have in common as children: one server to a data directory, held by a lock that the server
+inherits.
 
-The lock (flock on `<directory>.lock`) belongs to the server process itself, not to its starter: it lasts exactly as long as the server
-or anything it forked lives, so neither `kill -9` of the starter nor a reused pid can make two servers share one directory.
+The lock (flock on `<directory>.lock`) belongs to the server process itself, not to its starter: it lasts exactly as
+long as the server or anything it forked lives, so neither `kill -9` of the starter nor a reused pid can make two
+servers share one directory.
 """
 
 import fcntl
@@ -26,7 +28,9 @@ _LEAVING_S = 10.0  # a server whose starter was killed shuts down; so long a new
 
 @dataclass
 class Server(Child):
-    """A child that owns a data directory. `tidy` runs under the lock, before each start: what the last one left behind."""
+    """A child that owns a data directory. `tidy` runs under the lock, before each start: what the last one left
+    behind.
+    """
 
     directory: Path = field(kw_only=True)
     tidy: Callable[[], None] = field(kw_only=True)
@@ -50,9 +54,7 @@ class Server(Child):
         with self._watched() as death:
             while not ready():
                 if death is None or select.select([death], [], [], 0.01)[0]:
-                    raise StackError(
-                        f"{self.name} in {self.directory} ended while it started:\n{self.log_tail()}"
-                    )
+                    raise StackError(f"{self.name} in {self.directory} ended while it started:\n{self.log_tail()}")
                 if time.monotonic() > deadline:
                     raise StackError(
                         f"{self.name} in {self.directory} is not ready after {timeout_s:g} s:\n{self.log_tail()}"
@@ -77,9 +79,7 @@ def held(directory: Path, name: str) -> Iterator[int]:
     A server whose starter was killed is on its way out and is waited for. Raises StackError when one is there to stay.
     """
     make_private(directory.parent)
-    lock = os.open(
-        directory.with_name(directory.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
-    )
+    lock = os.open(directory.with_name(directory.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take(lock, directory, name)
         yield lock
@@ -100,7 +100,8 @@ def _take(lock: int, directory: Path, name: str) -> None:
             )
         if time.monotonic() > deadline:
             raise StackError(
-                f"{name} of an earlier stack (pid {pid}) has not left {directory} for {_LEAVING_S:g} s: end it, then start again"
+                f"{name} of an earlier stack (pid {pid}) has not left {directory} for {_LEAVING_S:g} s: end it, then"
+                " start again"
             )
         time.sleep(0.02)  # flock has no descriptor to wait on, and its holders may be several processes
 
@@ -164,6 +165,7 @@ def checked_socket(path: Path) -> Path:
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_BYTES:
         raise StackError(
-            f"{path} has {length} bytes and a socket's path at most {SOCKET_PATH_BYTES}: use a shorter runtime directory"
+            f"{path} has {length} bytes and a socket's path at most {SOCKET_PATH_BYTES}: use a shorter runtime"
+            " directory"
         )
     return path

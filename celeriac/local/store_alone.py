@@ -1,7 +1,7 @@
 """The store alone: the Postgres of a home where no stack runs, for whoever reads what its studies came to.
 
-Promises: it makes nothing and changes nothing; it ends a few seconds after the last reader, also after one that was killed; a stack that
-is started meanwhile has it end at once, when those who read have read.
+Promises: it makes nothing and changes nothing; it ends a few seconds after the last reader, also after one that was
+killed; a stack that is started meanwhile has it end at once, when those who read have read.
 """
 
 import os
@@ -23,7 +23,9 @@ READERS_S = 10.0  # so long those who read may go on when a stack wants to start
 
 
 def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[str], None]) -> int:
-    """Run it until nobody reads; `ready` is called when it can be read. Raises StackError: a stack, or another one, runs here."""
+    """Run it until nobody reads; `ready` is called when it can be read. Raises StackError: a stack, or another one,
+    runs here.
+    """
     home = Home(settings.home)
     if not settings.has_store:
         raise StackError(f"there is no store under {home.root}: `celeriac up` makes one")
@@ -33,11 +35,7 @@ def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[st
     supervisor.catch(signal.SIGINT, signal.SIGTERM)
     marked = {PREFIX + "STACK": home.tag}
     postgres = Postgres(
-        home.root / "postgres",
-        runtime_dir(home.root),
-        log=home.logs / "postgres.log",
-        environment=marked,
-        say=say,
+        home.root / "postgres", runtime_dir(home.root), log=home.logs / "postgres.log", environment=marked, say=say
     )
     try:
         postgres.init()
@@ -57,7 +55,9 @@ def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[st
 
 
 def make_way(settings: Settings) -> None:
-    """Have a store that runs alone under this home end, for a stack that is to start; returns when it has, or does not."""
+    """Have a store that runs alone under this home end, for a stack that is to start; returns when it has, or does
+    not.
+    """
     home, until = Home(settings.home), monotonic() + READERS_S + 10.0
     pid = home.holder() if settings.store_file.exists() else None
     if pid is None:
@@ -79,7 +79,9 @@ def _let_them_read(home: Home) -> None:
 
 
 class _Idle:
-    """Whether nobody has read for a while. Its address is taken back before the last look, so that no reader is left with it."""
+    """Whether nobody has read for a while. Its address is taken back before the last look, so that no reader is left
+    with it.
+    """
 
     def __init__(self, settings: Settings, home: Home, postgres: Postgres) -> None:
         self._settings, self._home, self._postgres = settings, home, postgres

@@ -1,8 +1,8 @@
 """`celeriac up`: start everything, say where it is, keep it alive, stop it in order.
 
-Promises: ready means that Postgres has the right schema and that every program takes tickets. Ctrl-C stops the node first, which hands
-its trials back with their checkpoints. After a kill -9 of this process nothing lives on, and the next `up` on the same home goes on
-where this one was.
+Promises: ready means that Postgres has the right schema and that every program takes tickets. Ctrl-C stops the node
+first, which hands its trials back with their checkpoints. After a kill -9 of this process nothing lives on, and the
+next `up` on the same home goes on where this one was.
 """
 
 import json
@@ -91,9 +91,7 @@ class _Up:
             self._publish(began)
             until = self._is_idle if self._wishes.idle_exit else None
             self._supervisor.run(until=until)
-            self._say(
-                "stopping: running trials write their checkpoints and are handed back; Ctrl-C again hurries"
-            )
+            self._say("stopping: running trials write their checkpoints and are handed back; Ctrl-C again hurries")
         finally:
             self._home_file.unlink(missing_ok=True)
             self._supervisor.stop(self._grace_s)
@@ -104,7 +102,8 @@ class _Up:
     # -- start ------------------------------------------------------------------------------------------------------
     def _clear_what_a_kill_left(self) -> None:
         self._home_file.unlink(missing_ok=True)
-        # Everything dies with its starter, Postgres in order, which takes it a moment; what is then left is stuck, or hid.
+        # Everything dies with its starter, Postgres in order, which takes it a moment; what is then left is stuck, or
+        # hid.
         _, left = psutil.wait_procs(tagged(PREFIX + "STACK", self._home.tag), timeout=LEAVING_S)
         if sweep(left):
             self._say(f"ended {len(left)} processes that an earlier stack had left behind")
@@ -163,9 +162,7 @@ class _Up:
         )
 
     def _environment(self, secrets_fd: int, says: int | None) -> dict[str, str]:
-        given = environment(
-            os.environ, self._settings, secrets_fd=secrets_fd, ready_fd=says, tag=self._home.tag
-        )
+        given = environment(os.environ, self._settings, secrets_fd=secrets_fd, ready_fd=says, tag=self._home.tag)
         return {**given, PREFIX + "FLOWER_PORT": str(self._settings.flower_port)}
 
     @contextmanager
@@ -239,7 +236,9 @@ class _Up:
 
 
 def down(settings: Settings, timeout_s: float = 90.0) -> int | None:
-    """Stop the stack on this home and wait for its end; its pid, or None when none runs. Raises StackError if it stays."""
+    """Stop the stack on this home and wait for its end; its pid, or None when none runs. Raises StackError if it
+    stays.
+    """
     pid = Home(settings.home).holder()
     if pid is None:
         return None

@@ -1,6 +1,7 @@
 """The only Celery configuration. Rule: a setting stands here with its reason, or nowhere.
 
-Redis carries tickets (`celeriac.domain.messages`) and nothing else; Postgres holds the truth. So everything below is chosen for one
+Redis carries tickets (`celeriac.domain.messages`) and nothing else; Postgres holds the truth. So everything below is
+chosen for one
 thing: that a ticket which was lost, doubled or late costs seconds, and never a result.
 """
 
@@ -18,12 +19,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from celery import Celery, bootsteps
-from celery.exceptions import (
-    CPendingDeprecationWarning,
-    SecurityWarning,
-    WorkerShutdown,
-    WorkerTerminate,
-)
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning, WorkerShutdown, WorkerTerminate
 from celery.signals import worker_ready, worker_shutting_down
 from celery.worker import state
 from celery.worker.control import Panel
@@ -59,9 +55,9 @@ def trial_queue(gpus: int) -> str:
 
 def _queue(name: str) -> Queue:
     # The default exchange routes by queue name alone. A named exchange keeps its bindings in Redis, and a FLUSHALL
-    # would make every later ticket vanish until some process declared them again.
-    # no_ack: Redis forgets a ticket when it hands it over. With early acknowledgement the ticket's copy would live for the
-    # milliseconds until its task begins, cost two round trips between two trials, and be put back, long stale, after a crash.
+    # would make every later ticket vanish until some process declared them again. no_ack: Redis forgets a ticket when
+    # it hands it over. With early acknowledgement the ticket's copy would live for the milliseconds until its task
+    # begins, cost two round trips between two trials, and be put back, long stale, after a crash.
     return Queue(name, exchange="", routing_key=name, no_ack=True)
 
 
@@ -75,7 +71,9 @@ class BrokerConfig:
 
 
 def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float | None = None) -> Celery:
-    """The Celery application of one program. `tick_s` is beat's: how often the coordinator is told that time has passed."""
+    """The Celery application of one program. `tick_s` is beat's: how often the coordinator is told that time has
+    passed.
+    """
     url, tls = verified(config.url)
     app = Celery("celeriac", broker=url, include=list(include))
     app.conf.update(
@@ -88,8 +86,9 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
         event_serializer="json",
         result_serializer="json",
         accept_content=["json"],
-        # Early acknowledgement: a late one re-delivers day-long trials after the visibility timeout, and leaves a worker that
-        # answers pings but consumes nothing after a half-open connection. What early ones lose, lease and reaper give back.
+        # Early acknowledgement: a late one re-delivers day-long trials after the visibility timeout, and leaves a
+        # worker that answers pings but consumes nothing after a half-open connection. What early ones lose, lease and
+        # reaper give back.
         task_acks_late=False,
         task_reject_on_worker_lost=False,  # else a trial that kills its worker loops for ever
         # The only pool with revoke, remote control and pings while a trial runs. One worker, one slot.
@@ -103,8 +102,8 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
         # Limits belong to the runner: they count per trial, survive a restart, and kill the whole process tree.
         task_time_limit=None,
         task_soft_time_limit=None,
-        # Events are Flower's picture, and Flower switches them on, every half minute anew, in all workers while it runs. Without
-        # anybody looking they cost a third of the time between two trials.
+        # Events are Flower's picture, and Flower switches them on, every half minute anew, in all workers while it
+        # runs. Without anybody looking they cost a third of the time between two trials.
         worker_send_task_events=False,
         task_track_started=False,  # a state in the result backend, which there is not
         task_send_sent_event=True,  # costs the coordinator only, and is how Flower knows the queued ones
@@ -137,7 +136,8 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
 
 
 def verified(url: str) -> tuple[str, dict[str, Any] | None]:
-    """The broker's URL without what it says of TLS, and that as settings: a server must prove who it is, unless the URL says otherwise.
+    """The broker's URL without what it says of TLS, and that as settings: a server must prove who it is, unless the
+    URL says otherwise.
 
     Left alone, `rediss://` takes any certificate: whoever stands between can read and write tickets.
     """
@@ -152,7 +152,8 @@ def verified(url: str) -> tuple[str, dict[str, Any] | None]:
 
 
 def ignore_warnings() -> None:
-    """Silence what Celery warns of at each start and each outage, and what is decided above: no pickle, no late acknowledgement.
+    """Silence what Celery warns of at each start and each outage, and what is decided above: no pickle, no late
+    acknowledgement.
 
     For a worker program, before it starts; not in `make_app`, which users' programs call too.
     """
@@ -168,8 +169,8 @@ def ignore_warnings() -> None:
 def stop_promptly(app: Celery) -> None:
     """Have a worker of this application stop as soon as it is told to, and take no ticket with it.
 
-    Left alone, Celery's loop first sits out the BRPOP that it waits in, and then the one that it began meanwhile: seconds, in which
-    a ticket may come that nobody will run.
+    Left alone, Celery's loop first sits out the BRPOP that it waits in, and then the one that it began meanwhile:
+    seconds, in which a ticket may come that nobody will run.
     """
 
     def unblock(*_: object, **__: object) -> None:
@@ -210,7 +211,8 @@ _TELLING = (
 def limit_control(*, writable: bool) -> None:
     """Have a worker of this program refuse remote control that changes it: its queues, its pool, its limits, its end.
 
-    Whoever has the login of Redis could otherwise stop a fleet, or run three trials on one slot. `writable`: Flower may.
+    Whoever has the login of Redis could otherwise stop a fleet, or run three trials on one slot. `writable`: Flower
+    may.
     """
     if not writable:
         for name in set(Panel.data) - _TELLING:
@@ -218,10 +220,11 @@ def limit_control(*, writable: bool) -> None:
 
 
 def drop_malformed(app: Celery) -> None:
-    """Have a worker of this application drop a ticket that it cannot read, with one line, whatever is wrong with its head or body.
+    """Have a worker of this application drop a ticket that it cannot read, with one line, whatever is wrong with its
+    head or body.
 
-    Left alone, Celery ends the whole program for some, or waits for ever for one that it has reserved: a few of them keep a
-    coordinator from its work.
+    Left alone, Celery ends the whole program for some, or waits for ever for one that it has reserved: a few of them
+    keep a coordinator from its work.
     """
 
     class Guard(bootsteps.StartStopStep):
@@ -232,9 +235,7 @@ def drop_malformed(app: Celery) -> None:
         def start(self, parent: Any) -> None:
             for channel in parent.connection.transport.channels:
                 channel.handlers = {kind: _guarded(read) for kind, read in channel.handlers.items()}
-            parent.on_unknown_message = lambda _body, _message: _dropped(
-                MessageInvalid("it is none of Celery's")
-            )
+            parent.on_unknown_message = lambda _body, _message: _dropped(MessageInvalid("it is none of Celery's"))
             parent.on_decode_error = lambda _message, error: _dropped(error)
             parent.on_unknown_task = parent.on_invalid_task = lambda _body, _message, error: _dropped(error)
             made, free = type(parent).create_task_handler, parent.controller._quick_release
@@ -258,7 +259,9 @@ def _guarded(read: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _reading_first(handle: Callable[[Any], Any], free: Callable[[], Any]) -> Callable[[Any], Any]:
-    """Hands a ticket on once it has been read. One that fails after Celery has reserved it is let go, with the place that it took."""
+    """Hands a ticket on once it has been read. One that fails after Celery has reserved it is let go, with the place
+    that it took.
+    """
 
     def handled(message: Any) -> Any:
         before = set(state.reserved_requests)
@@ -285,8 +288,8 @@ def _dropped(error: Exception) -> bool:
 
 
 def _ticks(tick_s: float) -> dict[str, Any]:
-    # Ticks carry no meaning: rows say what is due. None expires: that would compare the clocks of two hosts. Who takes them passes over
-    # those that come all at once after an outage.
+    # Ticks carry no meaning: rows say what is due. None expires: that would compare the clocks of two hosts. Who takes
+    # them passes over those that come all at once after an outage.
     def tick(task: str, queue: str, name: str) -> dict[str, Any]:
         return {
             "task": task,
@@ -333,9 +336,7 @@ class Tickets:
     def waiting(self, queue: str) -> int:
         """How many tickets nobody has taken yet. Raises BrokerUnavailable."""
         with _broker_errors(queue), self._app.connection_for_write() as connection:
-            channel: Any = (
-                connection.default_channel
-            )  # kombu types its channels by what AMQP has; Redis has a client
+            channel: Any = connection.default_channel  # kombu types its channels by what AMQP has; Redis has a client
             return int(channel.client.llen(queue))
 
 
@@ -346,7 +347,8 @@ def _broker_errors(queue: str) -> Iterator[None]:
     except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
         if isinstance(error.__cause__, AuthenticationError):
             raise BrokerUnavailable(
-                f"Redis refuses the login ({error}): see user and password in CELERIAC_BROKER_URL, or CELERIAC_BROKER_PASSWORD; rows are safe"
+                f"Redis refuses the login ({error}): see user and password in CELERIAC_BROKER_URL, or"
+                " CELERIAC_BROKER_PASSWORD; rows are safe"
             ) from error
         raise BrokerUnavailable(
             f"Redis does not answer for queue {queue} ({error}); rows are safe, it heals by itself"

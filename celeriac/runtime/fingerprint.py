@@ -1,12 +1,14 @@
 """Which code is this? Fingerprints of a code root, alike on every host that sees the same files.
 
-A fingerprint reads `9f86d081884c7d65 git:1a2b3c4d5e6f`: first a hash of all Python files below the root, then, where the root is in a
-git work tree, the commit that is checked out. Only the first word is compared (`same_code`). The commit is read from git's own files: no
-program runs here, for a repository's configuration can name filters and hooks, and those would run with our rights.
+A fingerprint reads `9f86d081884c7d65 git:1a2b3c4d5e6f`: first a hash of all Python files below the root, then, where
+the root is in a git work tree, the commit that is checked out. Only the first word is compared (`same_code`). The
+commit is read from git's own files: no program runs here, for a repository's configuration can name filters and hooks,
+and those would run with our rights.
 
-Python files only: YAML and TOML files are written by trials, by trackers and by `celeriac best --yaml`, also in the middle of a study, and
-the study file itself is no code. Only regular files are opened, without waiting and not read further than they were long: a pipe, a socket
-or a device has no contents to compare, and must not stall a slot. Beyond the bounds a fingerprint says `partial`.
+Python files only: YAML and TOML files are written by trials, by trackers and by `celeriac best --yaml`, also in the
+middle of a study, and the study file itself is no code. Only regular files are opened, without waiting and not read
+further than they were long: a pipe, a socket or a device has no contents to compare, and must not stall a slot. Beyond
+the bounds a fingerprint says `partial`.
 """
 
 import hashlib
@@ -27,7 +29,8 @@ MAX_ENTRIES = 20_000
 MAX_FILE_BYTES = 1 << 20
 MAX_BYTES = 64 << 20
 _SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages", "dist-packages"})
-#: Digits of the hash. Another version's hash, of other files, has another length, so that it is never taken for a change.
+#: Digits of the hash. Another version's hash, of other files, has another length, so that it is never taken for a
+#: change.
 _DIGITS = 16
 #: What the fingerprint of a directory without any code begins with.
 NO_CODE = hashlib.sha256().hexdigest()[:_DIGITS]
@@ -56,7 +59,9 @@ def fingerprint(root: Path) -> str:
 
 
 def same_code(one: str, other: str) -> bool:
-    """Whether two fingerprints name the same contents. One that is empty, or of another version, is unknown and differs from nothing."""
+    """Whether two fingerprints name the same contents. One that is empty, or of another version, is unknown and
+    differs from nothing.
+    """
     if not one or not other:
         return True
     ours, theirs = one.split()[0], other.split()[0]
@@ -114,9 +119,11 @@ def _listing(root: Path) -> _Listing:
 
 
 def _walk(root: Path) -> Iterator["os.DirEntry[str]"]:
-    """What lies below `root`, directory by directory in name order; hidden, installed and cached directories are left out.
+    """What lies below `root`, directory by directory in name order; hidden, installed and cached directories are left
+    out.
 
-    Links to directories are not followed. Of a directory with more entries than MAX_ENTRIES any may be missing: the listing is cut anyway.
+    Links to directories are not followed. Of a directory with more entries than MAX_ENTRIES any may be missing: the
+    listing is cut anyway.
     """
     todo = [str(root)]
     while todo:
@@ -149,7 +156,9 @@ def _content_hash(root: Path, listing: _Listing) -> str:
 
 
 def read_regular(path: Path, at_most: int) -> bytes | None:
-    """The first bytes of a regular file; None for anything else, and for a file that cannot be read. Never waits for a writer."""
+    """The first bytes of a regular file; None for anything else, and for a file that cannot be read. Never waits for a
+    writer.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
@@ -159,7 +168,9 @@ def read_regular(path: Path, at_most: int) -> bytes | None:
 
 
 def _commit(root: Path) -> str:
-    """The commit checked out in the work tree that `root` lies in; empty where there is none, or its refs are kept in another way."""
+    """The commit checked out in the work tree that `root` lies in; empty where there is none, or its refs are kept in
+    another way.
+    """
     git = _git_directory(root)
     if git is None:
         return ""
@@ -183,7 +194,9 @@ def _commit(root: Path) -> str:
 
 
 def _git_directory(root: Path) -> Path | None:
-    """Where git keeps the nearest work tree around `root`; `.git` is a file there in a linked work tree and in a submodule."""
+    """Where git keeps the nearest work tree around `root`; `.git` is a file there in a linked work tree and in a
+    submodule.
+    """
     for place in (root, *root.parents):
         git = place / ".git"
         if git.is_dir():

@@ -1,7 +1,8 @@
-"""Signs of life: a file whose time says when a program last did its work. Rule: touched after work that succeeded, never by a timer.
+"""Signs of life: a file whose time says when a program last did its work. Rule: touched after work that succeeded,
+never by a timer.
 
-A container's health check looks at the file (`docker-compose.yml`). So a program that still runs and answers pings, but whose
-work never comes through, is shown as unhealthy.
+A container's health check looks at the file (`docker-compose.yml`). So a program that still runs and answers pings,
+but whose work never comes through, is shown as unhealthy.
 """
 
 import logging
@@ -11,7 +12,9 @@ log = logging.getLogger(__name__)
 
 
 def show_life(path: str) -> None:
-    """Renew the time of the file at `path`; "" is no file. A place that cannot be written is logged and harms nobody."""
+    """Renew the time of the file at `path`; "" is no file. A place that cannot be written is logged and harms
+    nobody.
+    """
     if not path:
         return
     try:

@@ -20,17 +20,10 @@ from celeriac.domain.errors import SettingInvalid, StackError
 
 PREFIX = "CELERIAC_"
 
-#: Seconds that would make a program spin, or give up at once, if they were 0; other numbers may be 0, and only a descriptor less.
+#: Seconds that would make a program spin, or give up at once, if they were 0; other numbers may be 0, and only a
+#: descriptor less.
 _ABOVE_0 = frozenset(
-    {
-        "lease_s",
-        "heartbeat_s",
-        "reap_s",
-        "import_s",
-        "idle_watch_s",
-        "suggest_timeout_s",
-        "suggest_memory_bytes",
-    }
+    {"lease_s", "heartbeat_s", "reap_s", "import_s", "idle_watch_s", "suggest_timeout_s", "suggest_memory_bytes"}
 )
 _MOST = {"flower_port": 65_535}
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
@@ -40,23 +33,28 @@ _BROKERS = ("redis://", "rediss://", "redis+socket://")
 class Settings:
     """All settings, with the defaults of one machine.
 
-    home: where the embedded stack keeps its state. database_url: SQLAlchemy URL of Postgres (psycopg). broker_url: Redis.
+    home: where the embedded stack keeps its state. database_url: SQLAlchemy URL of Postgres (psycopg). broker_url:
+    Redis.
     code_root: objectives load only from below it. checkpoint_root: one directory that all hosts see.
     lease_s, heartbeat_s, reap_s: the lease, how often it is renewed, how often the reaper looks.
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
-    import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is kept in Postgres; log_file_bytes: in its file on the host.
+    import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is
+    kept in Postgres; log_file_bytes: in its file on the host.
     idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
-    trial_tasks: processes and threads that a trial may have at once; trial_memory_bytes: memory of all its processes (0: no limit).
-    suggest_processes: how many processes make suggestions, at most; suggest_timeout_s: seconds for one question to them;
-    suggest_memory_bytes: resident memory of one, above which it is replaced; suggest_idle_s: how long one without a question stays.
+    trial_tasks: processes and threads that a trial may have at once; trial_memory_bytes: memory of all its processes
+    (0: no limit).
+    suggest_processes: how many processes make suggestions, at most; suggest_timeout_s: seconds for one question to
+    them;
+    suggest_memory_bytes: resident memory of one, above which it is replaced; suggest_idle_s: how long one without a
+    question stays.
     flower_address: where Flower listens; beyond loopback it wants a login.
-    ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag of the
-    embedded stack that started it.
+    ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag
+    of the embedded stack that started it.
     alive_file: its time is renewed while the program does its work; a container's health check looks at it ("": none).
     database_password, broker_password: put, quoted, into the addresses, which then hold none.
     coordinator_password, worker_password: what `celeriac migrate` gives the two database roles ("": it makes no roles).
-    node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left ("": one that the
-    node keeps in its log directory).
+    node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left
+    ("": one that the node keeps in its log directory).
     """
 
     home: Path = Path("~/.celeriac")
@@ -100,11 +98,7 @@ class Settings:
 
     @classmethod
     def from_env(
-        cls,
-        environ: Mapping[str, str] | None = None,
-        *,
-        home: Path | None = None,
-        running_stack: bool = True,
+        cls, environ: Mapping[str, str] | None = None, *, home: Path | None = None, running_stack: bool = True
     ) -> "Settings":
         """Settings from the environment; `home` given on a command line wins.
 
@@ -153,20 +147,19 @@ class Settings:
     def _of_running_stack(self) -> "Settings":
         try:
             found = json.loads(self.stack_file.read_text())
-            addressed = replace(
-                self, database_url=str(found["database_url"]), broker_url=str(found["broker_url"])
-            )
+            addressed = replace(self, database_url=str(found["database_url"]), broker_url=str(found["broker_url"]))
         except (FileNotFoundError, NotADirectoryError):
             return self
         except (ValueError, KeyError, OSError) as error:
             raise StackError(
-                f"{self.stack_file} is unreadable ({error}): `celeriac down` stops its stack, and `celeriac up` writes it anew"
+                f"{self.stack_file} is unreadable ({error}): `celeriac down` stops its stack, and `celeriac up` writes"
+                " it anew"
             ) from error
         if self.database_url or self.broker_url:
             given, absent = ("DATABASE", "BROKER") if self.database_url else ("BROKER", "DATABASE")
             raise SettingInvalid(
-                f"{PREFIX}{given}_URL is set and {PREFIX}{absent}_URL is not, while a stack runs on {self.home}: rows would go to one "
-                "service and tickets to the other; set both, or neither"
+                f"{PREFIX}{given}_URL is set and {PREFIX}{absent}_URL is not, while a stack runs on {self.home}: rows"
+                " would go to one service and tickets to the other; set both, or neither"
             )
         return addressed
 
@@ -195,7 +188,9 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _from_descriptor(env: Mapping[str, str]) -> dict[str, Any]:
-    """Addresses and passwords that the starter of this process left in an inherited descriptor; read, never consumed."""
+    """Addresses and passwords that the starter of this process left in an inherited descriptor; read, never
+    consumed.
+    """
     number = env.get(PREFIX + "SECRETS_FD")
     if not number:
         return {}
@@ -217,20 +212,23 @@ def _typed(variable: str, text: str, default: Any) -> Any:
     """`text` as the type of the setting's default."""
     try:
         if isinstance(default, bool):
-            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[
-                text.lower()
-            ]
+            return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
         return type(default)(text)
     except (ValueError, KeyError):
         raise SettingInvalid(f"{variable}={text!r}: must be {_kind(default)} (default {default})") from None
 
 
 def _flaw(name: str, value: Any) -> str:
-    """What is wrong with a value of the right type, as the rest of a sentence that begins with its variable; "" when nothing is."""
+    """What is wrong with a value of the right type, as the rest of a sentence that begins with its variable; "" when
+    nothing is.
+    """
     if name in ("database_url", "broker_url") and (flaw := _flawed_password(name, value)):
         return flaw
     if name == "broker_url":
-        told = ": must be like redis://:password@host:6379/0, or rediss:// for TLS (the value is not shown, it may hold a password)"
+        told = (
+            ": must be like redis://:password@host:6379/0, or rediss:// for TLS (the value is not shown, it may hold a"
+            " password)"
+        )
         return "" if value.startswith(_BROKERS) else told
     if isinstance(value, bool) or not isinstance(value, int | float) or name == "ready_fd":
         return ""
@@ -243,7 +241,9 @@ def _flaw(name: str, value: Any) -> str:
 
 
 def _flawed_password(name: str, url: str) -> str:
-    """What is wrong with an address whose password is not quoted: read as it stands, a part of it would be taken for the host."""
+    """What is wrong with an address whose password is not quoted: read as it stands, a part of it would be taken for
+    the host.
+    """
     login = url.partition("://")[2].rpartition("@")[0]
     if not re.search(r"[/@#?\s]|%(?![0-9A-Fa-f]{2})", login):
         return ""
@@ -262,9 +262,7 @@ def _with_password(name: str, url: str, password: str) -> str:
     user, has_one, _ = login.partition(":")
     if has_one:
         variable = f"{PREFIX}{name.upper()}"
-        raise SettingInvalid(
-            f"{variable}_URL holds a password and {variable}_PASSWORD is set too: leave one out"
-        )
+        raise SettingInvalid(f"{variable}_URL holds a password and {variable}_PASSWORD is set too: leave one out")
     return f"{scheme}://{user}:{quote(password, safe='')}@{place}"
 
 

@@ -14,14 +14,12 @@ __all__ = ["Store", "is_refusal", "open_store"]
 def open_store(database_url: str, *, pool_size: int = 2, key: str = "") -> Store:
     """The store on Postgres at this URL; connects when first used. Open it after any fork, one a process.
 
-    `key` marks the leases that are taken by this store, and gives those back that another of the same key took (`own_attempts`);
-    "" makes one that nobody else has. Raises SettingInvalid when the URL is none of Postgres, or the pool too small (`driving` holds one connection while
-    the verbs of a turn use another).
+    `key` marks the leases that are taken by this store, and gives those back that another of the same key took
+    (`own_attempts`); "" makes one that nobody else has. Raises SettingInvalid when the URL is none of Postgres, or the
+    pool too small (`driving` holds one connection while the verbs of a turn use another).
     """
     if pool_size < 2:
-        raise SettingInvalid(
-            f"CELERIAC_POOL_SIZE={pool_size}: must be at least 2, one is held while a study is driven"
-        )
+        raise SettingInvalid(f"CELERIAC_POOL_SIZE={pool_size}: must be at least 2, one is held while a study is driven")
     from celeriac.store.connection import Database
     from celeriac.store.postgres import PostgresStore
 
@@ -29,7 +27,9 @@ def open_store(database_url: str, *, pool_size: int = 2, key: str = "") -> Store
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether the database itself refused a statement, by a constraint or a trigger, so that no rule of this program knows the case."""
+    """Whether the database itself refused a statement, by a constraint or a trigger, so that no rule of this program
+    knows the case.
+    """
     from sqlalchemy.exc import DBAPIError
 
     return isinstance(error, DBAPIError)

@@ -2,11 +2,12 @@
 
 Rules that hold for every verb:
 
-* One call is one transaction: it happens whole or not at all. `StoreUnavailable` means it may be repeated; every verb is
-  safe to repeat (a second `finish_attempt` of the same end by the same token returns the row as it is).
+* One call is one transaction: it happens whole or not at all. `StoreUnavailable` means it may be repeated; every verb
+  is safe to repeat (a second `finish_attempt` of the same end by the same token returns the row as it is).
 * Locks are taken in one order, the study's row first, then its trials by number, so that no two verbs can deadlock.
 * Times of leases are the store's own clock; no caller's clock decides who owns a trial.
-* A state changes only through `celeriac.domain.lifecycle.moved`, or by a statement whose WHERE is `lifecycle.sources(...)`.
+* A state changes only through `celeriac.domain.lifecycle.moved`, or by a statement whose WHERE is
+  `lifecycle.sources(...)`.
 * The study row's counters change in the transaction that changes a trial; so no verb on the way of a trial's life reads
   more than one trial and a few numbers, however many trials are open (`snapshot`).
 * Records are values: changing what a caller passed in, or got back, changes nothing in the store.
@@ -54,8 +55,9 @@ class AttemptEnd:
     """How an attempt ends and what becomes of its trial: already decided, only to be written down.
 
     `attempt_event` ends the attempt and `trial_event` moves the trial (score, prune, fail, retry, park or cancel).
-    `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one more.
-    `wait_s`: a trial that goes on is not before so many seconds are over (`TrialRecord.not_before`). `log_tail` None keeps the tail that `renew` last stored.
+    `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one
+    more. `wait_s`: a trial that goes on is not before so many seconds are over (`TrialRecord.not_before`). `log_tail`
+    None keeps the tail that `renew` last stored.
     """
 
     attempt_event: AttemptEvent
@@ -78,8 +80,8 @@ class AttemptEnd:
 class ReportAck:
     """What `report` tells of reports that landed.
 
-    checkpoints: the trial's, newest first, when one came with the reports, else none. rungs: the trial's record at each rung
-    that was crossed, in the order of the rungs: the new one, or the one that an earlier attempt left there.
+    checkpoints: the trial's, newest first, when one came with the reports, else none. rungs: the trial's record at
+    each rung that was crossed, in the order of the rungs: the new one, or the one that an earlier attempt left there.
     """
 
     checkpoints: tuple[Checkpoint, ...] = ()
@@ -109,7 +111,9 @@ class Store(Protocol):
 
     # -- studies ----------------------------------------------------------------------------------------------------
     def create_study(self, new: NewStudy) -> StudyRecord:
-        """Open a study. Raises DuplicateStudy if the name is taken (`difference` is left empty: the caller compares specs)."""
+        """Open a study. Raises DuplicateStudy if the name is taken (`difference` is left empty: the caller compares
+        specs).
+        """
 
     def study(self, study_id: int) -> StudyRecord:
         """Raises UnknownStudy."""
@@ -127,43 +131,50 @@ class Store(Protocol):
     ) -> list[StudyRecord]:
         """Newest first; the next page starts before the last one's id."""
 
-    def move_study(
-        self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None
-    ) -> StudyRecord:
+    def move_study(self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None) -> StudyRecord:
         """Move a study by its table. `turn` given: compare-and-set, raises StaleTurn. Raises IllegalTransition.
 
-        pause: its QUEUED trials go back to WAITING. resume: `resumed_at` is set, and the pause added to `paused_s`. reopen: `reopened_at` is set
-        too, the time since its end added, and a verdict that promoted nothing is void. stop, fail and finish: every open trial becomes CANCELLED and open
-        attempts end `released` with the reason, so that their runners step aside at the next heartbeat.
+        pause: its QUEUED trials go back to WAITING. resume: `resumed_at` is set, and the pause added to `paused_s`.
+        reopen: `reopened_at` is set too, the time since its end added, and a verdict that promoted nothing is void.
+        stop, fail and finish: every open trial becomes CANCELLED and open attempts end `released` with the reason, so
+        that their runners step aside at the next heartbeat.
         """
 
     def extend_study(self, study_id: int, budget: Mapping[str, Any], reason: str) -> StudyRecord:
-        """Put this budget, of as many trials or more, in its spec; a closed study is opened again, as by reopen, with this reason.
+        """Put this budget, of as many trials or more, in its spec; a closed study is opened again, as by reopen, with
+        this reason.
 
         Raises IllegalTransition for fewer trials.
         """
 
     def retry_trials(self, study_id: int, numbers: Sequence[int] | None, reason: str) -> list[TrialRecord]:
-        """FAILED trials (None: all of them) go back to WAITING, for one more attempt; a closed study is opened again, with this reason.
+        """FAILED trials (None: all of them) go back to WAITING, for one more attempt; a closed study is opened again,
+        with this reason.
 
-        The later ends move up, so that they stay numbered without a gap; `resumed_at` tells readers to read them anew. Raises
-        UnknownTrial, and IllegalTransition when one is not FAILED; then none is moved.
+        The later ends move up, so that they stay numbered without a gap; `resumed_at` tells readers to read them anew.
+        Raises UnknownTrial, and IllegalTransition when one is not FAILED; then none is moved.
         """
 
     def delete_study(self, study_id: int) -> None:
-        """Delete a closed study with all its rows, but never one whose trial became champion. Raises IllegalTransition.
+        """Delete a closed study with all its rows, but never one whose trial became champion. Raises
+        IllegalTransition.
 
-        Interrupted, it leaves the study with some of its reports, logs and checkpoints' rows gone; it can be asked for again.
+        Interrupted, it leaves the study with some of its reports, logs and checkpoints' rows gone; it can be asked for
+        again.
         """
 
     def take_code(self, study_id: int, fingerprint: str) -> StudyRecord:
-        """Run the study's trials from now on with this code, which a person has seen; slots that refused it are asked again."""
+        """Run the study's trials from now on with this code, which a person has seen; slots that refused it are asked
+        again.
+        """
 
     def studies_to_drive(self) -> list[int]:
         """Ids of all OPEN and RUNNING studies, and of PAUSED ones none: what a tick looks at."""
 
     def claims(self) -> list[Claim]:
-        """What each OPEN, RUNNING or PAUSED study holds of the fleet and could use, by id: from the studies' rows, never from trials."""
+        """What each OPEN, RUNNING or PAUSED study holds of the fleet and could use, by id: from the studies' rows,
+        never from trials.
+        """
 
     # -- the coordinator's turn -------------------------------------------------------------------------------------
     def driving(self, study_id: int) -> AbstractContextManager[bool]:
@@ -182,7 +193,9 @@ class Store(Protocol):
         """
 
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
-        """Trials that ended after that place in the order of ends, in that order, with `rungs` and `oom_device_kinds`: how a sampler reads on."""
+        """Trials that ended after that place in the order of ends, in that order, with `rungs` and `oom_device_kinds`:
+        how a sampler reads on.
+        """
 
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
         """Add WAITING trials, numbered on from the study's `next_number`, and take the turn. Raises StaleTurn.
@@ -193,15 +206,18 @@ class Store(Protocol):
     def replace_waiting(
         self, study_id: int, turn: int, first: int, suggestions: Sequence[Suggestion]
     ) -> list[TrialRecord]:
-        """Give the study's newest trials, from number `first` on, these parameters in place of theirs, and take the turn.
+        """Give the study's newest trials, from number `first` on, these parameters in place of theirs, and take the
+        turn.
 
-        One suggestion for each, whose `why` replaces theirs; number, state and source stay. Refused whole (IllegalTransition)
-        unless the study is RUNNING and all of them are WAITING, suggested, and never leased: what an attempt has had stays as it was,
-        and so does all that a later trial's `why` points to. Raises StaleTurn.
+        One suggestion for each, whose `why` replaces theirs; number, state and source stay. Refused whole
+        (IllegalTransition) unless the study is RUNNING and all of them are WAITING, suggested, and never leased: what
+        an attempt has had stays as it was, and so does all that a later trial's `why` points to. Raises StaleTurn.
         """
 
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
-        """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Raises StaleTurn. Tickets are sent after."""
+        """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Raises StaleTurn. Tickets are sent
+        after.
+        """
 
     # -- the worker -------------------------------------------------------------------------------------------------
     def lease(
@@ -217,9 +233,9 @@ class Store(Protocol):
     ) -> Lease | Refusal:
         """WAITING|QUEUED -> RUNNING under a fresh token, once, if the trial's next attempt is `attempt`.
 
-        Refused, with the trial back in WAITING, when the study is not RUNNING or as many trials run as `parallel` allows;
-        refused without any change when the ticket is stale. Makes the attempt's row; it keeps the device's kind ("": unknown),
-        since a device's own row comes and goes with its host.
+        Refused, with the trial back in WAITING, when the study is not RUNNING or as many trials run as `parallel`
+        allows; refused without any change when the ticket is stale. Makes the attempt's row; it keeps the device's
+        kind ("": unknown), since a device's own row comes and goes with its host.
         """
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
@@ -231,13 +247,16 @@ class Store(Protocol):
     def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
         """Insert reports with their checkpoints, and rank those that cross a rung, in one statement. Raises LeaseLost.
 
-        Repeats are ignored: the first report of a step and an attempt stays, and the first record of a trial at a rung. What a
-        rung tells costs the same at its tenth record and at its ten thousandth: a new record finds its cutoff from the one before
-        it and one neighbour in the order of values. Two that arrive at once are ranked one after the other.
+        Repeats are ignored: the first report of a step and an attempt stays, and the first record of a trial at a
+        rung. What a rung tells costs the same at its tenth record and at its ten thousandth: a new record finds its
+        cutoff from the one before it and one neighbour in the order of values. Two that arrive at once are ranked one
+        after the other.
         """
 
     def own_reports(self, token: str) -> list[Report]:
-        """What all attempts of the lease's trial reported, by step; a later attempt's value wins. None when the lease is gone."""
+        """What all attempts of the lease's trial reported, by step; a later attempt's value wins. None when the lease
+        is gone.
+        """
 
     def forget_checkpoints(self, token: str, paths: Sequence[str]) -> None:
         """Delete rows of the lease's trial, whose files are about to be deleted. None when the lease is gone."""
@@ -251,20 +270,25 @@ class Store(Protocol):
     def finish_attempt(self, token: str, end: AttemptEnd, *, only_expired: bool = False) -> TrialRecord:
         """End the attempt, move its trial, keep the study's counters and best.
 
-        `only_expired`: only if the lease has run out by the store's clock (the reaper's guard), else LeaseLost.
-        A token whose attempt has ended already: the result is kept as the attempt's late evidence and LeaseLost raised,
-        unless the end is the very one recorded, which returns the trial, or a score that can be adopted: its attempt was superseded,
-        and nobody has leased the trial again. Then it is as if the score had come in time: what the lapse had counted is taken back.
+        `only_expired`: only if the lease has run out by the store's clock (the reaper's guard), else LeaseLost. A
+        token whose attempt has ended already: the result is kept as the attempt's late evidence and LeaseLost raised,
+        unless the end is the very one recorded, which returns the trial, or a score that can be adopted: its attempt
+        was superseded, and nobody has leased the trial again. Then it is as if the score had come in time: what the
+        lapse had counted is taken back.
         """
 
     def cancel_ticket(self, study_id: int, number: int, attempt: int, reason: str) -> TrialRecord:
-        """A user's cancel of a ticket: CANCELLED, if the trial's next attempt is this one, or if this store leased it and it runs.
+        """A user's cancel of a ticket: CANCELLED, if the trial's next attempt is this one, or if this store leased it
+        and it runs.
 
-        A repeat returns the trial. Raises IllegalTransition when the ticket means nothing now, or the trial runs elsewhere.
+        A repeat returns the trial. Raises IllegalTransition when the ticket means nothing now, or the trial runs
+        elsewhere.
         """
 
     def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
-        """A user's cancel: CANCELLED from any open state; an open attempt ends `released`. Raises UnknownTrial, IllegalTransition."""
+        """A user's cancel: CANCELLED from any open state; an open attempt ends `released`. Raises UnknownTrial,
+        IllegalTransition.
+        """
 
     # -- the reaper and the node ------------------------------------------------------------------------------------
     def expired(self, limit: int = 1000) -> list[OpenAttempt]:
@@ -274,7 +298,9 @@ class Store(Protocol):
         """The store's now, and the reaper's last look; None: it never looked."""
 
     def keep_look(self, look: ReaperLook, last: ReaperLook | None) -> bool:
-        """Keep the reaper's look in place of the `last` one; False: another reaper looked meanwhile, and nothing is kept."""
+        """Keep the reaper's look in place of the `last` one; False: another reaper looked meanwhile, and nothing is
+        kept.
+        """
 
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
         """Attempts that this worker holds now."""
@@ -283,20 +309,28 @@ class Store(Protocol):
         """Those of them that a store of the same key leased: what a node gives back when it saw the worker die."""
 
     def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
-        """QUEUED trials of these studies whose ticket was sent longer ago than that, oldest first: tickets that may be lost."""
+        """QUEUED trials of these studies whose ticket was sent longer ago than that, oldest first: tickets that may be
+        lost.
+        """
 
     def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
-        """Set `queued_at` of these (study, number), where still QUEUED, to now; returns them: their tickets are sent again."""
+        """Set `queued_at` of these (study, number), where still QUEUED, to now; returns them: their tickets are sent
+        again.
+        """
 
     # -- devices ----------------------------------------------------------------------------------------------------
     def put_devices(self, host: str, devices: Sequence[Device]) -> None:
         """Replace what is known of a host; `heartbeat_at` is set by the store."""
 
     def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
-        """All devices, by host and uuid; only those whose node spoke within `alive_within_s`, or within four of its own heartbeats, when that is given."""
+        """All devices, by host and uuid; only those whose node spoke within `alive_within_s`, or within four of its
+        own heartbeats, when that is given.
+        """
 
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
-        """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of this study."""
+        """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of this
+        study.
+        """
 
     def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
         """Whether a live slot besides this one could run a trial that needs so many GPUs."""
@@ -323,10 +357,9 @@ class Store(Protocol):
     def due_schedules(self) -> list[Schedule]:
         """Schedules that are not paused and whose `next_due_at` has come, by the store's clock."""
 
-    def fire(
-        self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = ""
-    ) -> StudyRecord | None:
-        """Open the study of one slice's firing, with the firing's row, in one transaction; None if it was fired already.
+    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
+        """Open the study of one slice's firing, with the firing's row, in one transaction; None if it was fired
+        already.
 
         Raises DuplicateStudy when the name is taken; `celeriac.store.firing.fire` then tries the next.
         """
@@ -354,12 +387,7 @@ class Store(Protocol):
         """Raises UnknownTrial."""
 
     def trials(
-        self,
-        study_id: int,
-        *,
-        states: Sequence[TrialState] | None = None,
-        after: int = -1,
-        limit: int = 100,
+        self, study_id: int, *, states: Sequence[TrialState] | None = None, after: int = -1, limit: int = 100
     ) -> list[TrialRecord]:
         """By number, from the one after `after`: a page, with their `rungs` and `oom_device_kinds`."""
 
@@ -381,10 +409,14 @@ class Store(Protocol):
         """By bracket, rung and place, from the one after `after`: a page."""
 
     def savings(self, study_id: int) -> Savings:
-        """What early stopping has spared so far. Reads all of the study's ends: for a person who looks, not for a turn."""
+        """What early stopping has spared so far. Reads all of the study's ends: for a person who looks, not for a
+        turn.
+        """
 
     def codes(self, study_id: int) -> list[CodeRun]:
-        """Which code the ended trials of a study ran, by their last attempts, in the order of first use. For a person who looks."""
+        """Which code the ended trials of a study ran, by their last attempts, in the order of first use. For a person
+        who looks.
+        """
 
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
         """Newest first."""
@@ -393,19 +425,20 @@ class Store(Protocol):
         """What the attempt printed last, capped. Raises UnknownTrial."""
 
     # -- retention --------------------------------------------------------------------------------------------------
-    def prune(
-        self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000
-    ) -> Pruned:
-        """Drop up to `limit` reports, and log tails, of a study that closed before then: to be repeated until none is dropped.
+    def prune(self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000) -> Pruned:
+        """Drop up to `limit` reports, and log tails, of a study that closed before then: to be repeated until none is
+        dropped.
 
-        So no statement takes longer than others do, whatever the study's size; interrupted, it goes on where it was. Trials that
-        are or were champions keep all, and so does a study that is not closed.
+        So no statement takes longer than others do, whatever the study's size; interrupted, it goes on where it was.
+        Trials that are or were champions keep all, and so does a study that is not closed.
         """
 
     def old_checkpoints(
         self, study_id: int, before: datetime, *, after: tuple[int, int, int] = (-1, -1, -1), limit: int = 500
     ) -> list[Checkpoint]:
-        """Checkpoints that `prune` may drop, by (trial, step, attempt) from the one after `after`: a page. Files are deleted first."""
+        """Checkpoints that `prune` may drop, by (trial, step, attempt) from the one after `after`: a page. Files are
+        deleted first.
+        """
 
     def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
         """Drop the rows of such checkpoints, whose files are gone; how many."""

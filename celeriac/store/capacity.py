@@ -24,7 +24,9 @@ _USE = """
 
 @dataclass(frozen=True, slots=True)
 class ConnectionUse:
-    """`most`: Postgres' max_connections. `used` now, by everybody. `of_workers`: their role's limit; None: there is none."""
+    """`most`: Postgres' max_connections. `used` now, by everybody. `of_workers`: their role's limit; None: there is
+    none.
+    """
 
     most: int
     used: int

@@ -1,13 +1,16 @@
-"""How the Postgres store speaks: connections, transactions, one repeat after a dropped connection, and errors by what to do next.
+"""How the Postgres store speaks: connections, transactions, one repeat after a dropped connection, and errors by what
+to do next.
 
 Three ways to run SQL, each with its own promise:
 
-rows         one statement in autocommit; repeated once after a dropped connection, so only for what may happen twice. These are
+rows         one statement in autocommit; repeated once after a dropped connection, so only for what may happen twice.
+These are
              the hot ones, so they go past SQLAlchemy's compiler straight to psycopg: a third of a statement's time
 transaction  several statements, or one that must not happen twice: repeated only if COMMIT was not sent yet
 reading      several reads of one moment (REPEATABLE READ)
 
-Nothing here waits for ever: connecting, waiting for a row, running a statement and waiting for a silent server all have limits.
+Nothing here waits for ever: connecting, waiting for a row, running a statement and waiting for a silent server all
+have limits.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -22,14 +25,7 @@ from psycopg.waiting import Ready
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, text
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    DataError,
-    DBAPIError,
-    InterfaceError,
-    OperationalError,
-    SQLAlchemyError,
-)
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.sql.elements import TextClause
 
@@ -48,14 +44,16 @@ SESSION = {
     "timezone": "UTC",
     "statement_timeout": f"{STATEMENT_S}s",
     "lock_timeout": f"{LOCK_S}s",
-    # A host that vanished from the network must not hold its locks: the server finds out within 15 s (by itself: two hours).
+    # A host that vanished from the network must not hold its locks: the server finds out within 15 s (by itself: two
+    # hours).
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "3",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
     # Nor one that stands still inside a transaction, whose network is well.
     "idle_in_transaction_session_timeout": "15s",
-    # Every hot statement reaches its rows by a key, whatever the values: planning it anew for each value only costs time.
+    # Every hot statement reaches its rows by a key, whatever the values: planning it anew for each value only costs
+    # time.
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
     # What a role may set for itself must not decide how our programs' sessions run.
@@ -69,8 +67,8 @@ _NO_TABLE = ("42P01", "42703", "3F000")
 _NOT_ALLOWED = "42501"
 _DISK_FULL = "53100"
 _BAD_VALUE = "22"
-# A connection that was refused has no SQLSTATE in libpq, only the server's words. It may be made good while we wait (`migrate`
-# makes the roles), so it is retried like a silent server, but said for what it is.
+# A connection that was refused has no SQLSTATE in libpq, only the server's words. It may be made good while we wait
+# (`migrate` makes the roles), so it is retried like a silent server, but said for what it is.
 _REFUSED = (
     "authentication failed",
     "no password supplied",
@@ -89,7 +87,9 @@ class SilentServer(psycopg.OperationalError):
 
 
 class Patient(psycopg.Connection[Any]):
-    """A connection that gives up on a server which is stopped or cut off: no timeout of the server's own can notice that."""
+    """A connection that gives up on a server which is stopped or cut off: no timeout of the server's own can notice
+    that.
+    """
 
     def wait(self, gen: Generator[Any, Any, T], *args: Any, **kwargs: Any) -> T:
         """Run one exchange with the server; raises SilentServer after `SILENCE_S` without a word of it."""
@@ -158,7 +158,9 @@ def open_engine(url: str, *, pool_size: int, session: Mapping[str, str] = SESSIO
 
 
 class Database:
-    """One pool of connections; every error that leaves it is one of `celeriac.domain.errors`, or a fault in this program."""
+    """One pool of connections; every error that leaves it is one of `celeriac.domain.errors`, or a fault in this
+    program.
+    """
 
     def __init__(self, url: str, *, pool_size: int) -> None:
         self._engine = open_engine(url, pool_size=pool_size)
@@ -215,7 +217,9 @@ class Database:
 
     @contextmanager
     def dedicated(self, first: TextClause, **values: Any) -> Iterator[tuple[Connection, Sequence[Row]]]:
-        """A connection held for the block, in autocommit, and the rows of its first statement, which may happen twice."""
+        """A connection held for the block, in autocommit, and the rows of its first statement, which may happen
+        twice.
+        """
 
         def run(_: _Progress) -> tuple[Connection, Sequence[Row]]:
             connection = self._engine.connect()
@@ -272,9 +276,7 @@ def fetch_directly(engine: Engine, statement: str, values: Mapping[str, Any]) ->
         broken = connection is None or cast(Patient, connection.driver_connection).closed
         if connection is not None and broken:
             connection.invalidate(error)
-        raise DBAPIError.instance(
-            statement, values, error, psycopg.Error, connection_invalidated=broken
-        ) from error
+        raise DBAPIError.instance(statement, values, error, psycopg.Error, connection_invalidated=broken) from error
     finally:
         if connection is not None:
             connection.close()
@@ -314,8 +316,8 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
         )
     if state == _DISK_FULL:
         return StoreUnavailable(
-            f"the disk of Postgres at {where} is full ({said}); nothing was written and nothing is lost: make space there, "
-            "the call may be repeated"
+            f"the disk of Postgres at {where} is full ({said}); nothing was written and nothing is lost: make space"
+            " there, the call may be repeated"
         )
     if any(word in said for word in _TOO_MANY):
         return StoreUnavailable(

@@ -1,4 +1,6 @@
-"""Firing under the first name that is free. Rule: a firing is never left out because a stranger's study has its name."""
+"""Firing under the first name that is free. Rule: a firing is never left out because a stranger's study has its
+name.
+"""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,7 +11,9 @@ from celeriac.store.api import Store
 
 
 def fire(store: Store, due_at: datetime, candidates: Iterable[NewFiring]) -> StudyRecord | None:
-    """Open the first candidate that can be; None when the clock's own firing was made already. Raises DuplicateStudy when none can be."""
+    """Open the first candidate that can be; None when the clock's own firing was made already. Raises DuplicateStudy
+    when none can be.
+    """
     tried = None
     for each in candidates:
         try:

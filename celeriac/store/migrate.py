@@ -43,7 +43,8 @@ def schema_state(url: str) -> SchemaState:
 def migrate(url: str) -> SchemaState:
     """Bring the database to this program's schema, from empty or from any older one; the state it had before.
 
-    Safe to run twice and from two places at once. Raises StoreUnavailable, and SchemaMismatch when the database is newer.
+    Safe to run twice and from two places at once. Raises StoreUnavailable, and SchemaMismatch when the database is
+    newer.
     """
     unhurried = {**SESSION, "statement_timeout": "0", "lock_timeout": "60s"}  # a big table may take its time
     engine = open_engine(url, pool_size=1, session=unhurried)

@@ -1,7 +1,8 @@
 """The connections of one process.
 
-A fleet has two processes a slot, and most of them have nothing to ask most of the time. So a connection that nobody used for
-`IDLE_S` is closed: a slot at rest holds none, a running trial one, and a second is there only while two threads ask at once.
+A fleet has two processes a slot, and most of them have nothing to ask most of the time. So a connection that nobody
+used for `IDLE_S` is closed: a slot at rest holds none, a running trial one, and a second is there only while two
+threads ask at once.
 """
 
 import threading
@@ -16,7 +17,9 @@ IDLE_S = 10.0
 
 
 class IdleClosingPool(Pool):
-    """At most `pool_size` connections, opened when asked for, the last used first; one that rests for `IDLE_S` is closed."""
+    """At most `pool_size` connections, opened when asked for, the last used first; one that rests for `IDLE_S` is
+    closed.
+    """
 
     def __init__(self, creator: Any, pool_size: int, timeout: float, **options: Any) -> None:
         super().__init__(creator, **options)

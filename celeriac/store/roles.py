@@ -1,9 +1,10 @@
 """The two database roles of a fleet: each may do what its verbs need, and nothing more.
 
-The coordinator's role reads and writes all rows. The worker's may touch no table: it calls the functions of the schema `worker`, which
-are keyed by a lease's token, so that it can do to a trial what the lease of that trial allows. Neither owns a table, so neither can drop
-or alter one: only the role that migrates can. `celeriac migrate` makes both when it is given their passwords, and undoes what a role has
-changed of itself.
+The coordinator's role reads and writes all rows. The worker's may touch no table: it calls the functions of the schema
+`worker`, which are keyed by a lease's token, so that it can do to a trial what the lease of that trial allows. Neither
+owns a table, so neither can drop
+or alter one: only the role that migrates can. `celeriac migrate` makes both when it is given their passwords, and
+undoes what a role has changed of itself.
 """
 
 from typing import LiteralString, cast
@@ -30,29 +31,28 @@ _GRANTS = {
     ),
     WORKER: ("GRANT SELECT ON alembic_version TO {role}",),
 }
-#: What every login may call in a database unless it is taken away: large objects fill the disk, advisory locks stop the coordinator.
-OPEN_TO_ALL = sql(
-    """SELECT CAST(p.oid AS regprocedure) AS function, p.proname LIKE 'pg\\_%' AS is_lock FROM pg_proc p
+#: What every login may call in a database unless it is taken away: large objects fill the disk, advisory locks stop
+#: the coordinator.
+OPEN_TO_ALL = sql("""SELECT CAST(p.oid AS regprocedure) AS function, p.proname LIKE 'pg\\_%' AS is_lock FROM pg_proc p
     WHERE p.pronamespace = CAST('pg_catalog' AS regnamespace) AND p.prokind = 'f' AND (p.proname LIKE 'lo\\_%'
-        OR p.proname IN ('lowrite', 'loread') OR p.proname LIKE 'pg\\_advisory\\_%' OR p.proname LIKE 'pg\\_try\\_advisory\\_%')
-    ORDER BY 1"""
-)
+        OR p.proname IN ('lowrite', 'loread') OR p.proname LIKE 'pg\\_advisory\\_%'
+        OR p.proname LIKE 'pg\\_try\\_advisory\\_%')
+    ORDER BY 1""")
 IS_SUPERUSER = sql("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
 
 
 def grant_roles(url: str, coordinator_password: str, worker_password: str) -> list[str]:
-    """Make both roles, or give existing ones these passwords, and exactly the rights above. Safe to repeat, after each migration.
+    """Make both roles, or give existing ones these passwords, and exactly the rights above. Safe to repeat, after each
+    migration.
 
-    `url` names the role that owns the tables. Passwords reach the server only as SCRAM verifiers, so no log of it holds one. Returns
-    what could not be closed, a line each. Raises StoreUnavailable, and SettingInvalid when the role of `url` may not make roles.
+    `url` names the role that owns the tables. Passwords reach the server only as SCRAM verifiers, so no log of it
+    holds one. Returns what could not be closed, a line each. Raises StoreUnavailable, and SettingInvalid when the role
+    of `url` may not make roles.
     """
     engine = open_engine(url, pool_size=1)
     database = parsed(url).database or "postgres"
     try:
-        with (
-            engine.execution_options(isolation_level="READ COMMITTED").connect() as connection,
-            connection.begin(),
-        ):
+        with engine.execution_options(isolation_level="READ COMMITTED").connect() as connection, connection.begin():
             fetch(connection, ONE_MIGRATION)
             for role, password in ((COORDINATOR, coordinator_password), (WORKER, worker_password)):
                 _make(connection, role, password, database)
@@ -85,7 +85,9 @@ def _make(connection: Connection, role: str, password: str, database: str) -> No
 
 
 def _allow(connection: Connection, role: str, database: str) -> None:
-    """First nothing, then what the list says: so a right that a later version takes away is gone after its migration."""
+    """First nothing, then what the list says: so a right that a later version takes away is gone after its
+    migration.
+    """
     for statement in (
         "REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {role}",
         "REVOKE ALL ON ALL SEQUENCES IN SCHEMA public FROM {role}",

@@ -1,10 +1,11 @@
 """The tables, and nothing that speaks to them. Rule: `migrations/` makes exactly these; a test compares the two.
 
-`json` keeps what a user wrote as it was written: the order of keys and the digits of numbers (`jsonb` reads 1e22 back as a
-whole number and sorts a space's parameters by length). `jsonb` is used where the database itself compares or edits a value.
+`json` keeps what a user wrote as it was written: the order of keys and the digits of numbers (`jsonb` reads 1e22 back
+as a whole number and sorts a space's parameters by length). `jsonb` is used where the database itself compares or
+edits a value.
 
-Fill factors leave room in a page for the rows that change often, so that a heartbeat rewrites no index (HOT update): for the
-same reason `lease_until` has no index; the open attempts are few and have one of their own.
+Fill factors leave room in a page for the rows that change often, so that a heartbeat rewrites no index (HOT update):
+for the same reason `lease_until` has no index; the open attempts are few and have one of their own.
 """
 
 from sqlalchemy import (
@@ -90,17 +91,11 @@ study = Table(
     Column("paused_at", Instant),
     Column("paused_s", Double, nullable=False, server_default="0"),
     Column("reopened_at", Instant),
-    CheckConstraint(
-        "least(waiting, queued, running, paused, scored, pruned, failed, cancelled) >= 0", name="counters"
-    ),
+    CheckConstraint("least(waiting, queued, running, paused, scored, pruned, failed, cancelled) >= 0", name="counters"),
     CheckConstraint("goal IN ('maximize', 'minimize')", name="goal"),
     CheckConstraint("state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name="state"),
     Index("ix_study_open", "id", postgresql_where=text("state IN ('OPEN', 'RUNNING', 'PAUSED')")),
-    Index(
-        "ix_study_closed",
-        "ended_at",
-        postgresql_where=text("schedule IS NOT NULL AND ended_at IS NOT NULL"),
-    ),
+    Index("ix_study_closed", "ended_at", postgresql_where=text("schedule IS NOT NULL AND ended_at IS NOT NULL")),
     Index("ix_study_schedule", "schedule", "id", postgresql_where=text("schedule IS NOT NULL")),
     postgresql_with={"fillfactor": 50},
 )
@@ -131,29 +126,14 @@ trial = Table(
     Column("ended_at", Instant),
     PrimaryKeyConstraint("study_id", "number"),
     CheckConstraint(
-        "state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED', 'SCORED', 'PRUNED', 'FAILED', 'CANCELLED')",
-        name="state",
+        "state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED', 'SCORED', 'PRUNED', 'FAILED', 'CANCELLED')", name="state"
     ),
-    CheckConstraint(
-        "(ended_no IS NULL) = (state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED'))", name="ended_no"
-    ),
+    CheckConstraint("(ended_no IS NULL) = (state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED'))", name="ended_no"),
     CheckConstraint("score - score = 0", name="score_finite"),
     CheckConstraint("state <> 'SCORED' OR score IS NOT NULL", name="scored"),
     Index("ix_trial_open", "study_id", "number", postgresql_where=text("ended_no IS NULL")),
-    Index(
-        "ix_trial_ended",
-        "study_id",
-        "ended_no",
-        unique=True,
-        postgresql_where=text("ended_no IS NOT NULL"),
-    ),
-    Index(
-        "ix_trial_ready",
-        "study_id",
-        "state",
-        "number",
-        postgresql_where=text("state IN ('PAUSED', 'WAITING')"),
-    ),
+    Index("ix_trial_ended", "study_id", "ended_no", unique=True, postgresql_where=text("ended_no IS NOT NULL")),
+    Index("ix_trial_ready", "study_id", "state", "number", postgresql_where=text("state IN ('PAUSED', 'WAITING')")),
     Index("ix_trial_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     postgresql_with={"fillfactor": 70},
 )
@@ -188,13 +168,7 @@ attempt = Table(
     PrimaryKeyConstraint("study_id", "trial", "number"),
     ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),
-    Index(
-        "ix_attempt_open",
-        "study_id",
-        "trial",
-        unique=True,
-        postgresql_where=text("ended_at IS NULL"),
-    ),
+    Index("ix_attempt_open", "study_id", "trial", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempt_open_worker", "worker", postgresql_where=text("ended_at IS NULL")),
     postgresql_with={"fillfactor": 70},
 )
@@ -207,9 +181,7 @@ attempt_log = Table(
     Column("attempt", Integer, nullable=False),
     Column("tail", Text, nullable=False),
     PrimaryKeyConstraint("study_id", "trial", "attempt"),
-    ForeignKeyConstraint(
-        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
-    ),
+    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
 )
 
 report = Table(
@@ -223,9 +195,7 @@ report = Table(
     _object("metrics"),
     Column("at", Instant, nullable=False),
     PrimaryKeyConstraint("study_id", "trial", "step", "attempt"),
-    ForeignKeyConstraint(
-        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
-    ),
+    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
 )
 
 rung = Table(
@@ -246,9 +216,7 @@ rung = Table(
     Column("cutoff_place", Integer, nullable=False),
     Column("at", Instant, nullable=False, server_default=text("clock_timestamp()")),
     PrimaryKeyConstraint("study_id", "trial", "rung"),
-    ForeignKeyConstraint(
-        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
-    ),
+    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
     CheckConstraint("value - value = 0", name="value_finite"),
     Index("ix_rung_place", "study_id", "bracket", "rung", "place", unique=True),
     Index("ix_rung_loss", "study_id", "bracket", "rung", "loss", "place"),
@@ -265,9 +233,7 @@ checkpoint = Table(
     Column("sha256", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     PrimaryKeyConstraint("study_id", "trial", "step", "attempt"),
-    ForeignKeyConstraint(
-        ["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]
-    ),
+    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
 )
 
 device = Table(

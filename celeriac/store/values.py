@@ -1,7 +1,7 @@
 """What both stores do to values before they keep them, and what they say when they refuse: so that either reads alike.
 
-Rule: whatever a user's program printed, raised or reported can be stored. Postgres refuses the character NUL and lone surrogates
-in text, and NaN in JSON; so these are replaced here, once, and never stop a result from being written down.
+Rule: whatever a user's program printed, raised or reported can be stored. Postgres refuses the character NUL and lone
+surrogates in text, and NaN in JSON; so these are replaced here, once, and never stop a result from being written down.
 """
 
 import hashlib
@@ -41,7 +41,8 @@ TRIAL_AFTER: Mapping[AttemptEvent, frozenset[TrialEvent]] = {
 def new_token(key: str) -> str:
     """A lease's token: a random half that says nothing, and one that only who has `key` can tell from it.
 
-    So a host whose programs died can be told which leases were its own, and nobody else can. `functions.py` compares the same.
+    So a host whose programs died can be told which leases were its own, and nobody else can. `functions.py` compares
+    the same.
     """
     half = secrets.token_hex(16)
     return f"{half}.{hashlib.sha256(f'{key}{half}'.encode()).hexdigest()[:32]}"
@@ -78,7 +79,8 @@ def json_text(value: Any) -> str:
 def checked(end: AttemptEnd) -> AttemptEnd:
     """The end with plain values, if it makes sense.
 
-    Raises IllegalTransition when the trial cannot go that way after such an attempt, ScoreNotFinite when a score is not a number.
+    Raises IllegalTransition when the trial cannot go that way after such an attempt, ScoreNotFinite when a score is
+    not a number.
     """
     if end.trial_event not in TRIAL_AFTER[end.attempt_event]:
         possible = ", ".join(sorted(TRIAL_AFTER[end.attempt_event]))
@@ -87,9 +89,7 @@ def checked(end: AttemptEnd) -> AttemptEnd:
         )
     scored = end.trial_event is TrialEvent.SCORE
     if (scored and end.score is None) or (end.score is not None and not math.isfinite(end.score)):
-        raise ScoreNotFinite(
-            f"a score must be a finite number, not {end.score}; end the attempt with a fault"
-        )
+        raise ScoreNotFinite(f"a score must be a finite number, not {end.score}; end the attempt with a fault")
     return replace(
         end,
         metrics=plain_json(end.metrics),
@@ -101,7 +101,9 @@ def checked(end: AttemptEnd) -> AttemptEnd:
 
 
 def can_adopt(outcome: Outcome, end: AttemptEnd) -> bool:
-    """Whether a late end may better the recorded one, as far as its own attempt goes; what its trial does is looked at after."""
+    """Whether a late end may better the recorded one, as far as its own attempt goes; what its trial does is looked at
+    after.
+    """
     return AttemptEvent.ADOPT in ATTEMPT_TRANSITIONS[outcome] and end.attempt_event is AttemptEvent.SCORE
 
 
@@ -112,7 +114,9 @@ def digest(end: AttemptEnd) -> str:
 
 
 def late_evidence(end: AttemptEnd) -> dict[str, Any]:
-    """What is kept of a result that came after the lease was gone. The log is not: its tail is another attempt's by now."""
+    """What is kept of a result that came after the lease was gone. The log is not: its tail is another attempt's by
+    now.
+    """
     kept = asdict(end)
     del kept["log_tail"]
     return {key: plain_json(value) for key, value in kept.items() if value not in (None, "", {}, 0)}
@@ -124,7 +128,8 @@ def plain_report(report: Report) -> Report:
 
 
 def first_at_each(crossings: Iterable[Crossing]) -> list[Crossing]:
-    """The first crossing of each rung, lowest rung first: the order in which rungs are written to, so that no two writers deadlock.
+    """The first crossing of each rung, lowest rung first: the order in which rungs are written to, so that no two
+    writers deadlock.
 
     Raises ScoreNotFinite for a value that cannot be ranked.
     """
@@ -137,7 +142,9 @@ def first_at_each(crossings: Iterable[Crossing]) -> list[Crossing]:
 
 
 def checked_budget(study: StudyRecord, budget: Mapping[str, Any]) -> dict[str, Any]:
-    """The study's spec with this budget. Raises IllegalTransition for one of fewer trials: some of those may have begun."""
+    """The study's spec with this budget. Raises IllegalTransition for one of fewer trials: some of those may have
+    begun.
+    """
     had = study.spec["budget"]["trials"]
     if budget["trials"] < had:
         raise IllegalTransition(
@@ -181,8 +188,7 @@ def unknown_trial(study_id: int, number: int, attempt: int | None = None) -> Unk
 def duplicate_study(name: str) -> DuplicateStudy:
     """The error that names the study and what can be done; the caller knows the specs and their difference."""
     return DuplicateStudy(
-        f"a study named {name!r} exists already: attach to it, or submit under another `--name`",
-        difference=[],
+        f"a study named {name!r} exists already: attach to it, or submit under another `--name`", difference=[]
     )
 
 
@@ -206,7 +212,8 @@ def moved_meanwhile(name: str) -> IllegalTransition:
 def not_cancelled(study_id: int, number: int, attempt: int) -> IllegalTransition:
     """The error of a cancelled ticket that means nothing now."""
     return IllegalTransition(
-        f"attempt {attempt} of trial {number} of study {study_id} cannot be cancelled here: it has ended, or another host has it"
+        f"attempt {attempt} of trial {number} of study {study_id} cannot be cancelled here: it has ended, or another"
+        " host has it"
     )
 
 
@@ -228,16 +235,13 @@ def too_many(study: str, running: int) -> Refusal:
 def lease_lost(token: str, attempt: Attempt | None) -> LeaseLost:
     """The error of a token that opens nothing any more: who ended its attempt, and why."""
     if attempt is None:
-        return LeaseLost(
-            f"no attempt has the lease {token[:8]}…: stop, write nothing", reason="unknown lease"
-        )
+        return LeaseLost(f"no attempt has the lease {token[:8]}…: stop, write nothing", reason="unknown lease")
     thing = f"the lease of trial {attempt.trial}, attempt {attempt.number}, on {attempt.worker}"
     if attempt.outcome is None:
         return LeaseLost(f"{thing} holds until {attempt.lease_until}", reason="its lease was prolonged")
-    reason = {
-        Outcome.SUPERSEDED: "its lease ran out",
-        Outcome.RELEASED: "it was released",
-    }.get(attempt.outcome, f"it ended already: {attempt.outcome}")
+    reason = {Outcome.SUPERSEDED: "its lease ran out", Outcome.RELEASED: "it was released"}.get(
+        attempt.outcome, f"it ended already: {attempt.outcome}"
+    )
     reason = f"{reason} ({attempt.detail})" if attempt.detail else reason
     return LeaseLost(f"{thing} is gone: {reason}; stop, write nothing", reason=reason)
 

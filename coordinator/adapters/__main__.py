@@ -1,7 +1,8 @@
-"""`python -m coordinator.adapters DESCRIPTOR STARTER`: answers questions on a socket that it inherited, until nobody needs it.
+"""`python -m coordinator.adapters DESCRIPTOR STARTER`: answers questions on a socket that it inherited, until nobody
+needs it.
 
-It ends with its starter, when nothing was asked for IDLE_S, and after an answer that left it larger than MOST_BYTES: whoever asks next
-starts another, since all that it holds are caches.
+It ends with its starter, when nothing was asked for IDLE_S, and after an answer that left it larger than MOST_BYTES:
+whoever asks next starts another, since all that it holds are caches.
 """
 
 import os

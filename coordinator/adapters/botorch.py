@@ -1,9 +1,10 @@
-"""`botorch`: BoTorch's Gaussian process and batch acquisition, the best per evaluation and a hundred times the processor time.
+"""`botorch`: BoTorch's Gaussian process and batch acquisition, the best per evaluation and a hundred times the
+processor time.
 
-SingleTaskGP, its hyperparameters fitted at each question, on at most KEPT rows; qLogEI (Ament et al., NeurIPS 2023) with the pending
-trials in its joint expectation. A choice of two is one column, of more one column an option, any two at distance 1; an inactive
-parameter lies in the middle of its range. The acquisition is looked for among snapped candidates, anywhere and around the best
-points, and from the best of these along the continuous parameters by L-BFGS.
+SingleTaskGP, its hyperparameters fitted at each question, on at most KEPT rows; qLogEI (Ament et al., NeurIPS 2023)
+with the pending trials in its joint expectation. A choice of two is one column, of more one column an option, any two
+at distance 1; an inactive parameter lies in the middle of its range. The acquisition is looked for among snapped
+candidates, anywhere and around the best points, and from the best of these along the continuous parameters by L-BFGS.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,12 +34,7 @@ SAMPLES = 128
 
 
 def suggest(
-    option: str,
-    space: Space,
-    observations: Sequence[Observation],
-    pending: Sequence[Point],
-    count: int,
-    seed: int,
+    option: str, space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
     """See `coordinator.samplers.api`; there are no options."""
     torch.set_num_threads(1)  # the same sums in the same order on every host
@@ -66,9 +62,7 @@ class _Features:
         self.columns = sum(widths)
 
     def __call__(self, places: Array) -> Tensor:
-        blocks = [
-            self._block(parameter, places[:, column]) for column, parameter in enumerate(self._parameters)
-        ]
+        blocks = [self._block(parameter, places[:, column]) for column, parameter in enumerate(self._parameters)]
         return torch.from_numpy(np.ascontiguousarray(np.hstack(blocks)))
 
     @staticmethod
@@ -159,9 +153,7 @@ class _Fitted:
         for column, feature in self._features.continuous:
             free = torch.from_numpy(self._is_active(places, column))
             low[free, feature], high[free, feature] = 0.0, 1.0
-        found = torch.stack(
-            [self._climbed(acquisition, *each) for each in zip(start, low, high, strict=True)]
-        )
+        found = torch.stack([self._climbed(acquisition, *each) for each in zip(start, low, high, strict=True)])
         moved = places.copy()
         for column, feature in self._features.continuous:
             moved[:, column] = found[:, feature].numpy()

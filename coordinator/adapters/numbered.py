@@ -9,7 +9,9 @@ from celeriac.domain.space import Choice, Int, Parameter
 
 
 def is_numbered(parameter: Parameter) -> bool:
-    """Whether values go by number: choices, ints and stepped floats. An int of a log range is not, whose values matter."""
+    """Whether values go by number: choices, ints and stepped floats. An int of a log range is not, whose values
+    matter.
+    """
     return isinstance(parameter, Choice) or (parameter.count is not None and not parameter.log)
 
 

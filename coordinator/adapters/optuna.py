@@ -1,14 +1,16 @@
 """`optuna:<Class>`: any sampler of Optuna's that can be made from a seed, asked as Optuna would ask it.
 
-What Optuna is told: a score as a complete trial; a pruned trial as pruned, with its values at the rungs; a point that failed by its own
-fault, or whose score is no finite number, as a complete trial of value infinity, which is worse than any score (Optuna's own "failed"
-teaches its samplers nothing, so that they would come back); open trials as running. All by number of option or step where the
-parameter has such, under the parameter's own name, and a conditional parameter only where it is active.
+What Optuna is told: a score as a complete trial; a pruned trial as pruned, with its values at the rungs; a point that
+failed by its own fault, or whose score is no finite number, as a complete trial of value infinity, which is worse than
+any score (Optuna's own "failed" teaches its samplers nothing, so that they would come back); open trials as running.
+All by number of option or step where the parameter has such, under the parameter's own name, and a conditional
+parameter only where it is active.
 
-Samplers that follow from their trials' parameters and values alone get them as they are. Those that remember more with each trial
-(the generations of CMA-ES and of the genetic ones, the place in a quasi-random sequence) get every trial asked again, in the order of
-the ends, with its parameters fixed. Each new trial is then asked on a copy of that past, by a sampler whose seed is made of the study's
-seed and the trial's number: so the rows alone decide. The past itself is kept as a cache, and read on from where it was.
+Samplers that follow from their trials' parameters and values alone get them as they are. Those that remember more with
+each trial (the generations of CMA-ES and of the genetic ones, the place in a quasi-random sequence) get every trial
+asked again, in the order of the ends, with its parameters fixed. Each new trial is then asked on a copy of that past,
+by a sampler whose seed is made of the study's seed and the trial's number: so the rows alone decide. The past itself
+is kept as a cache, and read on from where it was.
 """
 
 from collections import OrderedDict
@@ -18,12 +20,7 @@ from math import inf, isfinite
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
@@ -41,12 +38,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def suggest(
-    option: str,
-    space: Space,
-    observations: Sequence[Observation],
-    pending: Sequence[Point],
-    count: int,
-    seed: int,
+    option: str, space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
     """See `coordinator.samplers.api`; `option` is the class's name. Raises ValueError for one that cannot be used."""
     present = _past(option, space, seed, observations).present(pending)
@@ -109,9 +101,7 @@ class _View:
 
 def _distribution(parameter: Parameter) -> BaseDistribution:
     if isinstance(parameter, Choice):
-        return CategoricalDistribution(
-            range(parameter.count)
-        )  # by number: 1, 1.0 and True may all be options
+        return CategoricalDistribution(range(parameter.count))  # by number: 1, 1.0 and True may all be options
     if parameter.log and isinstance(parameter, Int):
         return IntDistribution(parameter.low, parameter.high, log=True)
     if parameter.count is not None:
@@ -167,13 +157,7 @@ class _Present:
     """One question's copy of the past: pending trials run in it, and each that is asked joins them."""
 
     def __init__(
-        self,
-        option: str,
-        seed: int,
-        view: _View,
-        study: optuna.Study,
-        remembers: bool,
-        pending: Sequence[Point],
+        self, option: str, seed: int, view: _View, study: optuna.Study, remembers: bool, pending: Sequence[Point]
     ) -> None:
         self._option, self._seed, self._view, self._study = option, seed, view, study
         self._remembers = remembers
@@ -209,11 +193,7 @@ class _Present:
 
 
 #: What these make of a trial depends on when it was asked, which they note with the trial.
-_REMEMBERING = (
-    optuna.samplers.CmaEsSampler,
-    optuna.samplers.BaseGASampler,
-    optuna.samplers.QMCSampler,
-)
+_REMEMBERING = (optuna.samplers.CmaEsSampler, optuna.samplers.BaseGASampler, optuna.samplers.QMCSampler)
 
 
 def _made(option: str, seed: int) -> BaseSampler:

@@ -1,10 +1,11 @@
 """`skopt`: scikit-optimize's own Optimizer (a Gaussian process, gp_hedge), made safe, for those who want exactly that.
 
-What plain use gets wrong, and what is done here: it is built anew of the rows at each question, so that the rows alone decide (the
-weights of gp_hedge begin anew with it); no NaN reaches it; pending trials are told as the model expects them to score; it gets at most
-KEPT rows, since a fit grows with their cube, and keeps one model; a point that it repeats is replaced by the nearest untried one; plain
-Python values come out. What stays is the cost: seconds a suggestion, and as much again for each further one that is asked for at once.
-It knows no conditional parameters: an inactive one is told as the middle of its range.
+What plain use gets wrong, and what is done here: it is built anew of the rows at each question, so that the rows alone
+decide (the weights of gp_hedge begin anew with it); no NaN reaches it; pending trials are told as the model expects
+them to score; it gets at most KEPT rows, since a fit grows with their cube, and keeps one model; a point that it
+repeats is replaced by the nearest untried one; plain Python values come out. What stays is the cost: seconds a
+suggestion, and as much again for each further one that is asked for at once. It knows no conditional parameters: an
+inactive one is told as the middle of its range.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,12 +26,7 @@ KEPT = 150
 
 
 def suggest(
-    option: str,
-    space: Space,
-    observations: Sequence[Observation],
-    pending: Sequence[Point],
-    count: int,
-    seed: int,
+    option: str, space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
     """See `coordinator.samplers.api`; there are no options."""
 
@@ -44,13 +40,7 @@ def suggest(
 class _Asked:
     """An Optimizer that was told everything."""
 
-    def __init__(
-        self,
-        space: Space,
-        known: Targets,
-        pending: Sequence[Point],
-        seed: int,
-    ) -> None:
+    def __init__(self, space: Space, known: Targets, pending: Sequence[Point], seed: int) -> None:
         self._space, self._seed = space, seed
         # One option alone is no dimension: its column would have no spread.
         self._names = [name for name in space.names if space.parameters[name].count != 1]
@@ -92,8 +82,7 @@ class _Asked:
     def _row(self, params: Mapping[str, Any]) -> list[Any]:
         parameters = self._space.parameters
         return [
-            number_of(parameters[name], params.get(name, parameters[name].from_unit(INACTIVE)))
-            for name in self._names
+            number_of(parameters[name], params.get(name, parameters[name].from_unit(INACTIVE))) for name in self._names
         ]
 
     def _params(self, row: Sequence[Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Samplers: one file per way of proposing, behind one seam (`coordinator.samplers.api`).
 
-A sampler is a pure function of (space, observations, pending, count, seed): the same rows give the same suggestions, for
-ever and on any host of one kind. What it keeps between calls is a cache that may vanish at any moment.
+A sampler is a pure function of (space, observations, pending, count, seed): the same rows give the same suggestions,
+for ever and on any host of one kind. What it keeps between calls is a cache that may vanish at any moment.
 """
 
 from importlib import import_module

@@ -1,8 +1,9 @@
-"""Samplers that run in a process of their own, beside the coordinator: see `coordinator.adapters`, which that process loads.
+"""Samplers that run in a process of their own, beside the coordinator: see `coordinator.adapters`, which that process
+loads.
 
-Rules: the process is started at the first question and serves all studies of this coordinator, one question at a time; it holds nothing
-but caches, so one that ended (idle, grown too large, killed) is simply started again, and asked again. What ends it twice, or takes
-longer than `ANSWER_S`, fails the sampler, which pauses the study with the reason.
+Rules: the process is started at the first question and serves all studies of this coordinator, one question at a time;
+it holds nothing but caches, so one that ended (idle, grown too large, killed) is simply started again, and asked
+again. What ends it twice, or takes longer than `ANSWER_S`, fails the sampler, which pauses the study with the reason.
 """
 
 import atexit
@@ -36,15 +37,7 @@ def adapted(name: str) -> Sampler:
     def suggest(
         space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
     ) -> list[Proposal]:
-        question = (
-            f"coordinator.adapters.{kind}",
-            option,
-            space,
-            list(observations),
-            list(pending),
-            count,
-            seed,
-        )
+        question = (f"coordinator.adapters.{kind}", option, space, list(observations), list(pending), count, seed)
         found: list[Proposal] = _aside.ask(question)
         return found
 

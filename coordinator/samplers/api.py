@@ -2,9 +2,9 @@
 
     suggest(space, observations, pending, count, seed) -> proposals
 
-Rules: pure (no clock, no global random state, no row is read); never a point that was observed or is pending; fewer than
-`count` proposals mean that the space has no further point; nothing but plain JSON values comes out. Since trials are
-numbered without gaps, the next trial's number is the number of trials known so far (`next_number`), and each
+Rules: pure (no clock, no global random state, no row is read); never a point that was observed or is pending; fewer
+than `count` proposals mean that the space has no further point; nothing but plain JSON values comes out. Since trials
+are numbered without gaps, the next trial's number is the number of trials known so far (`next_number`), and each
 proposal draws its randomness from (seed, number) alone.
 """
 
@@ -48,10 +48,11 @@ class Kind(StrEnum):
 class Observation:
     """A point and what became of it.
 
-    `loss` is the score turned so that less is better, finite; None where there is none. `noise` is the variance of the loss that
-    is known beyond what the model estimates (squared units of the loss); `weight`, in (0, 1], is how much it counts: its
-    variance is divided by it. `rungs` are the losses at the early-stopping rungs that it reached, in order; `device` is the
-    kind of the device that it ran on, "" when unknown; `oom_device_kinds` are the kinds on which it ran out of memory before, or at last.
+    `loss` is the score turned so that less is better, finite; None where there is none. `noise` is the variance of the
+    loss that is known beyond what the model estimates (squared units of the loss); `weight`, in (0, 1], is how much it
+    counts: its variance is divided by it. `rungs` are the losses at the early-stopping rungs that it reached, in
+    order; `device` is the kind of the device that it ran on, "" when unknown; `oom_device_kinds` are the kinds on
+    which it ran out of memory before, or at last.
     """
 
     point: Point
@@ -69,8 +70,8 @@ class Observation:
 class Proposal:
     """Parameters, and how they were found (plain JSON, kept with the trial; see `in_scores`).
 
-    A model tells `mean` (its median), `low` and `high` (90 % interval, noise apart), `expected_gain` over the `incumbent`, all in
-    units of the loss, and `feasible`, the chance that the trial runs, once one has failed.
+    A model tells `mean` (its median), `low` and `high` (90 % interval, noise apart), `expected_gain` over the
+    `incumbent`, all in units of the loss, and `feasible`, the chance that the trial runs, once one has failed.
     """
 
     params: dict[str, Any]
@@ -91,12 +92,7 @@ class Sampler(Protocol):
     """See the module's rules."""
 
     def __call__(
-        self,
-        space: Space,
-        observations: Sequence[Observation],
-        pending: Sequence[Point],
-        count: int,
-        seed: int,
+        self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
     ) -> list[Proposal]:
         """At most `count` proposals for the trials that come next."""
 
@@ -134,7 +130,9 @@ def next_number(observations: Sequence[Observation], pending: Sequence[Point]) -
 
 
 def seen_keys(observations: Sequence[Observation], pending: Iterable[Point]) -> set[str]:
-    """The keys of all points that must not be proposed again. A prior's point may be: tonight it may score otherwise."""
+    """The keys of all points that must not be proposed again. A prior's point may be: tonight it may score
+    otherwise.
+    """
     return {o.point.key for o in observations if o.kind is not Kind.PRIOR}.union(p.key for p in pending)
 
 

@@ -1,4 +1,6 @@
-"""A point for one that was had already: as near to it as there is an untried one, so that the sampler's intent is kept."""
+"""A point for one that was had already: as near to it as there is an untried one, so that the sampler's intent is
+kept.
+"""
 
 from typing import Any
 

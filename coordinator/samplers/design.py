@@ -1,4 +1,5 @@
-"""The first points of a study, drawn at once: a Latin hypercube, in which each parameter is spread evenly over its range.
+"""The first points of a study, drawn at once: a Latin hypercube, in which each parameter is spread evenly over its
+range.
 
 Drawn whole from the study's seed and taken by trial number, so that parallel workers never get the same point. McKay,
 Beckman, Conover, Technometrics 21 (1979). In plain Python: the first suggestions must not wait for a library.

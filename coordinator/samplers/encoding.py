@@ -1,15 +1,16 @@
 """A space as arrays: thousands of places in its unit box snapped, varied and encoded for a model at once.
 
-Agrees with `Space.to_unit` and `Space.from_unit` (a test compares them); columns are `Space.names`. What a model sees (`encoded`,
-with `groups` naming each column's parameter), so that distances mean something:
+Agrees with `Space.to_unit` and `Space.from_unit` (a test compares them); columns are `Space.names`. What a model sees
+(`encoded`, with `groups` naming each column's parameter), so that distances mean something:
 
-a number                  its place in [0, 1]
-a choice                  one column an option (two: one column): any two options lie at distance 1
-a conditional number      a point of an arc of radius ½: two active ones differ by (nearly) their difference, two inactive ones by
+a number                  its place in [0, 1] a choice                  one column an option (two: one column): any two
+options lie at distance 1 a conditional number      a point of an arc of radius ½: two active ones differ by (nearly)
+their difference, two inactive ones by
                           nothing, an active and an inactive one by ½, whatever the active one's value is
 a conditional choice      as a choice, inactive at the origin
 
-The arc is Swersky et al. 2014, "Raiders of the Lost Architecture: Kernels for Bayesian Optimization in Conditional Parameter Spaces".
+The arc is Swersky et al. 2014, "Raiders of the Lost Architecture: Kernels for Bayesian Optimization in Conditional
+Parameter Spaces".
 """
 
 import math
@@ -94,7 +95,9 @@ class Box:
         return np.asarray(one_of * math.sqrt(0.5))
 
     def around(self, centres: Array, copies: int, scale: float, rng: np.random.Generator) -> Array:
-        """`copies` variations of each centre: at least one column each moved by about `scale`, or a step, or to any option."""
+        """`copies` variations of each centre: at least one column each moved by about `scale`, or a step, or to any
+        option.
+        """
         base = np.repeat(centres, copies, axis=0)
         moved = rng.random(base.shape) < max(1.0 / self.columns, 0.35)
         moved[np.arange(len(base)), rng.integers(self.columns, size=len(base))] = True

@@ -1,11 +1,14 @@
 """How likely is a point to fail by its own fault? A Gaussian process of what failed and what did not.
 
-The labels (1: it ran, 0: it failed) are regressed on, and the latent value is read as a probability through the normal distribution
-with the fitted noise: where failures are a region, the noise is small and the boundary sharp; where they strike at random, the noise
-takes them, and the probability is the same everywhere. Running out of memory depends on the device: it is learned for each kind
-of device by itself, also where a retry on another kind came through, and weighed by the share of the trials that each kind runs.
+The labels (1: it ran, 0: it failed) are regressed on, and the latent value is read as a probability through the normal
+distribution
+with the fitted noise: where failures are a region, the noise is small and the boundary sharp; where they strike at
+random, the noise takes them, and the probability is the same everywhere. Running out of memory depends on the device:
+it is learned for each kind of device by itself, also where a retry on another kind came through, and weighed by the
+share of the trials that each kind runs.
 
-Source: Gelbart, Snoek, Adams 2014, "Bayesian Optimization with Unknown Constraints", with regression instead of classification.
+Source: Gelbart, Snoek, Adams 2014, "Bayesian Optimization with Unknown Constraints", with regression instead of
+classification.
 """
 
 from collections import Counter
@@ -47,8 +50,7 @@ class Feasibility:
             chance *= self._any(x)
         if self._by_device:
             chance *= sum(
-                (share * (1.0 if model is None else model(x)) for share, model in self._by_device),
-                np.zeros(len(x)),
+                (share * (1.0 if model is None else model(x)) for share, model in self._by_device), np.zeros(len(x))
             )
         return np.maximum(chance, 1e-12)
 
@@ -91,10 +93,7 @@ class _Labels:
         self._mean = (labels.sum() + 1.0) / (len(labels) + 2.0)
         self._spread = float(np.sqrt(self._mean * (1.0 - self._mean)))
         rows = Rows(
-            box.encoded(places),
-            (labels - self._mean) / self._spread,
-            np.zeros(len(labels)),
-            np.ones(len(labels)),
+            box.encoded(places), (labels - self._mean) / self._spread, np.zeros(len(labels)), np.ones(len(labels))
         )
         theta = fitted(box.groups, rows, _PRIOR)
         self._noise = float(np.exp(theta[-1]))

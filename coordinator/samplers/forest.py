@@ -1,7 +1,7 @@
 """Extra-trees search: a forest of what was seen, and the point where it holds the lowest loss for possible.
 
-It assumes no smoothness, and no meaning of a distance between two configurations. It grows on at most KEPT rows, so that a suggestion
-costs the same whatever the study's length.
+It assumes no smoothness, and no meaning of a distance between two configurations. It grows on at most KEPT rows, so
+that a suggestion costs the same whatever the study's length.
 """
 
 from collections.abc import Sequence

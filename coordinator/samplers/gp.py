@@ -1,12 +1,12 @@
 """A small Gaussian process: the model of the bayesian sampler, fast enough to be asked for each trial.
 
-Matérn 5/2 over one distance, each parameter with a length of its own (automatic relevance); lengths and noise at the maximum
-of the likelihood times log-normal priors, the amplitude in closed form. Rows may carry known noise and weights. A pending trial is
-believed to score what the model expects there, which moves no mean and appends rows to the Cholesky factor. All pure
-functions of their arguments, on one thread (the caller limits it).
+Matérn 5/2 over one distance, each parameter with a length of its own (automatic relevance); lengths and noise at the
+maximum of the likelihood times log-normal priors, the amplitude in closed form. Rows may carry known noise and
+weights. A pending trial is believed to score what the model expects there, which moves no mean and appends rows to the
+Cholesky factor. All pure functions of their arguments, on one thread (the caller limits it).
 
-Sources: Rasmussen & Williams, Gaussian Processes for Machine Learning, 2.7 and 5.4.1; Ginsbourger et al. 2010, "Kriging is
-well-suited to parallelize optimization" (the believer).
+Sources: Rasmussen & Williams, Gaussian Processes for Machine Learning, 2.7 and 5.4.1; Ginsbourger et al. 2010,
+"Kriging is well-suited to parallelize optimization" (the believer).
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,9 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a model is told. `x` (rows, columns): encoded points; `y`: standardised losses; `extra`: known noise variances."""
+    """What a model is told. `x` (rows, columns): encoded points; `y`: standardised losses; `extra`: known noise
+    variances.
+    """
 
     x: Array
     y: Array
@@ -48,9 +50,11 @@ class Rows:
 
 
 class GaussianProcess:
-    """The posterior under fixed hyperparameters. `theta`: logarithms of a length for each parameter, then of the noise.
+    """The posterior under fixed hyperparameters. `theta`: logarithms of a length for each parameter, then of the
+    noise.
 
-    `groups` names for each encoded column the parameter that it belongs to. Raises LinAlgError when it cannot be factored.
+    `groups` names for each encoded column the parameter that it belongs to. Raises LinAlgError when it cannot be
+    factored.
     """
 
     def __init__(self, theta: Array, groups: Groups, rows: Rows) -> None:
@@ -64,12 +68,12 @@ class GaussianProcess:
         self.amplitude = max(float(rows.y @ self._alpha) / len(rows.y), 1e-10)
 
     def believe(self, x: Array) -> None:
-        """Take it that these pending points score what is expected there: no mean changes, the variance near them shrinks."""
+        """Take it that these pending points score what is expected there: no mean changes, the variance near them
+        shrinks.
+        """
         x = x * self._scale
         known = len(self._factor)
-        cross = solve_triangular(
-            self._factor, matern(squared_distances(self._x, x)), lower=True, check_finite=False
-        )
+        cross = solve_triangular(self._factor, matern(squared_distances(self._x, x)), lower=True, check_finite=False)
         own = matern(squared_distances(x, x)) - cross.T @ cross
         own[np.diag_indices(len(x))] += self._noise + _JITTER
         factor = np.zeros((known + len(x), known + len(x)))

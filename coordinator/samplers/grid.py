@@ -1,8 +1,8 @@
 """Grid search: every configuration of the grid once, in the space's own order; a continuous float takes 10 values.
 
-Where it stands follows from the rows: of the grid's proposals made so far, each took the first configuration that was not
-tried yet, so the next one lies at their number or, past what others (the default) tried already, behind it. Only at the end is
-the whole grid looked through again, for what other proposals than the grid's own left out.
+Where it stands follows from the rows: of the grid's proposals made so far, each took the first configuration that was
+not tried yet, so the next one lies at their number or, past what others (the default) tried already, behind it. Only
+at the end is the whole grid looked through again, for what other proposals than the grid's own left out.
 """
 
 from collections.abc import Sequence

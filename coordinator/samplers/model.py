@@ -1,11 +1,12 @@
 """The model behind the bayesian sampler: which unseen candidate promises the largest improvement?
 
-The Gaussian process is built on at most KEPT observations; its hyperparameters are fitted on at most FITTED of them, whenever a tenth
-more are there, and used from one observation later on (`fit_ahead` makes them while that one trains). Pending trials are
-believed to score as expected. The gain of a candidate is the logarithm of the expected improvement on the best expected loss,
-times the probability that the candidate runs at all (squared, as it were, where that is unlikely: a boundary
-is not to be probed over and over). The winner is the best of some 1,500 candidates, spread over the space and close
-around the best points, or of all points of a small space, that no trial has had. All a pure function of its arguments.
+The Gaussian process is built on at most KEPT observations; its hyperparameters are fitted on at most FITTED of them,
+whenever a tenth more are there, and used from one observation later on (`fit_ahead` makes them while that one trains).
+Pending trials are believed to score as expected. The gain of a candidate is the logarithm of the expected improvement
+on the best expected loss, times the probability that the candidate runs at all (squared, as it were, where that is
+unlikely: a boundary is not to be probed over and over). The winner is the best of some 1,500 candidates, spread over
+the space and close around the best points, or of all points of a small space, that no trial has had. All a pure
+function of its arguments.
 """
 
 from collections.abc import Iterator, Sequence
@@ -54,7 +55,8 @@ def _threads() -> ThreadpoolController:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread at a time, and BLAS on one: the same sums in the same order on every host, and trials need the other cores.
+    """One thread at a time, and BLAS on one: the same sums in the same order on every host, and trials need the other
+    cores.
 
     The limit is the process's, so that two threads which each set it would undo each other's.
     """
@@ -63,7 +65,9 @@ def _one_thread() -> Iterator[None]:
 
 
 def fit_ahead(space: Space, observations: Sequence[Observation], seed: int) -> None:
-    """Fit the hyperparameters that a suggestion after the next observation will use; nothing where they cannot be fitted."""
+    """Fit the hyperparameters that a suggestion after the next observation will use; nothing where they cannot be
+    fitted.
+    """
     with _one_thread():
         try:
             _theta(Box(space), observations, seed, _fitted_on(len(observations) + 1))
@@ -74,9 +78,7 @@ def fit_ahead(space: Space, observations: Sequence[Observation], seed: int) -> N
 class Improvement:
     """The model of one moment; raises ValueError or ArithmeticError where the numbers do not allow one."""
 
-    def __init__(
-        self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], seed: int
-    ) -> None:
+    def __init__(self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], seed: int) -> None:
         self._space, self._seed, self._box = space, seed, Box(space)
         with _one_thread():
             self._build(observations, pending)
@@ -122,7 +124,9 @@ class Improvement:
         return self._box.encoded(self._box.units([point.unit for point in points]))
 
     def _searched(self, rng: np.random.Generator) -> tuple[Array, Array]:
-        """Candidates and their gains: anywhere, around the best points, then closer and closer around the best candidates."""
+        """Candidates and their gains: anywhere, around the best points, then closer and closer around the best
+        candidates.
+        """
         small = self._box.all_places(SMALL_SPACE)
         if small is not None:
             return small, self._gain(small)
@@ -146,7 +150,9 @@ class Improvement:
         return gain
 
     def _expected(self, place: Array) -> dict[str, float]:
-        """What the model expects at one place, in units of the loss: median, 90 % interval, improvement, chance to run."""
+        """What the model expects at one place, in units of the loss: median, 90 % interval, improvement, chance to
+        run.
+        """
         x = self._box.encoded(place)
         mean, deviation = (float(each[0]) for each in self._model.predict(x, return_std=True))
         gain = self._warp.gain(self._best, mean + deviation * _NODES) @ (_WEIGHTS / _WEIGHTS.sum())
@@ -181,7 +187,8 @@ def _incumbent(kept: Lessons) -> dict[str, Any]:
 def _fitted_on(observations: int) -> int:
     """On how many of the first observations the hyperparameters of a suggestion are fitted, when so many are known.
 
-    One fewer than known, at least, so that the fit is made before the suggestion needs it; a tenth more each time, so that fits stay few.
+    One fewer than known, at least, so that the fit is made before the suggestion needs it; a tenth more each time, so
+    that fits stay few.
     """
     most = max(observations - 1, 1)
     rung = min(most, FIRST_FITS)
@@ -193,7 +200,8 @@ def _fitted_on(observations: int) -> int:
 def log_improvement(mean: Array, deviation: Array, best: float) -> Array:
     """The logarithm of the expected improvement below `best`, also where that is too small for a double.
 
-    Ament et al. 2023, "Unexpected Improvements to Expected Improvement for Bayesian Optimization"; far out, its asymptote.
+    Ament et al. 2023, "Unexpected Improvements to Expected Improvement for Bayesian Optimization"; far out, its
+    asymptote.
     """
     z = (best - mean) / deviation
     density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)

@@ -1,23 +1,15 @@
-"""A search that a model leads: the first INITIAL trials from a Latin hypercube, the others from the model, and from chance where it cannot.
+"""A search that a model leads: the first INITIAL trials from a Latin hypercube, the others from the model, and from
+chance where it cannot.
 
-What every such sampler has in common; what differs is the model. Whatever is not the model's says so with its reason, so that the
-trial's `why` tells how it was found.
+What every such sampler has in common; what differs is the model. Whatever is not the model's says so with its reason,
+so that the trial's `why` tells how it was found.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from celeriac.domain.space import Space
-from coordinator.samplers.api import (
-    Observation,
-    Point,
-    Proposal,
-    dice,
-    next_number,
-    proposed,
-    seen_keys,
-    unseen,
-)
+from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, proposed, seen_keys, unseen
 from coordinator.samplers.design import latin_hypercube
 
 INITIAL = 10
@@ -51,10 +43,12 @@ def propose(
     *,
     designed: int = INITIAL,
 ) -> list[Proposal]:
-    """See `coordinator.samplers.api`. `build` makes the model of the observations and the pending points that it is given.
+    """See `coordinator.samplers.api`. `build` makes the model of the observations and the pending points that it is
+    given.
 
-    It is called at most once, when the first proposal needs a model; None from it means that too few trials are scored to learn from.
-    A ValueError or an ArithmeticError, of it or of the model, gives way to chance. The first `designed` trials come from the design.
+    It is called at most once, when the first proposal needs a model; None from it means that too few trials are scored
+    to learn from. A ValueError or an ArithmeticError, of it or of the model, gives way to chance. The first `designed`
+    trials come from the design.
     """
     search = _Search(build, space, observations, list(pending), seed, designed)
     first = next_number(observations, pending)
@@ -92,9 +86,7 @@ class _Search:
         if number < self._designed_until:
             return self._designed(number)
         try:
-            return self._modelled(number) or self._random(
-                number, self._obstacle or "every candidate was tried already"
-            )
+            return self._modelled(number) or self._random(number, self._obstacle or "every candidate was tried already")
         except (ValueError, ArithmeticError) as error:  # numpy's LinAlgError is a ValueError
             self._obstacle = f"the model failed: {error}"
             return self._random(number, self._obstacle)

@@ -1,8 +1,8 @@
 """Quasi-random search: a scrambled Sobol sequence, which fills the unit box more evenly than chance does.
 
-Trial number n takes the sequence's point n or, where that lies on a configuration that was had, the next one that does not; so a
-continuous space gets exactly the sequence, and a study that goes on goes on in it. Owen, J. Complexity 14 (1998); scipy's
-implementation, scrambled by the study's seed.
+Trial number n takes the sequence's point n or, where that lies on a configuration that was had, the next one that does
+not; so a continuous space gets exactly the sequence, and a study that goes on goes on in it. Owen, J. Complexity 14
+(1998); scipy's implementation, scrambled by the study's seed.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """What a model that knows only places and losses is told of a study's past.
 
-A score counts as it is, a pruned trial with what it would have come to (`coordinator.samplers.training_rows`), all warped
-(`coordinator.samplers.warp`). A point that failed by its own fault, or whose score is no finite number, counts as bad as the worst that
+A score counts as it is, a pruned trial with what it would have come to (`coordinator.samplers.training_rows`), all
+warped (`coordinator.samplers.warp`). A point that failed by its own fault, or whose score is no finite number, counts
+as bad as the worst that
 is no outlier: so the search keeps away from it. Noise and weight are not told.
 """
 
@@ -60,8 +61,4 @@ def told(observations: Sequence[Observation], most: int, seed: int) -> Targets |
 
 
 def _is_scored(observation: Observation) -> bool:
-    return (
-        observation.kind is not Kind.INFEASIBLE
-        and observation.loss is not None
-        and math.isfinite(observation.loss)
-    )
+    return observation.kind is not Kind.INFEASIBLE and observation.loss is not None and math.isfinite(observation.loss)

@@ -1,12 +1,14 @@
 """What the observations teach about the loss, as rows for a model: who is kept, and what a pruned trial is worth.
 
-A pruned trial's final loss is missing, and it is missing because of what was seen at its rungs. Both easy answers are biased: its
-last value is worse than what it would have come to, and leaving it out leaves only the good. So it is imputed rung by rung: the
-value at the next rung is regressed on the values at all rungs before it, over all trials that reached the next (whether pruned there
-or not), and after the last rung the final loss is. Whether a trial went on depended on the very values that are regressed on, and
-a regression is not biased by what its regressors select (missing at random: Rubin 1976; the factored regressions of a monotone
-pattern: Anderson 1957; Little & Rubin, Statistical Analysis with Missing Data, 7.4). With few pairs a prior holds it: what is next is as
-much better or worse than usual as what was last. The variances of the steps add up, and enter the model as the row's known noise.
+A pruned trial's final loss is missing, and it is missing because of what was seen at its rungs. Both easy answers are
+biased: its last value is worse than what it would have come to, and leaving it out leaves only the good. So it is
+imputed rung by rung: the value at the next rung is regressed on the values at all rungs before it, over all trials
+that reached the next (whether pruned there or not), and after the last rung the final loss is. Whether a trial went on
+depended on the very values that are regressed on, and a regression is not biased by what its regressors select
+(missing at random: Rubin 1976; the factored regressions of a monotone
+pattern: Anderson 1957; Little & Rubin, Statistical Analysis with Missing Data, 7.4). With few pairs a prior holds it:
+what is next is as much better or worse than usual as what was last. The variances of the steps add up, and enter the
+model as the row's known noise.
 """
 
 from collections.abc import Sequence
@@ -21,15 +23,15 @@ Array = NDArray[np.float64]
 
 LEAST_PAIRS = 4
 _SLOPE_SPREAD = 0.5
-_WILD = (
-    10.0  # so many spreads above the median: a diverged training, not a bad one, which the regressions need
-)
+_WILD = 10.0  # so many spreads above the median: a diverged training, not a bad one, which the regressions need
 _FINAL = -1  # stands for "the end" among rungs, which are numbered from 0
 
 
 @dataclass(frozen=True, slots=True)
 class Lessons:
-    """`losses` with the known variance `noise` (squared units of the loss) and `weight` of each, in the order of their ends."""
+    """`losses` with the known variance `noise` (squared units of the loss) and `weight` of each, in the order of their
+    ends.
+    """
 
     observations: tuple[Observation, ...]
     losses: Array
@@ -47,10 +49,7 @@ class Lessons:
         chosen.update(rng.choice(others, most - len(chosen), replace=False).tolist())
         kept = sorted(chosen)
         return Lessons(
-            tuple(self.observations[row] for row in kept),
-            self.losses[kept],
-            self.noise[kept],
-            self.weight[kept],
+            tuple(self.observations[row] for row in kept), self.losses[kept], self.noise[kept], self.weight[kept]
         )
 
 
@@ -118,7 +117,9 @@ class _Steps:
         return float(values[-1]), float(covariance[-1, -1])
 
     def _following(self, rung: int) -> int | None:
-        """The rung after this one, among those that somebody reached; the end after the last; None when nobody went on."""
+        """The rung after this one, among those that somebody reached; the end after the last; None when nobody went
+        on.
+        """
         reached = {r for path in self._paths if rung in path for r in path}
         later = [r for r in reached if r > rung]
         return min(later) if later else (_FINAL if _FINAL in reached else None)
@@ -157,7 +158,9 @@ def _path(observation: Observation) -> dict[int, float]:
 
 
 def _regression(table: Array) -> _Regression:
-    """Bayesian least squares of the last column on the others; before any row, the slope is 1 on the latest and 0 on the rest."""
+    """Bayesian least squares of the last column on the others; before any row, the slope is 1 on the latest and 0 on
+    the rest.
+    """
     x, y = table[:, :-1], table[:, -1]
     middle, level = x.mean(axis=0), float(y.mean())
     x, y = x - middle, y - level

@@ -1,9 +1,10 @@
-"""The model behind the forest sampler: extremely randomised trees, whose leaves learn of pending trials without growing anew.
+"""The model behind the forest sampler: extremely randomised trees, whose leaves learn of pending trials without
+growing anew.
 
-Geurts, Ernst, Wehenkel, Machine Learning 63 (2006); the deviation is that of Hutter et al., "Algorithm runtime prediction",
-arXiv:1211.0906, section 4.3.2, as scikit-optimize's regressor has it. A pending trial is believed to score what the forest expects:
-in each tree it falls into its leaf and moves the leaf's mean there, so that trees agree where a trial is under way already, and the
-search goes elsewhere. All is a pure function of the arguments.
+Geurts, Ernst, Wehenkel, Machine Learning 63 (2006); the deviation is that of Hutter et al., "Algorithm runtime
+prediction", arXiv:1211.0906, section 4.3.2, as scikit-optimize's regressor has it. A pending trial is believed to
+score what the forest expects: in each tree it falls into its leaf and moves the leaf's mean there, so that trees agree
+where a trial is under way already, and the search goes elsewhere. All is a pure function of the arguments.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,9 @@ _LEAST_VARIANCE = 1e-6
 
 
 class BelievingTrees(ExtraTreesRegressor):  # type: ignore[misc]
-    """skopt's regressor with pending points; `predict` agrees with its own until one is believed (a test compares them)."""
+    """skopt's regressor with pending points; `predict` agrees with its own until one is believed (a test compares
+    them).
+    """
 
     def fit(self, x: Array, y: Array) -> "BelievingTrees":
         """Grow the trees, and lay their leaves open."""
@@ -84,9 +87,9 @@ class Forest:
     def __init__(self, space: Space, known: Targets, pending: Sequence[Point], seed: int) -> None:
         self._space, self._seed, self._known, self._box = space, seed, known, Box(space)
         places = self._box.units([point.unit for point in known.points])
-        self._model = BelievingTrees(
-            n_estimators=TREES, min_samples_leaf=LEAST_IN_LEAF, random_state=seed % 2**32
-        ).fit(self._box.encoded(places), known.losses)
+        self._model = BelievingTrees(n_estimators=TREES, min_samples_leaf=LEAST_IN_LEAF, random_state=seed % 2**32).fit(
+            self._box.encoded(places), known.losses
+        )
         self._centres = places[np.argsort(known.losses, kind="stable")[:CENTRES]]
         if pending:
             self._model.believe(self._box.encoded(self._box.units([point.unit for point in pending])))
@@ -111,10 +114,7 @@ class Forest:
     def _searched(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Candidates and what they promise: anywhere, around the best points, then around the best candidates."""
         anywhere = self._box.snapped(rng.random((GLOBAL_CANDIDATES, self._box.columns)))
-        near = [
-            self._box.around(self._centres, COPIES, SCALE, rng),
-            self._varied(self._centres, COPIES, rng),
-        ]
+        near = [self._box.around(self._centres, COPIES, SCALE, rng), self._varied(self._centres, COPIES, rng)]
         places = np.vstack([anywhere, *near])
         promises = self._promise(places)
         for _ in range(REFINEMENTS):
@@ -132,6 +132,8 @@ class Forest:
         return self._box.snapped(np.where(moved, rng.random(base.shape), base))
 
     def _promise(self, places: Array) -> Array:
-        """How low the loss may be, negated. Not the expected improvement: where all trees agree there is none, which is nearly everywhere."""
+        """How low the loss may be, negated. Not the expected improvement: where all trees agree there is none, which
+        is nearly everywhere.
+        """
         promise: Array = -gaussian_lcb(self._box.encoded(places), self._model, kappa=KAPPA)
         return promise

@@ -1,8 +1,9 @@
-"""Losses as a Gaussian process likes them: outliers pulled in, then made as normal as one power can, then standardised.
+"""Losses as a Gaussian process likes them: outliers pulled in, then made as normal as one power can, then
+standardised.
 
-Winsorised above only: a wildly bad score must not flatten the model, a wildly good one is what is looked for. The power is Yeo and
-Johnson's (Biometrika 87, 2000), its exponent the most likely of a grid. The whole is monotone, so that a predicted quantile can be
-read back as a loss.
+Winsorised above only: a wildly bad score must not flatten the model, a wildly good one is what is looked for. The
+power is Yeo and Johnson's (Biometrika 87, 2000), its exponent the most likely of a grid. The whole is monotone, so
+that a predicted quantile can be read back as a loss.
 """
 
 from dataclasses import dataclass
@@ -30,7 +31,9 @@ class Warp:
     deviation: float
 
     def __call__(self, losses: Array) -> Array:
-        """Warped losses; of those that `warp_of` saw, the mean is 0 and the deviation 1 (all 0 when they do not differ)."""
+        """Warped losses; of those that `warp_of` saw, the mean is 0 and the deviation 1 (all 0 when they do not
+        differ).
+        """
         raw = np.minimum(losses / self.scale, self.fence)
         found: Array = (_power((raw - self.centre) / self.spread, self.power) - self.mean) / self.deviation
         return found
@@ -43,7 +46,9 @@ class Warp:
         return np.where(raw > self.fence, 0.0, steep / (self.spread * self.deviation * self.scale))
 
     def back(self, values: Array) -> Array:
-        """The losses of warped values; the fence's where a value lies beyond it, the nearest end where no loss reaches it."""
+        """The losses of warped values; the fence's where a value lies beyond it, the nearest end where no loss reaches
+        it.
+        """
         return self._sized(self._raw(values))
 
     def gain(self, best: float, values: Array) -> Array:
@@ -83,8 +88,7 @@ def _most_normal(place: Array) -> float:
     """The exponent under which the values are most likely to be normal (all of the grid at once)."""
     logs = np.sign(place) * np.log1p(np.abs(place))
     likelihood = [
-        -0.5 * len(place) * np.log(max(float(_power(place, power).var()), 1e-300))
-        + (power - 1.0) * logs.sum()
+        -0.5 * len(place) * np.log(max(float(_power(place, power).var()), 1e-300)) + (power - 1.0) * logs.sum()
         for power in _POWERS
     ]
     return float(_POWERS[int(np.argmax(likelihood))])

@@ -1,8 +1,8 @@
 """Which study does a free suggester work for next, and which suggester is that?
 
-Promises: studies are served in the order in which they asked, each for one question, so none starves another; a study stays with the
-process that knows it, unless that one is busy with one question for so long that knowing it anew elsewhere is cheaper; no process is
-started while one that runs is free.
+Promises: studies are served in the order in which they asked, each for one question, so none starves another; a study
+stays with the process that knows it, unless that one is busy with one question for so long that knowing it anew
+elsewhere is cheaper; no process is started while one that runs is free.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,9 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A place for one process. `busy_s`: how long it has worked on its question, None when free; `knows`: how many studies."""
+    """A place for one process. `busy_s`: how long it has worked on its question, None when free; `knows`: how many
+    studies.
+    """
 
     number: int
     runs: bool = False
@@ -40,7 +42,9 @@ class SeatDecision:
 
 
 def assign(asking: Sequence[Asking], seats: Sequence[Seat]) -> SeatDecision | None:
-    """The next question to be worked on; None: all wait. `asking` in the order in which they asked; `seats` by number."""
+    """The next question to be worked on; None: all wait. `asking` in the order in which they asked; `seats` by
+    number.
+    """
     free = sorted((s for s in seats if s.busy_s is None), key=lambda s: (not s.runs, s.knows, s.number))
     if not free:
         return None

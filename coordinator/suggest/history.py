@@ -1,7 +1,9 @@
-"""What is known of each study's trials, as a sampler needs them: those that ended, in the order of their ends, and those pending.
+"""What is known of each study's trials, as a sampler needs them: those that ended, in the order of their ends, and
+those pending.
 
-Rule: this is a cache. It reads on from where it was (`ended_since`, `pending`), so that a trial's end costs the same at trial 10 and at
-trial 5,000, with 30 trials running and with 3,000; it can be dropped and read again at any moment: the rows are the truth.
+Rule: this is a cache. It reads on from where it was (`ended_since`, `pending`), so that a trial's end costs the same
+at trial 10 and at trial 5,000, with 30 trials running and with 3,000; it can be dropped and read again at any moment:
+the rows are the truth.
 """
 
 from collections import OrderedDict
@@ -21,9 +23,11 @@ PAGE = 1000
 
 @dataclass(slots=True)
 class History:
-    """One study's spec, its past and its pending trials. `ended_no` is the place in the order of ends up to which it has read.
+    """One study's spec, its past and its pending trials. `ended_no` is the place in the order of ends up to which it
+    has read.
 
-    `resumed_at`: as of the study's row when the reading began; ends may have been taken back since then (`Store.retry_trials`).
+    `resumed_at`: as of the study's row when the reading began; ends may have been taken back since then
+    (`Store.retry_trials`).
     """
 
     spec: StudySpec
@@ -46,7 +50,8 @@ class History:
     def pending(self, store: Store, study: StudyRecord, *, below: int) -> list[Point]:
         """The points of the trials below this number that had not ended at `ended_no`, by number.
 
-        Read are those that it does not know. Waiting trials may have been given other parameters since they were read, but only all of
+        Read are those that it does not know. Waiting trials may have been given other parameters since they were read,
+        but only all of
         the newest together: so the newest that it knows tells, and where that one changed, it looks further back.
         """
         known = [number for number in sorted(self._pending) if number < below]
@@ -70,9 +75,12 @@ class Histories:
         self._kept: OrderedDict[int, History] = OrderedDict()
 
     def of(self, study: StudyRecord) -> History:
-        """The study's history as far as it was read. Raises SpecInvalid when its spec cannot be read by this version."""
+        """The study's history as far as it was read. Raises SpecInvalid when its spec cannot be read by this
+        version.
+        """
         history = self._kept.get(study.id)
-        # More ends were read than are asked for: the database was put back to an earlier state, so nothing kept is true.
+        # More ends were read than are asked for: the database was put back to an earlier state, so nothing kept is
+        # true.
         stale = history is not None and history.resumed_at != study.resumed_at
         if history is None or stale or history.ended_no > study.counts.ended:
             history = History(parse(study.spec, f"study {study.name}"), study.resumed_at)

@@ -1,7 +1,7 @@
 """What a turn asks of a sampler, and what it is told: values that go to another process and come back.
 
-Rules: a question names the rows that its answer depends on, none of which changes any more, so whoever answers it, and when, changes
-nothing; an answer is never written down here, and is good at the turn that its question names only.
+Rules: a question names the rows that its answer depends on, none of which changes any more, so whoever answers it, and
+when, changes nothing; an answer is never written down here, and is good at the turn that its question names only.
 """
 
 import logging
@@ -29,8 +29,9 @@ GUESSED_S = 0.05
 class SuggestRequest:
     """Which parameters for trial `first` and the `count - 1` after it?
 
-    `study` is its row at the moment of asking: its `counts.ended` first ends are the past, and the trials below `first` that had not
-    ended then are pending; those from `first` on, if there are any, are to be replaced and count for nothing.
+    `study` is its row at the moment of asking: its `counts.ended` first ends are the past, and the trials below
+    `first` that had not ended then are pending; those from `first` on, if there are any, are to be replaced and count
+    for nothing.
     """
 
     study: StudyRecord
@@ -42,8 +43,8 @@ class SuggestRequest:
 class SuggestResult:
     """Suggestions for trial `first` and those after it; fewer than asked for: the space has no further point.
 
-    `error` not "": the study cannot go on until a person changes something. `silent`: the store did not answer, ask again
-    later. `took_s`: seconds of one suggestion, on average.
+    `error` not "": the study cannot go on until a person changes something. `silent`: the store did not answer, ask
+    again later. `took_s`: seconds of one suggestion, on average.
     """
 
     study_id: int
@@ -61,7 +62,9 @@ class SuggestService(Protocol):
         """The answer, if it is here and still good; None: it is being worked on, and a turn of the study follows it."""
 
     def carry(self, study_id: int, turn: int) -> None:
-        """The study went from `turn` to the next by a write that changes no answer (tickets): what was asked for stays good."""
+        """The study went from `turn` to the next by a write that changes no answer (tickets): what was asked for stays
+        good.
+        """
 
     def suggest_s(self, study_id: int) -> float:
         """Seconds that one suggestion for this study has lately taken."""
@@ -96,16 +99,16 @@ def answered(store: Store, histories: Histories, question: SuggestRequest) -> Su
 
 
 def suggested(store: Store, histories: Histories, question: SuggestRequest) -> list[Suggestion]:
-    """What the study's sampler proposes, with all it needs to propose the same again. Raises whatever the sampler does."""
+    """What the study's sampler proposes, with all it needs to propose the same again. Raises whatever the sampler
+    does.
+    """
     study = question.study
     history = histories.of(study)
     history.read_on(store, study, until=study.counts.ended)
     spec = history.spec
     pending = history.pending(store, study, below=question.first)
     decision = chosen_sampler(spec, study)
-    proposals = sampler_for(decision.name)(
-        spec.space, history.observations, pending, question.count, spec.seed
-    )
+    proposals = sampler_for(decision.name)(spec.space, history.observations, pending, question.count, spec.seed)
     why = {
         "sampler": decision.name,
         **({"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}),
@@ -114,8 +117,6 @@ def suggested(store: Store, histories: Histories, question: SuggestRequest) -> l
         "best": study.best_number,
     }
     return [
-        Suggestion(
-            proposal.params, Source.SUGGESTED, {**why, "index": place, **in_scores(proposal.how, study.goal)}
-        )
+        Suggestion(proposal.params, Source.SUGGESTED, {**why, "index": place, **in_scores(proposal.how, study.goal)})
         for place, proposal in enumerate(proposals)
     ]

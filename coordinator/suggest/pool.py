@@ -1,8 +1,9 @@
 """The suggesters: a few processes that answer questions, each for the studies that it knows, in fair turns.
 
-Rules: whoever asks never waits; one thread starts the processes, hands out questions, takes answers and enforces the limits; a process
-that dies, hangs or grows costs its study another try and the other studies nothing; what is no longer needed is ended.
-(`docs/explanation/decisions/0009-suggestions-in-processes-of-our-own.md` says why these are no Celery workers.)
+Rules: whoever asks never waits; one thread starts the processes, hands out questions, takes answers and enforces the
+limits; a process that dies, hangs or grows costs its study another try and the other studies nothing; what is no
+longer needed is ended. (`docs/explanation/decisions/0009-suggestions-in-processes-of-our-own.md` says why these are no
+Celery workers.)
 """
 
 import logging
@@ -32,7 +33,8 @@ CLOSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """At most so many processes; seconds for one question; resident memory of one process, and seconds without a question.
+    """At most so many processes; seconds for one question; resident memory of one process, and seconds without a
+    question.
 
     A process above `memory_bytes` is ended after its answer, one above twice that in the middle of its question.
     """
@@ -44,14 +46,12 @@ class PoolLimits:
 
 
 class Pool:
-    """See `coordinator.suggest.messages.SuggestService`. `on_answer(study_id)` is called, on the pool's thread, when there is something to take."""
+    """See `coordinator.suggest.messages.SuggestService`. `on_answer(study_id)` is called, on the pool's thread, when
+    there is something to take.
+    """
 
     def __init__(
-        self,
-        setup: Setup,
-        limits: PoolLimits,
-        on_answer: Callable[[int], None],
-        command: Sequence[str] = COMMAND,
+        self, setup: Setup, limits: PoolLimits, on_answer: Callable[[int], None], command: Sequence[str] = COMMAND
     ) -> None:
         self._setup, self._limits, self._on_answer, self._command = setup, limits, on_answer, command
         self._lock = Lock()
@@ -119,19 +119,23 @@ class Pool:
             with suppress(BlockingIOError):  # a full pipe wakes as well as a fuller one
                 os.write(self._wake_writer, b"\0")
 
-    # -- the pool's thread ----------------------------------------------------------------------------------------------
-    # Processes are started on it alone: they are told to die with the thread that started them.
+    # -- the pool's thread
+    # ---------------------------------------------------------------------------------------------- Processes are
+    # started on it alone: they are told to die with the thread that started them.
     def _run(self) -> None:
         try:
             while not self._closed:
                 self._step()
         finally:
-            # Also after an error that nobody foresaw: whoever asks next starts a new thread, and finds nothing half done.
+            # Also after an error that nobody foresaw: whoever asks next starts a new thread, and finds nothing half
+            # done.
             for number, seat in self._running():
                 self._lose(number, seat, "was ended with the pool")
 
     def _step(self) -> None:
-        """Wait for something to do, and do it; the turns that follow from it come last, when all processes have work again."""
+        """Wait for something to do, and do it; the turns that follow from it come last, when all processes have work
+        again.
+        """
         connections = [seat.connection for seat in self._seats if seat is not None]
         ready = wait([self._wake_reader, *connections], self._wait_s())
         if self._wake_reader in ready:
@@ -148,9 +152,7 @@ class Pool:
 
     def _wait_s(self) -> float | None:
         """Until when nothing needs to be looked at, if nothing comes; None: for ever."""
-        waits = [
-            WATCH_S if seat.question else self._spare_s(number, seat) for number, seat in self._running()
-        ]
+        waits = [WATCH_S if seat.question else self._spare_s(number, seat) for number, seat in self._running()]
         return min(waits, default=None)
 
     def _take(self, number: int, seat: SuggesterProcess) -> None:
@@ -206,8 +208,7 @@ class Pool:
         seat = self._seats[number]
         if seat is None:
             seat = self._seats[number] = SuggesterProcess(
-                self._command,
-                replace(self._setup, name=f"suggester {number}", answer_s=self._limits.timeout_s),
+                self._command, replace(self._setup, name=f"suggester {number}", answer_s=self._limits.timeout_s)
             )
         try:
             seat.ask(question)

@@ -1,7 +1,8 @@
-"""`python -m coordinator.suggest.program FD PARENT`: a process that answers questions for the drive worker, one after the other.
+"""`python -m coordinator.suggest.program FD PARENT`: a process that answers questions for the drive worker, one after
+the other.
 
-It reads the store and writes nothing to it; samplers' caches live here and nowhere else. Rule: it can be killed at any moment, for
-whatever reason, and nothing is lost but time. It ends when its starter closes the socket FD, or dies.
+It reads the store and writes nothing to it; samplers' caches live here and nowhere else. Rule: it can be killed at any
+moment, for whatever reason, and nothing is lost but time. It ends when its starter closes the socket FD, or dies.
 """
 
 import logging
@@ -19,7 +20,8 @@ from coordinator.suggest.messages import SuggestRequest, answered
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The first thing that a suggester is told. It comes by the socket, so that no environment and no argument carries the password.
+    """The first thing that a suggester is told. It comes by the socket, so that no environment and no argument carries
+    the password.
 
     answer_s: how long it may take over a question before it is ended.
     """

@@ -1,5 +1,6 @@
-"""Who asked what, which process works on it, and what came back. Rules: a study has at most one question that waits and one that is
-worked on; the newest question replaces the one that waits, and keeps its place; nothing here knows processes, threads or clocks.
+"""Who asked what, which process works on it, and what came back. Rules: a study has at most one question that waits
+and one that is worked on; the newest question replaces the one that waits, and keeps its place; nothing here knows
+processes, threads or clocks.
 """
 
 from collections.abc import Iterable
@@ -9,7 +10,8 @@ from typing import Generic, TypeVar
 from coordinator.suggest.assignment import Asking
 from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult
 
-#: A process that dies once may have been killed by anybody; one that dies again on the same study most likely dies of it.
+#: A process that dies once may have been killed by anybody; one that dies again on the same study most likely dies of
+#: it.
 TRIES = 2
 _SMOOTHING = 0.5
 
@@ -46,7 +48,9 @@ class SuggestionQueue:
 
     # -- a study's turn -----------------------------------------------------------------------------------------------
     def answer(self, question: SuggestRequest) -> SuggestResult | None:
-        """The answer, if it is here and good at the question's turn; else the question waits, or is worked on already."""
+        """The answer, if it is here and good at the question's turn; else the question waits, or is worked on
+        already.
+        """
         study_id, turn = question.study.id, question.study.turn
         entry = self._entries.setdefault(study_id, _Entry())
         found, entry.answer = entry.answer, None
@@ -119,7 +123,9 @@ class SuggestionQueue:
         return True
 
     def lost(self, question: SuggestRequest, how: str) -> bool:
-        """The process that worked on the question is gone; whether the study is told so now, or the question is tried once more."""
+        """The process that worked on the question is gone; whether the study is told so now, or the question is tried
+        once more.
+        """
         entry, turn = self._taken_off(question)
         if entry is None:
             return False
@@ -140,7 +146,9 @@ class SuggestionQueue:
                 entry.home = None
 
     def _taken_off(self, question: SuggestRequest) -> tuple[_Entry | None, int]:
-        """The page on which this very question was worked on, and the turn it was good at; None: its study was forgotten."""
+        """The page on which this very question was worked on, and the turn it was good at; None: its study was
+        forgotten.
+        """
         entry = self._entries.get(question.study.id)
         if entry is None or entry.worked_on is None or entry.worked_on.what is not question:
             return None, 0

@@ -1,4 +1,6 @@
-"""Any suggestion can be computed again from the rows: what the sampler knew follows from what is kept with the trial."""
+"""Any suggestion can be computed again from the rows: what the sampler knew follows from what is kept with the
+trial.
+"""
 
 from typing import Any
 
@@ -17,9 +19,7 @@ def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
     """
     study, trial = store.study(study_id), store.trial(study_id, number)
     if trial.source is not Source.SUGGESTED:
-        raise UnknownTrial(
-            f"trial {number} of {study.name} was not suggested by a sampler: it is a {trial.source}"
-        )
+        raise UnknownTrial(f"trial {number} of {study.name} was not suggested by a sampler: it is a {trial.source}")
     why = trial.why
     history = History(parse(study.spec, f"study {study.name}"))
     history.read_on(store, study, until=int(why["observed"]))

@@ -1,8 +1,8 @@
 """A small network on scikit-learn's handwritten digits: plain torch, with three lines of Celeriac in `objective`.
 
-The service runs `objective(trial)` for each trial; `python train.py` runs it once without any service. The data are split
-once, the same way for every trial: the score is the validation accuracy of the best epoch, and the test accuracy at that same
-epoch goes along as a metric, which the search never sees.
+The service runs `objective(trial)` for each trial; `python train.py` runs it once without any service. The data are
+split once, the same way for every trial: the score is the validation accuracy of the best epoch, and the test accuracy
+at that same epoch goes along as a metric, which the search never sees.
 """
 
 import numpy as np

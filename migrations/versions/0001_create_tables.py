@@ -51,10 +51,7 @@ def _study() -> None:
         sa.Column("slice", JSONB(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
@@ -72,18 +69,10 @@ def _study() -> None:
         postgresql_with={"fillfactor": 50},
     )
     op.create_index(
-        "ix_study_schedule",
-        "study",
-        ["schedule", "id"],
-        unique=False,
-        postgresql_where=sa.text("schedule IS NOT NULL"),
+        "ix_study_schedule", "study", ["schedule", "id"], unique=False, postgresql_where=sa.text("schedule IS NOT NULL")
     )
     op.create_index(
-        "ix_study_to_drive",
-        "study",
-        ["id"],
-        unique=False,
-        postgresql_where=sa.text("state IN ('OPEN', 'RUNNING')"),
+        "ix_study_to_drive", "study", ["id"], unique=False, postgresql_where=sa.text("state IN ('OPEN', 'RUNNING')")
     )
 
 
@@ -107,17 +96,13 @@ def _trial() -> None:
         sa.Column("worker", sa.Text(), server_default="", nullable=False),
         sa.Column("ended_no", sa.Integer(), nullable=True),
         sa.Column(
-            "created_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
+            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.Column("queued_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "(ended_no IS NULL) = (state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED'))",
-            name=op.f("ck_trial_ended_no"),
+            "(ended_no IS NULL) = (state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED'))", name=op.f("ck_trial_ended_no")
         ),
         sa.CheckConstraint("state <> 'SCORED' OR score IS NOT NULL", name=op.f("ck_trial_scored")),
         sa.CheckConstraint(
@@ -137,11 +122,7 @@ def _trial() -> None:
         postgresql_where=sa.text("ended_no IS NOT NULL"),
     )
     op.create_index(
-        "ix_trial_open",
-        "trial",
-        ["study_id", "number"],
-        unique=False,
-        postgresql_where=sa.text("ended_no IS NULL"),
+        "ix_trial_open", "trial", ["study_id", "number"], unique=False, postgresql_where=sa.text("ended_no IS NULL")
     )
     op.create_index(
         "ix_trial_queued", "trial", ["queued_at"], unique=False, postgresql_where=sa.text("state = 'QUEUED'")
@@ -175,26 +156,16 @@ def _attempt() -> None:
         sa.Column("digest", sa.Text(), server_default="", nullable=False),
         sa.Column("late", sa.JSON(), nullable=True),
         sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name=op.f("ck_attempt_outcome")),
-        sa.ForeignKeyConstraint(
-            ["study_id", "trial"], ["trial.study_id", "trial.number"], name="fk_attempt_trial"
-        ),
+        sa.ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"], name="fk_attempt_trial"),
         sa.PrimaryKeyConstraint("study_id", "trial", "number", name="pk_attempt"),
         sa.UniqueConstraint("token", name="uq_attempt_token"),
         postgresql_with={"fillfactor": 70},
     )
     op.create_index(
-        "ix_attempt_open",
-        "attempt",
-        ["study_id", "trial"],
-        unique=True,
-        postgresql_where=sa.text("ended_at IS NULL"),
+        "ix_attempt_open", "attempt", ["study_id", "trial"], unique=True, postgresql_where=sa.text("ended_at IS NULL")
     )
     op.create_index(
-        "ix_attempt_open_worker",
-        "attempt",
-        ["worker"],
-        unique=False,
-        postgresql_where=sa.text("ended_at IS NULL"),
+        "ix_attempt_open_worker", "attempt", ["worker"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
     )
 
 
@@ -292,12 +263,7 @@ def _firing() -> None:
         sa.Column("slice", JSONB(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "fired_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
-        ),
+        sa.Column("fired_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name="fk_firing_study"),
         sa.PrimaryKeyConstraint("schedule", "slice", "due_at", name="pk_firing"),
         sa.UniqueConstraint("study_id", name="uq_firing_study_id"),
@@ -320,10 +286,7 @@ def _champion() -> None:
         sa.Column("promoted", sa.Boolean(), nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column(
-            "decided_at",
-            sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
+            "decided_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
         ),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name="fk_champion_study"),
         sa.PrimaryKeyConstraint("study_id", name="pk_champion"),

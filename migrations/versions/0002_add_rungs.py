@@ -23,9 +23,7 @@ def upgrade() -> None:
         sa.Column("loss", sa.Double(), nullable=False),
         sa.Column("cutoff", sa.Double(), nullable=False),
         sa.Column("cutoff_place", sa.Integer(), nullable=False),
-        sa.Column(
-            "at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
-        ),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
         sa.CheckConstraint("value - value = 0", name=op.f("ck_rung_value_finite")),
         sa.ForeignKeyConstraint(
             ["study_id", "trial", "attempt"],

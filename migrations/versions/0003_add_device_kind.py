@@ -1,7 +1,7 @@
 """Add to each attempt the kind of device that it ran on: what is learned of memory holds for a kind.
 
-Attempts from before stay of no known kind: a device's row may be gone or changed by now, and what was suggested without the
-kinds must come out the same when it is asked again.
+Attempts from before stay of no known kind: a device's row may be gone or changed by now, and what was suggested
+without the kinds must come out the same when it is asked again.
 """
 
 import sqlalchemy as sa

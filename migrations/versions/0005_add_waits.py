@@ -1,4 +1,6 @@
-"""Add when a trial may run again after a fault, and which slots take no trials for a while: a sick host shall not drain a study."""
+"""Add when a trial may run again after a fault, and which slots take no trials for a while: a sick host shall not
+drain a study.
+"""
 
 import sqlalchemy as sa
 from alembic import op

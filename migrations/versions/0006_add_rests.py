@@ -1,4 +1,5 @@
-"""Add when a study's first trial was leased and how long it was paused since: the wall budget counts from there, without the pauses.
+"""Add when a study's first trial was leased and how long it was paused since: the wall budget counts from there,
+without the pauses.
 
 A study that has begun already counts on from its start, as it did before.
 """
@@ -21,8 +22,5 @@ def upgrade() -> None:
     op.execute("UPDATE study SET paused_at = clock_timestamp() WHERE state = 'PAUSED'")
     op.drop_index("ix_study_to_drive", "study")
     op.create_index(
-        "ix_study_open",
-        "study",
-        ["id"],
-        postgresql_where=sa.text("state IN ('OPEN', 'RUNNING', 'PAUSED')"),
+        "ix_study_open", "study", ["id"], postgresql_where=sa.text("state IN ('OPEN', 'RUNNING', 'PAUSED')")
     )

@@ -1,4 +1,6 @@
-"""Add the reaper's last look: leases are given up only after one whole lease in which the database was seen to answer."""
+"""Add the reaper's last look: leases are given up only after one whole lease in which the database was seen to
+answer.
+"""
 
 import sqlalchemy as sa
 from alembic import op

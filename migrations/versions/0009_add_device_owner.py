@@ -1,7 +1,7 @@
 """Add to each device the mark of the host that wrote it. From here on a database has the functions that workers call.
 
-These are made after each migration, from `celeriac/store/postgres/sql`, and not here: they are what this program says, whatever
-the database was before.
+These are made after each migration, from `celeriac/store/postgres/sql`, and not here: they are what this program says,
+whatever the database was before.
 """
 
 import sqlalchemy as sa

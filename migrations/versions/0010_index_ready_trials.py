@@ -8,6 +8,4 @@ down_revision = "0009"
 
 def upgrade() -> None:
     """Add the index."""
-    op.execute(
-        "CREATE INDEX ix_trial_ready ON trial (study_id, state, number) WHERE state IN ('PAUSED', 'WAITING')"
-    )
+    op.execute("CREATE INDEX ix_trial_ready ON trial (study_id, state, number) WHERE state IN ('PAUSED', 'WAITING')")

@@ -8,6 +8,4 @@ down_revision = "0010"
 
 def upgrade() -> None:
     """Add the index."""
-    op.execute(
-        "CREATE INDEX ix_study_closed ON study (ended_at) WHERE schedule IS NOT NULL AND ended_at IS NOT NULL"
-    )
+    op.execute("CREATE INDEX ix_study_closed ON study (ended_at) WHERE schedule IS NOT NULL AND ended_at IS NOT NULL")

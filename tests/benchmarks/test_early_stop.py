@@ -1,4 +1,6 @@
-"""The comparison of early stopping: its clock, that ours decides like Optuna's on the same trainings, and a bar that can fail."""
+"""The comparison of early stopping: its clock, that ours decides like Optuna's on the same trainings, and a bar that
+can fail.
+"""
 
 import json
 from dataclasses import replace

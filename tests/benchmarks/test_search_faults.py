@@ -14,16 +14,7 @@ from benchmarks.search import faults, problems
 from benchmarks.search.__main__ import whole_numbers
 from benchmarks.search.clock import Trial, study
 from benchmarks.search.failing import WAYS, failing, short_parameter
-from benchmarks.search.faults import (
-    MEMORY_SEEDS,
-    RANDOM_SEEDS,
-    WORKERS,
-    Found,
-    Ratio,
-    chosen,
-    fallen,
-    missed,
-)
+from benchmarks.search.faults import MEMORY_SEEDS, RANDOM_SEEDS, WORKERS, Found, Ratio, chosen, fallen, missed
 from benchmarks.search.report import Scores
 from benchmarks.search.runs import Key, Run, Runs, run
 from celeriac.domain.records import Fault
@@ -139,10 +130,7 @@ def test_figures_within_the_bars_miss_none() -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        (
-            {"shares": scores(0.151, MEMORY_SEEDS)},
-            "memory: 15.1% of the later trials fail, the bar 15%",
-        ),
+        ({"shares": scores(0.151, MEMORY_SEEDS)}, "memory: 15.1% of the later trials fail, the bar 15%"),
         (
             {"faulty": scores(0.348, RANDOM_SEEDS)},
             "at random: the regret is 1.16 ± 0.00 times that without faults, the bar 1.15",
@@ -151,10 +139,7 @@ def test_figures_within_the_bars_miss_none() -> None:
             {"shares": scores(0.1, MEMORY_SEEDS, places=PLACES[1:])},
             "memory: 19 of 20 problems and workers have 10 seeds",
         ),
-        (
-            {"without": scores(0.3, "100-118")},
-            "without faults: 0 of 20 problems and workers have 20 seeds",
-        ),
+        ({"without": scores(0.3, "100-118")}, "without faults: 0 of 20 problems and workers have 20 seeds"),
         ({"faulty": {}}, "at random: 0 of 20 problems and workers have 20 seeds"),
     ],
 )
@@ -163,7 +148,9 @@ def test_a_bar_that_is_missed_is_told(changed: dict[str, Scores], told: str) -> 
 
 
 def made_up(options: Sequence[str], path: Path, later: Sequence[int], faulty: float) -> None:
-    """Runs as the program would leave them: these later trials fail in each, and the regret with faults at random is this."""
+    """Runs as the program would leave them: these later trials fail in each, and the regret with faults at random is
+    this.
+    """
     kept = Runs(path)
     for key in chosen(options, whole_numbers(MEMORY_SEEDS), whole_numbers(RANDOM_SEEDS)):
         failed = (3, *later) if key.failing == "memory" else ()

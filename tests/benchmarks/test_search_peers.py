@@ -11,14 +11,7 @@ from benchmarks.search.clock import Ended, Trial, duration, study
 from benchmarks.search.methods import PEERS, method
 from celeriac.domain.space import Choice, Float, Int, Space
 
-SPACE = Space(
-    {
-        "x": Float(0.0, 1.0),
-        "rate": Float(1e-4, 1.0, log=True),
-        "k": Int(1, 5),
-        "c": Choice(("a", "b", "c")),
-    }
-)
+SPACE = Space({"x": Float(0.0, 1.0), "rate": Float(1e-4, 1.0, log=True), "k": Int(1, 5), "c": Choice(("a", "b", "c"))})
 
 
 def _loss(trial: Trial) -> float:

@@ -12,9 +12,7 @@ from celeriac.domain.space import Choice, Int
 
 MINIMA: dict[str, list[dict[str, Any]]] = {
     "branin": [{"x": -3.14159265, "y": 12.275}, {"x": 3.14159265, "y": 2.275}, {"x": 9.42477796, "y": 2.475}],
-    "hartmann6": [
-        {"x0": 0.20169, "x1": 0.150011, "x2": 0.476874, "x3": 0.275332, "x4": 0.311652, "x5": 0.6573}
-    ],
+    "hartmann6": [{"x0": 0.20169, "x1": 0.150011, "x2": 0.476874, "x3": 0.275332, "x4": 0.311652, "x5": 0.6573}],
     "ackley5": [{f"x{column}": 0.0 for column in range(5)}],
     "rosenbrock4m": [{"x0": 1.0, "x1": 1.0, "k": 1, "c": "b"}],
     "levy10": [{f"x{column}": 1.0 for column in range(10)}],
@@ -28,14 +26,7 @@ VALUES = {
     "levy10": (82.6151328, 36.1773031),
 }
 GRID: dict[str, list[Any]] = {"width": [16, 64, 256], "optimizer": ["sgd", "adam"]}
-ROWS = {
-    "00": [3.0, 3.0],
-    "01": [1.0, 2.0],
-    "10": [2.5, 2.5],
-    "11": [0.5, 4.5],
-    "20": [9.0, 9.0],
-    "21": [4.0, 4.0],
-}
+ROWS = {"00": [3.0, 3.0], "01": [1.0, 2.0], "10": [2.5, 2.5], "11": [0.5, 4.5], "20": [9.0, 9.0], "21": [4.0, 4.0]}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -73,7 +64,9 @@ def test_a_table_sees_repeats_and_knows_means() -> None:
 
 
 def test_the_yardstick_is_the_median_of_random_searches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a table of one parameter, 40 draws find the best of 100 in a third of the seeds: the median is the second or third."""
+    """On a table of one parameter, 40 draws find the best of 100 in a third of the seeds: the median is the second or
+    third.
+    """
     line = from_rows("line", {"x": list(range(10)), "y": list(range(10))}, _square())
     monkeypatch.setattr(problems, "problem", lambda name: line)
     problems._yard.cache_clear()

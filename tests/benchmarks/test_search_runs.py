@@ -57,9 +57,7 @@ def test_another_version_of_a_method_or_of_the_problems_is_another_run(
     assert replace(newer[0], problems_version=9) not in Runs(path).read()
 
 
-def test_our_version_follows_the_code_and_not_its_comments(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_version_follows_the_code_and_not_its_comments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     room = tmp_path / "coordinator" / "samplers"
     room.mkdir(parents=True)
     space = tmp_path / "celeriac" / "space"
@@ -76,9 +74,7 @@ def test_our_version_follows_the_code_and_not_its_comments(
     assert methods._code() != versions[2]
 
 
-def test_seeds_are_done_one_after_the_other_and_slow_methods_get_fewer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_seeds_are_done_one_after_the_other_and_slow_methods_get_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "version_of", lambda name: "1")
     order = keys(["random", "botorch"], ["branin", "levy10"], range(100, 105), [1, 10], 60)
     assert [key.seed for key in order] == [100] * 8 + [101] * 8 + [102] * 8 + [103] * 4 + [104] * 4
@@ -103,9 +99,7 @@ def test_a_failing_method_is_told_and_the_others_go_on(
 def test_the_incumbent_is_the_best_observed_and_its_regret_the_true_one() -> None:
     truth = {"a": 5.0, "b": 1.0, "c": 3.0, "d": 0.0}
     observed = [("a", 4.0), ("b", 4.5), ("c", 2.0), ("d", 2.0)]
-    ended = [
-        Ended(Trial(number, {"x": name}), loss, float(number)) for number, (name, loss) in enumerate(observed)
-    ]
+    ended = [Ended(Trial(number, {"x": name}), loss, float(number)) for number, (name, loss) in enumerate(observed)]
     assert list(incumbent_regrets(lambda params: truth[params["x"]], ended)) == [5.0, 5.0, 3.0, 3.0]
 
 

@@ -1,4 +1,6 @@
-"""The costs of `benchmarks.search.suggest`: what is asked, what is counted, and limits that fail when they are broken."""
+"""The costs of `benchmarks.search.suggest`: what is asked, what is counted, and limits that fail when they are
+broken.
+"""
 
 import json
 import subprocess

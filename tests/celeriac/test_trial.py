@@ -35,9 +35,7 @@ def channel() -> Recorded:
 
 @pytest.fixture
 def trial(channel: Recorded, tmp_path: Path) -> Trial:
-    return Trial(
-        {"lr": 0.1}, channel=channel, root=tmp_path, directory=tmp_path / "3" / "7", attempt=2, number=7
-    )
+    return Trial({"lr": 0.1}, channel=channel, root=tmp_path, directory=tmp_path / "3" / "7", attempt=2, number=7)
 
 
 def saving(text: str) -> Any:
@@ -91,12 +89,7 @@ def test_attributes_are_read_only(trial: Trial) -> None:
 def test_report_sends_value_step_and_metrics(trial: Trial, channel: Recorded) -> None:
     trial.report(1, step=0, metrics={"loss": 0.5, "n": 3, "phase": "warm", "ok": True})
     assert channel.sent == [
-        {
-            "kind": "report",
-            "step": 0,
-            "value": 1.0,
-            "metrics": {"loss": 0.5, "n": 3, "phase": "warm", "ok": True},
-        }
+        {"kind": "report", "step": 0, "value": 1.0, "metrics": {"loss": 0.5, "n": 3, "phase": "warm", "ok": True}}
     ]
     assert trial.last_step == 0
 
@@ -116,11 +109,7 @@ def test_a_report_that_is_not_finite_passes(trial: Trial, channel: Recorded) -> 
         ({"value": 1.0, "step": True}, TypeError, "step must be a whole number"),
         ({"value": 1.0, "step": -1}, ValueError, "step -1: steps are 0 or more"),
         ({"value": 1.0, "step": 2**63}, ValueError, r"step int 9223372036854775808: .*64 bits"),
-        (
-            {"value": 1.0, "step": 5, "metrics": {"a": 2**63}},
-            ValueError,
-            r"metrics\['a'\] does not fit into 64",
-        ),
+        ({"value": 1.0, "step": 5, "metrics": {"a": 2**63}}, ValueError, r"metrics\['a'\] does not fit into 64"),
         ({"value": 1.0, "step": 4}, ValueError, "step 4 after step 4: steps grow"),
         ({"value": 1.0, "step": 5, "metrics": [1]}, TypeError, "metrics must map names"),
         ({"value": 1.0, "step": 5, "metrics": {1: 1}}, TypeError, "names are strings"),

@@ -78,7 +78,9 @@ class Mailbox(Tickets):
 
 
 class Here(SuggestService):
-    """Answers at once, in the asking process; `asked` are all questions, `delayed` says to answer at the next turn only."""
+    """Answers at once, in the asking process; `asked` are all questions, `delayed` says to answer at the next turn
+    only.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store, self._histories = store, Histories()
@@ -172,9 +174,7 @@ class House:
         assert isinstance(ticket, RunTrial)
         return ticket
 
-    def lease(
-        self, ticket: RunTrial, worker: str = "cpu0.s0@host", *, device_kind: str = "cpu"
-    ) -> Lease | None:
+    def lease(self, ticket: RunTrial, worker: str = "cpu0.s0@host", *, device_kind: str = "cpu") -> Lease | None:
         """What the ticket gives a worker; None when it is refused."""
         found = self.store.lease(
             ticket.study,

@@ -1,4 +1,6 @@
-"""A long study with early stops and faults on two kinds of device: exact budget, and everything that was decided is decided again from the rows."""
+"""A long study with early stops and faults on two kinds of device: exact budget, and everything that was decided is
+decided again from the rows.
+"""
 
 import random
 from collections.abc import Callable, Sequence
@@ -48,7 +50,9 @@ class Training:
 
 @dataclass
 class Fleet:
-    """Slots of two kinds of device that train side by side, an epoch at a time; all that may happen to them is drawn."""
+    """Slots of two kinds of device that train side by side, an epoch at a time; all that may happen to them is
+    drawn.
+    """
 
     house: House
     study: StudyRecord
@@ -96,9 +100,7 @@ class Fleet:
         landed = store.report(lease.token, [report], [step.crossing] if step.crossing else [])
         stop = next((each for each in (at_rung(now.who, one) for one in landed.rungs) if each.stop), None)
         if stop is not None:
-            end = AttemptEnd(
-                AttemptEvent.PRUNE, TrialEvent.PRUNE, step=now.step, detail=stop.reason, device_s=1.0
-            )
+            end = AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, step=now.step, detail=stop.reason, device_s=1.0)
             store.finish_attempt(lease.token, end)
         elif now.step + 1 == EPOCHS:
             self.house.finish(lease, report.value)
@@ -109,7 +111,9 @@ class Fleet:
         del self.on_slot[slot]
 
     def _fall(self, slot: str) -> None:
-        """What else may come of an attempt: it fails, or it dies, before a rung or after one, and only its lease tells."""
+        """What else may come of an attempt: it fails, or it dies, before a rung or after one, and only its lease
+        tells.
+        """
         fallen, fault = self.on_slot.pop(slot), self.rng.choice((*FAULTS, None, None))
         if fault is not None:
             self.house.fail(fallen.lease, fault, signature=str(fallen.lease.number))
@@ -136,7 +140,9 @@ def lived(house: House, seed: int, **more: object) -> StudyRecord:
 
 
 def verdicts_hold(house: House, study: StudyRecord) -> int:
-    """Every pruned trial is stopped again by its records, for the same reason, and no exempt one is; how many were pruned."""
+    """Every pruned trial is stopped again by its records, for the same reason, and no exempt one is; how many were
+    pruned.
+    """
     rule = stop_rule(study.spec)
     assert rule is not None
     records, pruned = house.store.rung_records(study.id, limit=10_000), 0
@@ -186,8 +192,7 @@ def the_weather_was_bad(house: House, trials: Sequence[TrialRecord]) -> None:
     assert {trial.fault for trial in trials if trial.state is TrialState.FAILED} >= set(FAULTS[:3])
     assert {Fault(each) for trial in trials for each in trial.faults} == set(Fault)
     pending = [
-        house.store.pending(t.study_id, observed=t.why["observed"], below=t.number - t.why["index"])
-        for t in trials[1:]
+        house.store.pending(t.study_id, observed=t.why["observed"], below=t.number - t.why["index"]) for t in trials[1:]
     ]
     assert max(map(len, pending)) >= 5
     assert sum(trial.why.get("by") == "log expected improvement" for trial in trials) > 150

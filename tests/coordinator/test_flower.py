@@ -63,16 +63,7 @@ def status(url: str, login: str = "", *, method: str = "GET") -> int:
 
 
 def test_every_path_wants_the_login_but_two(address: str) -> None:
-    paths = [
-        "/",
-        "/tasks",
-        "/api/workers",
-        "/api/tasks",
-        "/static/css/flower.css",
-        "/login",
-        "/nowhere",
-        "/broker",
-    ]
+    paths = ["/", "/tasks", "/api/workers", "/api/tasks", "/static/css/flower.css", "/login", "/nowhere", "/broker"]
     assert {path: status(address + path) for path in paths} == dict.fromkeys(paths, 401)
     assert {path: status(address + path, "ops:wrong") for path in paths} == dict.fromkeys(paths, 401)
     assert [status(address + path) for path in ("/healthcheck", "/metrics")] == [200, 200]
@@ -95,9 +86,7 @@ def test_every_path_wants_the_login_but_two(address: str) -> None:
         ("/tasks", "127.0.0.1", "", False),
     ],
 )
-def test_strangers_need_the_login_even_for_the_two_open_paths(
-    path: str, peer: str, given: str, passes: bool
-) -> None:
+def test_strangers_need_the_login_even_for_the_two_open_paths(path: str, peer: str, given: str, passes: bool) -> None:
     assert admits("Basic right", path, peer, given) is passes
     assert admits("", path, peer, given)
 
@@ -108,19 +97,13 @@ def test_without_a_login_it_listens_on_loopback_only(settings: Settings) -> None
         login_of(replace(settings, flower_address="0.0.0.0"))
     with pytest.raises(SettingInvalid, match="both"):
         login_of(replace(settings, flower_user="ops"))
-    assert (
-        login_of(replace(settings, flower_address="0.0.0.0", flower_user="a", flower_password="b")) == "a:b"
-    )
+    assert login_of(replace(settings, flower_address="0.0.0.0", flower_user="a", flower_password="b")) == "a:b"
 
 
 def test_a_port_that_is_taken_is_named(settings: Settings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        environment = {
-            **os.environ,
-            "CELERIAC_BROKER_URL": settings.broker_url,
-            "CELERIAC_FLOWER_PORT": str(port),
-        }
+        environment = {**os.environ, "CELERIAC_BROKER_URL": settings.broker_url, "CELERIAC_FLOWER_PORT": str(port)}
         done = subprocess.run(
             [sys.executable, "-m", "coordinator", "flower"],
             env=environment,

@@ -25,14 +25,7 @@ def ticket(**changes: Any) -> dict[str, Any]:
         "body": base64.b64encode(json.dumps(body).encode()).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {
-            "lang": "py",
-            "task": DRIVE_TASK,
-            "id": "x",
-            "root_id": "x",
-            "parent_id": None,
-            "argsrepr": "x",
-        },
+        "headers": {"lang": "py", "task": DRIVE_TASK, "id": "x", "root_id": "x", "parent_id": None, "argsrepr": "x"},
         "properties": {
             "correlation_id": "x",
             "reply_to": "x",
@@ -79,9 +72,7 @@ MALFORMED: dict[str, Any] = {
     "limits of one number": ticket(in_headers={"timelimit": [1]}),
     "retries that are text": ticket(in_headers={"retries": "many"}),
     "a chord that is text": ticket(in_headers={"chord": "x"}),
-    "an ignored result that is a list": ticket(
-        in_headers={"ignore_result": [1], "replaced_task_nesting": "x"}
-    ),
+    "an ignored result that is a list": ticket(in_headers={"ignore_result": [1], "replaced_task_nesting": "x"}),
     "a study beyond all numbers": ticket(args=[[{"kind": "drive_study", "v": 1, "study": 10**30}], {}, {}]),
     "a study below 0": ticket(args=[[{"kind": "drive_study", "v": 1, "study": -1}], {}, {}]),
     "a message of no kind": ticket(args=[[{"kind": ["a"], "v": {}}], {}, {}]),

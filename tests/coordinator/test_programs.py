@@ -1,4 +1,6 @@
-"""The programs themselves, on the run's Postgres and Redis: started as the stack starts them, killed as the weather kills."""
+"""The programs themselves, on the run's Postgres and Redis: started as the stack starts them, killed as the weather
+kills.
+"""
 
 import os
 import selectors
@@ -122,12 +124,7 @@ class Worker:
         while True:
             ticket = self.take()
             found = self._store.lease(
-                ticket.study,
-                ticket.trial,
-                ticket.attempt,
-                worker="cpu0.s0@testhost",
-                device="cpu0",
-                lease_s=lease_s,
+                ticket.study, ticket.trial, ticket.attempt, worker="cpu0.s0@testhost", device="cpu0", lease_s=lease_s
             )
             if isinstance(found, Lease):
                 return found
@@ -136,9 +133,7 @@ class Worker:
         """Record the score, and tell the coordinator."""
         end = AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=score, device_s=0.1)
         self._store.finish_attempt(lease.token, end)
-        self.tickets.send(
-            TrialEnded(lease.study_id, lease.number, lease.attempt), queue=DRIVE_QUEUE, summary="ended"
-        )
+        self.tickets.send(TrialEnded(lease.study_id, lease.number, lease.attempt), queue=DRIVE_QUEUE, summary="ended")
 
 
 def test_a_study_runs_to_its_end_whatever_dies(settings: Settings, store: Store, programs: Programs) -> None:
@@ -171,11 +166,7 @@ def test_a_study_runs_to_its_end_whatever_dies(settings: Settings, store: Store,
     assert (closed.counts.finished, closed.counts.open) == (16, 0)
     trials = store.trials(study.id, limit=100)
     assert [trial.number for trial in trials] == list(range(16))
-    assert {trial.why["by"] for trial in trials} == {
-        "the study file",
-        "latin hypercube",
-        "log expected improvement",
-    }
+    assert {trial.why["by"] for trial in trials} == {"the study file", "latin hypercube", "log expected improvement"}
     assert "Traceback" not in programs.log("drive") + programs.log("clock") + programs.log("beat")
     assert not _descendants_with(programs.running["clock"], "scipy")
 
@@ -216,9 +207,7 @@ def test_the_programs_outlive_redis(settings: Settings, store: Store, tmp_path: 
             os.close(redis.start())
             redis.wait_ready()
             programs.start("drive", "clock", "beat")
-            until(
-                lambda: has_sent_a_tick(redis), programs
-            )  # beat connects late: else it would meet no outage
+            until(lambda: has_sent_a_tick(redis), programs)  # beat connects late: else it would meet no outage
             redis.child.kill()
             time.sleep(3.0)  # an outage has no event to wait for
             os.close(redis.start())
@@ -242,11 +231,7 @@ def test_a_program_without_a_service_or_on_another_schema_says_so(settings: Sett
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CELERIAC_")}
     environment["CELERIAC_HOME"] = str(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "coordinator", "drive"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-m", "coordinator", "drive"], env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
     assert "CELERIAC_DATABASE_URL" in done.stderr

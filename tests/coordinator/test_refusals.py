@@ -71,7 +71,8 @@ def test_counters_that_somebody_changed_stop_their_study_and_no_reaper(store: St
     for study, number in ((broken, 1), (sound, 0)):
         store.queue_trials(study.id, store.study(study.id).turn, [number])
         leased(store, study, number, lease_s=0.01)
-    # As somebody did in psql: the next end takes a place in the order of ends that is taken, and running falls below none.
+    # As somebody did in psql: the next end takes a place in the order of ends that is taken, and running falls below
+    # none.
     run(database, f"UPDATE study SET scored = 0, running = 0 WHERE id = {broken.id}")
     for _ in range(200):
         reap(store, coordinator.tickets, tick_s=0.02)

@@ -165,16 +165,12 @@ def test_a_firing_whose_name_is_taken_finds_another_and_its_history_says_so() ->
 def test_a_firing_by_hand_leaves_the_clocks_own_alone() -> None:
     house = House()
     schedule = put_schedule(house, next_due_at=DUE + timedelta(days=1))
-    for k, due_at in enumerate(
-        (DUE + timedelta(hours=1), DUE + timedelta(hours=1), DUE + timedelta(days=1)), 1
-    ):
+    for k, due_at in enumerate((DUE + timedelta(hours=1), DUE + timedelta(hours=1), DUE + timedelta(days=1)), 1):
         number = next_by_hand(schedule, due_at, house.store.firings("flights"))
         for candidates in firings_of(schedule, due_at, by_hand=number):
             study = fire_free(house.store, due_at, candidates)
             assert study is not None
-            assert study.name.endswith(
-                ("2026-11-24-by-hand-1", "2026-11-24-by-hand-2", "2026-11-25-by-hand-1")
-            )
+            assert study.name.endswith(("2026-11-24-by-hand-1", "2026-11-24-by-hand-2", "2026-11-25-by-hand-1"))
         assert len(house.store.studies()) == 2 * k
     house.wait(86_400)
     fire_due(house.store, house.mailbox)
@@ -190,9 +186,7 @@ def test_an_outages_skipped_firings_are_told_in_the_history() -> None:
     put_schedule(house)
     house.wait(4 * 86_400 + 3600)
     fire_due(house.store, house.mailbox)
-    assert {each.note for each in house.store.firings("flights")} == {
-        "due; 4 earlier firings were missed and skipped"
-    }
+    assert {each.note for each in house.store.firings("flights")} == {"due; 4 earlier firings were missed and skipped"}
 
 
 @pytest.mark.parametrize(
@@ -257,9 +251,7 @@ def test_the_verdict_is_written_after_the_close_and_once(monkeypatch: pytest.Mon
     assert [verdict.trial for verdict in house.store.verdicts("flights")] == [1]
 
 
-def test_a_trial_that_ends_while_its_study_is_being_closed_is_judged_too(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_trial_that_ends_while_its_study_is_being_closed_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
     house = House(slots=2)
     spec = {**SPEC, "study": "flights", "budget": {"trials": 9, "wall": "30m"}, "sampler": "random"}
     put_schedule(house, slices=AIRPORTS[:1], spec=spec)

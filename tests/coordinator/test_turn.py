@@ -21,17 +21,7 @@ from coordinator.samplers import sampler_for
 from coordinator.suggest import messages
 from coordinator.suggest.replay import replayed
 from coordinator.turn import LOCK_PATIENCE_S, Coordinator, drive, drive_all
-from tests.coordinator.house import (
-    LEASE_S,
-    SPEC,
-    TICK_S,
-    Here,
-    House,
-    Mailbox,
-    Weather,
-    open_study,
-    with_slots,
-)
+from tests.coordinator.house import LEASE_S, SPEC, TICK_S, Here, House, Mailbox, Weather, open_study, with_slots
 
 
 def states(house: House, study_id: int) -> list[str]:
@@ -200,10 +190,7 @@ def test_a_wall_budget_closes_the_study_and_cancels_what_runs() -> None:
     house.wait(1800)
     drive_all(house.coordinator)
     closed = house.store.study(study.id)
-    assert (closed.state, closed.reason) == (
-        StudyState.DONE,
-        "wall budget of 30m is used up",
-    )
+    assert (closed.state, closed.reason) == (StudyState.DONE, "wall budget of 30m is used up")
     assert set(states(house, study.id)) == {"CANCELLED"}
 
 
@@ -467,9 +454,7 @@ def test_the_past_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(read) == list(range(len(read)))
 
 
-def test_a_turn_reads_the_study_once_and_knows_what_its_own_steps_changed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_turn_reads_the_study_once_and_knows_what_its_own_steps_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     house, steps = House(slots=3), 0
     study = long_study(house, 12)
     waits = house.store.trials(study.id, states=[TrialState.WAITING])[0]

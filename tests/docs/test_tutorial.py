@@ -1,4 +1,5 @@
-"""The tutorial is run as a reader would: its files are written and its commands run, in their order, in an empty folder.
+"""The tutorial is run as a reader would: its files are written and its commands run, in their order, in an empty
+folder.
 
 Only the installation is left out: the tests run in one.
 """
@@ -13,8 +14,7 @@ import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "first-night.md"
 STEP = re.compile(
-    r"Save this as `(?P<name>[\w.]+)`:\n\n```\w+\n(?P<text>.*?)```|```console\n(?P<commands>.*?)```",
-    re.DOTALL,
+    r"Save this as `(?P<name>[\w.]+)`:\n\n```\w+\n(?P<text>.*?)```|```console\n(?P<commands>.*?)```", re.DOTALL
 )
 
 
@@ -39,12 +39,7 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -
             for command in (step["commands"] or "").splitlines():
                 words = command.removeprefix("$ ")
                 done = subprocess.run(
-                    ["bash", "-c", words],
-                    cwd=here,
-                    env=environment,
-                    capture_output=True,
-                    text=True,
-                    timeout=300,
+                    ["bash", "-c", words], cwd=here, env=environment, capture_output=True, text=True, timeout=300
                 )
                 assert done.returncode == 0, f"{words}\n{done.stdout}\n{done.stderr}"
                 said[words] = said.get(words, "") + done.stdout

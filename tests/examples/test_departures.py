@@ -30,7 +30,9 @@ def test_the_whole_year_is_read(flights: ModuleType) -> None:
 def test_nothing_that_happened_to_a_flight_is_a_feature(
     departures: ModuleType, tables: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
-    """Whatever its delays and times were, its features are the same; only the label moves, and only with the arrival delay."""
+    """Whatever its delays and times were, its features are the same; only the label moves, and only with the arrival
+    delay.
+    """
     timetable, weather = tables
     rng = np.random.default_rng(1)
     happened = {
@@ -95,9 +97,7 @@ def test_a_night_that_the_year_cannot_fill_is_refused(departures: ModuleType, du
         ("2028-02-29T07:00:00+00:00", date(2013, 2, 28)),
     ],
 )
-def test_a_night_is_new_yorks_day_replayed_in_2013(
-    departures: ModuleType, due_at: str, expected: date
-) -> None:
+def test_a_night_is_new_yorks_day_replayed_in_2013(departures: ModuleType, due_at: str, expected: date) -> None:
     assert departures.due_date(due_at) == expected
 
 
@@ -108,10 +108,10 @@ def test_the_parts_hold_the_days_of_their_periods(departures: ModuleType, flight
     assert all(np.isfinite(part.numbers).all() for part in parts.values())
 
 
-def test_only_the_training_days_teach_the_scale_and_the_codes(
-    departures: ModuleType, flights: ModuleType
-) -> None:
-    """Flights after the cut are made strange: what the training days look like must not change, and new codes become 0."""
+def test_only_the_training_days_teach_the_scale_and_the_codes(departures: ModuleType, flights: ModuleType) -> None:
+    """Flights after the cut are made strange: what the training days look like must not change, and new codes become
+    0.
+    """
     table: pd.DataFrame = flights.TABLE
     cut = pd.Timestamp(departures.periods(date(2013, 10, 1))["train"][1])
     strange = table.copy()

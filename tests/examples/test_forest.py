@@ -1,4 +1,6 @@
-"""The forest example: its default is scikit-learn's own, its hold-out is seen by nobody, its score is the folds' mean."""
+"""The forest example: its default is scikit-learn's own, its hold-out is seen by nobody, its score is the folds'
+mean.
+"""
 
 from collections.abc import Mapping
 from importlib.util import find_spec

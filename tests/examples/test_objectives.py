@@ -1,4 +1,6 @@
-"""The examples, run without any service: they learn, they resume exactly where they stopped, and a server may fork them."""
+"""The examples, run without any service: they learn, they resume exactly where they stopped, and a server may fork
+them.
+"""
 
 import re
 import subprocess
@@ -55,9 +57,7 @@ def example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return Example("flights", module, {"batch": 1024, "days": 60, "lr": 0.003, "dropout": 0.2}, context)
 
 
-@pytest.mark.parametrize(
-    "path", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}"
-)
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_every_study_file_is_sound(path: Path) -> None:
     spec = load(path)
     assert spec.default is not None
@@ -129,13 +129,7 @@ def test_the_service_may_fork_it(name: str) -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_the_script_runs_on_its_own(name: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "train.py"],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=EXAMPLES / name,
-    )
+    done = subprocess.run([sys.executable, "train.py"], capture_output=True, text=True, check=True, cwd=EXAMPLES / name)
     lines = done.stdout.splitlines()
     assert re.match(r"step [01]: ", lines[0])
     assert re.match(r"Result\(score=[0-9]+\.", lines[-1])

@@ -1,4 +1,6 @@
-"""The twelve-parameter example: the space is as wide as it says, no day is in two parts, the network learns from the timetable."""
+"""The twelve-parameter example: the space is as wide as it says, no day is in two parts, the network learns from the
+timetable.
+"""
 
 import math
 from collections.abc import Mapping
@@ -42,9 +44,7 @@ def test_the_space_is_as_wide_as_it_says(spec: StudySpec) -> None:
 
 
 def test_no_day_is_in_two_parts_and_every_flight_in_one(twelve: ModuleType) -> None:
-    days = {
-        name: {round(float(a), 6) for a in np.unique(part["angle"])} for name, part in twelve.DATA.items()
-    }
+    days = {name: {round(float(a), 6) for a in np.unique(part["angle"])} for name, part in twelve.DATA.items()}
     assert {name: len(found) for name, found in days.items()} == twelve.DAYS
     assert len(set.union(*days.values())) == 365
     counts = {name: len(part["minutes"]) for name, part in twelve.DATA.items()}

@@ -1,4 +1,6 @@
-"""One slot's tools on the run's real Postgres and Redis for trials that a test runs by hand; and whole nodes as real processes."""
+"""One slot's tools on the run's real Postgres and Redis for trials that a test runs by hand; and whole nodes as real
+processes.
+"""
 
 import os
 import subprocess
@@ -15,15 +17,7 @@ import pytest
 
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.messages import RunTrial
-from celeriac.domain.records import (
-    Attempt,
-    NewStudy,
-    Source,
-    StudyRecord,
-    Suggestion,
-    TrialRecord,
-    TrialState,
-)
+from celeriac.domain.records import Attempt, NewStudy, Source, StudyRecord, Suggestion, TrialRecord, TrialState
 from celeriac.runtime.broker import CPU_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
@@ -65,11 +59,7 @@ class Bench:
     def study(self, objective: str, name: str = "digits", **more: Any) -> StudyRecord:
         """A RUNNING study of that objective; `more` goes into its spec."""
         new = NewStudy(
-            name,
-            spec(objective, **more),
-            "maximize",
-            code_root=str(OBJECTIVES),
-            parallel=more.get("parallel"),
+            name, spec(objective, **more), "maximize", code_root=str(OBJECTIVES), parallel=more.get("parallel")
         )
         made = self.store.create_study(new)
         return self.store.move_study(made.id, StudyEvent.START, "test")
@@ -112,12 +102,7 @@ class Bench:
 def quick(settings: Settings) -> Settings:
     """Settings with short times, and the objectives as code root."""
     return replace(
-        settings,
-        code_root=OBJECTIVES,
-        heartbeat_s=0.1,
-        lease_s=5.0,
-        kill_grace_s=0.2,
-        checkpoint_grace_s=3.0,
+        settings, code_root=OBJECTIVES, heartbeat_s=0.1, lease_s=5.0, kill_grace_s=0.2, checkpoint_grace_s=3.0
     )
 
 
@@ -147,7 +132,8 @@ def opened_bench(store: Store, settings: Settings) -> Iterator[Bench]:
     control.close()
 
 
-# -- a node and its workers as real processes, with the test as their coordinator -----------------------------------------
+# -- a node and its workers as real processes, with the test as their coordinator
+# -----------------------------------------
 def until(true: Callable[[], bool], within_s: float = 20.0) -> None:
     """Wait for something that other processes do."""
     deadline = time.monotonic() + within_s

@@ -9,7 +9,9 @@ from tests.celeriac.store.scenes import NOON
 
 
 class Written:
-    """`errors` are raised by the calls to come, one each; while `go_on` is not set, calls of the verb `hangs` wait for it."""
+    """`errors` are raised by the calls to come, one each; while `go_on` is not set, calls of the verb `hangs` wait for
+    it.
+    """
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []

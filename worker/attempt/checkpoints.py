@@ -1,7 +1,7 @@
 """Checkpoint files: which to resume from, which to delete. Deciding is apart from deleting; no path leaves the root.
 
-Below the checkpoint root, which every host may see: `<study id>/<number>/attempt<a>-step<s>.ckpt`. Rows name files relative to
-the root, and a file is only trusted when its hash is that of its row.
+Below the checkpoint root, which every host may see: `<study id>/<number>/attempt<a>-step<s>.ckpt`. Rows name files
+relative to the root, and a file is only trusted when its hash is that of its row.
 """
 
 import hashlib
@@ -73,7 +73,9 @@ def why_unsound(checkpoint: CheckpointLike, root: Path) -> str:
         with path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        return f"{checkpoint.path} is not below {root} (is the checkpoint directory shared with the host that wrote it?)"
+        return (
+            f"{checkpoint.path} is not below {root} (is the checkpoint directory shared with the host that wrote it?)"
+        )
     except (OSError, CallerError) as error:
         return str(error)
     return "" if sha256 == checkpoint.sha256 else f"{checkpoint.path} is damaged: its hash is not its row's"

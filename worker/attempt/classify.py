@@ -1,7 +1,9 @@
-"""How did the attempt end? Pure: evidence in, a verdict with its words out, then the attempt's end as `celeriac.decide` wants it.
+"""How did the attempt end? Pure: evidence in, a verdict with its words out, then the attempt's end as
+`celeriac.decide` wants it.
 
-The order of belief: a score that arrived is a score, whatever came after it; then that the trial was stopped early; then what the
-runner did to it itself (a timeout, a drain); then what the child said; then how its process ended. The classes and their words are in docs/reference/faults.md.
+The order of belief: a score that arrived is a score, whatever came after it; then that the trial was stopped early;
+then what the runner did to it itself (a timeout, a drain); then what the child said; then how its process ended. The
+classes and their words are in docs/reference/faults.md.
 """
 
 import signal
@@ -42,7 +44,8 @@ class Cut(StrEnum):
 class Evidence:
     """What is known when a trial's process has said its last word, or is gone.
 
-    last: its last word, if it had one. exit: how its process ended, as far as that is known yet. cut: why the runner ended it.
+    last: its last word, if it had one. exit: how its process ended, as far as that is known yet. cut: why the runner
+    ended it.
     stop: the decision that stopped it early. keeps_score: then a score that it returns all the same counts.
     """
 
@@ -90,10 +93,7 @@ def classify(evidence: Evidence) -> Verdict:
 def of_words(faulted: Faulted) -> Verdict:
     """A fault in words as a verdict that Postgres can hold."""
     return Verdict(
-        faulted.fault,
-        clean(faulted.detail),
-        traceback=clean(faulted.traceback),
-        signature=faulted.signature,
+        faulted.fault, clean(faulted.detail), traceback=clean(faulted.traceback), signature=faulted.signature
     )
 
 
@@ -111,7 +111,8 @@ def attempt_end(
 ) -> AttemptEnd:
     """The verdict as the attempt's end: the score, or what `celeriac.decide.retry` makes of the fault.
 
-    `notes` are what else the trial's owner should know, as that no checkpoint was sound; they stand in front of the detail.
+    `notes` are what else the trial's owner should know, as that no checkpoint was sound; they stand in front of the
+    detail.
     """
     measured = AttemptEnd(
         AttemptEvent.SCORE,
@@ -123,9 +124,7 @@ def attempt_end(
     )
     if verdict.fault is None:
         told = "; ".join(filter(None, [measured.detail, verdict.detail]))
-        ended = replace(
-            measured, score=verdict.score, metrics=verdict.metrics, step=verdict.step, detail=told
-        )
+        ended = replace(measured, score=verdict.score, metrics=verdict.metrics, step=verdict.step, detail=told)
         if not verdict.pruned:
             return ended
         return replace(ended, attempt_event=AttemptEvent.PRUNE, trial_event=TrialEvent.PRUNE)
@@ -150,7 +149,9 @@ def attempt_end(
 
 
 def _worth_saying(decision: RetryDecision) -> str:
-    """Why a trial goes on, or why its retries are over; that a fault which is never retried was not, nobody needs to read."""
+    """Why a trial goes on, or why its retries are over; that a fault which is never retried was not, nobody needs to
+    read.
+    """
     return "" if decision.is_final else decision.reason
 
 
@@ -171,9 +172,7 @@ def _stopped_early(evidence: Evidence, stop: StopDecision) -> Verdict:
         return of_words(from_words(stop.fault, f"stopped early: {stop.reason}"))
     last = evidence.last
     if evidence.keeps_score and isinstance(last, Stopped) and last.score is not None:
-        return Verdict(
-            None, stop.reason, score=last.score, metrics=clean_metrics(last.metrics), step=last.step
-        )
+        return Verdict(None, stop.reason, score=last.score, metrics=clean_metrics(last.metrics), step=last.step)
     return Verdict(None, stop.reason, step=evidence.last_step, pruned=True)
 
 
@@ -184,8 +183,8 @@ def _cut_short(evidence: Evidence, cut: Cut) -> Faulted:
     if cut is Cut.IMPORT:
         return from_words(
             Fault.USER_BUG,
-            f"objective cannot be imported: its module was still busy after {evidence.import_s:g} s: do the work in the objective"
-            " and not at the module's top level, or raise CELERIAC_IMPORT_S on the workers",
+            f"objective cannot be imported: its module was still busy after {evidence.import_s:g} s: do the work in the"
+            " objective and not at the module's top level, or raise CELERIAC_IMPORT_S on the workers",
             "import",
             "too long",
         )
@@ -202,9 +201,7 @@ def _silent_end(evidence: Evidence) -> Faulted:
     if exit_.code is None:
         return from_words(Fault.INFRASTRUCTURE, f"{exit_.lost or 'its process was lost'}{after}")
     if exit_.code == OUR_FAILURE:
-        return from_words(
-            Fault.INFRASTRUCTURE, f"its process failed outside the objective{after}: see the trial's log"
-        )
+        return from_words(Fault.INFRASTRUCTURE, f"its process failed outside the objective{after}: see the trial's log")
     return from_words(
         Fault.USER_BUG,
         f"the objective's process exited with code {exit_.code}{after}: return a score instead",

@@ -1,6 +1,7 @@
 """How an attempt ends: what it came to, written under the lease, and told.
 
-One thread does it, the runner's, before the slot takes its next ticket: ends are written in their order. Whatever Postgres answers,
+One thread does it, the runner's, before the slot takes its next ticket: ends are written in their order. Whatever
+Postgres answers,
 the slot goes on: an end that cannot be written is said, and its lease is left to lapse.
 """
 
@@ -29,7 +30,9 @@ REVOKED = "revoked by a user"
 
 
 def judge(attempt: Run) -> AttemptEnd:
-    """Say what the attempt came to, and decide what becomes of its trial. Raises LeaseLost when there is nothing to say, CodeDiffers."""
+    """Say what the attempt came to, and decide what becomes of its trial. Raises LeaseLost when there is nothing to
+    say, CodeDiffers.
+    """
     attempt.context.results.leave(attempt.results)
     if attempt.lost is not None and not isinstance(attempt.last, Returned):
         raise attempt.lost
@@ -74,8 +77,9 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
 def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
     """Write the last reports and the end, until the store has them.
 
-    A worker that is told to stop meanwhile, or was before, gives up after the checkpoint's grace: the lease lapses, and the trial runs
-    again. Raises LeaseLost (the store has kept the result as late evidence), ValueRefused, TryAgain.
+    A worker that is told to stop meanwhile, or was before, gives up after the checkpoint's grace: the lease lapses,
+    and the trial runs again. Raises LeaseLost (the store has kept the result as late evidence), ValueRefused,
+    TryAgain.
     """
     context = attempt.context
     revoked = attempt.cut is Cut.REVOKED and context.control.revoked(attempt.ticket, REVOKE_WORD_S)
@@ -88,7 +92,9 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
 
 
 def write_last_reports(attempt: Run) -> None:
-    """Write what the result writer left. A result is worth more than its reports: what the store refuses for no known reason is dropped."""
+    """Write what the result writer left. A result is worth more than its reports: what the store refuses for no known
+    reason is dropped.
+    """
     try:
         attempt.results.flush(attempt.context.store)
     except LeaseLost:
@@ -115,7 +121,9 @@ def cancel(attempt: Run, end: AttemptEnd) -> TrialRecord:
 
 
 def announce(attempt: Run, trial: TrialRecord) -> None:
-    """Tell the coordinator; checkpoints of a trial that has ended are deleted. Neither is waited for, nor worth a failure."""
+    """Tell the coordinator; checkpoints of a trial that has ended are deleted. Neither is waited for, nor worth a
+    failure.
+    """
     lease, context = attempt.lease, attempt.context
     attempt.summary = described(lease, trial.state, trial.score, trial.detail)
     log.info("%s", attempt.summary)
@@ -124,7 +132,8 @@ def announce(attempt: Run, trial: TrialRecord) -> None:
         forget_checkpoints(attempt)
 
 
-# -- other ends -----------------------------------------------------------------------------------------------------------
+# -- other ends
+# -----------------------------------------------------------------------------------------------------------
 def step_aside(attempt: Run, lost: LeaseLost) -> None:
     """Somebody else owns the trial, or it was stopped: end the process at once and write nothing more."""
     attempt.summary = f"{attempt.name}: stepped aside, {lost.reason}"
@@ -145,7 +154,9 @@ def refuse_study(attempt: Run, reason: str) -> None:
 
 
 def give_back(attempt: Run, detail: str) -> None:
-    """Our own failure, or one of the database's that nobody expects: end the attempt as infrastructure, if the store takes that."""
+    """Our own failure, or one of the database's that nobody expects: end the attempt as infrastructure, if the store
+    takes that.
+    """
     words = from_words(Fault.INFRASTRUCTURE, detail)
     _end_otherwise(attempt, words.detail, lambda: end_of(attempt, classify.of_words(words)))
 
@@ -157,7 +168,9 @@ def give_up(attempt: Run, error: CeleriacError) -> None:
 
 
 def _end_otherwise(attempt: Run, detail: str, decide: Callable[[], AttemptEnd]) -> None:
-    """End the attempt without its result. What stands in the way of that too is said, and the lease is left to lapse."""
+    """End the attempt without its result. What stands in the way of that too is said, and the lease is left to
+    lapse.
+    """
     attempt.context.results.leave(attempt.results)
     attempt.summary = f"{attempt.name}: {detail}"
     try:

@@ -28,8 +28,8 @@ from worker.process.scratch import slot_scratch
 class WorkerContext:
     """The tools of the runner. `studies`: those whose code was found here before.
 
-    Of the process' connections the runner and the result writer use one between them, never at the same time; another is for the
-    lease's keeper. The announcer sends messages, the janitor deletes files: neither asks the store.
+    Of the process' connections the runner and the result writer use one between them, never at the same time; another
+    is for the lease's keeper. The announcer sends messages, the janitor deletes files: neither asks the store.
     """
 
     settings: Settings
@@ -66,13 +66,7 @@ class WorkerContext:
 
 
 def open_context(
-    settings: Settings,
-    slot: Slot,
-    *,
-    store: Store,
-    tickets: Tickets,
-    control: Control,
-    environ: Mapping[str, str],
+    settings: Settings, slot: Slot, *, store: Store, tickets: Tickets, control: Control, environ: Mapping[str, str]
 ) -> WorkerContext:
     """Set up in the process that will run the trials."""
     wakeup = Wakeup()
@@ -100,7 +94,9 @@ def open_context(
 
 
 def tag_of(settings: Settings, worker: str) -> str:
-    """The mark of all processes that trials of this worker start: alike after a restart, and another one for another home."""
+    """The mark of all processes that trials of this worker start: alike after a restart, and another one for another
+    home.
+    """
     return f"{settings.home}:{worker}"
 
 

@@ -1,8 +1,8 @@
 """What a Celery worker's main process tells its pool process: stop now (a drain), and who was revoked.
 
-Celery tells the pool process nothing of a warm shutdown, and only a bare SIGTERM of a revoke. So two pipes are made before the fork:
-one that is written to once, and stays readable for every pool process to come, and one with a line for each revoked ticket. A
-SIGTERM alone never cancels a trial: only a revoke that was written down does.
+Celery tells the pool process nothing of a warm shutdown, and only a bare SIGTERM of a revoke. So two pipes are made
+before the fork: one that is written to once, and stays readable for every pool process to come, and one with a line
+for each revoked ticket. A SIGTERM alone never cancels a trial: only a revoke that was written down does.
 """
 
 import json
@@ -31,7 +31,8 @@ class Control:
         self.terminated = False
         self._draining = False
 
-    # -- the main process -----------------------------------------------------------------------------------------------
+    # -- the main process
+    # -----------------------------------------------------------------------------------------------
     def drain(self) -> None:
         """Have the running trial handed back, and no other begun. Safe in a signal handler, and again."""
         with suppress(BlockingIOError):
@@ -42,7 +43,8 @@ class Control:
         with suppress(BlockingIOError):  # full: nobody reads, so nobody runs what could be revoked
             os.write(self._revoked_end, json.dumps(encode(ticket)).encode() + b"\n")
 
-    # -- the pool process -----------------------------------------------------------------------------------------------
+    # -- the pool process
+    # -----------------------------------------------------------------------------------------------
     @property
     def drain_fd(self) -> int:
         """Readable for ever once a drain was ordered."""

@@ -1,7 +1,9 @@
-"""Early stopping of one attempt: its reports go in, the rungs that they cross come out, and the first verdict to stop is kept.
+"""Early stopping of one attempt: its reports go in, the rungs that they cross come out, and the first verdict to stop
+is kept.
 
-The runner's thread calls `take` for each report, and `hear` with what the store answered. What the rule says is decided in
-`celeriac.decide.stop_early`; here is only what one attempt must remember. The first verdict to stop stays, whatever comes after it.
+The runner's thread calls `take` for each report, and `hear` with what the store answered. What the rule says is
+decided in `celeriac.decide.stop_early`; here is only what one attempt must remember. The first verdict to stop stays,
+whatever comes after it.
 """
 
 from collections.abc import Sequence
@@ -26,8 +28,8 @@ from celeriac.domain.study_file import stop_rule
 class Pruner:
     """One attempt and its rule.
 
-    seconds: what earlier attempts had trained up to where this one goes on. goes_on: the step of a report that was judged and goes
-    on, until that was told. missing: the last report has not told what the rule counts by.
+    seconds: what earlier attempts had trained up to where this one goes on. goes_on: the step of a report that was
+    judged and goes on, until that was told. missing: the last report has not told what the rule counts by.
     """
 
     who: Judged
@@ -44,14 +46,18 @@ class Pruner:
         return keeps_score(self.who.rule)
 
     def resume(self, before: Sequence[Report]) -> None:
-        """Go on after these reports of earlier attempts. Their rungs are crossed again: the records that they left are found."""
+        """Go on after these reports of earlier attempts. Their rungs are crossed again: the records that they left are
+        found.
+        """
         for report in before:
             self.course = replace(followed(self.who, self.course, report).course, rung=-1)
             if self.who.rule.resource == SECONDS:
                 self.seconds = resource_of(self.who.rule, report.step, report.metrics) or self.seconds
 
     def take(self, report: Report, trained_s: float) -> tuple[Report, Crossing | None]:
-        """The report, with the time that it was measured to have taken if the rule counts seconds, and the rung it crosses."""
+        """The report, with the time that it was measured to have taken if the rule counts seconds, and the rung it
+        crosses.
+        """
         rule = self.who.rule
         if rule.resource == SECONDS and SECONDS not in report.metrics:
             report = replace(report, metrics={**report.metrics, SECONDS: round(self.seconds + trained_s, 3)})
@@ -76,7 +82,9 @@ class Pruner:
 
 
 def pruner_of(lease: Lease) -> Pruner | None:
-    """The pruner of a leased trial; None where its study stops none early. Raises SpecInvalid for a rule of another version."""
+    """The pruner of a leased trial; None where its study stops none early. Raises SpecInvalid for a rule of another
+    version.
+    """
     rule = stop_rule(lease.spec)
     if rule is None:
         return None

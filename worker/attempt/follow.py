@@ -1,7 +1,7 @@
 """Following a trial's process: each thing that it tells goes to where it belongs, until its last word or its end.
 
-The runner's thread alone does this. It waits for the process, for control, for the clock, and for what the other threads found out:
-a lost lease, records at rungs, a value that the store refused.
+The runner's thread alone does this. It waits for the process, for control, for the clock, and for what the other
+threads found out: a lost lease, records at rungs, a value that the store refused.
 """
 
 import math
@@ -17,7 +17,8 @@ from worker.attempt.store_retry import wait
 from worker.process.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Started, Stopped
 from worker.process.trial_process import TrialProcess
 
-# Reports that are kept while the store is slow or away. A trial that reports more waits: it must not fill this process's memory.
+# Reports that are kept while the store is slow or away. A trial that reports more waits: it must not fill this
+# process's memory.
 MOST_UNWRITTEN = 20_000
 
 
@@ -129,10 +130,7 @@ def take_report(attempt: Run, event: Reported) -> None:
         attempt.has_checkpoint = True
         attempt.has_progressed |= event.step > max((each.step for each in lease.checkpoints), default=-1)
     attempt.last_step = event.step
-    report, crossing = (
-        Report(event.step, event.value, classify.clean_metrics(event.metrics), checkpoint),
-        None,
-    )
+    report, crossing = (Report(event.step, event.value, classify.clean_metrics(event.metrics), checkpoint), None)
     if attempt.pruner is not None:
         report, crossing = attempt.pruner.take(report, time.monotonic() - attempt.started_at)
         note_missing(attempt, attempt.pruner)
@@ -144,5 +142,6 @@ def note_missing(attempt: Run, pruner: Pruner) -> None:
     if pruner.missing and not attempt.unjudged:
         attempt.unjudged = True
         attempt.log.note(
-            f"stop_early: the report of step {attempt.last_step} has no number metrics[{pruner.who.rule.resource!r}], so it is not judged"
+            f"stop_early: the report of step {attempt.last_step} has no number metrics[{pruner.who.rule.resource!r}],"
+            " so it is not judged"
         )

@@ -1,7 +1,8 @@
 """Keeps the lease of the running attempt. Promise: a renewal waits for nothing but the store's own answer.
 
 One thread does this and nothing else: reports, the log's tail, deleted files and messages have threads of their own
-(`worker.attempt.result_writer`, `worker.attempt.janitor`). It takes whichever of the process' connections is free, and the others never hold more
+(`worker.attempt.result_writer`, `worker.attempt.janitor`). It takes whichever of the process' connections is free, and
+the others never hold more
 than one: so a report that waits for a lock, or a directory that does not answer, costs no lease.
 """
 
@@ -58,7 +59,9 @@ class LeaseKeeper:
         return kept
 
     def leave(self, kept: KeptLease) -> None:
-        """Renew it no more. A renewal that is under way is not waited for: after the attempt's end it changes nothing."""
+        """Renew it no more. A renewal that is under way is not waited for: after the attempt's end it changes
+        nothing.
+        """
         with self._changed:
             if self._kept is kept:
                 self._kept = None

@@ -1,4 +1,6 @@
-"""Reading files that may never answer, as on a directory that hangs: with a limit, and with orders to stop heard meanwhile."""
+"""Reading files that may never answer, as on a directory that hangs: with a limit, and with orders to stop heard
+meanwhile.
+"""
 
 import threading
 from collections.abc import Callable
@@ -16,7 +18,9 @@ class Unanswered(Exception):
 
 
 def in_time(read: Callable[[], T], control: Control, *, within_s: float) -> T:
-    """What `read` returns or raises. Raises Unanswered; the thread that reads is left to itself then, and what it finds is dropped."""
+    """What `read` returns or raises. Raises Unanswered; the thread that reads is left to itself then, and what it
+    finds is dropped.
+    """
     found: list[T] = []
     raised: list[BaseException] = []
     done = Wakeup()

@@ -1,7 +1,7 @@
 """Work that nobody waits for: files to delete, and messages that heal by themselves if they are lost.
 
-A thread for each kind. A directory that does not answer holds up its own thread and nothing else: what is put behind it waits, up
-to a limit, and that is said now and then.
+A thread for each kind. A directory that does not answer holds up its own thread and nothing else: what is put behind
+it waits, up to a limit, and that is said now and then.
 """
 
 import logging
@@ -49,9 +49,7 @@ class Janitor:
         if full:
             log.error("%s is left undone: %d others wait already (%s)", what, behind, self._name)
         elif doing is not None and hangs:
-            log.warning(
-                "%s has not come back for %.0f s; %d others wait behind it", doing[0], since_s, behind
-            )
+            log.warning("%s has not come back for %.0f s; %d others wait behind it", doing[0], since_s, behind)
 
     def settle(self, within_s: float) -> bool:
         """Wait until nothing is left to do; whether that came in time."""

@@ -1,4 +1,6 @@
-"""What a lease means on this host: where its code lies, and the job that its process is given. Pure but for looking at directories."""
+"""What a lease means on this host: where its code lies, and the job that its process is given. Pure but for looking at
+directories.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -18,8 +20,8 @@ class CodeDiffers(Exception):
 def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path, str]:
     """The directory that holds the study's code on this host, and its fingerprint, which `look` takes.
 
-    A schedule's studies run what is there when they are due, and so do those whose fingerprint is not known: for them a directory will do
-    that holds the objective's module. Raises CodeDiffers: no directory, or other code in each.
+    A schedule's studies run what is there when they are due, and so do those whose fingerprint is not known: for them
+    a directory will do that holds the objective's module. Raises CodeDiffers: no directory, or other code in each.
     """
     wanted, module = "" if lease.due_at else lease.fingerprint, lease.spec["objective"].partition(":")[0]
     seen = []
@@ -37,7 +39,9 @@ def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path
 
 
 def _holds(root: Path, module: str) -> bool:
-    """Whether the module's file, or the package that it is or lies in, is there. What is wrong with a module that is, its import will say."""
+    """Whether the module's file, or the package that it is or lies in, is there. What is wrong with a module that is,
+    its import will say.
+    """
     top = root / module.partition(".")[0]
     return top.is_dir() or any(root.glob(f"{top.name}.*"))
 
@@ -45,8 +49,9 @@ def _holds(root: Path, module: str) -> bool:
 def code_roots(lease: Lease, ours: Path) -> list[Path]:
     """Where the study's code may lie, below this worker's own code root; the likeliest first.
 
-    A study that was submitted on another host names a path that means nothing here: there the worker's root is the code,
-    mounted or in its image, and `code: subdirectory` is looked for below it. Objectives load from nowhere else. A root of / is no code.
+    A study that was submitted on another host names a path that means nothing here: there the worker's root is the
+    code, mounted or in its image, and `code: subdirectory` is looked for below it. Objectives load from nowhere else.
+    A root of / is no code.
     """
     allowed = ours.resolve()
     found = []
@@ -57,9 +62,7 @@ def code_roots(lease: Lease, ours: Path) -> list[Path]:
     return found
 
 
-def job_of(
-    lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool
-) -> Job:
+def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool) -> Job:
     """All that the trial's process is told."""
     wants_gpu = lease.spec.get("resources", {}).get("gpus", 0) > 0
     return Job(
@@ -85,6 +88,8 @@ def trial_seed(study_seed: int, number: int) -> int:
 
 
 def context_of(lease: Lease) -> dict[str, Any]:
-    """The study's labels and what a schedule's slice tells the objective, which comes before a label of that name; `due_at` as ISO text."""
+    """The study's labels and what a schedule's slice tells the objective, which comes before a label of that name;
+    `due_at` as ISO text.
+    """
     due = {} if lease.due_at is None else {"due_at": lease.due_at.isoformat()}
     return {**lease.spec.get("labels", {}), **lease.slice, **due}

@@ -1,7 +1,7 @@
 """What an attempt printed: a capped file on this host, and a tail for Postgres.
 
-Promise: a trial never waits for, or fails because of, its log: a full disk costs the file's rest and a note in the tail, which
-stands at its top once the place itself is cut off.
+Promise: a trial never waits for, or fails because of, its log: a full disk costs the file's rest and a note in the
+tail, which stands at its top once the place itself is cut off.
 """
 
 import os

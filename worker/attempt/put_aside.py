@@ -1,7 +1,8 @@
-"""One slot's memory of what it leaves to others: studies whose code this host has not, trials that just faulted here; and its streak of faults.
+"""One slot's memory of what it leaves to others: studies whose code this host has not, trials that just faulted here;
+and its streak of faults.
 
-In memory only: nobody else needs it to decide, and a slot that starts anew may find everything well. What people and the coordinator
-should know is noted in the store.
+In memory only: nobody else needs it to decide, and a slot that starts anew may find everything well. What people and
+the coordinator should know is noted in the store.
 """
 
 import time

@@ -1,4 +1,6 @@
-"""Gives back what a dead process held: its leases at once, instead of when they lapse; called by those who saw it die."""
+"""Gives back what a dead process held: its leases at once, instead of when they lapse; called by those who saw it
+die.
+"""
 
 import logging
 
@@ -18,8 +20,8 @@ def release(
 ) -> list[OpenAttempt]:
     """End the open attempts of this worker (or `only` the one that a ticket names) as infrastructure faults.
 
-    Returns those that were ended here; one that the database refuses for a reason of its own is said and left to lapse. Raises TryAgain:
-    then all of them lapse, and the reaper does the same.
+    Returns those that were ended here; one that the database refuses for a reason of its own is said and left to
+    lapse. Raises TryAgain: then all of them lapse, and the reaper does the same.
     """
     ended = []
     for attempt in store.own_attempts(worker):

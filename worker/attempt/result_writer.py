@@ -1,7 +1,8 @@
 """Writes what a running trial brings: that it began, its reports with their checkpoints, and the tail of its log.
 
-One thread, beside the runner's loop and the lease's keeper: a slow or locked table holds up this thread only. A store that is away is
-waited for, and reports are kept meanwhile. What the store answers goes to the runner through a queue; the runner is woken.
+One thread, beside the runner's loop and the lease's keeper: a slow or locked table holds up this thread only. A store
+that is away is waited for, and reports are kept meanwhile. What the store answers goes to the runner through a queue;
+the runner is woken.
 """
 
 import logging
@@ -21,8 +22,9 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 0.25
 AGAIN_S = 1.0
-# A log's tail is written in full each time. So many bytes a second are what one slot may write of it, in a rhythm between a
-# heartbeat and TAIL_S: a few lines are there soon, and 3,000 slots that print without end make 3 MB a second and not 17.
+# A log's tail is written in full each time. So many bytes a second are what one slot may write of it, in a rhythm
+# between a heartbeat and TAIL_S: a few lines are there soon, and 3,000 slots that print without end make 3 MB a second
+# and not 17.
 TAIL_BYTES_A_SECOND = 1_000
 TAIL_S = 30.0
 
@@ -40,12 +42,13 @@ class AttemptStarted:
 
 @dataclass(slots=True, eq=False)
 class Results:
-    """One attempt's, on their way to the store: fed by the runner, and written by the thread until `ResultWriter.leave`.
+    """One attempt's, on their way to the store: fed by the runner, and written by the thread until
+    `ResultWriter.leave`.
 
-    tail: the log's tail, or None while it has not changed. saved: told of reports that landed with checkpoints, and of the trial's
-    checkpoints then; in the thread that writes. rungs: for the runner, the records at the rungs that were crossed. lost: the lease
-    is gone. refused: a report holds a value that the store cannot keep. dropped: why reports were given up. crowded: the runner takes
-    in no more reports until some are written.
+    tail: the log's tail, or None while it has not changed. saved: told of reports that landed with checkpoints, and of
+    the trial's checkpoints then; in the thread that writes. rungs: for the runner, the records at the rungs that were
+    crossed. lost: the lease is gone. refused: a report holds a value that the store cannot keep. dropped: why reports
+    were given up. crowded: the runner takes in no more reports until some are written.
     """
 
     token: str
@@ -79,9 +82,7 @@ class Results:
         if not batch:
             return
         reports = [report for report, _ in batch]
-        landed = store.report(
-            self.token, reports, [crossing for _, crossing in batch if crossing is not None]
-        )
+        landed = store.report(self.token, reports, [crossing for _, crossing in batch if crossing is not None])
         for _ in batch:
             self.reports.popleft()
         if landed.rungs:
@@ -129,11 +130,7 @@ class ResultWriter:
     def report(self, results: Results, report: Report, crossing: Crossing | None = None) -> None:
         """Have a report written: within FLUSH_S, at once when it has a checkpoint or crosses a rung."""
         urgent = report.checkpoint is not None or crossing is not None
-        self._put(
-            results,
-            lambda: results.reports.append((report, crossing)),
-            within_s=0.0 if urgent else FLUSH_S,
-        )
+        self._put(results, lambda: results.reports.append((report, crossing)), within_s=0.0 if urgent else FLUSH_S)
 
     def leave(self, results: Results) -> None:
         """Write no more of them; waits for a write that is under way. What is left may be flushed by anybody then."""
@@ -201,7 +198,8 @@ class ResultWriter:
             results.refused = error
             results.drop(str(error))
         except Exception as error:
-            # What the store refuses for another reason it will refuse again; the trial's result is worth more than its reports.
+            # What the store refuses for another reason it will refuse again; the trial's result is worth more than its
+            # reports.
             log.exception("reports of lease %s… are not written and are given up", results.token[:8])
             results.drop(f"{type(error).__name__}: {error}")
             self._later(results)

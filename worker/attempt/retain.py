@@ -1,7 +1,8 @@
-"""Which checkpoints of a trial stay: the best and the last two while it lives, none once it has ended. Rows go first, then files.
+"""Which checkpoints of a trial stay: the best and the last two while it lives, none once it has ended. Rows go first,
+then files.
 
-The rows are deleted by whoever writes the attempt's results, the files by the janitor: a directory that does not answer holds up
-neither. A file whose row is gone and that was not deleted costs its space only.
+The rows are deleted by whoever writes the attempt's results, the files by the janitor: a directory that does not
+answer holds up neither. A file whose row is gone and that was not deleted costs its space only.
 """
 
 import math
@@ -42,15 +43,13 @@ class Retention:
         )
 
     def _best_step(self, rows: Sequence[Checkpoint]) -> int | None:
-        """The step of the best value among checkpoints; what earlier attempts reported is read once, when it is needed."""
+        """The step of the best value among checkpoints; what earlier attempts reported is read once, when it is
+        needed.
+        """
         lease, values = self._lease, self._values
         if any(row.step not in values for row in rows):
             before = self._context.store.own_reports(lease.token)
             values.update({each.step: each.value for each in before if each.step not in values})
         sign = 1.0 if lease.spec["metric"]["goal"] == "maximize" else -1.0
-        scored = [
-            (sign * values[row.step], row.step)
-            for row in rows
-            if math.isfinite(values.get(row.step, math.nan))
-        ]
+        scored = [(sign * values[row.step], row.step) for row in rows if math.isfinite(values.get(row.step, math.nan))]
         return max(scored)[1] if scored else None

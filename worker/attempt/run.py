@@ -1,14 +1,14 @@
 """One trial, start to finish: this page reads from top to bottom.
 
-    lease      may this worker run this attempt? Postgres decides, once
-    resume     from the newest sound checkpoint, or from the start
-    begin      a warm process that holds the study's code gets the job
-    follow     its reports, its output, its end; and the clock, a drain, a revoke, a lost lease (`worker.attempt.follow`)
-    judge      what the attempt came to, and what becomes of its trial: decided by pure functions (`worker.attempt.conclude`)
-    record     under the lease, once; a store that is away is waited for, the result is not dropped
-    announce   the coordinator is told, files that nobody needs any more are deleted
+    lease      may this worker run this attempt? Postgres decides, once resume     from the newest sound checkpoint, or
+    from the start begin      a warm process that holds the study's code gets the job follow     its reports, its
+    output, its end; and the clock, a drain, a revoke, a lost lease (`worker.attempt.follow`) judge      what the
+    attempt came to, and what becomes of its trial: decided by pure functions (`worker.attempt.conclude`) record
+    under the lease, once; a store that is away is waited for, the result is not dropped announce   the coordinator is
+    told, files that nobody needs any more are deleted
 
-One value travels, `Run`, and one thread writes it. Whatever happens, no process of the trial outlives its place on the slot.
+One value travels, `Run`, and one thread writes it. Whatever happens, no process of the trial outlives its place on the
+slot.
 """
 
 import logging
@@ -16,28 +16,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from celeriac.domain.errors import (
-    CeleriacError,
-    LeaseLost,
-    TryAgain,
-    UnknownStudy,
-    UnknownTrial,
-    ValueRefused,
-)
+from celeriac.domain.errors import CeleriacError, LeaseLost, TryAgain, UnknownStudy, UnknownTrial, ValueRefused
 from celeriac.domain.messages import RunTrial
 from celeriac.domain.records import Fault, Lease, Refusal, Report
 from worker.attempt import checkpoints
 from worker.attempt.classify import Cut
-from worker.attempt.conclude import (
-    announce,
-    give_back,
-    give_up,
-    judge,
-    record,
-    refuse_study,
-    refuse_value,
-    step_aside,
-)
+from worker.attempt.conclude import announce, give_back, give_up, judge, record, refuse_study, refuse_value, step_aside
 from worker.attempt.context import WorkerContext
 from worker.attempt.early_stop import pruner_of
 from worker.attempt.follow import follow
@@ -65,7 +49,8 @@ READ_S = 900.0
 def run(ticket: RunTrial, context: WorkerContext) -> str:
     """Run one attempt of a trial; returns one line on what came of it, for the log and for Flower.
 
-    A stale ticket is a no-op. Nothing that a trial does makes this raise; a failure of our own ends the attempt as infrastructure.
+    A stale ticket is a no-op. Nothing that a trial does makes this raise; a failure of our own ends the attempt as
+    infrastructure.
     """
     with context.control.sigterm_as_event():
         if left := passed_on(ticket, context):
@@ -83,15 +68,14 @@ def run(ticket: RunTrial, context: WorkerContext) -> str:
         return attempt.summary
 
 
-# -- lease ----------------------------------------------------------------------------------------------------------------
+# -- lease
+# ----------------------------------------------------------------------------------------------------------------
 def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
     """Ask Postgres for the attempt; while the store is away this slot has nothing better to do than to ask again."""
     told_to_stop = Refusal("this worker was told to stop; the ticket will be sent again")
     if context.control.stopped():
         return told_to_stop
-    retry = StoreRetry(
-        f"study {ticket.study} trial {ticket.trial}", UntilStopped(context.control, grace_s=0.0)
-    )
+    retry = StoreRetry(f"study {ticket.study} trial {ticket.trial}", UntilStopped(context.control, grace_s=0.0))
     try:
         return retry(
             lambda: context.store.lease(
@@ -112,7 +96,9 @@ def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
 
 @contextmanager
 def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Iterator[Run]:
-    """The attempt's log, its lease and its results; leaves no process and no open lease behind, also when we fail ourselves."""
+    """The attempt's log, its lease and its results; leaves no process and no open lease behind, also when we fail
+    ourselves.
+    """
     kept = context.lease_keeper.keep(lease.token)
     settings = context.settings
     output = AttemptLog(
@@ -142,7 +128,9 @@ def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Ite
 
 @contextmanager
 def handle_failures(attempt: Run) -> Iterator[None]:
-    """Answer for what goes wrong in the block: an attempt that has lost its lease steps aside, our own failure hands it back."""
+    """Answer for what goes wrong in the block: an attempt that has lost its lease steps aside, our own failure hands
+    it back.
+    """
     try:
         yield
     except CeleriacError as error:
@@ -168,7 +156,8 @@ def end_process(attempt: Run) -> None:
         attempt.process.kill(0.0)
 
 
-# -- code, checkpoint, process --------------------------------------------------------------------------------------------
+# -- code, checkpoint, process
+# --------------------------------------------------------------------------------------------
 def resume(attempt: Run) -> None:
     """Choose the newest checkpoint whose hash holds; if there are only unsound ones, start over and say so."""
     attempt.pruner = pruner_of(attempt.lease)
@@ -198,7 +187,9 @@ def resume(attempt: Run) -> None:
 
 
 def reports_before(attempt: Run, step: int) -> list[Report]:
-    """What earlier attempts reported up to this step; a store that is away is waited for, unless the worker is told to stop."""
+    """What earlier attempts reported up to this step; a store that is away is waited for, unless the worker is told to
+    stop.
+    """
     context, lease = attempt.context, attempt.lease
     retry = StoreRetry(attempt.name, UntilStopped(context.control, grace_s=0.0))
     try:

@@ -1,7 +1,8 @@
 """What a slot does with tickets that it should leave to others, and with itself when it is sick.
 
-A ticket that is not for this slot goes back on its queue a moment later, so that a free slot elsewhere finds it and nothing turns hot. A sick
-slot takes no ticket at all: its runner waits inside the last one, as Celery gives a slot one at a time.
+A ticket that is not for this slot goes back on its queue a moment later, so that a free slot elsewhere finds it and
+nothing turns hot. A sick slot takes no ticket at all: its runner waits inside the last one, as Celery gives a slot one
+at a time.
 """
 
 import logging
@@ -66,7 +67,9 @@ def _has_others(context: WorkerContext, gpus: int) -> bool:
 
 
 def without_code(lease: Lease, reason: str, context: WorkerContext) -> AttemptEnd:
-    """How an attempt ends whose study's code is not on this host: given back at no charge, and the study is left to others for a while."""
+    """How an attempt ends whose study's code is not on this host: given back at no charge, and the study is left to
+    others for a while.
+    """
     said = f"{context.settings.host}: {reason}"
     left = context.put_aside.leave_study(lease, said)
     log.error("study %s: %s", lease.study, reason)
@@ -76,7 +79,9 @@ def without_code(lease: Lease, reason: str, context: WorkerContext) -> AttemptEn
 
 
 def rest_if_sick(lease: Lease, fault: Fault | None, context: WorkerContext) -> None:
-    """Look back on an attempt that ended here with that fault: a slot where one trial after the other faults rests for a while."""
+    """Look back on an attempt that ended here with that fault: a slot where one trial after the other faults rests for
+    a while.
+    """
     memory = context.put_aside
     decision = after_attempt(memory.streak, (lease.study_id, lease.number), fault)
     memory.streak = decision.streak

@@ -1,7 +1,9 @@
-"""One way of waiting for a store that is away: repeat the call until it answers, say so once, and give up with a clear word.
+"""One way of waiting for a store that is away: repeat the call until it answers, say so once, and give up with a clear
+word.
 
-How long to go on is the caller's: a pause waits until the next try is due, and says whether there is to be one. Everything that the
-error tree calls `TryAgain` is repeated, so a deadlock between two writers as well as a server that is down.
+How long to go on is the caller's: a pause waits until the next try is due, and says whether there is to be one.
+Everything that the error tree calls `TryAgain` is repeated, so a deadlock between two writers as well as a server that
+is down.
 """
 
 import logging
@@ -59,8 +61,7 @@ class UntilStopped:
         stopped = self._note_order()
         control = self._orders
         wait(
-            [] if stopped else [control.drain_fd, control.terminated_fd],
-            min(delay_s, self._end_at - time.monotonic()),
+            [] if stopped else [control.drain_fd, control.terminated_fd], min(delay_s, self._end_at - time.monotonic())
         )
         self._note_order()
         return time.monotonic() < self._end_at

@@ -1,7 +1,7 @@
 """The devices of this host and their slots. Rule: read through NVML only, so that no process of ours ever opens CUDA.
 
-What `CUDA_VISIBLE_DEVICES` hides from this program stays hidden: other users of the host may own it. Slots name their GPU by
-uuid, which means the same to NVML, to CUDA and across restarts; indexes do not.
+What `CUDA_VISIBLE_DEVICES` hides from this program stays hidden: other users of the host may own it. Slots name their
+GPU by uuid, which means the same to NVML, to CUDA and across restarts; indexes do not.
 """
 
 import os
@@ -97,15 +97,15 @@ def allowed(devices: Sequence[DeviceInfo], visible: str | None) -> list[DeviceIn
 
 
 def slots(devices: Sequence[DeviceInfo], cpu_slots: int, host: str, *, per_gpu: int = 1) -> list[Slot]:
-    """The slots of a host: `per_gpu` for each GPU, then `cpu_slots` for its processors if those are among the devices."""
+    """The slots of a host: `per_gpu` for each GPU, then `cpu_slots` for its processors if those are among the
+    devices.
+    """
     found = []
     for device in devices:
         is_cpu = device.kind == CPU
         prefix = f"{'cpu' if is_cpu else 'gpu'}{device.index}"
         for share in range(cpu_slots if is_cpu else per_gpu):
-            found.append(
-                Slot(f"{prefix}.s{share}@{host}", device.uuid, device.kind, "" if is_cpu else device.uuid)
-            )
+            found.append(Slot(f"{prefix}.s{share}@{host}", device.uuid, device.kind, "" if is_cpu else device.uuid))
     return found
 
 

@@ -1,9 +1,10 @@
-"""One host's worker: `python -m worker [--slots N]`. Finds the devices, and starts and keeps one Celery worker for each slot.
+"""One host's worker: `python -m worker [--slots N]`. Finds the devices, and starts and keeps one Celery worker for
+each slot.
 
-Promises: a worker that dies is started again, after what it held was given back: its processes are ended, its leases are free at once.
-The host's devices stand in Postgres, renewed at each heartbeat, and are gone from there when the node stops. On SIGTERM every running
-trial is handed back, with a checkpoint if it can write one within the grace. Addresses and passwords reach the workers through an
-inherited descriptor and not their environment.
+Promises: a worker that dies is started again, after what it held was given back: its processes are ended, its leases
+are free at once. The host's devices stand in Postgres, renewed at each heartbeat, and are gone from there when the
+node stops. On SIGTERM every running trial is handed back, with a checkpoint if it can write one within the grace.
+Addresses and passwords reach the workers through an inherited descriptor and not their environment.
 """
 
 import json
@@ -73,7 +74,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """What a host's device rows have in common. `down`: slots whose worker does not run now; `flaw`: what it cannot write, and why."""
+    """What a host's device rows have in common. `down`: slots whose worker does not run now; `flaw`: what it cannot
+    write, and why.
+    """
 
     host: str
     fingerprint: str
@@ -119,9 +122,12 @@ class Node:
             self._stop_all()
         return 0
 
-    # -- start ----------------------------------------------------------------------------------------------------------
+    # -- start
+    # ----------------------------------------------------------------------------------------------------------
     def _free_what_is_ours(self) -> bool:
-        """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop meanwhile."""
+        """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop
+        meanwhile.
+        """
         for kept in self._kept:
             self._sweep(kept.slot)
         if self._stopping:
@@ -164,7 +170,8 @@ class Node:
         self._selector.register(kept.pidfd, selectors.EVENT_READ, kept)
         log.info("worker %s started, pid %s", kept.slot.name, kept.child.pid)
 
-    # -- events ---------------------------------------------------------------------------------------------------------
+    # -- events
+    # ---------------------------------------------------------------------------------------------------------
     def _wait(self, within_s: float) -> None:
         """Take in what happens until the time is over, or something did."""
         for key, _ in self._selector.select(max(0.0, within_s)):
@@ -174,7 +181,9 @@ class Node:
                 self._take_signals()
 
     def _died(self, kept: Kept) -> None:
-        """Give back what it held, then have it started again; first after 0.2 s, later and later when it keeps dying."""
+        """Give back what it held, then have it started again; first after 0.2 s, later and later when it keeps
+        dying.
+        """
         self._forget(kept)
         status = kept.child.poll()
         self._sweep(kept.slot)
@@ -187,9 +196,7 @@ class Node:
         now = time.monotonic()
         kept.backoff = kept.backoff.died(after_s=now - kept.started_at)
         kept.start_at = now + kept.backoff.wait_s
-        log.warning(
-            "worker %s ended (%s); again in %.1f s", kept.slot.name, described(status), kept.backoff.wait_s
-        )
+        log.warning("worker %s ended (%s); again in %.1f s", kept.slot.name, described(status), kept.backoff.wait_s)
 
     def _forget(self, kept: Kept) -> None:
         if kept.pidfd is not None:
@@ -222,9 +229,7 @@ class Node:
             self._store.put_devices(self._settings.host, rows)
         except CallerError:
             raise
-        except (
-            Exception
-        ) as error:  # a store that is away, or an error of the database's own: the workers work on
+        except Exception as error:  # a store that is away, or an error of the database's own: the workers work on
             self._tell_of_store(error)
             return False
         self._told_of_store = False
@@ -243,7 +248,8 @@ class Node:
             log.warning("%s", error)
         self._told_of_store = True
 
-    # -- stop -----------------------------------------------------------------------------------------------------------
+    # -- stop
+    # -----------------------------------------------------------------------------------------------------------
     def _stop_all(self) -> None:
         """TERM to all at once, KILL when the grace is over or a second signal came; then free what is left."""
         alive = [kept for kept in self._kept if kept.pidfd is not None]
@@ -282,9 +288,7 @@ class _Signals:
             end.setblocking(False)
 
     def __enter__(self) -> None:
-        self._before = {
-            number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
-        }
+        self._before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
         signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         self._selector.register(self._wake, selectors.EVENT_READ, self)
 
@@ -312,8 +316,8 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
     """
     if not settings.has_service:
         raise SettingInvalid(
-            f"neither CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL nor {settings.stack_file} say where the service is: "
-            "set them, or start `celeriac up`"
+            f"neither CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL nor {settings.stack_file} say where the service is:"
+            " set them, or start `celeriac up`"
         )
     wanted = settings.slots if cpu_slots is None else cpu_slots
     devices, count = found_devices(wanted, os.environ.get("CUDA_VISIBLE_DEVICES"), settings.host)
@@ -322,28 +326,26 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
     store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
     try:
         node = Node(
-            settings,
-            devices,
-            slots(devices, count, settings.host),
-            store=store,
-            tickets=tickets,
-            environ=os.environ,
+            settings, devices, slots(devices, count, settings.host), store=store, tickets=tickets, environ=os.environ
         )
         return node.run()
     finally:
         store.close()
 
 
-# -- pure, or nearly ------------------------------------------------------------------------------------------------------
+# -- pure, or nearly
+# ------------------------------------------------------------------------------------------------------
 def queues_of(slot: Slot) -> tuple[str, ...]:
     """A GPU's worker takes GPU trials first and CPU trials when there are none; a CPU slot's only the latter."""
     return (GPU_QUEUE, CPU_QUEUE) if slot.is_gpu else (CPU_QUEUE,)
 
 
 def start_delays(count: int) -> list[float]:
-    """How long after the node's start each worker starts: two a core at once, so that the first work while the last are started.
+    """How long after the node's start each worker starts: two a core at once, so that the first work while the last
+    are started.
 
-    Sixty-four at once on two cores were ready after 45 s and more, all of them, and the commands beside them waited as long.
+    Sixty-four at once on two cores were ready after 45 s and more, all of them, and the commands beside them waited as
+    long.
     """
     at_once = 2 * len(os.sched_getaffinity(0))
     return [2 * START_S * (index // at_once) for index in range(count)]
@@ -355,15 +357,7 @@ def child_of(slot: Slot, environment: Mapping[str, str], secrets: int) -> Child:
         name=slot.name,
         argv=[
             sys.executable,
-            *(
-                "-P",
-                "-m",
-                "worker.slot.celery_worker",
-                slot.name,
-                slot.device_uuid,
-                slot.kind,
-                slot.cuda_visible,
-            ),
+            *("-P", "-m", "worker.slot.celery_worker", slot.name, slot.device_uuid, slot.kind, slot.cuda_visible),
             *queues_of(slot),
         ],
         environment=environment,
@@ -380,10 +374,11 @@ def environment_of_workers(environ: Mapping[str, str], secrets: int, *, slots: i
 
 
 def kept_key(root: Path, devices: Sequence[DeviceInfo]) -> str:
-    """The key that this node's leases and devices are marked with, made once: the node after it gives back what it leaves.
+    """The key that this node's leases and devices are marked with, made once: the node after it gives back what it
+    leaves.
 
-    A node for GPUs and one for CPUs may share a host and its directory: each has its own, or they would take away each other's devices.
-    Where none can be kept it is new each time: then such leases lapse.
+    A node for GPUs and one for CPUs may share a host and its directory: each has its own, or they would take away each
+    other's devices. Where none can be kept it is new each time: then such leases lapse.
     """
     kinds = "-".join(sorted({"cpu" if each.kind == CPU else "gpu" for each in devices}))
     path, made = root / f"node-{kinds}.key", secrets.token_hex(16)
@@ -420,7 +415,9 @@ def described(status: int | None) -> str:
 
 
 def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: HostStatus) -> list[Device]:
-    """The host's devices as rows, each with its slots; its health names the slots whose worker is down, or what the host cannot write."""
+    """The host's devices as rows, each with its slots; its health names the slots whose worker is down, or what the
+    host cannot write.
+    """
     rows = []
     for device in devices:
         names = tuple(slot.name for slot in places if slot.device_uuid == device.uuid)
@@ -445,8 +442,8 @@ def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: H
 def found_devices(cpu_slots: int, visible: str | None, host: str) -> tuple[list[DeviceInfo], int]:
     """The devices to use, and how many slots the processors get.
 
-    `cpu_slots` given: the processors alone, with so many. Else each GPU; and on a host without any the processors, with a slot
-    for each that this program may use, at most MAX_CPU_SLOTS.
+    `cpu_slots` given: the processors alone, with so many. Else each GPU; and on a host without any the processors,
+    with a slot for each that this program may use, at most MAX_CPU_SLOTS.
     """
     gpus = NvmlProbe(visible).devices() if cpu_slots <= 0 else []
     if gpus:

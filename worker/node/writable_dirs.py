@@ -1,7 +1,9 @@
-"""Can this host write where its trials write? A mount that is missing, read-only or another user's costs checkpoints and log files,
+"""Can this host write where its trials write? A mount that is missing, read-only or another user's costs checkpoints
+and log files,
 and trials run on without: so it is told where an operator looks, in the host's row, and not only in each trial's log.
 
-Looked at when the node starts, then only while something is wrong: a network mount that hangs later must not hang the node.
+Looked at when the node starts, then only while something is wrong: a network mount that hangs later must not hang the
+node.
 """
 
 import logging

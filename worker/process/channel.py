@@ -12,7 +12,8 @@ from worker.process.frames import Inbox, encode
 
 _READ_BYTES = 65_536
 GO = "go"
-# What a judged report may wait for its answer, which takes some milliseconds: a share of the step's own time, and never long.
+# What a judged report may wait for its answer, which takes some milliseconds: a share of the step's own time, and
+# never long.
 WAIT_SHARE = 0.25
 MOST_WAIT_S = 2.0
 
@@ -20,7 +21,8 @@ MOST_WAIT_S = 2.0
 class SocketChannel:
     """`celeriac.trial.Channel` for the service.
 
-    In a `judged` trial each report waits for the runner's answer, so that one which is stopped ends with the report that decided it,
+    In a `judged` trial each report waits for the runner's answer, so that one which is stopped ends with the report
+    that decided it,
     and not an epoch later: at most WAIT_SHARE of the time since the report before, so that quick reports never wait.
     """
 
@@ -52,9 +54,7 @@ class SocketChannel:
         self._socket.sendall(encode(message))
         if self.judged and message["kind"] == "report":
             now = time.monotonic()
-            self._await_answer(
-                message["step"], now + min(WAIT_SHARE * (now - self._reported_at), MOST_WAIT_S)
-            )
+            self._await_answer(message["step"], now + min(WAIT_SHARE * (now - self._reported_at), MOST_WAIT_S))
             self._reported_at = time.monotonic()
 
     def poll(self) -> str | None:

@@ -1,4 +1,5 @@
-"""The isolated process of one trial: from its fork to its end. It holds no password, reaches no service, and speaks over one socket.
+"""The isolated process of one trial: from its fork to its end. It holds no password, reaches no service, and speaks
+over one socket.
 
 born      ends with its server, leads a session of its own, prints into the runner's pipe
 waits     warm, until its job comes
@@ -31,7 +32,8 @@ from worker.process.frames import CHANNEL_LOST, FrameTooLarge
 from worker.process.objective import Objective, Unusable, load, reseed
 from worker.process.scratch import HOME, TEMPORARY
 
-#: Where memory runs out the kernel ends a trial, and not the slot, the node or a database beside it (proc(5), oom_score_adj).
+#: Where memory runs out the kernel ends a trial, and not the slot, the node or a database beside it (proc(5),
+#: oom_score_adj).
 FIRST_FOR_MEMORY = "500"
 
 
@@ -48,7 +50,8 @@ def live(
 ) -> NoReturn:
     """Be the child, from just after the fork to the end of the process.
 
-    `loaded` is the objective that the server holds already; without it this process imports it: `ahead` of its job, or after.
+    `loaded` is the objective that the server holds already; without it this process imports it: `ahead` of its job, or
+    after.
     """
     _born(server, output)
     _settle_in(place)
@@ -130,7 +133,8 @@ def _settle_in(place: Path) -> None:
 
 
 def _disown_exit_functions() -> None:
-    """What the import registered for exit belongs to the server: run in each child it would delete what the others still use.
+    """What the import registered for exit belongs to the server: run in each child it would delete what the others
+    still use.
 
     The machinery itself stays, so that what the objective registers (a temporary directory, a process pool) is run.
     """
@@ -189,7 +193,9 @@ def _trained(objective: Objective, trial: Trial, code_root: str) -> tuple[dict[s
 
 
 def _not_in_a_fork(pid: int, error: BaseException | None) -> None:
-    """End here a process that the objective forked and that came back from it: what it returns or raises is not the trial's."""
+    """End here a process that the objective forked and that came back from it: what it returns or raises is not the
+    trial's.
+    """
     if os.getpid() == pid:
         return
     code = 1
@@ -201,7 +207,8 @@ def _not_in_a_fork(pid: int, error: BaseException | None) -> None:
         else:
             code = 0
             print(
-                "celeriac: a process that the objective forked has returned from it: that is no score. End it by os._exit.",
+                "celeriac: a process that the objective forked has returned from it: that is no score. End it by"
+                " os._exit.",
                 file=sys.stderr,
             )
     flush_output()
@@ -213,7 +220,9 @@ def _frame_and_trace(faulted: Faulted) -> tuple[dict[str, Any], str]:
 
 
 def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
-    """Send the last frame; one that is too large becomes the fault that says so. The traceback also goes to the output."""
+    """Send the last frame; one that is too large becomes the fault that says so. The traceback also goes to the
+    output.
+    """
     if trace:
         with suppress(OSError, ValueError):
             sys.stderr.write(trace)
@@ -238,10 +247,10 @@ def flush_output() -> None:
 
 
 def _peak_memory_bytes() -> int:
-    """The most that this process, or one that it started and waited for, has held: told here, since nobody waits for our end."""
-    return 1024 * max(
-        resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
+    """The most that this process, or one that it started and waited for, has held: told here, since nobody waits for
+    our end.
+    """
+    return 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _end() -> NoReturn:

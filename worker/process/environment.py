@@ -30,24 +30,17 @@ _KEPT_AT_HOME = {
     "SCIKIT_LEARN_DATA": "scikit_learn_data",
     "KERAS_HOME": ".keras",
 }
-_DEFAULTS = {
-    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
-    "PYTHONHASHSEED": "0",
-    "PYTHONIOENCODING": "utf-8:backslashreplace",
-}
+_DEFAULTS = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1", "PYTHONHASHSEED": "0", "PYTHONIOENCODING": "utf-8:backslashreplace"}
 
 
 def scrubbed(environ: Mapping[str, str], slot: Mapping[str, str]) -> dict[str, str]:
     """The allowed part of `environ`, with the slot's own variables on top.
 
-    PYTORCH_NVML_BASED_CUDA_CHECK lets a module ask torch.cuda.is_available() when imported without spoiling later forks, a
-    fixed PYTHONHASHSEED makes a seeded trial repeatable, and no character can make `print` fail; all give way to `environ`.
+    PYTORCH_NVML_BASED_CUDA_CHECK lets a module ask torch.cuda.is_available() when imported without spoiling later
+    forks, a fixed PYTHONHASHSEED makes a seeded trial repeatable, and no character can make `print` fail; all give way
+    to `environ`.
     """
-    kept = {
-        name: value
-        for name, value in environ.items()
-        if name in _ALLOWED or name.startswith(_ALLOWED_PREFIXES)
-    }
+    kept = {name: value for name, value in environ.items() if name in _ALLOWED or name.startswith(_ALLOWED_PREFIXES)}
     home = environ.get("HOME")
     at_home = {name: f"{home}/{place}" for name, place in _KEPT_AT_HOME.items()} if home else {}
     return {**_DEFAULTS, **at_home, **kept, **slot}

@@ -83,10 +83,11 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How the trial's process ended. Exactly one of `code` and `signal`, or neither when `lost` says that nobody could tell.
+    """How the trial's process ended. Exactly one of `code` and `signal`, or neither when `lost` says that nobody could
+    tell.
 
-    `killed`: by our `kill`. `oom_kills`: how many the kernel killed for memory around here meanwhile (not asked for code 0). `leftovers`: processes
-    that outlived the trial's own and were ended after it.
+    `killed`: by our `kill`. `oom_kills`: how many the kernel killed for memory around here meanwhile (not asked for
+    code 0). `leftovers`: processes that outlived the trial's own and were ended after it.
     """
 
     code: int | None = None
@@ -123,9 +124,7 @@ def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> 
         if not math.isfinite(score):
             raise ValueError(f"a score of {score}")
         peak_bytes = _whole(message.get("peak_memory_bytes", 0))
-        return Returned(
-            score, _metrics(message["metrics"]), None if step is None else _whole(step), peak_bytes
-        )
+        return Returned(score, _metrics(message["metrics"]), None if step is None else _whole(step), peak_bytes)
     if kind == "stopped":
         return _stopped(message, words)
     if kind == "fault":
@@ -154,9 +153,7 @@ def broken(why: str) -> Failed:
 def died_importing(status: int) -> Failed:
     """A server that ended before it could serve: something in the import ended the process."""
     how = f"code {status}" if status >= 0 else signal.Signals(-status).name
-    faulted = from_words(
-        Fault.USER_BUG, f"objective cannot be imported: the process ended with {how}", "import", how
-    )
+    faulted = from_words(Fault.USER_BUG, f"objective cannot be imported: the process ended with {how}", "import", how)
     return Failed(faulted.fault, faulted.detail, faulted.traceback, faulted.signature)
 
 

@@ -1,4 +1,5 @@
-"""What went wrong in the user's code, in words: class of fault, detail, trimmed traceback, signature. Pure but for reading frames.
+"""What went wrong in the user's code, in words: class of fault, detail, trimmed traceback, signature. Pure but for
+reading frames.
 
 The signature is the same for the same failure at the same place, on whichever host, so that three in a row can be told.
 """
@@ -18,12 +19,7 @@ MAX_TRACEBACK = 24_000
 _LAST_FRAMES = 3
 _HERE = str(Path(__file__).parents[1]) + os.sep
 # How libraries say it when they do not raise MemoryError.
-_NO_MEMORY = (
-    "CUDA out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "can't allocate memory",
-    "out of memory on device",
-)
+_NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory", "out of memory on device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +37,9 @@ class Faulted:
 
 
 def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> Faulted:
-    """Describe what the user's code raised; `doing` goes in front of the detail, as in "objective cannot be imported"."""
+    """Describe what the user's code raised; `doing` goes in front of the detail, as in "objective cannot be
+    imported".
+    """
     trace = _users(error.__traceback__)
     last = _in_one_line(error)
     if isinstance(error, SystemExit):

@@ -1,7 +1,8 @@
-"""How the runner and a trial's process speak: frames of a 4-byte length and a JSON object, over one Unix stream socket.
+"""How the runner and a trial's process speak: frames of a 4-byte length and a JSON object, over one Unix stream
+socket.
 
-Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s, and at
-the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scores and metrics, never data.
+Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s,
+and at the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scores and metrics, never data.
 """
 
 import json
@@ -18,9 +19,11 @@ _LENGTH = struct.Struct(">I")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full path.
+    """One attempt, as the child gets it. `checkpoint_dir` is relative to `checkpoint_root`; `checkpoint` is a full
+    path.
 
-    `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment for it.
+    `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment
+    for it.
     """
 
     study: str

@@ -1,8 +1,8 @@
 """Large pages for the fork server: what makes a fork, and the end of a forked process, five times cheaper. Linux only.
 
-A process with torch loaded holds some 200 MB in 55,000 small pages; each fork copies the table of all of them, and each end takes it down
-again, 5 to 10 ms both. Collapsed into pages of 2 MB (MADV_COLLAPSE, Linux 6.1, madvise(2)) the table is 500 times smaller. An older
-kernel refuses, and everything works as before, only slower.
+A process with torch loaded holds some 200 MB in 55,000 small pages; each fork copies the table of all of them, and
+each end takes it down again, 5 to 10 ms both. Collapsed into pages of 2 MB (MADV_COLLAPSE, Linux 6.1, madvise(2)) the
+table is 500 times smaller. An older kernel refuses, and everything works as before, only slower.
 """
 
 import ctypes
@@ -14,7 +14,9 @@ _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
 
 
 def collapse() -> int:
-    """Put this process's own memory into large pages where it fills them; returns how many bytes were asked for and granted."""
+    """Put this process's own memory into large pages where it fills them; returns how many bytes were asked for and
+    granted.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     granted = 0
@@ -26,7 +28,9 @@ def collapse() -> int:
 
 
 def whole_pages(maps: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Of the lines of /proc/self/maps, the (start, length) of what is private, writable, no file, and whole large pages. Pure."""
+    """Of the lines of /proc/self/maps, the (start, length) of what is private, writable, no file, and whole large
+    pages. Pure.
+    """
     for line in maps:
         span, rights, _, _, _, *place = line.split(maxsplit=5)
         if not rights.startswith("rw-p") or (place and place[0].startswith("/")):

@@ -1,4 +1,6 @@
-"""How much a trial's processes may take together, and whether they do. Read from /proc, of these processes alone; 0 is no limit."""
+"""How much a trial's processes may take together, and whether they do. Read from /proc, of these processes alone; 0 is
+no limit.
+"""
 
 import os
 from collections.abc import Collection
@@ -36,7 +38,9 @@ class Limits:
         return None
 
     def _memory_of(self, pids: Collection[int]) -> int:
-        """Each page counted once, which takes milliseconds: only where the quick sum, which counts shared pages often, is too much."""
+        """Each page counted once, which takes milliseconds: only where the quick sum, which counts shared pages often,
+        is too much.
+        """
         quick = sum(resident_bytes(pid) for pid in pids)
         return quick if quick <= self.memory_bytes else sum(proportional_bytes(pid) for pid in pids)
 

@@ -1,12 +1,14 @@
-"""Processes and their descendants on Linux. Promise: what a trial started can be found and ended, also after setsid and double forks.
+"""Processes and their descendants on Linux. Promise: what a trial started can be found and ended, also after setsid
+and double forks.
 
 Three nets, each under the other: a fork server is a *subreaper*, so every orphan below it becomes its own child; every
-process inherits a *mark*, by which others find it when the server is gone; and the *parent-death signal* ends a server and its
-children with the process that started them.
+process inherits a *mark*, by which others find it when the server is gone; and the *parent-death signal* ends a server
+and its children with the process that started them.
 
-The mark is a resource limit: RLIMIT_RTTIME, the processor time of a real-time process between two waits, set to some 10,000 years. A
-limit is inherited through fork, exec and setsid, also with an empty environment and with all descriptors closed, and every process may
-read another's in /proc. The soft limit names the fork server, the hard one the slot. A program that lowers it on purpose is not found.
+The mark is a resource limit: RLIMIT_RTTIME, the processor time of a real-time process between two waits, set to some
+10,000 years. A limit is inherited through fork, exec and setsid, also with an empty environment and with all
+descriptors closed, and every process may read another's in /proc. The soft limit names the fork server, the hard one
+the slot. A program that lowers it on purpose is not found.
 """
 
 import ctypes
@@ -46,7 +48,9 @@ def server_mark(mark: str) -> Mark:
 
 
 def put_mark(slot: Mark, server: Mark) -> None:
-    """Give this process, and all that come from it, both marks; inside another trial, whose limit stands, that one's remain."""
+    """Give this process, and all that come from it, both marks; inside another trial, whose limit stands, that one's
+    remain.
+    """
     with suppress(OSError, ValueError):
         resource.setrlimit(_MARKED, (server.number, slot.number))
 
@@ -123,7 +127,8 @@ def end_marked(mark: Mark, *, within_s: float = 5.0) -> set[int]:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed for memory in this cgroup so far; of the whole host where it has no cgroup.
+    """How many processes the kernel has killed for memory in this cgroup so far; of the whole host where it has no
+    cgroup.
 
     Only differences mean something: one that grew while a trial ran, and the trial died by SIGKILL.
     """
@@ -147,12 +152,7 @@ def _oom_counters() -> list[Path]:
             elif "memory" in controllers.split(","):
                 nearest.append(_CGROUPS / "memory" / path.lstrip("/") / "memory.oom_control")
     # In a container the path above is the host's, while the container's own group is mounted at the top.
-    return [
-        *nearest,
-        _CGROUPS / "memory.events",
-        _CGROUPS / "memory/memory.oom_control",
-        Path("/proc/vmstat"),
-    ]
+    return [*nearest, _CGROUPS / "memory.events", _CGROUPS / "memory/memory.oom_control", Path("/proc/vmstat")]
 
 
 def _pids() -> list[int]:

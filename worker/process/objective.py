@@ -58,14 +58,13 @@ def load(code_root: str, objective: str) -> Objective:
 def _enter(code_root: str, objective: str) -> None:
     """Make the code root the place to be; refuse one that hides our own packages."""
     if not os.path.isdir(code_root):
-        raise _refused(
-            f"code root {code_root!r} is not a directory here: mount or copy the code to it", objective
-        )
+        raise _refused(f"code root {code_root!r} is not a directory here: mount or copy the code to it", objective)
     for name in OUR_NAMES:
         for path in (Path(code_root, f"{name}.py"), Path(code_root, name, "__init__.py")):
             if path.exists() and not _is_our_own(name, path):
                 raise _refused(
-                    f"{path.relative_to(code_root)} in the code root has the name of one of Celeriac's packages: rename it",
+                    f"{path.relative_to(code_root)} in the code root has the name of one of Celeriac's packages:"
+                    " rename it",
                     objective,
                 )
     os.chdir(code_root)
@@ -90,9 +89,7 @@ def _imported(name: str, code_root: str, objective: str) -> ModuleType:
         try:
             module = importlib.import_module(part)
         except BaseException as error:
-            raise Unusable(
-                from_exception(error, code_root, doing=f"objective cannot be imported ({part})")
-            ) from error
+            raise Unusable(from_exception(error, code_root, doing=f"objective cannot be imported ({part})")) from error
     return module
 
 
@@ -100,9 +97,7 @@ def _spec(name: str, code_root: str, objective: str) -> ModuleSpec:
     try:
         spec = importlib.util.find_spec(name)
     except (ImportError, ValueError) as error:
-        raise _refused(
-            f"objective {objective!r}: module {name} cannot be looked up ({error})", objective
-        ) from error
+        raise _refused(f"objective {objective!r}: module {name} cannot be looked up ({error})", objective) from error
     if spec is None:
         modules = sorted(path.stem for path in Path(code_root).glob("*.py"))[:20]
         raise _refused(
@@ -116,24 +111,19 @@ def _spec(name: str, code_root: str, objective: str) -> ModuleSpec:
 def _below_root(spec: ModuleSpec, name: str, code_root: str, objective: str) -> None:
     """Refuse what would come from elsewhere: the standard library, an installed package, a link out of the root.
 
-    A module must be a regular file, a package without an __init__.py a directory. The origins of modules that are in Python itself,
-    "built-in" and "frozen", are no paths.
+    A module must be a regular file, a package without an __init__.py a directory. The origins of modules that are in
+    Python itself, "built-in" and "frozen", are no paths.
     """
     root = os.path.realpath(code_root)
     is_file = spec.has_location and spec.origin is not None
-    places = (
-        [spec.origin]
-        if is_file
-        else list(spec.submodule_search_locations or [])
-        if spec.origin is None
-        else []
-    )
+    places = [spec.origin] if is_file else list(spec.submodule_search_locations or []) if spec.origin is None else []
     is_there = os.path.isfile if is_file else os.path.isdir
     for place in places or [None]:
         if place is None or not (os.path.realpath(place).startswith(root + os.sep) and is_there(place)):
             raise _refused(
-                f"objective {objective!r}: module {name} is {place or 'in Python itself'}, outside the code root {code_root};"
-                " objectives load only from below it: move the file there, or rename it if a package has its name",
+                f"objective {objective!r}: module {name} is {place or 'in Python itself'}, outside the code root"
+                f" {code_root}; objectives load only from below it: move the file there, or rename it if a package has"
+                " its name",
                 objective,
             )
 
@@ -145,9 +135,7 @@ def _absent(module: ModuleType, name: str, found: Any) -> str:
     functions = [
         each
         for each, value in vars(module).items()
-        if callable(value)
-        and not each.startswith("_")
-        and getattr(value, "__module__", "") == module.__name__
+        if callable(value) and not each.startswith("_") and getattr(value, "__module__", "") == module.__name__
     ]
     return f"{module.__name__} has no {name}; its functions are: {', '.join(functions) or 'none'}"
 
@@ -156,7 +144,8 @@ def _refused(detail: str, objective: str) -> Unusable:
     return Unusable(from_words(Fault.USER_BUG, detail, "objective", objective, detail))
 
 
-# -- may a process that has loaded it fork? ------------------------------------------------------------------------------
+# -- may a process that has loaded it fork?
+# ------------------------------------------------------------------------------
 def native_threads() -> int:
     """Threads of this process as the kernel sees them."""
     return len(os.listdir("/proc/self/task"))
@@ -165,8 +154,8 @@ def native_threads() -> int:
 def why_not_fork(threads_before: int) -> str:
     """Why children of this process, after the import, would be unsound; empty when they are sound.
 
-    A throw-away fork comes first: libraries that are prepared for forks (OpenBLAS) end their idle threads when one happens,
-    so that only threads which no fork handler knows of remain to be counted.
+    A throw-away fork comes first: libraries that are prepared for forks (OpenBLAS) end their idle threads when one
+    happens, so that only threads which no fork handler knows of remain to be counted.
     """
     if cuda_is_initialised():
         return "CUDA is initialised when the objective's module is imported, and cannot be used in a fork"
@@ -206,7 +195,9 @@ def reseed(seed: int) -> None:
 
 
 def _seed_torch(torch: Any, seed: int) -> None:
-    """As torch.manual_seed, which takes a third of a millisecond after a fork to note the seed for devices that a CPU build has not."""
+    """As torch.manual_seed, which takes a third of a millisecond after a fork to note the seed for devices that a CPU
+    build has not.
+    """
     accelerator = getattr(torch, "accelerator", None)
     if accelerator is not None and accelerator.current_accelerator() is None:
         torch.default_generator.manual_seed(seed)
@@ -215,7 +206,9 @@ def _seed_torch(torch: Any, seed: int) -> None:
 
 
 def settle() -> None:
-    """Make the coming forks cheap: nothing is left to import lazily, and no child's garbage collector looks at what is here."""
+    """Make the coming forks cheap: nothing is left to import lazily, and no child's garbage collector looks at what is
+    here.
+    """
     reseed(0)  # numpy.random is imported by its first use, 10 ms; torch has its like
     _make_an_optimizer()
     gc.collect()
@@ -224,7 +217,9 @@ def settle() -> None:
 
 
 def _make_an_optimizer() -> None:
-    """The first optimizer of a process makes torch import its compiler, a second's work: here once, instead of in every trial."""
+    """The first optimizer of a process makes torch import its compiler, a second's work: here once, instead of in
+    every trial.
+    """
     torch = sys.modules.get("torch")
     if torch is not None:
         with suppress(Exception):  # a torch that cannot will say so in the trial, where its owner reads it
@@ -233,9 +228,7 @@ def _make_an_optimizer() -> None:
 
 def _fork_and_forget() -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12+ warns of the threads we came to see
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12+ warns of the threads we came to see
         pid = os.fork()
     if pid == 0:
         os._exit(0)

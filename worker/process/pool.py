@@ -47,7 +47,9 @@ class ServerPool:
         self._trial: TrialProcess | None = None
 
     def take(self, code: Code) -> TrialProcess:
-        """A process for the next trial: the standby of a running server, or that of one that starts now. Never waits."""
+        """A process for the next trial: the standby of a running server, or that of one that starts now. Never
+        waits.
+        """
         if self._trial is not None and self._trial.ended is None:
             raise RuntimeError("the slot's trial before has not ended: kill or close it first")
         self._bury()

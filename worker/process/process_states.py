@@ -1,7 +1,8 @@
-"""The states of a trial's process as a table, for both of its ends. Rule: every change of a state goes through `celeriac.domain.lifecycle.moved`.
+"""The states of a trial's process as a table, for both of its ends. Rule: every change of a state goes through
+`celeriac.domain.lifecycle.moved`.
 
-The runner's end (`worker.process.trial_process`) moves by the server's packets, the child's frames, an end of file and a kill; the server's end
-(`worker.process.server`) by what it forks, hands out and reaps.
+The runner's end (`worker.process.trial_process`) moves by the server's packets, the child's frames, an end of file and
+a kill; the server's end (`worker.process.server`) by what it forks, hands out and reaps.
 """
 
 from collections.abc import Mapping
@@ -23,9 +24,7 @@ class ProcessEvent(StrEnum):
 
     FORK = "fork"  # it is there
     BEGIN = "begin"  # runner: its `started` frame; server: it was taken for a trial
-    CONCLUDE = (
-        "conclude"  # runner: its last frame, or one that is none; server: the process itself was reaped
-    )
+    CONCLUDE = "conclude"  # runner: its last frame, or one that is none; server: the process itself was reaped
     REPLACE = "replace"  # its server went before it began: another server makes another process
     END = "end"  # nothing of the trial is left
 
@@ -34,12 +33,7 @@ _S, _E = ProcessState, ProcessEvent
 
 PROCESS_TRANSITIONS: Mapping[ProcessState, Mapping[ProcessEvent, ProcessState]] = {
     _S.ATTACHING: {_E.FORK: _S.READY, _E.REPLACE: _S.ATTACHING, _E.END: _S.ENDED},
-    _S.READY: {
-        _E.BEGIN: _S.RUNNING,
-        _E.CONCLUDE: _S.TOLD,
-        _E.REPLACE: _S.ATTACHING,
-        _E.END: _S.ENDED,
-    },
+    _S.READY: {_E.BEGIN: _S.RUNNING, _E.CONCLUDE: _S.TOLD, _E.REPLACE: _S.ATTACHING, _E.END: _S.ENDED},
     _S.RUNNING: {_E.CONCLUDE: _S.TOLD, _E.END: _S.ENDED},
     _S.TOLD: {_E.END: _S.ENDED},
     _S.ENDED: {},

@@ -1,4 +1,5 @@
-"""A home and a directory for temporary files of each trial's own, gone after it: what one trial leaves there no other finds.
+"""A home and a directory for temporary files of each trial's own, gone after it: what one trial leaves there no other
+finds.
 
 Layout: <temporary directory>/celeriac-<slot>/<fork server>/<child>/{home,tmp}.
 """
@@ -28,7 +29,9 @@ def slot_scratch(tag: str) -> Path:
 
 
 def make(place: Path) -> Path:
-    """Make a trial's directories there, or elsewhere if a trial has put something in the way; returns where they are."""
+    """Make a trial's directories there, or elsewhere if a trial has put something in the way; returns where they
+    are.
+    """
     try:
         place.mkdir(mode=0o700, parents=True)
     except OSError:

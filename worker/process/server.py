@@ -1,17 +1,20 @@
-"""The fork server: `python -m worker.process.server`. It holds one objective in memory and forks a warm child of it for each trial.
+"""The fork server: `python -m worker.process.server`. It holds one objective in memory and forks a warm child of it
+for each trial.
 
 Promises:
-* One trial at a time, and one standby child that is forked ahead and waits for the next; the runner holds both its ends already.
-* A trial is reported as ended only when every process below it is gone: orphans come to the server (it is a subreaper), and
-  everything below it but the standby is TERMed, then KILLed.
+* One trial at a time, and one standby child that is forked ahead and waits for the next; the runner holds both its
+  ends already.
+* A trial is reported as ended only when every process below it is gone: orphans come to the server (it is a
+  subreaper), and everything below it but the standby is TERMed, then KILLed.
 * The server lives as long as its starter: end of the socket, or the starter's death, ends it and everything below it.
 * It ends by itself after `idle_s` without a trial.
-* If the import initialises CUDA, or leaves threads or processes behind, forking it is unsound: the server starts itself afresh
-  without the import, and each child imports for itself ("isolation: fresh").
+* If the import initialises CUDA, or leaves threads or processes behind, forking it is unsound: the server starts
+  itself afresh without the import, and each child imports for itself ("isolation: fresh").
 
-Packets, one JSON object each, over a SOCK_SEQPACKET socket. In: `standby` {gone} (have the next one there; not the one with the pid
-`gone`), `take` {pid} (the standby gets the trial), `kill` {grace_s}. Out: `ready` {isolation, note}, `failed` {a fault}, `standby`
-{pid} with the child's socket and output pipe, `ended` {pid, code, signal, peak_memory_bytes, oom_kills, leftovers, killed}.
+Packets, one JSON object each, over a SOCK_SEQPACKET socket. In: `standby` {gone} (have the next one there; not the one
+with the pid `gone`), `take` {pid} (the standby gets the trial), `kill` {grace_s}. Out: `ready` {isolation, note},
+`failed` {a fault}, `standby` {pid} with the child's socket and output pipe, `ended` {pid, code, signal,
+peak_memory_bytes, oom_kills, leftovers, killed}.
 """
 
 import json
@@ -49,7 +52,9 @@ _PACKET_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a server is started with. `fresh` is why children must import for themselves; `ahead`: they may do so early."""
+    """What a server is started with. `fresh` is why children must import for themselves; `ahead`: they may do so
+    early.
+    """
 
     control: int
     parent: int
@@ -111,13 +116,7 @@ class Server:
     def serve(self) -> None:
         """Serve until the starter is gone, or idleness ends it."""
         self._listen()
-        self._send(
-            {
-                "kind": "ready",
-                "isolation": "fresh" if self._plan.fresh else "shared",
-                "note": self._plan.fresh,
-            }
-        )
+        self._send({"kind": "ready", "isolation": "fresh" if self._plan.fresh else "shared", "note": self._plan.fresh})
         self._have_standby(gone=None)
         while not self._closing:
             self._selector.select(self._patience())
@@ -158,7 +157,8 @@ class Server:
         except BlockingIOError:
             return
 
-    # -- commands -------------------------------------------------------------------------------------------------------
+    # -- commands
+    # -------------------------------------------------------------------------------------------------------
     def _obey(self) -> None:
         while not self._closing:
             try:
@@ -173,9 +173,7 @@ class Server:
             try:
                 self._heed(json.loads(packet))
             except (ValueError, KeyError, TypeError) as error:
-                print(
-                    f"celeriac: the fork server passes over a packet that is none: {error}", file=sys.stderr
-                )
+                print(f"celeriac: the fork server passes over a packet that is none: {error}", file=sys.stderr)
 
     def _heed(self, command: dict[str, Any]) -> None:
         if command["kind"] == "take":
@@ -200,7 +198,9 @@ class Server:
         self._look_at = time.monotonic() + LOOK_S if self._limits else math.inf
 
     def _have_standby(self, gone: int | None) -> None:
-        """Fork a child that waits for its job, and hand both its ends to the runner; unless one is there that the runner can take."""
+        """Fork a child that waits for its job, and hand both its ends to the runner; unless one is there that the
+        runner can take.
+        """
         before = self._standby
         if before is not None and before.pid != gone:
             return
@@ -248,7 +248,8 @@ class Server:
         finally:
             os._exit(70)  # EX_SOFTWARE: `live` never returns, so this was our own failure
 
-    # -- ends -----------------------------------------------------------------------------------------------------------
+    # -- ends
+    # -----------------------------------------------------------------------------------------------------------
     def _reap(self) -> None:
         while True:
             try:
@@ -264,7 +265,9 @@ class Server:
                     process.move(ProcessEvent.CONCLUDE)
 
     def _hold_to_limits(self) -> None:
-        """End a trial that takes too much: first its processes are stopped, so that none starts another while they are killed."""
+        """End a trial that takes too much: first its processes are stopped, so that none starts another while they are
+        killed.
+        """
         now = time.monotonic()
         if self._trial is None or now < self._look_at:
             return
@@ -305,7 +308,8 @@ class Server:
                 self._terminate(LEFTOVER_GRACE_S)
         if self._kill_at is not None and time.monotonic() >= self._kill_at:
             linux.signal_all(self._of_trial(), signal.SIGKILL)
-            # Each death wakes us to look again; the interval is for what was forked between our look and its parent's end.
+            # Each death wakes us to look again; the interval is for what was forked between our look and its parent's
+            # end.
             self._kill_at = time.monotonic() + LEFTOVER_GRACE_S
 
     def _terminate(self, grace_s: float) -> None:
@@ -327,7 +331,8 @@ class Server:
             {
                 "kind": "ended",
                 **process.ended,
-                # Files to read, of a kernel that counts slowly: not while the next trial waits, for one that ended by itself.
+                # Files to read, of a kernel that counts slowly: not while the next trial waits, for one that ended by
+                # itself.
                 "oom_kills": 0 if process.ended["code"] == 0 else linux.oom_kills() - process.oom_kills,
                 "leftovers": len(self._leftovers),
                 "killed": self._killed,
@@ -370,7 +375,9 @@ def main(argv: list[str]) -> int:
 
 
 def _preloaded(plan: Plan, control: socket.socket) -> Objective:
-    """The objective, if this process may fork with it; else this process starts afresh. Ends after telling of a failure."""
+    """The objective, if this process may fork with it; else this process starts afresh. Ends after telling of a
+    failure.
+    """
     threads = native_threads()
     try:
         objective = load(plan.code_root, plan.objective)

@@ -1,7 +1,8 @@
-"""The runner's hold on one fork server: its process, the socket to it, and the child that waits there for the next trial.
+"""The runner's hold on one fork server: its process, the socket to it, and the child that waits there for the next
+trial.
 
-Servers are started by Popen (multiprocessing refuses inside a Celery pool process), from the thread that must outlive them: their
-parent-death signal follows it.
+Servers are started by Popen (multiprocessing refuses inside a Celery pool process), from the thread that must outlive
+them: their parent-death signal follows it.
 """
 
 import json
@@ -33,8 +34,8 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class SlotServers:
-    """What the servers of a slot have in common: what trials see, the slot's mark, how long a server without trials stays, where
-    trials have their own directories, and what they may take.
+    """What the servers of a slot have in common: what trials see, the slot's mark, how long a server without trials
+    stays, where trials have their own directories, and what they may take.
     """
 
     environment: Mapping[str, str]
@@ -108,7 +109,8 @@ class ServerHandle:
     def receive(self) -> tuple[dict[str, Any] | None, list[int]] | None:
         """The next packet with its descriptors, None when there is none now, (None, []) when the server is gone.
 
-        Raises ValueError for what is no packet: the objective's module is imported in that process, and may write to any descriptor.
+        Raises ValueError for what is no packet: the objective's module is imported in that process, and may write to
+        any descriptor.
         """
         try:
             data, descriptors, _, _ = socket.recv_fds(self.control, _PACKET_BYTES, 2)

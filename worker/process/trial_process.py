@@ -1,8 +1,9 @@
 """The runner's end of one trial's process, followed through one descriptor.
 
-Promises: `start`, `send` and `receive` never wait, whatever the user's code does (a slow import included); `kill` and `close` wait no
-longer than they were told plus `MARGIN_S`. `Ended` comes once, after every other event, when no process of the trial is left.
-Nothing that the process writes makes these raise: a frame that is none, or out of its turn, is the trial's last word, and its process is killed.
+Promises: `start`, `send` and `receive` never wait, whatever the user's code does (a slow import included); `kill` and
+`close` wait no longer than they were told plus `MARGIN_S`. `Ended` comes once, after every other event, when no
+process of the trial is left. Nothing that the process writes makes these raise: a frame that is none, or out of its
+turn, is the trial's last word, and its process is killed.
 """
 
 import os
@@ -64,7 +65,9 @@ class TrialProcess:
         self._attach(server)
 
     def fileno(self) -> int:
-        """Readable when `receive` is to be called, which may return nothing; the same for the whole life of the trial."""
+        """Readable when `receive` is to be called, which may return nothing; the same for the whole life of the
+        trial.
+        """
         return self._selector.fileno()
 
     def start(self, job: Job) -> None:
@@ -83,7 +86,9 @@ class TrialProcess:
         self._say(encode({"kind": "control", "word": "go", "step": step}))
 
     def hold(self, held: bool) -> None:
-        """Listen no more to what the process reports, or listen again: meanwhile it waits in `report`, once the socket is full."""
+        """Listen no more to what the process reports, or listen again: meanwhile it waits in `report`, once the socket
+        is full.
+        """
         if self._channel is not None and held != self._held:
             self._held = held
             self._selector.modify(self._channel, 0 if held else selectors.EVENT_READ, self._hear_child)
@@ -104,7 +109,8 @@ class TrialProcess:
         return self.receive()
 
     def kill(self, grace_s: float) -> Exit:
-        """TERM, after `grace_s` KILL, everything that the trial started, and wait until it is gone; the standby lives on.
+        """TERM, after `grace_s` KILL, everything that the trial started, and wait until it is gone; the standby lives
+        on.
 
         Events that come meanwhile are kept for `receive`. Safe to call at any time and again after an exception.
         """
@@ -113,12 +119,12 @@ class TrialProcess:
         if self.ended is None:
             self._killing = True
             self._server.send({"kind": "kill", "grace_s": grace_s})
-        return self._awaited(grace_s + MARGIN_S) or self._lose(
-            "its server did not end it in time", killed=True
-        )
+        return self._awaited(grace_s + MARGIN_S) or self._lose("its server did not end it in time", killed=True)
 
     def close(self, grace_s: float = 10.0) -> Exit:
-        """Wait up to `grace_s` for the process to end by itself (after its last message), then kill it. Frees descriptors."""
+        """Wait up to `grace_s` for the process to end by itself (after its last message), then kill it. Frees
+        descriptors.
+        """
         ended = self._awaited(grace_s) or self.kill(1.0)
         self._selector.close()
         return ended
@@ -129,7 +135,8 @@ class TrialProcess:
     def _move(self, event: ProcessEvent) -> None:
         self.state = moved(PROCESS_TRANSITIONS, self.state, event, thing=f"trial's process {self.pid}")
 
-    # -- the server's packets -------------------------------------------------------------------------------------------
+    # -- the server's packets
+    # -------------------------------------------------------------------------------------------
     def _attach(self, server: ServerHandle) -> None:
         self._server = server
         self._reused = server.served
@@ -167,9 +174,7 @@ class TrialProcess:
             self._server.finish(MARGIN_S)
             self._end(Exit(code=0))
         elif kind == "standby":
-            self._server.standby = Standby(
-                packet["pid"], socket.socket(fileno=descriptors[0]), descriptors[1]
-            )
+            self._server.standby = Standby(packet["pid"], socket.socket(fileno=descriptors[0]), descriptors[1])
             if self.pid is None and self._server.ready is not None:
                 self._take()
         elif kind == "ended" and packet.pop("pid") == self.pid:
@@ -195,7 +200,9 @@ class TrialProcess:
             self._write(frame)
 
     def _server_gone(self) -> None:
-        """The socket ended: the server was idle for too long just now, or it died of the import, or something killed it."""
+        """The socket ended: the server was idle for too long just now, or it died of the import, or something killed
+        it.
+        """
         if self._reused and self.state in _NOT_BEGUN:
             self._selector.unregister(self._server.control)
             self._drop_channel()
@@ -212,14 +219,17 @@ class TrialProcess:
         self._end(exit_of(status) if self.pid is None else Exit(lost=f"its server ended {how}"))
 
     def _server_spoiled(self, error: Exception) -> None:
-        """The server's socket carries what no server of ours sends. Only the import of the objective's module can have written it."""
+        """The server's socket carries what no server of ours sends. Only the import of the objective's module can have
+        written it.
+        """
         if self.state is not ProcessState.TOLD:
             self._events.append(broken(f"its module did, when imported: {error}"))
         if self.state in FRAMES:
             self._move(ProcessEvent.CONCLUDE)
         self._lose("what its server said cannot be read", killed=True)
 
-    # -- the child's messages -------------------------------------------------------------------------------------------
+    # -- the child's messages
+    # -------------------------------------------------------------------------------------------
     def _hear_child(self, reads: int = _READS_A_PASS) -> None:
         for _ in range(reads):
             data = self._read_channel()
@@ -282,7 +292,8 @@ class TrialProcess:
                 return
             self._events.append(Printed(data))
 
-    # -- ends -----------------------------------------------------------------------------------------------------------
+    # -- ends
+    # -----------------------------------------------------------------------------------------------------------
     def _gone(self, ended: Exit, passed: Failed | None) -> None:
         """The server says that nothing of the trial is left, and which limit it had `passed`, if that was why."""
         self._drain()

@@ -1,8 +1,9 @@
-"""The Celery worker of one slot: `python -m worker.slot.celery_worker NAME UUID KIND CUDA_VISIBLE QUEUE…`, started and kept by the node.
+"""The Celery worker of one slot: `python -m worker.slot.celery_worker NAME UUID KIND CUDA_VISIBLE QUEUE…`, started and
+kept by the node.
 
-Two processes: Celery's main process, which keeps the connections, and one pool process, which runs the trials. Neither imports
-torch, numpy or the search. All that needs a connection is made after the fork; what both read is imported before, so that they
-share its memory.
+Two processes: Celery's main process, which keeps the connections, and one pool process, which runs the trials. Neither
+imports torch, numpy or the search. All that needs a connection is made after the fork; what both read is imported
+before, so that they share its memory.
 """
 
 import gc
@@ -68,16 +69,12 @@ def main(argv: Sequence[str]) -> int:
     """Run the worker until it is told to stop; returns its exit status."""
     name, uuid, kind, cuda_visible, *queues = argv
     logging.basicConfig(
-        level=logging.INFO,
-        stream=sys.stderr,
-        format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
+        level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"
     )
     # One line a trial is enough: the runner's, when its end is written.
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    warnings.simplefilter(
-        "ignore", SecurityWarning
-    )  # on being root: no pickle here, so a ticket is no program
+    warnings.simplefilter("ignore", SecurityWarning)  # on being root: no pickle here, so a ticket is no program
     settings = Settings.from_env()
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.slot.tasks"])
     slot = Slot(name, uuid, kind, cuda_visible)
@@ -88,9 +85,7 @@ def main(argv: Sequence[str]) -> int:
     limit_control(writable=settings.flower_writable)
     connect_main(shared)
     connect_pool(shared)
-    open_store(
-        settings.database_url, pool_size=settings.pool_size
-    ).close()  # imported before the fork, connected after
+    open_store(settings.database_url, pool_size=settings.pool_size).close()  # imported before the fork, connected after
     gc.freeze()
     worker = app.Worker(
         hostname=name,
@@ -105,7 +100,8 @@ def main(argv: Sequence[str]) -> int:
     return int(worker.exitcode or 0)
 
 
-# -- the main process -----------------------------------------------------------------------------------------------------
+# -- the main process
+# -----------------------------------------------------------------------------------------------------
 def connect_main(shared: Shared) -> None:
     """Hand on what Celery tells only its main process, and watch over its ears."""
     watchdog = Watchdog(
@@ -144,7 +140,9 @@ def connect_main(shared: Shared) -> None:
 
 
 def _drain_first(number: signal.Signals, control: Control) -> None:
-    """Order the drain before Celery's own handler sends its SIGTERM to the pool process, or it would look like a revoke."""
+    """Order the drain before Celery's own handler sends its SIGTERM to the pool process, or it would look like a
+    revoke.
+    """
     handler = signal.getsignal(number)
 
     def drain(received: int, frame: FrameType | None) -> None:
@@ -164,7 +162,9 @@ def _ticket(args: Any) -> RunTrial | None:
 
 
 def _in_background(what: str, deed: Callable[[Store], None], settings: Settings) -> None:
-    """Do something in the store from the main process, whose event loop must not wait; again while the store is away, for a minute."""
+    """Do something in the store from the main process, whose event loop must not wait; again while the store is away,
+    for a minute.
+    """
 
     def work() -> None:
         deadline = time.monotonic() + BACKGROUND_S
@@ -185,7 +185,9 @@ def _in_background(what: str, deed: Callable[[Store], None], settings: Settings)
 
 
 def _cancel(store: Store, ticket: RunTrial) -> None:
-    """A revoked ticket is a user's cancel, whether its trial runs or not. One that names an older attempt means nothing now."""
+    """A revoked ticket is a user's cancel, whether its trial runs or not. One that names an older attempt means
+    nothing now.
+    """
     try:
         store.cancel_ticket(ticket.study, ticket.trial, ticket.attempt, REVOKED)
     except IllegalTransition as error:
@@ -197,7 +199,8 @@ def _give_up(store: Store, ticket: RunTrial, shared: Shared) -> None:
     release(store, shared.tickets, shared.slot.name, "the worker's pool process died", only=ticket)
 
 
-# -- the pool process -----------------------------------------------------------------------------------------------------
+# -- the pool process
+# -----------------------------------------------------------------------------------------------------
 def connect_pool(shared: Shared) -> None:
     """Set up each pool process after its fork, and close it down."""
 
@@ -207,9 +210,7 @@ def connect_pool(shared: Shared) -> None:
             shared.settings,
             shared.slot,
             store=open_store(
-                shared.settings.database_url,
-                pool_size=shared.settings.pool_size,
-                key=shared.settings.node_key,
+                shared.settings.database_url, pool_size=shared.settings.pool_size, key=shared.settings.node_key
             ),
             tickets=Tickets(shared.app),
             control=shared.control,

@@ -1,7 +1,9 @@
-"""Is this worker deaf? A Celery worker can answer pings and yet have stopped consuming, or hang in a half-open connection.
+"""Is this worker deaf? A Celery worker can answer pings and yet have stopped consuming, or hang in a half-open
+connection.
 
-What it sees from outside is the same: tickets wait in its queues, and it stays idle. After `patience_s` of that it ends itself, to be
-started afresh by its node. Only an idle worker does: a trial is never cut short for it. An unreachable Redis is no sign of deafness.
+What it sees from outside is the same: tickets wait in its queues, and it stays idle. After `patience_s` of that it
+ends itself, to be started afresh by its node. Only an idle worker does: a trial is never cut short for it. An
+unreachable Redis is no sign of deafness.
 """
 
 import logging
@@ -21,7 +23,9 @@ LOOK_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one look at the worker saw: tickets that wait (None: Redis does not say), whether it is busy, and how many it took."""
+    """What one look at the worker saw: tickets that wait (None: Redis does not say), whether it is busy, and how many
+    it took.
+    """
 
     waiting: int | None
     busy: bool
@@ -37,9 +41,7 @@ class WatchDecision:
     idle_since: float | None
 
 
-def watch(
-    now: float, look: Look, *, taken_before: int, idle_since: float | None, patience_s: float
-) -> WatchDecision:
+def watch(now: float, look: Look, *, taken_before: int, idle_since: float | None, patience_s: float) -> WatchDecision:
     """Decide on one look; `idle_since` is the last decision's."""
     if look.waiting is None:
         return WatchDecision(False, "Redis does not answer: nobody could take a ticket", None)
@@ -82,11 +84,7 @@ class Watchdog:
         while not self._ending.wait(look_s):
             look = Look(self._count(), self._busy(), self._taken())
             decision = watch(
-                time.monotonic(),
-                look,
-                taken_before=taken,
-                idle_since=idle_since,
-                patience_s=self._patience_s,
+                time.monotonic(), look, taken_before=taken, idle_since=idle_since, patience_s=self._patience_s
             )
             if decision.leave and not self._busy():
                 log.error("%s: leaving, to be started afresh", decision.reason)

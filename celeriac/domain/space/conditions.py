@@ -1,7 +1,9 @@
-"""When a parameter counts: the conditions of a space (`when`), what they hang on, and what they mean for one configuration.
+"""When a parameter counts: the conditions of a space (`when`), what they hang on, and what they mean for one
+configuration.
 
-Rule: a condition names parents and, for each, the values of which one must be there; a parent that does not count itself has
-no value. All but `when_problems` are asked of conditions without a flaw, and `is_active` and `condition_of` of canonical ones.
+Rule: a condition names parents and, for each, the values of which one must be there; a parent that does not count
+itself has no value. All but `when_problems` are asked of conditions without a flaw, and `is_active` and `condition_of`
+of canonical ones.
 """
 
 import json
@@ -29,10 +31,7 @@ def when_problems(parameters: Mapping[str, Parameter], elsewhere: frozenset[str]
             continue
         for parent, values in when.items():
             if parent not in elsewhere:
-                found += [
-                    f"{name}.when.{parent}: {text}"
-                    for text in _parent_flaws(name, parent, values, parameters)
-                ]
+                found += [f"{name}.when.{parent}: {text}" for text in _parent_flaws(name, parent, values, parameters)]
     if found or elsewhere:
         return found
     return [
@@ -77,9 +76,7 @@ def _listed(values: object) -> tuple[Any, ...]:
     return tuple(values) if isinstance(values, (list, tuple, set, frozenset)) else (values,)
 
 
-def canonical_when(
-    when: When | None, parameters: Mapping[str, Parameter]
-) -> dict[str, tuple[Any, ...]] | None:
+def canonical_when(when: When | None, parameters: Mapping[str, Parameter]) -> dict[str, tuple[Any, ...]] | None:
     """The same condition, each parent's values as that parent writes them, once each and in its order."""
     if when is None:
         return None

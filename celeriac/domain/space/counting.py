@@ -1,6 +1,7 @@
 """How many configurations a space has, exactly, without walking through them.
 
-Rule: conditions never cross a family of parameters, so families are counted apart and multiplied; within one, only parents branch.
+Rule: conditions never cross a family of parameters, so families are counted apart and multiplied; within one, only
+parents branch.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,9 @@ from celeriac.domain.space.words import same
 
 
 def configurations(parameters: Mapping[str, Parameter], names: tuple[str, ...]) -> int | None:
-    """How many there are; None when some parameter that can be active is continuous. `names`: all, parents before their children."""
+    """How many there are; None when some parameter that can be active is continuous. `names`: all, parents before
+    their children.
+    """
     total = 1
     mentioned = _mentioned(parameters)
     for family in _families(parameters, names):

@@ -14,7 +14,9 @@ _KINDS: Mapping[str, type[Float] | type[Int] | type[Choice]] = {"float": Float, 
 
 
 def parameter_to_dict(parameter: Parameter) -> dict[str, Any]:
-    """The form of a parameter of a space, canonical: what is not set is left out, and `parameter_from_dict` gives it back."""
+    """The form of a parameter of a space, canonical: what is not set is left out, and `parameter_from_dict` gives it
+    back.
+    """
     form: dict[str, Any]
     if isinstance(parameter, Choice):
         form = {"choice": list(parameter.options)}
@@ -26,14 +28,15 @@ def parameter_to_dict(parameter: Parameter) -> dict[str, Any]:
             form["step"] = parameter.step
     if parameter.when:
         form["when"] = {
-            parent: values[0] if len(values) == 1 else list(values)
-            for parent, values in parameter.when.items()
+            parent: values[0] if len(values) == 1 else list(values) for parent, values in parameter.when.items()
         }
     return form
 
 
 def parameter_from_dict(form: object) -> Parameter:
-    """The parameter of a form, its ranges, options and condition unchecked. Raises SpaceInvalid whose lines start with `: ` or `.key: `."""
+    """The parameter of a form, its ranges, options and condition unchecked. Raises SpaceInvalid whose lines start with
+    `: ` or `.key: `.
+    """
     example = "such as {float: [0.1, 1.0]}, {int: [1, 9]} or {choice: [a, b]}"
     if not isinstance(form, Mapping):
         raise SpaceInvalid(f": must be a mapping {example}, not {show(form)}")

@@ -1,10 +1,10 @@
 """The three kinds of parameters, side by side: `Float`, `Int` and `Choice`, each of which answers the same questions.
 
-What is wrong with it (`flaws`), how its description and a value are written (`canonical`, `fit`), where a value lies in [0, 1]
-and which one lies there (`to_unit`, `from_unit`), how many values there are and which (`count`, `points`).
+What is wrong with it (`flaws`), how its description and a value are written (`canonical`, `fit`), where a value lies
+in [0, 1] and which one lies there (`to_unit`, `from_unit`), how many values there are and which (`count`, `points`).
 
-Rule: a parameter knows itself only. It describes, and checks nothing when it is made: `Space` asks all of them for their
-flaws at once. All but `flaws` and `canonical` are asked of a canonical parameter without a flaw.
+Rule: a parameter knows itself only. It describes, and checks nothing when it is made: `Space` asks all of them for
+their flaws at once. All but `flaws` and `canonical` are asked of a canonical parameter without a flaw.
 """
 
 import math
@@ -42,9 +42,7 @@ class Float:
         if found:
             return found
         if math.isinf(float(self.high) - float(self.low)):
-            return [
-                ("float", f"the range {shown_range(self.low, self.high)} is wider than a double can count")
-            ]
+            return [("float", f"the range {shown_range(self.low, self.high)} is wider than a double can count")]
         if self.log and not math.log(self.high) > math.log(self.low):
             return [("float", f"the log range {shown_range(self.low, self.high)} is too narrow")]
         if self.step is None:
@@ -64,9 +62,7 @@ class Float:
             ]
         # Absolute, so that thirds and the like pass while a true remainder never does.
         if round(steps) < 1 or abs(steps - round(steps)) > _STEP_TOLERANCE:
-            return [
-                ("step", f"{show(self.step)} does not divide the range {shown_range(self.low, self.high)}")
-            ]
+            return [("step", f"{show(self.step)} does not divide the range {shown_range(self.low, self.high)}")]
         return []
 
     def canonical(self) -> "Float":
@@ -82,13 +78,13 @@ class Float:
         return round((self._decimal(self.high) - self._decimal(self.low)) / self._decimal(self.step)) + 1
 
     def fit(self, value: object) -> float:
-        """The value as a float of this range and grid, rounding noise removed. Raises ValueError saying what is wrong."""
+        """The value as a float of this range and grid, rounding noise removed. Raises ValueError saying what is
+        wrong.
+        """
         if not is_finite(value):
             raise ValueError(f"needs a finite number, not {show(value)}")
         number = float(value)  # type: ignore[arg-type]
-        slack_low, slack_high = (
-            (self.low, self.high) if self.log else (self.high - self.low, self.high - self.low)
-        )
+        slack_low, slack_high = (self.low, self.high) if self.log else (self.high - self.low, self.high - self.low)
         if not self.low - _RANGE_TOLERANCE * slack_low <= number <= self.high + _RANGE_TOLERANCE * slack_high:
             raise ValueError(f"{number!r} is outside {shown_range(self.low, self.high)}")
         number = min(max(number, self.low), self.high) + 0.0  # and -0.0 becomes 0.0: one point, one key
@@ -100,7 +96,9 @@ class Float:
         return on_grid
 
     def to_unit(self, value: Any) -> float:
-        """Where a fitting value lies in [0, 1]; on a grid of n, value k lies in the middle of its cell, (k + 0.5) / n."""
+        """Where a fitting value lies in [0, 1]; on a grid of n, value k lies in the middle of its cell, (k + 0.5) /
+        n.
+        """
         if self.step is not None:
             return (self._place(value) + 0.5) / (self.count or 1)
         if self.log:
@@ -176,9 +174,7 @@ class Int:
         if self.log and self.step != 1:
             return [("step", "a log range takes no step but 1; leave out one of the two")]
         if (self.high - self.low) % self.step:
-            return [
-                ("step", f"{show(self.step)} does not divide the range {shown_range(self.low, self.high)}")
-            ]
+            return [("step", f"{show(self.step)} does not divide the range {shown_range(self.low, self.high)}")]
         return []
 
     def canonical(self) -> "Int":
@@ -204,7 +200,9 @@ class Int:
         return int(number)
 
     def to_unit(self, value: Any) -> float:
-        """Where a fitting value lies in [0, 1]: the middle of its cell; in a log range, between log(low - ½) and log(high + ½)."""
+        """Where a fitting value lies in [0, 1]: the middle of its cell; in a log range, between log(low - ½) and
+        log(high + ½).
+        """
         if not self.log:
             return (int((value - self.low) // (self.step or 1)) + 0.5) / self.count
         start, end = self._log_ends()
@@ -240,17 +238,12 @@ class Choice:
             return [("choice", f"needs a list of at least one option, not {shown}")]
         if len(options) > MOST_OPTIONS:
             return [
-                (
-                    "choice",
-                    f"has {len(options)} options, {MOST_OPTIONS} at most; write an int if they have an order",
-                )
+                ("choice", f"has {len(options)} options, {MOST_OPTIONS} at most; write an int if they have an order")
             ]
         found = []
         for i, option in enumerate(options):
             if not _is_option(option):
-                found.append(
-                    ("choice", f"{show(option)} cannot be an option (text, number, boolean or null can)")
-                )
+                found.append(("choice", f"{show(option)} cannot be an option (text, number, boolean or null can)"))
             elif any(same(option, earlier) for earlier in options[:i]):
                 found.append(("choice", f"the option {show(option)} is there twice"))
         return found

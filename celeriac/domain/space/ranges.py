@@ -33,10 +33,10 @@ def shown_range(low: object, high: object) -> str:
 
 
 def range_flaws(kind: str, low: Any, high: Any, log: object) -> list[tuple[str, str]]:
-    """What can be wrong with any range, as (field, text): no numbers, not finite, empty, inverted, or a logarithm of 0 or less."""
-    found = [
-        (kind, f"needs finite numbers, not {show(bound)}") for bound in (low, high) if not is_finite(bound)
-    ]
+    """What can be wrong with any range, as (field, text): no numbers, not finite, empty, inverted, or a logarithm of 0
+    or less.
+    """
+    found = [(kind, f"needs finite numbers, not {show(bound)}") for bound in (low, high) if not is_finite(bound)]
     if not isinstance(log, bool):
         found.append(("log", f"must be true or false, not {show(log)}"))
     if found:

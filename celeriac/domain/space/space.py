@@ -1,6 +1,8 @@
-"""The space itself: parameters checked as a whole, and what is drawn from it, placed in its unit box, listed and written down.
+"""The space itself: parameters checked as a whole, and what is drawn from it, placed in its unit box, listed and
+written down.
 
-Rule: whatever is handed out fits the space; whatever comes in is checked, but for `to_unit`, which takes what was handed out.
+Rule: whatever is handed out fits the space; whatever comes in is checked, but for `to_unit`, which takes what was
+handed out.
 """
 
 import json
@@ -11,13 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from celeriac.domain.errors import SpaceInvalid
-from celeriac.domain.space.conditions import (
-    canonical_when,
-    condition_of,
-    is_active,
-    parents_first,
-    when_problems,
-)
+from celeriac.domain.space.conditions import canonical_when, condition_of, is_active, parents_first, when_problems
 from celeriac.domain.space.counting import configurations
 from celeriac.domain.space.forms import parameter_from_dict, parameter_to_dict
 from celeriac.domain.space.parameters import Choice, Float, Int, Parameter
@@ -108,9 +104,7 @@ class Space:
         `params` must fit (`validate`, `sample`, `from_unit` and `grid` hand out such): they are not checked again.
         `from_unit(to_unit(p)) == p`, exactly for ints, choices and stepped floats, to rounding for others.
         """
-        return [
-            self.parameters[name].to_unit(params[name]) if name in params else INACTIVE for name in self.names
-        ]
+        return [self.parameters[name].to_unit(params[name]) if name in params else INACTIVE for name in self.names]
 
     def from_unit(self, vector: Sequence[float]) -> dict[str, Any]:
         """The configuration at a place in the unit box, snapped to its grid; what lies outside is moved to the edge.
@@ -141,9 +135,7 @@ class Space:
             raise SpaceInvalid(f"a grid needs at least 1 point a float, not {points_per_float}")
         return self._grid(self.names, {}, points_per_float)
 
-    def _grid(
-        self, names: tuple[str, ...], values: dict[str, Any], per_float: int
-    ) -> Iterator[dict[str, Any]]:
+    def _grid(self, names: tuple[str, ...], values: dict[str, Any], per_float: int) -> Iterator[dict[str, Any]]:
         if not names:
             yield dict(values)
             return
@@ -168,7 +160,9 @@ class Space:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> "Space":
-        """The space of a study file's form. Raises SpaceInvalid with all that is wrong, each line led by its key path."""
+        """The space of a study file's form. Raises SpaceInvalid with all that is wrong, each line led by its key
+        path.
+        """
         if not isinstance(data, Mapping):
             raise SpaceInvalid(f"must be a mapping of parameter names to parameters, not {show(data)}")
         parameters: dict[str, Parameter] = {}
@@ -196,9 +190,7 @@ def _problems(parameters: object, elsewhere: Iterable[str] = ()) -> list[str]:
     found = []
     for name, parameter in parameters.items():
         if not is_name(name):
-            found.append(
-                f"{show(name)}: cannot name a parameter (a letter or _ first, then letters, digits, _ . -)"
-            )
+            found.append(f"{show(name)}: cannot name a parameter (a letter or _ first, then letters, digits, _ . -)")
         elif not isinstance(parameter, (Float, Int, Choice)):
             found.append(f"{name}: must be a Float, Int or Choice, not {show(parameter)}")
         else:

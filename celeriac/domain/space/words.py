@@ -27,7 +27,9 @@ def nearest(word: object, known: Iterable[str]) -> str:
 
 
 def is_name(value: object) -> bool:
-    """Whether this can name a parameter or a slice: a letter or `_`, then letters, digits, `_`, `.`, `-`; 100 at most."""
+    """Whether this can name a parameter or a slice: a letter or `_`, then letters, digits, `_`, `.`, `-`; 100 at
+    most.
+    """
     if not isinstance(value, str) or not 1 <= len(value) <= 100:
         return False
     return (value[0].isalpha() or value[0] == "_") and all(c.isalnum() or c in "_.-" for c in value)

@@ -10,7 +10,8 @@ _IN_THE_STORE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/=:+,-]{0,254}")
 
 
 def is_study_name(name: object) -> bool:
-    """Whether this can name a study in the store: a file's `study`, or what a firing makes of it with `/ = : + ,` (255 at most).
+    """Whether this can name a study in the store: a file's `study`, or what a firing makes of it with `/ = : + ,` (255
+    at most).
 
     A file itself may use letters, digits, `.`, `_` and `-` only, 100 at most.
     """
@@ -18,7 +19,9 @@ def is_study_name(name: object) -> bool:
 
 
 def study_name_flaw(name: object) -> str:
-    """What is wrong with the name of a study, or of a schedule that lends it to its study, in a file; "" when nothing is."""
+    """What is wrong with the name of a study, or of a schedule that lends it to its study, in a file; "" when nothing
+    is.
+    """
     if isinstance(name, str) and _IN_A_FILE.fullmatch(name):
         return ""
     quote = f'; put it in quotes: `"{str(name).lower()}"`' if isinstance(name, (int, float)) else ""

@@ -1,7 +1,7 @@
 """The keys of `schedule`: when a study runs again, in which time zone, and for which slices.
 
-Rule: a schedule that is accepted comes due some day, in a time zone that exists, for slices that can each be part of a study's
-name.
+Rule: a schedule that is accepted comes due some day, in a time zone that exists, for slices that can each be part of a
+study's name.
 """
 
 import math
@@ -41,7 +41,9 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
 
 
 def clashes(top: Section, spec: StudySpec) -> None:
-    """Note what a new schedule would lose without a word: a name that names nothing, and values that others hide in `trial.context`."""
+    """Note what a new schedule would lose without a word: a name that names nothing, and values that others hide in
+    `trial.context`.
+    """
     plan, name = spec.schedule, top.get("study")
     if plan is None:
         return
@@ -98,8 +100,7 @@ def _slices(section: Section) -> dict[str, tuple[Scalar, ...]]:
         return {}
     if not isinstance(content, Mapping) or not content:
         section.fail(
-            "slices",
-            f"must be a mapping of names to lists, such as {{region: [eu, us]}}, not {show(content)}",
+            "slices", f"must be a mapping of names to lists, such as {{region: [eu, us]}}, not {show(content)}"
         )
         return {}
     slices: dict[str, tuple[Scalar, ...]] = {}
@@ -133,9 +134,7 @@ def _slice_flaws(key: object, values: object) -> Iterator[str]:
     for i, value in enumerate(values):
         if isinstance(value, str) and not _SLICE_TEXT.fullmatch(value):
             yield f"{show(value)}: a value's text {_SLICE_TEXT_RULE}"
-        elif not isinstance(value, (str, int, float)) or (
-            isinstance(value, float) and not math.isfinite(value)
-        ):
+        elif not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
             yield f"{show(value)} is no text, number or boolean"
         elif any(same(value, earlier) for earlier in values[:i]):
             yield f"{show(value)} is there twice"

@@ -1,7 +1,7 @@
 """One mapping of a file, read key by key: `Section` types each value, `Problems` gathers what is wrong.
 
-Rule: a reader notes what is wrong and goes on with a stand-in, so that one reading shows everything; who began the reading
-raises before a stand-in can get out. Nothing is ignored: an unknown key names the nearest known one.
+Rule: a reader notes what is wrong and goes on with a stand-in, so that one reading shows everything; who began the
+reading raises before a stand-in can get out. Nothing is ignored: an unknown key names the nearest known one.
 """
 
 import math
@@ -49,17 +49,12 @@ class Problems:
 class Section:
     """One mapping of the file, by key path: typed reads of its keys, each of which notes what is wrong with the value.
 
-    A read returns its default where there is no value, and a stand-in where the value is wrong. What is no mapping, a key that
-    is not in `known`, and one that is in `later` (of a later version) are noted when the section is opened.
+    A read returns its default where there is no value, and a stand-in where the value is wrong. What is no mapping, a
+    key that is not in `known`, and one that is in `later` (of a later version) are noted when the section is opened.
     """
 
     def __init__(
-        self,
-        content: object,
-        path: str,
-        problems: Problems,
-        known: Iterable[str],
-        later: frozenset[str] = frozenset(),
+        self, content: object, path: str, problems: Problems, known: Iterable[str], later: frozenset[str] = frozenset()
     ) -> None:
         self.path, self.problems = path, problems
         self.content: Mapping[Any, Any] = content if isinstance(content, Mapping) else {}
@@ -150,9 +145,7 @@ class Section:
             return None
         seconds = _seconds(value)
         if seconds is None:
-            self.fail(
-                key, f"must be a time such as 30s, 10m, 2h, 1d or a number of seconds, not {show(value)}"
-            )
+            self.fail(key, f"must be a time such as 30s, 10m, 2h, 1d or a number of seconds, not {show(value)}")
         elif not 0 < seconds <= _LONGEST_S:
             self.fail(key, f"must be above 0 and at most 3650d, not {show(value)}")
         else:

@@ -1,6 +1,7 @@
 """What a study file comes to: the spec of a study, its canonical form, and what differs between two.
 
-Rule: plain values that check nothing. Those that `celeriac.domain.study_file.parse` and `load` make are sound; nobody else makes any.
+Rule: plain values that check nothing. Those that `celeriac.domain.study_file.parse` and `load` make are sound; nobody
+else makes any.
 """
 
 import itertools
@@ -49,9 +50,7 @@ class ScheduleSpec:
 
     def combinations(self) -> list[dict[str, Scalar]]:
         """The slices: every combination of the values of the slice keys; without keys, the one empty slice."""
-        return [
-            dict(zip(self.slices, values, strict=True)) for values in itertools.product(*self.slices.values())
-        ]
+        return [dict(zip(self.slices, values, strict=True)) for values in itertools.product(*self.slices.values())]
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical form: `schedule` of a study file."""
@@ -89,7 +88,9 @@ class StudySpec:
     stop_study: StopStudy | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left out."""
+        """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left
+        out.
+        """
         form: dict[str, Any] = {
             "study": self.study,
             "objective": self.objective,

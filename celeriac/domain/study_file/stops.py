@@ -1,7 +1,8 @@
-"""The keys of early ends: `stop_early`, a rule with the keys that are its own, and `stop_study`, reasons to end the study.
+"""The keys of early ends: `stop_early`, a rule with the keys that are its own, and `stop_study`, reasons to end the
+study.
 
-Rule: what a rule means is `celeriac.domain.stop_rules`' to say; here each of its numbers is read, and what could never stop anything
-is refused.
+Rule: what a rule means is `celeriac.domain.stop_rules`' to say; here each of its numbers is read, and what could never
+stop anything is refused.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,17 +11,7 @@ from typing import Any
 
 from celeriac.domain.sampler_names import EXPECTING
 from celeriac.domain.space import show
-from celeriac.domain.stop_rules import (
-    RULES,
-    STEP,
-    Asha,
-    Hyperband,
-    Median,
-    Patience,
-    StopRule,
-    StopStudy,
-    Threshold,
-)
+from celeriac.domain.stop_rules import RULES, STEP, Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
 from celeriac.domain.study_file.section import Problems, Section
 from celeriac.domain.study_file.specs import MOST_TRIALS
 
@@ -109,9 +100,7 @@ def stop_study(top: Section, sampler: str) -> StopStudy | None:
     )
     for key in ("min_gain", "max_regret"):
         if section.get(key) is not None and sampler not in EXPECTING:
-            section.fail(
-                key, f"the {sampler} sampler expects nothing of a suggestion; take `sampler: bayesian`"
-            )
+            section.fail(key, f"the {sampler} sampler expects nothing of a suggestion; take `sampler: bayesian`")
     if not set(section.content) - {"suggestions"}:
         top.fail("stop_study", "names no reason; write target, min_gain or max_regret")
     return stop

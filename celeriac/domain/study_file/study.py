@@ -1,4 +1,5 @@
-"""The study's own keys, from the top of a file down: `load` reads one, `parse` a mapping, and both refuse it whole or make a spec.
+"""The study's own keys, from the top of a file down: `load` reads one, `parse` a mapping, and both refuse it whole or
+make a spec.
 
 Rule: every key is read, also when one before it is wrong, in the order of a file; so that one reading tells all.
 """
@@ -49,14 +50,13 @@ def parse(
 ) -> StudySpec:
     """The spec of a mapping shaped like a study file; `space` may be a `Space`. `source` leads each error's line.
 
-    `is_new`: not one that a store kept, which may be of a time when less was refused. Raises SpecInvalid, one line for each thing that is wrong.
+    `is_new`: not one that a store kept, which may be of a time when less was refused. Raises SpecInvalid, one line for
+    each thing that is wrong.
     """
     return _parse(mapping, source, {}, name, is_new=is_new)
 
 
-def _parse(
-    document: object, source: str, lines: Mapping[str, int], name: str | None, *, is_new: bool
-) -> StudySpec:
+def _parse(document: object, source: str, lines: Mapping[str, int], name: str | None, *, is_new: bool) -> StudySpec:
     problems = Problems(source, lines)
     if not isinstance(document, Mapping):
         got = "and is empty" if document is None else f"not {show(document)}"
@@ -171,7 +171,9 @@ def _sampler(top: Section) -> str:
     value = top.get("sampler")
     flaw = "" if value is None else name_flaw(value)
     if isinstance(value, str) and value in RULES:
-        flaw = f"cannot be {show(value)}, which stops trials early: write `stop_early: {{rule: {value}}}` beside a sampler"
+        flaw = (
+            f"cannot be {show(value)}, which stops trials early: write `stop_early: {{rule: {value}}}` beside a sampler"
+        )
     if flaw:
         top.fail("sampler", flaw)
     return AUTO if value is None or flaw else str(value)

@@ -1,7 +1,7 @@
 """YAML read as version 1.2 with its core schema, whatever the file says of its version, and the line of each key.
 
-Rule: `1e-4` and `1e4` are numbers, `on`, `no` and `yes` are words, `1:30` and `2026-11-23` are text, `012` is 12; and what a
-file could mean in two ways (a key that is there twice, a tag, a second document) is refused.
+Rule: `1e-4` and `1e4` are numbers, `on`, `no` and `yes` are words, `1:30` and `2026-11-23` are text, `012` is 12; and
+what a file could mean in two ways (a key that is there twice, a tag, a second document) is refused.
 """
 
 import re
@@ -23,8 +23,8 @@ _DEEPEST = 20  # levels of nesting; a study has five
 def read(path: "Path", source: str) -> tuple[object, dict[str, int]]:
     """The document of a file (None when it is empty), and the line of each key path in it, such as `space.lr`.
 
-    Raises SpecInvalid, each line led by `source`, for what is no text, no YAML, too large or too deep, and for duplicate keys,
-    tags and more than one document.
+    Raises SpecInvalid, each line led by `source`, for what is no text, no YAML, too large or too deep, and for
+    duplicate keys, tags and more than one document.
     """
     return _document(_text_of(path, source), source)
 
@@ -39,9 +39,7 @@ def _text_of(path: "Path", source: str) -> str:
     except OSError as error:
         raise SpecInvalid(f"{source}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise SpecInvalid(
-            f"{source}: is no UTF-8 text (byte {error.start}): that is no study file"
-        ) from error
+        raise SpecInvalid(f"{source}: is no UTF-8 text (byte {error.start}): that is no study file") from error
 
 
 def _document(text: str, source: str) -> tuple[object, dict[str, int]]:

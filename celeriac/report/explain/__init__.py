@@ -1,1 +1,3 @@
-"""Explanations: why a trial was run, and which parameters mattered. Rule: records in, values out; nothing is read or written here."""
+"""Explanations: why a trial was run, and which parameters mattered. Rule: records in, values out; nothing is read or
+written here.
+"""

@@ -1,9 +1,10 @@
 """Which parameters mattered: Optuna's importance evaluators over a study's scored trials.
 
-Two questions, two methods. `ped-anova` (Watanabe et al. 2023, arXiv:2304.10255; conditional parameters: arXiv:2601.20800)
-asks what decides whether a trial is among the best; it goes by ranks, so that one absurd score changes nothing, and all its
-shares add up to one. `fanova` (Hutter et al. 2014) asks whose variation the scores' variance comes from, over a random forest.
-fANOVA knows no conditions: here a conditional parameter is judged within the trials that have it, and its share is of theirs.
+Two questions, two methods. `ped-anova` (Watanabe et al. 2023, arXiv:2304.10255; conditional parameters:
+arXiv:2601.20800) asks what decides whether a trial is among the best; it goes by ranks, so that one absurd score
+changes nothing, and all its shares add up to one. `fanova` (Hutter et al. 2014) asks whose variation the scores'
+variance comes from, over a random forest. fANOVA knows no conditions: here a conditional parameter is judged within
+the trials that have it, and its share is of theirs.
 
 Optuna is imported when asked, since it takes a second to load. The same trials give the same shares.
 """
@@ -38,7 +39,8 @@ FEWEST = 10
 #: PED-ANOVA wants five trials among the best tenth.
 ENOUGH = 50
 _BEST_SHARE, _BEST_TRIALS = 0.1, 5
-#: What is looked at is a random part of more trials than that: fANOVA's time grows faster than their number (250: six seconds).
+#: What is looked at is a random part of more trials than that: fANOVA's time grows faster than their number (250: six
+#: seconds).
 _MOST = {"ped-anova": 5000, "fanova": 250}
 _RESAMPLES, _MOST_RESAMPLED = 20, 300
 
@@ -47,8 +49,8 @@ _RESAMPLES, _MOST_RESAMPLED = 20, 300
 class Importance:
     """One parameter's share, in [0, 1]; None when too few trials have it.
 
-    `low` to `high` holds the share, and nine in ten of those found when the trials are drawn again with repetition (None
-    where that is not done); `trials` had the parameter; `condition` says when it exists, "" for always.
+    `low` to `high` holds the share, and nine in ten of those found when the trials are drawn again with repetition
+    (None where that is not done); `trials` had the parameter; `condition` says when it exists, "" for always.
     """
 
     name: str
@@ -63,7 +65,8 @@ class Importance:
 class Importances:
     """All parameters' shares, the largest first; none, with the reason, when there are too few trials.
 
-    `trials` is how many were scored, or `pruned` after a report, which then stands for their score; `used` how many of them were looked at; `caution` is what to mind when reading, or "".
+    `trials` is how many were scored, or `pruned` after a report, which then stands for their score; `used` how many of
+    them were looked at; `caution` is what to mind when reading, or "".
     """
 
     method: Method
@@ -75,9 +78,7 @@ class Importances:
     pruned: int = 0
 
 
-def importances(
-    space: Space, goal: Goal, trials: Sequence[TrialRecord], method: Method = "ped-anova"
-) -> Importances:
+def importances(space: Space, goal: Goal, trials: Sequence[TrialRecord], method: Method = "ped-anova") -> Importances:
     """The shares of all parameters of the space. Raises ExtraMissing without Optuna."""
     scored = [trial for trial in trials if trial.state is TrialState.SCORED and trial.score is not None]
     pruned = [replace(trial, score=trial.last_value) for trial in trials if _was_pruned(trial)]
@@ -90,24 +91,22 @@ def importances(
     with _optuna_quiet():
         judge = _Judge(space, goal, method)
         found = judge.of_best(used) if method == "ped-anova" else judge.of_variance(used)
-    ordered = sorted(
-        found, key=lambda each: (each.condition != "" and method == "fanova", -(each.share or 0.0))
-    )
+    ordered = sorted(found, key=lambda each: (each.condition != "" and method == "fanova", -(each.share or 0.0)))
     return Importances(
         method, len(scored), len(used), tuple(ordered), _caution(len(scored), method), pruned=len(pruned)
     )
 
 
 def _was_pruned(trial: TrialRecord) -> bool:
-    """Whether it was stopped early with something to show: it counts with its last report, or what it was stopped for would not show."""
+    """Whether it was stopped early with something to show: it counts with its last report, or what it was stopped for
+    would not show.
+    """
     return trial.state is TrialState.PRUNED and trial.last_value is not None and isfinite(trial.last_value)
 
 
 def _no_answer(scored: Sequence[TrialRecord]) -> str:
     if len(scored) < FEWEST:
-        return (
-            f"too few trials: {len(scored)} are scored, and fewer than {FEWEST} say nothing about importance"
-        )
+        return f"too few trials: {len(scored)} are scored, and fewer than {FEWEST} say nothing about importance"
     if len({trial.score for trial in scored}) == 1:
         return f"all {len(scored)} scores are the same: no parameter made a difference"
     return ""
@@ -132,9 +131,7 @@ class _Judge:
         """PED-ANOVA, with the spread over resampled trials where there are few."""
         frozen = [self._frozen(trial) for trial in scored]
         found = [
-            Importance(
-                name, 0.0, trials=sum(name in each.params for each in frozen), condition=condition_of(p)
-            )
+            Importance(name, 0.0, trials=sum(name in each.params for each in frozen), condition=condition_of(p))
             for name, p in self.space.parameters.items()
         ]
         shares = self._evaluated(frozen)
@@ -162,16 +159,12 @@ class _Judge:
                 found.append(Importance(name, shares.get(name), trials=len(having), condition=condition))
         return found
 
-    def _evaluated(
-        self, frozen: Sequence["FrozenTrial"], params: list[str] | None = None
-    ) -> dict[str, float]:
+    def _evaluated(self, frozen: Sequence["FrozenTrial"], params: list[str] | None = None) -> dict[str, float]:
         import optuna
 
         study = optuna.create_study(direction=self.goal)
         study.add_trials(frozen)
-        found = optuna.importance.get_param_importances(
-            study, evaluator=self._evaluator(len(frozen)), params=params
-        )
+        found = optuna.importance.get_param_importances(study, evaluator=self._evaluator(len(frozen)), params=params)
         return {name: float(share) for name, share in found.items()}
 
     def _evaluator(self, trials: int) -> "BaseImportanceEvaluator":
@@ -220,7 +213,9 @@ def _distribution(parameter: Parameter) -> "BaseDistribution":
 
 @contextmanager
 def _optuna_quiet() -> Iterator[None]:
-    """Optuna without a word of its own: what it would warn of (few trials) is said by `caution`. Raises ExtraMissing."""
+    """Optuna without a word of its own: what it would warn of (few trials) is said by `caution`. Raises
+    ExtraMissing.
+    """
     try:
         import optuna
         import sklearn  # noqa: F401 - fANOVA's forest

@@ -1,8 +1,8 @@
 """Why this trial: how its parameters were found, what was expected of it then, and how it turned out.
 
-`why` is written once, by whoever added the trial, and kept small: numbers and places, never copies of rows. Its keys are listed
-in docs/explanation/search.md; any of them may be absent, since samplers know different things, and one that is not known here is handed on.
-Which trials were pending then follows from two of them (`pending_then`).
+`why` is written once, by whoever added the trial, and kept small: numbers and places, never copies of rows. Its keys
+are listed in docs/explanation/search.md; any of them may be absent, since samplers know different things, and one that
+is not known here is handed on. Which trials were pending then follows from two of them (`pending_then`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,8 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the score compares: `error` is score minus mean, `gain` by how much it beat the best score then (negative: it did not).
+    """How the score compares: `error` is score minus mean, `gain` by how much it beat the best score then (negative:
+    it did not).
 
     None where that cannot be said.
     """
@@ -51,7 +52,9 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A trial's `why`, read: `how` in one phrase, `expected` None where no model was asked, `more` what only its sampler knows."""
+    """A trial's `why`, read: `how` in one phrase, `expected` None where no model was asked, `more` what only its
+    sampler knows.
+    """
 
     how: str
     sampler: str | None
@@ -69,7 +72,8 @@ class Explanation:
 
 
 def pending_then(trial: TrialRecord) -> tuple[int, int] | None:
-    """The `observed` and `below` that `Store.pending` takes to tell which trials were pending when this one was suggested.
+    """The `observed` and `below` that `Store.pending` takes to tell which trials were pending when this one was
+    suggested.
 
     None where no sampler suggested it. Its question began `index` numbers before it.
     """
@@ -78,7 +82,9 @@ def pending_then(trial: TrialRecord) -> tuple[int, int] | None:
 
 
 def explained(trial: TrialRecord, goal: Goal, pending: Sequence[int] = ()) -> Explanation:
-    """The trial's explanation; `goal` is the study's, `pending` are the trials that were pending when it was suggested."""
+    """The trial's explanation; `goal` is the study's, `pending` are the trials that were pending when it was
+    suggested.
+    """
     why = trial.why
     known = {key: why[key] for key in _EXPECTED if why.get(key) is not None}
     expected = Expectation(**known) if known else None

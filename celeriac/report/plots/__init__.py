@@ -1,7 +1,8 @@
-"""Pictures of a study. Rule: a picture is a value (`Chart`, a Vega-Lite specification) made by a pure function of a `Scene`.
+"""Pictures of a study. Rule: a picture is a value (`Chart`, a Vega-Lite specification) made by a pure function of a
+`Scene`.
 
-Only `celeriac.report.plots.vega` knows how one becomes a picture; it alone needs the extra `celeriac[plots]`. So a chart can be
-tested as data, looks the same on paper, in a browser and in a notebook, and carries its numbers with it.
+Only `celeriac.report.plots.vega` knows how one becomes a picture; it alone needs the extra `celeriac[plots]`. So a
+chart can be tested as data, looks the same on paper, in a browser and in a notebook, and carries its numbers with it.
 """
 
 from collections.abc import Callable, Mapping

@@ -50,20 +50,21 @@ _CONFIG: Json = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One picture: `kind` names its file, `spec` is Vega-Lite and holds the data; None with a `reason` when there is nothing to show."""
+    """One picture: `kind` names its file, `spec` is Vega-Lite and holds the data; None with a `reason` when there is
+    nothing to show.
+    """
 
     kind: str
     spec: Mapping[str, Any] | None
     reason: str = ""
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """What a notebook shows: the chart itself where it can draw Vega-Lite (JupyterLab, VS Code), else the picture."""
+        """What a notebook shows: the chart itself where it can draw Vega-Lite (JupyterLab, VS Code), else the
+        picture.
+        """
         if self.spec is None:
             return {"text/plain": self.reason}
-        bundle = {
-            "application/vnd.vegalite.v5+json": dict(self.spec),
-            "text/plain": f"{self.kind} of a study",
-        }
+        bundle = {"application/vnd.vegalite.v5+json": dict(self.spec), "text/plain": f"{self.kind} of a study"}
         try:
             return bundle | {"image/png": b64encode(vega.png(self.spec)).decode()}
         except ExtraMissing:

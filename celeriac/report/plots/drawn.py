@@ -1,6 +1,7 @@
 """Charts drawn: as PNG, and as pages that need no network.
 
-A page carries Vega itself (0.9 MB), so that it opens from a mail or a share, offline, for as long as browsers read HTML.
+A page carries Vega itself (0.9 MB), so that it opens from a mail or a share, offline, for as long as browsers read
+HTML.
 """
 
 import html
@@ -14,7 +15,9 @@ from celeriac.report.plots.chart import Chart
 
 
 def png(chart: Chart) -> bytes:
-    """The chart as PNG, at twice the screen's resolution. Raises ExtraMissing; ValueError for a chart that shows nothing."""
+    """The chart as PNG, at twice the screen's resolution. Raises ExtraMissing; ValueError for a chart that shows
+    nothing.
+    """
     return vega.png(_spec(chart))
 
 
@@ -28,7 +31,8 @@ def page(title: str, charts: Sequence[Chart]) -> str:
 def write(title: str, charts: Sequence[Chart], directory: Path) -> list[Path]:
     """Write `<kind>.png` and `<kind>.html` for each chart that shows something, and `index.html` with all of them.
 
-    Existing files are replaced. Returns the paths, the index last; none when nothing can be shown. Raises ExtraMissing, OSError.
+    Existing files are replaced. Returns the paths, the index last; none when nothing can be shown. Raises
+    ExtraMissing, OSError.
     """
     shown = [each for each in charts if each.spec is not None]
     if not shown:
@@ -64,7 +68,8 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <title>{title}</title>
 <style>
-body {{ margin: 2rem auto; max-width: 1600px; padding: 0 1rem; font-family: Helvetica, Arial, sans-serif; color: #1f2937; }}
+body {{ margin: 2rem auto; max-width: 1600px; padding: 0 1rem; }}
+body {{ font-family: Helvetica, Arial, sans-serif; color: #1f2937; }}
 .chart {{ margin-bottom: 3rem; overflow-x: auto; }}
 .vega-bind {{ color: #6b7280; font-size: 13px; }}
 </style>

@@ -31,11 +31,7 @@ def history(scene: Scene) -> Chart:
     layers = [_points(scene, rows), _best_so_far(scene), _winner(scene, scene.best)]
     if scene.default is not None and scene.default is not scene.best:
         layers.insert(0, _default(scene, scene.default))
-    body = {
-        "width": _WIDTH,
-        "height": _HEIGHT,
-        "layer": layers,
-    }
+    body = {"width": _WIDTH, "height": _HEIGHT, "layer": layers}
     return chart("history", f"{scene.study.name}: history", scene.facts, body)
 
 
@@ -130,16 +126,7 @@ def _winner(scene: Scene, best: TrialRecord) -> Json:
         "data": data,
         "encoding": {"x": _x(), "y": _y(scene)},
         "layer": [
-            {
-                "mark": {
-                    "type": "point",
-                    "shape": "circle",
-                    "size": 150,
-                    "color": BEST,
-                    "strokeWidth": 2,
-                    "opacity": 1,
-                }
-            },
+            {"mark": {"type": "point", "shape": "circle", "size": 150, "color": BEST, "strokeWidth": 2, "opacity": 1}},
             *label(
                 {
                     "align": "right" if right else "left",
@@ -156,9 +143,7 @@ def _winner(scene: Scene, best: TrialRecord) -> Json:
 
 def _default(scene: Scene, default: TrialRecord) -> Json:
     low, high = scene.window
-    worse = abs((default.score or 0.0) - scene.edge) > _ROOM * (
-        high - low
-    )  # away from the best, where there is room
+    worse = abs((default.score or 0.0) - scene.edge) > _ROOM * (high - low)  # away from the best, where there is room
     below = 9 if worse == (scene.study.goal == "maximize") else -8
     data = {"values": [{"y": default.score, "words": f"default {default.score:.6g}"}]}
     return {

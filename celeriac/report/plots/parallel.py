@@ -1,8 +1,9 @@
-"""Parallel coordinates: a line a trial through its parameters to its score; the better the score, the stronger the line.
+"""Parallel coordinates: a line a trial through its parameters to its score; the better the score, the stronger the
+line.
 
-Each axis is the parameter's place in the unit box, so that a log range is even in its logarithm and options stand apart. A
-parameter that a trial does not have takes its line through a lane below the axes. Of more than 600 trials, half of the lines
-are the best and half are every so-many-th of the others: more would be a wall.
+Each axis is the parameter's place in the unit box, so that a log range is even in its logarithm and options stand
+apart. A parameter that a trial does not have takes its line through a lane below the axes. Of more than 600 trials,
+half of the lines are the best and half are every so-many-th of the others: more would be a wall.
 """
 
 import math
@@ -19,7 +20,8 @@ _MOST_LINES, _MOST_CURVES = 600, 200
 _MOST_TICKS = 6
 _ROOM = 0.08
 _MOST_LETTERS = 12
-#: Trials of one option or of few integers would lie on top of each other: they are spread a little, as a share of the axis.
+#: Trials of one option or of few integers would lie on top of each other: they are spread a little, as a share of the
+#: axis.
 _SPREAD = 0.05
 
 
@@ -95,10 +97,7 @@ def _lines(scene: Scene, best: TrialRecord, axes: list[str], x: Json, y: Json) -
         "data": {"values": rows},
         "transform": [{"filter": "datum.top <= top"}, {"fold": axes, "as": ["axis", "u"]}],
         "params": [
-            {
-                "name": "pointed",
-                "select": {"type": "point", "on": "mouseover", "fields": ["n"], "clear": "mouseout"},
-            }
+            {"name": "pointed", "select": {"type": "point", "on": "mouseover", "fields": ["n"], "clear": "mouseout"}}
         ],
         "mark": {"type": "line", "interpolate": "monotone" if len(rows) <= _MOST_CURVES else "linear"},
         "encoding": {
@@ -180,10 +179,7 @@ def _ticks(scene: Scene, axes: list[str], x: Json, y: Json) -> list[Json]:
         "mark": {"type": "tick", "orient": "horizontal", "size": 7, "thickness": 1, "color": FAINT},
         "encoding": {"x": x, "y": y},
     }
-    return [
-        dash,
-        *({"data": data, **layer} for layer in label(mark, {"x": x, "y": y, "text": {"field": "text"}})),
-    ]
+    return [dash, *({"data": data, **layer} for layer in label(mark, {"x": x, "y": y, "text": {"field": "text"}}))]
 
 
 def _marks(parameter: Parameter) -> Iterator[tuple[float, str]]:

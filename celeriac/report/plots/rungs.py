@@ -1,8 +1,8 @@
 """Rungs: how reports went over the steps, and where early stopping judged them.
 
-A dashed line is a rung; the bar on it is the cutoff among all that came there, as it stood after the last one; the words above it
-say how many trials came and how many of them were stopped there. Without early stopping these are plain learning curves.
-Trials that never met a rung (a default and a champion are exempt) are drawn in every bracket's panel.
+A dashed line is a rung; the bar on it is the cutoff among all that came there, as it stood after the last one; the
+words above it say how many trials came and how many of them were stopped there. Without early stopping these are plain
+learning curves. Trials that never met a rung (a default and a champion are exempt) are drawn in every bracket's panel.
 """
 
 from collections import defaultdict
@@ -70,7 +70,9 @@ def _told(scene: Scene, drawn: int) -> list[str]:
 
 
 def worth_a_curve(trials: Sequence[TrialRecord], goal: Goal, most: int = MOST_CURVES) -> list[int]:
-    """The numbers of the trials to draw: all, or of more than `most` the best third, and every so-many-th of the others."""
+    """The numbers of the trials to draw: all, or of more than `most` the best third, and every so-many-th of the
+    others.
+    """
     sign = -1.0 if goal == "maximize" else 1.0
     begun = [trial for trial in trials if trial.last_step is not None or trial.score is not None]
     ranked = sorted(begun, key=lambda trial: (trial.score is None, sign * (trial.score or 0.0), trial.number))
@@ -109,11 +111,7 @@ def _panel(
     }
     if min(steps) > 0 and max(steps) / min(steps) >= _FROM_LOG and records:
         x["scale"] = {"type": "log", "nice": False, "padding": 10}
-        x["axis"] = {
-            "values": sorted({*_where(records).values(), max(steps)}),
-            "grid": False,
-            "format": "d",
-        }
+        x["axis"] = {"values": sorted({*_where(records).values(), max(steps)}), "grid": False, "format": "d"}
     y = {
         "field": "value",
         "type": "quantitative",
@@ -133,11 +131,7 @@ def _whole(first: int, last: int) -> list[int]:
 
 
 def _curves(
-    scene: Scene,
-    curves: Mapping[int, Sequence[tuple[int, float]]],
-    trials: Mapping[int, TrialRecord],
-    x: Json,
-    y: Json,
+    scene: Scene, curves: Mapping[int, Sequence[tuple[int, float]]], trials: Mapping[int, TrialRecord], x: Json, y: Json
 ) -> list[Json]:
     """A line a trial and its end, the best trial's on top."""
     best = scene.best.number if scene.best is not None else -1
@@ -188,21 +182,16 @@ def _curves(
         },
         {
             "data": {"values": ends},
-            "mark": {
-                "type": "point",
-                "filled": True,
-                "size": 30,
-                "opacity": 1,
-                "fillOpacity": 0.85,
-                "clip": True,
-            },
+            "mark": {"type": "point", "filled": True, "size": 30, "opacity": 1, "fillOpacity": 0.85, "clip": True},
             "encoding": {"x": x, "y": y, "color": color, "shape": shape, "tooltip": tooltip},
         },
     ]
 
 
 def _where(records: Sequence[RungRecord]) -> dict[int, int]:
-    """The step at which each rung is drawn: its own, or where another resource judges (samples, say), the median of those that came."""
+    """The step at which each rung is drawn: its own, or where another resource judges (samples, say), the median of
+    those that came.
+    """
     steps: dict[int, list[int]] = defaultdict(list)
     for record in records:
         steps[record.rung].append(record.step)
@@ -224,9 +213,7 @@ def _rungs(records: Sequence[RungRecord], trials: Mapping[int, TrialRecord], x: 
     marks, where_drawn = [], _where(records)
     for rung, record in sorted(newest.items()):
         stopped = sum(
-            trials[n].state is TrialState.PRUNED
-            for n, last in highest.items()
-            if last == rung and n in trials
+            trials[n].state is TrialState.PRUNED for n, last in highest.items() if last == rung and n in trials
         )
         step = where_drawn[rung]
         text = f"{record.place} came" + (f", {stopped} stopped" if stopped else "")
@@ -244,8 +231,5 @@ def _rungs(records: Sequence[RungRecord], trials: Mapping[int, TrialRecord], x: 
     return [
         {"data": data, "mark": dashes, "encoding": {"x": x}},
         {"data": data, "mark": bar, "encoding": {"x": x, "y": y, "tooltip": tooltip}},
-        *(
-            {"data": data, **layer}
-            for layer in label({"dy": -8, "fontSize": 10, "color": FAINT, "clip": False}, where)
-        ),
+        *({"data": data, **layer} for layer in label({"dy": -8, "fontSize": 10, "color": FAINT, "clip": False}, where)),
     ]

@@ -1,7 +1,8 @@
 """What charts are drawn from: one study's rows, as they were read at one moment, and what all charts need of them.
 
-The score's window: a picture shows every score unless a few are so far off that the others would shrink to a line; those
-are drawn at its edge, and counted below the title. The default is shown whenever that leaves the others half of the picture.
+The score's window: a picture shows every score unless a few are so far off that the others would shrink to a line;
+those are drawn at its edge, and counted below the title. The default is shown whenever that leaves the others half of
+the picture.
 """
 
 import json
@@ -17,7 +18,8 @@ from celeriac.domain.study_file import StudySpec
 from celeriac.report.explain.importance import Importances
 from celeriac.report.plots.chart import Json, rounded
 
-#: The worst quarter of the scores may be cut off, when it reaches further beyond the others than they do from the best, times that.
+#: The worst quarter of the scores may be cut off, when it reaches further beyond the others than they do from the
+#: best, times that.
 _MOST, _FAR = 0.75, 2.0
 _FEW = 10
 #: Room around the scores, as a share of their range; on the better side, where the best trial's label stands.
@@ -26,7 +28,9 @@ _PAD, _PAD_BEST = 0.04, 0.12
 
 @dataclass(frozen=True)
 class Scene:
-    """A study's rows. `curves` are some trials' reports as (step, value); `importance` None where it was not asked for."""
+    """A study's rows. `curves` are some trials' reports as (step, value); `importance` None where it was not asked
+    for.
+    """
 
     study: StudyRecord
     spec: StudySpec
@@ -38,9 +42,7 @@ class Scene:
     @cached_property
     def scored(self) -> list[TrialRecord]:
         """The scored trials, by number."""
-        return [
-            trial for trial in self.trials if trial.state is TrialState.SCORED and trial.score is not None
-        ]
+        return [trial for trial in self.trials if trial.state is TrialState.SCORED and trial.score is not None]
 
     @cached_property
     def best(self) -> TrialRecord | None:
@@ -107,11 +109,7 @@ class Scene:
         counts = self.study.counts
         ends = [
             f"{count} {word}"
-            for count, word in (
-                (counts.scored, "scored"),
-                (counts.pruned, "pruned"),
-                (counts.failed, "failed"),
-            )
+            for count, word in ((counts.scored, "scored"), (counts.pruned, "pruned"), (counts.failed, "failed"))
             if count
         ]
         lines = [f"{counts.finished} trials: {', '.join(ends)}" if ends else "no trial has finished"]
@@ -170,11 +168,7 @@ def tooltip(scene: Scene) -> list[Json]:
     ]
     for place, (name, parameter) in enumerate(scene.parameters.items()):
         told.append(
-            {
-                "field": f"p{place}",
-                "title": name,
-                **({} if isinstance(parameter, Choice) else {"format": ".4~g"}),
-            }
+            {"field": f"p{place}", "title": name, **({} if isinstance(parameter, Choice) else {"format": ".4~g"})}
         )
     return told
 

@@ -1,4 +1,6 @@
-"""Slices: for each parameter, every trial's score over its value; later trials are darker, so one sees where the search went."""
+"""Slices: for each parameter, every trial's score over its value; later trials are darker, so one sees where the
+search went.
+"""
 
 import math
 
@@ -74,14 +76,7 @@ def _panel(scene: Scene, place: int, name: str, parameter: Parameter, *, first: 
     layers: list[Json] = [
         {
             "transform": [scored, *spread],
-            "mark": {
-                "type": "point",
-                "filled": True,
-                "opacity": 1,
-                "fillOpacity": 0.8,
-                "size": size,
-                "clip": False,
-            },
+            "mark": {"type": "point", "filled": True, "opacity": 1, "fillOpacity": 0.8, "size": size, "clip": False},
             "encoding": {
                 **across,
                 "color": {
@@ -147,12 +142,7 @@ def _x(field: str, parameter: Parameter) -> Json:
             "axis": {"labelAngle": 0 if len(options) <= 5 else -40, "labelLimit": 80},
         }
     room = 0.5 * (parameter.step or 1) if _is_crowded(parameter) else 0.0
-    scale: Json = {
-        "domain": [parameter.low - room, parameter.high + room],
-        "nice": False,
-        "zero": False,
-        "padding": 4,
-    }
+    scale: Json = {"domain": [parameter.low - room, parameter.high + room], "nice": False, "zero": False, "padding": 4}
     axis: Json = {"tickCount": 5, "labelOverlap": True}
     if parameter.log:
         scale["type"] = "log"

@@ -1,4 +1,6 @@
-"""Vega-Lite by vl-convert (the extra `celeriac[plots]`): a specification becomes PNG without a browser, or scripts that need no network."""
+"""Vega-Lite by vl-convert (the extra `celeriac[plots]`): a specification becomes PNG without a browser, or scripts
+that need no network.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,6 @@
-"""What programs of ours ask of the Linux kernel for themselves: to end with their starter, and to inherit orphans. Standard library only."""
+"""What programs of ours ask of the Linux kernel for themselves: to end with their starter, and to inherit orphans.
+Standard library only.
+"""
 
 import ctypes
 import os
@@ -10,11 +12,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
-    """Have `number` sent to this process when its parent's thread ends; if `parent` is gone already, end now, by SIGKILL.
+    """Have `number` sent to this process when its parent's thread ends; if `parent` is gone already, end now, by
+    SIGKILL.
 
-    A signal that this process handles in Python would not end it: the handler may belong to the program before `exec`, or not run
-    at all. The kernel forgets the setting at a fork and at a change of user, and ties it to the thread that forked: each process
-    sets it for itself, first thing.
+    A signal that this process handles in Python would not end it: the handler may belong to the program before `exec`,
+    or not run at all. The kernel forgets the setting at a fork and at a change of user, and ties it to the thread that
+    forked: each process sets it for itself, first thing.
     """
     _prctl(_PR_SET_PDEATHSIG, int(number))
     if os.getppid() != parent:

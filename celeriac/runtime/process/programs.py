@@ -1,7 +1,8 @@
 """Programs that start and keep other programs: `celeriac up` and the worker's node. Linux only.
 
-Promises: a child never outlives its starter (parent-death signal, in a session of its own); what a child left behind can be found again by
-the tag in its environment; waiting is done on descriptors, never by polling. How long until the next restart is decided by `Backoff`.
+Promises: a child never outlives its starter (parent-death signal, in a session of its own); what a child left behind
+can be found again by the tag in its environment; waiting is done on descriptors, never by polling. How long until the
+next restart is decided by `Backoff`.
 """
 
 import os
@@ -42,8 +43,8 @@ class Backoff:
 class Child:
     """One supervised program.
 
-    `log`: its output is appended there, and the file is turned over once when it has passed `log_bytes`; with `shares_output` it
-    goes where the starter's own goes, and with neither it is dropped. `death_signal`: what the
+    `log`: its output is appended there, and the file is turned over once when it has passed `log_bytes`; with
+    `shares_output` it goes where the starter's own goes, and with neither it is dropped. `death_signal`: what the
     kernel sends it when its starter dies. `before_exec` runs in the child before the program (a change of user, say).
     """
 

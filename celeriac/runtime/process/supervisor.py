@@ -1,7 +1,7 @@
 """Keeps children alive. Waits on their pidfds, on signals and on the time of the next restart; never polls.
 
-What dies is started again after a back-off. A child that dies again and again right after its start is given up (`GaveUp`), with the tail
-of its log, unless a server that it needs was away at the time.
+What dies is started again after a back-off. A child that dies again and again right after its start is given up
+(`GaveUp`), with the tail of its log, unless a server that it needs was away at the time.
 """
 
 import os
@@ -73,7 +73,9 @@ class Supervisor:
         return {kept.child.name: kept.child.pid for kept in self._kept}
 
     def run(self, *, until: Callable[[], bool] | None = None, every_s: float = 2.0) -> None:
-        """Supervise until a stop signal comes, or until `until()`, asked every `every_s`, says so. Raises StackError (gave up)."""
+        """Supervise until a stop signal comes, or until `until()`, asked every `every_s`, says so. Raises StackError
+        (gave up).
+        """
         asked_at = time.monotonic()
         while not self._signals:
             now = time.monotonic()
@@ -99,9 +101,7 @@ class Supervisor:
                 if now >= deadline:
                     raise StackError(self._not_ready(missing.values(), timeout_s))
                 self._restart_due(now)
-                for descriptor in self._wait(
-                    min(deadline - now, self._patience_s(now, None) or deadline - now)
-                ):
+                for descriptor in self._wait(min(deadline - now, self._patience_s(now, None) or deadline - now)):
                     if descriptor in missing:
                         missing.pop(descriptor)
                         self._selector.unregister(descriptor)
@@ -110,7 +110,8 @@ class Supervisor:
                 self._selector.unregister(descriptor)
 
     def stop(self, grace_s: Callable[[str], float]) -> None:
-        """Stop all: the programs, then the servers that they need to the last. A further stop signal shortens every grace to two seconds.
+        """Stop all: the programs, then the servers that they need to the last. A further stop signal shortens every
+        grace to two seconds.
 
         The supervisor is spent then.
         """

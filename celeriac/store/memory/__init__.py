@@ -1,4 +1,6 @@
-"""The store in memory: the same rules in one process, for tests and for trying out samplers. Nothing of the service runs on it."""
+"""The store in memory: the same rules in one process, for tests and for trying out samplers. Nothing of the service
+runs on it.
+"""
 
 from collections.abc import Callable
 from datetime import datetime

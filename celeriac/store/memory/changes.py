@@ -70,9 +70,7 @@ class Changes(Tables):
         for table in tables:
             for key in [key for key in table if key[0] == study_id]:
                 del table[key]
-        rows.attempts = {
-            token: held for token, held in rows.attempts.items() if held.attempt.study_id != study_id
-        }
+        rows.attempts = {token: held for token, held in rows.attempts.items() if held.attempt.study_id != study_id}
         rows.firings = [each for each in rows.firings if each.study_id != study_id]
         rows.verdicts.pop(study_id, None)
         del rows.studies[study_id]

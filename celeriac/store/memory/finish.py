@@ -1,4 +1,6 @@
-"""How an attempt ends, and what becomes of its trial. Rule: an end happens once; what comes after it is kept as evidence only."""
+"""How an attempt ends, and what becomes of its trial. Rule: an end happens once; what comes after it is kept as
+evidence only.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,15 +11,7 @@ from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, TrialEven
 from celeriac.domain.records import ENDED, Fault, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory.rows import Held, Tables, atomic
-from celeriac.store.values import (
-    can_adopt,
-    checked,
-    digest,
-    late_evidence,
-    lease_lost,
-    not_cancelled,
-    plain_text,
-)
+from celeriac.store.values import can_adopt, checked, digest, late_evidence, lease_lost, not_cancelled, plain_text
 
 
 class Ends(Tables):
@@ -48,11 +42,7 @@ class Ends(Tables):
     def cancel_ticket(self, study_id: int, number: int, attempt: int, reason: str) -> TrialRecord:
         """See `Store.cancel_ticket`."""
         trial = self._rows.trials.get((study_id, number))
-        if (
-            trial is not None
-            and trial.state is TrialState.CANCELLED
-            and trial.attempts in (attempt - 1, attempt)
-        ):
+        if trial is not None and trial.state is TrialState.CANCELLED and trial.attempts in (attempt - 1, attempt):
             return trial
         waits = sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
         if trial is None or not (
@@ -71,12 +61,7 @@ class Ends(Tables):
         if held.attempt.outcome is not None and can_adopt(held.attempt.outcome, end) and _waits(trial, held):
             changes = _changes(trial, end) | {"faults": _forgiven(trial.faults, held.attempt.fault)}
             after = self._rows.move_trial(
-                trial,
-                TrialEvent.ADOPT,
-                **changes,
-                worker=held.attempt.worker,
-                queued_at=None,
-                not_before=None,
+                trial, TrialEvent.ADOPT, **changes, worker=held.attempt.worker, queued_at=None, not_before=None
             )
             return self._noted(after, held, end, AttemptEvent.ADOPT)
         if not only_expired and held.attempt.late is None:  # the reaper knows nothing that would be evidence
@@ -111,9 +96,7 @@ class Ends(Tables):
 
 def _waits(trial: TrialRecord, held: Held) -> bool:
     """Whether nobody has leased the trial after this attempt, and nothing else has ended it."""
-    return trial.attempts == held.attempt.number and trial.state in sources(
-        TRIAL_TRANSITIONS, TrialEvent.ADOPT
-    )
+    return trial.attempts == held.attempt.number and trial.state in sources(TRIAL_TRANSITIONS, TrialEvent.ADOPT)
 
 
 def _forgiven(faults: Mapping[str, int], fault: Fault | None) -> dict[str, int]:

@@ -1,4 +1,6 @@
-"""Having a lease: lease, begin, renew. Rule: a ticket becomes one lease or a refusal, and a lease lives on by its token only."""
+"""Having a lease: lease, begin, renew. Rule: a ticket becomes one lease or a refusal, and a lease lives on by its
+token only.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,10 +42,7 @@ class Leases(Tables):
         """See `Store.begin`."""
         held = self._rows.held(token)
         held.attempt = replace(
-            held.attempt,
-            fingerprint=plain_text(fingerprint),
-            resumed_step=resumed_step,
-            log_path=plain_text(log_path),
+            held.attempt, fingerprint=plain_text(fingerprint), resumed_step=resumed_step, log_path=plain_text(log_path)
         )
 
     @atomic

@@ -28,9 +28,7 @@ class Care(Tables):
         """See `Store.expired`."""
         now = self._rows.clock()
         lapsed = [held for held in self._open() if held.attempt.lease_until < now]
-        return [
-            self._opened(held) for held in sorted(lapsed, key=lambda held: held.attempt.lease_until)[:limit]
-        ]
+        return [self._opened(held) for held in sorted(lapsed, key=lambda held: held.attempt.lease_until)[:limit]]
 
     @atomic
     def reaper_look(self) -> tuple[datetime, ReaperLook | None]:
@@ -87,8 +85,7 @@ class Care(Tables):
         now = self._rows.clock()
         others = {key: each for key, each in self._rows.devices.items() if key[0] != host}
         said = {
-            (host, each.uuid): replace(each, host=host, heartbeat_at=now, labels=plain(each.labels))
-            for each in devices
+            (host, each.uuid): replace(each, host=host, heartbeat_at=now, labels=plain(each.labels)) for each in devices
         }
         self._rows.devices = others | said
 
@@ -107,9 +104,7 @@ class Care(Tables):
         held = self._rows.attempts.get(token)
         if held is not None:
             now, study_id = self._rows.clock(), held.attempt.study_id if study_only else 0
-            row = PutAside(
-                held.attempt.worker, study_id, plain_text(reason), now, now + timedelta(seconds=for_s)
-            )
+            row = PutAside(held.attempt.worker, study_id, plain_text(reason), now, now + timedelta(seconds=for_s))
             self._rows.put_asides[row.worker, study_id] = row
 
     @atomic
@@ -125,9 +120,7 @@ class Care(Tables):
         return [each for _, each in sorted(self._rows.put_asides.items()) if each.until > now]
 
     @atomic
-    def prune(
-        self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000
-    ) -> Pruned:
+    def prune(self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000) -> Pruned:
         """See `Store.prune`."""
         rows = self._rows
         old_reports = [key for key in sorted(rows.reports) if reports and self._old(study_id, key, before)]
@@ -144,11 +137,7 @@ class Care(Tables):
     ) -> list[Checkpoint]:
         """See `Store.old_checkpoints`."""
         kept = self._rows.checkpoints.items()
-        found = {
-            (each.trial, each.step, each.attempt): each
-            for key, each in kept
-            if self._old(study_id, key, before)
-        }
+        found = {(each.trial, each.step, each.attempt): each for key, each in kept if self._old(study_id, key, before)}
         return [found[place] for place in sorted(found) if place > after][:limit]
 
     @atomic

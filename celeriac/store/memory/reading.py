@@ -27,12 +27,7 @@ class Reading(Tables):
 
     @atomic
     def trials(
-        self,
-        study_id: int,
-        *,
-        states: Sequence[TrialState] | None = None,
-        after: int = -1,
-        limit: int = 100,
+        self, study_id: int, *, states: Sequence[TrialState] | None = None, after: int = -1, limit: int = 100
     ) -> list[TrialRecord]:
         """See `Store.trials`."""
         found = (trial for trial in self._rows.trials_of(study_id) if trial.number > after)
@@ -44,8 +39,7 @@ class Reading(Tables):
         """See `Store.attempts`."""
         held = (each.attempt for each in self._rows.attempts.values())
         return sorted(
-            (each for each in held if (each.study_id, each.trial) == (study_id, number)),
-            key=lambda each: each.number,
+            (each for each in held if (each.study_id, each.trial) == (study_id, number)), key=lambda each: each.number
         )
 
     def attempts_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
@@ -82,11 +76,7 @@ class Reading(Tables):
             if held.attempt.study_id == study_id
             and held.attempt.number == self._rows.trials[study_id, held.attempt.trial].attempts
         ]
-        whole = [
-            held.last_step
-            for state, held in newest
-            if state is TrialState.SCORED and held.last_step is not None
-        ]
+        whole = [held.last_step for state, held in newest if state is TrialState.SCORED and held.last_step is not None]
         pruned = [held for state, held in newest if state is TrialState.PRUNED]
         steps, device_s = 0, 0.0
         for held in pruned:
@@ -117,8 +107,7 @@ class Reading(Tables):
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:
         """See `Store.log_tail`."""
         known = {
-            (each.attempt.study_id, each.attempt.trial, each.attempt.number)
-            for each in self._rows.attempts.values()
+            (each.attempt.study_id, each.attempt.trial, each.attempt.number) for each in self._rows.attempts.values()
         }
         if (study_id, number, attempt) not in known:
             raise unknown_trial(study_id, number, attempt)

@@ -1,4 +1,6 @@
-"""What a running trial reports: values, checkpoints, rungs. Rule: a repeat changes nothing, and the first that came stays."""
+"""What a running trial reports: values, checkpoints, rungs. Rule: a repeat changes nothing, and the first that came
+stays.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -84,9 +86,7 @@ class Reports(Tables):
     def _ranked(self, attempt: Attempt, crossing: Crossing) -> RungRecord:
         ranking = crossing.ranking
         where = (attempt.study_id, ranking.bracket, crossing.rung)
-        there = [
-            each for each in self._rows.rungs.values() if (each.study_id, each.bracket, each.rung) == where
-        ]
+        there = [each for each in self._rows.rungs.values() if (each.study_id, each.bracket, each.rung) == where]
         values = sorted([*(each.value for each in there), crossing.value], reverse=ranking.goal == "maximize")
         return RungRecord(
             study_id=attempt.study_id,

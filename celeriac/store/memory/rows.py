@@ -1,7 +1,7 @@
 """The rows of the memory store, its one lock, and the only two functions that move a trial or a study.
 
-`atomic` is the transaction: one verb at a time, and what goes in or out is copied, so that nobody holds a piece of the store.
-Verbs look first and change after, so a verb that raises has changed nothing.
+`atomic` is the transaction: one verb at a time, and what goes in or out is copied, so that nobody holds a piece of the
+store. Verbs look first and change after, so a verb that raises has changed nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -114,9 +114,7 @@ class Rows:
 
     def checkpoints_of(self, study_id: int, number: int) -> list[Checkpoint]:
         """The trial's checkpoints, newest first."""
-        found = [
-            each for each in self.checkpoints.values() if (each.study_id, each.trial) == (study_id, number)
-        ]
+        found = [each for each in self.checkpoints.values() if (each.study_id, each.trial) == (study_id, number)]
         return sorted(found, key=lambda each: (-each.step, -each.attempt))
 
     def reports_of(self, study_id: int, number: int, attempt: int | None = None) -> list[Report]:
@@ -149,9 +147,7 @@ class Rows:
     def move_trial(self, trial: TrialRecord, event: TrialEvent, **changes: Any) -> TrialRecord:
         """Move a trial by its table and keep its study's counters; `changes` are its other new values."""
         study = self.studies[trial.study_id]
-        state = moved(
-            TRIAL_TRANSITIONS, trial.state, event, thing=f"trial {trial.number} of study {study.name}"
-        )
+        state = moved(TRIAL_TRANSITIONS, trial.state, event, thing=f"trial {trial.number} of study {study.name}")
         counts = recounted(study, trial.state, state)
         if state in ENDED:
             changes |= {"ended_no": study.counts.ended + 1, "ended_at": self.clock()}

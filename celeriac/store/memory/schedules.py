@@ -57,9 +57,7 @@ class Schedules(Tables):
         return sorted(due, key=lambda each: (each.next_due_at, each.name))
 
     @atomic
-    def fire(
-        self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = ""
-    ) -> StudyRecord | None:
+    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
         """See `Store.fire`."""
         fired = (new.schedule, _key(new.slice), due_at, by_hand)
         for each in self._rows.firings:

@@ -5,16 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from celeriac.domain.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
-from celeriac.domain.records import (
-    CLOSED,
-    ENDED,
-    Claim,
-    Counts,
-    NewStudy,
-    StudyRecord,
-    StudyState,
-    TrialState,
-)
+from celeriac.domain.records import CLOSED, ENDED, Claim, Counts, NewStudy, StudyRecord, StudyState, TrialState
 from celeriac.store.memory.rows import Rows, Tables, atomic, plain
 from celeriac.store.values import duplicate_study, plain_text, unknown_study
 
@@ -60,9 +51,7 @@ class Studies(Tables):
         return sorted(found, key=lambda study: -study.id)[:limit]
 
     @atomic
-    def move_study(
-        self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None
-    ) -> StudyRecord:
+    def move_study(self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None) -> StudyRecord:
         """See `Store.move_study`."""
         rows, said = self._rows, plain_text(reason)
         before = rows.study(study_id, turn)
@@ -106,9 +95,7 @@ def _claim(study: StudyRecord, now: datetime) -> Claim:
     )
 
 
-def moved_row(
-    rows: Rows, before: StudyRecord, state: StudyState, event: StudyEvent, reason: str
-) -> StudyRecord:
+def moved_row(rows: Rows, before: StudyRecord, state: StudyState, event: StudyEvent, reason: str) -> StudyRecord:
     """The study's row in its new state; of one that is opened again, a verdict that promoted nothing is void."""
     study, now = rows.studies[before.id], rows.clock()
     reopened = before.state in CLOSED and state not in CLOSED

@@ -57,9 +57,7 @@ class Turns(Tables):
     @atomic
     def newest_waiting(self, study_id: int, limit: int) -> list[TrialRecord]:
         """See `Store.newest_waiting`."""
-        untried = [
-            t for t in self._rows.trials_of(study_id) if t.state is TrialState.WAITING and not t.attempts
-        ]
+        untried = [t for t in self._rows.trials_of(study_id) if t.state is TrialState.WAITING and not t.attempts]
         return untried[max(len(untried) - limit, 0) :]
 
     @atomic
@@ -98,8 +96,7 @@ class Turns(Tables):
         giving_way = [trial for trial in self._rows.trials_of(study_id) if trial.number >= first]
         movable = sources(TRIAL_TRANSITIONS, TrialEvent.REPLACE)
         free = [
-            trial.state in movable and not trial.attempts and trial.source is Source.SUGGESTED
-            for trial in giving_way
+            trial.state in movable and not trial.attempts and trial.source is Source.SUGGESTED for trial in giving_way
         ]
         if not all(free) or study.next_number != first + len(suggestions):
             raise moved_meanwhile(study.name)

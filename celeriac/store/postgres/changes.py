@@ -1,5 +1,5 @@
-"""What a person may change in a study that is there: a larger budget, failed trials once more, its end. Rule: as for all studies' rows,
-the study's is locked first, then its trials'.
+"""What a person may change in a study that is there: a larger budget, failed trials once more, its end. Rule: as for
+all studies' rows, the study's is locked first, then its trials'.
 """
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 

@@ -1,9 +1,9 @@
 """The fence: the open attempt's row, found by its token, is what gives a worker's write its right.
 
-The statements of a worker (`sql/*.sql`) are hot: each is one round trip and one commit, a chain of common table expressions in which
-every step reads from the one before, so that Postgres runs, and locks, in the order written: study, trial, attempt. A step whose row
-was changed by somebody in between checks its WHERE again on the new row (READ COMMITTED), so each is a compare-and-set. A chain that
-breaks returns no row; why, is asked after, here.
+The statements of a worker (`sql/*.sql`) are hot: each is one round trip and one commit, a chain of common table
+expressions in which every step reads from the one before, so that Postgres runs, and locks, in the order written:
+study, trial, attempt. A step whose row was changed by somebody in between checks its WHERE again on the new row (READ
+COMMITTED), so each is a compare-and-set. A chain that breaks returns no row; why, is asked after, here.
 """
 
 from sqlalchemy import Connection

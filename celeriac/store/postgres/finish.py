@@ -1,4 +1,6 @@
-"""How an attempt ends, and what becomes of its trial. Rule: an end happens once; what comes after it is kept as evidence only."""
+"""How an attempt ends, and what becomes of its trial. Rule: an end happens once; what comes after it is kept as
+evidence only.
+"""
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
 from collections.abc import Mapping
@@ -6,14 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause
 
-from celeriac.domain.lifecycle import (
-    ATTEMPT_TRANSITIONS,
-    TRIAL_TRANSITIONS,
-    AttemptEvent,
-    TrialEvent,
-    moved,
-    sources,
-)
+from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, moved, sources
 from celeriac.domain.records import TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from celeriac.store.connection import Database, Row, fetch, sql
@@ -84,9 +79,7 @@ class Ends:
         if found is not None and found.outcome is not None:
             done = self._db.row(SAME_END, token=token, digest=given["digest"])
             if done is None and can_adopt(found.outcome, end):
-                done = self._db.row(ADOPT, **given) or self._db.row(
-                    SAME_END, token=token, digest=given["digest"]
-                )
+                done = self._db.row(ADOPT, **given) or self._db.row(SAME_END, token=token, digest=given["digest"])
             if done is not None:
                 return done
             if not only_expired:  # the reaper knows nothing that would be evidence
@@ -110,10 +103,7 @@ class Ends:
             study = locked(connection, study_id)
             before = locked_trial(connection, study_id, number)
             state = moved(
-                TRIAL_TRANSITIONS,
-                before.state,
-                TrialEvent.CANCEL,
-                thing=f"trial {number} of study {study['name']}",
+                TRIAL_TRANSITIONS, before.state, TrialEvent.CANCEL, thing=f"trial {number} of study {study['name']}"
             )
             after = fetch(
                 connection,

@@ -1,12 +1,14 @@
 """The functions by which a worker speaks to Postgres: its role may call these, and may touch no table.
 
-`sql/*.sql` holds them: each begins with `-- name: verb(argument type, …) -> the columns of its rows`, then what it does, then one
-statement, in which `:argument` stands for an argument and `{word}` for what is known here: the states, by the lifecycle, and the columns,
-by the records. Each runs with the rights of the tables' owner, and is keyed by a lease's token, or by the key that tokens were made with.
-`celeriac migrate` makes all of them anew; so there is one way on which every program, with or without roles, writes a trial's life.
+`sql/*.sql` holds them: each begins with `-- name: verb(argument type, …) -> the columns of its rows`, then what it
+does, then one statement, in which `:argument` stands for an argument and `{word}` for what is known here: the states,
+by the lifecycle, and the columns, by the records. Each runs with the rights of the tables' owner, and is keyed by a
+lease's token, or by the key that tokens were made with. `celeriac migrate` makes all of them anew; so there is one way
+on which every program, with or without roles, writes a trial's life.
 
 They are plpgsql because that keeps the plan of a statement for the whole session.
 """
+
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
 import hashlib
@@ -18,13 +20,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Table, TextClause
 
-from celeriac.domain.lifecycle import (
-    ATTEMPT_TRANSITIONS,
-    TRIAL_TRANSITIONS,
-    AttemptEvent,
-    TrialEvent,
-    sources,
-)
+from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, sources
 from celeriac.domain.records import ENDED, Fault, Outcome, TrialState
 from celeriac.store import tables
 from celeriac.store.connection import DIALECT, fetch, sql
@@ -114,12 +110,14 @@ GRANTS = (
     f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {{role}}",
 )
 _USERS = sql(
-    """SELECT DISTINCT r.rolname AS grantee FROM pg_namespace n, aclexplode(n.nspacl) x JOIN pg_roles r ON r.oid = x.grantee
+    """SELECT DISTINCT r.rolname AS grantee FROM pg_namespace n, aclexplode(n.nspacl) x
+    JOIN pg_roles r ON r.oid = x.grantee
     WHERE n.nspname = :schema AND x.grantee <> n.nspowner"""
 )
 
 
-# -- reading the files ------------------------------------------------------------------------------------------------------
+# -- reading the files
+# ------------------------------------------------------------------------------------------------------
 def _parsed(part: str, words: Mapping[str, str]) -> Function:
     head, *lines = part.strip().splitlines()
     named = _NAME.match(" ".join(_filled(head, words).split()))
@@ -140,9 +138,7 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
 
 def _words() -> dict[str, str]:
     """What `{word}` stands for."""
-    trial = (
-        f"{_returned(rows.TRIAL_ALONE, tables.trial)}, last_step bigint, last_value float8, device_kind text"
-    )
+    trial = f"{_returned(rows.TRIAL_ALONE, tables.trial)}, last_step bigint, last_value float8, device_kind text"
     return {
         **{f"may_{event}": _listed(_sources(event)) for event in TrialEvent},
         **{f"after_{event}": _listed(_targets(event)) for event in TrialEvent},
@@ -163,37 +159,56 @@ def _words() -> dict[str, str]:
         "rung": _returned(rows.RUNG, tables.rung),
         "rung_columns": rows.RUNG,
         "open_attempts": rows.OPEN_ATTEMPTS,
-        "counted": ", ".join(
-            f"{name} = study.{name} + {_is(name)}" for name in rows.COUNTERS if name != "running"
+        "counted": ", ".join(f"{name} = study.{name} + {_is(name)}" for name in rows.COUNTERS if name != "running"),
+        "sound": (
+            f"""(:fault IS NULL OR :fault IN ({_listed(Fault)}))
+            AND :device_s >= 0 AND :device_s < CAST('Infinity' AS float8)"""
         ),
-        "sound": f"""(:fault IS NULL OR :fault IN ({_listed(Fault)}))
-            AND :device_s >= 0 AND :device_s < CAST('Infinity' AS float8)""",
         **_PHRASES,
     }
 
 
 #: What several functions have in common.
 _PHRASES = {
-    "given": """token text, study_id bigint, study text, params json, spec json, code_root text, fingerprint text, slice jsonb, due_at timestamptz,
-        faults jsonb, source text, lease_until timestamptz""",
-    "open_attempt": """token text, study_id bigint, study text, number int, attempt int, worker text, spec json, faults jsonb,
-        has_checkpoint boolean, has_progressed boolean, leased_at timestamptz, lease_s float8, lease_until timestamptz""",
-    "end": """token text, attempt_event text, trial_event text, score float8, metrics json, step bigint, fault text, detail text,
-        traceback text, signature text, device_s float8, peak_memory_bytes bigint, log_tail text, digest text,
-        forgives boolean, wait_s float8""",
-    "noted": """fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s,
-        peak_memory_bytes = :peak_memory_bytes, digest = :digest""",
-    "best": """best_number = CASE WHEN {is_better} THEN t.number ELSE study.best_number END,
-        best_score = CASE WHEN {is_better} THEN t.score ELSE study.best_score END""",
+    "given": (
+        """token text, study_id bigint, study text, params json, spec json, code_root text, fingerprint text,
+        slice jsonb, due_at timestamptz,
+        faults jsonb, source text, lease_until timestamptz"""
+    ),
+    "open_attempt": (
+        """token text, study_id bigint, study text, number int, attempt int, worker text, spec json, faults jsonb,
+        has_checkpoint boolean, has_progressed boolean, leased_at timestamptz, lease_s float8,
+        lease_until timestamptz"""
+    ),
+    "end": (
+        """token text, attempt_event text, trial_event text, score float8, metrics json, step bigint,
+        fault text, detail text, traceback text, signature text, device_s float8, peak_memory_bytes bigint,
+        log_tail text, digest text,
+        forgives boolean, wait_s float8"""
+    ),
+    "noted": (
+        """fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s,
+        peak_memory_bytes = :peak_memory_bytes, digest = :digest"""
+    ),
+    "best": (
+        """best_number = CASE WHEN {is_better} THEN t.number ELSE study.best_number END,
+        best_score = CASE WHEN {is_better} THEN t.score ELSE study.best_score END"""
+    ),
     # The first of equals stays the best.
-    "is_better": """t.state = 'SCORED' AND (study.best_score IS NULL OR CASE study.goal
-        WHEN 'maximize' THEN t.score > study.best_score ELSE t.score < study.best_score END)""",
+    "is_better": (
+        """t.state = 'SCORED' AND (study.best_score IS NULL OR CASE study.goal
+        WHEN 'maximize' THEN t.score > study.best_score ELSE t.score < study.best_score END)"""
+    ),
     "of_its_rung": "r.study_id = c.study_id AND r.bracket = c.bracket AND r.rung = c.rung",
-    # The half of a token before the point says nothing; only who has the key can tell the half behind it (`celeriac.store.values`).
-    "made_with_key": """a.token = split_part(a.token, '.', 1) || '.'
-        || left(encode(sha256(convert_to(:key || split_part(a.token, '.', 1), 'UTF8')), 'hex'), 32)""",
+    # The half of a token before the point says nothing; only who has the key can tell the half behind it
+    # (`celeriac.store.values`).
+    "made_with_key": (
+        """a.token = split_part(a.token, '.', 1) || '.'
+        || left(encode(sha256(convert_to(:key || split_part(a.token, '.', 1), 'UTF8')), 'hex'), 32)"""
+    ),
     "owner": "left(encode(sha256(convert_to(:key, 'UTF8')), 'hex'), 32)",
-    "reported": """WITH e AS (
+    "reported": (
+        """WITH e AS (
     UPDATE attempt SET last_step = :last_step, last_value = :last_value
     WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number
 ), x AS (
@@ -207,7 +222,8 @@ _PHRASES = {
     INSERT INTO checkpoint (study_id, trial, attempt, step, path, sha256, size_bytes)
     SELECT study_id, trial, attempt, step, path, sha256, size_bytes FROM x WHERE path IS NOT NULL
     ON CONFLICT DO NOTHING
-)""",
+)"""
+    ),
 }
 
 
@@ -228,7 +244,9 @@ def _targets(event: TrialEvent) -> set[TrialState]:
 
 
 def _ways() -> Iterator[str]:
-    """How an open attempt and its trial may end together: events, outcome, the trial's state, and whether that is its end."""
+    """How an open attempt and its trial may end together: events, outcome, the trial's state, and whether that is its
+    end.
+    """
     running = TRIAL_TRANSITIONS[TrialState.RUNNING]
     for attempt_event, trial_events in TRIAL_AFTER.items():
         for trial_event in sorted(trial_events):

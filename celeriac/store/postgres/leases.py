@@ -1,4 +1,6 @@
-"""Having a lease: lease, begin, renew. Rule: a ticket becomes one lease or a refusal, and a lease lives on by its token only."""
+"""Having a lease: lease, begin, renew. Rule: a ticket becomes one lease or a refusal, and a lease lives on by its
+token only.
+"""
 
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.domain.records import Lease, Refusal, Source, StudyState

@@ -47,7 +47,8 @@ UNCLAIMED = sql(
         AND t.queued_at < clock_timestamp() - make_interval(secs => :older_than_s)
     ORDER BY t.queued_at, t.study_id, t.number LIMIT :limit"""
 )
-# Locked rows are skipped: whoever holds one is moving that trial, so its ticket is not lost; and nobody waits, so nobody deadlocks.
+# Locked rows are skipped: whoever holds one is moving that trial, so its ticket is not lost; and nobody waits, so
+# nobody deadlocks.
 TOUCH = sql(
     f"""
     WITH o AS (
@@ -180,9 +181,7 @@ class Care:
 
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         """See `Store.put_aside`."""
-        self._db.rows(
-            PUT_ASIDE, token=token, reason=plain_text(reason), for_s=float(for_s), study_only=study_only
-        )
+        self._db.rows(PUT_ASIDE, token=token, reason=plain_text(reason), for_s=float(for_s), study_only=study_only)
 
     def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
         """See `Store.has_other_slots`."""
@@ -193,9 +192,7 @@ class Care:
         """See `Store.put_asides`."""
         return [PutAside(**row) for row in self._db.rows(PUT_ASIDES)]
 
-    def prune(
-        self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000
-    ) -> Pruned:
+    def prune(self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000) -> Pruned:
         """See `Store.prune`."""
         given = {"study": study_id, "before": before, "limit": limit}
         return Pruned(

@@ -4,16 +4,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from celeriac.domain.records import (
-    Attempt,
-    Checkpoint,
-    CodeRun,
-    Report,
-    RungRecord,
-    Savings,
-    TrialRecord,
-    TrialState,
-)
+from celeriac.domain.records import Attempt, Checkpoint, CodeRun, Report, RungRecord, Savings, TrialRecord, TrialState
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.rows import (
     ATTEMPT,
@@ -30,16 +21,12 @@ from celeriac.store.postgres.rows import (
 from celeriac.store.values import unknown_trial
 
 ONE_TRIAL = sql(f"{TRIALS} WHERE t.study_id = :study AND t.number = :number")
-PAGE = sql(
-    f"{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.number > :after ORDER BY t.number LIMIT :limit"
-)
+PAGE = sql(f"{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.number > :after ORDER BY t.number LIMIT :limit")
 PAGE_OF_STATES = sql(
     f"""{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.number > :after AND t.state = ANY(CAST(:states AS text[]))
     ORDER BY t.number LIMIT :limit"""
 )
-ATTEMPTS = sql(
-    f"SELECT {ATTEMPT} FROM attempt a WHERE a.study_id = :study AND a.trial = :number ORDER BY a.number"
-)
+ATTEMPTS = sql(f"SELECT {ATTEMPT} FROM attempt a WHERE a.study_id = :study AND a.trial = :number ORDER BY a.number")
 ATTEMPTS_OF = sql(
     f"""SELECT {ATTEMPT} FROM attempt a WHERE a.study_id = :study AND a.trial = ANY(CAST(:numbers AS int[]))
     ORDER BY a.trial, a.number"""
@@ -52,12 +39,8 @@ _REPORTS = """
     WHERE r.study_id = :study
 """
 REPORTS = sql(f"{_REPORTS} AND r.trial = :number ORDER BY r.trial, r.step, r.attempt DESC")
-REPORTS_OF = sql(
-    f"{_REPORTS} AND r.trial = ANY(CAST(:numbers AS int[])) ORDER BY r.trial, r.step, r.attempt DESC"
-)
-REPORTS_OF_ATTEMPT = sql(
-    f"{_REPORTS} AND r.trial = :number AND r.attempt = :attempt ORDER BY r.trial, r.step"
-)
+REPORTS_OF = sql(f"{_REPORTS} AND r.trial = ANY(CAST(:numbers AS int[])) ORDER BY r.trial, r.step, r.attempt DESC")
+REPORTS_OF_ATTEMPT = sql(f"{_REPORTS} AND r.trial = :number AND r.attempt = :attempt ORDER BY r.trial, r.step")
 CHECKPOINTS = sql(
     f"SELECT {CHECKPOINT} FROM checkpoint c WHERE c.study_id = :study AND c.trial = :number "
     "ORDER BY c.step DESC, c.attempt DESC"
@@ -110,12 +93,7 @@ class Reading:
         return one_trial(self._db, study_id, number)
 
     def trials(
-        self,
-        study_id: int,
-        *,
-        states: Sequence[TrialState] | None = None,
-        after: int = -1,
-        limit: int = 100,
+        self, study_id: int, *, states: Sequence[TrialState] | None = None, after: int = -1, limit: int = 100
     ) -> list[TrialRecord]:
         """See `Store.trials`."""
         wanted: dict[str, Any] = {"study": study_id, "after": after, "limit": limit}

@@ -1,7 +1,8 @@
-"""What a running trial reports: values, checkpoints, rungs. Rule: a repeat changes nothing, and the first that came stays.
+"""What a running trial reports: values, checkpoints, rungs. Rule: a repeat changes nothing, and the first that came
+stays.
 
-A report that crosses rungs is ranked in the statement that inserts it, at the same cost at a rung's tenth record and at its ten
-thousandth.
+A report that crosses rungs is ranked in the statement that inserts it, at the same cost at a rung's tenth record and
+at its ten thousandth.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,5 @@
 """From rows to records. Rule: a column is named like the field it fills, so that a row says what it becomes."""
+
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
 from collections.abc import Sequence
@@ -49,10 +50,11 @@ TRIAL = f"{TRIAL_ALONE}, a.last_step, a.last_value, coalesce(a.device_kind, '') 
 TRIAL_UNTRIED = (
     f"{TRIAL_ALONE}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value, '' AS device_kind"
 )
-#: The newest attempt of `t`, one look by key for each trial: joined plainly, Postgres may merge a page with all attempts before it.
+#: The newest attempt of `t`, one look by key for each trial: joined plainly, Postgres may merge a page with all
+#: attempts before it.
 NEWEST_ATTEMPT = (
-    "LEFT JOIN LATERAL (SELECT last_step, last_value, device_kind FROM attempt "
-    "WHERE attempt.study_id = t.study_id AND attempt.trial = t.number AND attempt.number = t.attempts LIMIT 1) a ON true"
+    "LEFT JOIN LATERAL (SELECT last_step, last_value, device_kind FROM attempt WHERE attempt.study_id = t.study_id AND"
+    " attempt.trial = t.number AND attempt.number = t.attempts LIMIT 1) a ON true"
 )
 TRIALS = f"SELECT {TRIAL} FROM trial t {NEWEST_ATTEMPT}"
 #: A page of trials with their rungs, likewise by key, and for those few that ran out of memory where they did.
@@ -96,7 +98,9 @@ def study_record(row: Row) -> StudyRecord:
 
 
 def trial_record(row: Row) -> TrialRecord:
-    """A trial, with what its newest attempt last reported and ran on, and its rungs and shortages where they were read."""
+    """A trial, with what its newest attempt last reported and ran on, and its rungs and shortages where they were
+    read.
+    """
     values = dict(row)
     values["state"] = TrialState(row["state"])
     values["source"] = Source(row["source"])
@@ -110,9 +114,7 @@ def trial_record(row: Row) -> TrialRecord:
 def ended_trial(values: Sequence[Any]) -> EndedTrial:
     """A trial's end, from the values of its fields as JSON gives them."""
     number, fault, signature, detail, ended_at = values
-    return EndedTrial(
-        number, Fault(fault) if fault else None, signature, detail, datetime.fromisoformat(ended_at)
-    )
+    return EndedTrial(number, Fault(fault) if fault else None, signature, detail, datetime.fromisoformat(ended_at))
 
 
 def pending_trial(row: Row) -> PendingTrial:
@@ -149,9 +151,7 @@ def report_record(row: Row) -> Report:
     if row["path"] is not None:
         names = ("study_id", "trial", "attempt", "step", "path", "sha256", "size_bytes")
         checkpoint = Checkpoint(**{name: row[name] for name in names})
-    return Report(
-        step=row["step"], value=row["value"], metrics=row["metrics"], checkpoint=checkpoint, at=row["at"]
-    )
+    return Report(step=row["step"], value=row["value"], metrics=row["metrics"], checkpoint=checkpoint, at=row["at"])
 
 
 def device_record(row: Row) -> Device:
@@ -175,7 +175,9 @@ def champion_record(row: Row) -> Champion:
 
 
 NEW_STUDY_COLUMNS = "name, spec, goal, parallel, code_root, fingerprint, schedule, slice, due_at"
-NEW_STUDY_VALUES = ":name, CAST(:spec AS json), :goal, :parallel, :code_root, :fingerprint, :schedule, CAST(:slice AS jsonb), :due_at"
+NEW_STUDY_VALUES = (
+    ":name, CAST(:spec AS json), :goal, :parallel, :code_root, :fingerprint, :schedule, CAST(:slice AS jsonb), :due_at"
+)
 
 
 def new_study_values(new: NewStudy) -> dict[str, Any]:

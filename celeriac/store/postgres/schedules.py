@@ -1,4 +1,7 @@
-"""Schedules, their firings and their champions. Rule: the unique row is the lock, so a firing happens once however often it is tried."""
+"""Schedules, their firings and their champions. Rule: the unique row is the lock, so a firing happens once however
+often it is tried.
+"""
+
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
 from datetime import datetime
@@ -23,17 +26,9 @@ from celeriac.store.postgres.rows import (
     schedule_record,
     study_record,
 )
-from celeriac.store.values import (
-    duplicate_study,
-    json_text,
-    plain_json,
-    plain_text,
-    unknown_schedule,
-    unknown_study,
-)
+from celeriac.store.values import duplicate_study, json_text, plain_json, plain_text, unknown_schedule, unknown_study
 
-PUT = sql(
-    f"""
+PUT = sql(f"""
     INSERT INTO schedule AS sc
         (name, spec, cron, timezone, slices, code_root, fingerprint, paused, next_due_at, created_at)
     VALUES (:name, CAST(:spec AS json), :cron, :timezone, CAST(:slices AS json), :code_root, :fingerprint, :paused,
@@ -42,61 +37,47 @@ PUT = sql(
         slices = excluded.slices, code_root = excluded.code_root, fingerprint = excluded.fingerprint,
         paused = excluded.paused, next_due_at = excluded.next_due_at
     RETURNING {SCHEDULE}
-    """
-)
+    """)
 ALL = sql(f"SELECT {SCHEDULE} FROM schedule sc ORDER BY sc.name")
 ONE = sql(f"SELECT {SCHEDULE} FROM schedule sc WHERE sc.name = :name")
 DROP = sql("DELETE FROM schedule WHERE name = :name RETURNING name")
 PAUSE = sql(f"UPDATE schedule sc SET paused = :paused WHERE name = :name RETURNING {SCHEDULE}")
-DUE = sql(
-    f"""SELECT {SCHEDULE} FROM schedule sc WHERE NOT sc.paused AND sc.next_due_at <= clock_timestamp()
-    ORDER BY sc.next_due_at, sc.name"""
-)
+DUE = sql(f"""SELECT {SCHEDULE} FROM schedule sc WHERE NOT sc.paused AND sc.next_due_at <= clock_timestamp()
+    ORDER BY sc.next_due_at, sc.name""")
 ADVANCE = sql(
     "UPDATE schedule SET next_due_at = :next_due_at WHERE name = :name AND next_due_at = :due_at RETURNING name"
 )
 
 # The firing's row comes first and holds the key; the study takes the id that the firing already names.
-FIRE = sql(
-    f"""
+FIRE = sql(f"""
     WITH f AS (
         INSERT INTO firing (schedule, slice, due_at, by_hand, note, study_id)
-        VALUES (:schedule, CAST(:slice AS jsonb), :due_at, :by_hand, :note, nextval(pg_get_serial_sequence('study', 'id')))
+        VALUES (:schedule, CAST(:slice AS jsonb), :due_at, :by_hand, :note,
+            nextval(pg_get_serial_sequence('study', 'id')))
         ON CONFLICT (schedule, slice, due_at, by_hand) DO NOTHING RETURNING study_id
     )
     INSERT INTO study AS s (id, {NEW_STUDY_COLUMNS})
     SELECT f.study_id, {NEW_STUDY_VALUES} FROM f RETURNING {STUDY}
-    """
-)
-FIRINGS = sql(
-    f"""SELECT {FIRING} FROM firing f WHERE f.schedule = :schedule
-    ORDER BY f.due_at DESC, f.study_id DESC LIMIT :limit"""
-)
+    """)
+FIRINGS = sql(f"""SELECT {FIRING} FROM firing f WHERE f.schedule = :schedule
+    ORDER BY f.due_at DESC, f.study_id DESC LIMIT :limit""")
 
-JUDGE = sql(
-    f"""
+JUDGE = sql(f"""
     INSERT INTO champion AS ch
         (study_id, schedule, slice, study, trial, params, score, default_score, metrics, promoted, reason)
     VALUES (:study_id, :schedule, CAST(:slice AS jsonb), :study, :trial, CAST(:params AS json), :score, :default_score,
         CAST(:metrics AS json), :promoted, :reason)
     ON CONFLICT (study_id) DO NOTHING RETURNING {CHAMPION}
-    """
-)
+    """)
 JUDGED = sql(f"SELECT {CHAMPION} FROM champion ch WHERE ch.study_id = :study_id")
-UNJUDGED = sql(
-    """SELECT s.id FROM study s WHERE s.schedule IS NOT NULL AND s.ended_at IS NOT NULL
+UNJUDGED = sql("""SELECT s.id FROM study s WHERE s.schedule IS NOT NULL AND s.ended_at IS NOT NULL
         AND s.ended_at > clock_timestamp() - make_interval(secs => :within_s)
         AND NOT EXISTS (SELECT 1 FROM champion ch WHERE ch.study_id = s.id)
-    ORDER BY s.id"""
-)
-CHAMPIONS = sql(
-    f"""SELECT DISTINCT ON (ch.schedule, ch.slice) {CHAMPION} FROM champion ch
+    ORDER BY s.id""")
+CHAMPIONS = sql(f"""SELECT DISTINCT ON (ch.schedule, ch.slice) {CHAMPION} FROM champion ch
     WHERE ch.promoted AND (CAST(:schedule AS text) IS NULL OR ch.schedule = :schedule)
-    ORDER BY ch.schedule, ch.slice, ch.id DESC"""
-)
-VERDICTS = sql(
-    f"SELECT {CHAMPION} FROM champion ch WHERE ch.schedule = :schedule ORDER BY ch.id DESC LIMIT :limit"
-)
+    ORDER BY ch.schedule, ch.slice, ch.id DESC""")
+VERDICTS = sql(f"SELECT {CHAMPION} FROM champion ch WHERE ch.schedule = :schedule ORDER BY ch.id DESC LIMIT :limit")
 
 
 class Schedules:
@@ -147,9 +128,7 @@ class Schedules:
         """See `Store.due_schedules`."""
         return [schedule_record(row) for row in self._db.rows(DUE)]
 
-    def fire(
-        self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = ""
-    ) -> StudyRecord | None:
+    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
         """See `Store.fire`."""
         given = {"due_at": due_at, "by_hand": by_hand, "note": plain_text(note)}
         values = {**new_study_values(new), **given}

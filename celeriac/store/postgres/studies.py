@@ -1,4 +1,7 @@
-"""Studies: opening, finding and moving them. Rule: the study's row is locked first, then its trials by number, then attempts."""
+"""Studies: opening, finding and moving them. Rule: the study's row is locked first, then its trials by number, then
+attempts.
+"""
+
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
 from collections.abc import Sequence
@@ -18,13 +21,7 @@ from celeriac.domain.lifecycle import (
 )
 from celeriac.domain.records import CLOSED, Claim, NewStudy, StudyRecord, StudyState, TrialState
 from celeriac.store.connection import Database, Row, fetch, sql
-from celeriac.store.postgres.rows import (
-    NEW_STUDY_COLUMNS,
-    NEW_STUDY_VALUES,
-    STUDY,
-    new_study_values,
-    study_record,
-)
+from celeriac.store.postgres.rows import NEW_STUDY_COLUMNS, NEW_STUDY_VALUES, STUDY, new_study_values, study_record
 from celeriac.store.values import duplicate_study, plain_text, stale_turn, unknown_study
 
 CREATE = sql(
@@ -36,40 +33,33 @@ BY_NAME = sql(f"SELECT {STUDY} FROM study s WHERE s.name = :name")
 NAMES = sql("SELECT name FROM study ORDER BY id DESC LIMIT 1000")
 LOCK = sql(f"SELECT {STUDY} FROM study s WHERE s.id = :study FOR NO KEY UPDATE")
 TO_DRIVE = sql("SELECT id FROM study WHERE state IN ('OPEN', 'RUNNING') ORDER BY id")
-CLAIMS = sql(
-    """
+CLAIMS = sql("""
     SELECT id AS study_id, coalesce(CAST(spec #>> '{resources,gpus}' AS int), 0) AS gpus, parallel,
         state <> 'PAUSED' AS may_run, running, queued, waiting + paused AS ready,
         greatest(coalesce(CAST(spec #>> '{budget,trials}' AS int), 0) - scored - pruned - failed
             - waiting - queued - running - paused, 0) AS left,
         scored + pruned + failed AS finished, device_s,
-        greatest(coalesce(extract(epoch FROM coalesce(paused_at, clock_timestamp()) - coalesce(first_leased_at, started_at))
-            - paused_s, 0), 0) AS age_s
+        greatest(coalesce(extract(epoch FROM
+            coalesce(paused_at, clock_timestamp()) - coalesce(first_leased_at, started_at)) - paused_s, 0), 0) AS age_s
     FROM study WHERE state IN ('OPEN', 'RUNNING', 'PAUSED') ORDER BY id
-    """
-)
+    """)
 
-TAKE_CODE = sql(
-    f"""
+TAKE_CODE = sql(f"""
     WITH p AS (DELETE FROM put_aside WHERE study_id = :study)
     UPDATE study s SET fingerprint = :fingerprint WHERE s.id = :study RETURNING {STUDY}
-    """
-)
+    """)
 
-UNQUEUE_ALL = sql(
-    """
+UNQUEUE_ALL = sql("""
     WITH t AS (
         UPDATE trial SET state = :waiting, queued_at = NULL
         WHERE study_id = :study AND ended_no IS NULL AND state = ANY(:from_states) RETURNING 1
     )
     UPDATE study SET queued = queued - (SELECT count(*) FROM t), waiting = waiting + (SELECT count(*) FROM t)
     WHERE id = :study
-    """
-)
+    """)
 
 # Open trials end in the order of their numbers; an open attempt's device time runs until now by the database's clock.
-CANCEL_OPEN = sql(
-    """
+CANCEL_OPEN = sql("""
     WITH o AS (
         SELECT number, state, row_number() OVER (ORDER BY number) AS place FROM trial
         WHERE study_id = :study AND ended_no IS NULL
@@ -86,14 +76,12 @@ CANCEL_OPEN = sql(
         cancelled = cancelled + (SELECT count(*) FROM o),
         device_s = device_s + (SELECT coalesce(sum(e.device_s), 0) FROM e)
     WHERE id = :study
-    """
-)
+    """)
 LOCK_OPEN = sql(
     "SELECT number FROM trial WHERE study_id = :study AND ended_no IS NULL ORDER BY number FOR NO KEY UPDATE"
 )
 
-MOVE = sql(
-    f"""
+MOVE = sql(f"""
     UPDATE study s SET state = :state, reason = :reason, turn = turn + 1,
         started_at = CASE WHEN :state = 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
         paused_s = paused_s + coalesce(extract(epoch FROM clock_timestamp() - coalesce(paused_at, ended_at)), 0),
@@ -102,8 +90,7 @@ MOVE = sql(
         reopened_at = CASE WHEN :reopened THEN clock_timestamp() ELSE reopened_at END,
         ended_at = CASE WHEN :closed THEN clock_timestamp() END
     WHERE id = :study RETURNING {STUDY}
-    """
-)
+    """)
 FORGET_VERDICT = sql("DELETE FROM champion WHERE study_id = :study AND NOT promoted")
 
 
@@ -156,9 +143,7 @@ class Studies:
         page = sql(f"SELECT {STUDY} FROM study s WHERE {' AND '.join(where)} ORDER BY s.id DESC LIMIT :limit")
         return [study_record(row) for row in self._db.rows(page, **wanted)]
 
-    def move_study(
-        self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None
-    ) -> StudyRecord:
+    def move_study(self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None) -> StudyRecord:
         """See `Store.move_study`."""
 
         def move(connection: Connection) -> StudyRecord:

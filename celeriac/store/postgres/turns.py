@@ -1,9 +1,11 @@
-"""The coordinator's turn: look at one study, add trials, queue them. Rule: every write takes the study's turn, or is refused whole.
+"""The coordinator's turn: look at one study, add trials, queue them. Rule: every write takes the study's turn, or is
+refused whole.
 
-Each write is one statement in autocommit: it locks the study's row at the turn it was decided on, does its work and counts the turn on,
-so that a coordinator which stands still leaves no transaction open. Repeated after a dropped connection, it finds its turn taken and
-is refused. Where it changed nothing, a second look tells why.
+Each write is one statement in autocommit: it locks the study's row at the turn it was decided on, does its work and
+counts the turn on, so that a coordinator which stands still leaves no transaction open. Repeated after a dropped
+connection, it finds its turn taken and is refused. Where it changed nothing, a second look tells why.
 """
+
 # ruff: noqa: S608 (statements are put together from constants of this room; values are always bound)
 
 from collections.abc import Iterator, Sequence
@@ -54,24 +56,23 @@ DRIVING = 0x63656C << 40
 TRY_LOCK = sql("SELECT pg_try_advisory_lock(:key) AS mine")
 UNLOCK = sql("SELECT pg_advisory_unlock(:key)")
 
-SNAPSHOT = sql(
-    f"""
-    SELECT {STUDY}, clock_timestamp() AS now, {_ready("PAUSED")} AS paused_numbers, {_ready("WAITING")} AS waiting_numbers, (
+SNAPSHOT = sql(f"""
+    SELECT {STUDY}, clock_timestamp() AS now, {_ready("PAUSED")} AS paused_numbers,
+        {_ready("WAITING")} AS waiting_numbers, (
         SELECT json_agg(json_build_array(e.number, e.fault, e.signature, e.detail, e.ended_at)) FROM (
             SELECT t.number, t.fault, t.signature, t.detail, t.ended_at FROM trial t
             WHERE t.study_id = s.id AND t.ended_no IS NOT NULL ORDER BY t.ended_no DESC LIMIT 3
         ) e
     ) AS last_ended
     FROM study s WHERE s.id = :study
-    """
-)
+    """)
 NEWEST_WAITING = sql(
     f"SELECT {TRIAL_UNTRIED} FROM trial t WHERE t.study_id = :study AND t.state = 'WAITING' AND t.attempts = 0 "
     "ORDER BY t.number DESC LIMIT :limit"
 )
-# Two looks by index: the open trials, and the ends that came after. The limit is none, but makes the planner take the second index.
-PENDING = sql(
-    """
+# Two looks by index: the open trials, and the ends that came after. The limit is none, but makes the planner take the
+# second index.
+PENDING = sql("""
     SELECT number, params, source, CAST(why ->> 'observed' AS int) AS observed FROM (
         SELECT * FROM trial WHERE study_id = :study AND number >= :since AND number < :below AND ended_no IS NULL
         UNION ALL
@@ -79,14 +80,12 @@ PENDING = sql(
             SELECT * FROM trial WHERE study_id = :study AND ended_no > :observed ORDER BY ended_no LIMIT :most
         ) later WHERE number >= :since AND number < :below
     ) t ORDER BY number
-    """
-)
+    """)
 ENDED_SINCE = sql(
     f"{TRIALS_WITH_PAST} WHERE t.study_id = :study AND t.ended_no > :ended_no ORDER BY t.ended_no LIMIT :limit"
 )
 
-ADD = sql(
-    f"""
+ADD = sql(f"""
     WITH s AS (
         UPDATE study SET turn = turn + 1, next_number = next_number + :count, waiting = waiting + :count
         WHERE id = :study AND turn = :turn AND state = 'RUNNING'
@@ -99,12 +98,10 @@ ADD = sql(
     )
     SELECT s.id AS taken, {TRIAL_UNTRIED}
     FROM s LEFT JOIN t ON true ORDER BY t.number
-    """
-)
+    """)
 
 # The newest trials give way together, or none does: `o` are those that may, `w` is the study if that is all of them.
-REPLACE = sql(
-    f"""
+REPLACE = sql(f"""
     WITH s AS (
         SELECT id FROM study
         WHERE id = :study AND turn = :turn AND state = 'RUNNING' AND next_number = :first + :count
@@ -127,11 +124,9 @@ REPLACE = sql(
     )
     SELECT w.id AS taken, {TRIAL_UNTRIED}
     FROM w LEFT JOIN t ON true ORDER BY t.number
-    """
-)
+    """)
 
-QUEUE = sql(
-    f"""
+QUEUE = sql(f"""
     WITH s AS (
         SELECT id, clock_timestamp() AS now FROM study
         WHERE id = :study AND turn = :turn AND state = 'RUNNING' FOR NO KEY UPDATE
@@ -154,8 +149,7 @@ QUEUE = sql(
     FROM s LEFT JOIN t ON true
     {NEWEST_ATTEMPT}
     ORDER BY t.number
-    """
-)
+    """)
 
 
 class Turns:
@@ -197,9 +191,7 @@ class Turns:
 
     def pending(self, study_id: int, *, observed: int, below: int, since: int = 0) -> list[PendingTrial]:
         """See `Store.pending`."""
-        rows = self._db.rows(
-            PENDING, study=study_id, observed=observed, below=below, since=since, most=2**31 - 1
-        )
+        rows = self._db.rows(PENDING, study=study_id, observed=observed, below=below, since=since, most=2**31 - 1)
         return [pending_trial(row) for row in rows]
 
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
@@ -209,9 +201,7 @@ class Turns:
 
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
         """See `Store.add_trials`."""
-        rows = self._db.rows(
-            ADD, study=study_id, turn=turn, count=len(suggestions), suggestions=_listed(suggestions)
-        )
+        rows = self._db.rows(ADD, study=study_id, turn=turn, count=len(suggestions), suggestions=_listed(suggestions))
         return self._taken(rows, study_id, turn, "be given trials")
 
     def replace_waiting(
@@ -255,12 +245,7 @@ def _listed(suggestions: Sequence[Suggestion]) -> str:
     """Suggestions as the statements read them, each with its place."""
     return json_text(
         [
-            {
-                "place": place,
-                "params": plain_json(each.params),
-                "source": str(each.source),
-                "why": plain_json(each.why),
-            }
+            {"place": place, "params": plain_json(each.params), "source": str(each.source), "why": plain_json(each.why)}
             for place, each in enumerate(suggestions)
         ]
     )

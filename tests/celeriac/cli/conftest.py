@@ -33,10 +33,7 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @pytest.fixture
 def celeriac(
-    environment: dict[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Celeriac]:
     """Run the command in a directory with a study file and its objective."""
     for name, value in environment.items():

@@ -20,12 +20,7 @@ SPEC: dict[str, Any] = {
 }
 PLAN = {
     "study": "nightly",
-    "schedule": {
-        "name": "nightly",
-        "cron": "0 2 * * *",
-        "timezone": "Europe/Berlin",
-        "slices": {"r": ["eu", "us"]},
-    },
+    "schedule": {"name": "nightly", "cron": "0 2 * * *", "timezone": "Europe/Berlin", "slices": {"r": ["eu", "us"]}},
 }
 CODE = "def objective(trial):\n    return 1.0\n"
 STUDY_FILE = """\

@@ -61,9 +61,7 @@ def test_a_taken_name_shows_the_difference_and_the_way_out(celeriac: Celeriac, t
     assert celeriac("submit", "study.yaml", "--name", "digits-4").out == "digits-4\n"
 
 
-def test_run_attaches_to_a_study_that_is_done_and_shows_its_winner(
-    celeriac: Celeriac, client: Client
-) -> None:
+def test_run_attaches_to_a_study_that_is_done_and_shows_its_winner(celeriac: Celeriac, client: Client) -> None:
     celeriac("run", "study.yaml", "--detach")
     study = client.study("digits")
     played(client, study, 0.5, 0.9, 0.7)
@@ -83,11 +81,7 @@ def test_a_study_that_pauses_is_explained_with_the_traceback_and_the_next_step(
     study = client.open(SPEC).study
     started(client, study)
     end = AttemptEnd(
-        AttemptEvent.FAULT,
-        TrialEvent.FAIL,
-        fault=Fault.USER_BUG,
-        detail="ValueError: no good",
-        traceback=TRACE,
+        AttemptEvent.FAULT, TrialEvent.FAIL, fault=Fault.USER_BUG, detail="ValueError: no good", traceback=TRACE
     )
     client.store.finish_attempt(leased(client, study).token, end)
     study.pause("three trials failed one after the other")
@@ -144,9 +138,7 @@ def test_status_says_what_a_study_waits_for(celeriac: Celeriac, client: Client) 
     assert "no worker with a GPU is alive" in celeriac("status", "digits").out
 
 
-def test_slots_that_are_put_aside_are_named_wherever_somebody_looks(
-    celeriac: Celeriac, client: Client
-) -> None:
+def test_slots_that_are_put_aside_are_named_wherever_somebody_looks(celeriac: Celeriac, client: Client) -> None:
     study, other = client.open(SPEC).study, client.open({**SPEC, "study": "other"}).study
     client.store.put_devices("here", [device(client, "cpu0.s0@here")])
     started(client, study)
@@ -198,10 +190,7 @@ def test_every_reading_command_speaks_json(celeriac: Celeriac, client: Client) -
     assert (one["state"], one["finished"], one["budget"], one["running"][0]["number"]) == ("RUNNING", 2, 3, 2)
     assert (one["sampler"]["name"], one["spec"]["sampler"]) == ("bayesian", "auto")
     listed = read("trials", "digits", "--state", "scored")
-    assert [(each["number"], each["score"], len(each["runs"])) for each in listed] == [
-        (0, 0.5, 1),
-        (1, 0.9, 1),
-    ]
+    assert [(each["number"], each["score"], len(each["runs"])) for each in listed] == [(0, 0.5, 1), (1, 0.9, 1)]
     assert "token" not in listed[0]["runs"][0]
     best = read("best", "digits")
     assert (best["number"], best["gain"], best["default"]["number"]) == (1, pytest.approx(0.4), 0)
@@ -264,15 +253,11 @@ def test_logs_say_which_attempt_is_shown_and_do_not_point_at_a_file_that_was_nev
         client.store.queue_trials(study.id, study.record.turn, [0])
         held = client.store.lease(study.id, 0, attempt, worker="cpu0.s0@here", device="cpu", lease_s=30)
         assert isinstance(held, Lease)
-        client.store.begin(
-            held.token, fingerprint="f", resumed_step=None, log_path=f"/logs/1/0-{attempt}.log"
-        )
+        client.store.begin(held.token, fingerprint="f", resumed_step=None, log_path=f"/logs/1/0-{attempt}.log")
         end = AttemptEnd(AttemptEvent.RELEASE, TrialEvent.PARK, log_tail=tail)
         client.store.finish_attempt(held.token, end)
     newest = celeriac("logs", "digits", "0")
-    assert (
-        newest.err == "attempt 2 of trial 0 printed nothing\n(attempt 2 of 2; `--attempt` chooses another)\n"
-    )
+    assert newest.err == "attempt 2 of trial 0 printed nothing\n(attempt 2 of 2; `--attempt` chooses another)\n"
     first = celeriac("logs", "digits", "0", "--attempt", "1")
     assert first.out == "first\n"
     assert first.err == (
@@ -315,10 +300,7 @@ def test_pause_resume_cancel_stop(celeriac: Celeriac, client: Client) -> None:
     assert "digits is RUNNING" in celeriac("resume", "digits").out
     assert "trial 0 of digits is CANCELLED" in celeriac("cancel", "digits", "0").out
     ran = celeriac("cancel", "digits", "77")
-    assert (ran.code, ran.err) == (
-        2,
-        "celeriac: study digits has no trial 77; `celeriac trials digits` lists all\n",
-    )
+    assert (ran.code, ran.err) == (2, "celeriac: study digits has no trial 77; `celeriac trials digits` lists all\n")
     assert "digits is STOPPED" in celeriac("stop", "digits").out
     ran = celeriac("resume", "digits")
     assert (ran.code, "digits is STOPPED: it cannot resume" in ran.err) == (2, True)
@@ -359,17 +341,7 @@ def test_champions_and_their_history(celeriac: Celeriac, client: Client) -> None
     for study, promoted in ((night, True), (other, False)):
         record = study.record
         verdict = Champion(
-            "nightly",
-            record.slice,
-            record.id,
-            record.name,
-            1,
-            {"lr": 0.02},
-            0.9,
-            0.5,
-            {},
-            promoted,
-            "because",
+            "nightly", record.slice, record.id, record.name, 1, {"lr": 0.02}, 0.9, 0.5, {}, promoted, "because"
         )
         client.store.record_champion(verdict)
     champions = celeriac("champions", "nightly").out
@@ -377,11 +349,7 @@ def test_champions_and_their_history(celeriac: Celeriac, client: Client) -> None
     assert other.name not in champions
     assert other.name in celeriac("champions", "--history").out
     ran = celeriac("best", "nightly")
-    assert (ran.code, "nightly r=eu: trial 1 of nightly/r=eu/" in ran.out, "lr: 0.02" in ran.out) == (
-        0,
-        True,
-        True,
-    )
+    assert (ran.code, "nightly r=eu: trial 1 of nightly/r=eu/" in ran.out, "lr: 0.02" in ran.out) == (0, True, True)
     assert celeriac("best", "nightly", "--yaml").out == '"r=eu":\n  lr: 0.02\n'
     assert celeriac("best", "nightly", "--yaml", "--slice", "r=eu").out == "lr: 0.02\n"
     assert json.loads(celeriac("best", "nightly", "--json").out)[0]["params"] == {"lr": 0.02}
@@ -519,19 +487,13 @@ def test_a_study_is_extended_reopened_retried_and_deleted(celeriac: Celeriac, cl
     assert celeriac("retry", "digits").out == "digits has no failed trial\n"
     assert celeriac("retry", "digits", "0").code == 2
     more = celeriac("extend", "digits", "--trials", "+4", "--wall", "1h")
-    assert more.out == (
-        "digits is RUNNING: it has a budget of 7 trials instead of 3, wall 1h 00m; 2 are finished\n"
-    )
+    assert more.out == ("digits is RUNNING: it has a budget of 7 trials instead of 3, wall 1h 00m; 2 are finished\n")
     assert celeriac("extend", "digits").code == 2
     assert "is RUNNING: it cannot be deleted" in celeriac("delete", "digits", "--yes").err
     celeriac("stop", "digits")
     assert "digits is RUNNING: 2 of 7 finished" in celeriac("reopen", "digits").out
     celeriac("stop", "digits")
     asked = celeriac("delete", "digits")
-    assert (asked.code, "3 trials with their reports" in asked.out, "give --yes" in asked.err) == (
-        2,
-        True,
-        True,
-    )
+    assert (asked.code, "3 trials with their reports" in asked.out, "give --yes" in asked.err) == (2, True, True)
     assert "digits is deleted" in celeriac("delete", "digits", "--yes").out
     assert celeriac("status", "digits").code == 2

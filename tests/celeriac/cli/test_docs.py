@@ -1,4 +1,6 @@
-"""docs/reference/cli.md tells the truth: every command is in it, and the JSON keys that it promises are the records' own."""
+"""docs/reference/cli.md tells the truth: every command is in it, and the JSON keys that it promises are the records'
+own.
+"""
 
 import re
 from dataclasses import fields

@@ -15,10 +15,10 @@ from tests.celeriac.store.scenes import scored
 ASHA: dict[str, Any] = {"rule": "asha", "min": 3, "max": 20, "eta": 3}
 
 
-def trained(
-    client: Client, study: Study, value: float, *, steps: int, device_s: float, rule: Any = None
-) -> None:
-    """One trial that reports this value at each step; with fewer than 20 steps it is stopped, at the worker's own word."""
+def trained(client: Client, study: Study, value: float, *, steps: int, device_s: float, rule: Any = None) -> None:
+    """One trial that reports this value at each step; with fewer than 20 steps it is stopped, at the worker's own
+    word.
+    """
     from celeriac.decide.stop_early import Progress, at_rung, followed, judged
     from celeriac.domain.study_file import parse
 

@@ -1,4 +1,6 @@
-"""`celeriac trials STUDY --why N` with its replay by the coordinator's own program, `celeriac importance`, `celeriac plot`."""
+"""`celeriac trials STUDY --why N` with its replay by the coordinator's own program, `celeriac importance`, `celeriac
+plot`.
+"""
 
 import json
 from pathlib import Path
@@ -135,9 +137,7 @@ def test_importance_is_refused_with_a_reason_then_told(celeriac: Celeriac, clien
     assert celeriac("importance", "digits", "--method", "guess").code == 2
 
 
-def test_plot_writes_pictures_and_pages_and_says_where(
-    celeriac: Celeriac, client: Client, tmp_path: Path
-) -> None:
+def test_plot_writes_pictures_and_pages_and_says_where(celeriac: Celeriac, client: Client, tmp_path: Path) -> None:
     study = client.open({**SPEC, "study": "digits", "budget": {"trials": 3}}).study
     nothing = celeriac("plot", "digits")
     assert (nothing.code, nothing.out) == (1, "")
@@ -147,9 +147,7 @@ def test_plot_writes_pictures_and_pages_and_says_where(
     client.store.report(lease.token, [Report(step, step / 10) for step in range(1, 4)])
     client.store.finish_attempt(lease.token, scored(0.3))
     ran = celeriac("plot", "digits")
-    names = [
-        f"{name}.{kind}" for kind in ("png", "html") for name in ("history", "parallel", "slices", "rungs")
-    ]
+    names = [f"{name}.{kind}" for kind in ("png", "html") for name in ("history", "parallel", "slices", "rungs")]
     assert (ran.code, ran.out.split()) == (0, [f"digits-plots/{name}" for name in [*names, "index.html"]])
     assert all((tmp_path / path).stat().st_size > 10_000 for path in ran.out.split())
     assert "importance: nothing to show: too few trials: 1 are scored" in ran.err

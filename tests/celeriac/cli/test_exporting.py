@@ -34,9 +34,7 @@ def study(celeriac: Celeriac, client: Client) -> Study:
         token = lease.token
         client.store.report(token, [Report(1, 0.25), Report(2, 0.5, {"f1": 0.75})])
         client.store.finish_attempt(token, scored(0.5 + number, metrics={"f1": 0.75, "per_class": [1, 2]}))
-    client.store.add_trials(
-        found.id, found.record.turn, [Suggestion({"lr": 0.01, "opt": True}, Source.SUGGESTED)]
-    )
+    client.store.add_trials(found.id, found.record.turn, [Suggestion({"lr": 0.01, "opt": True}, Source.SUGGESTED)])
     return found
 
 
@@ -79,9 +77,7 @@ def test_json_is_all_there_is(celeriac: Celeriac, study: Study, tmp_path: Path) 
     assert "reports" not in json.loads(celeriac("export", "digits", "--format", "json").out)["trials"][0]
 
 
-def test_a_wrong_file_or_study_leaves_nothing_behind(
-    celeriac: Celeriac, study: Study, tmp_path: Path
-) -> None:
+def test_a_wrong_file_or_study_leaves_nothing_behind(celeriac: Celeriac, study: Study, tmp_path: Path) -> None:
     assert celeriac("export", "digits", "--out", "no/such/place.csv").code == 2
     assert celeriac("export", "digts", "--out", "new.csv").code == 2
     assert not (tmp_path / "new.csv").exists()

@@ -61,10 +61,7 @@ def test_attempts_and_reports_are_read_a_page_at_a_time(
             return whole(*args, **how)
 
         monkeypatch.setattr(PostgresStore, verb, noted)
-    assert [each["runs"][0]["number"] for each in json.loads(celeriac("trials", "digits", "--json").out)] == [
-        1,
-        1,
-    ]
+    assert [each["runs"][0]["number"] for each in json.loads(celeriac("trials", "digits", "--json").out)] == [1, 1]
     form = json.loads(celeriac("export", "digits", "--format", "json", "--reports").out)
     assert [each["reports"] for each in form["trials"]] == [[], []]
     assert celeriac("export", "digits", "--reports").code == 0

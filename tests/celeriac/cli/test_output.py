@@ -1,4 +1,6 @@
-"""Output that cannot be written, streams that are closed, and encodings without our characters: a line, never a traceback."""
+"""Output that cannot be written, streams that are closed, and encodings without our characters: a line, never a
+traceback.
+"""
 
 import subprocess
 import sys
@@ -31,11 +33,7 @@ def study(celeriac: Celeriac, client: Client) -> None:
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
-        (
-            "celeriac best digits > /dev/full",
-            1,
-            "celeriac: the output cannot be written: No space left on device",
-        ),
+        ("celeriac best digits > /dev/full", 1, "celeriac: the output cannot be written: No space left on device"),
         ("celeriac export digits > /dev/full", 1, "celeriac: the output cannot be written"),
         ("celeriac export digits --out /dev/full", 2, "--out /dev/full: No space left on device"),
         ("celeriac status >&-", 0, ""),

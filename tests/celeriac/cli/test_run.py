@@ -1,4 +1,6 @@
-"""`celeriac run` on an empty machine: starts the service, runs the study on real workers, names the winner; `down` ends it."""
+"""`celeriac run` on an empty machine: starts the service, runs the study on real workers, names the winner; `down`
+ends it.
+"""
 
 import subprocess
 import sys

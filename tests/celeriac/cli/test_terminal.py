@@ -92,9 +92,7 @@ def test_the_picture_shows_progress_best_and_running_trials(watched: Terminal) -
         assert words in watched.said
 
 
-def test_ctrl_c_once_leaves_the_study_running_and_says_how_to_stop_it(
-    watched: Terminal, client: Client
-) -> None:
+def test_ctrl_c_once_leaves_the_study_running_and_says_how_to_stop_it(watched: Terminal, client: Client) -> None:
     watched.press(CTRL_C)
     watched.until("`celeriac stop digits` ends it")
     assert watched.ended() == 130
@@ -137,11 +135,9 @@ def test_ctrl_c_ends_a_followed_log(environment: dict[str, str], watched: Termin
 
 def test_help_loads_no_service_and_is_quick() -> None:
     code = (
-        "import sys; from celeriac.cli.main import main; sys.argv = ['celeriac', '--help']\n"
-        "try: main()\n"
-        "except SystemExit: pass\n"
-        "print(*(m for m in ('sqlalchemy', 'celery', 'kombu', 'psycopg', 'rich', 'numpy') if m in sys.modules), file=sys.stderr)\n"
-        "import time; print(time.process_time(), file=sys.stderr)"
+        "import sys; from celeriac.cli.main import main; sys.argv = ['celeriac', '--help']\ntry: main()\nexcept"
+        " SystemExit: pass\nprint(*(m for m in ('sqlalchemy', 'celery', 'kombu', 'psycopg', 'rich', 'numpy') if m in"
+        " sys.modules), file=sys.stderr)\nimport time; print(time.process_time(), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded, cpu_s = done.stderr.splitlines()
@@ -160,20 +156,14 @@ def test_status_loads_no_celery(environment: dict[str, str], client: Client) -> 
         "print(*(m for m in ('celery', 'kombu', 'rich', 'numpy', 'alembic') if m in sys.modules), file=sys.stderr)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, **environment},
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **environment}
     )
     assert done.stderr.strip() == ""
     assert "No study yet" in done.stdout
 
 
 def test_a_usage_error_ends_with_two_and_no_traceback() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "celeriac.cli", "rum"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "celeriac.cli", "rum"], capture_output=True, text=True, check=False)
     assert (done.returncode, "No such command 'rum'" in done.stderr) == (2, True)
     assert "Traceback" not in done.stderr
 
@@ -213,9 +203,7 @@ def test_trials_on_a_narrow_terminal_keep_number_state_and_score(
     client.store.queue_trials(study.id, study.record.turn, [0])
     lease = client.store.lease(study.id, 0, 1, worker="cpu0.s0@here", device="cpu", lease_s=30)
     assert isinstance(lease, Lease)
-    end = AttemptEnd(
-        AttemptEvent.PRUNE, TrialEvent.PRUNE, step=3, detail="rung 3: 0.697502 is not good enough"
-    )
+    end = AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, step=3, detail="rung 3: 0.697502 is not good enough")
     client.store.finish_attempt(lease.token, end)
     shown = Terminal(environment, "trials", "digits", columns=columns)
     assert shown.ended() == 0

@@ -35,9 +35,7 @@ def test_spans(seconds: float | None, written: str) -> None:
     assert text.span(seconds) == written
 
 
-@pytest.mark.parametrize(
-    ("written", "seconds"), [("30d", 2_592_000), ("1.5h", 5400), ("90", None), ("d", None)]
-)
+@pytest.mark.parametrize(("written", "seconds"), [("30d", 2_592_000), ("1.5h", 5400), ("90", None), ("d", None)])
 def test_ages_are_read(written: str, seconds: float | None) -> None:
     assert text.seconds_of(written) == seconds
 
@@ -86,12 +84,7 @@ def test_a_trials_repr_is_one_short_line() -> None:
 def test_a_shell_can_complete_the_commands() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "celeriac.cli"],
-        env={
-            **os.environ,
-            "_CELERIAC_COMPLETE": "complete_bash",
-            "COMP_WORDS": "celeriac ex",
-            "COMP_CWORD": "1",
-        },
+        env={**os.environ, "_CELERIAC_COMPLETE": "complete_bash", "COMP_WORDS": "celeriac ex", "COMP_CWORD": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,6 @@
-"""The Python API on a real Postgres and Redis: what a submit writes, refuses and says; schedules; waiting; retention."""
+"""The Python API on a real Postgres and Redis: what a submit writes, refuses and says; schedules; waiting;
+retention.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,16 +32,7 @@ from celeriac.domain.errors import (
     UnknownTrial,
 )
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import (
-    Champion,
-    Checkpoint,
-    Device,
-    Report,
-    Source,
-    StudyState,
-    Suggestion,
-    TrialState,
-)
+from celeriac.domain.records import Champion, Checkpoint, Device, Report, Source, StudyState, Suggestion, TrialState
 from celeriac.domain.study_file import plain_scalar
 from celeriac.runtime.broker import DRIVE_QUEUE
 from celeriac.runtime.fingerprint import fingerprint
@@ -72,9 +65,7 @@ def test_a_sampler_that_lacks_its_library_is_a_note_in_a_fleet_and_an_error_on_o
     assert "where the coordinator runs" in note
     client.settings.stack_file.parent.mkdir(parents=True)
     client.settings.stack_file.write_text("{}")
-    with pytest.raises(
-        SpecInvalid, match="here: sampler: the sampler botorch needs botorch, not installed here"
-    ):
+    with pytest.raises(SpecInvalid, match="here: sampler: the sampler botorch needs botorch, not installed here"):
         client.open({**SPEC, "study": "here", "sampler": "botorch"})
 
 
@@ -219,12 +210,8 @@ def test_the_same_spec_with_other_code_is_said_and_a_closed_study_s_result_is_th
     assert study.record.fingerprint != fingerprint(tmp_path)
 
 
-def test_without_redis_the_study_is_open_and_the_note_says_what_happens(
-    client: Client, tmp_path: Path
-) -> None:
-    deaf = Client(
-        replace(client.settings, broker_url=f"redis+socket://{tmp_path}/none.sock"), store=client.store
-    )
+def test_without_redis_the_study_is_open_and_the_note_says_what_happens(client: Client, tmp_path: Path) -> None:
+    deaf = Client(replace(client.settings, broker_url=f"redis+socket://{tmp_path}/none.sock"), store=client.store)
     submission = deaf.open(SPEC)
     assert "next tick" in submission.notes[0]
     assert submission.study.state is StudyState.OPEN
@@ -405,9 +392,7 @@ def test_pruning_deletes_old_files_but_nothing_of_a_champion_and_nothing_outside
         closed(client, study)
     record = night.record
     client.store.record_champion(
-        Champion(
-            "nightly", record.slice, record.id, record.name, 1, {"lr": 0.02}, 0.9, 0.5, {}, True, "better"
-        )
+        Champion("nightly", record.slice, record.id, record.name, 1, {"lr": 0.02}, 0.9, 0.5, {}, True, "better")
     )
     logs, checkpoints = client.settings.log_root, client.settings.checkpoint_root
     files = [logs / str(study.id) / f"{number}-1.log" for study in (night, other) for number in (0, 1)]
@@ -419,9 +404,7 @@ def test_pruning_deletes_old_files_but_nothing_of_a_champion_and_nothing_outside
     assert {study.name for study in old_studies(client.store, long_from_now)} == {night.name, other.name}
     assert list(old_studies(client.store, long_from_now - timedelta(days=2))) == []
     told: list[str] = []
-    total = prune(
-        client.store, client.settings, long_from_now, Kinds(), lambda study, _: told.append(study.name)
-    )
+    total = prune(client.store, client.settings, long_from_now, Kinds(), lambda study, _: told.append(study.name))
     assert sorted(told) == sorted([night.name, other.name])
     assert (total.files, total.size_bytes, total.checkpoints, total.missing) == (5, 50, 3, 1)
     assert [path.exists() for path in files] == [False, True, False, False]
@@ -468,9 +451,7 @@ def test_a_home_that_cannot_be_written_is_an_error_that_says_so(tmp_path: Path) 
         pytest.fail("attached to a home that cannot be")
 
 
-def test_a_service_that_was_named_and_does_not_answer_is_not_replaced(
-    settings: Settings, tmp_path: Path
-) -> None:
+def test_a_service_that_was_named_and_does_not_answer_is_not_replaced(settings: Settings, tmp_path: Path) -> None:
     dead = replace(settings, database_url=f"postgresql+psycopg://x@/x?host={tmp_path}")
     environment = {"CELERIAC_DATABASE_URL": dead.database_url, "CELERIAC_BROKER_URL": dead.broker_url}
     with pytest.MonkeyPatch.context() as patch:
@@ -528,11 +509,7 @@ def test_tune_submits_and_waits(client: Client, tmp_path: Path, monkeypatch: pyt
 
 @given(
     st.one_of(
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.integers(),
-        st.booleans(),
-        st.none(),
-        st.text(max_size=20),
+        st.floats(allow_nan=False, allow_infinity=False), st.integers(), st.booleans(), st.none(), st.text(max_size=20)
     )
 )
 def test_pasted_parameters_read_back_as_they_were(value: Any) -> None:
@@ -545,10 +522,7 @@ def test_pasted_parameters_read_back_as_they_were(value: Any) -> None:
 
 
 def test_pasted_parameters_are_numbers_and_texts_to_older_readers_too() -> None:
-    assert (
-        yaml_of({"lr": 1e-5, "a": "on", "b": "adam", "c": 1e22})
-        == 'lr: 1.0e-05\na: "on"\nb: adam\nc: 1.0e+22\n'
-    )
+    assert yaml_of({"lr": 1e-5, "a": "on", "b": "adam", "c": 1e22}) == 'lr: 1.0e-05\na: "on"\nb: adam\nc: 1.0e+22\n'
 
 
 # -- more of a study, or no more of it ------------------------------------------------------------------------------
@@ -587,9 +561,7 @@ def test_a_study_that_used_its_budget_is_not_reopened_but_extended_or_retried(cl
     lease = leased(client, study)
     client.store.finish_attempt(lease.token, failed())
     closed(client, study)
-    with pytest.raises(
-        IllegalTransition, match=r"finished all its 3 trials: `celeriac extend digits --trials N`"
-    ):
+    with pytest.raises(IllegalTransition, match=r"finished all its 3 trials: `celeriac extend digits --trials N`"):
         study.reopen()
     assert [each.number for each in study.retry()] == [2]
     assert (study.state, study.record.counts.finished) == (StudyState.RUNNING, 2)

@@ -1,4 +1,6 @@
-"""`celeriac migrate` before it touches anything: what it refuses. What it does is seen in the store's tests and in compose-test."""
+"""`celeriac migrate` before it touches anything: what it refuses. What it does is seen in the store's tests and in
+compose-test.
+"""
 
 from pathlib import Path
 

@@ -18,9 +18,7 @@ from celeriac.domain.records import (
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
 
-def study(
-    state: StudyState = StudyState.RUNNING, counts: Counts | None = None, **changes: Any
-) -> StudyRecord:
+def study(state: StudyState = StudyState.RUNNING, counts: Counts | None = None, **changes: Any) -> StudyRecord:
     return StudyRecord(
         **{
             "id": 1,
@@ -90,12 +88,8 @@ def snapshot(
 
     def numbers(state: TrialState) -> tuple[int, ...]:
         there = (each for each in open_trials if each.state is state)
-        return tuple(
-            sorted(each.number for each in there if each.not_before is None or each.not_before <= now)
-        )
+        return tuple(sorted(each.number for each in there if each.not_before is None or each.not_before <= now))
 
     ends = (EndedTrial(t.number, t.fault, t.signature, t.detail, t.ended_at or NOW) for t in last_ended)
     waiting = (each for each in open_trials if each.state is TrialState.WAITING and not each.attempts)
-    return Snapshot(
-        record, numbers(TrialState.PAUSED), numbers(TrialState.WAITING), tuple(ends), now, tuple(waiting)
-    )
+    return Snapshot(record, numbers(TrialState.PAUSED), numbers(TrialState.WAITING), tuple(ends), now, tuple(waiting))

@@ -124,9 +124,7 @@ def test_a_large_fleet_waits_until_there_is_enough_news_for_the_cost() -> None:
         ([], ()),
     ],
 )
-def test_only_the_newest_that_nobody_has_had_give_way(
-    open_trials: list[TrialRecord], numbers: tuple[int, ...]
-) -> None:
+def test_only_the_newest_that_nobody_has_had_give_way(open_trials: list[TrialRecord], numbers: tuple[int, ...]) -> None:
     assert stale(seen(*open_trials, ended=60), 2, Sampling()).numbers == numbers
 
 

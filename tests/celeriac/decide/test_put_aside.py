@@ -26,9 +26,7 @@ def test_several_trials_in_a_row_put_a_slot_aside_and_each_probe_that_fails_for_
     faults = [(number, INFRASTRUCTURE) for number in range(8)]
     assert waits(*faults) == [0, 0, 10, 30, 90, 270, MOST_S, MOST_S]
     decision = after_attempt(Streak(((1, 1), (1, 2))), (2, 1), INFRASTRUCTURE)
-    assert decision.reason.startswith(
-        "3 trials in a row ended here by faults of infrastructure: put aside for 10 s"
-    )
+    assert decision.reason.startswith("3 trials in a row ended here by faults of infrastructure: put aside for 10 s")
 
 
 def test_one_trial_alone_says_nothing_about_its_slot() -> None:
@@ -43,22 +41,16 @@ def test_a_trial_that_ran_ends_the_streak(fault: Fault | None) -> None:
 
 
 def test_an_attempt_that_somebody_ended_changes_nothing() -> None:
-    assert (
-        waits((0, INFRASTRUCTURE), (1, INFRASTRUCTURE), (2, Fault.PREEMPTED), (3, INFRASTRUCTURE))[-1] == 10
-    )
+    assert waits((0, INFRASTRUCTURE), (1, INFRASTRUCTURE), (2, Fault.PREEMPTED), (3, INFRASTRUCTURE))[-1] == 10
 
 
-def row(
-    worker: str, study_id: int = 1, reason: str = "b: the code below /code is 2, the study's is 1"
-) -> PutAside:
+def row(worker: str, study_id: int = 1, reason: str = "b: the code below /code is 2, the study's is 1") -> PutAside:
     return PutAside(worker, study_id, reason, NOW + timedelta(seconds=1), NOW + timedelta(seconds=30))
 
 
 def test_a_study_pauses_when_every_slot_that_could_run_it_has_other_code() -> None:
     reason = without_code(study(), {"s0@a", "s0@b"}, [row("s0@a"), row("s0@b")])
-    assert (
-        "no live worker has the code of this study: b: the code below /code is 2, the study's is 1;" in reason
-    )
+    assert "no live worker has the code of this study: b: the code below /code is 2, the study's is 1;" in reason
     assert "`celeriac resume digits`" in reason
 
 

@@ -25,15 +25,11 @@ def test_a_trial_that_kills_its_hosts_ends() -> None:
 
 @pytest.mark.parametrize(("has_checkpoint", "event"), [(True, TrialEvent.PARK), (False, TrialEvent.RETRY)])
 def test_preemption_is_no_fault(has_checkpoint: bool, event: TrialEvent) -> None:
-    decision = after_fault(
-        Fault.PREEMPTED, faults={"preempted": 50}, retry_attempts=1, has_checkpoint=has_checkpoint
-    )
+    decision = after_fault(Fault.PREEMPTED, faults={"preempted": 50}, retry_attempts=1, has_checkpoint=has_checkpoint)
     assert (decision.attempt_event, decision.trial_event) == (AttemptEvent.RELEASE, event)
 
 
-@pytest.mark.parametrize(
-    ("before", "event"), [(0, TrialEvent.RETRY), (1, TrialEvent.RETRY), (2, TrialEvent.FAIL)]
-)
+@pytest.mark.parametrize(("before", "event"), [(0, TrialEvent.RETRY), (1, TrialEvent.RETRY), (2, TrialEvent.FAIL)])
 def test_out_of_memory_has_the_studys_attempts(before: int, event: TrialEvent) -> None:
     decision = after_fault(
         Fault.OUT_OF_MEMORY, faults={"out_of_memory": before}, retry_attempts=3, has_checkpoint=False
@@ -48,9 +44,7 @@ def test_what_would_come_again_is_not_tried_again(fault: Fault) -> None:
 
 
 def test_a_lapsed_lease_is_superseded() -> None:
-    decision = after_fault(
-        Fault.INFRASTRUCTURE, faults={}, retry_attempts=1, has_checkpoint=False, lease_lapsed=True
-    )
+    decision = after_fault(Fault.INFRASTRUCTURE, faults={}, retry_attempts=1, has_checkpoint=False, lease_lapsed=True)
     assert decision.attempt_event is AttemptEvent.SUPERSEDE
 
 
@@ -68,18 +62,12 @@ def test_infrastructure_is_counted_anew_after_progress() -> None:
 
 def test_free_retries_wait_longer_and_longer() -> None:
     waits = [
-        after_fault(
-            Fault.INFRASTRUCTURE, faults={"infrastructure": before}, retry_attempts=1, has_checkpoint=False
-        )
+        after_fault(Fault.INFRASTRUCTURE, faults={"infrastructure": before}, retry_attempts=1, has_checkpoint=False)
         for before in range(FREE_RETRIES + 1)
     ]
     assert [each.wait_s for each in waits] == [0.0, 2.0, 10.0, 60.0, 300.0, 0.0]
     assert waits[2].reason == "infrastructure fault; free retry 3 of 5 in 10 s"
     anew = after_fault(
-        Fault.INFRASTRUCTURE,
-        faults={"infrastructure": 4},
-        retry_attempts=1,
-        has_checkpoint=True,
-        has_progressed=True,
+        Fault.INFRASTRUCTURE, faults={"infrastructure": 4}, retry_attempts=1, has_checkpoint=True, has_progressed=True
     )
     assert anew.wait_s == 0.0

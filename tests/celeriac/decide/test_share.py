@@ -139,9 +139,7 @@ def test_tickets_stay_few_however_long_they_are_dealt(claims: list[Claim], gpu: 
     assert not any(share(study_id, list(now.values()), slots).now for study_id in ready)
 
 
-def simulated(
-    studies: int, slots: int, wall_s: float, lasts: Callable[[random.Random], float], seed: int
-) -> list[int]:
+def simulated(studies: int, slots: int, wall_s: float, lasts: Callable[[random.Random], float], seed: int) -> list[int]:
     """Trials that each study finished: slots take tickets, ends deal new ones."""
     rng, now, queue = random.Random(seed), 0.0, list[int]()
     busy: list[tuple[float, int, float]] = []
@@ -163,17 +161,12 @@ def simulated(
                 return [each.finished for each in claims.values()]
             ended = claims[study_id]
             claims[study_id] = replace(
-                ended,
-                running=ended.running - 1,
-                finished=ended.finished + 1,
-                device_s=ended.device_s + lasts_s,
+                ended, running=ended.running - 1, finished=ended.finished + 1, device_s=ended.device_s + lasts_s
             )
 
 
 def test_the_finished_trials_of_many_studies_stay_close_although_lengths_have_a_heavy_tail() -> None:
     for studies in (2, 35):
-        found = simulated(
-            studies, 10, 900.0, lambda rng: rng.lognormvariate(log(30.0) - 0.5, 1.0), seed=studies
-        )
+        found = simulated(studies, 10, 900.0, lambda rng: rng.lognormvariate(log(30.0) - 0.5, 1.0), seed=studies)
         assert min(found) > 0
         assert max(found) <= 1.6 * min(found), found

@@ -38,17 +38,7 @@ def record(who: Judged, crossing: Crossing, there: list[float]) -> RungRecord:
     kept = sorted(arrived, reverse=who.goal == "maximize")
     cutoff = kept[crossing.ranking.kept(len(kept)) - 1]
     return RungRecord(
-        1,
-        who.bracket,
-        crossing.rung,
-        len(kept),
-        9,
-        1,
-        crossing.step,
-        crossing.resource,
-        crossing.value,
-        cutoff,
-        NOW,
+        1, who.bracket, crossing.rung, len(kept), 9, 1, crossing.step, crossing.resource, crossing.value, cutoff, NOW
     )
 
 
@@ -70,12 +60,7 @@ def course(who: Judged, reported: list[float], *, samples: int = 0) -> list[Step
 # -- rungs and brackets ------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("rule", "rungs"),
-    [
-        (ASHA, (1, 3, 9, 27)),
-        (Asha(2, 17, 2), (2, 4, 8, 16)),
-        (Asha(5, 6), (5,)),
-        (Hyperband(1, 10), (1, 3, 9)),
-    ],
+    [(ASHA, (1, 3, 9, 27)), (Asha(2, 17, 2), (2, 4, 8, 16)), (Asha(5, 6), (5,)), (Hyperband(1, 10), (1, 3, 9))],
 )
 def test_rungs_lie_below_max(rule: Asha | Hyperband, rungs: tuple[int, ...]) -> None:
     assert rungs_of(rule) == rungs
@@ -126,10 +111,7 @@ def test_a_report_counts_at_the_highest_rung_below_it() -> None:
 def test_the_resource_may_be_a_metric() -> None:
     who = Judged(Asha(200, 10_000, 3, "samples"), "maximize")
     crossed = [step.crossing for step in course(who, [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], samples=100)]
-    assert [(each.rung, each.step, each.resource) for each in crossed if each] == [
-        (200, 1, 200.0),
-        (600, 5, 600.0),
-    ]
+    assert [(each.rung, each.step, each.resource) for each in crossed if each] == [(200, 1, 200.0), (600, 5, 600.0)]
 
 
 @pytest.mark.parametrize("metrics", [{}, {"samples": "many"}, {"samples": math.inf}, {"samples": True}])
@@ -152,10 +134,7 @@ def test_asha_keeps_the_best_third_of_what_came_so_far() -> None:
 
 def test_a_bracket_is_named() -> None:
     who = Judged(Hyperband(1, 81, resource="samples"), "minimize", bracket=2)
-    assert (
-        at(who, 0.5, [0.1], 9).reason
-        == "bracket 2, rung 9 samples: 0.5 is not among the best 1 of 2 (cutoff 0.1)"
-    )
+    assert at(who, 0.5, [0.1], 9).reason == "bracket 2, rung 9 samples: 0.5 is not among the best 1 of 2 (cutoff 0.1)"
 
 
 # -- median ------------------------------------------------------------------------------------------------------------
@@ -168,9 +147,7 @@ def test_the_median_waits_for_others_and_is_generous_at_the_middle() -> None:
 
 
 def test_the_median_goes_by_the_best_so_far_at_every_so_many_steps() -> None:
-    crossed = [
-        step.crossing for step in course(Judged(Median(2, 3), "maximize"), [0.1, 0.9, 0.2, 0.3, 0.4, 0.5])
-    ]
+    crossed = [step.crossing for step in course(Judged(Median(2, 3), "maximize"), [0.1, 0.9, 0.2, 0.3, 0.4, 0.5])]
     assert [(each.rung, each.value) for each in crossed if each] == [(2, 0.9), (5, 0.9)]
 
 
@@ -186,9 +163,7 @@ def test_the_median_goes_by_the_best_so_far_at_every_so_many_steps() -> None:
         (Patience(2), [0.1, math.nan, math.inf], 2),
     ],
 )
-def test_patience_counts_reports_that_brought_nothing(
-    rule: Patience, reported: list[float], ends: int | None
-) -> None:
+def test_patience_counts_reports_that_brought_nothing(rule: Patience, reported: list[float], ends: int | None) -> None:
     stopped = [step.decision is not None for step in course(Judged(rule, "maximize"), reported)]
     assert (stopped.index(True) if True in stopped else None) == ends
     turned = [step.decision is not None for step in course(Judged(rule, "minimize"), [-v for v in reported])]
@@ -197,9 +172,7 @@ def test_patience_counts_reports_that_brought_nothing(
 
 def test_patience_tells_what_it_waited_for() -> None:
     decision = course(Judged(Patience(2, 0.01), "maximize"), [0.1, 0.2, 0.2, 0.2])[-1].decision
-    assert decision == StopDecision(
-        True, "patience: 2 reports did not improve by more than 0.01 on 0.2 of step 1"
-    )
+    assert decision == StopDecision(True, "patience: 2 reports did not improve by more than 0.01 on 0.2 of step 1")
 
 
 def test_nothing_but_nan_is_a_fault() -> None:
@@ -228,19 +201,14 @@ def test_a_threshold_is_a_bound_at_one_place() -> None:
 def test_a_value_that_is_not_finite_at_a_rung_is_a_fault(rule: StopRule, value: float) -> None:
     step = course(Judged(rule, "maximize"), [value, value])[-1]
     assert step.crossing is None
-    assert step.decision == StopDecision(
-        True, f"rung 1: {value} is worse than every number", Fault.NOT_FINITE
-    )
+    assert step.decision == StopDecision(True, f"rung 1: {value} is worse than every number", Fault.NOT_FINITE)
     spared = course(Judged(rule, "maximize", exempt=True), [value, value])[-1]
     assert spared.decision is not None
     assert not spared.decision.stop
 
 
 @given(
-    rule=st.sampled_from([ASHA, Hyperband(1, 81), Median(trials=1)]),
-    goal=goals,
-    there=st.lists(values),
-    value=values,
+    rule=st.sampled_from([ASHA, Hyperband(1, 81), Median(trials=1)]), goal=goals, there=st.lists(values), value=values
 )
 def test_the_best_of_a_rung_and_its_equals_are_never_stopped(
     rule: StopRule, goal: Goal, there: list[float], value: float

@@ -53,10 +53,7 @@ def test_a_plateau_is_a_row_of_suggestions_that_promise_too_little() -> None:
         suggested(1e-4, "nan", 1e-4),
         suggested(1e-4, float("nan"), 1e-4),
         suggested(1e-4, True, 1e-4),
-        [
-            *suggested(1e-4, 1e-4),
-            trial(9, TrialState.WAITING, source=Source.PRIOR, why={"expected_gain": 0.0}),
-        ],
+        [*suggested(1e-4, 1e-4), trial(9, TrialState.WAITING, source=Source.PRIOR, why={"expected_gain": 0.0})],
     ],
 )
 def test_one_that_promises_more_or_nothing_breaks_the_row(newest: list[TrialRecord]) -> None:
@@ -84,9 +81,7 @@ def test_a_regret_bound_ends_the_study() -> None:
         ("maximize", {"high": 0.905}, False),
     ],
 )
-def test_without_a_bound_of_the_sampler_the_interval_tells(
-    goal: str, why: dict[str, float], ends: bool
-) -> None:
+def test_without_a_bound_of_the_sampler_the_interval_tells(goal: str, why: dict[str, float], ends: bool) -> None:
     newest = [trial(number, TrialState.WAITING, why=why) for number in (7, 8)]
     assert bool(reason_to_end(REGRET, study(goal=goal), newest)) is ends
 

@@ -134,9 +134,7 @@ def test_a_wall_budget_counts_from_the_first_lease_without_pauses() -> None:
         {"first_leased_at": late - timedelta(seconds=1799)},
         {"paused_s": 2201.0},
     ):
-        assert (
-            what_next(replace(seen, now=late, study=replace(seen.study, **changes)), limits, 2).event is None
-        )
+        assert what_next(replace(seen, now=late, study=replace(seen.study, **changes)), limits, 2).event is None
     used_up = replace(seen.study, paused_s=2200.0)
     assert what_next(replace(seen, now=late, study=used_up), limits, 2).event is StudyEvent.FINISH
 
@@ -158,9 +156,7 @@ def test_a_reopened_studys_target_does_not_end_it_again() -> None:
     assert what_next(replace(seen, study=reopened), limits, 2).event is None
 
 
-def bugs(
-    *signatures: str, fault: Fault = Fault.USER_BUG, ended_at: datetime = NOW
-) -> tuple[TrialRecord, ...]:
+def bugs(*signatures: str, fault: Fault = Fault.USER_BUG, ended_at: datetime = NOW) -> tuple[TrialRecord, ...]:
     return tuple(
         trial(
             9 - at,
@@ -214,12 +210,7 @@ def test_an_exhausted_space_ends_the_study_once_nothing_is_open() -> None:
 
 
 @given(
-    st.integers(0, 6),
-    st.integers(0, 6),
-    st.integers(0, 6),
-    st.integers(0, 12),
-    st.integers(0, 8),
-    st.integers(1, 20),
+    st.integers(0, 6), st.integers(0, 6), st.integers(0, 6), st.integers(0, 12), st.integers(0, 8), st.integers(1, 20)
 )
 def test_open_and_finished_never_exceed_the_budget(
     running: int, queued: int, waiting: int, scored: int, slots: int, budget: int

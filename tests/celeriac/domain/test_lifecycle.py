@@ -30,11 +30,7 @@ TABLES: list[tuple[Mapping[Any, Mapping[Any, Any]], set[Any], type[StrEnum], set
 
 @pytest.mark.parametrize(("table", "states", "events", "ends", "start"), TABLES)
 def test_every_state_and_event_has_its_place(
-    table: Mapping[Any, Mapping[Any, Any]],
-    states: set[Any],
-    events: type[StrEnum],
-    ends: set[Any],
-    start: Any,
+    table: Mapping[Any, Mapping[Any, Any]], states: set[Any], events: type[StrEnum], ends: set[Any], start: Any
 ) -> None:
     assert set(table) == states
     assert {event for moves in table.values() for event in moves} == set(events)
@@ -44,11 +40,7 @@ def test_every_state_and_event_has_its_place(
 
 @pytest.mark.parametrize(("table", "states", "events", "ends", "start"), TABLES)
 def test_every_state_can_be_reached_and_left_for_an_end(
-    table: Mapping[Any, Mapping[Any, Any]],
-    states: set[Any],
-    events: type[StrEnum],
-    ends: set[Any],
-    start: Any,
+    table: Mapping[Any, Mapping[Any, Any]], states: set[Any], events: type[StrEnum], ends: set[Any], start: Any
 ) -> None:
     assert reachable(table, start) == states
     for state in states - ends:

@@ -1,4 +1,6 @@
-"""Tickets: every version ever sent stays readable, carries ids only, and what is no ticket is refused with its reason."""
+"""Tickets: every version ever sent stays readable, carries ids only, and what is no ticket is refused with its
+reason.
+"""
 
 import json
 from dataclasses import fields
@@ -11,7 +13,8 @@ from celeriac.domain.errors import MessageInvalid
 from celeriac.domain.messages import KINDS, DriveStudy, Message, RunTrial, Tick, TrialEnded, decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
-#: What each golden file was written from. Never change a line, and never a file: they lie in queues out there. Add new ones.
+#: What each golden file was written from. Never change a line, and never a file: they lie in queues out there. Add new
+#: ones.
 SENT: dict[str, Message] = {
     "drive_study.1.json": DriveStudy(study=12),
     "trial_ended.1.json": TrialEnded(study=12, trial=34, attempt=2),
@@ -50,18 +53,12 @@ def test_a_ticket_carries_ids_and_nothing_else() -> None:
         ({}, "unknown kind None"),
         ({"kind": "launch", "v": 1}, "unknown kind 'launch'.*known: drive_study"),
         ({"kind": "drive_study", "study": 1}, "has version None"),
-        (
-            {"kind": "drive_study", "v": 2, "study": 1},
-            "has version 2, this program reads 1; upgrade the older",
-        ),
+        ({"kind": "drive_study", "v": 2, "study": 1}, "has version 2, this program reads 1; upgrade the older"),
         ({"kind": "drive_study", "v": 1, "study": "digits"}, "carries something that is no id"),
         ({"kind": "drive_study", "v": 1, "study": True}, "carries something that is no id"),
         ({"kind": "drive_study", "v": 1, "study": 1.5}, "carries something that is no id"),
         ({"kind": "run_trial", "v": 1, "study": 1, "trial": 2}, "other ids than expected"),
-        (
-            {"kind": "run_trial", "v": 1, "study": 1, "trial": 2, "attempt": 1, "lr": 3},
-            "other ids than expected",
-        ),
+        ({"kind": "run_trial", "v": 1, "study": 1, "trial": 2, "attempt": 1, "lr": 3}, "other ids than expected"),
     ],
 )
 def test_what_is_no_ticket_is_refused(data: Any, reason: str) -> None:

@@ -43,9 +43,7 @@ def test_what_is_missing_is_named_with_the_extra(monkeypatch: pytest.MonkeyPatch
 
 def test_the_classes_are_those_that_a_seed_is_enough_for() -> None:
     found = optuna_classes()
-    assert {"TPESampler", "GPSampler", "CmaEsSampler", "NSGAIISampler", "QMCSampler", "RandomSampler"} <= set(
-        found
-    )
+    assert {"TPESampler", "GPSampler", "CmaEsSampler", "NSGAIISampler", "QMCSampler", "RandomSampler"} <= set(found)
     assert not {"GridSampler", "PartialFixedSampler", "BaseSampler", "BaseGASampler", "nsgaii"} & set(found)
     assert class_flaw("optuna:TPESampler") == class_flaw("bayesian") == ""
     assert (

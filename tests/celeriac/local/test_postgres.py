@@ -135,9 +135,7 @@ def test_kill_9_of_the_starter_leaves_no_server_and_the_next_start_goes_on(clust
         server = psutil.Process(int(starter.stdout.readline()))
         family = [server, *server.children(recursive=True)]
         starter.kill()
-    with running(
-        cluster
-    ):  # without waiting: it is the new server's business that the old one is still leaving
+    with running(cluster):  # without waiting: it is the new server's business that the old one is still leaving
         assert ask(cluster, "SELECT 1") == [(1,)]
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []

@@ -1,4 +1,6 @@
-"""Results are read where no service runs: the store starts by itself, is shared, and ends after its last reader, however that ended."""
+"""Results are read where no service runs: the store starts by itself, is shared, and ends after its last reader,
+however that ended.
+"""
 
 import signal
 import subprocess
@@ -105,9 +107,7 @@ def test_two_readers_share_one_store_and_it_stays_for_the_second(settings: Setti
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_a_reader_that_is_killed_leaves_nothing(settings: Settings, how: signal.Signals) -> None:
     argv = [sys.executable, "-c", READER, str(settings.home)]
-    with subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as reader:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
         assert reader.stdout is not None
         assert reader.stdout.readline() == b"['kept']\n"
         reader.send_signal(how)

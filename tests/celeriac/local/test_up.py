@@ -1,4 +1,5 @@
-"""`celeriac up` as a whole: nothing beyond loopback, one a home, kill -9 leaves nothing behind, and the next one goes on.
+"""`celeriac up` as a whole: nothing beyond loopback, one a home, kill -9 leaves nothing behind, and the next one goes
+on.
 
 One stack for the module, below a directory that only its owner may enter; the tests run in order and hand it on.
 """

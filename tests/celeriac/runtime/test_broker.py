@@ -74,9 +74,7 @@ def test_an_outage_of_redis_costs_beat_one_line(caplog: pytest.LogCaptureFixture
         taken = True
         for entry in entries:
             scheduler.apply_entry(entry)
-    assert [(record.name, record.levelname) for record in caplog.records] == [
-        ("coordinator.beat", "WARNING")
-    ] * 2
+    assert [(record.name, record.levelname) for record in caplog.records] == [("coordinator.beat", "WARNING")] * 2
     assert "Connection refused" in caplog.messages[0]
     assert caplog.messages[1] == "ticks are sent again"
     assert not caplog.records[0].exc_info
@@ -119,14 +117,10 @@ def login_of_compose(broker_url: str) -> str:
 
 @pytest.mark.services
 @pytest.mark.parametrize("login", [str, login_of_compose])
-def test_a_worker_that_waits_for_a_ticket_stops_when_told(
-    settings: Settings, login: Callable[[str], str]
-) -> None:
+def test_a_worker_that_waits_for_a_ticket_stops_when_told(settings: Settings, login: Callable[[str], str]) -> None:
     def waits() -> bool:
         channel: Any = connection.default_channel
-        return any(
-            (each["name"], each["cmd"]) == ("patient", "brpop") for each in channel.client.client_list()
-        )
+        return any((each["name"], each["cmd"]) == ("patient", "brpop") for each in channel.client.client_list())
 
     with (
         make_app(BrokerConfig(settings.broker_url, "test")).connection_for_write() as connection,
@@ -168,12 +162,8 @@ def test_nothing_that_flower_lists_has_a_raw_id(settings: Settings, include: lis
     tickets = Tickets(app)
     for _ in range(2):
         tickets.send(DriveStudy(1), queue=DRIVE_QUEUE, summary="digits drive")
-    tickets.send(
-        TrialEnded(1, 3, 1), queue=DRIVE_QUEUE, summary="a/b trial 3 attempt 1: FAILED KeyError: 'x'"
-    )
-    tickets.send(
-        RunTrial(1, 0, 1), queue=DRIVE_QUEUE, summary="digits trial 0 attempt 1", task_id="digits-0-1"
-    )
+    tickets.send(TrialEnded(1, 3, 1), queue=DRIVE_QUEUE, summary="a/b trial 3 attempt 1: FAILED KeyError: 'x'")
+    tickets.send(RunTrial(1, 0, 1), queue=DRIVE_QUEUE, summary="digits trial 0 attempt 1", task_id="digits-0-1")
     scheduler = Ticks(app, schedule={}, lazy=True)
     scheduler.setup_schedule()
     for entry in scheduler.schedule.values():

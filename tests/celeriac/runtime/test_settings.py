@@ -26,9 +26,7 @@ def test_defaults_live_under_home(tmp_path: Path) -> None:
 
 def test_every_field_has_its_variable(tmp_path: Path) -> None:
     for each in fields(Settings):
-        wanted = {bool: True, int: 7, float: 17.5, str: "redis://text"}.get(
-            type(each.default), tmp_path / each.name
-        )
+        wanted = {bool: True, int: 7, float: 17.5, str: "redis://text"}.get(type(each.default), tmp_path / each.name)
         env = {"CELERIAC_LEASE_S": "60", "CELERIAC_" + each.name.upper(): str(wanted)}
         found = Settings.from_env(env, home=None)
         assert getattr(found, each.name) == wanted, each.name
@@ -69,27 +67,17 @@ def test_a_value_out_of_range_names_variable_and_range(variable: str, text: str,
 def test_the_page_has_every_setting_and_its_default() -> None:
     """docs/reference/settings.md: each row names settings and, in their order, defaults as they are, but for units."""
     page = (Path(__file__).parents[3] / "docs" / "reference" / "settings.md").read_text()
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:3]]
-        for line in page.splitlines()
-        if line.startswith("| `")
-    ]
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in page.splitlines() if line.startswith("| `")]
     told = {
         name: default
         for names, defaults in rows
-        for name, default in zip(
-            re.findall(r"`([A-Z_]+)`", names), split_defaults(defaults, names), strict=True
-        )
+        for name, default in zip(re.findall(r"`([A-Z_]+)`", names), split_defaults(defaults, names), strict=True)
     }
     internal = {"ready_fd", "stack"}
     assert set(told) == {each.name.upper() for each in fields(Settings)} - {name.upper() for name in internal}
     units = {"KiB": 1024, "MiB": 1024**2}
     for each in fields(Settings):
-        if (
-            isinstance(each.default, int | float)
-            and not isinstance(each.default, bool)
-            and each.name not in internal
-        ):
+        if isinstance(each.default, int | float) and not isinstance(each.default, bool) and each.name not in internal:
             number, _, unit = told[each.name.upper()].partition(" ")
             assert float(number) * units.get(unit, 1) == each.default, each.name
 
@@ -149,10 +137,7 @@ def test_a_password_of_its_own_may_hold_any_character(tmp_path: Path) -> None:
 @pytest.mark.parametrize("password", ["a/b", "a@b", "a#b", "a%b", "a?b", "a b"])
 @pytest.mark.parametrize(
     ("name", "before", "after"),
-    [
-        ("DATABASE", "postgresql+psycopg://celeriac:", "@postgres/celeriac"),
-        ("BROKER", "redis://:", "@redis:6379/0"),
-    ],
+    [("DATABASE", "postgresql+psycopg://celeriac:", "@postgres/celeriac"), ("BROKER", "redis://:", "@redis:6379/0")],
 )
 def test_a_password_that_an_address_cannot_hold_is_refused_and_not_shown(
     tmp_path: Path, password: str, name: str, before: str, after: str
@@ -163,8 +148,7 @@ def test_a_password_that_an_address_cannot_hold_is_refused_and_not_shown(
     assert "secret" not in str(caught.value)
     with pytest.raises(SettingInvalid, match="leave one out") as caught:
         Settings.from_env(
-            {f"CELERIAC_{name}_URL": f"{before}secret{after}", f"CELERIAC_{name}_PASSWORD": "other"},
-            home=tmp_path,
+            {f"CELERIAC_{name}_URL": f"{before}secret{after}", f"CELERIAC_{name}_PASSWORD": "other"}, home=tmp_path
         )
     assert "secret" not in str(caught.value)
 

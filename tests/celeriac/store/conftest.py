@@ -18,9 +18,15 @@ AGE = (
     "UPDATE trial SET queued_at = queued_at - make_interval(secs => :by_s) WHERE queued_at IS NOT NULL",
     "UPDATE trial SET not_before = not_before - make_interval(secs => :by_s) WHERE not_before IS NOT NULL",
     "UPDATE put_aside SET until = until - make_interval(secs => :by_s)",
-    "UPDATE study SET started_at = started_at - make_interval(secs => :by_s), paused_at = paused_at - make_interval(secs => :by_s), "
-    "first_leased_at = first_leased_at - make_interval(secs => :by_s), ended_at = ended_at - make_interval(secs => :by_s)",
-    "UPDATE reaper SET looked_at = looked_at - make_interval(secs => :by_s), before_at = before_at - make_interval(secs => :by_s)",
+    (
+        "UPDATE study SET started_at = started_at - make_interval(secs => :by_s), paused_at = paused_at -"
+        " make_interval(secs => :by_s), first_leased_at = first_leased_at - make_interval(secs => :by_s), ended_at ="
+        " ended_at - make_interval(secs => :by_s)"
+    ),
+    (
+        "UPDATE reaper SET looked_at = looked_at - make_interval(secs => :by_s), before_at = before_at -"
+        " make_interval(secs => :by_s)"
+    ),
     "UPDATE device SET heartbeat_at = heartbeat_at - make_interval(secs => :by_s)",
 )
 

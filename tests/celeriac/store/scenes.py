@@ -37,10 +37,7 @@ NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 def new_study(name: str | None = None, **changes: Any) -> NewStudy:
     """A study to open; its name is new unless given."""
-    given: dict[str, Any] = {
-        "spec": {"study": "digits", "budget": {"trials": 4}},
-        "goal": "maximize",
-    } | changes
+    given: dict[str, Any] = {"spec": {"study": "digits", "budget": {"trials": 4}}, "goal": "maximize"} | changes
     return NewStudy(name=name or f"digits-{next(_numbers)}", **given)
 
 
@@ -93,9 +90,7 @@ def scored(score: float, **more: Any) -> AttemptEnd:
     return AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=score, device_s=2.0, **more)
 
 
-def failed(
-    fault: Fault = Fault.USER_BUG, *, trial_event: TrialEvent = TrialEvent.FAIL, **more: Any
-) -> AttemptEnd:
+def failed(fault: Fault = Fault.USER_BUG, *, trial_event: TrialEvent = TrialEvent.FAIL, **more: Any) -> AttemptEnd:
     """The end of an attempt by a fault."""
     return AttemptEnd(AttemptEvent.FAULT, trial_event, fault=fault, detail=f"{fault} happened", **more)
 

@@ -1,4 +1,6 @@
-"""A dump of a database at work, restored as docs/how-to/backup.md says, holds the same records and goes on from there."""
+"""A dump of a database at work, restored as docs/how-to/backup.md says, holds the same records and goes on from
+there.
+"""
 
 import os
 import subprocess

@@ -1,4 +1,6 @@
-"""The contract on what a person may change in a study that is there, kept by both stores: extend, reopen, retry, delete."""
+"""The contract on what a person may change in a study that is there, kept by both stores: extend, reopen, retry,
+delete.
+"""
 
 import pytest
 
@@ -65,12 +67,7 @@ def test_a_verdict_that_promoted_nothing_is_void_when_its_study_goes_on(any_stor
 def test_failed_trials_run_once_more_under_their_number(any_store: Store) -> None:
     study = half_done(any_store)
     (again,) = any_store.retry_trials(study.id, None, "mended")
-    assert (again.number, again.state, again.attempts, again.faults) == (
-        1,
-        TrialState.WAITING,
-        1,
-        {"user_bug": 1},
-    )
+    assert (again.number, again.state, again.attempts, again.faults) == (1, TrialState.WAITING, 1, {"user_bug": 1})
     assert (again.fault, again.detail, again.ended_no, again.ended_at) == (None, "", None, None)
     now = any_store.study(study.id)
     assert (now.counts.failed, now.counts.waiting, now.counts.finished) == (0, 1, 2)

@@ -17,13 +17,7 @@ from celeriac.domain.errors import StoreUnavailable
 from celeriac.local import postgres as stack_postgres
 from celeriac.local.postgres import Postgres
 from celeriac.store import open_store, pool
-from celeriac.store.capacity import (
-    FOR_SUPERUSERS,
-    ConnectionUse,
-    connection_use,
-    connections_needed,
-    worker_limit,
-)
+from celeriac.store.capacity import FOR_SUPERUSERS, ConnectionUse, connection_use, connections_needed, worker_limit
 from celeriac.store.connection import Database, sql
 from celeriac.store.migrate import migrate
 from celeriac.store.roles import COORDINATOR, WORKER, grant_roles
@@ -96,8 +90,7 @@ def test_one_that_broke_leaves_its_place(asking: Database) -> None:
         pid = asking.rows(PID)[0]["pid"]
         asking.rows(sql("SELECT 1"))
         with psycopg.connect(
-            asking._engine.url.set(drivername="postgresql").render_as_string(hide_password=False),
-            autocommit=True,
+            asking._engine.url.set(drivername="postgresql").render_as_string(hide_password=False), autocommit=True
         ) as other:
             other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
         assert asking.rows(PID)[0]["pid"] != pid
@@ -170,9 +163,7 @@ def test_a_session_over_the_network_is_given_up_by_the_server_within_seconds(sma
 
 
 @pytest.mark.parametrize(("slots", "hosts"), [(1, 1), (64, 1), (60, 11), (240, 30)])
-def test_the_formula_gives_workers_all_that_they_need_and_the_service_its_share(
-    slots: int, hosts: int
-) -> None:
+def test_the_formula_gives_workers_all_that_they_need_and_the_service_its_share(slots: int, hosts: int) -> None:
     most = connections_needed(slots, hosts)
     assert worker_limit(most) >= 2 * slots
     assert most - FOR_SUPERUSERS - worker_limit(most) >= 20

@@ -1,4 +1,6 @@
-"""One event costs the same at trial 10 and at trial 5,000: counted by Postgres itself, in rows touched and tables read whole."""
+"""One event costs the same at trial 10 and at trial 5,000: counted by Postgres itself, in rows touched and tables read
+whole.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +26,8 @@ FILL = (
         FROM generate_series(CAST(:first AS int), :last) k
     """,
     """
-    INSERT INTO attempt (study_id, trial, number, token, worker, device, leased_at, lease_s, lease_until, ended_at, outcome)
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, leased_at,
+        lease_s, lease_until, ended_at, outcome)
         SELECT :study, k, 1, md5(k::text), 'w', 'cpu', now(), 30, now(), now(), 'scored'
         FROM generate_series(CAST(:first AS int), :last) k
     """,
@@ -34,19 +37,21 @@ FILL = (
     """,
     """
     INSERT INTO rung (study_id, trial, rung, bracket, place, attempt, step, resource, value, loss, cutoff, cutoff_place)
-        SELECT :study, k, r.rung, 0, k - :first + 1, 1, 0, 0, k, -k, k - (k - :first + 1) / 3 + 1, k - :first + 1 - (k - :first + 1) / 3 + 1
+        SELECT :study, k, r.rung, 0, k - :first + 1, 1, 0, 0, k, -k, k - (k - :first + 1) / 3 + 1,
+            k - :first + 1 - (k - :first + 1) / 3 + 1
         FROM generate_series(CAST(:first AS int), :last) k, (VALUES (1), (3), (9)) r(rung)
     """,
-    "UPDATE study SET scored = :last - :first + 1, next_number = :last + 1, best_number = :last, best_score = :last WHERE id = :study",
+    (
+        "UPDATE study SET scored = :last - :first + 1, next_number = :last + 1, best_number = :last, best_score = :last"
+        " WHERE id = :study"
+    ),
 )
 
 TOUCHED = """
     SELECT relname, seq_scan, seq_tup_read, coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) AS rows
     FROM pg_stat_user_tables WHERE relname IN ('trial', 'attempt', 'report', 'rung', 'checkpoint')
 """
-OTHERS = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-)
+OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 @dataclass

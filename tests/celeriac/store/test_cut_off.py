@@ -1,4 +1,6 @@
-"""A host that vanishes from the network, for real: a network of its own, whose cable is pulled. Its session holds a study's lock."""
+"""A host that vanishes from the network, for real: a network of its own, whose cable is pulled. Its session holds a
+study's lock.
+"""
 
 import os
 import shutil
@@ -49,10 +51,7 @@ class Cable:
         self._ip("link", "set", self._far_end, "netns", str(self._network.pid))
         self._ip("addr", "add", f"{self.here}/30", "dev", self._end)
         self._ip("link", "set", self._end, "up")
-        for words in (
-            ("addr", "add", f"{self._there}/30", "dev", self._far_end),
-            ("link", "set", self._far_end, "up"),
-        ):
+        for words in (("addr", "add", f"{self._there}/30", "dev", self._far_end), ("link", "set", self._far_end, "up")):
             subprocess.run([*self.there(), "ip", *words], check=True, capture_output=True)
 
     def there(self) -> list[str]:
@@ -114,10 +113,7 @@ def server(port: str) -> Iterator[Postgres]:
 def test_a_vanished_hosts_lock_is_free_within_seconds(cable: Cable, server: Postgres, port: str) -> None:
     url = f"postgresql+psycopg://celeriac@{cable.here}:{port}/celeriac"
     holder = subprocess.Popen(
-        [*cable.there(), sys.executable, "-c", HOLD, url],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+        [*cable.there(), sys.executable, "-c", HOLD, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     local = f"postgresql://celeriac@/celeriac?host={server.socket_dir}&port={port}"
     try:

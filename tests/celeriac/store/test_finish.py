@@ -180,12 +180,8 @@ def test_a_late_score_is_taken_while_nobody_else_has_the_trial(subject: Subject,
     assert isinstance(store.lease(study.id, 1, 3, worker="w", device="cpu", lease_s=30), Refusal)
 
 
-@pytest.mark.parametrize(
-    "end", [scored(0.9), failed(), AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, score=0.9)]
-)
-def test_of_a_lapsed_attempt_only_a_score_is_taken_and_only_of_an_open_trial(
-    subject: Subject, end: AttemptEnd
-) -> None:
+@pytest.mark.parametrize("end", [scored(0.9), failed(), AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, score=0.9)])
+def test_of_a_lapsed_attempt_only_a_score_is_taken_and_only_of_an_open_trial(subject: Subject, end: AttemptEnd) -> None:
     store = subject.store
     study = queued(store, 1)
     lapsed = leased(store, study, 0, lease_s=0.05)

@@ -12,16 +12,7 @@ from celeriac.domain.records import Counts, Fault, Lease, Refusal, Report, Trial
 from celeriac.store import Store
 from celeriac.store.connection import open_engine
 from tests.celeriac.store.conftest import Subject
-from tests.celeriac.store.scenes import (
-    device,
-    failed,
-    leased,
-    new_study,
-    queued,
-    running,
-    scored,
-    with_trials,
-)
+from tests.celeriac.store.scenes import device, failed, leased, new_study, queued, running, scored, with_trials
 
 
 def test_a_lease_carries_all_that_the_runner_needs(any_store: Store) -> None:
@@ -74,9 +65,7 @@ def test_a_page_tells_on_which_kinds_of_devices_a_trial_ran_out_of_memory(any_st
     lease = leased(any_store, study, 0, attempt=7, device_kind="d")
     any_store.finish_attempt(lease.token, failed(Fault.OUT_OF_MEMORY))
     found = any_store.ended_since(study.id, 0)
-    assert [(each.device_kind, each.oom_device_kinds) for each in found] == [
-        ("d", ("", "B", "a b", "b", "d"))
-    ]
+    assert [(each.device_kind, each.oom_device_kinds) for each in found] == [("d", ("", "B", "a b", "b", "d"))]
     assert [each.oom_device_kinds for each in any_store.trials(study.id)] == [("", "B", "a b", "b", "d"), ()]
 
 
@@ -229,7 +218,9 @@ def test_trials_are_listed_in_pages(any_store: Store) -> None:
 def test_a_lease_that_meets_its_trials_queueing_takes_the_counters_as_they_are_then(
     store: Store, database: str
 ) -> None:
-    """The lease begins before the trial is queued and goes on after it: an old ticket, as after a pause and a resume."""
+    """The lease begins before the trial is queued and goes on after it: an old ticket, as after a pause and a
+    resume.
+    """
     study = running(store)
     with_trials(store, study, 1)
     taken: list[Lease] = []

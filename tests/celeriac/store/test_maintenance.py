@@ -10,25 +10,13 @@ from celeriac.domain.records import Fault, ReaperLook, TrialState
 from celeriac.store import Store
 from celeriac.store.api import Pruned
 from tests.celeriac.store.conftest import Subject
-from tests.celeriac.store.scenes import (
-    device,
-    failed,
-    leased,
-    queued,
-    released,
-    report,
-    running,
-    scored,
-    verdict,
-)
+from tests.celeriac.store.scenes import device, failed, leased, queued, released, report, running, scored, verdict
 
 
 def test_expired_lists_the_oldest_first_with_what_the_retry_needs(subject: Subject) -> None:
     store = subject.store
     study = queued(store, 3)
-    store.finish_attempt(
-        leased(store, study, 0).token, failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY)
-    )
+    store.finish_attempt(leased(store, study, 0).token, failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY))
     second = leased(store, study, 1, lease_s=0.08)
     first = leased(store, study, 0, attempt=2, lease_s=0.01)
     leased(store, study, 2, lease_s=600)
@@ -42,9 +30,7 @@ def test_expired_lists_the_oldest_first_with_what_the_retry_needs(subject: Subje
     assert [each.token for each in store.expired(limit=1)] == [first.token]
 
 
-def test_an_attempt_has_progressed_when_it_brought_a_later_checkpoint_than_all_before_it(
-    any_store: Store,
-) -> None:
+def test_an_attempt_has_progressed_when_it_brought_a_later_checkpoint_than_all_before_it(any_store: Store) -> None:
     study = queued(any_store, 1)
     seen: list[int] = []
     for attempt, step in ((1, 4), (2, 4), (3, 5)):
@@ -52,9 +38,7 @@ def test_an_attempt_has_progressed_when_it_brought_a_later_checkpoint_than_all_b
         any_store.report(lease.token, [report(lease, step, checkpoint=True)])
         (found,) = any_store.open_attempts_of("cpu0.s0@here")
         seen.append(found.has_progressed)
-        end = failed(
-            Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY, forgives=found.has_progressed and attempt > 1
-        )
+        end = failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY, forgives=found.has_progressed and attempt > 1)
         seen.append(any_store.finish_attempt(lease.token, end).faults["infrastructure"])
     assert seen == [True, 1, False, 2, True, 1]
 
@@ -99,10 +83,7 @@ def test_a_host_says_anew_what_it_has(subject: Subject) -> None:
     subject.pass_time(100)
     store.put_devices("here", [device("gpu-1", kind="H100")])
     seen = store.devices()
-    assert [(each.host, each.uuid, each.kind) for each in seen] == [
-        ("here", "gpu-1", "H100"),
-        ("there", "cpu", "cpu"),
-    ]
+    assert [(each.host, each.uuid, each.kind) for each in seen] == [("here", "gpu-1", "H100"), ("there", "cpu", "cpu")]
     assert (seen[0].labels, seen[0].slots, seen[0].is_gpu) == ({"rack": "a"}, ("gpu-1.s0",), True)
     assert seen[0].heartbeat_at > store.now() - timedelta(seconds=5)
     assert [each.uuid for each in store.devices(alive_within_s=15)] == ["gpu-1"]
@@ -174,12 +155,7 @@ def test_what_was_handed_back_is_no_lost_ticket(subject: Subject, event: TrialEv
 
 def test_an_empty_store_has_nothing_to_do(any_store: Store) -> None:
     any_store.check_schema()
-    for nothing in (
-        any_store.expired(),
-        any_store.due_schedules(),
-        any_store.devices(),
-        any_store.champions(),
-    ):
+    for nothing in (any_store.expired(), any_store.due_schedules(), any_store.devices(), any_store.champions()):
         assert not nothing
     assert running(any_store).id in any_store.studies_to_drive()
 
@@ -208,9 +184,7 @@ def test_a_slot_is_put_aside_for_a_while_by_the_lease_it_had(subject: Subject) -
         ("cpu0.s0@here", 0, "three trials in a row failed here"),
         ("cpu0.s0@here", study.id, "its code is another"),
     ]
-    assert [(each.until - each.since).total_seconds() for each in found] == pytest.approx(
-        [60.0, 30.0], abs=0.1
-    )
+    assert [(each.until - each.since).total_seconds() for each in found] == pytest.approx([60.0, 30.0], abs=0.1)
     store.put_aside(lease.token, "seven in a row", 10.0, study_only=False)
     subject.pass_time(11)
     assert [each.study_id for each in store.put_asides()] == [study.id]

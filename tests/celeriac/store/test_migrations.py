@@ -1,4 +1,6 @@
-"""Migrations make exactly the tables of the program, from empty, once, and a program on another schema says what to run."""
+"""Migrations make exactly the tables of the program, from empty, once, and a program on another schema says what to
+run.
+"""
 
 import os
 import re
@@ -25,14 +27,16 @@ from tests.servers import Servers
 ROOT = Path(__file__).parents[3]
 VERSIONS = ROOT / "migrations" / "versions"
 
-#: What `compare_metadata` does not look at: checks, partial indexes and fill factors, as Postgres itself writes them down.
+#: What `compare_metadata` does not look at: checks, partial indexes and fill factors, as Postgres itself writes them
+#: down.
 CATALOGUE = """
     SELECT conrelid::regclass::text || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
         WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
     UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'
     UNION ALL SELECT relname || ' ' || reloptions::text FROM pg_class
         WHERE relnamespace = 'public'::regnamespace AND reloptions IS NOT NULL
-    UNION ALL SELECT table_name || ' ' || column_name || ' ' || data_type || ' ' || is_nullable || coalesce(column_default, '')
+    UNION ALL SELECT table_name || ' ' || column_name
+        || ' ' || data_type || ' ' || is_nullable || coalesce(column_default, '')
         FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
 """
 
@@ -94,9 +98,7 @@ def test_an_empty_database_is_told_to_migrate(empty: str) -> None:
     store.close()
 
 
-@pytest.mark.parametrize(
-    ("found", "advice"), [("0000", "run `celeriac migrate`"), ("9999", "upgrade this program")]
-)
+@pytest.mark.parametrize(("found", "advice"), [("0000", "run `celeriac migrate`"), ("9999", "upgrade this program")])
 def test_another_schema_is_named_with_what_to_run(empty: str, found: str, advice: str) -> None:
     migrate(empty)
     stamp(empty, found)
@@ -131,24 +133,13 @@ def test_only_postgres_will_do(url: str) -> None:
 @pytest.mark.slow
 def test_an_installed_wheel_migrates(empty: str, tmp_path: Path) -> None:
     """What ships is enough: no file of the source tree is read."""
-    build = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--quiet",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-    ]
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*build, "--wheel-dir", tmp_path, copy_of_the_sources(tmp_path)], check=True, cwd=tmp_path)
     installed = tmp_path / "installed"
     with zipfile.ZipFile(next(tmp_path.glob("celeriac-*.whl"))) as wheel:
         wheel.extractall(installed)
     tops = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
-    assert tops == {"celeriac", "coordinator", "worker"}, (
-        "a top-level package of a common name is in others' way"
-    )
+    assert tops == {"celeriac", "coordinator", "worker"}, "a top-level package of a common name is in others' way"
     program = (
         "import sys, celeriac.store.migrate as m; assert m.__file__.startswith(sys.argv[2]), m.__file__; "
         "m.migrate(sys.argv[1]); print(m.schema_state(sys.argv[1]).current)"

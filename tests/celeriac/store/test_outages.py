@@ -1,4 +1,6 @@
-"""Postgres goes away, restarts, hangs or is in the way: one repeat where that is safe, else an error that says what to do."""
+"""Postgres goes away, restarts, hangs or is in the way: one repeat where that is safe, else an error that says what to
+do.
+"""
 
 import secrets
 import signal
@@ -20,7 +22,8 @@ from celeriac.store.connection import Database, fetch, open_engine, sql
 from tests.celeriac.store.scenes import full_disk, leased, new_study, queued, running, scored, suggestion
 
 KILL = sql(
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <>"
+    " pg_backend_pid()"
 )
 
 
@@ -106,9 +109,7 @@ def test_what_was_not_committed_is_done_once(raw: Database, drop_connections: Ca
     def work(session: Connection) -> int:
         tries.append(len(tries))
         made = fetch(
-            session,
-            sql("INSERT INTO study (name, spec, goal) VALUES (:n, '{}', 'maximize') RETURNING id"),
-            n="x",
+            session, sql("INSERT INTO study (name, spec, goal) VALUES (:n, '{}', 'maximize') RETURNING id"), n="x"
         )
         if len(tries) == 1:
             drop_connections()
@@ -120,9 +121,7 @@ def test_what_was_not_committed_is_done_once(raw: Database, drop_connections: Ca
     assert raw.rows(sql("SELECT count(*) AS made FROM study WHERE name = 'x'"))[0]["made"] == 1
 
 
-def test_a_commit_whose_answer_was_lost_is_not_repeated(
-    raw: Database, drop_connections: Callable[[], None]
-) -> None:
+def test_a_commit_whose_answer_was_lost_is_not_repeated(raw: Database, drop_connections: Callable[[], None]) -> None:
     tries: list[int] = []
 
     def work(session: Connection) -> None:
@@ -171,11 +170,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         store = open_store(f"postgresql://someone:secret@127.0.0.1:{port}/celeriac")
-        for ask in (
-            store.now,
-            store.check_schema,
-            lambda: store.lease(1, 0, 1, worker="w", device="c", lease_s=1),
-        ):
+        for ask in (store.now, store.check_schema, lambda: store.lease(1, 0, 1, worker="w", device="c", lease_s=1)):
             with pytest.raises(StoreUnavailable, match=f"Postgres at 127.0.0.1:{port}/celeriac") as caught:
                 ask()
             assert "secret" not in str(caught.value)
@@ -184,9 +179,7 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
         store.close()
 
 
-def test_a_hung_server_is_noticed(
-    database: str, store: Store, raw: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hung_server_is_noticed(database: str, store: Store, raw: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "SILENCE_S", 0.5)
     pid = raw.rows(sql("SELECT pg_backend_pid() AS pid"))[0]["pid"]
     backend = psutil.Process(pid)
@@ -208,19 +201,13 @@ def test_a_full_pool_says_which_setting_to_raise(raw: Database, monkeypatch: pyt
     monkeypatch.setattr(connection, "LOCK_S", 0.1)
     small = Database(raw._engine.url.render_as_string(hide_password=False), pool_size=2)
     one = sql("SELECT 1")
-    with (
-        small.dedicated(one),
-        small.dedicated(one),
-        pytest.raises(StoreUnavailable, match="CELERIAC_POOL_SIZE"),
-    ):
+    with small.dedicated(one), small.dedicated(one), pytest.raises(StoreUnavailable, match="CELERIAC_POOL_SIZE"):
         small.rows(one)
     small.close()
 
 
 @pytest.mark.parametrize(("verb", "table"), [("INSERT", "attempt"), ("UPDATE", "study")])
-def test_a_full_disk_is_named_and_nothing_is_written(
-    store: Store, database: str, verb: str, table: str
-) -> None:
+def test_a_full_disk_is_named_and_nothing_is_written(store: Store, database: str, verb: str, table: str) -> None:
     study = queued(store, 1)
     with full_disk(database, verb, table):
         with pytest.raises(
@@ -246,8 +233,7 @@ def test_what_psycopg_says_of_a_full_disk_is_understood_wherever_it_comes_up() -
 def test_a_refused_login_is_no_silent_server(database: str) -> None:
     absent = Database(database.replace(str(connection.parsed(database).database), "nowhere"), pool_size=1)
     stranger = Database(
-        connection.parsed(database).set(username="nobody_known").render_as_string(hide_password=False),
-        pool_size=1,
+        connection.parsed(database).set(username="nobody_known").render_as_string(hide_password=False), pool_size=1
     )
     for refused in (absent, stranger):
         with pytest.raises(StoreUnavailable, match=r"refuses the login at .*CELERIAC_DATABASE_URL") as caught:

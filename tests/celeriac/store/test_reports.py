@@ -34,8 +34,7 @@ def test_a_report_may_hold_what_json_cannot(any_store: Store) -> None:
     study = queued(any_store, 1)
     lease = leased(any_store, study, 0)
     any_store.report(
-        lease.token,
-        [Report(0, math.nan, {"loss": math.inf, "text": "a\0"}), Report(1, -math.inf, {"tuple": (1, 2)})],
+        lease.token, [Report(0, math.nan, {"loss": math.inf, "text": "a\0"}), Report(1, -math.inf, {"tuple": (1, 2)})]
     )
     first, second = any_store.reports(study.id, 0)
     assert math.isnan(first.value)

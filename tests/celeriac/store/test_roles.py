@@ -8,13 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ProgrammingError
 
-from celeriac.domain.errors import (
-    IllegalTransition,
-    LeaseLost,
-    SchemaMismatch,
-    SettingInvalid,
-    StoreUnavailable,
-)
+from celeriac.domain.errors import IllegalTransition, LeaseLost, SchemaMismatch, SettingInvalid, StoreUnavailable
 from celeriac.domain.lifecycle import StudyEvent, TrialEvent
 from celeriac.domain.records import Fault, StudyState, TrialState
 from celeriac.store import Store, open_store
@@ -45,7 +39,8 @@ PASSWORDS = {COORDINATOR: "of the coordinator's ' own", WORKER: "of the worker"}
 def roles(servers: Servers, database: str, store: Store) -> Iterator[dict[str, str]]:
     """The URL of the emptied database for each role.
 
-    Roles belong to the whole server: a lock in its one database that all workers know lets one test after the other have them.
+    Roles belong to the whole server: a lock in its one database that all workers know lets one test after the other
+    have them.
     """
     whole, own = open_engine(servers.postgres, pool_size=1), open_engine(database, pool_size=1)
     with whole.connect() as lock, own.connect() as connection:
@@ -54,9 +49,7 @@ def roles(servers: Servers, database: str, store: Store) -> Iterator[dict[str, s
         for _ in range(2):  # safe to repeat
             grant_roles(database, PASSWORDS[COORDINATOR], PASSWORDS[WORKER])
         yield {
-            role: make_url(database)
-            .set(username=role, password=password)
-            .render_as_string(hide_password=False)
+            role: make_url(database).set(username=role, password=password).render_as_string(hide_password=False)
             for role, password in PASSWORDS.items()
         }
         for role in PASSWORDS:
@@ -150,7 +143,8 @@ CHANGES_OF_SCIENCE = [
     "INSERT INTO trial (study_id, number, params, source) VALUES (1, 99, '{}', 'suggested')",
     "SELECT * FROM schedule",
 ]
-#: What the worker's role could do once: each is refused by the tables, or by what every login of another database may do.
+#: What the worker's role could do once: each is refused by the tables, or by what every login of another database may
+#: do.
 ATTACKS = {
     "reads the tokens of all leases": "SELECT token FROM attempt",
     "ends another's attempt": "UPDATE attempt SET ended_at = now(), outcome = 'scored'",
@@ -221,9 +215,7 @@ def test_a_token_opens_its_own_trial_alone(worker: Store, roles: dict[str, str],
     assert store.attempts(study.id, 0)[0].outcome is None
 
 
-def test_devices_are_changed_by_the_host_that_wrote_them(
-    worker: Store, roles: dict[str, str], store: Store
-) -> None:
+def test_devices_are_changed_by_the_host_that_wrote_them(worker: Store, roles: dict[str, str], store: Store) -> None:
     worker.put_devices("here", [device("gpu0")])
     thief = open_store(roles[WORKER])
     try:
@@ -236,9 +228,7 @@ def test_devices_are_changed_by_the_host_that_wrote_them(
     assert store.devices() == []
 
 
-def test_a_migration_heals_what_a_role_changed_of_itself(
-    roles: dict[str, str], database: str, store: Store
-) -> None:
+def test_a_migration_heals_what_a_role_changed_of_itself(roles: dict[str, str], database: str, store: Store) -> None:
     study = queued(store, 1)
     name = make_url(database).database
     run_as(
@@ -263,9 +253,7 @@ def test_a_migration_heals_what_a_role_changed_of_itself(
     assert shown == ["off", '"$user", public', "0"]
 
 
-def test_functions_made_anew_keep_who_may_call_them(
-    roles: dict[str, str], database: str, store: Store
-) -> None:
+def test_functions_made_anew_keep_who_may_call_them(roles: dict[str, str], database: str, store: Store) -> None:
     migrate(database)
     worker = open_store(roles[WORKER])
     assert leased(worker, queued(store, 1), 0).number == 0

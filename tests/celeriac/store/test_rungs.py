@@ -1,4 +1,6 @@
-"""The contract on rungs, kept by both stores: one record a trial, ranked in the order of arrival, at the same cost at any length."""
+"""The contract on rungs, kept by both stores: one record a trial, ranked in the order of arrival, at the same cost at
+any length.
+"""
 
 import threading
 
@@ -8,17 +10,7 @@ from hypothesis import strategies as st
 
 from celeriac.domain.errors import LeaseLost, ScoreNotFinite
 from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.domain.records import (
-    Fault,
-    Goal,
-    Lease,
-    Ranking,
-    RungRecord,
-    Savings,
-    Source,
-    StudyRecord,
-    Suggestion,
-)
+from celeriac.domain.records import Fault, Goal, Lease, Ranking, RungRecord, Savings, Source, StudyRecord, Suggestion
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.celeriac.store.scenes import crossing, failed, leased, queued, released, report, running, scored
@@ -38,9 +30,7 @@ def at_rung(store: Store, lease: Lease, rung: int, value: float, **how: object) 
 
 def test_a_record_is_ranked_among_those_that_came_before(any_store: Store) -> None:
     study = queued(any_store, len(VALUES))
-    records = [
-        at_rung(any_store, leased(any_store, study, k), 3, value, of=2) for k, value in enumerate(VALUES)
-    ]
+    records = [at_rung(any_store, leased(any_store, study, k), 3, value, of=2) for k, value in enumerate(VALUES)]
     assert [each.place for each in records] == [1, 2, 3, 4, 5, 6, 7]
     assert [each.cutoff for each in records] == [0.5, 0.9, 0.9, 0.5, 0.7, 0.7, 0.7]
     assert [each.value for each in records] == list(VALUES)
@@ -123,7 +113,9 @@ def test_a_doubled_report_counts_once(any_store: Store) -> None:
 
 
 def test_a_second_attempt_finds_the_first_ones_record(any_store: Store) -> None:
-    """A trial counts once in a rung, with the value that was judged: so each judgement can be made again from the rows."""
+    """A trial counts once in a rung, with the value that was judged: so each judgement can be made again from the
+    rows.
+    """
     study = queued(any_store, 2)
     first = leased(any_store, study, 0)
     before = at_rung(any_store, first, 1, 0.5)
@@ -166,9 +158,7 @@ def test_those_that_arrive_at_once_are_ranked_one_after_the_other(any_store: Sto
             gate.wait(20)
             for lease in mine:
                 value = (lease.number * 7 % count) / count
-                any_store.report(
-                    lease.token, [report(lease, 9, value)], [crossing(9, value), crossing(1, value)]
-                )
+                any_store.report(lease.token, [report(lease, 9, value)], [crossing(9, value), crossing(1, value)])
         except BaseException as error:
             failures.append(error)
 

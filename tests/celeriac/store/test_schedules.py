@@ -1,4 +1,6 @@
-"""The contract on schedules, firings and champions, kept by both stores: a firing happens once, however often it is tried."""
+"""The contract on schedules, firings and champions, kept by both stores: a firing happens once, however often it is
+tried.
+"""
 
 import threading
 from dataclasses import replace
@@ -54,11 +56,7 @@ def test_a_firing_opens_its_study_once(any_store: Store) -> None:
     study = any_store.fire(NOON, new_study(**firing("nightly-eu-1")))
     assert study is not None
     assert (study.schedule, study.slice, study.due_at) == ("nightly", {"region": "eu", "year": 2026}, NOON)
-    reordered: dict[str, Any] = {
-        "name": "other",
-        "schedule": "nightly",
-        "slice": {"year": 2026, "region": "eu"},
-    }
+    reordered: dict[str, Any] = {"name": "other", "schedule": "nightly", "slice": {"year": 2026, "region": "eu"}}
     assert any_store.fire(NOON, new_study(**reordered)) is None
     next_night = any_store.fire(NOON + timedelta(days=1), new_study(**firing("nightly-eu-2")))
     us = any_store.fire(NOON, new_study(**firing("nightly-us-1", "us")))
@@ -153,10 +151,7 @@ def test_the_champion_is_the_newest_promoted(any_store: Store) -> None:
     ]
     assert any_store.champions() == any_store.champions("nightly")
     assert any_store.champions("weekly") == []
-    assert [each.study_id for each in any_store.verdicts("nightly", limit=2)] == [
-        studies[4].id,
-        studies[3].id,
-    ]
+    assert [each.study_id for each in any_store.verdicts("nightly", limit=2)] == [studies[4].id, studies[3].id]
 
 
 def test_a_verdict_needs_its_study(any_store: Store) -> None:

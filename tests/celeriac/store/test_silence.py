@@ -89,9 +89,7 @@ class Life:
 
         def renew() -> None:
             if self.cut_off.is_set():
-                raise StoreUnavailable(
-                    "its renewal failed in the silence, and it tries again a heartbeat later"
-                )
+                raise StoreUnavailable("its renewal failed in the silence, and it tries again a heartbeat later")
             workers.renew(self.lease.token, LEASE_S)
 
         self.worker = Round(HEARTBEAT_S, renew)

@@ -1,8 +1,8 @@
 """The lifecycle, driven at random on both stores at once: they answer alike, and after every step the books balance.
 
-One machine plays coordinator, workers, reaper, node and user. It keeps the coordinator's rule (open + finished never exceeds the
-budget) and otherwise does what the real programs do, at any moment and in any order: tickets doubled, lost or stale, leases that run
-out, workers that come back as zombies, cancels and pauses in between.
+One machine plays coordinator, workers, reaper, node and user. It keeps the coordinator's rule (open + finished never
+exceeds the budget) and otherwise does what the real programs do, at any moment and in any order: tickets doubled, lost
+or stale, leases that run out, workers that come back as zombies, cancels and pauses in between.
 """
 
 import math
@@ -62,7 +62,9 @@ leases = st.sampled_from([LONG_S, LAPSED_S])
 
 
 class Lifecycle(RuleBasedStateMachine):
-    """Both stores side by side; `self.tokens` pairs the tokens of the same lease, for ever, so that zombies can speak."""
+    """Both stores side by side; `self.tokens` pairs the tokens of the same lease, for ever, so that zombies can
+    speak.
+    """
 
     subjects: tuple[Subject, ...] = ()
 
@@ -91,7 +93,9 @@ class Lifecycle(RuleBasedStateMachine):
     # Few rules with many cases: hypothesis switches whole rules off in an example, and a life needs all of them.
     @initialize(lease_s=leases, parked=st.booleans())
     def begin(self, lease_s: float, parked: bool) -> None:
-        """A study with two running trials, perhaps one handed back with its checkpoint: from here on anything may happen."""
+        """A study with two running trials, perhaps one handed back with its checkpoint: from here on anything may
+        happen.
+        """
         self.both(lambda store, study: store.move_study(study, StudyEvent.START, "first turn"))
         self.both(whole_turn)
         self.a_worker_takes_a_ticket(place=0, lease_s=LONG_S, stale=0, kind="H200")
@@ -139,13 +143,7 @@ class Lifecycle(RuleBasedStateMachine):
             trial = known[place % len(known)] if known else store.trial(study, place)
             attempt = trial.attempts + 1 + stale
             return store.lease(
-                study,
-                trial.number,
-                attempt,
-                worker="w",
-                device="one",
-                device_kind=kind,
-                lease_s=lease_s,
+                study, trial.number, attempt, worker="w", device="one", device_kind=kind, lease_s=lease_s
             )
 
         answers = self.both(ask)
@@ -162,9 +160,7 @@ class Lifecycle(RuleBasedStateMachine):
         lease_s=leases,
         tail=st.none() | st.text(max_size=3),
     )
-    def a_worker_speaks(
-        self, place: int, step: int, checkpoint: bool, lease_s: float, tail: str | None
-    ) -> None:
+    def a_worker_speaks(self, place: int, step: int, checkpoint: bool, lease_s: float, tail: str | None) -> None:
         def ask(store: Store, token: str) -> Any:
             lease = lease_of(store, self.studies[store], token)
             value = 0.1 * step
@@ -179,11 +175,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.by_token(place, lambda store, token: store.renew(token, lease_s, log_tail=tail))
 
     @precondition(lambda self: bool(self.tokens))
-    @rule(
-        place=places,
-        how=st.sampled_from([0.1, 0.9, *Fault, Fault.PREEMPTED, math.nan, None]),
-        twice=st.booleans(),
-    )
+    @rule(place=places, how=st.sampled_from([0.1, 0.9, *Fault, Fault.PREEMPTED, math.nan, None]), twice=st.booleans())
     def a_worker_finishes(self, place: int, how: float | Fault | None, twice: bool) -> None:
         """With a score, a fault, or pruned (None)."""
 
@@ -209,11 +201,7 @@ class Lifecycle(RuleBasedStateMachine):
         if what == "reap":
             self.reap()
         elif what == "resend":
-            self.both(
-                lambda store, study: [
-                    store.touch_queued([key(trial)]) for trial in store.unclaimed([study], 0)
-                ]
-            )
+            self.both(lambda store, study: [store.touch_queued([key(trial)]) for trial in store.unclaimed([study], 0)])
         elif what == "cancel":
             self.both(lambda store, study: store.cancel_trial(study, place, "not wanted"))
         elif what == "extend":
@@ -364,7 +352,9 @@ def check_attempts(told: Story) -> None:
 
 
 def check_rungs(told: Story) -> None:
-    """Each trial counts once in a rung; places have no gap; each cutoff is that of the records up to it; ended trials carry theirs."""
+    """Each trial counts once in a rung; places have no gap; each cutoff is that of the records up to it; ended trials
+    carry theirs.
+    """
     for rung in RUNGS:
         there = [record for record in told.rungs if record.rung == rung]
         assert [record.place for record in there] == list(range(1, len(there) + 1))
@@ -387,7 +377,9 @@ def outcome(ask: Callable[[Store, int], Any], store: Store, study_id: int) -> An
 
 
 def comparable(answer: Any) -> Any:
-    """An answer without what two stores may tell differently: tokens, ids, times, and device time measured by the clock."""
+    """An answer without what two stores may tell differently: tokens, ids, times, and device time measured by the
+    clock.
+    """
     if isinstance(answer, CeleriacError):
         return type(answer)
     if isinstance(answer, (list, tuple)):
@@ -396,23 +388,22 @@ def comparable(answer: Any) -> Any:
         skipped = {"id", "study_id", "token", "device_s", "path"}
         values = {name: getattr(answer, name) for name in answer.__dataclass_fields__ if name not in skipped}
         return {
-            name: value is None
-            if name.endswith(("_at", "_until")) or name in ("at", "now", "not_before")
-            else value > 0  # by each store's own clock, as device time is
-            if name == "paused_s"
-            else comparable(value)
+            name: (
+                value is None
+                if name.endswith(("_at", "_until")) or name in ("at", "now", "not_before")
+                else (
+                    value > 0  # by each store's own clock, as device time is
+                    if name == "paused_s"
+                    else comparable(value)
+                )
+            )
             for name, value in values.items()
         }
     return answer
 
 
 def faulted(
-    fault: Fault,
-    trial: TrialRecord,
-    has_checkpoint: bool,
-    *,
-    lapsed: bool = False,
-    has_progressed: bool = False,
+    fault: Fault, trial: TrialRecord, has_checkpoint: bool, *, lapsed: bool = False, has_progressed: bool = False
 ) -> AttemptEnd:
     """The end that the retry decision gives."""
     decided = after_fault(
@@ -440,19 +431,7 @@ def lease_of(store: Store, study_id: int, token: str) -> Lease:
         for attempt in store.attempts(study_id, trial.number):
             if attempt.token == token:
                 return Lease(
-                    token,
-                    study_id,
-                    "",
-                    trial.number,
-                    attempt.number,
-                    {},
-                    {},
-                    "",
-                    {},
-                    None,
-                    {},
-                    (),
-                    attempt.lease_until,
+                    token, study_id, "", trial.number, attempt.number, {}, {}, "", {}, None, {}, (), attempt.lease_until
                 )
     raise AssertionError(f"no attempt has the token {token}")
 

@@ -23,23 +23,12 @@ from celeriac.domain.records import (
 )
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
-from tests.celeriac.store.scenes import (
-    failed,
-    leased,
-    new_study,
-    queued,
-    running,
-    scored,
-    suggestion,
-    with_trials,
-)
+from tests.celeriac.store.scenes import failed, leased, new_study, queued, running, scored, suggestion, with_trials
 
 
 def test_a_study_reads_back_as_it_was_given(any_store: Store) -> None:
     new = new_study(
-        spec={"space": {"zeta": 1e22, "a": 1e-4, "one": 1.0}, "text": "a\0b"},
-        parallel=3,
-        slice={"region": "eu"},
+        spec={"space": {"zeta": 1e22, "a": 1e-4, "one": 1.0}, "text": "a\0b"}, parallel=3, slice={"region": "eu"}
     )
     study = any_store.create_study(new)
     assert any_store.study(study.id) == study == any_store.study_named(new.name)
@@ -91,11 +80,7 @@ def test_each_move_is_written_with_its_reason_and_time(any_store: Store) -> None
     assert (started.state, started.turn, started.reason) == (StudyState.RUNNING, 1, "first turn")
     assert started.started_at is not None
     paused = any_store.move_study(study.id, StudyEvent.PAUSE, "three bugs alike")
-    assert (paused.state, paused.reason, any_store.studies_to_drive()) == (
-        StudyState.PAUSED,
-        "three bugs alike",
-        [],
-    )
+    assert (paused.state, paused.reason, any_store.studies_to_drive()) == (StudyState.PAUSED, "three bugs alike", [])
     resumed = any_store.move_study(study.id, StudyEvent.RESUME, "fixed")
     assert resumed.resumed_at is not None
     assert resumed.started_at == started.started_at
@@ -160,10 +145,7 @@ def test_queueing_returns_those_moved(any_store: Store) -> None:
 
 def better(count: int) -> list[Suggestion]:
     """Suggestions made with more knowledge."""
-    return [
-        Suggestion({"lr": 0.5 + k}, Source.SUGGESTED, {"sampler": "random", "observed": 2})
-        for k in range(count)
-    ]
+    return [Suggestion({"lr": 0.5 + k}, Source.SUGGESTED, {"sampler": "random", "observed": 2}) for k in range(count)]
 
 
 def test_waiting_suggestions_give_way_in_place(any_store: Store) -> None:
@@ -248,8 +230,7 @@ def test_a_snapshot_holds_counts_the_ready_numbers_and_the_last_three_ends(any_s
     any_store.finish_attempt(lease.token, AttemptEnd(AttemptEvent.RELEASE, TrialEvent.PARK))
     lease = leased(any_store, study, 2)
     any_store.finish_attempt(
-        lease.token,
-        AttemptEnd(AttemptEvent.FAULT, TrialEvent.FAIL, fault=Fault.USER_BUG, signature="bug", detail="d"),
+        lease.token, AttemptEnd(AttemptEvent.FAULT, TrialEvent.FAIL, fault=Fault.USER_BUG, signature="bug", detail="d")
     )
     seen = any_store.snapshot(study.id)
     assert seen.study == any_store.study(study.id)
@@ -307,12 +288,7 @@ def test_ends_are_read_on_in_their_order(any_store: Store) -> None:
     for number in (2, 0, 3):
         any_store.finish_attempt(leased(any_store, study, number).token, scored(0.5))
     any_store.cancel_trial(study.id, 1, "not wanted")
-    assert [(t.number, t.ended_no) for t in any_store.ended_since(study.id, 0)] == [
-        (2, 1),
-        (0, 2),
-        (3, 3),
-        (1, 4),
-    ]
+    assert [(t.number, t.ended_no) for t in any_store.ended_since(study.id, 0)] == [(2, 1), (0, 2), (3, 3), (1, 4)]
     assert [trial.number for trial in any_store.ended_since(study.id, 1, limit=2)] == [0, 3]
     assert any_store.ended_since(study.id, 4) == []
 

@@ -157,9 +157,7 @@ def test_values_by_number_come_back_as_they_were() -> None:
     rng = random.Random(4)
     for _ in range(50):
         params = space.sample(rng)
-        back = {
-            n: value_of(space.parameters[n], number_of(space.parameters[n], v)) for n, v in params.items()
-        }
+        back = {n: value_of(space.parameters[n], number_of(space.parameters[n], v)) for n, v in params.items()}
         assert space.key(back) == space.key(params)
         assert [type(back[n]) for n in params] == [type(v) for v in params.values()]
     assert value_of(space.parameters["wide"], np.int64(1001)) == 1000

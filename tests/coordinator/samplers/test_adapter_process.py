@@ -107,9 +107,7 @@ def test_it_has_less_time_than_its_suggester_has(monkeypatch: pytest.MonkeyPatch
         return Mock()
 
     monkeypatch.setattr(pool, "Suggester", started)
-    pool.Pool(Setup("postgresql://nowhere/none"), pool.PoolLimits(timeout_s=50.0), Mock())._let_work(
-        0, Mock()
-    )
+    pool.Pool(Setup("postgresql://nowhere/none"), pool.PoolLimits(timeout_s=50.0), Mock())._let_work(0, Mock())
     gone = Mock()
     gone.recv.side_effect = EOFError
     with pytest.raises(EOFError):
@@ -145,11 +143,7 @@ def test_what_goes_wrong_in_it_reaches_the_study(beside: _Aside) -> None:
     ("name", "absent", "told"),
     [
         ("botorch", {"botorch"}, "needs botorch, not installed here: `pip install 'celeriac\\[botorch\\]'`"),
-        (
-            "optuna:TPESampler",
-            {"optuna"},
-            "needs optuna, not installed here: `pip install 'celeriac\\[optuna\\]'`",
-        ),
+        ("optuna:TPESampler", {"optuna"}, "needs optuna, not installed here: `pip install 'celeriac\\[optuna\\]'`"),
         ("optuna:CmaEsSampler", {"cmaes"}, "needs cmaes, not installed"),
         (
             "optuna:GPSampler",
@@ -162,8 +156,7 @@ def test_a_library_that_is_missing_is_named_with_the_extra_that_brings_it(
     name: str, absent: set[str], told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "celeriac.domain.sampler_names.find_spec",
-        lambda module: None if module in absent else find_spec(module),
+        "celeriac.domain.sampler_names.find_spec", lambda module: None if module in absent else find_spec(module)
     )
     with pytest.raises(SamplerFailed, match=told):
         sampler_for(name)

@@ -105,10 +105,7 @@ def test_failed_trials_push_the_search_away_and_never_stop_it() -> None:
 
 
 def test_a_study_in_which_all_trials_fail_goes_on_at_random() -> None:
-    known = [
-        Observation(o.point, Kind.INFEASIBLE, fault=Fault.USER_BUG)
-        for o in observations(MIXED_SPACE, mixed, 15)
-    ]
+    known = [Observation(o.point, Kind.INFEASIBLE, fault=Fault.USER_BUG) for o in observations(MIXED_SPACE, mixed, 15)]
     [proposal] = suggest(MIXED_SPACE, known, [], 1, 7)
     assert proposal.how == {"by": "random", "reason": "no trial is scored"}
 
@@ -174,9 +171,7 @@ def test_what_the_model_expected_is_told_and_comes_true() -> None:
 )
 @given(seed=st.integers(0, 2**31), order=st.randoms(use_true_random=False))
 @settings(max_examples=int(os.environ.get("CELERIAC_TEST_EXAMPLES", "8")), deadline=None)
-def test_thirty_workers_at_once_never_get_one_point_twice(
-    space: Space, seed: int, order: random.Random
-) -> None:
+def test_thirty_workers_at_once_never_get_one_point_twice(space: Space, seed: int, order: random.Random) -> None:
     """Each asks alone, ends come in any order, and a finite space is used up to its last point."""
     size = space.cardinality()
     asked = 70 if size is None else size + 1
@@ -222,9 +217,7 @@ def test_odd_scores_end_in_a_proposal(losses: list[float]) -> None:
     assert MIXED_SPACE.validate(proposal.params) == proposal.params
 
 
-def test_a_model_that_cannot_be_built_gives_way_to_chance_and_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_model_that_cannot_be_built_gives_way_to_chance_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: Any) -> None:
         raise np.linalg.LinAlgError("not positive definite")
 

@@ -57,9 +57,7 @@ def test_memory_is_learned_for_each_class_of_devices() -> None:
         return ("small", "large", "large")[number % 3]
 
     known = trials(
-        lambda point, number: too_large(point, number) if device(number) == "small" else None,
-        count=90,
-        device=device,
+        lambda point, number: too_large(point, number) if device(number) == "small" else None, count=90, device=device
     )
     assert chance(known, 12) > 0.95
     # Two trials of three run on the large device, where nothing ever failed.
@@ -72,9 +70,7 @@ def test_a_retry_that_came_through_elsewhere_still_tells_where_memory_was_short(
     for number, o in enumerate(trials(lambda *_: None, count=90)):
         small, large = number % 3 == 0, bool(too_large(o.point, number))
         oom_device_kinds = ("small",) if small and large else ()
-        known.append(
-            replace(o, device="small" if small and not large else "large", oom_device_kinds=oom_device_kinds)
-        )
+        known.append(replace(o, device="small" if small and not large else "large", oom_device_kinds=oom_device_kinds))
     assert all(o.kind is Kind.FINISHED for o in known)
     assert chance(known, 12) > 0.95
     assert 0.6 < chance(known, 400) < 0.85
@@ -82,9 +78,7 @@ def test_a_retry_that_came_through_elsewhere_still_tells_where_memory_was_short(
 
 def test_a_bug_and_memory_are_two_reasons() -> None:
     known = trials(
-        lambda point, number: (
-            too_large(point, number) or (Fault.USER_BUG if point.params["batch"] < 16 else None)
-        ),
+        lambda point, number: too_large(point, number) or (Fault.USER_BUG if point.params["batch"] < 16 else None),
         count=90,
     )
     assert chance(known, 10) < 0.2

@@ -44,9 +44,7 @@ def test_it_predicts_what_the_formulas_say(changes: dict[str, Any]) -> None:
 
 
 def test_the_likelihoods_gradient_is_its_slope() -> None:
-    likelihood = _Likelihood(
-        GROUPS, rows(25, extra=np.linspace(0, 0.3, 25), weight=np.full(25, 0.7)), Prior()
-    )
+    likelihood = _Likelihood(GROUPS, rows(25, extra=np.linspace(0, 0.3, 25), weight=np.full(25, 0.7)), Prior())
     value: Callable[..., float] = lambda theta: likelihood(theta)[0]  # noqa: E731
     slope: Callable[..., Any] = lambda theta: likelihood(theta)[1]  # noqa: E731
     for theta in (np.log([0.3, 0.8, 2.0, 0.01]), np.log([1.0, 0.1, 0.5, 0.3])):
@@ -81,9 +79,7 @@ def test_a_row_of_great_known_noise_says_little() -> None:
     told = Rows(quiet.x, np.concatenate([[50.0], quiet.y[1:]]), extra, np.ones(20))
     theta = np.log([0.5, 0.5, 0.5, 0.01])
     without = GaussianProcess(theta, GROUPS, Rows(quiet.x[1:], quiet.y[1:], extra[1:], np.ones(19)))
-    assert GaussianProcess(theta, GROUPS, told).predict(asked) == pytest.approx(
-        without.predict(asked), abs=1e-3
-    )
+    assert GaussianProcess(theta, GROUPS, told).predict(asked) == pytest.approx(without.predict(asked), abs=1e-3)
 
 
 def test_a_believed_point_moves_no_mean_and_shrinks_the_variance_as_a_refit_would() -> None:
@@ -100,9 +96,7 @@ def test_a_believed_point_moves_no_mean_and_shrinks_the_variance_as_a_refit_woul
     expected_mean, expected_deviation = anew.predict(asked, return_std=True)
     assert mean == pytest.approx(before)
     assert mean == pytest.approx(expected_mean, abs=1e-5)
-    scale = np.sqrt(
-        model.amplitude / anew.amplitude
-    )  # which a believed point leaves alone, and a refit does not
+    scale = np.sqrt(model.amplitude / anew.amplitude)  # which a believed point leaves alone, and a refit does not
     assert deviation == pytest.approx(expected_deviation * scale, abs=1e-4)
 
 

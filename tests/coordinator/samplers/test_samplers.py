@@ -1,6 +1,8 @@
-"""What every sampler keeps: pure, never the same point twice, plain JSON, an honest end of a finite space, and replay from the rows.
+"""What every sampler keeps: pure, never the same point twice, plain JSON, an honest end of a finite space, and replay
+from the rows.
 
-SAMPLER_RUNS=1000 makes the property tests as long as the promise that they stand for; the slow samplers get a twentieth.
+SAMPLER_RUNS=1000 makes the property tests as long as the promise that they stand for; the slow samplers get a
+twentieth.
 """
 
 import json
@@ -32,9 +34,7 @@ SLOW = ("optuna:GPSampler", "skopt", "botorch")  # a suggestion costs them most 
 FAST = (*OWN, *OPTUNA)
 SAMPLERS = (*FAST, *SLOW)
 
-SMALL = Space(
-    {"n": Int(1, 3), "kind": Choice(("a", "b")), "depth": Int(1, 2, when={"kind": "a"})}
-)  # 3 x (2 + 1) = 9
+SMALL = Space({"n": Int(1, 3), "kind": Choice(("a", "b")), "depth": Int(1, 2, when={"kind": "a"})})  # 3 x (2 + 1) = 9
 CONDITIONAL = Space(
     {
         "kind": Choice(("a", "b", 1, True, None)),
@@ -204,9 +204,7 @@ def test_what_others_tried_is_not_proposed(name: str) -> None:
     default = {"n": 2, "kind": "b"}
     known = [
         Observation(
-            Point(0, default, tuple(SMALL.to_unit(default)), SMALL.key(default), Source.DEFAULT),
-            Kind.FINISHED,
-            1.0,
+            Point(0, default, tuple(SMALL.to_unit(default)), SMALL.key(default), Source.DEFAULT), Kind.FINISHED, 1.0
         )
     ]
     made = sampler_for(name)(SMALL, known, [], 20, 3)
@@ -298,10 +296,7 @@ def test_a_latin_hypercube_fills_each_cell_of_each_column_once(columns: int, row
     [
         ("annealing", "cannot be 'annealing'; known: auto, bayesian"),
         ("auto", "cannot be auto, which is decided before"),
-        (
-            "optuna:TPESampelr",
-            "optuna.samplers has no TPESampelr that can be used; did you mean 'TPESampler'?",
-        ),
+        ("optuna:TPESampelr", "optuna.samplers has no TPESampelr that can be used; did you mean 'TPESampler'?"),
         ("optuna:GridSampler", "optuna.samplers has no GridSampler that can be used"),
         ("optuna:BruteForceSampler", "FloatDistribution.step must be given for BruteForceSampler"),
     ],
@@ -331,9 +326,7 @@ def test_what_an_ended_trial_teaches(
     state: TrialState, changes: dict[str, object], loss: float | None, kind: Kind
 ) -> None:
     found = observed(
-        MIXED_SPACE,
-        "maximize",
-        trial(4, state, params=PARAMS, device_kind="H200", oom_device_kinds=("T4",), **changes),
+        MIXED_SPACE, "maximize", trial(4, state, params=PARAMS, device_kind="H200", oom_device_kinds=("T4",), **changes)
     )
     assert (found.loss, found.kind) == (loss, kind)
     assert (found.device, found.oom_device_kinds) == (("", ()) if kind is Kind.VOID else ("H200", ("T4",)))

@@ -26,7 +26,9 @@ def curve(rng: random.Random, number: int) -> tuple[Observation, float]:
 
 
 def stopped_early(count: int, seed: int) -> tuple[list[Observation], dict[int, float]]:
-    """A study under stopping at the rungs (the worse half of what a rung has seen), and what the pruned would have come to."""
+    """A study under stopping at the rungs (the worse half of what a rung has seen), and what the pruned would have
+    come to.
+    """
     rng = random.Random(seed)
     seen: list[list[float]] = [[] for _ in range(RUNGS)]
     found, truth = [], {}
@@ -96,9 +98,7 @@ def test_one_diverged_training_bends_no_line() -> None:
 def test_what_says_nothing_of_the_loss_is_left_out() -> None:
     point = proposed(LINE, {"x": 0.5}, 0)
     prior = Observation(point, Kind.PRIOR, 2.0, noise=0.5, weight=0.25)
-    told = lessons(
-        [Observation(point, Kind.INFEASIBLE, fault=Fault.TIMEOUT), Observation(point, Kind.VOID), prior]
-    )
+    told = lessons([Observation(point, Kind.INFEASIBLE, fault=Fault.TIMEOUT), Observation(point, Kind.VOID), prior])
     assert (told.losses.tolist(), told.noise.tolist(), told.weight.tolist()) == ([2.0], [0.5], [0.25])
 
 

@@ -54,9 +54,7 @@ def test_the_slope_is_the_derivative() -> None:
     warp = warp_of(losses)
     asked = np.linspace(losses.min() + 0.01, warp.fence * warp.scale - 0.01, 20)
     step = 1e-5
-    assert warp.slope(asked) == pytest.approx(
-        (warp(asked + step) - warp(asked - step)) / (2 * step), rel=1e-3
-    )
+    assert warp.slope(asked) == pytest.approx((warp(asked + step) - warp(asked - step)) / (2 * step), rel=1e-3)
     assert warp.slope(np.array([warp.fence * warp.scale + 1.0])).tolist() == [0.0]
 
 

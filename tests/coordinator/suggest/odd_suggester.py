@@ -1,4 +1,5 @@
-"""`python -m tests.coordinator.suggest.odd_suggester DIRECTORY FD PARENT`: a suggester whose grid sampler does what the study's seed says.
+"""`python -m tests.coordinator.suggest.odd_suggester DIRECTORY FD PARENT`: a suggester whose grid sampler does what
+the study's seed says.
 
 It tells in the fifo `DIRECTORY/says`, a word a line, what it has come to, and waits for the fifo `DIRECTORY/go`.
 """
@@ -32,12 +33,7 @@ class Odd:
         self._directory = directory
 
     def suggest(
-        self,
-        space: Space,
-        observations: Sequence[Observation],
-        pending: Sequence[Point],
-        count: int,
-        seed: int,
+        self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
     ) -> list[Proposal]:
         """What the seed says, then random points."""
         what: dict[int, Callable[[], Any]] = {

@@ -42,9 +42,7 @@ def test_nobody_is_served_while_all_are_busy() -> None:
     st.lists(st.sampled_from([None, 0, 1, 2]), min_size=1, max_size=5),
     st.lists(st.sampled_from([None, 0.0, 5.0]), min_size=3, max_size=3),
 )
-def test_a_free_process_never_waits_for_one_that_hangs(
-    homes: list[int | None], busy: list[float | None]
-) -> None:
+def test_a_free_process_never_waits_for_one_that_hangs(homes: list[int | None], busy: list[float | None]) -> None:
     seats = [Seat(number, runs=True, busy_s=each) for number, each in enumerate(busy)]
     asking = [Asking(study_id, home) for study_id, home in enumerate(homes)]
     decision = assign(asking, seats)

@@ -1,4 +1,6 @@
-"""The suggesters as real processes, on the run's Postgres: fair turns, deaths, hangs, limits, and a whole study that can be replayed."""
+"""The suggesters as real processes, on the run's Postgres: fair turns, deaths, hangs, limits, and a whole study that
+can be replayed.
+"""
 
 import heapq
 import logging
@@ -63,11 +65,7 @@ class Drive:
 
     def start(self, *, odd: bool = True, **limits: Any) -> None:
         """A coordinator with such a pool."""
-        command = (
-            (sys.executable, "-m", "tests.coordinator.suggest.odd_suggester", str(self.odd))
-            if odd
-            else COMMAND
-        )
+        command = (sys.executable, "-m", "tests.coordinator.suggest.odd_suggester", str(self.odd)) if odd else COMMAND
         self.pool = Pool(Setup(self.database_url), PoolLimits(**limits), self.follow, command)
         self.coordinator = Coordinator(self.store, self.post, self.pool)
 
@@ -122,7 +120,8 @@ class Drive:
     def is_paused(self, study: StudyRecord) -> bool:
         return self.store.study(study.id).state is StudyState.PAUSED
 
-    # -- what the odd sampler does --------------------------------------------------------------------------------------
+    # -- what the odd sampler does
+    # --------------------------------------------------------------------------------------
     def hear(self) -> str:
         """What it has come to."""
         with (self.odd / "says").open() as fifo:
@@ -173,9 +172,7 @@ def test_one_process_serves_who_waited_before_who_was_served(house: Drive) -> No
     house.let_go()
 
 
-@pytest.mark.parametrize(
-    ("seed", "how"), [(DIES, "was killed by SIGKILL"), (EXITS, "ended with exit status 3")]
-)
+@pytest.mark.parametrize(("seed", "how"), [(DIES, "was killed by SIGKILL"), (EXITS, "ended with exit status 3")])
 def test_a_study_that_kills_its_process_is_paused_with_the_reason(house: Drive, seed: int, how: str) -> None:
     house.start()
     deadly = open_study(house.store, study="deadly", seed=seed, **ODD)
@@ -210,9 +207,7 @@ def test_a_process_that_is_killed_while_it_is_free_costs_nothing(house: Drive) -
 
 
 @pytest.mark.parametrize("seed", [WAITS, STOPS])
-def test_a_study_whose_model_hangs_is_paused_with_the_reason_and_others_go_on(
-    house: Drive, seed: int
-) -> None:
+def test_a_study_whose_model_hangs_is_paused_with_the_reason_and_others_go_on(house: Drive, seed: int) -> None:
     house.start()
     stuck = open_study(house.store, study="stuck", seed=seed, **ODD)
     sound = open_study(house.store, study="sound", budget={"trials": 10}, **PLAIN)
@@ -244,9 +239,7 @@ def test_what_a_sampler_raises_pauses_its_study_and_costs_no_process(house: Driv
     house.until(lambda: house.is_paused(broken))
 
 
-def test_a_process_that_has_grown_is_replaced_after_its_answer(
-    house: Drive, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_process_that_has_grown_is_replaced_after_its_answer(house: Drive, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     house.start(memory_bytes=40 * 2**20)
     study = open_study(house.store, budget={"trials": 5}, **PLAIN)
@@ -272,9 +265,7 @@ def test_a_process_that_nobody_needs_is_ended(house: Drive) -> None:
 
 def test_sixty_studies_share_two_processes(house: Drive) -> None:
     house.start(odd=False)
-    studies = [
-        open_study(house.store, study=f"study-{k}", budget={"trials": 4}, seed=k, **PLAIN) for k in range(60)
-    ]
+    studies = [open_study(house.store, study=f"study-{k}", budget={"trials": 4}, seed=k, **PLAIN) for k in range(60)]
     drive_all(house.coordinator)
     house.run_to_the_end(*studies)
     assert house.most == 2
@@ -295,7 +286,9 @@ CONDITIONAL: dict[str, Any] = {
 
 @dataclass
 class Fleet:
-    """Thirty slots on a virtual clock: trials of about a hundred minutes, some of which fail, are stopped or lose their worker."""
+    """Thirty slots on a virtual clock: trials of about a hundred minutes, some of which fail, are stopped or lose
+    their worker.
+    """
 
     house: Drive
     rng: random.Random

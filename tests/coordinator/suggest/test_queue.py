@@ -9,9 +9,7 @@ from coordinator.suggest.queue import TRIES, SuggestionQueue
 from tests.celeriac.decide.records import study
 
 
-def question(
-    study_id: int = 1, turn: int = 5, first: int = 3, count: int = 2, **changes: Any
-) -> SuggestRequest:
+def question(study_id: int = 1, turn: int = 5, first: int = 3, count: int = 2, **changes: Any) -> SuggestRequest:
     return SuggestRequest(study(id=study_id, turn=turn, **changes), first, count)
 
 

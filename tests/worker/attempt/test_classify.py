@@ -9,16 +9,7 @@ from celeriac.decide.stop_early import StopDecision
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Fault
 from celeriac.store.api import AttemptEnd
-from worker.attempt.classify import (
-    MAX_TEXT,
-    Cut,
-    Evidence,
-    Verdict,
-    attempt_end,
-    classify,
-    clean,
-    clean_metrics,
-)
+from worker.attempt.classify import MAX_TEXT, Cut, Evidence, Verdict, attempt_end, classify, clean, clean_metrics
 from worker.process.events import Exit, Failed, Returned, Stopped
 
 SCORE = Returned(0.5, {"holdout": 0.4}, 3)
@@ -56,16 +47,8 @@ def test_a_score_that_arrived_is_a_score(evidence: Evidence) -> None:
         (Evidence(exit=Exit(signal=signal.SIGABRT)), Fault.USER_BUG, "crashed with SIGABRT"),
         (Evidence(exit=Exit(signal=63)), Fault.USER_BUG, "signal 63"),
         (Evidence(exit=_killed(oom_kills=1)), Fault.OUT_OF_MEMORY, "killed by the kernel for memory"),
-        (
-            Evidence(exit=_killed(peak_memory_bytes=95), memory_limit_bytes=100),
-            Fault.OUT_OF_MEMORY,
-            "for memory",
-        ),
-        (
-            Evidence(exit=_killed(peak_memory_bytes=80), memory_limit_bytes=100),
-            Fault.INFRASTRUCTURE,
-            "outside",
-        ),
+        (Evidence(exit=_killed(peak_memory_bytes=95), memory_limit_bytes=100), Fault.OUT_OF_MEMORY, "for memory"),
+        (Evidence(exit=_killed(peak_memory_bytes=80), memory_limit_bytes=100), Fault.INFRASTRUCTURE, "outside"),
         (Evidence(last=Stopped("preempt", 2), last_step=2), Fault.PREEMPTED, "handed back after step 2"),
         (Evidence(cut=Cut.TIMEOUT, timeout_s=1.5, exit=_killed()), Fault.TIMEOUT, "timeout of 1.5 s"),
         (Evidence(cut=Cut.IMPORT, import_s=300, exit=_killed()), Fault.USER_BUG, "still busy after 300 s"),
@@ -127,9 +110,7 @@ def test_a_bug_of_a_trial_that_was_stopped_early_is_shown() -> None:
 
 
 def test_a_score_returned_after_the_stop_counts_where_the_rule_keeps_it() -> None:
-    told = Evidence(
-        last=Stopped("stop", 4, 0.9, {"holdout": 0.8}), last_step=4, stop=BEHIND, keeps_score=True
-    )
+    told = Evidence(last=Stopped("stop", 4, 0.9, {"holdout": 0.8}), last_step=4, stop=BEHIND, keeps_score=True)
     verdict = classify(told)
     assert verdict == Verdict(None, BEHIND.reason, score=0.9, metrics={"holdout": 0.8}, step=4)
     assert _end(verdict).trial_event is TrialEvent.SCORE
@@ -174,10 +155,7 @@ def test_the_end_follows_the_retry_decision(
 ) -> None:
     end = _end(Verdict(fault, "what happened", traceback="t", signature="s"), **more)
     assert (end.attempt_event, end.trial_event, end.fault) == (attempt, trial, fault)
-    said_more = fault not in (
-        Fault.USER_BUG,
-        Fault.TIMEOUT,
-    )  # a fault that is never retried needs no reason for it
+    said_more = fault not in (Fault.USER_BUG, Fault.TIMEOUT)  # a fault that is never retried needs no reason for it
     assert end.detail.startswith("what happened; ") is said_more
     assert end.detail.startswith("what happened")
 

@@ -1,4 +1,6 @@
-"""A host whose wall clock is an hour off: every time that counts is the database's, and every wait is on the monotonic clock."""
+"""A host whose wall clock is an hour off: every time that counts is the database's, and every wait is on the monotonic
+clock.
+"""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -11,7 +13,8 @@ from coordinator.reaper import reap
 from tests.worker.conftest import Host, until
 
 LEASE_S = 4.0
-# What each Python process of the node, its trials included, runs before anything else: all of its wall clocks are shifted.
+# What each Python process of the node, its trials included, runs before anything else: all of its wall clocks are
+# shifted.
 SHIFTED = """
 import datetime, time
 
@@ -57,9 +60,7 @@ def test_a_host_whose_clock_is_an_hour_off_keeps_its_leases_and_loses_them_in_ti
     def lived_on() -> bool:
         """Whether it has trained for longer than a lease that nobody renews; meanwhile nobody may take it for dead."""
         assert store.expired() == []
-        return store.now() > store.attempts(ticket.study, ticket.trial)[0].leased_at + timedelta(
-            seconds=LEASE_S + 1
-        )
+        return store.now() > store.attempts(ticket.study, ticket.trial)[0].leased_at + timedelta(seconds=LEASE_S + 1)
 
     until(lived_on)
     (attempt,) = store.attempts(ticket.study, ticket.trial)

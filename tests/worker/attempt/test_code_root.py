@@ -62,9 +62,7 @@ def test_only_the_study_s_own_code_will_do(hosts: tuple[Path, Path]) -> None:
     mine, theirs = hosts
     (mine / "churn" / "train.py").write_text("x = 1\n")
     lease = replace(lease_of("churn"), fingerprint=fingerprint(mine / "churn"))
-    with pytest.raises(
-        CodeDiffers, match=rf"the code below {theirs}/churn is \w+ and the code below {theirs} is"
-    ):
+    with pytest.raises(CodeDiffers, match=rf"the code below {theirs}/churn is \w+ and the code below {theirs} is"):
         located(lease, theirs, fingerprint)
     (theirs / "train.py").write_text("x = 1\n")  # mounted one directory deeper than at the submitter's
     assert located(lease, theirs, fingerprint) == (theirs, lease.fingerprint)
@@ -83,9 +81,7 @@ def test_a_directory_that_is_not_there_is_no_code(tmp_path: Path) -> None:
 
 
 def test_labels_and_the_slice_reach_the_objective() -> None:
-    lease = replace(
-        lease_of("."), spec={"labels": {"team": "vision", "region": "none"}}, slice={"region": "eu"}
-    )
+    lease = replace(lease_of("."), spec={"labels": {"team": "vision", "region": "none"}}, slice={"region": "eu"})
     assert context_of(lease) == {"team": "vision", "region": "eu"}
     due = replace(lease, due_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert context_of(due)["due_at"] == "2026-01-01T00:00:00+00:00"

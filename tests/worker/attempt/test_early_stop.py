@@ -1,4 +1,6 @@
-"""Early stopping end to end on real Postgres, Redis and fork servers: who is stopped, with what reason, and what stands in the store."""
+"""Early stopping end to end on real Postgres, Redis and fork servers: who is stopped, with what reason, and what
+stands in the store.
+"""
 
 from dataclasses import replace
 from typing import Any
@@ -34,9 +36,7 @@ def ticket_of(bench: Bench, study: StudyRecord, source: Source = Source.SUGGESTE
     return RunTrial(study.id, trial.number, 1)
 
 
-def trained(
-    bench: Bench, study: StudyRecord, source: Source = Source.SUGGESTED, **params: Any
-) -> TrialRecord:
+def trained(bench: Bench, study: StudyRecord, source: Source = Source.SUGGESTED, **params: Any) -> TrialRecord:
     """Run one trial to its end."""
     ticket = ticket_of(bench, study, source, **params)
     bench.attempt(ticket)
@@ -146,7 +146,9 @@ def test_a_value_that_is_not_finite_at_a_rung_is_a_fault(bench: Bench) -> None:
 
 
 def test_a_retried_trial_counts_once_and_meets_the_same_verdict(bench: Bench) -> None:
-    """Its host dies right after the rung, perhaps before it was told: the next attempt finds the record and is stopped by it."""
+    """Its host dies right after the rung, perhaps before it was told: the next attempt finds the record and is stopped
+    by it.
+    """
     study = study_of(bench, ASHA)
     trained(bench, study, curve=[0.1, 0.5])
     ticket = ticket_of(bench, study, curve=[0.1, 0.4, 0.4], endless=True, dies_at=1)
@@ -170,10 +172,7 @@ def test_a_resumed_trial_goes_on_where_it_was_judged(bench: Bench) -> None:
     bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
     assert (trial.state, trial.score, trial.attempts) == (TrialState.SCORED, 0.8, 2)
-    assert [(each.rung, each.attempt, each.value) for each in records(bench, trial)] == [
-        (1, 1, 0.5),
-        (3, 2, 0.7),
-    ]
+    assert [(each.rung, each.attempt, each.value) for each in records(bench, trial)] == [(1, 1, 0.5), (3, 2, 0.7)]
 
 
 def test_patience_counts_what_earlier_attempts_reported(bench: Bench) -> None:

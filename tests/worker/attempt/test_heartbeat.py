@@ -54,8 +54,7 @@ def test_a_lost_lease_wakes_the_runner_and_is_renewed_no_more(
 
 
 @pytest.mark.parametrize(
-    "error",
-    [StoreUnavailable("Postgres is away"), TryAgain("two writers met"), RuntimeError("a trigger's error")],
+    "error", [StoreUnavailable("Postgres is away"), TryAgain("two writers met"), RuntimeError("a trigger's error")]
 )
 def test_trouble_of_the_store_is_told_once_and_the_lease_is_renewed_on(
     keeper: LeaseKeeper, written: Written, error: Exception, caplog: pytest.LogCaptureFixture

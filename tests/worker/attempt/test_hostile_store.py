@@ -1,4 +1,6 @@
-"""What a database does that hangs, is locked, is stopped or refuses: it costs no healthy trial its lease, and no slot its work."""
+"""What a database does that hangs, is locked, is stopped or refuses: it costs no healthy trial its lease, and no slot
+its work.
+"""
 
 import threading
 import time
@@ -75,14 +77,11 @@ def locked(database: str, table: str) -> Iterator[None]:
     engine.dispose()
 
 
-# -- a lease is renewed whatever hangs ----------------------------------------------------------------------------------
-def test_a_locked_table_of_reports_costs_no_lease(
-    short: Bench, database: str, others: Store, tmp_path: Path
-) -> None:
+# -- a lease is renewed whatever hangs
+# ----------------------------------------------------------------------------------
+def test_a_locked_table_of_reports_costs_no_lease(short: Bench, database: str, others: Store, tmp_path: Path) -> None:
     sign = tmp_path / "first-report"
-    ticket = short.ticket(
-        short.study("attempts:reports_until"), {"file": str(sign), "until": str(tmp_path / "go")}
-    )
+    ticket = short.ticket(short.study("attempts:reports_until"), {"file": str(sign), "until": str(tmp_path / "go")})
 
     def hold() -> None:
         with locked(database, "report"):
@@ -162,7 +161,8 @@ def test_a_renewal_takes_the_connection_that_is_free_while_a_report_holds_the_ot
     assert short.trial(ticket).state is TrialState.SCORED
 
 
-# -- an unexpected error stays where it happened ------------------------------------------------------------------------
+# -- an unexpected error stays where it happened
+# ------------------------------------------------------------------------
 def test_an_end_that_the_database_refuses_ends_nothing_but_its_attempt(
     short: Bench, database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -196,7 +196,8 @@ def test_a_node_that_starts_anew_leaves_what_the_database_refuses_to_lapse(
 def test_reports_that_a_trigger_refuses_cost_the_reports_only(short: Bench, database: str) -> None:
     execute(
         database,
-        "CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no reports today'; END $$",
+        "CREATE FUNCTION refuses() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no reports today';"
+        " END $$",
     )
     execute(database, "CREATE TRIGGER refuses BEFORE INSERT ON report EXECUTE FUNCTION refuses()")
     try:
@@ -229,7 +230,8 @@ def test_a_value_that_postgres_cannot_hold_is_the_trial_s_own_fault(short: Bench
     assert "out of range" in trial.detail
 
 
-# -- the store is away --------------------------------------------------------------------------------------------------
+# -- the store is away
+# --------------------------------------------------------------------------------------------------
 class Away:
     """A store that raises these errors in the calls of a verb that come, then lives."""
 

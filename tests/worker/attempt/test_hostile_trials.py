@@ -57,7 +57,8 @@ def is_whole(pool: ServerPool, job: Job, *codes: Code) -> None:
         assert only(ran(pool, code.objective, replace(job, params={"x": 21})), Returned).score == 42.0
 
 
-# -- the channel ---------------------------------------------------------------------------------------------------------
+# -- the channel
+# ---------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("then", ["sleep", "return"])
 def test_garbage_in_every_descriptor_ends_that_trial_alone(pool: ServerPool, job: Job, then: str) -> None:
     code = Code(OBJECTIVES, "1", "hostile:spoils")
@@ -153,7 +154,8 @@ def test_a_trial_holds_its_own_channel_and_nothing_of_its_server(pool: ServerPoo
     assert seen == {"sockets": 1, "of_its_server": 0, "adjusted": 500}
 
 
-# -- descriptors, folders, code ------------------------------------------------------------------------------------------
+# -- descriptors, folders, code
+# ------------------------------------------------------------------------------------------
 def test_one_that_closes_every_descriptor_has_no_score(pool: ServerPool, job: Job) -> None:
     failed = only(ran(pool, "hostile:closes_everything", job), Failed)
     assert failed.fault is Fault.USER_BUG
@@ -177,11 +179,10 @@ def test_one_that_deletes_its_code_hurts_no_other_study(pool: ServerPool, job: J
     is_whole(pool, job)
 
 
-# -- daemons -------------------------------------------------------------------------------------------------------------
+# -- daemons
+# -------------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("then", ["return", "kill"])
-def test_a_daemon_without_an_environment_does_not_outlive_its_trial(
-    pool: ServerPool, job: Job, then: str
-) -> None:
+def test_a_daemon_without_an_environment_does_not_outlive_its_trial(pool: ServerPool, job: Job, then: str) -> None:
     """Also when its server is killed, whose child it has become."""
     events = ran(pool, "hostile:leaves_a_scrubbed_daemon", replace(job, params={"then": then}))
     assert exit_of(events).lost == ("" if then == "return" else "its server ended by signal 9")
@@ -189,7 +190,8 @@ def test_a_daemon_without_an_environment_does_not_outlive_its_trial(
     is_whole(pool, job)
 
 
-# -- too much of everything ----------------------------------------------------------------------------------------------
+# -- too much of everything
+# ----------------------------------------------------------------------------------------------
 def test_reports_without_end_hold_nobody_up(pool: ServerPool, job: Job) -> None:
     flood = pool.take(Code(OBJECTIVES, "1", "hostile:reports_without_end"))
     flood.start(job)
@@ -220,12 +222,7 @@ def test_reports_without_end_hold_nobody_up(pool: ServerPool, job: Job) -> None:
     ("limits", "params", "fault", "says"),
     [
         (Limits(tasks=20), {"processes": 60}, Fault.USER_BUG, "over CELERIAC_TRIAL_TASKS=20"),
-        (
-            Limits(memory_bytes=100 << 20),
-            {"bytes": 150 << 20},
-            Fault.OUT_OF_MEMORY,
-            "over CELERIAC_TRIAL_MEMORY",
-        ),
+        (Limits(memory_bytes=100 << 20), {"bytes": 150 << 20}, Fault.OUT_OF_MEMORY, "over CELERIAC_TRIAL_MEMORY"),
     ],
 )
 def test_a_trial_that_takes_too_much_is_ended(
@@ -251,7 +248,8 @@ def test_memory_that_processes_share_is_counted_once(job: Job) -> None:
         child.close()
 
 
-# -- a home of its own ---------------------------------------------------------------------------------------------------
+# -- a home of its own
+# ---------------------------------------------------------------------------------------------------
 def test_each_trial_has_a_home_of_its_own(pool: ServerPool, job: Job) -> None:
     homes = set()
     for _ in range(2):
@@ -270,9 +268,7 @@ def test_a_home_goes_with_a_trial_that_is_killed(pool: ServerPool, job: Job) -> 
     is_gone(Path(printed(events).decode().strip()))
 
 
-def test_nothing_is_left_of_a_slots_directory(
-    job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_nothing_is_left_of_a_slots_directory(job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     root = slot_scratch("cpu0.s0@test")
     (root / "left").write_text("by a process that was killed")
@@ -304,7 +300,8 @@ def is_gone(place: Path) -> None:
         time.sleep(0.01)
 
 
-# -- through the runner --------------------------------------------------------------------------------------------------
+# -- through the runner
+# --------------------------------------------------------------------------------------------------
 @pytest.mark.services
 def test_a_poisoned_channel_costs_one_trial_of_one_study(bench: Bench) -> None:
     spoiled = bench.run("hostile:spoils", {"then": "sleep"}, name="poison")

@@ -15,9 +15,7 @@ def janitor() -> Iterator[Janitor]:
     janitor.close()
 
 
-def test_a_chore_that_fails_does_not_end_the_thread(
-    janitor: Janitor, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_chore_that_fails_does_not_end_the_thread(janitor: Janitor, caplog: pytest.LogCaptureFixture) -> None:
     done = threading.Event()
 
     def fails() -> None:

@@ -56,9 +56,7 @@ def test_a_disk_that_refuses_costs_the_rest_of_the_file_only(tmp_path: Path) -> 
     log = _log(tmp_path, tail_bytes=1000)
     log.write(b"kept\n")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (8, limits[1])
-    )  # Python ignores SIGXFSZ: writing fails with EFBIG
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, limits[1]))  # Python ignores SIGXFSZ: writing fails with EFBIG
     try:
         log.write(b"refused by the disk\n")
     finally:

@@ -40,9 +40,7 @@ def writer(written: Written, wakeup: Wakeup) -> Iterator[ResultWriter]:
     writer.close()
 
 
-def _opened(
-    writer: ResultWriter, tails: Sequence[str] = (), saved: list[Checkpoint] | None = None
-) -> Results:
+def _opened(writer: ResultWriter, tails: Sequence[str] = (), saved: list[Checkpoint] | None = None) -> Results:
     left = list(tails)
     return writer.open(
         "token",
@@ -109,9 +107,7 @@ def test_what_is_left_is_written_by_whoever_left_it(writer: ResultWriter, writte
     assert written.calls == [("report", [0])]
 
 
-@pytest.mark.parametrize(
-    "error", [LeaseLost("gone", reason="superseded"), ValueRefused("bigint out of range")]
-)
+@pytest.mark.parametrize("error", [LeaseLost("gone", reason="superseded"), ValueRefused("bigint out of range")])
 def test_what_ends_the_attempt_wakes_the_runner(
     writer: ResultWriter, written: Written, wakeup: Wakeup, error: Exception
 ) -> None:
@@ -138,9 +134,7 @@ def test_what_the_database_refuses_for_a_reason_of_its_own_is_dropped_and_the_th
     assert written.calls[-1] == ("report", [1])
 
 
-def test_a_tail_is_written_only_when_it_changed_and_a_long_one_seldom(
-    writer: ResultWriter, written: Written
-) -> None:
+def test_a_tail_is_written_only_when_it_changed_and_a_long_one_seldom(writer: ResultWriter, written: Written) -> None:
     results = _opened(writer, tails=["short", "x" * 40_000, "never in this test"])
     written.wait_for("renew", 2)
     writer.leave(results)

@@ -92,11 +92,7 @@ def test_out_of_memory_is_tried_again_and_then_infeasible(bench: Bench) -> None:
     assert bench.trial(ticket).state is TrialState.WAITING
     bench.attempt(replace(ticket, attempt=2))
     trial = bench.trial(ticket)
-    assert (trial.state, trial.fault, trial.faults) == (
-        TrialState.FAILED,
-        Fault.OUT_OF_MEMORY,
-        {"out_of_memory": 2},
-    )
+    assert (trial.state, trial.fault, trial.faults) == (TrialState.FAILED, Fault.OUT_OF_MEMORY, {"out_of_memory": 2})
 
 
 @pytest.mark.parametrize("objective", ["attempts:sleeps", "attempts:sleeps_deaf"])
@@ -117,9 +113,7 @@ threading.Thread(target=threading.Event().wait, daemon=True).start()
 """
 
 
-@pytest.mark.parametrize(
-    ("module", "limit_s", "isolated"), [(HANGS, 1.0, ""), (HANGS_WHEN_FRESH, 6.0, "fresh")]
-)
+@pytest.mark.parametrize(("module", "limit_s", "isolated"), [(HANGS, 1.0, ""), (HANGS_WHEN_FRESH, 6.0, "fresh")])
 def test_an_import_that_hangs_is_ended_at_its_limit_and_the_slot_goes_on(
     bench: Bench, tmp_path: Path, module: str, limit_s: float, isolated: str
 ) -> None:
@@ -206,7 +200,8 @@ def test_a_changed_file_is_loaded_anew(bench: Bench, tmp_path: Path) -> None:
     assert bench.run("mine:objective", name="two").score == 22
 
 
-# -- checkpoints ----------------------------------------------------------------------------------------------------------
+# -- checkpoints
+# ----------------------------------------------------------------------------------------------------------
 def _files(bench: Bench) -> list[str]:
     root = bench.settings.checkpoint_root
     return sorted(path.name for path in root.rglob("*") if path.is_file())
@@ -225,9 +220,7 @@ def test_the_next_attempt_goes_on_from_the_newest_checkpoint(bench: Bench) -> No
 
 
 def test_while_a_trial_lives_the_best_and_the_last_two_checkpoints_are_kept(bench: Bench) -> None:
-    ticket = bench.ticket(
-        bench.study("attempts:steps", metric={"name": "loss", "goal": "minimize"}), {"fail_at": 4}
-    )
+    ticket = bench.ticket(bench.study("attempts:steps", metric={"name": "loss", "goal": "minimize"}), {"fail_at": 4})
     bench.attempt(ticket)
     bench.settle()
     rows = bench.store.checkpoints(ticket.study, ticket.trial)
@@ -257,9 +250,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_without_a_sound_one_it_starts_o
     assert bench.attempts(trial)[1].resumed_step is None
 
 
-def test_a_checkpoint_root_that_cannot_be_written_costs_the_checkpoints_only(
-    bench: Bench, tmp_path: Path
-) -> None:
+def test_a_checkpoint_root_that_cannot_be_written_costs_the_checkpoints_only(bench: Bench, tmp_path: Path) -> None:
     blocked = tmp_path / "a-file"
     blocked.write_text("not a directory")
     bench.context.settings = replace(bench.settings, checkpoint_root=blocked)

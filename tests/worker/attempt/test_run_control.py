@@ -22,7 +22,9 @@ from tests.worker.conftest import Bench
 
 @contextmanager
 def once_there(path: Path, deed: Callable[[], object]) -> Iterator[None]:
-    """Do something in another thread as soon as the trial has written that file; what the deed raises comes out here."""
+    """Do something in another thread as soon as the trial has written that file; what the deed raises comes out
+    here.
+    """
     errors: list[BaseException] = []
 
     def wait() -> None:
@@ -114,9 +116,7 @@ def test_a_bare_sigterm_is_no_cancel(bench: Bench, tmp_path: Path, monkeypatch: 
 def test_a_cancelled_trial_is_ended_at_the_next_heartbeat(bench: Bench, tmp_path: Path) -> None:
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "never")}
     ticket = bench.ticket(bench.study("attempts:waits_for_a_file"), params)
-    with once_there(
-        tmp_path / "running", lambda: bench.store.cancel_trial(ticket.study, ticket.trial, "not wanted")
-    ):
+    with once_there(tmp_path / "running", lambda: bench.store.cancel_trial(ticket.study, ticket.trial, "not wanted")):
         summary = bench.attempt(ticket)
     assert "stepped aside" in summary
     assert "not wanted" in summary
@@ -180,9 +180,7 @@ def test_a_store_that_goes_away_costs_no_result(bench: Bench, verb: str) -> None
     assert len(bench.store.reports(trial.study_id, trial.number)) == 5
 
 
-def test_a_failure_of_our_own_ends_the_attempt_as_infrastructure(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_of_our_own_ends_the_attempt_as_infrastructure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug of ours")
 

@@ -1,4 +1,6 @@
-"""A Postgres that stands still for two leases, under a real trial: the trial keeps its lease, and its end is written."""
+"""A Postgres that stands still for two leases, under a real trial: the trial keeps its lease, and its end is
+written.
+"""
 
 import os
 import shutil
@@ -95,9 +97,7 @@ def test_it_costs_no_trial_and_work_goes_on_at_once(server: Postgres, alone: Ben
 
 
 @pytest.mark.timeout(120)
-def test_an_end_that_comes_in_the_silence_is_written_after_it(
-    server: Postgres, alone: Bench, tmp_path: Path
-) -> None:
+def test_an_end_that_comes_in_the_silence_is_written_after_it(server: Postgres, alone: Bench, tmp_path: Path) -> None:
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
     ticket = alone.ticket(alone.study("attempts:waits_for_a_file"), params)
 

@@ -1,4 +1,6 @@
-"""What a slot leaves to others: studies whose code its host has not, a trial that faulted on it, and everything when it is sick."""
+"""What a slot leaves to others: studies whose code its host has not, a trial that faulted on it, and everything when
+it is sick.
+"""
 
 import shutil
 import time
@@ -129,9 +131,7 @@ def sick(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[flo
     return lambda: waits
 
 
-def test_a_slot_where_one_trial_after_the_other_faults_rests(
-    bench: Bench, sick: Callable[[], list[float]]
-) -> None:
+def test_a_slot_where_one_trial_after_the_other_faults_rests(bench: Bench, sick: Callable[[], list[float]]) -> None:
     study = bench.study("quick:good")
     for _ in range(3):
         ticket = bench.ticket(study)

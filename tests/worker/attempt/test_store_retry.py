@@ -72,9 +72,7 @@ def test_after_an_order_to_stop_it_waits_between_tries_and_gives_up_at_the_end_o
             StoreRetry("digits trial 3: its end", UntilStopped(control, grace_s=0.5))(call)
     assert 0.4 < time.monotonic() - began < 5.0
     assert call.calls <= 4
-    assert (
-        "digits trial 3: its end is given up: the store is still away (Postgres is away)" in caplog.messages
-    )
+    assert "digits trial 3: its end is given up: the store is still away (Postgres is away)" in caplog.messages
 
 
 def test_an_order_that_comes_ends_the_wait_and_begins_the_grace(control: Control) -> None:

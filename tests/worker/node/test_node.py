@@ -1,4 +1,6 @@
-"""The node and its workers as real processes: kill -9 of any of them during a trial, drains, revokes, and what they weigh."""
+"""The node and its workers as real processes: kill -9 of any of them during a trial, drains, revokes, and what they
+weigh.
+"""
 
 import os
 import subprocess
@@ -162,7 +164,8 @@ def test_a_revoked_ticket_that_has_not_begun_cancels_its_trial(host: Host, tmp_p
     assert host.is_(first, TrialState.SCORED)
 
 
-# -- pure ----------------------------------------------------------------------------------------------------------------
+# -- pure
+# ----------------------------------------------------------------------------------------------------------------
 def _gpus(count: int) -> list[DeviceInfo]:
     return [DeviceInfo(index, f"GPU-{index}", "NVIDIA H100", 80 << 30) for index in range(count)]
 
@@ -209,12 +212,7 @@ def test_a_gpu_s_worker_prefers_gpu_trials_and_sees_its_gpu_only() -> None:
 
 
 def test_the_workers_environment_has_no_secrets_and_a_share_of_the_processors() -> None:
-    environ = {
-        "PATH": "/bin",
-        "CELERIAC_DATABASE_URL": "secret",
-        "CELERIAC_READY_FD": "9",
-        "CELERIAC_HOME": "/h",
-    }
+    environ = {"PATH": "/bin", "CELERIAC_DATABASE_URL": "secret", "CELERIAC_READY_FD": "9", "CELERIAC_HOME": "/h"}
     share = str(max(1, len(os.sched_getaffinity(0)) // 2))
     assert environment_of_workers(environ, 7, slots=2) == {
         "PATH": "/bin",
@@ -228,9 +226,7 @@ def test_the_workers_environment_has_no_secrets_and_a_share_of_the_processors() 
 def test_secrets_are_read_back_by_settings(settings: Settings) -> None:
     descriptor = secrets_descriptor(settings)
     try:
-        read = Settings.from_env(
-            {"CELERIAC_SECRETS_FD": str(descriptor), "CELERIAC_HOME": str(settings.home)}
-        )
+        read = Settings.from_env({"CELERIAC_SECRETS_FD": str(descriptor), "CELERIAC_HOME": str(settings.home)})
     finally:
         os.close(descriptor)
     assert (read.database_url, read.broker_url) == (settings.database_url, settings.broker_url)
@@ -257,7 +253,5 @@ def test_what_lies_in_the_nodes_directory_is_not_imported(tmp_path: Path) -> Non
     done = subprocess.run(
         argv[: argv.index("worker.slot.celery_worker") + 1], cwd=tmp_path, capture_output=True, text=True
     )
-    assert "not enough values to unpack" in done.stderr, (
-        "our own program has started, and wants its arguments"
-    )
+    assert "not enough values to unpack" in done.stderr, "our own program has started, and wants its arguments"
     assert not (tmp_path / "planted").exists()

@@ -23,8 +23,13 @@ def sleeps_deaf(trial: Trial) -> float:
 
 def hides_a_process(trial: Trial) -> float:
     """Leave a process that is in a session of its own, ignores TERM, and whose parent is gone; then go on."""
-    hidden = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)"
-    starter = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {hidden!r}], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True); p.stdout.readline(); print(p.pid)"
+    hidden = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(3600)"
+    )
+    starter = (
+        f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {hidden!r}], stdout=subprocess.PIPE,"
+        " stderr=subprocess.DEVNULL, start_new_session=True); p.stdout.readline(); print(p.pid)"
+    )
     done = subprocess.run([sys.executable, "-c", starter], capture_output=True, text=True, check=True)
     Path(trial.params["file"]).write_text(done.stdout)
     if trial.params.get("then") == "sleep":
@@ -87,9 +92,7 @@ def saves_for(trial: Trial) -> float:
 
 def says_where(trial: Trial) -> float:
     trial.report(
-        0.0,
-        step=0,
-        metrics={"device": trial.device, "study": trial.study, "seed": trial.seed, **trial.context},
+        0.0, step=0, metrics={"device": trial.device, "study": trial.study, "seed": trial.seed, **trial.context}
     )
     print("here", os.environ.get("CUDA_VISIBLE_DEVICES"))
     return float(trial.number)
@@ -102,7 +105,9 @@ def loses_its_server(trial: Trial) -> float:
 
 
 def epochs(trial: Trial) -> float:
-    """Report the values of `curve`, its last one for ever if `endless` (it waits to be stopped), some milliseconds an epoch."""
+    """Report the values of `curve`, its last one for ever if `endless` (it waits to be stopped), some milliseconds an
+    epoch.
+    """
     curve = [float(value) for value in trial.params["curve"]]
     for step in range(trial.start, 1_000_000 if trial.params.get("endless") else len(curve)):
         time.sleep(0.01)
@@ -131,7 +136,9 @@ def tells_the_time(trial: Trial) -> float:
 
 
 def fills_the_disk(trial: Trial) -> float:
-    """Report three steps; at those in `fills` the checkpoint finds the disk full. The first attempt is killed after them."""
+    """Report three steps; at those in `fills` the checkpoint finds the disk full. The first attempt is killed after
+    them.
+    """
 
     def save(path: str) -> None:
         if trial.attempt == 1 and step in trial.params["fills"]:

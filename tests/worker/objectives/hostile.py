@@ -1,4 +1,6 @@
-"""Objectives that attack what they can reach: the channel, descriptors, folders, their server. `trial.context["pids"]`: where they tell process ids."""
+"""Objectives that attack what they can reach: the channel, descriptors, folders, their server.
+`trial.context["pids"]`: where they tell process ids.
+"""
 
 import os
 import shutil
@@ -70,7 +72,9 @@ def deletes_its_code(trial: Trial) -> float:
 
 
 def leaves_a_scrubbed_daemon(trial: Trial) -> float:
-    """A daemon with an empty environment, a session of its own, no parent and no descriptor of ours; `then` kills the server."""
+    """A daemon with an empty environment, a session of its own, no parent and no descriptor of ours; `then` kills the
+    server.
+    """
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -79,9 +83,7 @@ def leaves_a_scrubbed_daemon(trial: Trial) -> float:
             os.execve("/bin/sleep", ["sleep", "3600"], {})
         os._exit(0)
     os.wait()
-    while (
-        not Path(trial.context["pids"]).exists() or _name(Path(trial.context["pids"]).read_text()) != "sleep"
-    ):
+    while not Path(trial.context["pids"]).exists() or _name(Path(trial.context["pids"]).read_text()) != "sleep":
         time.sleep(0.01)
     if trial.params.get("then") == "kill":
         os.kill(os.getppid(), signal.SIGKILL)

@@ -1,4 +1,6 @@
-"""Objectives that do not end by themselves, or leave something behind. `trial.context["pids"]` is where they tell process ids."""
+"""Objectives that do not end by themselves, or leave something behind. `trial.context["pids"]` is where they tell
+process ids.
+"""
 
 import os
 import signal
@@ -32,9 +34,7 @@ def escapes(trial: Trial) -> float:
             time.sleep(3600)
         os._exit(0)
     os.wait()
-    program = subprocess.Popen(
-        [sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=True
-    )
+    program = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"], start_new_session=True)
     _tell(trial, program.pid)
     while len(Path(trial.context["pids"]).read_text().split()) < 2:
         time.sleep(0.01)

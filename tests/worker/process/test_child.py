@@ -1,4 +1,6 @@
-"""What happens inside a trial's process, piece by piece: frames, verdicts on what came back, faults in words, loading."""
+"""What happens inside a trial's process, piece by piece: frames, verdicts on what came back, faults in words,
+loading.
+"""
 
 import json
 import os
@@ -26,7 +28,8 @@ from worker.process.frames import MAX_FRAME_BYTES, FrameTooLarge, Inbox, encode
 from worker.process.objective import reseed
 
 
-# -- frames --------------------------------------------------------------------------------------------------------------
+# -- frames
+# --------------------------------------------------------------------------------------------------------------
 def test_frames_survive_any_cutting() -> None:
     messages = [{"kind": "report", "step": step, "text": "é" * step} for step in range(20)]
     stream = b"".join(encode(message) for message in messages)
@@ -47,7 +50,8 @@ def test_what_no_encoder_wrote_is_an_error(data: bytes) -> None:
         list(Inbox().feed(data))
 
 
-# -- the channel ---------------------------------------------------------------------------------------------------------
+# -- the channel
+# ---------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, SocketChannel]]:
     ours, theirs = socket.socketpair()
@@ -98,9 +102,7 @@ def test_a_judged_report_waits_for_its_answer(
 
 
 @pytest.mark.parametrize("word", ["stop", "preempt"])
-def test_an_order_ends_the_wait(
-    ends: tuple[socket.socket, SocketChannel], patient: SocketChannel, word: str
-) -> None:
+def test_an_order_ends_the_wait(ends: tuple[socket.socket, SocketChannel], patient: SocketChannel, word: str) -> None:
     ends[0].sendall(encode({"kind": "control", "word": word}))
     patient.send({"kind": "report", "step": 3})
     assert patient.poll() == word
@@ -135,7 +137,8 @@ def test_no_runner_no_job(ends: tuple[socket.socket, SocketChannel]) -> None:
     assert channel.poll() is None
 
 
-# -- what came back ------------------------------------------------------------------------------------------------------
+# -- what came back
+# ------------------------------------------------------------------------------------------------------
 def judge(returned: Any) -> dict[str, Any]:
     return judged(returned, Trial.offline({}))
 
@@ -179,7 +182,8 @@ def test_everything_else_is_a_fault(returned: Any, fault: Fault, says: str) -> N
     assert frame["signature"] == judge(returned)["signature"]
 
 
-# -- faults in words -----------------------------------------------------------------------------------------------------
+# -- faults in words
+# -----------------------------------------------------------------------------------------------------
 def raised(error: BaseException) -> BaseException:
     try:
         raise error
@@ -226,7 +230,8 @@ def test_memory_faults_are_told_from_others(error: Exception, is_memory: bool) -
     assert out_of_memory(wrapped) is is_memory
 
 
-# -- seeds and processes -------------------------------------------------------------------------------------------------
+# -- seeds and processes
+# -------------------------------------------------------------------------------------------------
 def test_reseeding_repeats_every_generator() -> None:
     numpy = pytest.importorskip("numpy")
     before = random.getstate(), numpy.random.get_state()
@@ -262,8 +267,9 @@ MARKED = "from worker.process import linux; linux.put_mark(linux.slot_mark({slot
 
 
 def test_the_marked_are_found_and_ended() -> None:
-    code = MARKED.format(slot="m1", server="s1") + (
-        "import os; os.setsid() if os.fork() == 0 else None; print(flush=True); import time; time.sleep(3600)"
+    code = (
+        MARKED.format(slot="m1", server="s1")
+        + "import os; os.setsid() if os.fork() == 0 else None; print(flush=True); import time; time.sleep(3600)"
     )
     family = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert family.stdout is not None
@@ -280,9 +286,10 @@ def test_the_marked_are_found_and_ended() -> None:
 
 def test_a_mark_stays_through_exec_with_an_empty_environment() -> None:
     """Also in the middle of `exec`, when a program has no environment yet."""
-    code = MARKED.format(slot="m3", server="s3") + (
-        "import os; [os.posix_spawn('/bin/sleep', ['sleep', '60'], {}, setsid=True) for _ in range(20)]; print(flush=True)"
-        "; os.execve('/bin/sleep', ['sleep', '60'], {})"
+    code = (
+        MARKED.format(slot="m3", server="s3")
+        + "import os; [os.posix_spawn('/bin/sleep', ['sleep', '60'], {}, setsid=True) for _ in range(20)];"
+        " print(flush=True); os.execve('/bin/sleep', ['sleep', '60'], {})"
     )
     program = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert program.stdout is not None

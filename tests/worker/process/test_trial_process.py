@@ -16,18 +16,7 @@ import pytest
 from celeriac.domain.records import Fault
 from worker.process import linux
 from worker.process.environment import scrubbed
-from worker.process.events import (
-    Ended,
-    Event,
-    Exit,
-    Failed,
-    Noted,
-    Printed,
-    Reported,
-    Returned,
-    Started,
-    Stopped,
-)
+from worker.process.events import Ended, Event, Exit, Failed, Noted, Printed, Reported, Returned, Started, Stopped
 from worker.process.frames import FrameTooLarge, Job
 from worker.process.pool import ServerPool
 from worker.process.server_handle import Code
@@ -96,9 +85,7 @@ def gone(*pids: int) -> None:
             os.close(handle)
 
 
-def ran(
-    pool: ServerPool, objective: str, job: Job, root: str = OBJECTIVES, fingerprint: str = "1"
-) -> list[Event]:
+def ran(pool: ServerPool, objective: str, job: Job, root: str = OBJECTIVES, fingerprint: str = "1") -> list[Event]:
     child = pool.take(Code(root, fingerprint, objective))
     child.start(job)
     return until_end(child)
@@ -129,7 +116,8 @@ def told_pids(job: Job) -> list[int]:
     return [int(pid) for pid in Path(job.context["pids"]).read_text().split()]
 
 
-# -- the good ------------------------------------------------------------------------------------------------------------
+# -- the good
+# ------------------------------------------------------------------------------------------------------------
 def test_a_score_comes_back_and_the_process_ends(pool: ServerPool, job: Job) -> None:
     events = ran(pool, "quick:good", replace(job, params={"x": 21}))
     assert only(events, Returned).score == 42.0
@@ -150,9 +138,7 @@ def test_reports_come_in_order(pool: ServerPool, job: Job) -> None:
 
 
 def test_equal_seeds_draw_equal_numbers_and_others_do_not(pool: ServerPool, job: Job) -> None:
-    drawn = [
-        only(ran(pool, "quick:random_numbers", replace(job, seed=seed)), Returned).score for seed in (1, 1, 2)
-    ]
+    drawn = [only(ran(pool, "quick:random_numbers", replace(job, seed=seed)), Returned).score for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
 
@@ -177,7 +163,8 @@ def test_the_environment_is_scrubbed(job: Job) -> None:
     assert "AWS_SECRET_ACCESS_KEY" not in seen
 
 
-# -- the bad -------------------------------------------------------------------------------------------------------------
+# -- the bad
+# -------------------------------------------------------------------------------------------------------------
 def test_an_exception_is_a_user_bug_with_the_users_frames(pool: ServerPool, job: Job) -> None:
     events = ran(pool, "quick:raises", job)
     failed = only(events, Failed)
@@ -261,7 +248,8 @@ def test_only_the_objectives_own_process_reports(pool: ServerPool, job: Job) -> 
     assert only(ran(pool, "nasty:reports_from_a_fork", job), Returned).score == 7.0
 
 
-# -- kills and leftovers -------------------------------------------------------------------------------------------------
+# -- kills and leftovers
+# -------------------------------------------------------------------------------------------------
 def test_a_sleeper_is_killed_and_its_output_kept(pool: ServerPool, job: Job) -> None:
     child = pool.take(Code(OBJECTIVES, "1", "nasty:sleeps"))
     child.start(job)
@@ -329,9 +317,7 @@ def test_escapees_of_a_lost_server_are_found_by_its_mark(pool: ServerPool, job: 
     assert not any(alive(pid) for pid in told_pids(job))
 
 
-def test_a_frozen_server_does_not_hold_a_kill_up(
-    pool: ServerPool, job: Job, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_frozen_server_does_not_hold_a_kill_up(pool: ServerPool, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker.process.trial_process.MARGIN_S", 0.3)
     code = Code(OBJECTIVES, "1", "nasty:sleeps")
     child = pool.take(code)
@@ -370,7 +356,8 @@ def test_a_dead_starter_leaves_no_process(job: Job, tmp_path: Path) -> None:
         os.close(handle)
 
 
-# -- requests ------------------------------------------------------------------------------------------------------------
+# -- requests
+# ------------------------------------------------------------------------------------------------------------
 def test_a_stop_is_heard_at_the_next_report(pool: ServerPool, job: Job) -> None:
     child = pool.take(Code(OBJECTIVES, "1", "nasty:steps"))
     child.start(job)
@@ -423,7 +410,8 @@ def test_a_job_that_is_too_large_is_refused_at_once(pool: ServerPool, job: Job) 
     child.close()
 
 
-# -- what cannot be loaded -----------------------------------------------------------------------------------------------
+# -- what cannot be loaded
+# -----------------------------------------------------------------------------------------------
 def module(root: Path, name: str, text: str) -> str:
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -434,12 +422,7 @@ def module(root: Path, name: str, text: str) -> str:
 @pytest.mark.parametrize(
     ("objective", "file", "text", "says"),
     [
-        (
-            "train:go",
-            "train.py",
-            "import no_such_package",
-            "ModuleNotFoundError: No module named 'no_such_package'",
-        ),
+        ("train:go", "train.py", "import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
         ("train:go", "train.py", "def go(:\n", "SyntaxError"),
         ("train:go", "train.py", "raise SystemExit(2)", "exited with code 2"),
         ("train:go", "train.py", "import os; os._exit(9)", "the process ended with code 9"),
@@ -501,14 +484,12 @@ def test_an_import_that_sleeps_for_ever_can_be_killed(job: Job, tmp_path: Path) 
         child.close()
 
 
-# -- isolation -----------------------------------------------------------------------------------------------------------
+# -- isolation
+# -----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("top", "reason"),
     [
-        (
-            "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()",
-            "starts threads",
-        ),
+        ("import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()", "starts threads"),
         ("import subprocess; child = subprocess.Popen(['sleep', '3600'])", "starts processes"),
     ],
 )
@@ -546,7 +527,8 @@ def test_exit_functions_run_in_the_process_that_registered_them(job: Job, tmp_pa
     assert list((tmp_path / "own").iterdir()) == []
 
 
-# -- what stays warm -----------------------------------------------------------------------------------------------------
+# -- what stays warm
+# -----------------------------------------------------------------------------------------------------
 COUNTING = "import os\nprint('imported')\nborn = os.getpid()\ndef go(trial): return float(born)\n"
 
 
@@ -652,7 +634,8 @@ def test_nothing_is_left_open_or_running(job: Job) -> None:
     assert [linux.marked(linux.server_mark(mark)) for mark in marks] == [set(), set()]
 
 
-# -- torch ---------------------------------------------------------------------------------------------------------------
+# -- torch
+# ---------------------------------------------------------------------------------------------------------------
 TorchRun = Callable[..., list[Event]]
 
 

@@ -1,4 +1,6 @@
-"""Half-open connections to Redis: what is sent on those there were is swallowed, and nobody says so, while new ones work."""
+"""Half-open connections to Redis: what is sent on those there were is swallowed, and nobody says so, while new ones
+work.
+"""
 
 import socket
 import threading
@@ -15,7 +17,9 @@ from tests.worker.conftest import Host, until
 
 
 class Proxy:
-    """A TCP door to Redis' socket. `swallow`: each connection that is there carries nothing more, in either direction, and stays open."""
+    """A TCP door to Redis' socket. `swallow`: each connection that is there carries nothing more, in either direction,
+    and stays open.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -56,7 +60,9 @@ def _shut(end: socket.socket) -> None:
 
 
 def _carry(source: socket.socket, sink: socket.socket, swallowed: threading.Event) -> None:
-    """Carry bytes one way. Once swallowed, they are read and forgotten, and an end of one side is not told to the other."""
+    """Carry bytes one way. Once swallowed, they are read and forgotten, and an end of one side is not told to the
+    other.
+    """
     try:
         while data := source.recv(65_536):
             if not swallowed.is_set():

@@ -49,11 +49,7 @@ def test_an_unreachable_redis_is_no_sign_of_deafness() -> None:
         raise BrokerUnavailable("Redis is away")
 
     watchdog = Watchdog(
-        patience_s=0.1,
-        waiting=waiting,
-        busy=lambda: False,
-        taken=lambda: 0,
-        leave=lambda status: left.set(),
+        patience_s=0.1, waiting=waiting, busy=lambda: False, taken=lambda: 0, leave=lambda status: left.set()
     )
     watchdog.start()
     for _ in range(8):

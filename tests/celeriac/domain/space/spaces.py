@@ -73,9 +73,7 @@ def choices(draw: st.DrawFn) -> Choice:
 
 @st.composite
 def spaces(draw: st.DrawFn, finite: bool = False) -> Space:
-    kinds: list[st.SearchStrategy[Any]] = (
-        [ints(largest=8), choices()] if finite else [ints(), choices(), floats()]
-    )
+    kinds: list[st.SearchStrategy[Any]] = [ints(largest=8), choices()] if finite else [ints(), choices(), floats()]
     parameters: dict[str, Parameter] = {}
     for i in range(draw(st.integers(1, 4 if finite else 6))):
         parameter: Parameter = draw(st.one_of(kinds))

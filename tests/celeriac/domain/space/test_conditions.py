@@ -35,10 +35,7 @@ def test_conditions_must_not_go_round_and_only_the_circle_is_named() -> None:
 
 def test_a_broken_parent_does_not_hide_other_problems_nor_make_new_ones() -> None:
     form = {"a": {"int": 3}, "b": {"float": [1, 0]}, "c": {"int": [0, 1], "when": {"a": 1}}}
-    assert [problem.partition(":")[0] for problem in problems_of(Space.from_dict, form)] == [
-        "a.int",
-        "b.float",
-    ]
+    assert [problem.partition(":")[0] for problem in problems_of(Space.from_dict, form)] == ["a.int", "b.float"]
 
 
 def test_a_child_of_a_wrong_parent_is_not_blamed() -> None:

@@ -19,9 +19,7 @@ def test_cardinality_counts_conditional_spaces_exactly() -> None:
     assert space.cardinality() == 998 * 3 + 2 * (3 + 5 + 5 + 1)
     assert space.cardinality() == sum(1 for _ in space.grid())
     never = Choice(("x",), when={"kind": "a"})
-    unreachable = Space(
-        {"kind": Choice(("a", "b")), "k2": never, "f": Float(0, 1, when={"k2": "x", "kind": "b"})}
-    )
+    unreachable = Space({"kind": Choice(("a", "b")), "k2": never, "f": Float(0, 1, when={"k2": "x", "kind": "b"})})
     assert unreachable.cardinality() == 2  # a continuous parameter that no configuration has does not count
 
 

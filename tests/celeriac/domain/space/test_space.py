@@ -20,9 +20,7 @@ def test_all_problems_are_told_at_once() -> None:
     assert [problem.partition(":")[0] for problem in found] == ["lr.float", "width.int", "'2nd'", "z"]
 
 
-@pytest.mark.parametrize(
-    "content", [{}, None, [("lr", Float(0, 1))], {f"p{i}": Int(0, 1) for i in range(201)}]
-)
+@pytest.mark.parametrize("content", [{}, None, [("lr", Float(0, 1))], {f"p{i}": Int(0, 1) for i in range(201)}])
 def test_a_space_is_a_mapping_of_some_parameters(content: Any) -> None:
     assert len(problems_of(Space, content)) == 1
 
@@ -71,9 +69,7 @@ def test_validate_refuses_the_inactive_the_missing_and_what_is_no_mapping() -> N
 
 def test_places_in_the_unit_box() -> None:
     assert DIGITS.to_unit(ADAM)[1:5] == [0.75, INACTIVE, INACTIVE, INACTIVE]
-    box = Space(
-        {"a": Float(1e-4, 1e-2, log=True), "b": Int(0, 4, step=2), "c": Choice(("x", "y", "z", None))}
-    )
+    box = Space({"a": Float(1e-4, 1e-2, log=True), "b": Int(0, 4, step=2), "c": Choice(("x", "y", "z", None))})
     assert box.to_unit({"a": 1e-3, "b": 2, "c": "z"}) == pytest.approx([0.5, 0.5, 0.625])
     assert box.from_unit([0.0, 0.0, 0.0]) == {"a": 1e-4, "b": 0, "c": "x"}
     assert box.from_unit([1.0, 1.0, 1.0]) == {"a": 1e-2, "b": 4, "c": None}

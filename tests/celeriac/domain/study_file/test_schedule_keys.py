@@ -36,10 +36,7 @@ def test_a_schedule_without_slices_has_the_one_empty_slice() -> None:
         ({"cron": "0 0 2 * * *"}, "schedule.cron: needs five fields"),
         ({"cron": "61 2 * * *"}, "schedule.cron: '61 2 * * *': bad minute"),
         ({"cron": "0 0 30 2 *"}, "schedule.cron: '0 0 30 2 *': bad day-of-month"),
-        (
-            {"timezone": "Europe/Berlni"},
-            "schedule.timezone: there is no time zone 'Europe/Berlni'; did you mean",
-        ),
+        ({"timezone": "Europe/Berlni"}, "schedule.timezone: there is no time zone 'Europe/Berlni'; did you mean"),
         ({"timezone": "/etc/passwd"}, "schedule.timezone: there is no time zone"),
         ({"timezone": "Europe"}, "schedule.timezone: there is no time zone"),
         ({"timezone": 2}, "schedule.timezone: must be text"),

@@ -65,18 +65,14 @@ forms = st.fixed_dictionaries(
     },
     optional={
         "code": st.sampled_from([".", "src", "/srv/code"]),
-        "default": st.fixed_dictionaries(
-            {"lr": st.floats(1e-5, 1), "kind": st.sampled_from(["a", 1, None, True])}
-        ),
+        "default": st.fixed_dictionaries({"lr": st.floats(1e-5, 1), "kind": st.sampled_from(["a", 1, None, True])}),
         "sampler": st.sampled_from(["auto", "bayesian", "random", "grid", "optuna:TPESampler"]),
         "seed": st.integers(0, 2**32 - 1),
         "parallel": st.integers(1, 64),
         "resources": st.sampled_from([{"gpus": 0}, {"gpus": 1}, {}]),
         "timeout": st.one_of(st.integers(1, 10**6), st.floats(0.001, 1e6), st.just("90s")),
         "retry": st.fixed_dictionaries({"attempts": st.integers(1, 9)}),
-        "labels": st.dictionaries(
-            st.sampled_from(["team", "tier"]), st.one_of(st.text(max_size=5), st.integers())
-        ),
+        "labels": st.dictionaries(st.sampled_from(["team", "tier"]), st.one_of(st.text(max_size=5), st.integers())),
         "schedule": st.fixed_dictionaries(
             {"name": names, "cron": st.sampled_from(["0 2 * * *", "*/5 1-3 * * MON"])},
             optional={

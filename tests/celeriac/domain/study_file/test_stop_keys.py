@@ -101,9 +101,7 @@ def test_each_reason_to_stop_a_study_is_read_and_written(given: dict[str, Any], 
     ],
 )
 def test_a_mistake_in_stopping_a_study(given: Any, says: str) -> None:
-    assert any(
-        problem.startswith(f"file.yaml: stop_study{says}") for problem in refused({"stop_study": given})
-    )
+    assert any(problem.startswith(f"file.yaml: stop_study{says}") for problem in refused({"stop_study": given}))
 
 
 @pytest.mark.parametrize("key", ["min_gain", "max_regret"])

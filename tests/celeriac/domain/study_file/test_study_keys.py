@@ -155,11 +155,7 @@ def test_a_file_must_be_a_mapping(document: Any) -> None:
 
 
 def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
-    text = (
-        STUDY.replace("[1e-4, 1e-1]", "[1, 0.1]")
-        .replace("trials: 60", "trails: 60")
-        .replace("seed: 7", "seed: x")
-    )
+    text = STUDY.replace("[1e-4, 1e-1]", "[1, 0.1]").replace("trials: 60", "trails: 60").replace("seed: 7", "seed: x")
     assert told(tmp_path, text) == [
         "study.yaml: space.lr.float: the range [1, 0.1] is inverted: write the lower bound first (line 6)",
         "study.yaml: seed: must be a whole number, not 'x' (line 12)",

@@ -31,10 +31,7 @@ from tests.celeriac.domain.study_file.files import STUDY, told, write
         ("FALSE", False),
         ("~", None),
         ("", None),
-        *[
-            (word, word)
-            for word in ("on", "off", "no", "yes", "y", "1:30", "1_000", "2026-11-23", "0b1", "e4", ".")
-        ],
+        *[(word, word) for word in ("on", "off", "no", "yes", "y", "1:30", "1_000", "2026-11-23", "0b1", "e4", ".")],
     ],
 )
 def test_plain_scalars_are_yaml_1_2(text: str, value: Any) -> None:
@@ -57,9 +54,7 @@ def test_quoted_text_stays_text_and_words_stay_words(tmp_path: Path) -> None:
 
 def test_anchors_are_read(tmp_path: Path) -> None:
     text = STUDY.replace("{choice: [sgd, adam]}", "&both {choice: [sgd, adam]}") + "# end\n"
-    text = text.replace("default:", "  other: *both\ndefault:").replace(
-        "width: 64,", "width: 64, other: adam,"
-    )
+    text = text.replace("default:", "  other: *both\ndefault:").replace("width: 64,", "width: 64, other: adam,")
     spec = load(write(tmp_path, text))
     assert spec.space.parameters["other"] == spec.space.parameters["optimizer"]
 

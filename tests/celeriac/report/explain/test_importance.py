@@ -1,4 +1,6 @@
-"""Importances by Optuna over our records: the parameter that decides is found, conditions are minded, few trials are refused."""
+"""Importances by Optuna over our records: the parameter that decides is found, conditions are minded, few trials are
+refused.
+"""
 
 import random
 import sys
@@ -38,9 +40,7 @@ def by_momentum(params: Mapping[str, Any]) -> float:
     return float(params.get("momentum", 0.0)) * 2
 
 
-def played(
-    count: int, score: Callable[[Mapping[str, Any]], float], space: Space = SPACE
-) -> list[TrialRecord]:
+def played(count: int, score: Callable[[Mapping[str, Any]], float], space: Space = SPACE) -> list[TrialRecord]:
     """Random trials of a function with a little noise."""
     rng = random.Random(3)
     drawn = [space.sample(rng) for _ in range(count)]
@@ -158,10 +158,7 @@ def test_a_choice_whose_trials_were_all_pruned_matters(method: Method) -> None:
     def stopped(each: TrialRecord) -> TrialRecord:
         return replace(each, state=TrialState.PRUNED, score=None, last_value=-5.0 + 0.01 * each.number)
 
-    trials = [
-        stopped(each) if each.params["optimizer"] == "sgd" else each
-        for each in played(120, lambda params: 0.0)
-    ]
+    trials = [stopped(each) if each.params["optimizer"] == "sgd" else each for each in played(120, lambda params: 0.0)]
     found = importances(SPACE, "maximize", trials, method)
     assert found.parameters[0].name in ("optimizer", "momentum")
     assert found.pruned == sum(each.state is TrialState.PRUNED for each in trials) > 20

@@ -75,8 +75,7 @@ def test_a_first_trial_knew_nothing_and_is_replayable_all_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "words"),
-    [(Source.DEFAULT, "study file"), (Source.PRIOR, "prior"), (Source.CHAMPION, "champion")],
+    ("source", "words"), [(Source.DEFAULT, "study file"), (Source.PRIOR, "prior"), (Source.CHAMPION, "champion")]
 )
 def test_what_no_sampler_suggested_says_so(source: Source, words: str) -> None:
     found = explained(trial(0, source=source, why={"by": "the study file"}), "maximize")

@@ -4,16 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celeriac.domain.records import (
-    Counts,
-    Goal,
-    RungRecord,
-    Source,
-    StudyRecord,
-    StudyState,
-    TrialRecord,
-    TrialState,
-)
+from celeriac.domain.records import Counts, Goal, RungRecord, Source, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.domain.study_file import StudySpec, parse
 from celeriac.report.plots import Scene
 from tests.celeriac.report.explain.rows import NOON, trial
@@ -98,9 +89,7 @@ def mixed(count: int, goal: Goal = "minimize") -> Scene:
         last = 9 if state is TrialState.SCORED else 3
         curves[k] = [(step, sign * (loss + 1 / step)) for step in range(1, last + 1)]
         score = curves[k][-1][1] if state is TrialState.SCORED else None
-        trials.append(
-            trial(k, params, score, state=state, last_step=last, last_value=curves[k][-1][1], ended_no=k + 1)
-        )
+        trials.append(trial(k, params, score, state=state, last_step=last, last_value=curves[k][-1][1], ended_no=k + 1))
         for rung in (3, 9):
             if rung <= last and state is not TrialState.FAILED:
                 value = curves[k][rung - 1][1]

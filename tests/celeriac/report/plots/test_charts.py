@@ -41,11 +41,7 @@ def layers(part: Any) -> Iterator[dict[str, Any]]:
 
 def rows(chart: Chart, mark: str) -> list[dict[str, Any]]:
     """The data below the first mark of that type."""
-    found = [
-        each
-        for each in layers(chart.spec)
-        if isinstance(each.get("mark"), dict) and each["mark"]["type"] == mark
-    ]
+    found = [each for each in layers(chart.spec) if isinstance(each.get("mark"), dict) and each["mark"]["type"] == mark]
     values: list[dict[str, Any]] = found[0]["data"]["values"]
     return values
 
@@ -135,9 +131,7 @@ def test_thousands_of_trials_stay_small_enough_to_look_at() -> None:
     points = {row["n"] for row in chart.spec["data"]["values"]}
     assert len(points) == 1500
     assert best <= points
-    assert all(
-        len(json.dumps(KINDS[kind](scene).spec)) < 2_000_000 for kind in ("history", "parallel", "slices")
-    )
+    assert all(len(json.dumps(KINDS[kind](scene).spec)) < 2_000_000 for kind in ("history", "parallel", "slices"))
 
 
 # -- the scores' window ---------------------------------------------------------------------------------------------
@@ -176,9 +170,7 @@ def test_the_default_is_shown_when_the_others_keep_half_of_the_picture() -> None
 # -- history --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("goal", "steps"), [("minimize", [(0, 0.5), (2, 0.3)]), ("maximize", [(0, 0.5), (1, 0.6)])]
-)
+@pytest.mark.parametrize(("goal", "steps"), [("minimize", [(0, 0.5), (2, 0.3)]), ("maximize", [(0, 0.5), (1, 0.6)])])
 def test_the_best_so_far_goes_with_the_goal_and_on_to_the_last_trial(
     goal: Goal, steps: list[tuple[int, float]]
 ) -> None:
@@ -294,9 +286,7 @@ def test_importance_shows_shares_ranges_and_what_cannot_be_judged() -> None:
     for each in scene.importance.parameters:
         assert bars[each.name]["share"] == pytest.approx(each.share, rel=1e-5, abs=1e-9)
         assert bars[each.name]["text"].startswith(f"{each.share:.0%}")
-    fanova = replace(
-        scene, importance=importances(scene.spec.space, scene.study.goal, scene.trials, "fanova")
-    )
+    fanova = replace(scene, importance=importances(scene.spec.space, scene.study.goal, scene.trials, "fanova"))
     momentum = next(row for row in rows_of_importance(fanova) if row["name"] == "momentum")
     assert momentum.get("share") is not None or "too few trials have it" in momentum["text"]
 
@@ -342,9 +332,7 @@ def test_without_rungs_they_are_learning_curves_and_without_reports_the_rungs_al
 
 def test_rungs_of_another_resource_stand_where_trials_crossed_them() -> None:
     scene = mixed(30)
-    samples = [
-        replace(each, bracket=0, rung=1000 * each.rung, resource=1024.0 * each.rung) for each in scene.rungs
-    ]
+    samples = [replace(each, bracket=0, rung=1000 * each.rung, resource=1024.0 * each.rung) for each in scene.rungs]
     ticks = rows(rungs(replace(scene, rungs=samples)), "tick")
     assert [(tick["step"], tick["rung"]) for tick in ticks] == [(3, 3000), (9, 9000)]
     assert ticks[0]["text"].startswith("3000: ")
@@ -357,21 +345,13 @@ def test_of_many_trials_the_best_third_and_a_sample_get_a_curve(goal: Goal) -> N
     assert len(drawn_) == len(set(drawn_)) == 60
     best = sorted(scene.scored, key=scene.loss_of)[:20]
     assert {each.number for each in best} <= set(drawn_)
-    assert {scene.trials[n].state for n in drawn_} == {
-        TrialState.SCORED,
-        TrialState.PRUNED,
-        TrialState.FAILED,
-    }
+    assert {scene.trials[n].state for n in drawn_} == {TrialState.SCORED, TrialState.PRUNED, TrialState.FAILED}
     assert worth_a_curve(scene.trials[:30], goal, most=60) == list(range(30))
 
 
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
-    [
-        (0.0, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
-        (-3.0, 11.0, [0, 5, 10]),
-        (0.91, 0.99, [0.92, 0.94, 0.96, 0.98]),
-    ],
+    [(0.0, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0]), (-3.0, 11.0, [0, 5, 10]), (0.91, 0.99, [0.92, 0.94, 0.96, 0.98])],
 )
 def test_round_numbers(low: float, high: float, expected: list[float]) -> None:
     assert round_numbers(low, high) == pytest.approx(expected)

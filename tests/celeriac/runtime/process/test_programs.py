@@ -45,7 +45,10 @@ def started(child: Child) -> psutil.Process:
 
 
 def test_stop_asks_first(tmp_path: Path) -> None:
-    program = "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\nprint(1, flush=True)\nwhile True: signal.pause()"
+    program = (
+        "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\nprint(1, flush=True)\nwhile True:"
+        " signal.pause()"
+    )
     child = child_of(program, tmp_path / "log")
     started(child)
     child.stop(grace_s=30)

@@ -1,4 +1,6 @@
-"""The supervisor: what dies is started again, what keeps dying is given up with its log, and programs stop before servers."""
+"""The supervisor: what dies is started again, what keeps dying is given up with its log, and programs stop before
+servers.
+"""
 
 import os
 import signal
@@ -56,9 +58,7 @@ def test_what_keeps_dying_is_given_up_with_its_log(tmp_path: Path) -> None:
 
 def test_readiness_is_announced_through_a_pipe(tmp_path: Path) -> None:
     reading, writing = os.pipe()
-    code = (
-        f"from celeriac.runtime.process.programs import announce_ready; announce_ready({writing}); {FOREVER}"
-    )
+    code = f"from celeriac.runtime.process.programs import announce_ready; announce_ready({writing}); {FOREVER}"
     supervisor = Supervisor(lambda text: None)
     supervisor.keep(_child(tmp_path, code, "ready", pass_fds=(writing,)))
     supervisor.wait_for({reading: "ready"}, 30)
@@ -111,7 +111,9 @@ def test_a_child_that_will_not_end_is_killed_after_its_grace(tmp_path: Path) -> 
 
 
 def test_programs_stop_together_and_before_their_servers(tmp_path: Path) -> None:
-    """Each program waits, when told to stop, for the other to be told, and then notes whether the server is there still."""
+    """Each program waits, when told to stop, for the other to be told, and then notes whether the server is there
+    still.
+    """
     said: list[str] = []
     supervisor = Supervisor(said.append)
     supervisor.keep(_child(tmp_path, FOREVER, "server"), is_server=True)
