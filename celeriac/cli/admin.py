@@ -68,7 +68,7 @@ def prune(
             " deleted before, or on a host that does not share it"
         )
     if logs and others:
-        remark(f"Note: log files on {', '.join(others)} stay: delete them there, below CELERIAC_LOG_ROOT")
+        remark(f"Note: log files on {', '.join(others)} go within an hour: the node there deletes them")
     for line in total.refused:
         remark(f"Note: {line}")
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
-from celeriac.cli.text import counted
+from celeriac.cli.text import counted, span
 from celeriac.client.client import ALIVE_S
 from celeriac.domain.errors import BrokerUnavailable, CeleriacError
+from celeriac.domain.records import Duty
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from celeriac.store.capacity import ConnectionUse, connection_use, connections_needed, worker_connections
@@ -24,6 +25,13 @@ from celeriac.store.capacity import ConnectionUse, connection_use, connections_n
 _GIB = 2**30
 _MOST_SKEW_S = 5.0
 _PING_S = 2.0
+# Program, duty, what that is.
+_DUTIES = (
+    ("drive", "drive", "drove all studies"),
+    ("clock", "reap", "reaped lapsed leases"),
+    ("clock", "fire", "fired due schedules"),
+)
+_IDLE_S, _IDLE_TICKS = 30.0, 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +129,7 @@ def _service(settings: Settings) -> Iterator[Check]:
         alive = store.devices(alive_within_s=ALIVE_S)
         slots, hosts = sum(len(each.slots) for each in alive), len({each.host for each in alive})
         yield enough_connections(connection_use(settings.database_url), slots, hosts)
+        yield from duties_done(store.duties())
     except CeleriacError as error:
         yield Check("database", "fail", str(error))
     finally:
@@ -200,16 +209,21 @@ def _broker(settings: Settings) -> Iterator[Check]:
     finally:
         app.close()
     yield from one_name_each(answered)
-    for program, duty in (("drive", "suggests and enqueues"), ("clock", "reaps leases and fires schedules")):
-        names = sorted({name for name in answered if name.startswith(f"{program}@")})
-        if names:
-            yield Check(f"coordinator {program}", "ok", ", ".join(names))
+
+
+def duties_done(done: Sequence[Duty]) -> Iterator[Check]:
+    """Whether each program of the coordinator does its work. None is asked: one that is stuck may still answer pings."""
+    known = {each.name: each for each in done}
+    for program, duty, what in _DUTIES:
+        name, last = f"coordinator {program}", known.get(duty)
+        if last is None:
+            yield Check(name, "fail", f"never yet {what}: start `python -m coordinator {program}`, and its beat")
+        elif last.ago_s > max(_IDLE_S, _IDLE_TICKS * last.every_s):
+            told = f"last {what} {span(last.ago_s)} ago, is to every {last.every_s:g} s"
+            how = f"restart it, and beat, which sends the ticks; `python -m coordinator {program}` starts one"
+            yield Check(name, "fail", f"{told}: {how}")
         else:
-            yield Check(
-                f"coordinator {program}",
-                "fail",
-                f"no {program} worker answers ({duty}): `python -m coordinator {program}`",
-            )
+            yield Check(name, "ok", f"{what} {last.ago_s:.0f} s ago")
 
 
 def one_name_each(answered: Sequence[str]) -> Iterator[Check]:

@@ -419,6 +419,24 @@ class ReaperLook:
 
 
 @dataclass(frozen=True, slots=True)
+class Duty:
+    """Something that the coordinator does again and again, every `every_s`, and how long ago it last came through."""
+
+    name: str
+    every_s: float
+    ago_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Which files of an ended trial nothing refers to any more."""
+
+    number: int
+    checkpoints: bool
+    logs: bool
+
+
+@dataclass(frozen=True, slots=True)
 class PendingTrial:
     """A trial as a sampler sees it before its end. `observed`: how many ends its suggestion knew, None when no sampler
     suggested it.

@@ -28,9 +28,11 @@ from celeriac.domain.records import (
     CodeRun,
     Crossing,
     Device,
+    Duty,
     Fault,
     Firing,
     Lease,
+    LetGo,
     NewStudy,
     OpenAttempt,
     PendingTrial,
@@ -302,6 +304,12 @@ class Store(Protocol):
         kept.
         """
 
+    def did(self, duty: str, every_s: float) -> None:
+        """Note that the coordinator has done this duty now, and how often it does."""
+
+    def duties(self) -> list[Duty]:
+        """What the coordinator has ever done, by name."""
+
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
         """Attempts that this worker holds now."""
 
@@ -325,6 +333,12 @@ class Store(Protocol):
     def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
         """All devices, by host and uuid; only those whose node spoke within `alive_within_s`, or within four of its
         own heartbeats, when that is given.
+        """
+
+    def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
+        """Which of these trials, ended so long ago, have files that a host may delete.
+
+        That is: checkpoints without a row, and logs that were pruned. Of a study that is not known nothing is said: its files may be another service's.
         """
 
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:

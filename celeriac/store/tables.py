@@ -91,6 +91,7 @@ study = Table(
     Column("paused_at", Instant),
     Column("paused_s", Double, nullable=False, server_default="0"),
     Column("reopened_at", Instant),
+    Column("logs_pruned_at", Instant),
     CheckConstraint("least(waiting, queued, running, paused, scored, pruned, failed, cancelled) >= 0", name="counters"),
     CheckConstraint("goal IN ('maximize', 'minimize')", name="goal"),
     CheckConstraint("state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name="state"),
@@ -273,6 +274,14 @@ reaper = Table(
     Column("before_at", Instant, nullable=False),
     Column("seen_since", Instant, nullable=False),
     CheckConstraint("id = 1", name="one_row"),
+)
+
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("every_s", Double, nullable=False),
+    Column("done_at", Instant, nullable=False),
 )
 
 schedule = Table(

@@ -192,6 +192,25 @@ def test_a_schedule_fires_by_itself(settings: Settings, store: Store, programs: 
     until(lambda: {s.state for s in store.studies(schedule="flights")} == {StudyState.RUNNING}, programs)
 
 
+def test_a_coordinator_that_answers_pings_and_does_nothing_is_told(
+    settings: Settings, store: Store, programs: Programs
+) -> None:
+    def ago_s(duty: str) -> float:
+        return {each.name: each.ago_s for each in store.duties()}[duty]
+
+    programs.start("drive", "clock", "beat")
+    until(lambda: {each.name for each in store.duties()} == {"drive", "fire", "reap"}, programs)
+    assert {each.every_s for each in store.duties()} == {TICK_S}
+    main = psutil.Process(programs.running["drive"].pid)
+    for child in main.children():
+        child.suspend()  # its pool: what does the work
+    until(lambda: ago_s("drive") > 3.0 and ago_s("reap") < 2.0 and ago_s("fire") < 2.0, programs)
+    app = make_app(BrokerConfig(settings.broker_url, "test"))
+    answered = [name for reply in app.control.ping(timeout=2.0) or [] for name in reply]
+    app.close()
+    assert f"drive@{settings.host}" in answered
+
+
 def has_sent_a_tick(redis: Redis) -> bool:
     with Connection.from_url(redis.client_url) as connection:
         seen = {(each["name"], each["cmd"]) for each in connection.client_list()}

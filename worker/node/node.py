@@ -26,14 +26,16 @@ from celeriac.domain.errors import CallerError, SettingInvalid, TryAgain
 from celeriac.domain.records import Device
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.runtime.fingerprint import CODE_LOOK_S, FingerprintCache
-from celeriac.runtime.liveness import show_life
+from celeriac.runtime.liveness import show_life, show_turning
 from celeriac.runtime.process.programs import Backoff, Child, announce_ready
 from celeriac.runtime.settings import PREFIX, Settings
 from celeriac.store import Store, open_store
 from worker.attempt.context import tag_of
+from worker.attempt.janitor import Janitor
 from worker.attempt.release_leases import release
 from worker.attempt.store_retry import StoreRetry
 from worker.devices.probe import CPU, CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
+from worker.node import sweep
 from worker.node.writable_dirs import WritableDirs
 from worker.process import linux
 
@@ -113,6 +115,7 @@ class Node:
         self._places = WritableDirs((("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)))
         self._stopping = 0
         self._told_of_store = False
+        self._janitor, self._sweep_at = Janitor("sweep"), 0.0
 
     def run(self) -> int:
         """Keep the workers until SIGTERM or SIGINT; a second one ends them at once. Returns the exit status."""
@@ -157,6 +160,7 @@ class Node:
                     self._start(kept)
             if now >= heartbeat_at:
                 told = self._put_devices()
+                self._sweep_files(now)
                 heartbeat_at = time.monotonic() + self._settings.heartbeat_s
                 if told and not announced:
                     announce_ready(self._settings.ready_fd)
@@ -174,6 +178,7 @@ class Node:
     # ---------------------------------------------------------------------------------------------------------
     def _wait(self, within_s: float) -> None:
         """Take in what happens until the time is over, or something did."""
+        show_turning(self._settings.alive_file)
         for key, _ in self._selector.select(max(0.0, within_s)):
             if isinstance(key.data, Kept):
                 self._died(key.data)
@@ -210,6 +215,12 @@ class Node:
         left = linux.end_marked(linux.slot_mark(tag_of(self._settings, slot.name)), within_s=SWEEP_S)
         if left:
             log.error("processes of trials on %s do not end: %s", slot.name, sorted(left))
+
+    def _sweep_files(self, now: float) -> None:
+        """Now and then, in a thread of its own: a directory that does not answer must not hold up the node."""
+        if now >= self._sweep_at:
+            self._sweep_at = now + sweep.EVERY_S
+            self._janitor.put("sweeping old files", lambda: sweep.sweep(self._store, self._settings))
 
     def _put_devices(self) -> bool:
         """Say in Postgres what this host has; whether it was heard."""
@@ -255,6 +266,7 @@ class Node:
         alive = [kept for kept in self._kept if kept.pidfd is not None]
         for kept in alive:
             kept.child.signal(signal.SIGTERM)
+        self._janitor.close(0.0)
         settings = self._settings
         deadline = time.monotonic() + settings.checkpoint_grace_s + settings.kill_grace_s + MARGIN_S
         while any(kept.pidfd is not None for kept in alive):

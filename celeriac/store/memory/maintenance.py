@@ -9,6 +9,8 @@ from celeriac.domain.records import (
     Attempt,
     Checkpoint,
     Device,
+    Duty,
+    LetGo,
     OpenAttempt,
     PutAside,
     ReaperLook,
@@ -43,6 +45,18 @@ class Care(Tables):
             return False
         self._rows.look = look
         return True
+
+    @atomic
+    def did(self, duty: str, every_s: float) -> None:
+        """See `Store.did`."""
+        self._rows.duties[duty] = (float(every_s), self._rows.clock())
+
+    @atomic
+    def duties(self) -> list[Duty]:
+        """See `Store.duties`."""
+        now = self._rows.clock()
+        done = sorted(self._rows.duties.items())
+        return [Duty(name, every_s, (now - at).total_seconds()) for name, (every_s, at) in done]
 
     @atomic
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
@@ -99,6 +113,24 @@ class Care(Tables):
         return [each for each in found if each.is_alive(now, alive_within_s)]
 
     @atomic
+    def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
+        """See `Store.let_go`."""
+        rows, found = self._rows, []
+        latest, pruned_at = rows.clock() - timedelta(seconds=older_than_s), rows.logs_pruned_at.get(study_id)
+        verdict = rows.verdicts.get(study_id)
+        for number in sorted(set(numbers)):
+            trial = rows.trials.get((study_id, number))
+            if trial is None or trial.ended_at is None or trial.ended_at >= latest:
+                continue
+            checkpoints = not any(key[:2] == (study_id, number) for key in rows.checkpoints)
+            logs = pruned_at is not None and trial.ended_at < pruned_at
+            if verdict is not None and verdict.promoted and verdict.trial == number:
+                logs = False
+            if checkpoints or logs:
+                found.append(LetGo(number, checkpoints, logs))
+        return found
+
+    @atomic
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         """See `Store.put_aside`."""
         held = self._rows.attempts.get(token)
@@ -122,7 +154,9 @@ class Care(Tables):
     @atomic
     def prune(self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000) -> Pruned:
         """See `Store.prune`."""
-        rows = self._rows
+        rows, study = self._rows, self._rows.studies.get(study_id)
+        if logs and study is not None and study.ended_at is not None and study.ended_at < before:
+            rows.logs_pruned_at[study_id] = rows.clock()
         old_reports = [key for key in sorted(rows.reports) if reports and self._old(study_id, key, before)]
         old_logs = [key for key in sorted(rows.logs) if logs and self._old(study_id, key, before)]
         for key in old_reports[:limit]:

@@ -73,6 +73,8 @@ class Rows:
     verdicts: dict[int, Champion] = field(default_factory=dict)
     driven: set[int] = field(default_factory=set)
     look: ReaperLook | None = None
+    logs_pruned_at: dict[int, datetime] = field(default_factory=dict)
+    duties: dict[str, tuple[float, datetime]] = field(default_factory=dict)
 
     def study(self, study_id: int, turn: int | None = None) -> StudyRecord:
         """The study; raises UnknownStudy, and StaleTurn when it is at another turn than the one given."""

@@ -7,7 +7,7 @@ Each look touches open rows only, by an index that holds no others; so a tick co
 from collections.abc import Sequence
 from datetime import datetime
 
-from celeriac.domain.records import Checkpoint, Device, OpenAttempt, PutAside, ReaperLook, TrialRecord
+from celeriac.domain.records import Checkpoint, Device, Duty, LetGo, OpenAttempt, PutAside, ReaperLook, TrialRecord
 from celeriac.store.api import Pruned
 from celeriac.store.connection import Database, sql
 from celeriac.store.postgres.functions import call
@@ -38,6 +38,14 @@ KEEP_LOOK = sql(
         seen_since = excluded.seen_since
     WHERE reaper.looked_at = CAST(:last AS timestamptz) RETURNING 1
     """
+)
+DID = sql(
+    """INSERT INTO duty (name, every_s, done_at) VALUES (:name, :every_s, clock_timestamp())
+    ON CONFLICT (name) DO UPDATE SET every_s = excluded.every_s, done_at = excluded.done_at RETURNING 1"""
+)
+DUTIES = sql(
+    """SELECT name, every_s, CAST(extract(epoch FROM clock_timestamp() - done_at) AS double precision) AS ago_s
+    FROM duty ORDER BY name"""
 )
 OPEN_ATTEMPTS_OF = sql(f"{OPEN_ATTEMPTS} AND a.worker = :worker ORDER BY a.leased_at")
 OWN_ATTEMPTS = call("own_attempts")
@@ -73,6 +81,7 @@ DEVICES_ALIVE = sql(
     ORDER BY d.host, d.uuid"""
 )
 
+LET_GO = call("let_go")
 PUT_ASIDE = call("put_aside")
 OTHER_SLOTS = call("has_other_slots")
 PUT_ASIDES = sql(
@@ -96,6 +105,9 @@ DROP_REPORTS, DROP_LOGS = (
 OLD_CHECKPOINTS = sql(
     f"""SELECT {CHECKPOINT} {_OLD.format(table="checkpoint")}
     AND (c.trial, c.step, c.attempt) > (:trial, :step, :attempt) ORDER BY c.trial, c.step, c.attempt LIMIT :limit"""
+)
+NOTE_PRUNED = sql(
+    "UPDATE study SET logs_pruned_at = clock_timestamp() WHERE id = :study AND ended_at < :before RETURNING 1"
 )
 DROP_CHECKPOINTS = sql(
     f"""
@@ -134,6 +146,14 @@ class Care:
             last=None if last is None else last.looked_at,
         )
         return bool(kept)
+
+    def did(self, duty: str, every_s: float) -> None:
+        """See `Store.did`."""
+        self._db.rows(DID, name=duty, every_s=float(every_s))
+
+    def duties(self) -> list[Duty]:
+        """See `Store.duties`."""
+        return [Duty(**row) for row in self._db.rows(DUTIES)]
 
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
         """See `Store.open_attempts_of`."""
@@ -179,6 +199,11 @@ class Care:
             rows = self._db.rows(DEVICES_ALIVE, alive_within_s=float(alive_within_s))
         return [device_record(row) for row in rows]
 
+    def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
+        """See `Store.let_go`."""
+        rows = self._db.rows(LET_GO, study=study_id, numbers=list(numbers), older_than_s=float(older_than_s))
+        return [LetGo(**row) for row in rows]
+
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         """See `Store.put_aside`."""
         self._db.rows(PUT_ASIDE, token=token, reason=plain_text(reason), for_s=float(for_s), study_only=study_only)
@@ -195,6 +220,8 @@ class Care:
     def prune(self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000) -> Pruned:
         """See `Store.prune`."""
         given = {"study": study_id, "before": before, "limit": limit}
+        if logs:
+            self._db.rows(NOTE_PRUNED, study=study_id, before=before)
         return Pruned(
             reports=self._db.rows(DROP_REPORTS, **given)[0]["gone"] if reports else 0,
             logs=self._db.rows(DROP_LOGS, **given)[0]["gone"] if logs else 0,

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from celeriac.cli.doctor import one_name_each
+from celeriac.cli.doctor import duties_done, one_name_each
 from celeriac.client import Client, embedded
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
-from celeriac.domain.records import Champion, Device, Fault, Lease, Report, StudyState
+from celeriac.domain.records import Champion, Device, Duty, Fault, Lease, Report, StudyState
 from celeriac.runtime.settings import Settings
 from celeriac.store.api import AttemptEnd
 from tests.celeriac.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, leased, played, started
@@ -422,6 +422,21 @@ def test_ctrl_c_while_the_service_starts_says_what_becomes_of_it(
     with pytest.raises(KeyboardInterrupt):
         embedded.ensure_service(Settings.from_env({}, home=tmp_path / "a home"), say=said.append)
     assert f"celeriac down --home '{tmp_path / 'a home'}'" in said[-1]
+
+
+def test_doctor_looks_at_the_coordinators_work_and_not_at_its_pings() -> None:
+    def told(**ago_s: float) -> list[str]:
+        done = [Duty(name, 5.0, seconds) for name, seconds in ago_s.items()]
+        return [f"{each.verdict}: {each.told}" for each in duties_done(done)]
+
+    assert [each[:4] for each in told(drive=3.0, reap=4.0, fire=29.0)] == ["ok: "] * 3
+    drive, reap, fire = told(drive=95.0, reap=1.0)
+    assert drive.startswith("fail: last drove all studies 1m 35s ago")
+    assert "restart it" in drive
+    assert reap.startswith("ok")
+    assert fire.startswith("fail: never yet fired due schedules")
+    # A coordinator that ticks rarely is not late within six ticks.
+    assert next(duties_done([Duty("drive", 20.0, 110.0)])).verdict == "ok"
 
 
 def test_doctor_finds_two_workers_of_one_name() -> None:

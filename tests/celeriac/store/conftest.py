@@ -27,6 +27,7 @@ AGE = (
         "UPDATE reaper SET looked_at = looked_at - make_interval(secs => :by_s), before_at = before_at -"
         " make_interval(secs => :by_s)"
     ),
+    "UPDATE duty SET done_at = done_at - make_interval(secs => :by_s)",
     "UPDATE device SET heartbeat_at = heartbeat_at - make_interval(secs => :by_s)",
 )
 

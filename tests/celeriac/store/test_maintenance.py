@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from celeriac.domain.lifecycle import StudyEvent, TrialEvent
-from celeriac.domain.records import Fault, ReaperLook, TrialState
+from celeriac.domain.records import Fault, LetGo, ReaperLook, TrialState
 from celeriac.store import Store
 from celeriac.store.api import Pruned
 from tests.celeriac.store.conftest import Subject
@@ -200,3 +200,34 @@ def test_the_reapers_looks_follow_each_other_and_no_two_follow_one(any_store: St
     assert any_store.keep_look(second, first)
     assert not any_store.keep_look(replace(first, looked_at=now + timedelta(seconds=6)), first)
     assert any_store.reaper_look()[1] == second
+
+
+def test_a_duty_tells_when_it_was_last_done_and_how_often_it_is(subject: Subject) -> None:
+    store = subject.store
+    assert store.duties() == []
+    store.did("reap", 5.0)
+    store.did("drive", 5.0)
+    subject.pass_time(40)
+    store.did("reap", 2.0)
+    assert [(each.name, each.every_s) for each in store.duties()] == [("drive", 5.0), ("reap", 2.0)]
+    assert [each.ago_s for each in store.duties()] == pytest.approx([40.0, 0.0], abs=1.0)
+
+
+def test_a_host_is_told_which_files_nothing_refers_to(subject: Subject) -> None:
+    store = subject.store
+    study = queued(store, 4)
+    for number in (0, 1, 2):
+        lease = leased(store, study, number)
+        store.report(lease.token, [report(lease, 0, checkpoint=True)])
+        store.finish_attempt(lease.token, scored(0.5 + number / 10, log_tail="said"))
+        if number != 2:
+            assert store.drop_checkpoints(lease.token)
+    open_one = leased(store, study, 3)
+    assert store.let_go(study.id, [0, 1, 2, 3], 3600) == []  # too soon
+    assert [each.number for each in store.let_go(study.id, [0, 1, 2, 3, 9], 0)] == [0, 1]
+    assert not any(each.logs for each in store.let_go(study.id, [0, 1], 0))
+    assert store.let_go(study.id + 1, [0, 1], 0) == []  # another service's
+    store.finish_attempt(open_one.token, scored(0.1, log_tail="said"))
+    store.move_study(study.id, StudyEvent.FINISH, "done", turn=store.study(study.id).turn)
+    store.prune(study.id, store.now() + timedelta(seconds=1), reports=False, logs=True)
+    assert store.let_go(study.id, [0, 2], 0) == [LetGo(0, True, True), LetGo(2, False, True)]

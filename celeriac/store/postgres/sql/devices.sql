@@ -37,3 +37,15 @@ SELECT EXISTS (
     WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => greatest(:within_s, 4 * d.heartbeat_s)) AND (:gpus = 0 OR d.kind <> 'cpu')
         AND slot <> :worker
 )
+
+-- name: let_go(study bigint, numbers int[], older_than_s float8) -> number int, checkpoints boolean, logs boolean
+-- Of these trials, ended so long ago: those of which files may be deleted, since no row names their checkpoints or their logs were pruned.
+SELECT * FROM (
+    SELECT t.number,
+        NOT EXISTS (SELECT 1 FROM checkpoint c WHERE c.study_id = t.study_id AND c.trial = t.number) AS checkpoints,
+        coalesce(t.ended_at < s.logs_pruned_at, false) AND NOT EXISTS (
+            SELECT 1 FROM champion ch WHERE ch.study_id = t.study_id AND ch.trial = t.number AND ch.promoted) AS logs
+    FROM study s JOIN trial t ON t.study_id = s.id
+    WHERE s.id = :study AND t.number = ANY(:numbers) AND t.ended_no IS NOT NULL
+        AND t.ended_at < clock_timestamp() - make_interval(secs => :older_than_s)
+) AS x WHERE x.checkpoints OR x.logs ORDER BY x.number

@@ -1,0 +1,64 @@
+"""Deleting files of this host that no row names any more: of trials that went on elsewhere, and of pruned studies.
+
+`celeriac prune` runs on one host, and a trial's end deletes its checkpoints on the host where it ends. Without a shared
+directory the files of all other hosts would stay. Rules: rows say what may go; of a study that the store does not know
+nothing is touched; no path leaves the root.
+"""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from celeriac.runtime.settings import Settings
+from celeriac.store import Store
+from worker.attempt import checkpoints
+
+log = logging.getLogger(__name__)
+
+EVERY_S = 3600.0
+#: So long after a trial's end whoever ran it has put its files in order.
+OLDER_THAN_S = 3600.0
+_PAGE = 500
+_LOG = re.compile(r"(\d+)-\d+\.log")
+
+
+def sweep(store: Store, settings: Settings, *, older_than_s: float = OLDER_THAN_S) -> None:
+    """Delete them. Raises TryAgain; then the rest waits for the next time."""
+    held, logged = settings.checkpoint_root, settings.log_root
+    for study_id in sorted({*_numbered(held), *_numbered(logged)}):
+        logs = _logs(logged / str(study_id))
+        trials = sorted({*_numbered(held / str(study_id)), *logs})
+        swept = [0, 0]
+        for start in range(0, len(trials), _PAGE):
+            for gone in store.let_go(study_id, trials[start : start + _PAGE], older_than_s):
+                if gone.checkpoints and (held / checkpoints.directory(study_id, gone.number)).is_dir():
+                    checkpoints.remove(held, study_id, gone.number)
+                    swept[0] += 1
+                for path in logs.get(gone.number, ()) if gone.logs else ():
+                    with suppress(OSError):
+                        path.unlink()
+                        swept[1] += 1
+        if any(swept):
+            log.info(
+                "study %d: deleted what was left of the checkpoints of %d trials, and %d log files", study_id, *swept
+            )
+        with suppress(OSError):
+            (logged / str(study_id)).rmdir()
+
+
+def _logs(directory: Path) -> dict[int, list[Path]]:
+    """A study's log files on this host, by trial."""
+    found: dict[int, list[Path]] = {}
+    for path in directory.iterdir() if directory.is_dir() and not directory.is_symlink() else ():
+        if named := _LOG.fullmatch(path.name):
+            found.setdefault(int(named[1]), []).append(path)
+    return found
+
+
+def _numbered(directory: Path) -> Iterator[int]:
+    """The directories there whose names are numbers, as studies' and trials' are; never what a link points to."""
+    for path in directory.iterdir() if directory.is_dir() and not directory.is_symlink() else ():
+        if path.name.isdecimal() and path.is_dir() and not path.is_symlink():
+            yield int(path.name)
