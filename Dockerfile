@@ -42,7 +42,10 @@ RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDE
 ARG WORKER_EXTRAS=worker,examples
 RUN pip install -c constraints.txt ".[$WORKER_EXTRAS]"
 COPY . .
-RUN pip install --no-deps --force-reinstall . && rm -rf /src/*
-WORKDIR /home/celeriac
+RUN pip install --no-deps --force-reinstall . && rm -rf /src/* \
+ && install -d -o celeriac -g celeriac -m 0750 /scratch
+# What trials write for a moment goes to disk: under compose /tmp is memory. They can write to the home, so nothing starts there.
+ENV TMPDIR=/scratch
+WORKDIR /
 USER celeriac
 CMD ["python", "-P", "-m", "worker"]

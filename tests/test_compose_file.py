@@ -3,9 +3,11 @@
 `make compose-test` runs them; here is what can be read off them without an engine.
 """
 
+import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -213,3 +215,85 @@ def test_the_fleet_page_names_every_variable_of_the_files() -> None:
     used = {name for path in (HUB, JOINING) for name in re.findall(r"(?<!\$)\$\{(\w+)[:}]", path.read_text())}
     page = (ROOT / "docs" / "how-to" / "fleet.md").read_text()
     assert {name for name in used if f"`{name}`" not in page} == set()
+
+
+def test_postgres_can_be_told_to_stop() -> None:
+    """Its init stays root while Postgres does not: without KILL no signal passes, and each stop is a crash."""
+    assert "KILL" in services(HUB)["postgres"]["cap_add"]
+
+
+def test_no_variable_stands_where_compose_1_29_wants_a_number() -> None:
+    for path in (HUB, JOINING):
+        for name in WORKERS:
+            assert isinstance(services(path)[name]["pids_limit"], int)
+
+
+def test_nothing_that_a_trial_writes_can_become_part_of_our_programs() -> None:
+    for path in (HUB, JOINING):
+        for name in WORKERS:
+            worker = services(path)[name]
+            assert worker["read_only"] is True
+            assert {each.rpartition(":")[2] for each in worker["volumes"][1:]} == {
+                *("/checkpoints", "/logs", "/home/celeriac", "/scratch")
+            }
+            assert worker["mem_limit"] == "${CELERIAC_MEMORY:-0}"
+    last = (ROOT / "Dockerfile").read_text().rpartition("FROM base AS worker")[2]
+    assert "WORKDIR /\n" in last
+    assert "TMPDIR=/scratch" in last
+    assert '"-P"' in last
+
+
+def test_the_command_sees_the_logs_that_it_prunes() -> None:
+    cli = services(HUB)["cli"]
+    assert {"logs:/logs", "${CELERIAC_CHECKPOINTS:-checkpoints}:/checkpoints"} <= set(cli["volumes"])
+    assert cli["environment"]["CELERIAC_LOG_ROOT"] == "/logs"
+
+
+def checked(script: str, place: Path) -> tuple[int, str]:
+    """A health check's exit status and output, its files in `place`; instead of ending the program it says so."""
+    here = script.replace("/tmp/", f"{place}/").replace("kill -s KILL -- -1", "echo ended")
+    here = re.sub(r"\$\{\w+:-(\w+)\}", r"\1", here)
+    done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "sign", "after_s"),
+    [("coordinator", "alive", 180), ("clock", "alive", 180), ("beat", "alive", 180)]
+    + [(name, "alive.loop", 600) for name in WORKERS],
+)
+def test_a_program_without_work_for_long_is_ended(name: str, sign: str, after_s: float, tmp_path: Path) -> None:
+    script = services(HUB)[name]["healthcheck"]["test"][1]
+    now = time.time()
+
+    def touch(file: str, ago_s: float) -> None:
+        (tmp_path / file).touch()
+        os.utime(tmp_path / file, (now - ago_s, now - ago_s))
+
+    assert checked(script, tmp_path) == (1, "")  # it has never worked: its time begins with the first look
+    touch("ill", after_s + 20)
+    assert checked(script, tmp_path) == (1, "ended")
+    touch("alive", 5)
+    assert checked(script, tmp_path) == (0, "")
+    touch("alive", 60)
+    touch(sign, after_s - 20)
+    assert checked(script, tmp_path) == (1, "")
+    touch(sign, after_s + 20)
+    assert checked(script, tmp_path) == (1, "ended")
+
+
+def test_a_worker_whose_loop_turns_is_not_ended_however_long_postgres_is_away(tmp_path: Path) -> None:
+    now = time.time()
+    for file, ago_s in (("alive", 9_000), ("ill", 9_000), ("alive.loop", 5)):
+        (tmp_path / file).touch()
+        os.utime(tmp_path / file, (now - ago_s, now - ago_s))
+    assert checked(services(HUB)["worker"]["healthcheck"]["test"][1], tmp_path) == (1, "")
+
+
+def test_the_joining_hosts_env_has_all_that_its_commands_need() -> None:
+    """Every command on the file, `stop` too, reads all of it: what has no default must stand in .env."""
+    required = set(re.findall(r"\$\{(\w+):\?", JOINING.read_text()))
+    page = (ROOT / "docs" / "how-to" / "fleet.md").read_text()
+    copied = re.findall(r"grep -E '\^\((.*)\)='", page)
+    written = {*copied[0].split("|"), *re.findall(r'echo "(\w+)=.*" >> \.env', page)}
+    assert required <= written

@@ -212,7 +212,7 @@ def _broker(settings: Settings) -> Iterator[Check]:
 
 
 def duties_done(done: Sequence[Duty]) -> Iterator[Check]:
-    """Whether each program of the coordinator does its work. None is asked: one that is stuck may still answer pings."""
+    """Whether each program of the coordinator does its work. None is asked: one that is stuck may answer pings."""
     known = {each.name: each for each in done}
     for program, duty, what in _DUTIES:
         name, last = f"coordinator {program}", known.get(duty)

@@ -338,7 +338,8 @@ class Store(Protocol):
     def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
         """Which of these trials, ended so long ago, have files that a host may delete.
 
-        That is: checkpoints without a row, and logs that were pruned. Of a study that is not known nothing is said: its files may be another service's.
+        That is: checkpoints without a row, and logs that were pruned. Of a study that is not known nothing is said: its
+        files may be another service's.
         """
 
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
