@@ -46,7 +46,7 @@ def choose(spec: StudySpec, every_s: float | None = None) -> SamplerDecision:
 
 
 # Not `forest` for many choices, conditions or parameters, nor `botorch` for long trials: neither was better
-# (docs/explanation/search.md).
+# (docs/explanation/search-evidence.md).
 _BAYESIAN = SamplerDecision("bayesian", "its model learns most from each trial, and costs milliseconds")
 
 

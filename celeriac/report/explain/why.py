@@ -1,7 +1,7 @@
 """Why this trial: how its parameters were found, what was expected of it then, and how it turned out.
 
 `why` is written once, by whoever added the trial, and kept small: numbers and places, never copies of rows. Its keys
-are listed in docs/explanation/search.md; any of them may be absent, since samplers know different things, and one that
+are listed in docs/reference/samplers.md; any of them may be absent, since samplers know different things, and one that
 is not known here is handed on. Which trials were pending then follows from two of them (`pending_then`).
 """
 
