@@ -257,3 +257,8 @@ class Weather:
 def drive_tickets(mailbox: Mailbox) -> int:
     """How many turns were asked for."""
     return len(mailbox.queues[DRIVE_QUEUE])
+
+
+def states(house: House, study_id: int) -> list[str]:
+    """The state of each trial of a study, by number."""
+    return [str(trial.state) for trial in house.store.trials(study_id, limit=1000)]

@@ -16,7 +16,7 @@ from celeriac.domain.errors import StoreUnavailable
 from celeriac.domain.records import Crossing, Fault, Report, TrialState
 from celeriac.store.api import ReportAck
 from tests.worker.conftest import Bench
-from tests.worker.process.test_trial_process import (
+from tests.worker.process.trials import (
     OBJECTIVES,
     alive,
     exit_of,

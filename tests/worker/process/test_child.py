@@ -29,7 +29,6 @@ from worker.process.objective import reseed
 
 
 # -- frames
-# --------------------------------------------------------------------------------------------------------------
 def test_frames_survive_any_cutting() -> None:
     messages = [{"kind": "report", "step": step, "text": "é" * step} for step in range(20)]
     stream = b"".join(encode(message) for message in messages)
@@ -51,7 +50,6 @@ def test_what_no_encoder_wrote_is_an_error(data: bytes) -> None:
 
 
 # -- the channel
-# ---------------------------------------------------------------------------------------------------------
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, SocketChannel]]:
     ours, theirs = socket.socketpair()
@@ -138,7 +136,6 @@ def test_no_runner_no_job(ends: tuple[socket.socket, SocketChannel]) -> None:
 
 
 # -- what came back
-# ------------------------------------------------------------------------------------------------------
 def judge(returned: Any) -> dict[str, Any]:
     return judged(returned, Trial.offline({}))
 
@@ -183,7 +180,6 @@ def test_everything_else_is_a_fault(returned: Any, fault: Fault, says: str) -> N
 
 
 # -- faults in words
-# -----------------------------------------------------------------------------------------------------
 def raised(error: BaseException) -> BaseException:
     try:
         raise error
@@ -231,7 +227,6 @@ def test_memory_faults_are_told_from_others(error: Exception, is_memory: bool) -
 
 
 # -- seeds and processes
-# -------------------------------------------------------------------------------------------------
 def test_reseeding_repeats_every_generator() -> None:
     numpy = pytest.importorskip("numpy")
     before = random.getstate(), numpy.random.get_state()
