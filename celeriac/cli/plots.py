@@ -66,7 +66,7 @@ def importance(
     elif judged.reason:
         remark(f"celeriac: {study}: {judged.reason}")
     else:
-        say(_headline(judged))
+        say(judged.headline)
         show(_grid(judged))
         if judged.caution:
             remark(f"Careful: {judged.caution}.")
@@ -141,17 +141,6 @@ def _kinds(asked: list[str] | None, known: list[str]) -> list[str]:
     if unknown := sorted(words - set(known)):
         raise typer.BadParameter(f"{', '.join(unknown)}: no kind of picture; known: {', '.join(known)}")
     return [kind for kind in known if kind in words]
-
-
-def _headline(judged: "Importances") -> str:
-    from celeriac.report.explain.importance import QUESTIONS
-
-    of = "" if judged.used == judged.trials else f" of {judged.trials}"
-    if judged.pruned:
-        what = f"trials, {judged.pruned} of them pruned and judged by their last report"
-    else:
-        what = "scored trials"
-    return f"{QUESTIONS[judged.method]} ({judged.method}, {judged.used}{of} {what})"
 
 
 def _grid(judged: "Importances") -> "Grid":

@@ -77,12 +77,19 @@ class Importances:
     reason: str = ""
     pruned: int = 0
 
+    @property
+    def headline(self) -> str:
+        """The question, the method, and what was looked at."""
+        of = "" if self.used == self.trials else f" of {self.trials}"
+        pruned = f"trials, {self.pruned} of them pruned and judged by their last report"
+        what = pruned if self.pruned else "scored trials"
+        return f"{QUESTIONS[self.method]} ({self.method}, {self.used}{of} {what})"
+
 
 def importances(space: Space, goal: Goal, trials: Sequence[TrialRecord], method: Method = "ped-anova") -> Importances:
     """The shares of all parameters of the space. Raises ExtraMissing without Optuna."""
-    scored = [trial for trial in trials if trial.state is TrialState.SCORED and trial.score is not None]
-    pruned = [replace(trial, score=trial.last_value) for trial in trials if _was_pruned(trial)]
-    scored = sorted([*scored, *pruned], key=lambda trial: trial.number)
+    scored = judged(trials)
+    pruned = sum(trial.state is TrialState.PRUNED for trial in scored)
     if reason := _no_answer(scored):
         return Importances(method, len(scored), 0, (), reason=reason)
     used = scored
@@ -92,16 +99,17 @@ def importances(space: Space, goal: Goal, trials: Sequence[TrialRecord], method:
         judge = _Judge(space, goal, method)
         found = judge.of_best(used) if method == "ped-anova" else judge.of_variance(used)
     ordered = sorted(found, key=lambda each: (each.condition != "" and method == "fanova", -(each.share or 0.0)))
-    return Importances(
-        method, len(scored), len(used), tuple(ordered), _caution(len(scored), method), pruned=len(pruned)
-    )
+    return Importances(method, len(scored), len(used), tuple(ordered), _caution(len(scored), method), pruned=pruned)
 
 
-def _was_pruned(trial: TrialRecord) -> bool:
-    """Whether it was stopped early with something to show: it counts with its last report, or what it was stopped for
-    would not show.
+def judged(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """The trials with a score, by number; a pruned one counts with its last report, or what it was stopped for would
+    not show.
     """
-    return trial.state is TrialState.PRUNED and trial.last_value is not None and isfinite(trial.last_value)
+    pruned = (replace(each, score=each.last_value) for each in trials if each.state is TrialState.PRUNED)
+    scored = (each for each in trials if each.state is TrialState.SCORED)
+    found = (each for each in (*scored, *pruned) if each.score is not None and isfinite(each.score))
+    return sorted(found, key=lambda trial: trial.number)
 
 
 def _no_answer(scored: Sequence[TrialRecord]) -> str:

@@ -13,6 +13,12 @@ Json = dict[str, Any]
 
 INK, FAINT, GRID = "#1f2937", "#6b7280", "#e5e7eb"
 SCORED, PRUNED, FAILED, BEST, DEFAULT = "#3b6fb6", "#e08a1e", "#c8323c", "#12805c", "#7a4fb5"
+#: How each end of a trial looks: its name in legends, its colour, its shape.
+LOOKS = {
+    "scored": ("scored", SCORED, "circle"),
+    "pruned": ("pruned", PRUNED, "diamond"),
+    "failed": ("failed", FAILED, "cross"),
+}
 
 _CONFIG: Json = {
     "background": "white",
@@ -80,6 +86,28 @@ def chart(kind: str, title: str, subtitle: Sequence[str], body: Mapping[str, Any
         **body,
     }
     return Chart(kind, spec)
+
+
+def quantity(field: str, title: str | None, domain: Sequence[float] = (), **axis: Any) -> Json:
+    """The encoding of a number by its place; a domain that is given is kept to the digit."""
+    scale: Json = {"nice": False, "zero": False, **({"domain": [rounded(edge) for edge in domain]} if domain else {})}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
+def kinds(looks: Sequence[tuple[str, str, str]]) -> Json:
+    """The encodings of the field `kind` by colour and shape, with one legend: (kind, colour, shape) each."""
+    names = [name for name, _, _ in looks]
+    legend = {"orient": "top", "direction": "horizontal"}
+    common = {"field": "kind", "type": "nominal", "title": None, "legend": legend}
+    return {
+        "color": {**common, "scale": {"domain": names, "range": [colour for _, colour, _ in looks]}},
+        "shape": {**common, "scale": {"domain": names, "range": [shape for _, _, shape in looks]}},
+    }
+
+
+def dots(**more: Any) -> Json:
+    """The mark of a trial: a filled point."""
+    return {"type": "point", "filled": True, "opacity": 1, "fillOpacity": 0.8, **more}
 
 
 def nothing(kind: str, reason: str) -> Chart:

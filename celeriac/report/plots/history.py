@@ -4,19 +4,20 @@ from celeriac.domain.records import TrialRecord
 from celeriac.report.plots.chart import (
     BEST,
     DEFAULT,
-    FAILED,
-    PRUNED,
+    LOOKS,
     SCORED,
     Chart,
     Json,
     chart,
+    dots,
+    kinds,
     label,
     nothing,
+    quantity,
     rounded,
 )
 from celeriac.report.plots.scene import Scene, ended, tooltip
 
-_KINDS = ["scored", "far worse", "pruned", "failed"]
 _WIDTH, _HEIGHT = 760, 340
 _ROOM = 0.07  # of the height: what a line of text takes
 
@@ -35,65 +36,29 @@ def history(scene: Scene) -> Chart:
     return chart("history", f"{scene.study.name}: history", scene.facts, body)
 
 
-def _x(field: str = "n") -> Json:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": "trial",
-        "scale": {"nice": False, "padding": 8},
-        "axis": {"format": "d", "tickCount": 10},
-    }
+def _x() -> Json:
+    return {**quantity("n", "trial", format="d", tickCount=10), "scale": {"nice": False, "padding": 8}}
 
 
-def _y(scene: Scene, field: str = "y") -> Json:
-    low, high = scene.window
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": f"{scene.metric} ({scene.study.goal})",
-        "scale": {"domain": [rounded(low), rounded(high)], "nice": False, "zero": False},
-        "axis": {"tickCount": 6},
-    }
+def _y(scene: Scene) -> Json:
+    return quantity("y", f"{scene.metric} ({scene.study.goal})", scene.window, tickCount=6)
 
 
 def _points(scene: Scene, rows: list[Json]) -> Json:
     """All finished trials; one that failed has no score, and lies on the edge of the worst."""
-    kinds = [kind for kind in _KINDS if any(each["kind"] == kind for each in rows)]
-    looks = {
-        "scored": (SCORED, "circle"),
-        "far worse": (SCORED, "triangle-down" if scene.study.goal == "maximize" else "triangle-up"),
-        "pruned": (PRUNED, "diamond"),
-        "failed": (FAILED, "cross"),
-    }
+    worse = "triangle-down" if scene.study.goal == "maximize" else "triangle-up"
+    looks = [LOOKS["scored"], ("far worse", SCORED, worse), LOOKS["pruned"], LOOKS["failed"]]
+    there = {row["kind"] for row in rows}
     for each in rows:
         each.setdefault("y", rounded(scene.edge))
     return {
         "data": {"values": rows},
-        "mark": {
-            "type": "point",
-            "filled": True,
-            "size": 46 if len(rows) < 500 else 16,
-            "fillOpacity": 0.75,
-            "opacity": 1,
-        },
+        "mark": dots(size=46 if len(rows) < 500 else 16),
         "params": [{"name": "zoom", "select": "interval", "bind": "scales"}],
         "encoding": {
             "x": _x(),
             "y": _y(scene),
-            "color": {
-                "field": "kind",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": kinds, "range": [looks[kind][0] for kind in kinds]},
-                "legend": {"orient": "top", "direction": "horizontal"},
-            },
-            "shape": {
-                "field": "kind",
-                "type": "nominal",
-                "title": None,
-                "scale": {"domain": kinds, "range": [looks[kind][1] for kind in kinds]},
-                "legend": {"orient": "top", "direction": "horizontal"},
-            },
+            **kinds([look for look in looks if look[0] in there]),
             "tooltip": tooltip(scene),
         },
     }

@@ -1,6 +1,6 @@
 """Importance: a bar a parameter, with the range of nine in ten resamplings where there is one."""
 
-from celeriac.report.explain.importance import QUESTIONS, Importance
+from celeriac.report.explain.importance import Importance
 from celeriac.report.plots.chart import FAINT, INK, SCORED, Chart, Json, chart, nothing, rounded
 from celeriac.report.plots.scene import Scene
 
@@ -49,10 +49,7 @@ def importance(scene: Scene) -> Chart:
             {"mark": {"type": "text", "align": "left", "dx": 6, "color": FAINT}, "encoding": text},
         ],
     }
-    used = f"{judged.used} of {judged.trials}" if judged.used < judged.trials else str(judged.trials)
-    lines = [f"{QUESTIONS[judged.method]} ({judged.method}, {used} scored trials)"]
-    if judged.caution:
-        lines.append(judged.caution)
+    lines = [judged.headline, *filter(None, [judged.caution])]
     return chart("importance", f"{scene.study.name}: which parameters mattered", lines, body)
 
 

@@ -26,7 +26,7 @@ _SPREAD = 0.05
 
 
 def parallel(scene: Scene) -> Chart:
-    """The chart of the scored trials; nothing before the first score."""
+    """The chart of the scored and the pruned trials; nothing before the first score."""
     if scene.best is None:
         return nothing("parallel", "no trial has a score yet")
     axes = [f"u{place}" for place in range(len(scene.parameters) + 1)]
@@ -69,10 +69,10 @@ def parallel(scene: Scene) -> Chart:
         ],
         "layer": [_lines(scene, scene.best, axes, x, y), *_ticks(scene, axes, x, y)],
     }
-    drawn, scored = len(_drawn(len(scene.scored))), len(scene.scored)
-    facts = scene.facts
-    if drawn < scored:
-        facts = [*facts, f"{drawn} of {scored} are drawn: the best {drawn // 2}, and a sample of the others"]
+    drawn, there = len(_drawn(len(scene.judged))), len(scene.judged)
+    facts = [*scene.facts, *scene.told_of_pruned("dashed")]
+    if drawn < there:
+        facts.append(f"{drawn} of {there} are drawn: the best {drawn // 2}, and a sample of the others")
     return chart("parallel", f"{scene.study.name}: parallel coordinates", facts, body)
 
 
@@ -83,9 +83,8 @@ def _labels(scene: Scene, axes: list[str]) -> str:
 
 def _lines(scene: Scene, best: TrialRecord, axes: list[str], x: Json, y: Json) -> Json:
     """The trials from worst to best, so that the best lie on top."""
-    ranked = sorted(scene.scored, key=scene.loss_of, reverse=True)
-    count = len(ranked)
-    rows = []
+    ranked = sorted(scene.judged, key=lambda trial: (trial.number == best.number, -scene.loss_of(trial)))
+    count, rows = len(ranked), []
     drawn = _drawn(count)
     for k, place in enumerate(drawn):
         trial = ranked[place]
@@ -125,6 +124,7 @@ def _lines(scene: Scene, best: TrialRecord, axes: list[str], x: Json, y: Json) -
                 ],
                 "value": 1.3,
             },
+            "strokeDash": {"condition": {"test": "datum.state === 'pruned'", "value": [5, 4]}, "value": [1, 0]},
             "tooltip": tooltip(scene),
         },
     }

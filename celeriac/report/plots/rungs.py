@@ -11,16 +11,17 @@ from collections.abc import Mapping, Sequence
 from celeriac.domain.records import Goal, RungRecord, TrialRecord, TrialState
 from celeriac.report.plots.chart import (
     BEST,
-    FAILED,
     FAINT,
     INK,
-    PRUNED,
-    SCORED,
+    LOOKS,
     Chart,
     Json,
     chart,
+    dots,
+    kinds,
     label,
     nothing,
+    quantity,
     round_numbers,
     rounded,
 )
@@ -28,11 +29,6 @@ from celeriac.report.plots.scene import Scene, words
 
 _WIDTH, _HEIGHT = 760, 360
 MOST_CURVES = 240
-_LOOKS = {
-    TrialState.SCORED: ("scored", SCORED, "circle"),
-    TrialState.PRUNED: ("pruned", PRUNED, "diamond"),
-    TrialState.FAILED: ("failed", FAILED, "cross"),
-}
 _OTHER = ("not ended", FAINT, "circle")
 _FROM_LOG = 8  # steps that far apart, first to last, are shown by their logarithm
 
@@ -102,23 +98,12 @@ def _panel(
 ) -> Json:
     trials = {trial.number: trial for trial in scene.trials}
     steps = [step for points in curves.values() for step, _ in points] + [record.step for record in records]
-    x: Json = {
-        "field": "step",
-        "type": "quantitative",
-        "title": "step",
-        "scale": {"nice": False, "padding": 10},
-        "axis": {"format": "d", "values": _whole(min(steps), max(steps))},
-    }
+    x = quantity("step", "step", format="d", values=_whole(min(steps), max(steps)))
+    x["scale"] = {"nice": False, "padding": 10}
     if min(steps) > 0 and max(steps) / min(steps) >= _FROM_LOG and records:
         x["scale"] = {"type": "log", "nice": False, "padding": 10}
         x["axis"] = {"values": sorted({*_where(records).values(), max(steps)}), "grid": False, "format": "d"}
-    y = {
-        "field": "value",
-        "type": "quantitative",
-        "title": f"{scene.metric} ({scene.study.goal})",
-        "scale": {"domain": [rounded(edge) for edge in window], "nice": False, "zero": False},
-        "axis": {"tickCount": 6},
-    }
+    y = quantity("value", f"{scene.metric} ({scene.study.goal})", window, tickCount=6)
     layers = [*_curves(scene, curves, trials, x, y), *_rungs(records, trials, x, y)]
     titled = {"title": name} if name else {}
     return {"width": _WIDTH, "height": _HEIGHT, "layer": layers, **titled}
@@ -137,28 +122,12 @@ def _curves(
     best = scene.best.number if scene.best is not None else -1
     rows, ends = [], []
     for n in sorted(curves, key=lambda each: (each == best, trials[each].state is TrialState.SCORED, each)):
-        kind = "best" if n == best else _LOOKS.get(trials[n].state, _OTHER)[0]
+        kind = "best" if n == best else LOOKS.get(trials[n].state.lower(), _OTHER)[0]
         points = [{"n": n, "step": step, "value": rounded(value), "kind": kind} for step, value in curves[n]]
         rows += points
         ends.append({**points[-1], "words": words(trials[n]), "score": trials[n].score})
-    looks = [("best", BEST, "circle"), *_LOOKS.values(), _OTHER]
-    there = [look for look in looks if any(row["kind"] == look[0] for row in ends)]
-    kinds = [look[0] for look in there]
-    legend = {"orient": "top", "direction": "horizontal"}
-    color = {
-        "field": "kind",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": kinds, "range": [look[1] for look in there]},
-        "legend": legend,
-    }
-    shape = {
-        "field": "kind",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": kinds, "range": [look[2] for look in there]},
-        "legend": legend,
-    }
+    looks = [("best", BEST, "circle"), *LOOKS.values(), _OTHER]
+    kind_by = kinds([look for look in looks if any(row["kind"] == look[0] for row in ends)])
     faint = max(0.15, min(0.7, 25 / len(curves)))
     tooltip = [
         {"field": "n", "title": "trial"},
@@ -175,15 +144,15 @@ def _curves(
                 "x": x,
                 "y": y,
                 "detail": {"field": "n"},
-                "color": color,
+                "color": kind_by["color"],
                 "strokeWidth": {"condition": {"test": "datum.kind === 'best'", "value": 3}, "value": 1.2},
                 "strokeOpacity": {"condition": {"test": "datum.kind === 'best'", "value": 1}, "value": faint},
             },
         },
         {
             "data": {"values": ends},
-            "mark": {"type": "point", "filled": True, "size": 30, "opacity": 1, "fillOpacity": 0.85, "clip": True},
-            "encoding": {"x": x, "y": y, "color": color, "shape": shape, "tooltip": tooltip},
+            "mark": dots(size=30, clip=True),
+            "encoding": {"x": x, "y": y, **kind_by, "tooltip": tooltip},
         },
     ]
 

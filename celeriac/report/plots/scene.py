@@ -15,7 +15,7 @@ from typing import Any
 from celeriac.domain.records import RungRecord, Source, StudyRecord, TrialRecord, TrialState
 from celeriac.domain.space import Choice, Parameter, condition_of
 from celeriac.domain.study_file import StudySpec
-from celeriac.report.explain.importance import Importances
+from celeriac.report.explain.importance import Importances, judged
 from celeriac.report.plots.chart import Json, rounded
 
 #: The worst quarter of the scores may be cut off, when it reaches further beyond the others than they do from the
@@ -43,6 +43,11 @@ class Scene:
     def scored(self) -> list[TrialRecord]:
         """The scored trials, by number."""
         return [trial for trial in self.trials if trial.state is TrialState.SCORED and trial.score is not None]
+
+    @cached_property
+    def judged(self) -> list[TrialRecord]:
+        """The scored trials, and the pruned ones with their last report as their score, by number."""
+        return judged(self.trials)
 
     @cached_property
     def best(self) -> TrialRecord | None:
@@ -121,6 +126,11 @@ class Scene:
         if off := sum(self.is_off(trial.score or 0.0) for trial in self.scored):
             lines.append(f"{off} far worse {'score is' if off == 1 else 'scores are'} drawn at the edge")
         return lines
+
+    def told_of_pruned(self, how: str) -> list[str]:
+        """Where pruned trials are drawn, and how one tells them from the others; nothing where there is none."""
+        count = len(self.judged) - len(self.scored)
+        return [f"{count} pruned ({how}) stand at their last report"] if count else []
 
 
 def row(scene: Scene, trial: TrialRecord) -> Json:

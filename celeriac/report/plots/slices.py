@@ -5,7 +5,7 @@ search went.
 import math
 
 from celeriac.domain.space import Choice, Float, Int, Parameter
-from celeriac.report.plots.chart import BEST, FAILED, Chart, Json, chart, nothing, rounded
+from celeriac.report.plots.chart import BEST, LOOKS, Chart, Json, chart, dots, nothing, quantity, rounded
 from celeriac.report.plots.scene import Scene, caption, ended, option_text, tooltip
 
 _COLUMNS, _WIDTH, _HEIGHT = 3, 250, 180
@@ -19,7 +19,7 @@ def slices(scene: Scene) -> Chart:
     """The chart, three parameters a row; nothing before the first score."""
     if scene.best is None:
         return nothing("slices", "no trial has a score yet")
-    rows = [row for row in ended(scene) if row["state"] != "pruned"]
+    rows = ended(scene)
     drawn = _thinned(scene, rows)
     for row in drawn:
         row.setdefault("y", rounded(scene.edge))
@@ -35,9 +35,9 @@ def slices(scene: Scene) -> Chart:
         "concat": panels,
         "resolve": {"scale": {"color": "shared", "xOffset": "independent"}},
     }
-    facts = scene.facts
+    facts = [*scene.facts, *scene.told_of_pruned("orange")]
     if len(drawn) < len(rows):
-        facts = [*facts, f"{len(drawn)} of {len(rows)} are drawn: the best tenth, and a sample of the others"]
+        facts.append(f"{len(drawn)} of {len(rows)} are drawn: the best tenth, and a sample of the others")
     return chart("slices", f"{scene.study.name}: score over each parameter", facts, body)
 
 
@@ -53,81 +53,47 @@ def _thinned(scene: Scene, rows: list[Json]) -> list[Json]:
 
 
 def _panel(scene: Scene, place: int, name: str, parameter: Parameter, *, first: bool) -> Json:
-    low, high = scene.window
-    x = _x(f"p{place}", parameter)
-    y = {
-        "field": "y",
-        "type": "quantitative",
-        "title": scene.metric if first else None,
-        "scale": {"domain": [rounded(low), rounded(high)], "nice": False, "zero": False},
-        "axis": {"tickCount": 5},
+    field = f"p{place}"
+    x = _x(field, parameter)
+    across: Json = {
+        "x": x,
+        "y": quantity("y", scene.metric if first else None, scene.window, tickCount=5),
+        "tooltip": tooltip(scene),
     }
-    across: Json = {"x": x, "y": y}
+    spread: list[Json] = []
     if isinstance(parameter, Choice):
         across["xOffset"] = {"field": "jitter", "type": "quantitative", "scale": {"domain": [-0.6, 1.6]}}
-    spread: list[Json] = []
-    if not isinstance(parameter, Choice) and _is_crowded(parameter):
-        moved = f"datum.p{place} + (datum.jitter - 0.5) * {_SPREAD * (parameter.step or 1)}"
+    elif _is_crowded(parameter):
+        moved = f"datum.{field} + (datum.jitter - 0.5) * {_SPREAD * (parameter.step or 1)}"
         spread = [{"calculate": moved, "as": "moved"}]
         across["x"] = {**x, "field": "moved"}
-    scored = {"filter": f"datum.state === 'scored' && isValid(datum.p{place}) && !datum.best"}
-    failed = {"filter": f"datum.state === 'failed' && isValid(datum.p{place})"}
-    size = 30 if len(scene.trials) < 300 else 14
-    layers: list[Json] = [
-        {
-            "transform": [scored, *spread],
-            "mark": {"type": "point", "filled": True, "opacity": 1, "fillOpacity": 0.8, "size": size, "clip": False},
-            "encoding": {
-                **across,
-                "color": {
-                    "field": "n",
-                    "type": "quantitative",
-                    "title": "trial",
-                    "scale": {"range": ["#c9d9ee", "#3b6fb6", "#12284b"]},
-                    "legend": {"orient": "right", "gradientLength": 120, "format": "d", "tickCount": 4},
-                },
-                "tooltip": tooltip(scene),
-            },
-        },
-        {
-            "transform": [failed, *spread],
-            "mark": {
-                "type": "point",
-                "shape": "cross",
-                "filled": True,
-                "opacity": 1,
-                "fillOpacity": 0.8,
-                "size": size,
-                "color": FAILED,
-            },
-            "encoding": {**across, "tooltip": tooltip(scene)},
-        },
-        {
-            "transform": [{"filter": f"datum.best && isValid(datum.p{place})"}, *spread],
-            "mark": {
-                "type": "point",
-                "shape": "circle",
-                "filled": False,
-                "opacity": 1,
-                "size": 110,
-                "strokeWidth": 2.5,
-                "color": BEST,
-            },
-            "encoding": {**across, "tooltip": tooltip(scene)},
-        },
+    there = f"isValid(datum.{field})"
+    layers = [
+        {"transform": [{"filter": f"{test} && {there}"}, *spread], "mark": mark, "encoding": across | more}
+        for test, mark, more in _marks(30 if len(scene.trials) < 300 else 14)
     ]
-    return {
-        "width": _WIDTH,
-        "height": _HEIGHT,
-        "title": {
-            "text": caption(name, parameter),
-            "fontSize": 12,
-            "fontWeight": "normal",
-            "offset": 6,
-            "anchor": "middle",
-        },
-        "layer": layers,
+    title = {"fontSize": 12, "fontWeight": "normal", "offset": 6, "anchor": "middle"}
+    return {"width": _WIDTH, "height": _HEIGHT, "title": {"text": caption(name, parameter), **title}, "layer": layers}
+
+
+def _marks(size: int) -> list[tuple[str, Json, Json]]:
+    """The layers from below: which trials, their mark, and what else tells them apart."""
+    by_number = {
+        "field": "n",
+        "type": "quantitative",
+        "title": "trial",
+        "scale": {"range": ["#c9d9ee", "#3b6fb6", "#12284b"]},
+        "legend": {"orient": "right", "gradientLength": 120, "format": "d", "tickCount": 4},
     }
+    ring = {"type": "point", "filled": False, "opacity": 1, "size": 110, "strokeWidth": 2.5, "color": BEST}
+    return [
+        *(
+            (f"datum.state === '{state}'", dots(size=size, color=colour, shape=shape), {})
+            for state, colour, shape in (LOOKS["failed"], LOOKS["pruned"])
+        ),
+        ("datum.state === 'scored' && !datum.best", dots(size=size), {"color": by_number}),
+        ("datum.best", ring, {}),
+    ]
 
 
 def _x(field: str, parameter: Parameter) -> Json:

@@ -266,7 +266,26 @@ def test_a_slice_has_its_parameters_range_and_scale() -> None:
     assert scales[0]["domain"] == [1e-5, 1e-1]
     assert scales[4]["domain"] == ["sgd", "adam"]
     assert scales[6]["domain"] == ["1", "true", "null", "</script>"]
-    assert {row["state"] for row in chart.spec["data"]["values"]} == {"scored", "failed"}
+    assert {row["state"] for row in chart.spec["data"]["values"]} == {"scored", "pruned", "failed"}
+
+
+@pytest.mark.parametrize("goal", GOALS)
+def test_pruned_trials_are_in_slices_and_parallel_coordinates_with_their_last_report(goal: Goal) -> None:
+    scene = mixed(30, goal)
+    pruned = {each.number: each.last_value for each in scene.trials if each.state is TrialState.PRUNED}
+    sliced, lines = slices(scene), rows(parallel(scene), "line")
+    assert sliced.spec is not None
+    for found in (sliced.spec["data"]["values"], lines):
+        reports = {row["n"]: row["score"] for row in found if row["state"] == "pruned"}
+        assert reports == pytest.approx(pruned, rel=1e-5)
+    assert scene.best is not None
+    assert lines[-1]["n"] == scene.best.number
+    marks = [layer["mark"].get("shape") for layer in sliced.spec["concat"][0]["layer"]]
+    assert "diamond" in marks
+    assert "10 pruned (orange) stand at their last report" in sliced.spec["title"]["subtitle"]
+    no_report = replace(scene.trials[1], last_value=None, last_step=None)
+    alone = parallel(scene_of([scene.trials[0], no_report], goal))
+    assert [line["n"] for line in rows(alone, "line")] == [0]
 
 
 def test_a_trial_without_a_parameter_is_in_none_of_its_slices() -> None:
