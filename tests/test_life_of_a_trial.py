@@ -1,5 +1,5 @@
 """docs/explanation/life-of-a-trial.md tells the truth: its nine stops exist, where it says, and are short enough to
-read in one sitting.
+read in one sitting; the modules that it names are there.
 """
 
 import importlib
@@ -7,6 +7,10 @@ import inspect
 import re
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from worker.process.process_states import PROCESS_TRANSITIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "life-of-a-trial.md"
 STOP = re.compile(r"^\| (\d) \| `([\w.]+)` \|", re.MULTILINE)
@@ -38,3 +42,32 @@ def test_the_nine_stops_are_where_the_page_says_and_fit_one_sitting(capsys: Any)
         total += len(lines)
         print(f"{number} {file}:{first} {dotted} ({len(lines)} lines)")
     assert total <= 450, f"the nine stops have grown to {total} lines: {capsys.readouterr().out}"
+
+
+def test_every_module_that_the_page_names_is_there() -> None:
+    named = re.findall(r"`((?:celeriac|coordinator|worker)/[\w/]+\.py)`", PAGE.read_text())
+    assert len(named) > 20
+    assert [name for name in named if not (PAGE.parents[2] / name).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("title", "room", "hidden"),
+    [
+        ("Behind stop 4", "coordinator/suggest", {"messages", "queue", "pool", "assignment", "process", "history"}),
+        (
+            "Behind stop 7",
+            "worker/process",
+            {"pool", "server", "child", "channel", "trial_process", "events", "process_states"},
+        ),
+    ],
+)
+def test_one_paragraph_names_what_is_hidden_behind_a_stop(title: str, room: str, hidden: set[str]) -> None:
+    section = re.search(rf"^## {title}.*?\n\n(.*?)\n\n## ", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert section
+    assert "\n\n" not in section[1]
+    assert hidden <= set(re.findall(rf"`{room}/(\w+)\.py`", section[1]))
+
+
+def test_the_page_names_the_states_of_a_trials_process() -> None:
+    states = ", ".join(str(state).upper() for state in PROCESS_TRANSITIONS)
+    assert f"{states}." in PAGE.read_text()
