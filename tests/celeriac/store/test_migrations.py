@@ -12,16 +12,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Counts, StudyState
 from celeriac.store import open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.migrate import migrate, schema_state
 from celeriac.store.revision import REVISION
 from celeriac.store.tables import metadata
+from tests.celeriac.store.scenes import leased, scored
 from tests.servers import Servers
 
 ROOT = Path(__file__).parents[3]
@@ -87,6 +92,51 @@ def test_two_that_migrate_at_once_both_succeed(empty: str) -> None:
     for thread in threads:
         thread.join()
     assert sorted(before, key=str) == sorted([None, REVISION, REVISION], key=str)
+
+
+#: What programs of schema 0003 left: a study with a trial that runs under a lease and two that wait, with the lists of
+#: pending trials that suggestions carried then, and a paused study of a schedule, with its firing.
+OF_SCHEMA_0003 = """
+    INSERT INTO study (name, spec, goal, state, turn, next_number, waiting, running, started_at) VALUES
+        ('digits', '{"study": "digits", "budget": {"trials": 4}}', 'maximize', 'RUNNING', 5, 3, 2, 1, now());
+    INSERT INTO study (name, spec, goal, state, turn, started_at, schedule, due_at) VALUES
+        ('nightly-1', '{"study": "nightly", "budget": {"trials": 4}}', 'maximize', 'PAUSED', 2,
+            now() - interval '1 hour', 'nightly', '2026-03-01 12:00+00');
+    INSERT INTO firing (schedule, slice, due_at, study_id) VALUES ('nightly', '{}', '2026-03-01 12:00+00', 2);
+    INSERT INTO trial (study_id, number, params, state, source, why, attempts, worker) VALUES
+        (1, 0, '{"lr": 0.1}', 'RUNNING', 'default', '{}', 1, 'w@here'),
+        (1, 1, '{"lr": 0.2}', 'WAITING', 'suggested',
+            '{"sampler": "random", "seed": 0, "observed": 0, "pending": [0], "index": 0}', 0, ''),
+        (1, 2, '{"lr": 0.3}', 'WAITING', 'suggested', '{"observed": 0, "pending": [0, 1], "index": 1}', 0, '');
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, leased_at, lease_s, lease_until) VALUES
+        (1, 0, 1, 'token', 'w@here', 'cpu', now(), 30, now() + interval '30 s');
+    INSERT INTO device (host, uuid, kind, memory_bytes, slots, heartbeat_at) VALUES
+        ('here', 'cpu', 'cpu', 1, '["cpu.s0"]', now());
+"""
+
+
+def test_a_database_of_schema_0003_migrates_and_goes_on(empty: str) -> None:
+    upgrade_to(empty, "0003", then=OF_SCHEMA_0003)
+    assert migrate(empty).found == "0003"
+    store = open_store(empty)
+    store.check_schema()
+    study, paused = store.study(1), store.study(2)
+    assert study.first_leased_at == study.started_at
+    assert paused.paused_at is not None
+    assert [each.observed for each in store.pending(1, observed=0, below=3)] == [None, 0, 0]
+    assert [(each.trial, each.device_kind) for each in store.attempts(1, 0)] == [(0, "")]
+    assert [(each.uuid, each.heartbeat_s) for each in store.devices()] == [("cpu", 5.0)]
+    assert [each.by_hand for each in store.firings("nightly")] == [0]
+    store.renew("token", 30)
+    store.finish_attempt("token", scored(0.5))
+    assert store.snapshot(1).waiting == (1, 2)
+    store.queue_trials(1, study.turn, [1, 2])
+    assert leased(store, study, 1).checkpoints == ()
+    assert store.study(1).counts == Counts(queued=1, running=1, scored=1)
+    resumed = store.move_study(2, StudyEvent.RESUME, "a person asked")
+    assert resumed.state is StudyState.RUNNING
+    assert 3590 < resumed.worked_s(store.now()) < 3700, "it worked until it was migrated"
+    store.close()
 
 
 def test_an_empty_database_is_told_to_migrate(empty: str) -> None:
@@ -166,6 +216,17 @@ def copy_of_the_sources(place: Path) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             (copy / name).write_bytes((ROOT / name).read_bytes())
     return copy
+
+
+def upgrade_to(url: str, revision: str, *, then: str) -> None:
+    engine = open_engine(url, pool_size=1)
+    with engine.execution_options(isolation_level="READ COMMITTED").connect() as connection, connection.begin():
+        config = Config()
+        config.set_main_option("script_location", str(ROOT / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.exec_driver_sql(then, execution_options={"no_parameters": True})
+    engine.dispose()
 
 
 def stamp(url: str, revision: str) -> None:
