@@ -2,44 +2,67 @@
 remembered here.
 
 A study that is offered a slot and cannot use it (its suggestions are being made, its sampler has no more, its trials
-may not run yet)
-passes: the others share its part until it is driven again. Nothing is lost when this is forgotten.
+may not run yet) passes: the others share its part until it is driven again. A slot that takes no trials is none, and
+one that lacks a study's code is none of that study's. Nothing is lost when this is forgotten.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share
-from celeriac.domain.records import Claim, Device, Snapshot
+from celeriac.domain.records import Claim, Device, PutAside, Snapshot
 from celeriac.domain.study_file import StudySpec
 from celeriac.store import Store
 
 
-def live_slots(devices: Sequence[Device]) -> Slots:
-    """The slots of these devices: a GPU's take both kinds of trials."""
-    gpu = sum(len(device.slots) for device in devices if device.is_gpu)
-    return Slots(gpu, sum(len(device.slots) for device in devices) - gpu)
+def live_slots(devices: Sequence[Device], put_aside: Collection[str] = ()) -> Slots:
+    """The slots of these devices, but those put aside: a GPU's take both kinds of trials."""
+
+    def count(device: Device) -> int:
+        return sum(slot not in put_aside for slot in device.slots) if put_aside else len(device.slots)
+
+    gpu = sum(count(device) for device in devices if device.is_gpu)
+    return Slots(gpu, sum(map(count, devices)) - gpu)
 
 
 @dataclass(slots=True)
 class Fleet:
-    """What was seen of slots and claims at the turn before, and who passed. One thread at a time."""
+    """What was seen of slots and claims at the turn before, who passed, and the slots put aside at the last tick (they
+    stay so for longer than a tick). One thread at a time.
+    """
 
     slots: Slots = field(default_factory=Slots)
     claims: list[Claim] = field(default_factory=list)
     passed: set[int] = field(default_factory=set)
+    put_asides: Sequence[PutAside] = ()
+    _devices: Sequence[Device] = ()
     _asked_at: dict[int, datetime] = field(default_factory=dict)
 
     def look(self, store: Store, devices: Sequence[Device]) -> None:
         """Read who holds what: once a turn, for what the turn itself changes is known."""
-        self.slots, self.claims = live_slots(devices), store.claims()
+        self._devices, self.slots = devices, live_slots(devices, self._put_aside(0))
+        self.claims = [self._usable(each) for each in store.claims()]
+
+    def slots_of(self, study_id: int, gpus: int) -> int:
+        """The live slots that may run this study."""
+        return live_slots(self._devices, self._put_aside(study_id)).of(gpus)
+
+    def _put_aside(self, study_id: int) -> set[str]:
+        return {each.worker for each in self.put_asides if each.study_id in (0, study_id)}
+
+    def _usable(self, claim: Claim) -> Claim:
+        """The claim, on no more slots than have the study's code."""
+        if all(each.study_id != claim.study_id for each in self.put_asides):
+            return claim
+        usable = self.slots_of(claim.study_id, claim.gpus)
+        return replace(claim, parallel=usable if claim.parallel is None else min(claim.parallel, usable))
 
     def share_of(self, snapshot: Snapshot, spec: StudySpec) -> Share:
         """The study's share, with its own counters as they are in the snapshot."""
         study = snapshot.study
         self.claims = [
-            Claim.of(study, trials=spec.budget.trials, gpus=spec.gpus, age_s=each.age_s)
+            self._usable(Claim.of(study, trials=spec.budget.trials, gpus=spec.gpus, age_s=each.age_s))
             if each.study_id == study.id
             else each
             for each in self.claims

@@ -20,7 +20,9 @@ from coordinator.turn import drive, drive_all
 def drive_study(ticket: Mapping[str, Any]) -> None:
     """Drive the study that the ticket names; a tick names none and means all."""
     message = decode(ticket)
-    if isinstance(message, (DriveStudy, TrialEnded)):
+    if isinstance(message, TrialEnded):
+        drive(current(), message.study, ended_no=message.ended_no)
+    elif isinstance(message, DriveStudy):
         drive(current(), message.study)
     elif current().takes_tick("drive"):
         drive_all(current())

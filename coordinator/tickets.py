@@ -30,7 +30,7 @@ def wake(tickets: Tickets, study_id: int, name: str) -> None:
 
 def ended(tickets: Tickets, trial: TrialRecord, study: str, attempt: int) -> None:
     """Say that an attempt ended. Raises BrokerUnavailable; the next tick comes anyway."""
-    message = TrialEnded(trial.study_id, trial.number, attempt)
+    message = TrialEnded(trial.study_id, trial.number, attempt, trial.ended_no or 0)
     tickets.send(message, queue=DRIVE_QUEUE, summary=f"{study} trial {trial.number} ended")
 
 

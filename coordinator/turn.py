@@ -53,7 +53,8 @@ class Coordinator:
 
     `lock`: one turn at a time, whether a ticket or an answer calls for it; a turn takes milliseconds, for it waits for
     nobody's model. `refused_at`: since when, by `clock`, somebody else was found to hold a study's lock whenever this
-    one wanted it. `tick_s`: how often beat says that time has passed.
+    one wanted it. `tick_s`: how often beat says that time has passed. `seen`: for each study, how many ends its last
+    turn saw.
     """
 
     store: Store
@@ -66,6 +67,7 @@ class Coordinator:
     clock: Callable[[], float] = monotonic
     refused_at: dict[int, float] = field(default_factory=dict)
     ticked_at: dict[str, float] = field(default_factory=dict)
+    seen: dict[int, int] = field(default_factory=dict)
 
     def takes_tick(self, kind: str) -> bool:
         """Whether to act on a tick of this kind: of those that waited together in the queue, only on the first.
@@ -81,17 +83,25 @@ class Coordinator:
 
 @dataclass(slots=True)
 class _Turn:
-    """What one turn has found out: why the sampler has nothing left to add, or to replace with (`keep`)."""
+    """What one turn has found out: why the sampler has nothing left to add, or to replace with (`keep`); how many
+    ends it has seen.
+    """
 
     exhausted: str = ""
     keep: bool = False
+    seen: int = 0
 
 
-def drive(coordinator: Coordinator, study_id: int) -> str:
+def drive(coordinator: Coordinator, study_id: int, *, ended_no: int = 0) -> str:
     """Drive one study as far as it goes now, and those to which a free slot belongs; returns why the first stops there.
 
-    Raises StoreUnavailable, UnknownStudy.
+    `ended_no`: the end that asks for this turn (0: something else does). Of ends that come together, the first's turn
+    sees them all. Where a retry has made the places smaller meanwhile, the next tick makes up for an end that is taken
+    for an old one. Raises StoreUnavailable, UnknownStudy.
     """
+    with coordinator.lock:  # a turn that is under way may see it
+        if 0 < ended_no <= coordinator.seen.get(study_id, 0):
+            return f"an earlier turn has seen end {ended_no}"
     said = _drive(coordinator, study_id)
     _drive_next_in_turn(coordinator, study_id)
     return said
@@ -106,6 +116,8 @@ def drive_all(coordinator: Coordinator) -> None:
         studies = coordinator.store.studies_to_drive()
         coordinator.suggesters.keep_only(studies)
         coordinator.fleet.keep_only(studies)
+        coordinator.fleet.put_asides = coordinator.store.put_asides()
+        coordinator.seen = {each: ends for each, ends in coordinator.seen.items() if each in set(studies)}
     for study_id in (*studies, *coordinator.store.unjudged(schedules.UNJUDGED_WITHIN_S)):
         _drive_apart(coordinator, study_id)
     _drive_next_in_turn(coordinator)
@@ -145,8 +157,11 @@ def _drive(coordinator: Coordinator, study_id: int) -> str:
     with coordinator.lock, coordinator.store.driving(study_id) as mine:
         if not _may_drive(coordinator, study_id, mine):
             return "another coordinator drives this study"
+        turn = _Turn()
         try:
-            return _turn(coordinator, study_id)
+            said = _turn(coordinator, study_id, turn)
+            coordinator.seen[study_id] = turn.seen  # not before: what did not come to its end is done again
+            return said
         except StaleTurn:
             return "another coordinator moved this study on"
         except IllegalTransition as error:
@@ -175,20 +190,21 @@ def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:
     return True
 
 
-def _turn(coordinator: Coordinator, study_id: int) -> str:
+def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
     """Step after step until the decision, or what is left, is to wait. The study is read once, and again where it
     moved otherwise.
     """
-    turn, fleet = _Turn(), coordinator.fleet
+    fleet = coordinator.fleet
     fleet.look(coordinator.store, coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S))
     snapshot: Snapshot | None = None
     while True:
         snapshot = snapshot or coordinator.store.snapshot(study_id)
         study = snapshot.study
+        turn.seen = study.counts.ended
         if study.state in CLOSED:
             return _closed(coordinator, snapshot)
         spec = coordinator.specs.of(study)
-        share, slots = fleet.share_of(snapshot, spec), fleet.slots.of(spec.gpus)
+        share, slots = fleet.share_of(snapshot, spec), fleet.slots_of(study_id, spec.gpus)
         sampling = _sampling(coordinator, spec, study, turn)
         decision = what_next(
             _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),

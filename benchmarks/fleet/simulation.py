@@ -213,10 +213,10 @@ class Fleet:
         at_s, _, _, slot, lease, lasted_s = heapq.heappop(self._running)
         self._move_to(at_s)
         end = AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=_score(lease), device_s=lasted_s)
-        self._finish(lease, end)
+        ended_no = self._finish(lease, end)
         self._free.append(slot)
         self.tickets.send(
-            TrialEnded(lease.study_id, lease.number, lease.attempt), queue=DRIVE_QUEUE, summary=lease.study
+            TrialEnded(lease.study_id, lease.number, lease.attempt, ended_no), queue=DRIVE_QUEUE, summary=lease.study
         )
         return Ended(at_s, lease.study_id, lease.number, lasted_s)
 
@@ -279,14 +279,15 @@ class Fleet:
             return False
         message = waiting.popleft()
         assert isinstance(message, DriveStudy | TrialEnded)
-        drive(self.coordinator, message.study)
+        drive(self.coordinator, message.study, ended_no=message.ended_no if isinstance(message, TrialEnded) else 0)
         return True
 
-    def _finish(self, lease: Lease, end: AttemptEnd) -> None:
+    def _finish(self, lease: Lease, end: AttemptEnd) -> int:
+        """The trial's place in the order of ends; 0: its study was closed while it ran."""
         try:
-            self.store.finish_attempt(lease.token, end)
-        except LeaseLost:  # its study was closed while it ran
-            return
+            return self.store.finish_attempt(lease.token, end).ended_no or 0
+        except LeaseLost:
+            return 0
 
     def _move_to(self, second: float) -> None:
         self.clock.now = self.clock.began + timedelta(seconds=second)

@@ -22,13 +22,18 @@ class DriveStudy:
 
 @dataclass(frozen=True, slots=True)
 class TrialEnded:
-    """An attempt of this trial ended; its study may have something to decide."""
+    """An attempt of this trial ended; its study may have something to decide.
+
+    `ended_no`: the trial's place in the study's order of ends; 0: it has not ended, or (version 1) nobody says. A turn
+    that has seen so many ends has nothing to learn of it.
+    """
 
     kind: ClassVar[str] = "trial_ended"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     study: int
     trial: int
     attempt: int
+    ended_no: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,8 @@ def decode(data: Any) -> Message:
     kind = KINDS.get(str(data.get("kind")))
     if kind is None:
         raise MessageInvalid(f"ticket of unknown kind {data.get('kind')!r} (known: {', '.join(KINDS)}); it is dropped")
-    if data.get("v") != kind.version:
+    # Version 1 of an end said no place, which is what the default says.
+    if data.get("v") != kind.version and (kind, data.get("v")) != (TrialEnded, 1):
         raise MessageInvalid(
             f"ticket {kind.kind} has version {data.get('v')!r}, this program reads {kind.version}; "
             "upgrade the older of the two programs"

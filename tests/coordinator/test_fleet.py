@@ -8,7 +8,7 @@ import pytest
 from celeriac.decide.share import Share
 from celeriac.domain.errors import SamplerFailed
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import StudyRecord
+from celeriac.domain.records import Fault, StudyRecord
 from celeriac.domain.study_file import StudySpec
 from coordinator.fleet import Fleet
 from coordinator.turn import drive, drive_all
@@ -106,3 +106,41 @@ def test_a_study_that_is_moved_while_it_is_paused_ends_no_tick(monkeypatch: pyte
     drive_all(house.coordinator)
     assert house.store.study(broken.id).reason == "by hand"
     assert queued(house, sound)
+
+
+def put_aside(house: House, study: StudyRecord, *, study_only: bool) -> None:
+    """The slot that takes the next ticket says that it takes no more trials, or none of this study."""
+    lease = house.lease(house.take(), worker="cpu0.s0")
+    assert lease is not None
+    house.store.put_aside(lease.token, "a full disk", 60.0, study_only=study_only)
+    house.fail(lease, Fault.INFRASTRUCTURE)
+
+
+def test_a_slot_that_is_put_aside_is_no_part_of_any_share() -> None:
+    house = House(slots=4)
+    studies = [open_study(house.store, study=f"slice-{k}", sampler="random") for k in range(2)]
+    drive_all(house.coordinator)
+    put_aside(house, studies[0], study_only=False)
+    drive_all(house.coordinator)
+    assert house.coordinator.fleet.slots.cpu == 3
+    house.wait(61)
+    drive_all(house.coordinator)
+    assert house.coordinator.fleet.slots.cpu == 4
+
+
+def test_a_slot_without_a_studys_code_is_a_part_of_the_others_shares_only() -> None:
+    house = House(slots=4)
+    lacks = open_study(house.store, study="lacks", sampler="random")
+    fleet, spec = house.coordinator.fleet, house.coordinator.specs.of(lacks)
+
+    def part() -> Share:
+        drive_all(house.coordinator)
+        return fleet.share_of(house.store.snapshot(lacks.id), spec)
+
+    assert (part().slots, part().most) == (4, 5)
+    put_aside(house, lacks, study_only=True)
+    assert (part().slots, part().most) == (3, 3)  # a ticket ahead would be taken by the slot without its code
+    assert fleet.slots.cpu == 4
+    assert fleet.slots_of(lacks.id, 0) == 3
+    other = open_study(house.store, study="other", sampler="random")
+    assert fleet.slots_of(other.id, 0) == 4

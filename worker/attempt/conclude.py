@@ -127,7 +127,8 @@ def announce(attempt: Run, trial: TrialRecord) -> None:
     lease, context = attempt.lease, attempt.context
     attempt.summary = described(lease, trial.state, trial.score, trial.detail)
     log.info("%s", attempt.summary)
-    context.announce(TrialEnded(lease.study_id, lease.number, lease.attempt), attempt.summary)
+    ended = TrialEnded(lease.study_id, lease.number, lease.attempt, trial.ended_no or 0)
+    context.announce(ended, attempt.summary)
     if trial.state in ENDED and attempt.has_checkpoint:
         forget_checkpoints(attempt)
 
