@@ -29,6 +29,7 @@ from celeriac.domain.errors import (
     ValueRefused,
 )
 from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.provenance import By, Provenance
 from celeriac.domain.records import CLOSED, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialRecord
 from celeriac.domain.stop_rules import StopStudy
 from celeriac.domain.study_file import StudySpec
@@ -290,7 +291,7 @@ def _suggest(
     """
     study, store = snapshot.study, coordinator.store
     if study.next_number == 0 and spec.default is not None:
-        default = Suggestion(spec.default, Source.DEFAULT, {"by": "the study file"})
+        default = Suggestion(spec.default, Source.DEFAULT, Provenance(By.STUDY_FILE).written())
         store.add_trials(study.id, study.turn, [default])
         return after_adding(snapshot, 1)
     first, count = study.next_number, decision.add

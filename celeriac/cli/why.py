@@ -16,8 +16,9 @@ from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.client import Client
 from celeriac.client.study import Study
 from celeriac.domain.errors import CallerError, CeleriacError, UnknownTrial
+from celeriac.domain.provenance import Expectation
 from celeriac.domain.records import Source, StudyRecord, TrialRecord
-from celeriac.report.explain.why import Expectation, Explanation, Outcome, explained, pending_then
+from celeriac.report.explain.why import Explanation, Outcome, explained
 
 _MOST_PENDING = 12
 #: What our model adds of its own, each a number of trials.
@@ -38,14 +39,14 @@ def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay
         _page(record, trial, explanation)
         if again is not None:
             _tell_replay(trial, again, same)
-        elif explanation.replayable:
+        elif explanation.provenance.is_replayable:
             say(f"\nCompute it again from the rows:  {command('trials', study.name, '--why', number, '--replay')}")
     return OK if same else FAILED
 
 
 def _pending(client: Client, trial: TrialRecord) -> list[int]:
     """The numbers of the trials that were pending when this one was suggested."""
-    then = pending_then(trial)
+    then = trial.provenance.known_then(trial.number)
     if then is None:
         return []
     observed, below = then
@@ -61,7 +62,10 @@ def why_form(
     form = {
         "study": study.name,
         **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},
-        **{key: getattr(explanation, key) for key in ("how", "pending", "expected", "outcome")},
+        "how": explanation.how,
+        "pending": explanation.pending,
+        "expected": explanation.provenance.expected,
+        "outcome": explanation.outcome,
         "replay": None if again is None else {"params": again, "same": again == dict(trial.params)},
     }
     plain: dict[str, Any] = json_output.plain(form)
@@ -94,9 +98,10 @@ def _page(study: StudyRecord, trial: TrialRecord, explanation: Explanation) -> N
     say(f"trial {trial.number} of {study.name}: {trial.state}{score}", STYLE_OF.get(trial.state, "bold"))
     say(f"  {text.assigned(trial.params)}\n")
     say(_found(trial, explanation))
-    rows = _expected(metric, explanation.expected) if explanation.expected else []
-    rows += [_own(key, value) for key, value in explanation.more.items()]
-    if explanation.expected:
+    found = explanation.provenance
+    rows = _expected(metric, found.expected) if found.expected else []
+    rows += [_own(key, value) for key, value in found.more.items()]
+    if found.expected:
         rows.append(("it turned out", _turned_out(trial, explanation.outcome)))
     if rows:
         width = max(len(label) for label, _ in rows)
@@ -105,14 +110,15 @@ def _page(study: StudyRecord, trial: TrialRecord, explanation: Explanation) -> N
 
 def _found(trial: TrialRecord, explanation: Explanation) -> str:
     """How it was found, and what was known: two sentences at most."""
-    if trial.source is not Source.SUGGESTED or explanation.sampler is None:
+    found = explanation.provenance
+    if trial.source is not Source.SUGGESTED or found.sampler is None:
         return f"It is {explanation.how}."
-    seed = "" if explanation.seed is None else f", seed {explanation.seed}"
-    words = f"Suggested by the {explanation.sampler} sampler{seed}: {explanation.how}."
-    if explanation.observed is None:
+    seed = "" if found.seed is None else f", seed {found.seed}"
+    words = f"Suggested by the {found.sampler} sampler{seed}: {explanation.how}."
+    if found.observed is None:
         return words
-    known = text.counted(explanation.observed, "ended trial")
-    words += f"\nIt knew {known}" if explanation.observed else "\nNo trial had ended yet"
+    known = text.counted(found.observed, "ended trial")
+    words += f"\nIt knew {known}" if found.observed else "\nNo trial had ended yet"
     if pending := explanation.pending:
         named = ", ".join(map(str, pending[:_MOST_PENDING])) + (", …" if len(pending) > _MOST_PENDING else "")
         words += f", and {len(pending)} more still open ({named})"

@@ -17,8 +17,6 @@ from celeriac.domain.records import Claim, Snapshot, Source, StudyRecord, TrialR
 GROWTH = 0.1
 #: Samplers that look at no result: what they suggest is never stale.
 FIXED = frozenset({"random", "sobol", "grid"})
-#: How a suggestion was found that looks at no result either.
-DESIGNS = frozenset({"latin hypercube", "sobol", "grid"})
 #: Replacing takes at most this share of one core.
 SHARE = 0.1
 #: More trials than slots.
@@ -108,14 +106,14 @@ def stale(snapshot: Snapshot, slots: int, sampling: Sampling) -> Stale:
     if not tail or not sampling.learns or not slots or mean_s is None:
         return Stale()
     first = tail[0]
-    known = int(first.why.get("observed", 0))
+    known = first.provenance.observed or 0
     news = study.counts.ended - known
     between_ends_s = _between_ends_s(study, slots, mean_s)
     cost_s = len(tail) * sampling.suggest_s
     if cost_s > between_ends_s / 2 or cost_s > SHARE * news * between_ends_s:
         return Stale()
     numbers = tuple(trial.number for trial in tail)
-    if first.why.get("best") != study.best_number:
+    if first.provenance.best != study.best_number:
         return Stale(numbers, f"trial {first.number} was suggested before the best, trial {study.best_number}, ended")
     if news >= max(GROWTH * known, 1):
         return Stale(
@@ -141,7 +139,7 @@ def _between_ends_s(study: StudyRecord, slots: int, mean_s: float) -> float:
 
 def _may_give_way(trial: TrialRecord) -> bool:
     is_untried = trial.state is TrialState.WAITING and not trial.attempts
-    return is_untried and trial.source is Source.SUGGESTED and trial.why.get("by") not in DESIGNS
+    return is_untried and trial.source is Source.SUGGESTED and not trial.provenance.is_designed
 
 
 def _mean_s(study: StudyRecord) -> float | None:

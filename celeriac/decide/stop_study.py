@@ -8,10 +8,9 @@ point (`high` or `low`) over the `incumbent`: the point was chosen as the most p
 promises nothing which can be read breaks the row.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
+from celeriac.domain.provenance import Provenance
 from celeriac.domain.records import Goal, Source, StudyRecord, TrialRecord
 from celeriac.domain.stop_rules import StopStudy
 
@@ -38,14 +37,14 @@ def _target(stop: StopStudy, study: StudyRecord) -> str:
 
 
 def _plateau(stop: StopStudy, newest: Sequence[TrialRecord]) -> str:
-    gains = _row(stop, newest, lambda why: why.get("expected_gain"))
+    gains = _row(stop, newest, lambda found: found.gain)
     if stop.min_gain is None or gains is None or max(gains) >= stop.min_gain:
         return ""
     return f"plateau: {_numbers(newest)} expected to gain less than {stop.min_gain:.6g} (the most: {max(gains):.3g})"
 
 
 def _regret(stop: StopStudy, goal: Goal, newest: Sequence[TrialRecord]) -> str:
-    bounds = _row(stop, newest, lambda why: _regret_bound(why, goal))
+    bounds = _row(stop, newest, lambda found: found.regret_bound(goal))
     if stop.max_regret is None or bounds is None or max(bounds) > stop.max_regret:
         return ""
     return (
@@ -54,26 +53,13 @@ def _regret(stop: StopStudy, goal: Goal, newest: Sequence[TrialRecord]) -> str:
     )
 
 
-def _regret_bound(why: Mapping[str, Any], goal: Goal) -> Any:
-    if "regret_bound" in why:
-        return why["regret_bound"]
-    possible, best = why.get("high" if goal == "maximize" else "low"), why.get("incumbent")
-    if possible is None or best is None or not (_is_number(possible) and _is_number(best)):
-        return None
-    return max(0.0, possible - best if goal == "maximize" else best - possible)
-
-
 def _row(
-    stop: StopStudy, newest: Sequence[TrialRecord], promise: Callable[[Mapping[str, Any]], Any]
+    stop: StopStudy, newest: Sequence[TrialRecord], promise: Callable[[Provenance], float | None]
 ) -> list[float] | None:
     """What the newest suggestions promise; None where one of them does not say, or there are not enough."""
-    said = [promise(trial.why) for trial in newest if trial.source is Source.SUGGESTED]
-    found = [float(each) for each in said if _is_number(each)]
+    said = [promise(trial.provenance) for trial in newest if trial.source is Source.SUGGESTED]
+    found = [each for each in said if each is not None]
     return found if len(found) == len(newest) == stop.suggestions else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _numbers(newest: Sequence[TrialRecord]) -> str:

@@ -10,6 +10,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+from celeriac.domain.provenance import Provenance
+
 Goal = Literal["maximize", "minimize"]
 Params = Mapping[str, Any]
 
@@ -204,6 +206,11 @@ class TrialRecord:
     device_kind: str = ""
     oom_device_kinds: tuple[str, ...] = ()
     not_before: datetime | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        """How its parameters came about: its `why`, read."""
+        return Provenance.read(self.why)
 
     def __repr__(self) -> str:
         """What a person wants to see of it, on one line."""

@@ -20,6 +20,7 @@ from botorch.sampling.normal import SobolQMCNormalSampler
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from torch import Tensor
 
+from celeriac.domain.provenance import By
 from celeriac.domain.space import INACTIVE, Choice, Float, Space
 from coordinator.samplers.api import Observation, Point, Proposal, dice
 from coordinator.samplers.encoding import Array, Box, Mask
@@ -115,7 +116,7 @@ class _Fitted:
         for row in np.argsort(-gains, kind="stable"):
             params = self._box.params(places[row])
             if self._space.key(params) not in seen:
-                return Proposal(params, {"by": "BoTorch", **self._expected(places[row : row + 1])})
+                return Proposal(params, {"by": By.BOTORCH, **self._expected(places[row : row + 1])})
         return None
 
     def _expected(self, place: Array) -> Mapping[str, Any]:

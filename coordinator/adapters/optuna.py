@@ -25,6 +25,7 @@ from optuna.samplers import BaseSampler
 from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState, create_trial
 
+from celeriac.domain.provenance import By
 from celeriac.domain.sampler_names import class_flaw
 from celeriac.domain.space import Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
@@ -46,7 +47,7 @@ def suggest(
     first = next_number(observations, pending)
     proposals: list[Proposal] = []
     for number in range(first, first + count):
-        params, how = present.asked(number), {"by": "Optuna"}
+        params, how = present.asked(number), {"by": str(By.OPTUNA)}
         if space.key(params) in seen:
             found = untried_near(space, params, seen, seed, number)
             if found is None:

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from skopt import Optimizer
 from skopt.space import Categorical, Dimension, Integer, Real
 
+from celeriac.domain.provenance import By
 from celeriac.domain.space import INACTIVE, Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
 from coordinator.samplers.api import Observation, Point, Proposal, dice
@@ -58,7 +59,7 @@ class _Asked:
 
     def best(self, number: int, seen: set[str]) -> Proposal | None:
         """See `coordinator.samplers.model_based`."""
-        params, how = self._params(self._optimizer.ask()), {"by": "scikit-optimize"}
+        params, how = self._params(self._optimizer.ask()), {"by": str(By.SKOPT)}
         if self._space.key(params) in seen:
             found = untried_near(self._space, params, seen, self._seed, number)
             if found is None:

@@ -68,7 +68,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Parameters, and how they were found (plain JSON, kept with the trial; see `in_scores`).
+    """Parameters, and how they were found (plain JSON, kept with the trial; see `celeriac.domain.provenance`).
 
     A model tells `mean` (its median), `low` and `high` (90 % interval, noise apart), `expected_gain` over the
     `incumbent`, all in units of the loss, and `feasible`, the chance that the trial runs, once one has failed.
@@ -76,16 +76,6 @@ class Proposal:
 
     params: dict[str, Any]
     how: Mapping[str, Any]
-
-
-def in_scores(how: Mapping[str, Any], goal: Goal) -> dict[str, Any]:
-    """`how` with its losses (`mean`, `low`, `high`, `incumbent`) turned into scores, for people."""
-    if goal == "minimize":
-        return dict(how)
-    turned = {name: -how[name] for name in ("mean", "low", "high", "incumbent") if name in how}
-    if "low" in turned and "high" in turned:
-        turned["low"], turned["high"] = turned["high"], turned["low"]
-    return {**how, **turned}
 
 
 class Sampler(Protocol):

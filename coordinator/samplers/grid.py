@@ -8,6 +8,7 @@ at the end is the whole grid looked through again, for what other proposals than
 from collections.abc import Sequence
 from itertools import chain, islice
 
+from celeriac.domain.provenance import By
 from celeriac.domain.records import Source
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Kind, Observation, Point, Proposal, seen_keys
@@ -22,4 +23,4 @@ def suggest(
     start = sum(point.source is Source.SUGGESTED for point in known)
     order = chain(islice(space.grid(), start, None), islice(space.grid(), start))
     rest = (params for params in order if space.key(params) not in seen)
-    return [Proposal(params, {"by": "grid"}) for params in islice(rest, count)]
+    return [Proposal(params, {"by": By.GRID}) for params in islice(rest, count)]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
+from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Kind, Observation, Point, Proposal
 from coordinator.samplers.encoding import Box
@@ -114,7 +115,7 @@ class Improvement:
             self._model.believe(self._encoded(pending))
         self._feasible = Feasibility(self._box, observations, rng)
         self._how: dict[str, Any] = {
-            "by": "log expected improvement",
+            "by": By.EXPECTED_IMPROVEMENT,
             **_incumbent(kept),
             "fitted_on": _fitted_on(known),
             "kept": len(kept.losses),

@@ -8,6 +8,7 @@ so that the trial's `why` tells how it was found.
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, proposed, seen_keys, unseen
 from coordinator.samplers.design import latin_hypercube
@@ -115,11 +116,11 @@ class _Search:
         params = self._space.from_unit(latin_hypercube(len(self._space.names), INITIAL, self._seed)[number])
         if self._space.key(params) in self._seen:
             return self._random(number, "the design's point was tried already")
-        return Proposal(params, {"by": "latin hypercube"})
+        return Proposal(params, {"by": By.LATIN_HYPERCUBE})
 
     def _random(self, number: int, reason: str) -> Proposal | None:
         params = unseen(self._space, self._seen, dice(self._seed, number, "random"))
-        return None if params is None else Proposal(params, {"by": "random", "reason": reason})
+        return None if params is None else Proposal(params, {"by": By.RANDOM, "reason": reason})
 
 
 def _too_few(scored: int) -> str:

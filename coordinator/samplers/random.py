@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
 
@@ -17,5 +18,5 @@ def suggest(
         if params is None:
             break
         seen.add(space.key(params))
-        proposals.append(Proposal(params, {"by": "random"}))
+        proposals.append(Proposal(params, {"by": By.RANDOM}))
     return proposals

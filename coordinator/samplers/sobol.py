@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.stats import qmc
 
+from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
 
@@ -40,13 +41,13 @@ def _next(space: Space, seen: set[str], number: int, seed: int) -> Proposal | No
     for place in range(number, number + _SKIPS):
         params = space.from_unit(sequence.random(1)[0].tolist())
         if space.key(params) not in seen:
-            return Proposal(params, {"by": "sobol", "place": place})
+            return Proposal(params, {"by": By.SOBOL, "place": place})
     return None
 
 
 def _left(space: Space, seen: set[str], number: int, seed: int) -> Proposal | None:
     params = unseen(space, seen, dice(seed, number, "random"))
-    return None if params is None else Proposal(params, {"by": "random", "reason": _USED_UP})
+    return None if params is None else Proposal(params, {"by": By.RANDOM, "reason": _USED_UP})
 
 
 _USED_UP = f"the next {_SKIPS} points of the sequence were tried already"

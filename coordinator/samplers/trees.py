@@ -14,6 +14,7 @@ import numpy as np
 from skopt.acquisition import gaussian_lcb
 from skopt.learning import ExtraTreesRegressor
 
+from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Observation, Point, Proposal
 from coordinator.samplers.encoding import Array, Box
@@ -109,7 +110,7 @@ class Forest:
 
     def _how(self, place: Array) -> dict[str, Any]:
         mean, deviation = self._model.predict(self._box.encoded(place), return_std=True)
-        return {"by": "lower confidence bound", **self._known.expected(float(mean[0]), float(deviation[0]))}
+        return {"by": By.CONFIDENCE_BOUND, **self._known.expected(float(mean[0]), float(deviation[0]))}
 
     def _searched(self, rng: np.random.Generator) -> tuple[Array, Array]:
         """Candidates and what they promise: anywhere, around the best points, then around the best candidates."""

@@ -6,17 +6,17 @@ when, changes nothing; an answer is never written down here, and is good at the 
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Protocol
 
 from celeriac.decide.sampler import chosen_sampler
 from celeriac.domain.errors import CallerError, SamplerFailed, TryAgain
+from celeriac.domain.provenance import Provenance
 from celeriac.domain.records import Source, StudyRecord, Suggestion
 from celeriac.domain.sampler_names import AUTO
 from celeriac.store import Store
 from coordinator.samplers import sampler_for
-from coordinator.samplers.api import in_scores
 from coordinator.suggest.history import Histories
 
 log = logging.getLogger(__name__)
@@ -109,14 +109,18 @@ def suggested(store: Store, histories: Histories, question: SuggestRequest) -> l
     pending = history.pending(store, study, below=question.first)
     decision = chosen_sampler(spec, study)
     proposals = sampler_for(decision.name)(spec.space, history.observations, pending, question.count, spec.seed)
-    why = {
-        "sampler": decision.name,
-        **({"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}),
-        "seed": spec.seed,
-        "observed": history.ended_no,
-        "best": study.best_number,
-    }
-    return [
-        Suggestion(proposal.params, Source.SUGGESTED, {**why, "index": place, **in_scores(proposal.how, study.goal)})
-        for place, proposal in enumerate(proposals)
-    ]
+    chosen = {"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}
+    found = []
+    for index, proposal in enumerate(proposals):
+        how = Provenance.read(proposal.how).in_scores(study.goal)
+        how = replace(
+            how,
+            sampler=decision.name,
+            seed=spec.seed,
+            observed=history.ended_no,
+            best=study.best_number,
+            index=index,
+            more={**chosen, **how.more},
+        )
+        found.append(Suggestion(proposal.params, Source.SUGGESTED, how.written()))
+    return found

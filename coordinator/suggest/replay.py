@@ -20,12 +20,13 @@ def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
     study, trial = store.study(study_id), store.trial(study_id, number)
     if trial.source is not Source.SUGGESTED:
         raise UnknownTrial(f"trial {number} of {study.name} was not suggested by a sampler: it is a {trial.source}")
-    why = trial.why
+    found = trial.provenance
+    then = found.known_then(number)
+    if then is None or found.sampler is None or found.seed is None:
+        raise UnknownTrial(f"trial {number} of {study.name} cannot be replayed: its row does not say how it was found")
+    observed, first = then
     history = History(parse(study.spec, f"study {study.name}"))
-    history.read_on(store, study, until=int(why["observed"]))
-    place = int(why["index"])
-    pending = history.pending(store, study, below=number - place)
-    proposals = sampler_for(why["sampler"])(
-        history.spec.space, history.observations, pending, place + 1, int(why["seed"])
-    )
-    return proposals[place].params
+    history.read_on(store, study, until=observed)
+    pending, count = history.pending(store, study, below=first), number - first + 1
+    proposals = sampler_for(found.sampler)(history.spec.space, history.observations, pending, count, found.seed)
+    return proposals[-1].params

@@ -64,7 +64,7 @@ class Turns(Tables):
     def pending(self, study_id: int, *, observed: int, below: int, since: int = 0) -> list[PendingTrial]:
         """See `Store.pending`."""
         return [
-            PendingTrial(t.number, t.params, t.source, t.why.get("observed"))
+            PendingTrial(t.number, t.params, t.source, t.provenance.observed)
             for t in self._rows.trials_of(study_id)
             if since <= t.number < below and (t.ended_no is None or t.ended_no > observed)
         ]

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from celeriac.domain.provenance import Provenance
 from celeriac.domain.records import Fault
 from celeriac.domain.space import Choice, Float, Int, Space
 from coordinator.samplers import bayesian, gp, model
 from coordinator.samplers import random as random_search
-from coordinator.samplers.api import Kind, Observation, Point, in_scores, proposed
+from coordinator.samplers.api import Kind, Observation, Point, proposed
 from coordinator.samplers.bayesian import suggest
 from tests.coordinator.problems import (
     BRANIN_BEST,
@@ -151,12 +152,9 @@ def test_what_the_model_expected_is_told_and_comes_true() -> None:
         assert how["fitted_on"] < how["kept"] == 60
     inside = sum(p.how["low"] <= mixed(p.params) <= p.how["high"] for p in made)
     assert inside >= 6
-    assert in_scores({"mean": 2.0, "low": 1.0, "high": 3.0, "by": "x"}, "maximize") == {
-        "mean": -2.0,
-        "low": -3.0,
-        "high": -1.0,
-        "by": "x",
-    }
+    found = Provenance.read({"mean": 2.0, "low": 1.0, "high": 3.0, "by": "x"})
+    assert found.in_scores("maximize").written() == {"mean": -2.0, "low": -3.0, "high": -1.0, "by": "x"}
+    assert found.in_scores("minimize") == found
 
 
 @pytest.mark.parametrize(

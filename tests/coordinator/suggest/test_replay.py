@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from celeriac.domain.records import Fault, Source, TrialState
-from celeriac.report.explain.why import pending_then
 from coordinator.suggest.replay import replayed
 from tests.celeriac.decide.records import trial
 from tests.coordinator.house import House, open_study
@@ -38,7 +37,7 @@ def test_rows_of_version_0_1_are_replayed_as_they_were_suggested(recorded: Any) 
     assert sum(row["fault"] is not None for row in recorded["trials"]) >= 3
     for row in suggested:
         assert replayed(store, study.id, row["number"]) == row["params"], row["number"]
-        then = pending_then(store.trial(study.id, row["number"]))
+        then = store.trial(study.id, row["number"]).provenance.known_then(row["number"])
         assert then is not None
         pending = store.pending(study.id, observed=then[0], below=then[1])
         assert [each.number for each in pending] == row["why"]["pending"]

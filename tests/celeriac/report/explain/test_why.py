@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from celeriac.domain.provenance import Expectation, Provenance
 from celeriac.domain.records import Source
-from celeriac.report.explain.why import Expectation, Outcome, explained, pending_then
+from celeriac.report.explain.why import Outcome, explained
 from tests.celeriac.report.explain.rows import trial
 
 FULL: dict[str, Any] = {
@@ -28,18 +29,19 @@ FULL: dict[str, Any] = {
 def test_all_that_a_sampler_may_say_is_read() -> None:
     found = explained(trial(23, score=0.875, why=FULL), "maximize", [20, 21])
     assert found.how == "the point with the largest log expected improvement that the model found"
-    assert (found.sampler, found.seed, found.observed, found.pending) == ("bayesian", 7, 22, (20, 21))
-    assert found.expected == Expectation(0.8, 0.7, 0.9, 0.85, 11, 0.01, 0.97)
+    said = found.provenance
+    assert (said.sampler, said.seed, said.observed, found.pending) == ("bayesian", 7, 22, (20, 21))
+    assert said.expected == Expectation(0.8, 0.7, 0.9, 0.85, 11, 0.01, 0.97)
     assert found.outcome == Outcome(0.875 - 0.8, True, 0.875 - 0.85)
-    assert found.more == {"fitted_on": 21}
-    assert found.replayable
+    assert said.more == {"fitted_on": 21}
+    assert said.is_replayable
 
 
 @pytest.mark.parametrize("key", sorted(FULL))
 def test_any_key_may_be_absent(key: str) -> None:
     found = explained(trial(23, score=0.5, why={k: v for k, v in FULL.items() if k != key}), "minimize")
     assert found.how
-    assert found.replayable == (key not in ("sampler", "seed", "observed"))
+    assert found.provenance.is_replayable == (key not in ("sampler", "seed", "observed"))
     assert found.outcome is not None
     assert (found.outcome.error is None) == (key == "mean")
     assert (found.outcome.inside is None) == (key in ("low", "high"))
@@ -47,10 +49,17 @@ def test_any_key_may_be_absent(key: str) -> None:
 
 
 def test_what_was_pending_follows_from_the_row() -> None:
-    assert pending_then(trial(23, why={**FULL, "index": 2})) == (22, 21)
-    assert pending_then(trial(0, why={"by": "the study file"})) is None
-    listed = trial(23, score=0.5, why={**FULL, "pending": [20, 21]})  # a row of version 0.1
-    assert (pending_then(listed), explained(listed, "minimize").more) == ((22, 23), {"fitted_on": 21})
+    assert Provenance.read({**FULL, "index": 2}).known_then(23) == (22, 21)
+    assert Provenance.read({"by": "the study file"}).known_then(0) is None
+    listed = Provenance.read({**FULL, "pending": [20, 21]})  # a row of version 0.1
+    assert (listed.known_then(23), listed.more) == ((22, 23), {"fitted_on": 21})
+
+
+def test_what_is_read_is_written_as_it_was() -> None:
+    for why in (FULL, {"by": "the study file"}, {**FULL, "best": None, "reason": "so", "regret_bound": 0.1}):
+        found = Provenance.read(why)
+        assert found.written() == ({"best": None} | why if "sampler" in why else why)
+        assert Provenance.read(found.written()) == found
 
 
 def test_less_is_better_where_the_goal_says_so() -> None:
@@ -70,8 +79,8 @@ def test_without_a_score_there_is_no_outcome() -> None:
 def test_a_first_trial_knew_nothing_and_is_replayable_all_the_same() -> None:
     why = {"sampler": "random", "seed": 0, "observed": 0, "index": 0, "by": "random"}
     found = explained(trial(0, why=why), "maximize")
-    assert found.replayable
-    assert (found.expected, found.outcome, found.more) == (None, None, {})
+    assert found.provenance.is_replayable
+    assert (found.provenance.expected, found.outcome, found.provenance.more) == (None, None, {})
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_a_first_trial_knew_nothing_and_is_replayable_all_the_same() -> None:
 def test_what_no_sampler_suggested_says_so(source: Source, words: str) -> None:
     found = explained(trial(0, source=source, why={"by": "the study file"}), "maximize")
     assert words in found.how
-    assert not found.replayable
+    assert not found.provenance.is_replayable
 
 
 def test_a_reason_is_told() -> None:
