@@ -53,3 +53,9 @@ def test_the_index_lists_every_page_once() -> None:
     listed = [target for target, _ in LINK.findall((ROOT / "docs" / "README.md").read_text())]
     pages = [path.relative_to(ROOT / "docs").as_posix() for path in PAGES if path.is_relative_to(ROOT / "docs")]
     assert sorted(listed) == sorted(page for page in pages if page != "README.md")
+
+
+def test_the_page_on_the_tests_names_places_that_are_there() -> None:
+    named = re.findall(r"`([\w/]+(?:/|\.py))`", (ROOT / "tests" / "README.md").read_text())
+    assert len(named) > 30
+    assert [name for name in named if not any((at / name).exists() for at in (ROOT, ROOT / "tests"))] == []
