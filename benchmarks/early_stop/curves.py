@@ -1,8 +1,9 @@
-"""The trainings: a score after each epoch, and how long an epoch takes. Both sets are of real networks on
-scikit-learn's digits.
+"""The trainings: a score after each epoch, and how long an epoch takes. Both sets are real networks on scikit-learn's
+digits.
 
-table    384 networks x 81 epochs, trained once and shipped (`benchmarks/data/learning_curves_digits.npz`) digits   the
-network of `examples/digits` over its own search space, 192 x 27 epochs, trained here and kept in `build/bench`
+table    384 networks x 81 epochs, trained once and shipped (`benchmarks/data/learning_curves_digits.npz`)
+digits   the network of `examples/digits` over its own search space, 192 x 27 epochs, trained here and kept in
+         `build/bench`
 """
 
 import time

@@ -1,8 +1,8 @@
-"""What does a firing open? One study a slice, named after schedule, slice and due time, so that the name alone says
-which night it was.
+"""What does a firing open? One study for each slice. Its name says schedule, slice and due time, so the name alone
+tells which night it was.
 
-A firing by hand never takes the place of one by the clock: it is numbered (`by_hand` 1, 2, …; 0 is the clock's own),
-and so is its name.
+A firing by hand never takes the place of a regular one: it has its own number (`by_hand` 1, 2, …; 0 is the regular
+firing) and so its own name.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,14 +1,13 @@
-"""Is a worker dead whose lease ran out? Only if the database answered for one whole lease, and the worker still said
-nothing.
+"""Is a worker dead when its lease ran out? Only if the database answered for one whole lease, and the worker was
+silent all the same.
 
-A database that was stopped, cut off or replaced by its standby finds every lease lapsed, and every worker well. It
-cannot know how
-long it was silent: its clock and its start may say anything. But the reaper looks once a tick, and each look is kept
-in the database. Two looks that lie further apart than ticks do are a gap: then every lease gets one whole lease's time
-from the later look on.
+A database that was stopped, cut off or replaced by its standby finds every lease lapsed although every worker is
+healthy. It cannot know how long it was silent, because its clock and its start time may be wrong. But the reaper
+looks once a tick, and each look is stored. When two looks are further apart than ticks are, there is a gap: then
+every lease gets a whole lease's time from the later look on.
 
-A short silence between two looks is no gap. So a lease must also have lapsed before the last but one look: its worker
-had a tick's time, in which the database answered, to renew it.
+A short silence between two looks is no gap. So a lease must also have lapsed before the last look but one: its
+worker then had a whole tick, in which the database answered, to renew it.
 """
 
 from dataclasses import replace

@@ -1,9 +1,9 @@
-"""Which tickets are lost, so that they are sent again? Those of rows that nobody claimed while the queue is too short
-for them.
+"""Which tickets are lost and must be sent again? Those of QUEUED rows, when their queue holds fewer tickets than there
+are rows.
 
-A queue that holds as many tickets as there are QUEUED rows is only waiting for slots. One that holds fewer has lost
-some, and it cannot be known which: the oldest rows get new tickets. A ticket sent twice is a no-op, and a wrong guess
-mends itself, because the row that was passed over is then the oldest.
+A queue with as many tickets as QUEUED rows only waits for slots. A queue with fewer has lost some. Nobody can know
+which, so the oldest rows get new tickets. A ticket that is sent twice does nothing. A wrong guess is corrected
+later, because the row without a ticket is then the oldest.
 """
 
 from dataclasses import dataclass

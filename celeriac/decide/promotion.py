@@ -1,7 +1,7 @@
 """Does a closed study's best trial become the champion of its slice? Only if it beat the study's own trial 0.
 
-Trial 0 ran on the same data in the same night, so the two scores may be compared; the champion's own score, from
-another night's data, may not. Whatever is decided, the reason says it.
+Trial 0 ran on the same data in the same night, so the two scores can be compared. The champion's score comes from
+another night's data and cannot. The decision always gives the reason.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
-"""Is a slot sick, so that it should take no trials for a while? Yes after faults of infrastructure of several trials
+"""Is a slot sick, so that it should take no trials for a while? Yes, after faults of infrastructure of several trials
 in a row.
 
 One trial that faults again and again says nothing about the slot. Several different ones do: a full disk, a broken
-driver, a process that cannot be started. Such a slot would drain a whole study in seconds, for it is always the first
-that is free.
+driver, a process that cannot be started. Without this rule such a slot would use up a whole study in seconds,
+because it is always free first.
 """
 
 from dataclasses import dataclass, replace

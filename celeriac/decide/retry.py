@@ -1,11 +1,9 @@
-"""What becomes of a trial whose attempt ended in a fault? Each class of fault has its own answer
+"""What happens to a trial whose attempt ended in a fault? Each class of fault has its own answer
 (docs/reference/faults.md has the table).
 
-infrastructure   again, free; the sixth such fault in a row fails the trial, so that one that kills its hosts ends. In
-a row: an
-                 attempt that brought a checkpoint further than all before it has made progress, and the count begins
-                 anew. The first time at once, then after growing waits: a sick host shall not use up the retries in a
-                 second
+infrastructure   again, free; the sixth such fault in a row fails the trial, so that a trial that kills its hosts ends.
+                 A checkpoint beyond all earlier ones is progress and starts the count again. The first retry comes at
+                 once, later ones after growing waits: a sick host must not use up the retries in a second
 preempted        again, free, from its checkpoint if there is one
 out_of_memory    again while the study's `retry: {attempts}` lasts, then FAILED (infeasible)
 not_finite       FAILED at once: the same parameters give the same NaN

@@ -1,10 +1,9 @@
-"""Which sampler does a study's `sampler: auto` mean? Decided by its space, its budget and, once trials have ended,
-their length.
+"""Which sampler does a study's `sampler: auto` mean? Its space and budget decide, and once trials have ended, their
+length.
 
-Promises: the same file means the same sampler on every host, whatever is installed there, and from the first trial to
-the last; with
-one exception: trials that turn out so short, and are so many, that a model would hold them up by more than HELD_UP_S.
-Which sampler suggested a trial, and why that one, stands with the trial, so that a replay never asks this page.
+Promises: the same file means the same sampler on every host, whatever is installed there, and for the whole study.
+There is one exception: trials that turn out so short and so many that waiting for a model would cost more than
+HELD_UP_S. Each trial stores which sampler suggested it, and why, so a replay never asks this page.
 """
 
 from dataclasses import dataclass

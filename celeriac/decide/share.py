@@ -1,12 +1,12 @@
-"""Whose turn is it on the fleet? How many slots is each study's share, and which study gets the next ticket?
+"""How many slots is each study's share of the fleet, and which study gets the next ticket?
 
-Promises: a study that could use slots has a share of at least one; what it cannot use goes to the others; no slot
-stays without a ticket while a study within its share is ready; at most slots + 2 x studies tickets are QUEUED. Of
-studies whose trials take about as long, all begin as many trials a minute: one that had long trials by chance catches
-up, with at most twice its share, and not beyond one and a half times the mean device time.
+Promises: a study that could use slots has a share of at least one. What it cannot use goes to the others. No slot
+lacks a ticket while a study within its share is ready. At most slots + 2 x studies tickets are QUEUED. Studies with
+about equally long trials start about as many trials a minute: one that had long trials by chance catches up, with at
+most twice its share, and at most one and a half times the mean device time.
 
-Two demand classes: a GPU trial runs on a GPU's slots only, a CPU trial on any. GPU trials come first on GPUs, so CPU
-studies share what GPU studies do not hold.
+There are two demand classes: a GPU trial runs only on a GPU's slots, a CPU trial on any. GPU trials come first on
+GPUs, so CPU studies share what GPU studies do not hold.
 """
 
 from bisect import bisect_left, bisect_right

@@ -1,8 +1,7 @@
-"""What does a snapshot look like after the turn's own step? So that a turn, which may take many steps, reads the study
-once.
+"""What does a snapshot look like after the turn's own step? With that a turn of many steps reads the study once.
 
-Promise: while nobody else writes, these are the snapshot that the store would give. What others write meanwhile is
-seen by the next turn; a step that it makes wrong is refused by the store.
+Promise: while nobody else writes, this is the snapshot that the store would give. The next turn sees what others
+wrote meanwhile; the store refuses a step that has become wrong.
 """
 
 from collections.abc import Collection

@@ -1,13 +1,13 @@
-"""Is a trial stopped where it stands? Judged where its report lands, by its own reports and its record at a rung.
+"""Is a trial stopped early? It is judged when its report arrives, by its own reports and by its record at a rung.
 
-A trial's course is followed report by report (`followed`). A report that is its attempt's first at a rung crosses it;
-the store ranks the crossing among the trials that came there before (`Store.report`), and `at_rung` judges the record.
-A record never changes, so each verdict can be made again from the rows, also by a later attempt of the same trial,
-which finds the same record.
+`followed` takes an attempt's reports one by one. An attempt's first report at a rung crosses it; the store ranks the
+crossing among the trials that came there before (`Store.report`), and `at_rung` judges the record. A record never
+changes. So each verdict can be computed again from the rows, also by a later attempt of the same trial, which finds
+the same record.
 
-Rules: the best at a rung is never stopped, equals of the cutoff neither; the default and the champion are ranked,
-never stopped (what they are compared with needs their score); a value that is not finite is worse than every number,
-and is a fault.
+Rules: the best at a rung is never stopped, and a value equal to the cutoff is not either. The default and the
+champion are ranked but never stopped, because others are compared with their score. A value that is not finite is
+worse than every number, and is a fault.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""What should a study's next turn do? Start it, queue trials, ask for suggestions, pause it, close it, or wait.
+"""What should a study's next turn do? Start the study, queue trials, ask for suggestions, pause it, close it, or wait.
 
-Promises: open + finished trials never exceed the budget, so that a study ends with exactly `budget.trials` finished
-ones; a slot that ends a trial finds the next ticket already there; nothing here reads a clock or a row.
+Promises: open and finished trials together never exceed the budget, so a study ends with exactly `budget.trials`
+finished trials. A slot that ends a trial finds the next ticket waiting. Nothing here reads a clock or a row.
 """
 
 from collections.abc import Sequence

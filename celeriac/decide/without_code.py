@@ -1,5 +1,5 @@
-"""Has no live worker the code that a study was submitted with? Then it pauses, and its reason says so; its trials are
-not to blame.
+"""Does no live worker have the code that a study was submitted with? Then the study pauses, and its reason says so.
+Its trials are not to blame.
 """
 
 from collections.abc import Collection, Sequence

@@ -1,12 +1,12 @@
-"""Bayesian optimisation: a Gaussian process of what was seen, and the point where it expects the largest improvement.
+"""Bayesian optimisation: a Gaussian process of the trials so far, and the point with the largest expected improvement.
 
-The first INITIAL trials come from a Latin hypercube (fewer where priors are known); after that each comes from the
-model (`coordinator.samplers.model`). What failed by its own fault teaches where trials fail, what was pruned counts
-with what it would have come to; cancelled trials, and those lost to the infrastructure, count nothing. When the model
-cannot be built, the suggestion is random and says why.
+The first INITIAL trials come from a Latin hypercube (fewer when priors are known). Later ones come from the model
+(`coordinator.samplers.model`). A trial that failed by its own fault teaches where trials fail; a pruned one counts
+with an estimate of its final score; cancelled and lost ones count nothing. When the model cannot be built, the
+suggestion is random and says why.
 
-This file loads no numerical library, so that a study's first trials start at once; the model's libraries are loaded
-while they train.
+This file loads no numerical library, so a study's first trials start at once; the model's libraries load while they
+train.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,4 @@
-"""A point for one that was had already: as near to it as there is an untried one, so that the sampler's intent is
-kept.
-"""
+"""Replaces a duplicate suggestion by the nearest untried point."""
 
 from typing import Any
 

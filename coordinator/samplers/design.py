@@ -1,8 +1,8 @@
-"""The first points of a study, drawn at once: a Latin hypercube, in which each parameter is spread evenly over its
-range.
+"""The first points of a study: a Latin hypercube, which spreads each parameter evenly over its range.
 
-Drawn whole from the study's seed and taken by trial number, so that parallel workers never get the same point. McKay,
-Beckman, Conover, Technometrics 21 (1979). In plain Python: the first suggestions must not wait for a library.
+It is drawn as a whole from the study's seed, and each trial takes the row of its number, so parallel workers never
+get the same point. McKay, Beckman, Conover, Technometrics 21 (1979). Plain Python, because the first suggestions
+must not wait for a library to load.
 """
 
 from random import Random

@@ -1,13 +1,13 @@
-"""A space as arrays: thousands of places in its unit box snapped, varied and encoded for a model at once.
+"""A space as arrays: snaps, varies and encodes thousands of points of the unit box at once.
 
-Agrees with `Space.to_unit` and `Space.from_unit` (a test compares them); columns are `Space.names`. What a model sees
-(`encoded`, with `groups` naming each column's parameter), so that distances mean something:
+It agrees with `Space.to_unit` and `Space.from_unit` (a test compares them); columns are `Space.names`. A model sees
+the points `encoded`, so that distances mean something; `groups` names each column's parameter:
 
-a number                  its place in [0, 1] a choice                  one column an option (two: one column): any two
-options lie at distance 1 a conditional number      a point of an arc of radius ½: two active ones differ by (nearly)
-their difference, two inactive ones by
-                          nothing, an active and an inactive one by ½, whatever the active one's value is
-a conditional choice      as a choice, inactive at the origin
+a number               its place in [0, 1]
+a choice               one column for each option (two options: one column): any two options have distance 1
+a conditional number   a point of an arc of radius ½: two active ones differ by (nearly) their difference, two inactive
+                       ones by nothing, an active and an inactive one by ½, whatever the active one's value is
+a conditional choice   as a choice, with inactive at the origin
 
 The arc is Swersky et al. 2014, "Raiders of the Lost Architecture: Kernels for Bayesian Optimization in Conditional
 Parameter Spaces".

@@ -1,11 +1,10 @@
 """How likely is a point to fail by its own fault? A Gaussian process of what failed and what did not.
 
-The labels (1: it ran, 0: it failed) are regressed on, and the latent value is read as a probability through the normal
-distribution
-with the fitted noise: where failures are a region, the noise is small and the boundary sharp; where they strike at
-random, the noise takes them, and the probability is the same everywhere. Running out of memory depends on the device:
-it is learned for each kind of device by itself, also where a retry on another kind came through, and weighed by the
-share of the trials that each kind runs.
+It is a regression on labels (1: it ran, 0: it failed). The normal distribution with the fitted noise turns the
+latent value into a probability. When failures fill a region, the noise is small and the edge sharp. When they strike
+at random, the noise explains them, and the probability is the same everywhere. Running out of memory depends on the
+device. It is learned for each kind of device by itself, also from attempts whose retry succeeded on another kind,
+and weighted by each kind's share of the trials.
 
 Source: Gelbart, Snoek, Adams 2014, "Bayesian Optimization with Unknown Constraints", with regression instead of
 classification.

@@ -1,7 +1,7 @@
-"""Extra-trees search: a forest of what was seen, and the point where it holds the lowest loss for possible.
+"""Extra-trees search: a forest of the trials so far, and the point with the lowest confidence bound of the loss.
 
-It assumes no smoothness, and no meaning of a distance between two configurations. It grows on at most KEPT rows, so
-that a suggestion costs the same whatever the study's length.
+It assumes no smoothness and no meaning of distance between two configurations. It grows on at most KEPT rows, so a
+suggestion costs the same however long the study is.
 """
 
 from collections.abc import Sequence

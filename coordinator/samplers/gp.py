@@ -1,9 +1,9 @@
 """A small Gaussian process: the model of the bayesian sampler, fast enough to be asked for each trial.
 
-Matérn 5/2 over one distance, each parameter with a length of its own (automatic relevance); lengths and noise at the
-maximum of the likelihood times log-normal priors, the amplitude in closed form. Rows may carry known noise and
-weights. A pending trial is believed to score what the model expects there, which moves no mean and appends rows to the
-Cholesky factor. All pure functions of their arguments, on one thread (the caller limits it).
+Matérn 5/2 over one distance, with a length scale for each parameter (automatic relevance). Length scales and noise
+maximise the likelihood times log-normal priors; the amplitude has a closed form. Rows may carry known noise and
+weights. A pending trial is assumed to score what the model expects there: that changes no mean and only appends rows
+to the Cholesky factor. All functions are pure and run on one thread (the caller sees to that).
 
 Sources: Rasmussen & Williams, Gaussian Processes for Machine Learning, 2.7 and 5.4.1; Ginsbourger et al. 2010,
 "Kriging is well-suited to parallelize optimization" (the believer).

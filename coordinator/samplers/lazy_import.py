@@ -1,7 +1,7 @@
-"""Loading a sampler's model late: the first trials must start at once, and what nobody uses must not be loaded.
+"""Loads a sampler's model late: the first trials must start at once, and what nobody uses must not be loaded.
 
-A sampler's own file imports no numerical library; its model's file does, and is loaded in the background while the
-first trials train.
+A sampler's own file imports no numerical library; its model's file does, and loads in the background while the first
+trials train.
 """
 
 import sys

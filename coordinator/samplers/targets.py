@@ -1,9 +1,8 @@
-"""What a model that knows only places and losses is told of a study's past.
+"""What a model gets that knows only points and losses.
 
-A score counts as it is, a pruned trial with what it would have come to (`coordinator.samplers.training_rows`), all
-warped (`coordinator.samplers.warp`). A point that failed by its own fault, or whose score is no finite number, counts
-as bad as the worst that
-is no outlier: so the search keeps away from it. Noise and weight are not told.
+A score counts as it is, a pruned trial with its estimated final score (`coordinator.samplers.training_rows`); all
+are warped (`coordinator.samplers.warp`). A point that failed by its own fault, or whose score is not finite, counts
+as bad as the worst score that is no outlier, so that the search avoids it. Noise and weights are left out.
 """
 
 import math

@@ -1,14 +1,14 @@
-"""What the observations teach about the loss, as rows for a model: who is kept, and what a pruned trial is worth.
+"""What the observations teach about the loss, as rows for a model: which are kept, and what a pruned trial is worth.
 
-A pruned trial's final loss is missing, and it is missing because of what was seen at its rungs. Both easy answers are
-biased: its last value is worse than what it would have come to, and leaving it out leaves only the good. So it is
-imputed rung by rung: the value at the next rung is regressed on the values at all rungs before it, over all trials
-that reached the next (whether pruned there or not), and after the last rung the final loss is. Whether a trial went on
-depended on the very values that are regressed on, and a regression is not biased by what its regressors select
-(missing at random: Rubin 1976; the factored regressions of a monotone
-pattern: Anderson 1957; Little & Rubin, Statistical Analysis with Missing Data, 7.4). With few pairs a prior holds it:
-what is next is as much better or worse than usual as what was last. The variances of the steps add up, and enter the
-model as the row's known noise.
+A pruned trial's final loss is missing, and it is missing because of its values at the rungs. Both easy answers are
+biased: its last value is worse than its final loss would be, and leaving it out keeps only the good trials. So it is
+imputed rung by rung. The value at the next rung is regressed on the values at all earlier rungs, over all trials
+that reached the next one (whether pruned there or not); after the last rung the final loss is regressed in the same
+way. Whether a trial went on depended only on the values that are regressed on, and selection by its regressors does
+not bias a regression (missing at random: Rubin 1976; the factored regressions of a monotone pattern: Anderson 1957;
+Little & Rubin, Statistical Analysis with Missing Data, 7.4). With few pairs a prior steadies it: the next value is
+as much better or worse than usual as the last one. The variances of the steps add up, and the model gets them as the
+row's known noise.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
-"""Losses as a Gaussian process likes them: outliers pulled in, then made as normal as one power can, then
-standardised.
+"""Prepares losses for a Gaussian process: pulls outliers in, makes the rest as normal as one power can, and
+standardises.
 
-Winsorised above only: a wildly bad score must not flatten the model, a wildly good one is what is looked for. The
-power is Yeo and Johnson's (Biometrika 87, 2000), its exponent the most likely of a grid. The whole is monotone, so
-that a predicted quantile can be read back as a loss.
+Only the bad side is winsorised: a very bad score must not flatten the model, a very good one is what we look for.
+The power is Yeo and Johnson's (Biometrika 87, 2000), with the most likely exponent of a grid. The whole map is
+monotone, so a predicted quantile can be turned back into a loss.
 """
 
 from dataclasses import dataclass

@@ -1,14 +1,15 @@
 """One trial, start to finish: this page reads from top to bottom.
 
-    lease      may this worker run this attempt? Postgres decides, once resume     from the newest sound checkpoint, or
-    from the start begin      a warm process that holds the study's code gets the job follow     its reports, its
-    output, its end; and the clock, a drain, a revoke, a lost lease (`worker.attempt.follow`) judge      what the
-    attempt came to, and what becomes of its trial: decided by pure functions (`worker.attempt.conclude`) record
-    under the lease, once; a store that is away is waited for, the result is not dropped announce   the coordinator is
-    told, files that nobody needs any more are deleted
+    lease      may this worker run this attempt? Postgres decides, once
+    resume     from the newest complete checkpoint, or from the start
+    begin      a warm process that holds the study's code gets the job
+    follow     its reports, output and end; the clock, a drain, a revoke, a lost lease (`worker.attempt.follow`)
+    judge      how the attempt ended, and what becomes of its trial: pure functions (`worker.attempt.conclude`)
+    record     under the lease, once; while the store is away it waits, and the result is kept
+    announce   tell the coordinator, and delete files that nobody needs any more
 
-One value travels, `Run`, and one thread writes it. Whatever happens, no process of the trial outlives its place on the
-slot.
+One value travels, `Run`, and one thread writes it. Whatever happens, no process of the trial stays when its slot
+takes the next one.
 """
 
 import logging
