@@ -119,7 +119,7 @@ class Queues(Tickets):
 
 
 class Here:
-    """A `Suggesters` that answers at once, in this process."""
+    """A `SuggestService` that answers at once, in this process."""
 
     def __init__(self, store: Store) -> None:
         self._store, self._histories = store, Histories()

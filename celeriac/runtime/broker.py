@@ -32,7 +32,7 @@ from celeriac.domain.messages import DriveStudy, Message, RunTrial, Tick, TrialE
 
 log = logging.getLogger(__name__)
 
-DRIVE_QUEUE = "coordinator.turn"
+DRIVE_QUEUE = "coordinator.drive"
 CLOCK_QUEUE = "coordinator.clock"
 CPU_QUEUE = "trials.cpu"
 GPU_QUEUE = "trials.gpu"

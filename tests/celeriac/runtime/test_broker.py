@@ -30,6 +30,12 @@ from celeriac.runtime.settings import Settings
 from coordinator.beat import Ticks
 
 
+def test_queues_have_the_names_that_they_had_in_every_version() -> None:
+    # Tickets lie in them, and programs of two versions send to them, while a service is upgraded.
+    names = (DRIVE_QUEUE, CLOCK_QUEUE, CPU_QUEUE, GPU_QUEUE, KEY_PREFIX)
+    assert names == ("coordinator.drive", "coordinator.clock", "trials.cpu", "trials.gpu", "celeriac:")
+
+
 def test_no_pickle_no_results_no_late_acknowledgement() -> None:
     conf: Any = make_app(BrokerConfig("redis://localhost:1/0", "test")).conf
     assert list(conf.accept_content) == ["json"]
