@@ -5,6 +5,7 @@ used for `IDLE_S` is closed: a slot at rest holds none, a running trial one, and
 threads ask at once.
 """
 
+import signal
 import threading
 from time import monotonic
 from typing import Any
@@ -60,6 +61,8 @@ class IdleClosingPool(Pool):
 
     def _close_idle(self) -> None:
         """Close what rests too long, until none is idle."""
+        # Signals are the main thread's: one that it holds back for a moment must not end the process by way of this.
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         resting = threading.Event()  # nobody sets it: a plain sleep that costs the threads at work nothing
         while True:
             with self._changed:
