@@ -292,7 +292,7 @@ def _suggest(
     study, store = snapshot.study, coordinator.store
     if study.next_number == 0 and spec.default is not None:
         default = Suggestion(spec.default, Source.DEFAULT, Provenance(By.STUDY_FILE).written())
-        store.add_trials(study.id, study.turn, [default])
+        store.add_trials(study.id, study.turn, [_in_file_order(spec, default)])
         return after_adding(snapshot, 1)
     first, count = study.next_number, decision.add
     if decision.replace:
@@ -302,7 +302,7 @@ def _suggest(
         return None
     if answer.error:
         raise SamplerFailed(answer.error)
-    suggestions = answer.suggestions[:count]
+    suggestions = [_in_file_order(spec, each) for each in answer.suggestions[:count]]
     if decision.replace:
         turn.keep = len(suggestions) < count  # no space is left for better ones
         if turn.keep:
@@ -315,6 +315,12 @@ def _suggest(
         return after_adding(snapshot, len(suggestions))
     turn.exhausted = f"the {chosen_sampler(spec, study).name} sampler has tried every point of the space"
     return snapshot
+
+
+def _in_file_order(spec: StudySpec, suggestion: Suggestion) -> Suggestion:
+    """Its parameters as the study file lists them, since that is how people look for them."""
+    params = suggestion.params
+    return replace(suggestion, params={name: params[name] for name in spec.space.parameters if name in params})
 
 
 def refused(error: Exception) -> StudyPaused:
