@@ -1,17 +1,27 @@
-"""Commands for whoever keeps the service: prune, migrate, init, doctor."""
+"""Commands for whoever keeps the service: up, down, workers, prune, migrate, init, doctor."""
 
 import os
 import secrets
-from datetime import timedelta
+import sys
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, WRONG
+from celeriac.cli.json_output import device_form, print_json
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, connected
+from celeriac.cli.service import AsJson, Home, Slots, connected
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from celeriac.domain.records import Device, PutAside
+
+Background = Annotated[bool, typer.Option("--detach", help="Return once it is ready; it runs on in the background.")]
+NoFlower = Annotated[bool, typer.Option("--no-flower", help="Do without Flower.")]
 OlderThan = Annotated[
     str,
     typer.Option(
@@ -23,6 +33,70 @@ Logs = Annotated[bool, typer.Option("--logs", help="Drop logs: the tails in Post
 Checkpoints = Annotated[bool, typer.Option("--checkpoints", help="Drop checkpoints: rows and files.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which studies it would touch.")]
 Where = Annotated[Path, typer.Option("--directory", help="Where the .env file goes: beside docker-compose.yml.")]
+
+
+def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False, detach: Background = False) -> None:
+    """Start the service on this machine: until Ctrl-C, or in the background until `celeriac down`."""
+    options = [*(["--slots", str(slots)] if slots else []), *(["--no-flower"] if no_flower else [])]
+    if not detach:
+        _become("up", home, *options)
+    from celeriac.client.embedded import start_detached
+    from celeriac.runtime.settings import Settings
+
+    settings = Settings.from_env(home=home)
+    remark(f"Starting a service under {settings.home} in the background …")
+    print(start_detached(settings, options))
+
+
+def down(home: Home = None) -> None:
+    """Stop the service that runs on this machine; what was running goes on at the next start."""
+    _become("down", home)
+
+
+def _become(verb: str, home: Path | None, *options: str) -> None:
+    """Be the stack's own program from here on: same process, same terminal, same Ctrl-C."""
+    where = [] if home is None else ["--home", str(home)]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "celeriac.local", verb, *where, *options])  # noqa: S606 - there is no shell to go through
+
+
+def workers(home: Home = None, as_json: AsJson = False) -> None:
+    """Show hosts, devices and slots, when they last spoke, and what each slot runs."""
+    with connected(home) as client:
+        devices = client.store.devices()
+        runs = {slot: client.store.open_attempts_of(slot) for each in devices for slot in each.slots}
+        aside = client.store.put_asides()
+        names = {each.study_id: client.store.study(each.study_id).name for each in aside if each.study_id}
+        now = client.store.now()
+    if as_json:
+        print_json([device_form(each, runs, aside, alive=_is_alive(each, now)) for each in devices])
+        return
+    rows = []
+    for each in devices:
+        memory = f"{each.memory_bytes / 2**30:.1f} GiB" if each.memory_bytes else "-"
+        heard = f"{text.between(each.heartbeat_at, now)} ago" + ("" if _is_alive(each, now) else ": gone")
+        for slot in each.slots:
+            running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
+            told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, names)]
+            health = "; ".join(filter(None, told)) or each.health or "-"
+            rows.append((slot, each.kind, memory, health if _is_alive(each, now) else "-", heard, running))
+    head = ("slot", "device", "memory", "health", "heard", "running")
+    grid = Grid(head, rows, frozenset({"memory"}), frozenset({"health"}))
+    show(grid, "No worker has ever spoken: `celeriac up` starts some here, `python -m worker` joins a service.")
+
+
+def _put_aside(slot: str, rows: "Sequence[PutAside]", names: "Mapping[int, str]") -> list[str]:
+    """What the slot does not take now, in words."""
+    return [
+        f"no trials of {names[each.study_id]}: {each.reason}" if each.study_id else each.reason
+        for each in rows
+        if each.worker == slot
+    ]
+
+
+def _is_alive(device: "Device", now: datetime) -> bool:
+    from celeriac.client.client import ALIVE_S
+
+    return device.is_alive(now, ALIVE_S)
 
 
 def prune(
@@ -37,11 +111,10 @@ def prune(
 
     Studies, trials and scores stay for ever, and champions keep everything.
     """
-    from celeriac.cli.text import counted, seconds_of
     from celeriac.client.retention import Kinds, old_studies
     from celeriac.client.retention import prune as drop
 
-    age_s = seconds_of(older_than)
+    age_s = text.seconds_of(older_than)
     if age_s is None:
         raise typer.BadParameter(f"--older-than {older_than!r}: must be a time such as 30d, 12h or 90m")
     if not (reports or logs or checkpoints):
@@ -58,15 +131,17 @@ def prune(
         total = drop(client.store, client.settings, before, kinds, lambda study, _: remark(f"pruned {study.name}"))
         others = sorted({each.host for each in client.store.devices()} - {client.settings.host})
     dropped = ", ".join(
-        (counted(total.reports, "report"), counted(total.logs, "log tail"), counted(total.checkpoints, "checkpoint"))
+        (
+            text.counted(total.reports, "report"),
+            text.counted(total.logs, "log tail"),
+            text.counted(total.checkpoints, "checkpoint"),
+        )
     )
     megabytes = total.size_bytes / 2**20
-    say(f"dropped {dropped}; deleted {counted(total.files, 'file')}, {megabytes:.1f} MiB, on this host")
+    say(f"dropped {dropped}; deleted {text.counted(total.files, 'file')}, {megabytes:.1f} MiB, on this host")
     if total.missing:
-        remark(
-            f"Note: {counted(total.missing, 'checkpoint')} had no file below {client.settings.checkpoint_root} here:"
-            " deleted before, or on a host that does not share it"
-        )
+        gone = f"{text.counted(total.missing, 'checkpoint')} had no file below {client.settings.checkpoint_root} here"
+        remark(f"Note: {gone}: deleted before, or on a host that does not share it")
     if logs and others:
         remark(f"Note: log files on {', '.join(others)} go within an hour: the node there deletes them")
     for line in total.refused:
@@ -109,30 +184,25 @@ def init(directory: Where = Path()) -> None:
     try:
         # Created private and only if it is not there, so that no password is ever readable by others, or lost.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        remark(f"celeriac: {path} exists: it is left as it is; move it away to get new passwords")
-        raise typer.Exit(WRONG) from None
     except OSError as error:
-        remark(f"celeriac: {path} cannot be written: {error.strerror}")
+        there = isinstance(error, FileExistsError)
+        why = "exists: it is left as it is; move it away to get new passwords"
+        remark(f"celeriac: {path} {why if there else f'cannot be written: {error.strerror}'}")
         raise typer.Exit(WRONG) from None
     with os.fdopen(handle, "w") as file:
-        file.write(_ENV.format(**words, profile="gpu" if _has_gpu() else "cpu", host=os.uname().nodename))
+        file.write(
+            _ENV.format(**words, profile="gpu" if Path("/dev/nvidiactl").exists() else "cpu", host=os.uname().nodename)
+        )
     say(f"wrote {path} with new passwords, readable by you alone; now: docker compose up -d --build")
-
-
-def _has_gpu() -> bool:
-    """Whether an NVIDIA driver is at work on this host."""
-    return Path("/dev/nvidiactl").exists()
 
 
 def doctor(home: Home = None, as_json: AsJson = False) -> None:
     """Check all that the service needs here, and say what to do about what is missing."""
-    from celeriac.cli import json_output
     from celeriac.cli.doctor import examine
 
     checks = examine(home)
     if as_json:
-        print(json_output.dump(json_output.plain(checks)))
+        print_json(checks)
     else:
         show(Grid(("check", "verdict", "found"), [(each.name, each.verdict, each.told) for each in checks]))
     if any(each.verdict == "fail" for each in checks):

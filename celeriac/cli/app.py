@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import admin, changing, plots, reading, rungs, running, schedules
+from celeriac.cli import admin, plots, rungs, schedules, studies, trials
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -31,29 +31,29 @@ def _front(
 
 
 _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
-    (running.up, "start the service on this machine"),
-    (running.down, "stop it"),
-    (running.run, "run a study and show it live"),
-    (running.submit, "open a study and return at once"),
-    (running.watch, "show a study live until it ends"),
-    (reading.status, "studies and workers, or one study"),
-    (reading.trials, "a study's trials"),
+    (admin.up, "start the service on this machine"),
+    (admin.down, "stop it"),
+    (studies.run, "run a study and show it live"),
+    (studies.submit, "open a study and return at once"),
+    (studies.watch, "show a study live until it ends"),
+    (studies.status, "studies and workers, or one study"),
+    (trials.trials, "a study's trials"),
     (rungs.rungs, "who was stopped early, and where"),
-    (reading.best, "its best trial, and how to use it"),
-    (reading.logs, "what a trial printed"),
+    (trials.best, "its best trial, and how to use it"),
+    (trials.logs, "what a trial printed"),
     (plots.importance, "which parameters mattered"),
     (plots.plot, "pictures, as PNG and as pages"),
     (plots.export, "trials as CSV or JSON, for other tools"),
-    (changing.pause, "start no more trials of a study"),
-    (changing.resume, "go on with it"),
-    (changing.stop, "end it now"),
-    (changing.cancel, "end one trial"),
-    (changing.extend, "give it a larger budget"),
-    (changing.reopen, "go on after its end"),
-    (changing.retry, "run failed trials once more"),
-    (changing.delete, "delete it for good"),
-    (reading.champions, "the champion of each slice"),
-    (reading.workers, "hosts, devices, slots"),
+    (studies.pause, "start no more trials of a study"),
+    (studies.resume, "go on with it"),
+    (studies.stop, "end it now"),
+    (trials.cancel, "end one trial"),
+    (studies.extend, "give it a larger budget"),
+    (studies.reopen, "go on after its end"),
+    (trials.retry, "run failed trials once more"),
+    (studies.delete, "delete it for good"),
+    (schedules.champions, "the champion of each slice"),
+    (admin.workers, "hosts, devices, slots"),
     (admin.prune, "drop old reports, logs, checkpoints"),
     (admin.migrate, "bring the database up to date"),
     (admin.init, "write .env for docker compose"),

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from celeriac.cli import json_output, text
+from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
+from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import remark, say
 from celeriac.client.client import Client
 from celeriac.client.study import yaml_of
@@ -29,7 +30,7 @@ def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json
         )
         return FAILED
     if as_json:
-        print(json_output.dump(json_output.plain(list(found.values()))))
+        print_json(list(found.values()))
     elif as_yaml:
         print(_as_yaml(found, alone=slice_ is not None), end="")
     else:

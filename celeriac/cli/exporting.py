@@ -53,12 +53,7 @@ def _trials(client: Client, study: Study, reports: bool) -> Iterator[dict[str, A
 
 
 def _report_form(report: Report) -> dict[str, Any]:
-    return {
-        "step": report.step,
-        "value": report.value,
-        "metrics": json_output.plain(report.metrics),
-        "at": json_output.plain(report.at),
-    }
+    return {key: getattr(report, key) for key in ("step", "value", "metrics", "at")}
 
 
 def _cell(value: Any) -> Any:

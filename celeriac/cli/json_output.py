@@ -10,10 +10,20 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from celeriac.client.progress import Progress, why_waiting
-from celeriac.domain.records import Attempt, Device, OpenAttempt, PutAside, Savings, StudyRecord, TrialRecord
+if TYPE_CHECKING:
+    from celeriac.client.progress import Progress
+    from celeriac.domain.records import (
+        Attempt,
+        Device,
+        OpenAttempt,
+        PutAside,
+        Savings,
+        Schedule,
+        StudyRecord,
+        TrialRecord,
+    )
 
 
 def plain(value: Any) -> Any:
@@ -31,7 +41,7 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def study_form(study: StudyRecord) -> dict[str, Any]:
+def study_form(study: "StudyRecord") -> dict[str, Any]:
     """A study: its row, without what only the coordinator needs, with budget and counts spelled out."""
     form: dict[str, Any] = plain(study)
     for private in ("turn", "next_number", "best_number", "best_score"):
@@ -46,20 +56,27 @@ def study_form(study: StudyRecord) -> dict[str, Any]:
     }
 
 
-def progress_form(progress: Progress, saved: Savings) -> dict[str, Any]:
+def form_of_all(
+    studies: "Sequence[StudyRecord]", devices: "Sequence[Device]", schedules: "Sequence[Schedule]"
+) -> dict[str, Any]:
+    """All that is there: what `status` shows without a name."""
+    return {"studies": [study_form(each) for each in studies], "devices": devices, "schedules": schedules}
+
+
+def progress_form(progress: "Progress", waiting: str, saved: "Savings") -> dict[str, Any]:
     """A study with what runs now, why nothing does, when it may end, and what early stopping spared."""
     return {
         **study_form(progress.study),
-        "running": [plain(trial) for trial in progress.running],
-        "slots": list(progress.slots),
-        "waiting_because": why_waiting(progress),
-        "sampler": plain(progress.sampler),
+        "running": progress.running,
+        "slots": progress.slots,
+        "waiting_because": waiting,
+        "sampler": progress.sampler,
         "left_s": progress.left_s,
-        "saved": plain(saved),
+        "saved": saved,
     }
 
 
-def trial_form(trial: TrialRecord, attempts: list[Attempt] | None = None) -> dict[str, Any]:
+def trial_form(trial: "TrialRecord", attempts: "list[Attempt] | None" = None) -> dict[str, Any]:
     """A trial's row; its attempts too, where they were asked for, without their lease tokens."""
     form: dict[str, Any] = plain(trial)
     if attempts is not None:
@@ -68,7 +85,7 @@ def trial_form(trial: TrialRecord, attempts: list[Attempt] | None = None) -> dic
 
 
 def device_form(
-    device: Device, runs: Mapping[str, list[OpenAttempt]], aside: Sequence[PutAside], *, alive: bool
+    device: "Device", runs: "Mapping[str, list[OpenAttempt]]", aside: "Sequence[PutAside]", *, alive: bool
 ) -> dict[str, Any]:
     """A device's row, whether its node spoke lately, what each of its slots runs, and what they do not take now."""
     running = {
@@ -80,8 +97,13 @@ def device_form(
 
 
 def dump(value: Any) -> str:
-    """JSON as printed: indented, non-ASCII text as it is; what JSON has no number for becomes null."""
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    """JSON of records as printed: indented, non-ASCII text as it is; what JSON has no number for becomes null."""
+    return json.dumps(_finite(plain(value)), indent=2, ensure_ascii=False)
+
+
+def print_json(value: Any) -> None:
+    """What `--json` asks for, on stdout."""
+    print(dump(value))
 
 
 def _finite(value: Any) -> Any:

@@ -7,26 +7,23 @@ watched SIGINT is held back and awaited in the pauses between two looks, so that
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from celeriac.cli import text
 from celeriac.cli.hints import command
 from celeriac.cli.screen import STYLE_OF, Grid, boxed, console, fitted, is_terminal, remark
 from celeriac.client.client import Client
-from celeriac.client.progress import Progress, is_settled, why_waiting
+from celeriac.client.progress import Progress, is_settled, line_of, why_waiting
 from celeriac.client.study import POLL_S, Outage, Study
-from celeriac.domain.records import Device, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.records import StudyRecord, TrialRecord
 from celeriac.domain.sampler_names import AUTO
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 SECOND_CTRL_C_S = 2.0
-_DEVICES_S = 2.0
 _MOST_SHOWN = 12
+_AROUND = 4  # lines of a table that are none of its rows, and one that the terminal needs
 
 
 class Left(Exception):
@@ -37,28 +34,10 @@ class Left(Exception):
         self.stopped = stopped
 
 
-@dataclass(slots=True)
-class Looks:
-    """Reads what the picture shows, each part as often as it changes."""
-
-    client: Client
-    study: Study
-    _devices: tuple[Device, ...] = ()
-    _devices_at: float = field(default=float("-inf"))
-
-    def progress(self) -> Progress:
-        """The study now: its row and its running trials, and every two seconds the devices."""
-        if monotonic() - self._devices_at > _DEVICES_S:
-            self._devices = tuple(self.client.devices())
-            self._devices_at = monotonic()
-        record = self.study.record
-        running = self.client.store.trials(self.study.id, states=[TrialState.RUNNING]) if record.counts.running else []
-        return Progress(record, tuple(running), self._devices, datetime.now(UTC))
-
-    def look(self) -> tuple[Progress, TrialRecord | None]:
-        """The study now, and its best trial so far."""
-        progress = self.progress()
-        return progress, best_of(self.client, progress.study)
+def look(client: Client, study: Study) -> tuple[Progress, TrialRecord | None]:
+    """The study now, and its best trial so far."""
+    progress = client.progress(study)
+    return progress, best_of(client, progress.study)
 
 
 def watch(client: Client, study: Study) -> StudyRecord:
@@ -106,23 +85,23 @@ def _leave(study: Study) -> bool:
 def _on_terminal(client: Client, study: Study) -> StudyRecord:
     from rich.live import Live
 
-    looks, outage = Looks(client, study), Outage()
+    outage = Outage()
     with Live(console=console(), auto_refresh=False, transient=True) as live:
         while True:
-            look = outage.bridged(looks.look)
-            if look is None:
+            seen = outage.bridged(lambda: look(client, study))
+            if seen is None:
                 live.update("Postgres does not answer; waiting for it.", refresh=True)
-            elif is_settled(look[0].study):
-                return look[0].study
+            elif is_settled(seen[0].study):
+                return seen[0].study
             else:
-                live.update(picture(*look), refresh=True)
+                live.update(picture(*seen, live=True), refresh=True)
             pause_s(POLL_S)
 
 
 def _in_lines(client: Client, study: Study) -> StudyRecord:
-    looks, outage, before = Looks(client, study), Outage(), ""
+    outage, before = Outage(), ""
     while True:
-        progress = outage.bridged(looks.progress)
+        progress = outage.bridged(lambda: client.progress(study))
         line = "Postgres does not answer; waiting for it" if progress is None else line_of(progress)
         if line != before:
             print(line, flush=True)
@@ -137,36 +116,24 @@ def best_of(client: Client, study: StudyRecord) -> TrialRecord | None:
     return None if study.best_number is None else client.store.trial(study.id, study.best_number)
 
 
-def line_of(progress: Progress) -> str:
-    """One line for a log: it changes when a trial ends, the best changes, or the study waits for something else."""
-    study, counts = progress.study, progress.study.counts
-    parts = [f"{study.name} {study.state}: {counts.finished}/{progress.budget} finished"]
-    parts += [f"{count} {word}" for word, count in (("pruned", counts.pruned), ("failed", counts.failed)) if count]
-    if study.best_number is not None:
-        parts.append(f"best {progress.metric} {text.number(study.best_score)} (trial {study.best_number})")
-    waiting = why_waiting(progress)
-    # What slots do between two trials is no news to a log.
-    if waiting and (is_settled(study) or not progress.slots or not study.started_at):
-        parts.append(waiting)
-    return ", ".join(parts)
-
-
-def picture(progress: Progress, best: TrialRecord | None, *, hint: bool = True) -> "RenderableType":
-    """The whole screen of one look; `hint` says what Ctrl-C does."""
+def picture(progress: Progress, best: TrialRecord | None, *, live: bool = False) -> "RenderableType":
+    """One look at a study; `live`: within the terminal's height, its last line says what Ctrl-C does."""
     from rich.console import Group
     from rich.text import Text
 
-    study = progress.study
+    study, terminal = progress.study, console()
     head = Text.assemble(
         (study.name, "bold"), "  ", (str(study.state), STYLE_OF.get(study.state, "")), "  ", _goal(progress)
     )
+    foot = Text(_counts(progress) + ("   Ctrl-C leaves it running" if live else ""), style="dim")
     parts: list[RenderableType] = [head, _bar(progress), _best_line(progress, best)]
     if progress.running:
-        parts.append(boxed(fitted(running_grid(progress), console().width)))
+        used = sum(len(terminal.render_lines(part)) for part in (*parts, foot)) + _AROUND
+        grid = running_grid(progress, max(terminal.height - used, 1) if live else _MOST_SHOWN)
+        parts.append(boxed(fitted(grid, terminal.width), terminal.width, one_line=live))
     elif waiting := why_waiting(progress):
         parts.append(Text(f"waiting: {waiting}", style="yellow"))
-    parts.append(Text(_counts(progress) + ("   Ctrl-C leaves it running" if hint else ""), style="dim"))
-    return Group(*parts)
+    return Group(*parts, foot)
 
 
 def _goal(progress: Progress) -> str:
@@ -211,8 +178,9 @@ def _best_line(progress: Progress, best: TrialRecord | None) -> "RenderableType"
     )
 
 
-def running_grid(progress: Progress) -> Grid:
-    """The running trials with their last report."""
+def running_grid(progress: Progress, most: int = _MOST_SHOWN) -> Grid:
+    """The running trials with their last report, in at most so many rows."""
+    shown = progress.running if len(progress.running) <= most else progress.running[: most - 1]
     rows = [
         (
             str(trial.number),
@@ -222,16 +190,12 @@ def running_grid(progress: Progress) -> Grid:
             trial.worker,
             text.assigned(trial.params, 3),
         )
-        for trial in progress.running[:_MOST_SHOWN]
+        for trial in shown
     ]
-    if len(progress.running) > _MOST_SHOWN:
-        rows.append(("…", "", "", "", "", f"and {len(progress.running) - _MOST_SHOWN} more"))
-    return Grid(
-        ("trial", "attempt", "for", "last report", "worker", "parameters"),
-        rows,
-        frozenset({"trial", "attempt", "for"}),
-        spare=("worker", "attempt"),
-    )
+    if len(progress.running) > len(shown):
+        rows.append(("…", "", "", "", "", f"and {len(progress.running) - len(shown)} more"))
+    head = ("trial", "attempt", "for", "last report", "worker", "parameters")
+    return Grid(head, rows, frozenset(head[:3]), spare=("worker", "attempt"))
 
 
 def _counts(progress: Progress) -> str:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from celeriac.cli.exit_codes import FAILED
+from celeriac.cli.json_output import plain, print_json
+from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, connected
 
 if TYPE_CHECKING:
-    from celeriac.cli.screen import Grid
     from celeriac.report.explain.importance import Importance, Importances
 
 
@@ -56,13 +57,10 @@ def importance(
     study: StudyName, method: Method = _Method.PED_ANOVA, home: Home = None, as_json: AsJson = False
 ) -> None:
     """Show which parameters mattered, judged by Optuna from the scored trials."""
-    from celeriac.cli import json_output
-    from celeriac.cli.screen import remark, say, show
-
     with connected(home) as client:
         judged = client.study(study).importance(method.value)
     if as_json:
-        print(json_output.dump({"study": study, **json_output.plain(judged)}))
+        print_json({"study": study, **plain(judged)})
     elif judged.reason:
         remark(f"celeriac: {study}: {judged.reason}")
     else:
@@ -75,8 +73,6 @@ def importance(
 
 def plot(study: StudyName, out: Out = None, kind: Kinds = None, home: Home = None, as_json: AsJson = False) -> None:
     """Draw a study: each picture as PNG and as a page that needs no network, and all of them on one page."""
-    from celeriac.cli import json_output
-    from celeriac.cli.screen import remark
     from celeriac.report.plots import KINDS, drawn
 
     kinds = _kinds(kind, list(KINDS))
@@ -90,7 +86,7 @@ def plot(study: StudyName, out: Out = None, kind: Kinds = None, home: Home = Non
         raise typer.BadParameter(f"--out {directory}: {error.strerror}") from None
     nothing = {each.kind: each.reason for each in charts if each.spec is None}
     if as_json:
-        print(json_output.dump({"study": study, "files": [str(path) for path in written], "nothing": nothing}))
+        print_json({"study": study, "files": written, "nothing": nothing})
     else:
         for path in written:
             print(path)
@@ -106,7 +102,6 @@ def export(
     JSON.
     """
     from celeriac.cli.exporting import write_csv, write_json
-    from celeriac.cli.screen import remark
 
     as_json = format is _Format.JSON or (format is None and out is not None and out.suffix == ".json")
     with connected(home) as client:
@@ -143,9 +138,7 @@ def _kinds(asked: list[str] | None, known: list[str]) -> list[str]:
     return [kind for kind in known if kind in words]
 
 
-def _grid(judged: "Importances") -> "Grid":
-    from celeriac.cli.screen import Grid
-
+def _grid(judged: "Importances") -> Grid:
     largest = max((each.share or 0.0 for each in judged.parameters), default=0.0)
     with_spread = any(each.low is not None for each in judged.parameters)
     head = ("parameter", "share", "", *(["nine in ten"] if with_spread else []), "trials", "note")

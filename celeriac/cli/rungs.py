@@ -2,29 +2,27 @@
 
 from typing import TYPE_CHECKING
 
+from celeriac.cli import text
+from celeriac.cli.json_output import print_json
+from celeriac.cli.screen import Grid, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, connected
 
 if TYPE_CHECKING:
-    from celeriac.client import Client
     from celeriac.client.rungs import RungSummary
     from celeriac.domain.records import Savings, StudyRecord
 
 
 def rungs(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
     """Show who came to each rung, who was stopped there, and what early stopping spared."""
-    from celeriac.cli import json_output
-    from celeriac.cli.screen import Grid, say, show
+    from celeriac.client.rungs import summaries
 
     with connected(home) as client:
-        record = client.study(study).record
-        found, saved = _summaries(client, record), client.store.savings(record.id)
+        held = client.study(study)
+        record, saved = held.record, client.store.savings(held.id)
+        found = summaries(record, held.each_trial(), held.each_rung_record())
     rule = record.spec.get("stop_early")
     if as_json:
-        print(
-            json_output.dump(
-                {"study": study, "rule": rule, "rungs": json_output.plain(found), "saved": json_output.plain(saved)}
-            )
-        )
+        print_json({"study": study, "rule": rule, "rungs": found, "saved": saved})
         return
     if rule is None:
         say(f"{study} stops no trial early: its file has no `stop_early`.")
@@ -44,8 +42,6 @@ def rungs(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
 
 def saved_in_words(study: "StudyRecord", saved: "Savings") -> str:
     """One sentence on what was spared, and the share of all that the study would have cost."""
-    from celeriac.cli import text
-
     if not saved.trials:
         return "No trial was stopped early."
     told = f"{saved.trials} of {text.counted(study.counts.finished, 'trial')} stopped early"
@@ -59,16 +55,7 @@ def saved_in_words(study: "StudyRecord", saved: "Savings") -> str:
     )
 
 
-def _summaries(client: "Client", study: "StudyRecord") -> "list[RungSummary]":
-    from celeriac.client.rungs import summaries
-
-    held = client.study(study.name)
-    return summaries(study, held.each_trial(), held.each_rung_record())
-
-
 def _row(each: "RungSummary") -> tuple[str, ...]:
-    from celeriac.cli import text
-
     return (
         str(each.bracket),
         str(each.rung),

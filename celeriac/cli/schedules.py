@@ -1,16 +1,18 @@
-"""Commands on schedules: a study that runs again by the clock, once for each slice."""
+"""Commands on schedules, studies that run again by the clock, once for each slice; and their champions."""
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from celeriac.cli import text
 from celeriac.cli.hints import command
+from celeriac.cli.json_output import plain, print_json, study_form
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, SpecFile, connected
 
 if TYPE_CHECKING:
-    from celeriac.domain.records import Firing, Schedule, StudyRecord
+    from celeriac.domain.records import Champion, Firing, Schedule, StudyRecord
 
 app = typer.Typer(
     name="schedule",
@@ -30,13 +32,15 @@ Due = Annotated[
         "--due", help="The due time: ISO, `2013-10-01` or `2013-10-01T02:00`, in the schedule's zone (default: now)."
     ),
 ]
+OneSchedule = Annotated[
+    str | None, typer.Argument(metavar="[SCHEDULE]", help="One schedule; else all.", show_default=False)
+]
+History = Annotated[bool, typer.Option("--history", help="All verdicts, also of studies that were not promoted.")]
 
 
 @app.command("add")
 def add(file: SpecFile, replace: Replace = False, home: Home = None) -> None:
     """Put a schedule file into force."""
-    from celeriac.cli import text
-
     with connected(home) as client:
         row = client.add_schedule(file, replace_it=replace)
         say(
@@ -49,59 +53,40 @@ def add(file: SpecFile, replace: Replace = False, home: Home = None) -> None:
 @app.command("list")
 def listed(home: Home = None, as_json: AsJson = False) -> None:
     """List all schedules with their next firing."""
-    from celeriac.cli import json_output
-
     with connected(home) as client:
         rows = client.schedules()
     if as_json:
-        print(json_output.dump(json_output.plain(rows)))
-    elif rows:
-        show(Grid(("schedule", "next", "cron", "zone", "slices"), [_row(each) for each in rows], frozenset({"slices"})))
-    else:
-        say("No schedule yet: `celeriac schedule add FILE`.")
-
-
-def _row(schedule: "Schedule") -> tuple[str, ...]:
-    from celeriac.cli import text
-
-    due = "paused" if schedule.paused else text.moment(schedule.next_due_at)
-    return schedule.name, due, schedule.cron, schedule.timezone, str(len(schedule.slices))
+        print_json(rows)
+        return
+    listed_ = [(each.name, text.due(each), each.cron, each.timezone, str(len(each.slices))) for each in rows]
+    grid = Grid(("schedule", "next", "cron", "zone", "slices"), listed_, frozenset({"slices"}))
+    show(grid, "No schedule yet: `celeriac schedule add FILE`.")
 
 
 @app.command("show")
 def show_one(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> None:
     """Show one schedule, its latest firings and what became of them."""
-    from celeriac.cli import json_output, text
-
     with connected(home) as client:
         row = client.store.schedule(name)
         firings = client.store.firings(name, limit=20)
         studies = {each.study_id: client.store.study(each.study_id) for each in firings}
     if as_json:
-        made = [
-            {**json_output.plain(each), "study": json_output.study_form(studies[each.study_id])} for each in firings
-        ]
-        print(json_output.dump({**json_output.plain(row), "firings": made}))
+        made = [{**plain(each), "study": study_form(studies[each.study_id])} for each in firings]
+        print_json({**plain(row), "firings": made})
         return
-    due = "paused" if row.paused else f"due {text.moment(row.next_due_at)}"
-    say(f"schedule {row.name}: {due}; {row.cron} in {row.timezone}")
+    say(f"schedule {row.name}: {text.due(row)}; {row.cron} in {row.timezone}")
     say("slices: " + ("; ".join(text.assigned(each) for each in row.slices if each) or "none"))
     rows = [_firing_row(each, studies[each.study_id]) for each in firings]
-    if rows:
-        columns = ("study", "state", "finished", "best", "for", "fired", "note")
-        show(Grid(columns, rows, frozenset({"finished", "best"}), spare=("fired", "finished")))
-    else:
-        say("never fired yet")
+    columns = ("study", "state", "finished", "best", "for", "fired", "note")
+    show(Grid(columns, rows, frozenset({"finished", "best"}), spare=("fired", "finished")), "never fired yet")
 
 
 def _firing_row(firing: "Firing", study: "StudyRecord") -> tuple[str, ...]:
-    from celeriac.cli import text
-
     notes = [f"by hand, number {firing.by_hand}" if firing.by_hand else "", firing.note]
     return (
         study.name,
         str(study.state),
-        f"{study.counts.finished}/{study.spec['budget']['trials']}",
+        text.finished(study),
         text.number(study.best_score),
         text.moment(firing.due_at),
         text.moment(firing.fired_at),
@@ -120,8 +105,6 @@ def pause(name: ScheduleName, home: Home = None) -> None:
 @app.command("resume")
 def resume(name: ScheduleName, home: Home = None) -> None:
     """Fire again; of the firings that were missed only the latest is made."""
-    from celeriac.cli import text
-
     with connected(home) as client:
         row = client.store.pause_schedule(name, False)
         say(f"schedule {name} is due {text.moment(row.next_due_at)}")
@@ -142,8 +125,6 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
     A due time of the schedule's own that has passed is made up for, each slice once. For any other time, and without
     one, it is a firing by hand, any number of times.
     """
-    from celeriac.cli import text
-
     with connected(home, serving=True) as client:
         row = client.store.schedule(name)
         opened = client.fire(name, None if due is None else _due_at(due, row))
@@ -157,7 +138,7 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
             )
 
 
-def _due_at(text: str, schedule: "Schedule") -> datetime:
+def _due_at(said: str, schedule: "Schedule") -> datetime:
     """The moment that was given; without an offset in the schedule's zone, and a bare date at the schedule's own first
     time on it.
     """
@@ -166,13 +147,48 @@ def _due_at(text: str, schedule: "Schedule") -> datetime:
     from celeriac.client.client import first_due_on
 
     try:
-        at = datetime.fromisoformat(text)
+        at = datetime.fromisoformat(said)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no ISO time such as 2013-10-01 or 2013-10-01T02:00") from None
+        raise typer.BadParameter(f"{said!r} is no ISO time such as 2013-10-01 or 2013-10-01T02:00") from None
     if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
-        raise typer.BadParameter(f"{text!r} is not between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+        raise typer.BadParameter(f"{said!r} is not between the years {_FIRST_YEAR} and {_LAST_YEAR}")
     if at.tzinfo is not None:
         return at
-    if len(text) == len("2013-10-01"):
+    if len(said) == len("2013-10-01"):
         return first_due_on(schedule, at)
     return at.replace(tzinfo=ZoneInfo(schedule.timezone))
+
+
+def champions(
+    schedule: OneSchedule = None, history: History = False, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Show the champion of each slice, or with `--history` every verdict on a night's best trial."""
+    with connected(home) as client:
+        names = (
+            [each.name for each in client.schedules()] if schedule is None else [client.store.schedule(schedule).name]
+        )
+        if history:
+            found = [verdict for name in names for verdict in client.store.verdicts(name)]
+        else:
+            found = client.champions(schedule)
+    if as_json:
+        print_json(found)
+        return
+    head = ("schedule", "slice", "promoted", "trial", "score", "trial 0", "study", "parameters", "why")
+    numeric, folds = frozenset({"trial", "score", "trial 0"}), frozenset({"slice", "parameters"})
+    grid = Grid(head, [_champion_row(each) for each in found], numeric, folds, spare=("study", "schedule", "trial 0"))
+    show(grid, "No champion yet: a schedule's first firing that beats its own trial 0 makes one.")
+
+
+def _champion_row(champion: "Champion") -> tuple[str, ...]:
+    return (
+        champion.schedule,
+        text.assigned(champion.slice) or "-",
+        "yes" if champion.promoted else "no",
+        "-" if champion.trial is None else str(champion.trial),
+        text.number(champion.score),
+        text.number(champion.default_score),
+        champion.study,
+        text.assigned(champion.params, 3),
+        champion.reason,
+    )

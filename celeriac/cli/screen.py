@@ -33,7 +33,7 @@ STYLE_OF = {
 class Grid:
     """A table: its columns, those of them that hold numbers, and its rows.
 
-    `folds`: columns of free text, which go on in the next line where a terminal is narrow; the last column always may.
+    `folds`: columns that go on in the next line, between words, where a terminal is narrow; the last one always may.
     `spare`: columns that a terminal too narrow for all does without, in that order.
     """
 
@@ -54,25 +54,47 @@ class Grid:
         return replace(self, columns=[*self.columns[:i], *self.columns[i + 1 :]], rows=rows)
 
 
-#: A column that folds gets so many characters before another column is given up, and `_GAP` stand between two columns.
-_FOLDED, _GAP = 24, 3
+#: Words of free text that are longer may be broken (paths, say); no name ever is. `_GAP` stands between two columns.
+_LONG, _GAP = 24, 3
 
 
 def fitted(grid: Grid, width: int) -> Grid:
     """The table without as many of its spare columns as this width has no room for."""
     for column in grid.spare:
-        if _least_width(grid) <= width:
+        if sum(_least(grid)) <= width:
             break
         grid = grid.without(column)
     return grid
 
 
-def _least_width(grid: Grid) -> int:
+def _natural(grid: Grid) -> list[int]:
     from rich.cells import cell_len
 
-    natural = [max(map(cell_len, cells)) for cells in zip(grid.columns, *grid.rows, strict=True)]
-    least = [min(w, _FOLDED) if grid.may_fold(c) else w for c, w in zip(grid.columns, natural, strict=True)]
-    return sum(least) + _GAP * len(least)
+    return [max(map(cell_len, cells)) + _GAP for cells in zip(grid.columns, *grid.rows, strict=True)]
+
+
+def _least(grid: Grid) -> list[int]:
+    """What each column needs, so that no name in it is broken."""
+    from rich.cells import cell_len
+
+    least = _natural(grid)
+    for i, column in enumerate(grid.columns):
+        if grid.may_fold(column):
+            words = [cell_len(word) for row in grid.rows for word in row[i].split()]
+            longest = max([cell_len(column), *words])
+            least[i] = _GAP + (longest if column in grid.folds else min(longest, _LONG))
+    return least
+
+
+def _widths(grid: Grid, width: int) -> list[int]:
+    """What each column gets: what it needs, and an equal share of what is left, as far as it can use it."""
+    widths, natural = _least(grid), _natural(grid)
+    left = max(width - sum(widths), 0)
+    wanting = sorted(range(len(widths)), key=lambda i: natural[i] - widths[i])
+    for k, i in enumerate(wanting):
+        more = min(natural[i] - widths[i], left // (len(wanting) - k))
+        widths[i], left = widths[i] + more, left - more
+    return [each - _GAP for each in widths]
 
 
 def is_terminal() -> bool:
@@ -100,29 +122,37 @@ def remark(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show(grid: Grid) -> None:
-    """A table on stdout: boxed and cut to the width on a terminal, whole and aligned elsewhere."""
-    if is_terminal():
-        fits = fitted(grid, console().width)
-        console().print(boxed(fits))
-        if left_out := [column for column in grid.columns if column not in fits.columns]:
-            remark(f"Not shown in this width: {', '.join(left_out)}.")
+def show(grid: Grid, otherwise: str = "") -> None:
+    """A table on stdout: boxed on a terminal, plain and aligned elsewhere; `otherwise` is said where it has no row.
+
+    Where even the narrowest table is too wide, it is plain too: a line that the terminal breaks can still be copied.
+    """
+    if otherwise and not grid.rows:
+        say(otherwise)
         return
+    if is_terminal():
+        width = console().width
+        fits = fitted(grid, width)
+        if sum(_least(fits)) <= width + _GAP:
+            console().print(boxed(fits, width))
+            if left_out := [column for column in grid.columns if column not in fits.columns]:
+                remark(f"Not shown in this width: {', '.join(left_out)}.")
+            return
     for line in aligned(grid):
         print(line)
 
 
-def boxed(grid: Grid) -> "Table":
-    """The table for a terminal."""
+def boxed(grid: Grid, width: int, *, one_line: bool = False) -> "Table":
+    """The table for a terminal of that width; with `one_line` its cells are cut and not folded."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for column in grid.columns:
-        folds = grid.may_fold(column)
+    for column, room in zip(grid.columns, _widths(grid, width), strict=True):
         justify = "right" if column in grid.numeric else "left"
-        table.add_column(column, justify=justify, overflow="fold" if folds else "ellipsis", no_wrap=not folds)  # type: ignore[arg-type]
+        cut = "ellipsis" if one_line else "fold"
+        table.add_column(column, justify=justify, width=max(room, 1), overflow=cut, no_wrap=one_line)  # type: ignore[arg-type]
     for row in grid.rows:
         table.add_row(*(Text(cell, style=STYLE_OF.get(cell, "")) for cell in row))
     return table

@@ -5,7 +5,10 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.domain.records import Schedule, StudyRecord
 
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: Escape sequences (CSI, then OSC and the like up to their end, then two-character ones), and control characters but
@@ -57,6 +60,16 @@ def between(start: datetime | None, end: datetime | None) -> str:
 def moment(at: datetime | None) -> str:
     """A time in the reader's own zone, which is named, to the minute; "-" for none."""
     return "-" if at is None else f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
+
+
+def due(schedule: "Schedule") -> str:
+    """When a schedule fires next, if it does."""
+    return "paused" if schedule.paused else f"due {moment(schedule.next_due_at)}"
+
+
+def finished(study: "StudyRecord") -> str:
+    """`12/30`: how many trials have finished, of how many."""
+    return f"{study.counts.finished}/{study.spec['budget']['trials']}"
 
 
 def assigned(values: Mapping[str, Any], digits: int = 4) -> str:

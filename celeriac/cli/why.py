@@ -9,9 +9,10 @@ import subprocess
 import sys
 from typing import Any
 
-from celeriac.cli import json_output, text
+from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
+from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.client import Client
 from celeriac.client.study import Study
@@ -34,7 +35,7 @@ def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay
     again = replayed(client, study, trial) if replay else None
     same = again is None or again == dict(trial.params)
     if as_json:
-        print(json_output.dump(why_form(record, trial, explanation, again)))
+        print_json(why_form(record, trial, explanation, again))
     else:
         _page(record, trial, explanation)
         if again is not None:
@@ -59,7 +60,7 @@ def why_form(
     """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null when none was asked
     for).
     """
-    form = {
+    return {
         "study": study.name,
         **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},
         "how": explanation.how,
@@ -68,8 +69,6 @@ def why_form(
         "outcome": explanation.outcome,
         "replay": None if again is None else {"params": again, "same": again == dict(trial.params)},
     }
-    plain: dict[str, Any] = json_output.plain(form)
-    return plain
 
 
 def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]:
@@ -130,7 +129,8 @@ def _expected(metric: str, expected: Expectation) -> list[tuple[str, str]]:
     if expected.mean is not None:
         interval = ""
         if expected.low is not None and expected.high is not None:
-            interval = f", nine in ten between {text.number(expected.low)} and {text.number(expected.high)}"
+            between = f"{text.number(expected.low)} and {text.number(expected.high)}"
+            interval = f", nine in ten between {between} (the model's own word: it knows no bounds of {metric})"
         rows.append((f"expected {metric}", text.number(expected.mean) + interval))
     if expected.incumbent is not None:
         number = "" if expected.incumbent_number is None else f" (trial {expected.incumbent_number})"

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from celeriac.client.objective import code_root_of, stored_root
+from celeriac.client.progress import Progress
 from celeriac.client.study import Study
 from celeriac.domain.errors import BrokerUnavailable, DuplicateStudy, SpecInvalid, StoreUnavailable, UnknownSchedule
-from celeriac.domain.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord
+from celeriac.domain.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord, TrialState
 from celeriac.domain.sampler_names import class_flaw, missing
 from celeriac.domain.study_file import StudySpec, difference, load, parse
 from celeriac.runtime.fingerprint import CODE_LOOK_S, fingerprint, same_code
@@ -110,7 +111,7 @@ class Client:
             record, attached = self.store.create_study(new), False
         except DuplicateStudy as error:
             record, attached = self.store.study_named(new.name), True
-            _same_or_raise(record, read, new, error)
+            notes += _same_or_raise(record, read, new, error)
             if not same_code(record.fingerprint, new.fingerprint):
                 notes.append(self._other_code(record, new))
         if record.state not in CLOSED:
@@ -248,6 +249,12 @@ class Client:
         """The champion of each slice."""
         return self.store.champions(schedule)
 
+    def progress(self, study: Study) -> Progress:
+        """How far a study is: its row, its running trials, and the devices that are alive."""
+        record = study.record
+        running = self.store.trials(study.id, states=[TrialState.RUNNING]) if record.counts.running else []
+        return Progress(record, tuple(running), tuple(self.devices()), datetime.now(UTC))
+
     # -- workers ----------------------------------------------------------------------------------------------------
     def devices(self) -> list[Device]:
         """The devices whose nodes spoke lately."""
@@ -329,22 +336,29 @@ def read_study(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:
     return read, base
 
 
-def _same_or_raise(record: StudyRecord, spec: StudySpec, new: NewStudy, error: DuplicateStudy) -> None:
-    """Nothing, when the study in the store is the one that was asked for; else what differs."""
-    differs = difference(parse(record.spec, record.name, name=spec.study), spec) + _moved_code(
-        record.code_root, new.code_root
-    )
+def _same_or_raise(record: StudyRecord, spec: StudySpec, new: NewStudy, error: DuplicateStudy) -> list[str]:
+    """Notes: none when the study in the store is the one that was asked for, one when it was extended since.
+
+    Raises DuplicateStudy, with what differs, when it is another.
+    """
+    differs = difference(parse(record.spec, record.name, name=spec.study), spec)
+    differs += _moved_code(record.code_root, new.code_root)
+    had, wall = record.spec["budget"], record.spec["budget"].get("wall")
+    only_budget = all(line.startswith("budget.") for line in differs)
+    longer = wall is None or spec.budget.wall_s is None or spec.budget.wall_s <= wall
+    if only_budget and differs and longer and spec.budget.trials <= had["trials"]:
+        limit = "" if wall is None else f" and {wall:g} s"
+        return [f"{record.name} was given another budget since, and keeps it: {had['trials']} trials{limit}"]
     if differs:
-        raise DuplicateStudy(_how_else(record, spec, differs), difference=differs) from error
+        raise DuplicateStudy(_how_else(record, spec, only_budget), difference=differs) from error
+    return []
 
 
-def _how_else(record: StudyRecord, spec: StudySpec, differs: list[str]) -> str:
+def _how_else(record: StudyRecord, spec: StudySpec, only_budget: bool) -> str:
     """What to do about a study of that name with another spec."""
     exists, had = f"study {record.name} exists ({record.state})", record.spec["budget"]
-    if not all(line.startswith("budget.") for line in differs):
+    if not only_budget:
         return f"{exists} with another spec: choose another name (`--name`)"
-    if spec.budget.trials < had["trials"]:
-        return f"{exists} and has a larger budget by now: write that in the file, or choose another name (`--name`)"
     options = [f"--trials {spec.budget.trials}"] if spec.budget.trials > had["trials"] else []
     if spec.budget.wall_s not in (None, had.get("wall")):
         options.append(f"--wall {spec.budget.wall_s:g}")

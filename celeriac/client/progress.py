@@ -77,6 +77,20 @@ class Progress:
         return None if wall is None else float(wall)
 
 
+def line_of(progress: Progress) -> str:
+    """One line for a log: it changes when a trial ends, the best changes, or the study waits for something else."""
+    study, counts = progress.study, progress.study.counts
+    parts = [f"{study.name} {study.state}: {counts.finished}/{progress.budget} finished"]
+    parts += [f"{count} {word}" for word, count in (("pruned", counts.pruned), ("failed", counts.failed)) if count]
+    if study.best_number is not None:
+        parts.append(f"best {progress.metric} {study.best_score:.6g} (trial {study.best_number})")
+    waiting = why_waiting(progress)
+    # What slots do between two trials is no news to a log.
+    if waiting and (is_settled(study) or not progress.slots or not study.started_at):
+        parts.append(waiting)
+    return ", ".join(parts)
+
+
 def why_waiting(progress: Progress) -> str:
     """Why no trial of an open study runs right now, and what would help; "" when one runs, or all is over."""
     study, counts = progress.study, progress.study.counts

@@ -16,7 +16,7 @@ from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
 from celeriac.domain.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.domain.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState, html_table
 from celeriac.domain.study_file import StudySpec, parse, stop_rule
 from celeriac.report.explain.importance import Importances, Method, importances
 from celeriac.report.plots import KINDS, Chart, Scene
@@ -52,6 +52,15 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({self.name!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        record, best = self.record, self.best
+        rows: dict[str, object] = {"study": record.name, "state": f"{record.state}: {record.reason}"}
+        rows["finished"] = f"{record.counts.finished} of {record.spec['budget']['trials']} trials"
+        if best is not None:
+            rows |= {f"best {record.spec['metric']['name']}": best.score, "trial": best.number, **best.params}
+        return html_table(rows)
 
     @property
     def record(self) -> StudyRecord:
@@ -193,8 +202,8 @@ class Study:
         attempts = self._store.attempts(self.id, self.trial(number).number)
         return self._store.log_tail(self.id, number, attempts[-1].number) if attempts else ""
 
-    def wait(self, timeout: float | None = None) -> "Study":
-        """Return once the study is closed; `timeout` in seconds.
+    def wait(self, timeout: float | None = None, *, look: Callable[[], object] = lambda: None) -> "Study":
+        """Return once the study is closed; `timeout` in seconds. `look` is called each half second.
 
         Raises StudyPaused when it waits for a person, TimeoutError when it is not closed in time, and StoreUnavailable
         when Postgres stays away for two minutes; the study itself goes on in these cases.
@@ -202,6 +211,7 @@ class Study:
         until = None if timeout is None else time.monotonic() + timeout
         outage = Outage()
         while True:
+            outage.bridged(look)
             record = outage.bridged(lambda: self.record)
             if record is not None and is_settled(record):
                 break

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from html import escape
 from typing import Any, Literal
 
 from celeriac.domain.provenance import Provenance
@@ -168,6 +169,12 @@ class StudyRecord:
         return max((until - self.first_leased_at).total_seconds() - self.paused_s, 0.0)
 
 
+def html_table(rows: Mapping[str, object]) -> str:
+    """Names and values as a table for a notebook."""
+    cells = (f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+    return f"<table>{''.join(cells)}</table>"
+
+
 @dataclass(frozen=True, slots=True)
 class TrialRecord:
     """A trial's row.
@@ -216,6 +223,11 @@ class TrialRecord:
         """What a person wants to see of it, on one line."""
         score = f", score={self.score:.6g}" if self.score is not None else ""
         return f"TrialRecord(number={self.number}, state={self.state}{score}, params={dict(self.params)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        told = {"trial": self.number, "state": self.state, "score": self.score, "detail": self.detail}
+        return html_table({**{name: value for name, value in told.items() if value not in (None, "")}, **self.params})
 
 
 @dataclass(frozen=True, slots=True)

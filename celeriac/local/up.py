@@ -199,13 +199,15 @@ class _Up:
         if self._wishes.flower:
             user, password = self._settings.flower_user, self._settings.flower_password
             self._say(f"Flower    {content['flower_url']}   user {user}, password {password}")
+            self._say("          its list of tasks begins when it starts; `celeriac status` has them all")
         where = (
             ""
             if self._home.root == Path("~/.celeriac").expanduser()
             else f" --home {shlex.quote(str(self._home.root))}"
         )
         self._say(f"try       celeriac run examples/digits/study.yaml{where}")
-        self._say("stop      Ctrl-C here, or `celeriac down" + where + "`")
+        here = "" if self._settings.ready_fd >= 0 else "Ctrl-C here, or "
+        self._say(f"stop      {here}`celeriac down{where}`")
         self._say(f"Ready after {took_s:.1f} s")
         tell_starter(self._settings, "ready")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from celeriac.cli.live import Looks
+from celeriac.cli.live import look
 from celeriac.client import Client
 from celeriac.client.study import Outage
 from celeriac.domain.errors import StoreUnavailable
@@ -73,16 +73,16 @@ def test_an_outage_between_a_look_and_its_best_trial_is_borne(
 ) -> None:
     study = client.open(SPEC).study
     played(client, study, 0.5)
-    looks, outage = Looks(client, study), Outage()
+    outage = Outage()
     whole = client.store.trial
 
     def away(*_: Any) -> Any:
         raise StoreUnavailable("gone")
 
     monkeypatch.setattr(client.store, "trial", away)
-    assert outage.bridged(looks.look) is None
+    assert outage.bridged(lambda: look(client, study)) is None
     monkeypatch.setattr(client.store, "trial", whole)
-    look = outage.bridged(looks.look)
-    assert look is not None
-    assert look[1] is not None
-    assert look[1].number == 0
+    seen = outage.bridged(lambda: look(client, study))
+    assert seen is not None
+    assert seen[1] is not None
+    assert seen[1].number == 0

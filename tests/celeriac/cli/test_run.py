@@ -74,3 +74,17 @@ def test_a_stack_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert failed.code == 2, failed
     assert "did not come up" in failed.err
     assert "Traceback" not in failed.err
+
+
+@pytest.mark.stack
+def test_a_stack_in_the_background_runs_on_and_says_how_it_is_stopped(tmp_path: Path) -> None:
+    try:
+        up = ran(tmp_path, "up", "--detach", "--slots", "1")
+        assert up.code == 0, up
+        assert f"stop      `celeriac down --home {tmp_path / 'home'}`" in up.out
+        assert "Ctrl-C" not in up.out
+        assert "its list of tasks begins when it starts" in up.out
+        assert "1 slot alive on 1 host" in ran(tmp_path, "status").out
+    finally:
+        down = ran(tmp_path, "down")
+    assert (down.code, "stopped the stack" in down.out + down.err) == (0, True), down

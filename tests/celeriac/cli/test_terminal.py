@@ -1,5 +1,6 @@
 """The command as a program on a terminal: Ctrl-C, the live picture, and what its start costs."""
 
+import io
 import os
 import pty
 import select
@@ -11,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from celeriac.cli.screen import Grid, fitted
+from celeriac.cli.screen import Grid, boxed, fitted
 from celeriac.client import Client
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Lease, Report, StudyState
 from celeriac.store.api import AttemptEnd
-from tests.celeriac.cli.played import CODE, SPEC, leased, played, started
+from tests.celeriac.cli.played import CODE, SPEC, STUDY_FILE, leased, played, started
 from tests.celeriac.store.scenes import suggestion
 
 CTRL_C = b"\x03"
@@ -27,10 +29,10 @@ PATIENCE_S = 30.0
 class Terminal:
     """A program on a terminal of its own: wait for words, press keys, read its exit code."""
 
-    def __init__(self, environment: dict[str, str], *words: str, columns: int = 120) -> None:
+    def __init__(self, environment: dict[str, str], *words: str, columns: int = 120, lines: int = 40) -> None:
         self._pid, self._screen = pty.fork()
         if self._pid == 0:
-            size = {"COLUMNS": str(columns), "LINES": "40"}
+            size = {"COLUMNS": str(columns), "LINES": str(lines)}
             given = {**os.environ, **environment, "TERM": "xterm-256color", **size}
             os.execve(sys.executable, [sys.executable, "-m", "celeriac.cli", *words], given)
         self.said = ""
@@ -185,7 +187,7 @@ def test_a_narrow_terminal_gives_up_spare_columns_in_their_order_and_no_other() 
     assert fitted(replace(grid, spare=()), 5).columns == grid.columns
 
 
-@pytest.mark.parametrize(("columns", "left_out"), [(80, "attempts, took, source, worker"), (200, "")])
+@pytest.mark.parametrize(("columns", "left_out"), [(80, "source, worker"), (200, "")])
 def test_trials_on_a_narrow_terminal_keep_number_state_and_score(
     columns: int,
     left_out: str,
@@ -212,3 +214,80 @@ def test_trials_on_a_narrow_terminal_keep_number_state_and_score(
     assert "…" not in shown.said
     assert ("Not shown in this width: " + left_out in shown.said) is bool(left_out)
     assert ("cpu0.s0@here" in shown.said) is not bool(left_out)
+
+
+def test_no_name_is_broken_however_narrow_the_terminal_is(
+    environment: dict[str, str], client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(CODE)
+    names = ["weather-of-north-america-in-the-winter-of-2026-by-hand-1", "short"]
+    for name in names:
+        client.open({**SPEC, "study": name}).study.stop("the words of a reason may stand in several lines, as they are")
+    for columns in (120, 80, 60):
+        shown = Terminal(environment, "status", columns=columns)
+        assert shown.ended() == 0
+        assert all(name in shown.said for name in names), shown.said
+    grid = Grid(
+        ("study", "parameters", "note"),
+        [("s" * 30, "a" * 24 + " " + "b" * 26, "n " * 40)],
+        folds=frozenset({"parameters"}),
+    )
+    lines = [line for line in drawn(boxed(grid, 80), 80) if line.strip()]
+    assert all(len(line) <= 80 for line in lines)
+    for name in ("s" * 30, "a" * 24, "b" * 26):
+        assert any(name in line for line in lines)
+
+
+def drawn(table: object, width: int) -> list[str]:
+    """What a terminal of that width shows."""
+    terminal = Console(width=width, file=io.StringIO())
+    terminal.print(table)
+    assert isinstance(terminal.file, io.StringIO)
+    return terminal.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("lines", "rows"), [(24, 12), (14, 5)])
+def test_the_live_picture_has_room_for_its_last_line(
+    lines: int, rows: int, environment: dict[str, str], client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(CODE)
+    space = {f"a_long_parameter_{k}": {"float": [0, 1]} for k in range(8)}
+    study = client.open({**SPEC, "space": space, "default": None, "budget": {"trials": 20}}).study
+    started(client, study)
+    client.store.add_trials(study.id, study.record.turn, [suggestion(**dict.fromkeys(space, 0.123456))] * 12)
+    client.store.queue_trials(study.id, study.record.turn, list(range(12)))
+    for number in range(12):
+        assert isinstance(
+            client.store.lease(study.id, number, 1, worker=f"cpu{number}.s0@here", device="cpu", lease_s=30), Lease
+        )
+    terminal = Terminal(environment, "watch", "digits", columns=80, lines=lines)
+    try:
+        terminal.until("Ctrl-C leaves it running")
+        shown = [line for line in terminal.said.splitlines() if "a_long_parameter_0=" in line]
+        assert len(shown) == rows
+        assert ("and 7 more" in terminal.said) is (rows == 5)
+    finally:
+        terminal.kill()
+
+
+def test_ctrl_c_while_the_service_starts_says_what_becomes_of_it(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("CELERIAC_DATABASE_URL", "CELERIAC_BROKER_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "train.py").write_text(CODE)
+    (tmp_path / "study.yaml").write_text(STUDY_FILE)
+    home = {"CELERIAC_HOME": str(tmp_path / "home")}
+    terminal = Terminal(home, "run", "study.yaml", "--slots", "1")
+    try:
+        terminal.until("No service answers: starting one")
+        terminal.press(CTRL_C)
+        terminal.until("left with Ctrl-C: the service under")
+        assert terminal.ended() == 130
+        assert "Aborted" not in terminal.said
+    finally:
+        terminal.kill()
+        subprocess.run([sys.executable, "-m", "celeriac.cli", "down"], env={**os.environ, **home}, check=False)

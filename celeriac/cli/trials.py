@@ -1,0 +1,171 @@
+"""Commands on trials: list and explain them, the best, their output, cancel, retry."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from celeriac.cli import text
+from celeriac.cli.exit_codes import FAILED
+from celeriac.cli.json_output import print_json, trial_form
+from celeriac.cli.screen import Grid, remark, say, show
+from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, connected
+from celeriac.cli.studies import Limit, Reason, tell_next
+
+if TYPE_CHECKING:
+    from celeriac.client import Client
+    from celeriac.domain.records import TrialRecord, TrialState
+
+States = Annotated[
+    list[str] | None, typer.Option("--state", help="Only trials in this state, such as FAILED; may be given again.")
+]
+Why = Annotated[
+    int | None,
+    typer.Option("--why", min=0, metavar="N", help="Explain this one trial: how it was found, and what was expected."),
+]
+Replay = Annotated[
+    bool, typer.Option("--replay", help="With `--why`: ask the sampler again, from the rows, and compare.")
+]
+StudyOrSchedule = Annotated[
+    str, typer.Argument(metavar="STUDY", help="The study's name, or a schedule's.", show_default=False)
+]
+Slice = Annotated[
+    str | None,
+    typer.Option("--slice", help="Of a schedule: this slice alone, such as `region=eu`.", show_default=False),
+]
+AsYaml = Annotated[bool, typer.Option("--yaml", help="Only the parameters, as YAML.")]
+AttemptNumber = Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt (default: the newest).")]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what it prints, until the trial ends.")]
+Numbers = Annotated[
+    list[int] | None,
+    typer.Argument(metavar="[N]...", min=0, help="The failed trials' numbers (default: all).", show_default=False),
+]
+
+
+def trials(
+    study: StudyName,
+    state: States = None,
+    limit: Limit = 50,
+    why: Why = None,
+    replay: Replay = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a study's trials by number: the newest 50, or as `--state` and `--limit` say; or explain one of them."""
+    if replay and why is None:
+        raise typer.BadParameter("--replay needs `--why N`: which trial?")
+    with connected(home) as client:
+        found = client.study(study)
+        if why is not None:
+            from celeriac.cli.why import tell_why
+
+            raise typer.Exit(tell_why(client, found, why, as_json=as_json, replay=replay))
+        states = _states(state)
+        listed = found.newest_trials(limit, states) if limit else list(found.each_trial(states))
+        if as_json:
+            runs = client.store.attempts_of(found.id, [each.number for each in listed])
+            print_json([trial_form(each, runs[each.number]) for each in listed])
+            return
+        head = ("trial", "state", "score", "attempts", "took", "source", "worker", "parameters", "note")
+        numeric = frozenset({"trial", "score", "attempts", "took"})
+        spare = ("worker", "source", "attempts", "took")
+        show(Grid(head, [_row(each) for each in listed], numeric, frozenset({"parameters"}), spare))
+        total = found.record.next_number
+        if not states and len(listed) < total:
+            remark(f"The newest {len(listed)} of {total}; `--limit 0` lists all.")
+
+
+def _states(words: list[str] | None) -> "list[TrialState] | None":
+    """The states that were asked for; None for all. Raises typer.BadParameter, naming the known ones."""
+    from celeriac.domain.records import TrialState
+
+    try:
+        return [TrialState(word.upper()) for word in words] if words else None
+    except ValueError:
+        known = ", ".join(TrialState)
+        raise typer.BadParameter(f"{', '.join(words or [])}: no state of a trial; known: {known}") from None
+
+
+def _row(trial: "TrialRecord") -> tuple[str, ...]:
+    return (
+        str(trial.number),
+        str(trial.state),
+        text.number(trial.score),
+        str(trial.attempts),
+        text.between(trial.started_at, trial.ended_at),
+        str(trial.source),
+        trial.worker or "-",
+        text.assigned(trial.params, 3),
+        text.one_line(f"{trial.fault}: {trial.detail}" if trial.fault else trial.detail),
+    )
+
+
+def best(
+    study: StudyOrSchedule, slice_: Slice = None, home: Home = None, as_json: AsJson = False, as_yaml: AsYaml = False
+) -> None:
+    """Show a study's best trial, what it gained over trial 0, and its parameters; or a schedule's champions."""
+    from celeriac.cli.champion import tell_champions
+    from celeriac.cli.summary import first_of, tell_winner
+    from celeriac.client.progress import gain
+    from celeriac.client.study import yaml_of
+
+    with connected(home) as client:
+        if slice_ is not None or _is_schedule(client, study):
+            raise typer.Exit(tell_champions(client, study, slice_, as_json=as_json, as_yaml=as_yaml))
+        found = client.study(study)
+        winner, record = found.best, found.record
+        if winner is None:
+            more = f"`celeriac status {study}` says more"
+            remark(f"celeriac: study {study} is {record.state} and has no scored trial; {more}")
+            raise typer.Exit(FAILED)
+        if as_yaml:
+            print(yaml_of(winner.params), end="")
+        elif as_json:
+            first = first_of(client, record)
+            print_json({"study": study, **trial_form(winner), "gain": gain(record, winner, first), "default": first})
+        else:
+            tell_winner(client, record, winner)
+
+
+def _is_schedule(client: "Client", name: str) -> bool:
+    """Whether this names a schedule and no study."""
+    from celeriac.domain.errors import UnknownStudy
+
+    try:
+        client.study(name)
+    except UnknownStudy:
+        return any(each.name == name for each in client.schedules())
+    return False
+
+
+def logs(
+    study: StudyName, number: TrialNumber, attempt: AttemptNumber = None, follow: Follow = False, home: Home = None
+) -> None:
+    """Show what a trial printed last, from whichever host it ran on."""
+    from celeriac.cli.log_follow import follow_log, print_log
+
+    with connected(home) as client:
+        found = client.study(study)
+        code = follow_log(client, found, number, attempt) if follow else print_log(client, found, number, attempt)
+    raise typer.Exit(code)
+
+
+def cancel(study: StudyName, number: TrialNumber, reason: Reason = "cancelled by a user", home: Home = None) -> None:
+    """End one trial CANCELLED: it is not retried and uses no budget, so another takes its place."""
+    with connected(home) as client:
+        trial = client.study(study).cancel(number, reason)
+        say(f"trial {number} of {study} is {trial.state}")
+
+
+def retry(
+    study: StudyName, numbers: Numbers = None, reason: Reason = "failed trials are run once more", home: Home = None
+) -> None:
+    """Run failed trials once more: same number and parameters, a new attempt; a study that has ended goes on."""
+    with connected(home) as client:
+        handle = client.study(study)
+        again = handle.retry(numbers or None, reason)
+        if not again:
+            say(f"{study} has no failed trial")
+            return
+        listed = ", ".join(str(each.number) for each in again)
+        say(f"{study} is {handle.state}: {text.counted(len(again), 'failed trial')} will run once more ({listed})")
+        tell_next(client, handle)

@@ -1,0 +1,73 @@
+"""Commands on schedules, and their champions."""
+
+import json
+from pathlib import Path
+
+from celeriac.client import Client
+from celeriac.domain.records import Champion
+from tests.celeriac.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac
+
+PLAN_FILE = STUDY_FILE.removeprefix("study: digits\n") + (
+    "schedule: {name: nightly, cron: '0 2 * * *', timezone: Europe/Berlin, slices: {r: [eu, us]}}\n"
+)
+
+
+PLAN_FILE_AS_MAPPING = {
+    **SPEC,
+    "study": "nightly",
+    "schedule": {"name": "nightly", "cron": "0 2 * * *", "slices": {"r": ["eu", "us"]}},
+}
+
+
+def test_a_schedules_life(celeriac: Celeriac, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "nightly.yaml").write_text(PLAN_FILE)
+    assert "schedule nightly: 2 slices, due" in celeriac("schedule", "add", "nightly.yaml").out
+    assert celeriac("submit", "nightly.yaml").code == 2
+    assert "nightly" in celeriac("schedule", "list").out
+    fired = celeriac("schedule", "fire", "nightly", "--due", "2013-10-01")
+    assert fired.out.split() == ["nightly/r=eu/2013-10-01", "nightly/r=us/2013-10-01"]
+    again = celeriac("schedule", "fire", "nightly", "--due", "2013-10-01T02:00")
+    assert (again.code, again.out, "had its firing for that time already" in again.err) == (0, "", True)
+    for wrong in ("tomorrow", "9999-12-31", "0001-01-01"):
+        assert celeriac("schedule", "fire", "nightly", "--due", wrong).code == 2
+    first = celeriac("schedule", "fire", "nightly").out.split()
+    assert [name.rpartition("-by-hand-")[2] for name in first] == ["1", "1"]
+    coming = client.store.schedule("nightly").next_due_at
+    ahead = celeriac("schedule", "fire", "nightly", "--due", coming.isoformat()).out
+    assert ahead.count("-by-hand-") == 2
+    shown = celeriac("schedule", "show", "nightly").out
+    assert "nightly/r=eu/2013-10-01" in shown
+    assert "2013-10-01 00:00 UTC" in shown
+    assert "by hand, number 1" in shown
+    celeriac("schedule", "pause", "nightly")
+    assert "paused" in celeriac("schedule", "list").out
+    assert "is due" in celeriac("schedule", "resume", "nightly").out
+    assert celeriac("schedule", "remove", "nightly").code == 0
+    ran = celeriac("schedule", "show", "nightly")
+    assert (ran.code, "nightly" in ran.err) == (2, True)
+
+
+def test_champions_and_their_history(celeriac: Celeriac, client: Client) -> None:
+    client.add_schedule(PLAN_FILE_AS_MAPPING)
+    assert "No champion yet" in celeriac("champions").out
+    night, other = client.fire("nightly", NEW_YEAR)
+    for study, promoted in ((night, True), (other, False)):
+        record = study.record
+        verdict = Champion(
+            "nightly", record.slice, record.id, record.name, 1, {"lr": 0.02}, 0.9, 0.5, {}, promoted, "because"
+        )
+        client.store.record_champion(verdict)
+    champions = celeriac("champions", "nightly").out
+    assert night.name in champions
+    assert other.name not in champions
+    assert other.name in celeriac("champions", "--history").out
+    ran = celeriac("best", "nightly")
+    assert (ran.code, "nightly r=eu: trial 1 of nightly/r=eu/" in ran.out, "lr: 0.02" in ran.out) == (0, True, True)
+    assert celeriac("best", "nightly", "--yaml").out == '"r=eu":\n  lr: 0.02\n'
+    assert celeriac("best", "nightly", "--yaml", "--slice", "r=eu").out == "lr: 0.02\n"
+    assert json.loads(celeriac("best", "nightly", "--json").out)[0]["params"] == {"lr": 0.02}
+    none = celeriac("best", "nightly", "--slice", "r=us")
+    assert (none.code, "has no champion for r=us yet" in none.err) == (1, True)
+    wrong = celeriac("best", "nightly", "--slice", "r=eo")
+    assert (wrong.code, "it has r=eu; r=us" in wrong.err) == (2, True)
+    assert celeriac("best", "nigthly").code == 2
