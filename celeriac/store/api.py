@@ -217,9 +217,7 @@ class Store(Protocol):
         """
 
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
-        """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Raises StaleTurn. Tickets are sent
-        after.
-        """
+        """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Tickets come after. Raises StaleTurn."""
 
     # -- the worker -------------------------------------------------------------------------------------------------
     def lease(
@@ -256,9 +254,7 @@ class Store(Protocol):
         """
 
     def own_reports(self, token: str) -> list[Report]:
-        """What all attempts of the lease's trial reported, by step; a later attempt's value wins. None when the lease
-        is gone.
-        """
+        """What all attempts of the lease's trial reported, by step; the latest value wins. None: the lease is gone."""
 
     def forget_checkpoints(self, token: str, paths: Sequence[str]) -> None:
         """Delete rows of the lease's trial, whose files are about to be deleted. None when the lease is gone."""
@@ -300,9 +296,7 @@ class Store(Protocol):
         """The store's now, and the reaper's last look; None: it never looked."""
 
     def keep_look(self, look: ReaperLook, last: ReaperLook | None) -> bool:
-        """Keep the reaper's look in place of the `last` one; False: another reaper looked meanwhile, and nothing is
-        kept.
-        """
+        """Keep the reaper's look in place of the `last` one; False, and nothing kept: another looked meanwhile."""
 
     def did(self, duty: str, every_s: float) -> None:
         """Note that the coordinator has done this duty now, and how often it does."""
@@ -317,14 +311,10 @@ class Store(Protocol):
         """Those of them that a store of the same key leased: what a node gives back when it saw the worker die."""
 
     def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
-        """QUEUED trials of these studies whose ticket was sent longer ago than that, oldest first: tickets that may be
-        lost.
-        """
+        """QUEUED trials of these studies whose ticket, sent longer ago than that, may be lost; oldest first."""
 
     def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
-        """Set `queued_at` of these (study, number), where still QUEUED, to now; returns them: their tickets are sent
-        again.
-        """
+        """Set `queued_at` of these (study, number) to now where still QUEUED; returns those: their tickets go again."""
 
     # -- devices ----------------------------------------------------------------------------------------------------
     def put_devices(self, host: str, devices: Sequence[Device]) -> None:
@@ -343,9 +333,7 @@ class Store(Protocol):
         """
 
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
-        """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of this
-        study.
-        """
+        """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of its study."""
 
     def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
         """Whether a live slot besides this one could run a trial that needs so many GPUs."""
@@ -424,9 +412,7 @@ class Store(Protocol):
         """By bracket, rung and place, from the one after `after`: a page."""
 
     def savings(self, study_id: int) -> Savings:
-        """What early stopping has spared so far. Reads all of the study's ends: for a person who looks, not for a
-        turn.
-        """
+        """What early stopping has spared so far. Reads all the study's ends: for a person who looks, not a turn."""
 
     def codes(self, study_id: int) -> list[CodeRun]:
         """Which code the ended trials of a study ran, by their last attempts, in the order of first use. For a person

@@ -31,11 +31,10 @@ from celeriac.runtime.process.programs import Backoff, Child, announce_ready
 from celeriac.runtime.settings import PREFIX, Settings
 from celeriac.store import Store, open_store
 from worker.attempt.context import tag_of
-from worker.attempt.janitor import Janitor
 from worker.attempt.release_leases import release
 from worker.attempt.store_retry import StoreRetry
 from worker.devices.probe import CPU, CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
-from worker.node import sweep
+from worker.node.sweep import Sweeper
 from worker.node.writable_dirs import WritableDirs
 from worker.process import linux
 
@@ -76,9 +75,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """What a host's device rows have in common. `down`: slots whose worker does not run now; `flaw`: what it cannot
-    write, and why.
-    """
+    """What a host's device rows share. `down`: slots without a running worker; `flaw`: what it cannot write, why."""
 
     host: str
     fingerprint: str
@@ -115,7 +112,7 @@ class Node:
         self._places = WritableDirs((("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)))
         self._stopping = 0
         self._told_of_store = False
-        self._janitor, self._sweep_at = Janitor("sweep"), 0.0
+        self._sweeper = Sweeper(store, settings)
 
     def run(self) -> int:
         """Keep the workers until SIGTERM or SIGINT; a second one ends them at once. Returns the exit status."""
@@ -125,8 +122,7 @@ class Node:
             self._stop_all()
         return 0
 
-    # -- start
-    # ----------------------------------------------------------------------------------------------------------
+    # -- start --------------------------------------------------------------------------------------------------------
     def _free_what_is_ours(self) -> bool:
         """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop
         meanwhile.
@@ -160,7 +156,7 @@ class Node:
                     self._start(kept)
             if now >= heartbeat_at:
                 told = self._put_devices()
-                self._sweep_files(now)
+                self._sweeper.look(now)
                 heartbeat_at = time.monotonic() + self._settings.heartbeat_s
                 if told and not announced:
                     announce_ready(self._settings.ready_fd)
@@ -174,8 +170,7 @@ class Node:
         self._selector.register(kept.pidfd, selectors.EVENT_READ, kept)
         log.info("worker %s started, pid %s", kept.slot.name, kept.child.pid)
 
-    # -- events
-    # ---------------------------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------------------------------------
     def _wait(self, within_s: float) -> None:
         """Take in what happens until the time is over, or something did."""
         show_turning(self._settings.alive_file)
@@ -216,12 +211,6 @@ class Node:
         if left:
             log.error("processes of trials on %s do not end: %s", slot.name, sorted(left))
 
-    def _sweep_files(self, now: float) -> None:
-        """Now and then, in a thread of its own: a directory that does not answer must not hold up the node."""
-        if now >= self._sweep_at:
-            self._sweep_at = now + sweep.EVERY_S
-            self._janitor.put("sweeping old files", lambda: sweep.sweep(self._store, self._settings))
-
     def _put_devices(self) -> bool:
         """Say in Postgres what this host has; whether it was heard."""
         code = self._settings.code_root
@@ -259,14 +248,13 @@ class Node:
             log.warning("%s", error)
         self._told_of_store = True
 
-    # -- stop
-    # -----------------------------------------------------------------------------------------------------------
+    # -- stop ---------------------------------------------------------------------------------------------------------
     def _stop_all(self) -> None:
         """TERM to all at once, KILL when the grace is over or a second signal came; then free what is left."""
         alive = [kept for kept in self._kept if kept.pidfd is not None]
         for kept in alive:
             kept.child.signal(signal.SIGTERM)
-        self._janitor.close(0.0)
+        self._sweeper.close()
         settings = self._settings
         deadline = time.monotonic() + settings.checkpoint_grace_s + settings.kill_grace_s + MARGIN_S
         while any(kept.pidfd is not None for kept in alive):
@@ -345,19 +333,17 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
         store.close()
 
 
-# -- pure, or nearly
-# ------------------------------------------------------------------------------------------------------
+# -- pure, or nearly --------------------------------------------------------------------------------------------------
 def queues_of(slot: Slot) -> tuple[str, ...]:
     """A GPU's worker takes GPU trials first and CPU trials when there are none; a CPU slot's only the latter."""
     return (GPU_QUEUE, CPU_QUEUE) if slot.is_gpu else (CPU_QUEUE,)
 
 
 def start_delays(count: int) -> list[float]:
-    """How long after the node's start each worker starts: two a core at once, so that the first work while the last
-    are started.
+    """How long after the node's start each worker starts: two a core at once.
 
-    Sixty-four at once on two cores were ready after 45 s and more, all of them, and the commands beside them waited as
-    long.
+    So the first work while the last are started. Sixty-four at once on two cores were all ready after 45 s and more,
+    and the commands beside them waited as long.
     """
     at_once = 2 * len(os.sched_getaffinity(0))
     return [2 * START_S * (index // at_once) for index in range(count)]
@@ -427,9 +413,7 @@ def described(status: int | None) -> str:
 
 
 def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: HostStatus) -> list[Device]:
-    """The host's devices as rows, each with its slots; its health names the slots whose worker is down, or what the
-    host cannot write.
-    """
+    """The devices as rows; a row's health names its slots whose worker is down, or what the host cannot write."""
     rows = []
     for device in devices:
         names = tuple(slot.name for slot in places if slot.device_uuid == device.uuid)

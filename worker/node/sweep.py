@@ -14,14 +14,33 @@ from pathlib import Path
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from worker.attempt import checkpoints
+from worker.attempt.janitor import Janitor
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 3600.0
+_EVERY_S = 3600.0
 #: So long after a trial's end whoever ran it has put its files in order.
 OLDER_THAN_S = 3600.0
 _PAGE = 500
 _LOG = re.compile(r"(\d+)-\d+\.log")
+
+
+class Sweeper:
+    """Sweeps now and then, in a thread of its own: a directory that does not answer must not hold up the node."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._janitor, self._next_at = Janitor("sweep"), 0.0
+
+    def look(self, now: float) -> None:
+        """Begin if it is time; `now` is the monotonic clock. Never waits."""
+        if now >= self._next_at:
+            self._next_at = now + _EVERY_S
+            self._janitor.put("sweeping old files", lambda: sweep(self._store, self._settings))
+
+    def close(self) -> None:
+        """Begin no more."""
+        self._janitor.close(0.0)
 
 
 def sweep(store: Store, settings: Settings, *, older_than_s: float = OLDER_THAN_S) -> None:
