@@ -1,0 +1,137 @@
+"""An attempt: the lease that it runs under, what it reports and saves, and how it ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from celeriac.domain.records.states import Fault, Outcome, Params, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One run of a trial under one lease.
+
+    `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was
+    when it was leased, "" when unknown.
+    """
+
+    study_id: int
+    trial: int
+    number: int
+    token: str
+    worker: str
+    device: str
+    fingerprint: str
+    leased_at: datetime
+    lease_until: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None
+    fault: Fault | None
+    detail: str
+    traceback: str
+    device_s: float
+    peak_memory_bytes: int
+    resumed_step: int | None
+    log_path: str
+    late: Mapping[str, Any] | None
+    device_kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CodeRun:
+    """Code by the hash of its files, and which of a study's ended trials ran it: how many, and from which number to
+    which.
+    """
+
+    code: str
+    trials: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A file that was complete, synced and hashed before its row was committed. `path` is relative to the checkpoint
+    root.
+    """
+
+    study_id: int
+    trial: int
+    attempt: int
+    step: int
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One value of an attempt at one step, with the checkpoint that was written for it, if any."""
+
+    step: int
+    value: float
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    checkpoint: Checkpoint | None = None
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first;
+    `fingerprint` is the study's.
+    """
+
+    token: str
+    study_id: int
+    study: str
+    number: int
+    attempt: int
+    params: Params
+    spec: Mapping[str, Any]
+    code_root: str
+    slice: Mapping[str, Any]
+    due_at: datetime | None
+    faults: Mapping[str, int]
+    checkpoints: tuple[Checkpoint, ...]
+    lease_until: datetime
+    source: Source = Source.SUGGESTED
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a ticket did not become a lease. Nothing is wrong: the row, or the study, is elsewhere by now."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAttempt:
+    """An attempt that has not ended, with what the retry decision needs: for the reaper and the node.
+
+    `has_progressed`: it has brought a checkpoint of a later step than all attempts before it.
+    """
+
+    token: str
+    study_id: int
+    study: str
+    number: int
+    attempt: int
+    worker: str
+    spec: Mapping[str, Any]
+    faults: Mapping[str, int]
+    has_checkpoint: bool
+    has_progressed: bool
+    leased_at: datetime
+    lease_s: float
+    lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LetGo:
+    """Which files of an ended trial nothing refers to any more."""
+
+    number: int
+    checkpoints: bool
+    logs: bool

@@ -1,0 +1,66 @@
+"""The fleet: its devices, the slots that take no trials for a while, and what the coordinator last did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One device of one host and its slots, as the host's node last said. `kind` is "cpu" or the GPU's name.
+
+    `heartbeat_s`: how often its node speaks.
+    """
+
+    uuid: str
+    host: str
+    kind: str
+    memory_bytes: int
+    labels: Mapping[str, str]
+    slots: tuple[str, ...]
+    fingerprint: str
+    health: str
+    heartbeat_at: datetime
+    heartbeat_s: float = 5.0
+
+    def is_alive(self, now: datetime, within_s: float) -> bool:
+        """Whether its node spoke within that time, or within four of its own heartbeats."""
+        return (now - self.heartbeat_at).total_seconds() <= max(within_s, 4 * self.heartbeat_s)
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether this is a GPU (anything that is not "cpu")."""
+        return self.kind != "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class PutAside:
+    """A slot that takes no trials until then, or none of one study (`study_id`; 0: of any), and why."""
+
+    worker: str
+    study_id: int
+    reason: str
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something that the coordinator does again and again, every `every_s`, and how long ago it last came through."""
+
+    name: str
+    every_s: float
+    ago_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReaperLook:
+    """When the reaper looked last, and the time before that; `seen_since`: from when on it looked without a gap.
+
+    By the store's clock, and kept in the store: so it holds for a reaper that was restarted, for two of them, and for
+    a Postgres that took over from another.
+    """
+
+    looked_at: datetime
+    before_at: datetime
+    seen_since: datetime

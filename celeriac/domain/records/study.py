@@ -1,0 +1,205 @@
+"""A study: its row, what one turn of the coordinator decides on, and its part of the fleet."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from celeriac.domain.records.states import Goal, StudyState
+from celeriac.domain.records.trial import EndedTrial, TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many of a study's trials are in each state; kept in the study's row, never counted by reading trials."""
+
+    waiting: int = 0
+    queued: int = 0
+    running: int = 0
+    paused: int = 0
+    scored: int = 0
+    pruned: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def finished(self) -> int:
+        """Trials that used the budget: SCORED, PRUNED and FAILED."""
+        return self.scored + self.pruned + self.failed
+
+    @property
+    def open(self) -> int:
+        """Trials that may still finish: WAITING, QUEUED, RUNNING and PAUSED."""
+        return self.waiting + self.queued + self.running + self.paused
+
+    @property
+    def ended(self) -> int:
+        """Trials that will not change any more: the finished and the CANCELLED."""
+        return self.finished + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class NewStudy:
+    """What is needed to open a study. `spec` is `StudySpec.to_dict()`; `code_root` and `fingerprint` are the
+    submitter's.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    goal: Goal
+    parallel: int | None = None
+    code_root: str = ""
+    fingerprint: str = ""
+    schedule: str | None = None
+    slice: Mapping[str, Any] = field(default_factory=dict)
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRecord:
+    """A study's row. `turn` grows with each write of the coordinator; a write that names an older turn is refused.
+
+    `resumed_at` is when a person last resumed or reopened it, or had trials run once more: what was wrong before then
+    is no reason to pause it again. `reopened_at` is when a person last wanted a closed study to go on: its
+    `stop_study` does not end it again. `paused_s`: how long it was paused, or closed, since `first_leased_at` (before
+    its first lease: since `started_at`), without the pause that `paused_at` began.
+    """
+
+    id: int
+    name: str
+    spec: Mapping[str, Any]
+    goal: Goal
+    parallel: int | None
+    code_root: str
+    fingerprint: str
+    state: StudyState
+    reason: str
+    turn: int
+    next_number: int
+    counts: Counts
+    best_number: int | None
+    best_score: float | None
+    device_s: float
+    schedule: str | None
+    slice: Mapping[str, Any]
+    due_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    resumed_at: datetime | None = None
+    reopened_at: datetime | None = None
+    first_leased_at: datetime | None = None
+    paused_at: datetime | None = None
+    paused_s: float = 0.0
+
+    def worked_s(self, now: datetime) -> float:
+        """Seconds since its first lease, but for those that it was paused, until its end or now: what its wall budget
+        counts.
+        """
+        if self.first_leased_at is None:
+            return 0.0
+        until = self.paused_at or self.ended_at or now
+        return max((until - self.first_leased_at).total_seconds() - self.paused_s, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """What early stopping has spared a study: `steps` that its pruned `trials` did not run, and what these would have
+    cost.
+
+    A whole training is as long as the longest of a scored trial: a pruned trial spared the steps from its last one to
+    there, each at the device time that a step of its newest attempt took on average.
+    """
+
+    trials: int = 0
+    steps: int = 0
+    device_s: float = 0.0
+
+
+#: How many paused, and how many waiting numbers a snapshot lists at most.
+MOST_READY = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What one turn of the coordinator decides on. Its size depends neither on the study's length nor on how many
+    trials are open.
+
+    `paused` and `waiting` are the lowest numbers of the trials that a ticket may be sent for now, at most MOST_READY
+    of each. `last_ended` are the newest ends, newest first, at most three. `tail` are the newest trials that wait and
+    were never leased, by number: as many as may be suggested anew, and read only where that is possible.
+    """
+
+    study: StudyRecord
+    paused: tuple[int, ...]
+    waiting: tuple[int, ...]
+    last_ended: tuple[EndedTrial, ...]
+    now: datetime
+    tail: tuple[TrialRecord, ...] = ()
+
+    @property
+    def ready(self) -> tuple[int, ...]:
+        """The numbers to send tickets for: handed back with a checkpoint first, then by number, so that retries go
+        first.
+        """
+        return self.paused + self.waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one study that is not closed holds of the fleet, and what more it could use, from its row alone.
+
+    `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet;
+    `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
+    """
+
+    study_id: int
+    gpus: int
+    parallel: int | None
+    may_run: bool
+    running: int
+    queued: int
+    ready: int
+    left: int
+    finished: int
+    device_s: float
+    age_s: float
+
+    @classmethod
+    def of(cls, study: StudyRecord, *, trials: int, gpus: int, age_s: float) -> "Claim":
+        """The claim of a study with a budget of so many trials, by its row."""
+        counts = study.counts
+        return cls(
+            study_id=study.id,
+            gpus=gpus,
+            parallel=study.parallel,
+            may_run=study.state in (StudyState.OPEN, StudyState.RUNNING),
+            running=counts.running,
+            queued=counts.queued,
+            ready=counts.waiting + counts.paused,
+            left=max(trials - counts.finished - counts.open, 0),
+            finished=counts.finished,
+            device_s=study.device_s,
+            age_s=age_s,
+        )
+
+    @property
+    def held(self) -> int:
+        """Slots that it has, and tickets for which it will have one."""
+        return self.running + self.queued
+
+    @property
+    def begun(self) -> int:
+        """Trials that it has finished or runs."""
+        return self.finished + self.running
+
+    @property
+    def demand(self) -> int:
+        """The slots that it could use at once."""
+        wanted = self.held + self.ready + self.left
+        return wanted if self.parallel is None else min(wanted, self.parallel)
+
+    @property
+    def mean_s(self) -> float | None:
+        """Device seconds of a finished trial, on average; None while none is finished."""
+        return self.device_s / self.finished if self.finished else None
