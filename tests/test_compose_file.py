@@ -104,13 +104,14 @@ def test_each_program_gets_the_login_of_its_role_alone() -> None:
         secrets = set(re.findall(r"\$\{(\w*PASSWORD)", str(service.get("environment", {}))))
         wanted = {
             "postgres": {"POSTGRES_PASSWORD"},
-            "redis": {"REDIS_PASSWORD"},
+            "redis": {f"REDIS_{each}_PASSWORD" for each in ("COMMAND", "COORDINATOR", "FLOWER", "WORKER")},
             "migrate": {"POSTGRES_PASSWORD", "CELERIAC_COORDINATOR_PASSWORD", "CELERIAC_WORKER_PASSWORD"},
-            "beat": {"REDIS_PASSWORD"},
-            "flower": {"REDIS_PASSWORD", "FLOWER_PASSWORD"},
-            "worker": {"CELERIAC_WORKER_PASSWORD", "REDIS_PASSWORD"},
-            "worker-cpu": {"CELERIAC_WORKER_PASSWORD", "REDIS_PASSWORD"},
-        }.get(name, {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_PASSWORD"})
+            "beat": {"REDIS_COORDINATOR_PASSWORD"},
+            "flower": {"REDIS_FLOWER_PASSWORD", "FLOWER_PASSWORD"},
+            "worker": {"CELERIAC_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"},
+            "worker-cpu": {"CELERIAC_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"},
+            "cli": {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COMMAND_PASSWORD"},
+        }.get(name, {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COORDINATOR_PASSWORD"})
         assert secrets == wanted, name
 
 
@@ -130,7 +131,7 @@ def test_passwords_stay_out_of_command_lines() -> None:
 
 def test_redis_appends_evicts_nothing_and_allows_little() -> None:
     script = services(HUB)["redis"]["command"][-1]
-    for option in ("--appendonly yes", "--maxmemory-policy noeviction", "--aclfile", "-@admin -@dangerous"):
+    for option in ("--appendonly yes", "--maxmemory-policy noeviction", "--aclfile", "user default off"):
         assert option in script
 
 

@@ -84,9 +84,9 @@ def check_redis(project: Project) -> None:
         *("flushall", "config get requirepass", "keys *", "shutdown", "acl list", "monitor", "client kill type normal"),
         *("eval return(1) 0", "script flush", "function flush", "fcall any 0"),
     ):
-        said = project.docker("exec", redis, "redis-cli", *command.split())
+        said = project.docker("exec", redis, "redis-cli", "--user", "command", *command.split())
         demand("NOPERM" in said, f"Redis refuses `{command}`: {said}")
-    info = project.docker("exec", redis, "redis-cli", "info")
+    info = project.docker("exec", redis, "redis-cli", "--user", "command", "info")
     demand(
         "aof_enabled:1" in info and "maxmemory_policy:noeviction" in info,
         "Redis appends to its file and evicts nothing",

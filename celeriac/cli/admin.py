@@ -162,7 +162,10 @@ _ENV = """\
 POSTGRES_PASSWORD={postgres}
 CELERIAC_COORDINATOR_PASSWORD={coordinator}
 CELERIAC_WORKER_PASSWORD={worker}
-REDIS_PASSWORD={redis}
+REDIS_COORDINATOR_PASSWORD={redis_coordinator}
+REDIS_WORKER_PASSWORD={redis_worker}
+REDIS_FLOWER_PASSWORD={redis_flower}
+REDIS_COMMAND_PASSWORD={redis_command}
 FLOWER_USER=celeriac
 FLOWER_PASSWORD={flower}
 # The address on which Postgres and Redis are published, for GPU hosts that join. Loopback: for this host only.
@@ -180,7 +183,9 @@ CELERIAC_HOST={host}
 def init(directory: Where = Path()) -> None:
     """Write the .env file that docker compose needs, with random passwords; never overwrites one."""
     path = directory / ".env"
-    words = {name: secrets.token_urlsafe(24) for name in ("postgres", "coordinator", "worker", "redis", "flower")}
+    redis = (f"redis_{login}" for login in ("coordinator", "worker", "flower", "command"))
+    names = ("postgres", "coordinator", "worker", "flower", *redis)
+    words = {name: secrets.token_urlsafe(24) for name in names}
     try:
         # Created private and only if it is not there, so that no password is ever readable by others, or lost.
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -25,7 +25,7 @@ from celery.worker import state
 from celery.worker.control import Panel
 from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from celeriac.domain.errors import BrokerUnavailable, MessageInvalid
 from celeriac.domain.messages import DriveStudy, Message, RunTrial, Tick, TrialEnded, decode, encode
@@ -345,7 +345,7 @@ def _broker_errors(queue: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, ConnectionError, TimeoutError, OSError) as error:
-        if isinstance(error.__cause__, AuthenticationError):
+        if isinstance(error.__cause__, AuthenticationError | NoPermissionError):
             raise BrokerUnavailable(
                 f"Redis refuses the login ({error}): see user and password in CELERIAC_BROKER_URL, or"
                 " CELERIAC_BROKER_PASSWORD; rows are safe"

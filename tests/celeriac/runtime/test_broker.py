@@ -5,8 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,20 +108,8 @@ app.worker_main(["--quiet", "worker", "-Q", CPU_QUEUE, "-n", "patient", "--witho
 """
 
 
-def login_of_compose(broker_url: str) -> str:
-    """The broker by a login with the rights that docker-compose.yml gives, made there for it."""
-    compose = (Path(__file__).parents[3] / "docker-compose.yml").read_text()
-    rules = re.search(r'on >\$\$REDISCLI_AUTH (.*)" > ', compose)
-    assert rules, compose
-    with make_app(BrokerConfig(broker_url, "test")).connection_for_write() as connection:
-        channel: Any = connection.default_channel
-        channel.client.execute_command("ACL", "SETUSER", "compose", "reset", "on", ">word", *rules[1].split())
-    return broker_url.replace("://", "://compose:word@", 1)
-
-
 @pytest.mark.services
-@pytest.mark.parametrize("login", [str, login_of_compose])
-def test_a_worker_that_waits_for_a_ticket_stops_when_told(settings: Settings, login: Callable[[str], str]) -> None:
+def test_a_worker_that_waits_for_a_ticket_stops_when_told(settings: Settings) -> None:
     def waits() -> bool:
         channel: Any = connection.default_channel
         return any((each["name"], each["cmd"]) == ("patient", "brpop") for each in channel.client.client_list())
@@ -131,9 +117,7 @@ def test_a_worker_that_waits_for_a_ticket_stops_when_told(settings: Settings, lo
     with (
         make_app(BrokerConfig(settings.broker_url, "test")).connection_for_write() as connection,
         subprocess.Popen(
-            [sys.executable, "-c", PATIENT, login(settings.broker_url)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", PATIENT, settings.broker_url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as worker,
     ):
         try:
