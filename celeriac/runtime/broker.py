@@ -1,8 +1,7 @@
 """The only Celery configuration. Rule: a setting stands here with its reason, or nowhere.
 
 Redis carries tickets (`celeriac.domain.messages`) and nothing else; Postgres holds the truth. So everything below is
-chosen for one
-thing: that a ticket which was lost, doubled or late costs seconds, and never a result.
+chosen for one thing: that a ticket which was lost, doubled or late costs seconds, and never a result.
 """
 
 import json
@@ -109,17 +108,8 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
         task_send_sent_event=True,  # costs the coordinator only, and is how Flower knows the queued ones
         broker_connection_retry_on_startup=True,  # Redis may come up after us
         broker_connection_max_retries=None,  # 100 ends a worker after 46 minutes without Redis; None never
-        broker_transport_options={
-            "socket_timeout": config.socket_timeout_s,  # without it a half-open connection hangs a worker for ever
-            "socket_connect_timeout": 5,
-            "socket_keepalive": not config.url.startswith("redis+socket"),
-            "polling_interval": 5,  # seconds of one BRPOP; by default every idle worker wakes each second
-            "health_check_interval": 10,  # a dead BRPOP is dropped after about 25 s
-            "queue_order_strategy": "priority",  # the order of -Q, strictly
-            "global_keyprefix": KEY_PREFIX,  # several deployments may share one Redis
-            "client_name": config.client_name,  # a readable CLIENT LIST
-        },
-        # Remote control stays: Flower's terminate button is a user's cancel. Redis is private and has a password.
+        broker_transport_options=_transport(config),
+        # Remote control stays: Flower's terminate button is a user's cancel. Not every login of Redis may send it.
         worker_enable_remote_control=True,
         worker_hijack_root_logger=False,  # each program sets up its own log
         timezone="UTC",
@@ -133,6 +123,19 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
     if tick_s is not None:
         app.conf.beat_schedule = _ticks(tick_s)
     return app
+
+
+def _transport(config: BrokerConfig) -> dict[str, Any]:
+    return {
+        "socket_timeout": config.socket_timeout_s,  # without it a half-open connection hangs a worker for ever
+        "socket_connect_timeout": 5,
+        "socket_keepalive": not config.url.startswith("redis+socket"),
+        "polling_interval": 5,  # seconds of one BRPOP; by default every idle worker wakes each second
+        "health_check_interval": 10,  # a dead BRPOP is dropped after about 25 s
+        "queue_order_strategy": "priority",  # the order of -Q, strictly
+        "global_keyprefix": KEY_PREFIX,  # several deployments may share one Redis
+        "client_name": config.client_name,  # a readable CLIENT LIST
+    }
 
 
 def verified(url: str) -> tuple[str, dict[str, Any] | None]:
