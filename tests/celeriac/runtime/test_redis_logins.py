@@ -123,10 +123,10 @@ def test_no_login_takes_what_is_not_its_own(admin: Any, login: str) -> None:
         ("GET", "other"),
     ]
     if login != "coordinator":
-        refused += [("RPOP", "celeriac:coordinator.turn"), ("LRANGE", "celeriac:trials.cpu", "0", "-1")]
+        refused += [("RPOP", "celeriac:coordinator.drive"), ("LRANGE", "celeriac:trials.cpu", "0", "-1")]
         refused += [
-            ("BRPOP", "celeriac:coordinator.turn", "1"),
-            ("DEL", "celeriac:trials.cpu", "celeriac:coordinator.turn"),
+            ("BRPOP", "celeriac:coordinator.drive", "1"),
+            ("DEL", "celeriac:trials.cpu", "celeriac:coordinator.drive"),
         ]
     if login in ("flower", "command"):
         refused += [("BRPOP", "celeriac:trials.cpu", "1")]
