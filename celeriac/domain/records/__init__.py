@@ -44,3 +44,4 @@ from celeriac.domain.records.trial import EndedTrial as EndedTrial
 from celeriac.domain.records.trial import PendingTrial as PendingTrial
 from celeriac.domain.records.trial import Suggestion as Suggestion
 from celeriac.domain.records.trial import TrialRecord as TrialRecord
+from celeriac.domain.records.trial import html_table as html_table

@@ -3,10 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from html import escape
 from typing import Any
 
 from celeriac.domain.provenance import Provenance
 from celeriac.domain.records.states import Fault, Params, Source, TrialState
+
+
+def html_table(rows: Mapping[str, object]) -> str:
+    """Names and values as a table for a notebook."""
+    cells = (f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+    return f"<table>{''.join(cells)}</table>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ def test_init_writes_private_random_passwords_once(celeriac: Celeriac, tmp_path:
     values = dict(line.split("=", 1) for line in lines)
     assert values["CELERIAC_PUBLISH"] == "127.0.0.1"
     passwords = [value for name, value in values.items() if name.endswith("PASSWORD")]
-    assert len(set(passwords)) == len(passwords) == 5
+    assert len(set(passwords)) == len(passwords) == 8
     assert min(map(len, passwords)) >= 24
     before = path.read_text()
     ran = celeriac("init")
