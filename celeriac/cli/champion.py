@@ -14,9 +14,7 @@ from celeriac.domain.records import Champion
 
 
 def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json: bool, as_yaml: bool) -> int:
-    """Print each slice's champion; as YAML the parameters alone, below their slices where several are asked for. The
-    exit code.
-    """
+    """Print each slice's champion, or as YAML their parameters alone. The exit code."""
     found = {_slice_text(each.slice): each for each in client.champions(schedule)}
     if slice_ is not None:
         known = [_slice_text(each) for each in client.store.schedule(schedule).slices]

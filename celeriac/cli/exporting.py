@@ -12,7 +12,6 @@ from typing import Any, TextIO
 from celeriac.cli import json_output
 from celeriac.client.client import Client
 from celeriac.client.study import Study, row_of
-from celeriac.domain.records import Report
 
 
 def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
@@ -28,9 +27,7 @@ def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
 
 
 def write_json(client: Client, study: Study, out: TextIO, *, reports: bool) -> int:
-    """The study's row, its spec in it, and its trials with their attempts (and reports), as the other `--json` forms
-    are.
-    """
+    """The study's row and its trials with their attempts (and reports), as the other `--json` forms are."""
     trials = list(_trials(client, study, reports))
     out.write(json_output.dump({"study": json_output.study_form(study.record), "trials": trials}) + "\n")
     return len(trials)
@@ -48,12 +45,11 @@ def _trials(client: Client, study: Study, reports: bool) -> Iterator[dict[str, A
         for trial in page:
             form = json_output.trial_form(trial, runs[trial.number])
             if reports:
-                form["reports"] = [_report_form(each) for each in told[trial.number]]
+                form["reports"] = [
+                    {key: getattr(each, key) for key in ("step", "value", "metrics", "at")}
+                    for each in told[trial.number]
+                ]
             yield form
-
-
-def _report_form(report: Report) -> dict[str, Any]:
-    return {key: getattr(report, key) for key in ("step", "value", "metrics", "at")}
 
 
 def _cell(value: Any) -> Any:

@@ -1,6 +1,4 @@
-"""The commands that the command suggests: as they must be typed here, with `--home` where one was given, quoted for
-the shell.
-"""
+"""The commands that the command suggests, as they must be typed here: with its `--home`, quoted for the shell."""
 
 import shlex
 from pathlib import Path

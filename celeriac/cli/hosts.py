@@ -3,7 +3,7 @@
 from celeriac.cli.text import counted
 from celeriac.client.client import Client
 from celeriac.client.progress import Progress
-from celeriac.domain.records import Attempt, StudyRecord
+from celeriac.domain.records import StudyRecord
 
 
 def told_of_code(client: Client, study: StudyRecord) -> list[str]:
@@ -14,13 +14,10 @@ def told_of_code(client: Client, study: StudyRecord) -> list[str]:
     ran = "; ".join(
         f"{each.code} in {counted(each.trials, 'trial')} (numbers {each.first} to {each.last})" for each in codes
     )
-    best = next((each.fingerprint for each in _attempts_of_best(client, study)[-1:] if each.fingerprint), "")
+    attempts = [] if study.best_number is None else client.store.attempts(study.id, study.best_number)
+    best = next((each.fingerprint for each in attempts[-1:] if each.fingerprint), "")
     told = f" The best, trial {study.best_number}, ran {best.split()[0]}." if best else ""
     return [f"code: the trials did not all run the same, and are ranked together: {ran}.{told}"]
-
-
-def _attempts_of_best(client: Client, study: StudyRecord) -> list[Attempt]:
-    return [] if study.best_number is None else client.store.attempts(study.id, study.best_number)
 
 
 def told_of_slots(client: Client, progress: Progress) -> list[str]:

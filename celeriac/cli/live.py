@@ -41,9 +41,7 @@ def look(client: Client, study: Study) -> tuple[Progress, TrialRecord | None]:
 
 
 def watch(client: Client, study: Study) -> StudyRecord:
-    """Show the study until it is closed or paused, and return its row then. Raises Left, and StoreUnavailable after a
-    long outage.
-    """
+    """Show the study until it is closed or paused; its row then. Raises Left, StoreUnavailable."""
     with held_interrupts():
         try:
             return _on_terminal(client, study) if is_terminal() else _in_lines(client, study)

@@ -1,6 +1,4 @@
-"""A trial's output: the newest attempt's tail, once or as it grows. It comes from Postgres, so the host does not
-matter.
-"""
+"""A trial's output, once or as it grows. It comes from Postgres, so the host does not matter."""
 
 from collections.abc import Iterator
 
@@ -42,9 +40,7 @@ def _shown(output: str) -> str:
 
 
 def _nothing(study: Study, number: int, attempt: Attempt) -> str:
-    """Why there is nothing to print. Only closed studies are pruned, and their rows do not tell that from a silent
-    trial.
-    """
+    """Why there is nothing to print. A closed study may have been pruned, which its rows do not tell."""
     told = f"attempt {attempt.number} of trial {number} printed nothing"
     if study.state in CLOSED:
         return f"{told}, or what it printed was pruned since (`celeriac prune`)"
@@ -52,9 +48,7 @@ def _nothing(study: Study, number: int, attempt: Attempt) -> str:
 
 
 def _where(client: Client, study: Study, number: int, attempt: Attempt, tail: str) -> str:
-    """Which attempt this was if there are others, and which file has the output, in full also where the tail does
-    not.
-    """
+    """Which attempt this was if there are others, and which file has its whole output."""
     told = []
     if (attempts := len(client.store.attempts(study.id, number))) > 1:
         told.append(f"attempt {attempt.number} of {attempts}; `--attempt` chooses another")

@@ -11,9 +11,7 @@ from celeriac.domain.errors import CeleriacError
 
 
 def main() -> None:
-    """The entry point: runs the command; an expected error becomes a line on stderr and an exit code, never a
-    traceback.
-    """
+    """Run the command; an expected error becomes a line on stderr and an exit code, never a traceback."""
     # Ctrl-C simply ends a command that is not watching anything (the shell sees 130); those that watch take it in hand.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _prepare_output()
@@ -37,9 +35,7 @@ def main() -> None:
 
 
 def _prepare_output() -> None:
-    """Streams that were closed swallow what they are given; a character that a stream's encoding has not becomes
-    `?`.
-    """
+    """Closed streams swallow what they are given; a character that an encoding lacks becomes `?`."""
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for as long as the program runs
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):

@@ -1,6 +1,4 @@
-"""Commands that make something of a study's results: which parameters mattered, pictures, files. What they say is
-worked out in `celeriac.report.explain` and `celeriac.report.plots`.
-"""
+"""Commands that make something of a study's results: which parameters mattered, pictures, files."""
 
 import re
 import sys
@@ -98,9 +96,7 @@ def plot(study: StudyName, out: Out = None, kind: Kinds = None, home: Home = Non
 def export(
     study: StudyName, out: File = None, format: Format = None, reports: Reports = False, home: Home = None
 ) -> None:
-    """Write a study's trials for other tools: CSV with a column for each parameter and metric, or all there is as
-    JSON.
-    """
+    """Write a study's trials for other tools: CSV, a column for each parameter and metric, or all there is as JSON."""
     from celeriac.cli.exporting import write_csv, write_json
 
     as_json = format is _Format.JSON or (format is None and out is not None and out.suffix == ".json")

@@ -139,9 +139,7 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
 
 
 def _due_at(said: str, schedule: "Schedule") -> datetime:
-    """The moment that was given; without an offset in the schedule's zone, and a bare date at the schedule's own first
-    time on it.
-    """
+    """That moment; without an offset in the schedule's zone, and a bare date at its own first time on it."""
     from zoneinfo import ZoneInfo
 
     from celeriac.client.client import first_due_on

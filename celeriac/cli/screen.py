@@ -160,14 +160,10 @@ def boxed(grid: Grid, width: int, *, one_line: bool = False) -> "Table":
 
 def aligned(grid: Grid) -> list[str]:
     """The table as plain lines."""
-    rows = [list(grid.columns), *(list(map(_on_one_line, row)) for row in grid.rows)]
+    rows = [list(grid.columns), *([cell.replace("\n", " ") for cell in row] for row in grid.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(grid.columns))]
 
     def cell(text: str, i: int) -> str:
         return text.rjust(widths[i]) if grid.columns[i] in grid.numeric else text.ljust(widths[i])
 
     return ["  ".join(cell(text, i) for i, text in enumerate(row)).rstrip() for row in rows]
-
-
-def _on_one_line(text: str) -> str:
-    return " ".join(text.split("\n"))

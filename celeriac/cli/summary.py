@@ -20,7 +20,10 @@ _TRACEBACK_LINES = 12
 def tell(client: Client, study: StudyRecord) -> int:
     """Print how the study ended, or why it is paused; the exit code that says the same."""
     took = text.between(study.started_at, study.ended_at)
-    say(f"{study.name} is {study.state}: {study.reason}" + ("" if took == "-" else f" (took {took})"), _style(study))
+    say(
+        f"{study.name} is {study.state}: {study.reason}" + ("" if took == "-" else f" (took {took})"),
+        STYLE_OF.get(study.state, ""),
+    )
     if study.counts.pruned:
         say(saved_in_words(study, client.store.savings(study.id)))
     best = None if study.best_number is None else client.store.trial(study.id, study.best_number)
@@ -38,9 +41,7 @@ def tell(client: Client, study: StudyRecord) -> int:
 
 
 def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
-    """Print the best trial: its score, what it gained over trial 0, its parameters to paste, and how to use it
-    again.
-    """
+    """Print the best trial: score, gain over trial 0, parameters to paste, and how to use it again."""
     metric = study.spec["metric"]["name"]
     for line in told_of_code(client, study):
         say(line, "yellow")
@@ -103,9 +104,7 @@ def _difference(before: Any, after: Any) -> str:
 
 
 def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
-    """Print what failed: one line when the study succeeded all the same, else the newest failure with its traceback's
-    end.
-    """
+    """Print what failed: one line (`brief`), or the newest failure with its traceback's end."""
     if study.counts.failed:
         every = (
             "" if study.counts.failed == 1 else f" (`{command('trials', study.name, '--state', 'FAILED')}` lists them)"
@@ -127,7 +126,3 @@ def _failed(client: Client, study: StudyRecord) -> TrialRecord | None:
     """The newest failure among the newest ends, else any failed trial."""
     newest = newest_failure(client.store.ended_since(study.id, study.counts.ended - 3))
     return newest or newest_failure(client.store.trials(study.id, states=[TrialState.FAILED], limit=1))
-
-
-def _style(study: StudyRecord) -> str:
-    return STYLE_OF.get(study.state, "")

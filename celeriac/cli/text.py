@@ -85,9 +85,7 @@ def value_text(value: Any, digits: int = 4) -> str:
 
 
 def harmless(text: str) -> str:
-    """What a trial printed, for a terminal: colours stay, what moves the cursor, renames the window or worse does
-    not.
-    """
+    """What a trial printed, for a terminal: of its escape sequences only colours stay."""
     return _CONTROL.sub(lambda found: found[0] if _COLOUR.fullmatch(found[0]) else "", text)
 
 

@@ -27,9 +27,7 @@ _COUNTED = {"fitted_on": "model fitted on", "kept": "model holds"}
 
 
 def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay: bool) -> int:
-    """Print why trial `number` was run; the exit code: FAILED when a replay gives other parameters than the stored
-    ones.
-    """
+    """Print why trial `number` was run; the exit code is FAILED when a replay gives other parameters."""
     record, trial = study.record, study.trial(number)
     explanation = explained(trial, record.goal, _pending(client, trial))
     again = replayed(client, study, trial) if replay else None
@@ -57,9 +55,7 @@ def _pending(client: Client, trial: TrialRecord) -> list[int]:
 def why_form(
     study: StudyRecord, trial: TrialRecord, explanation: Explanation, again: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null when none was asked
-    for).
-    """
+    """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null: none was asked for)."""
     return {
         "study": study.name,
         **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},

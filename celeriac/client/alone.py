@@ -19,9 +19,7 @@ _AGAIN_S = 0.05
 
 
 def store_url(settings: Settings, held: ExitStack) -> str:
-    """The address of this home's store, which stays there until `held` is closed. Raises StackError when it does not
-    come up.
-    """
+    """The address of this home's store, which stays there until `held` is closed. Raises StackError."""
     held.enter_context(attached(settings, "readers"))
     until = monotonic() + START_S
     while True:

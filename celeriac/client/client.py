@@ -119,9 +119,7 @@ class Client:
         return Submission(Study(self.store, record, self.wake, self.settings), attached, tuple(notes))
 
     def _other_code(self, record: StudyRecord, new: NewStudy) -> str:
-        """Have an open study run the code that it was submitted with once more; what that means for its result, in
-        words.
-        """
+        """Have an open study run the code as it is now; what that means for its result, in words."""
         changed = f"the code below {new.code_root} has changed since {record.name} was submitted"
         if record.state in CLOSED:
             return f"{changed}: this is the result of the code before; run the new one under another name (`--name`)"
@@ -129,9 +127,7 @@ class Client:
         return f"{changed}: its trials from now on run the new code, and are ranked with those before"
 
     def new_study(self, spec: StudySpec, base: Path) -> NewStudy:
-        """What the store needs to open this spec's study: its objective found in the code, its sampler here. Raises
-        SpecInvalid.
-        """
+        """What the store needs to open this spec's study. Raises SpecInvalid for its objective or sampler."""
         if flaw := self._sampler_flaw(spec.sampler):
             raise SpecInvalid(f"{spec.study}: sampler: {flaw}")
         root = code_root_of(spec, base, self.settings.code_root)
@@ -153,9 +149,7 @@ class Client:
         return [Study(self.store, record, self.wake, self.settings) for record in self.store.studies(limit=limit)]
 
     def wake(self, record: StudyRecord) -> str:
-        """Tell the coordinator to look at a study now; what the caller should know when Redis did not take the
-        ticket.
-        """
+        """Tell the coordinator to look at a study now; what the caller should know when that was not possible."""
         from celeriac.domain.messages import DriveStudy
         from celeriac.runtime.broker import DRIVE_QUEUE
 
@@ -261,9 +255,7 @@ class Client:
         return self.store.devices(alive_within_s=ALIVE_S)
 
     def _sampler_flaw(self, sampler: str) -> str:
-        """What is known here to be wrong with a sampler: all of it, where the coordinator is this machine's; else only
-        its name.
-        """
+        """What is wrong with a sampler: all of it where the coordinator is this machine's, else only its name."""
         lacking = missing(sampler)
         if lacking:
             return lacking if self.settings.stack_file.exists() else ""
@@ -283,9 +275,7 @@ class Client:
         ]
 
     def _code_notes(self) -> list[str]:
-        """One note for each host whose code root holds other code than this one's; silent where the root is the
-        machine.
-        """
+        """A note for each host whose code root holds other code; none where the root is the machine."""
         if self.settings.code_root.resolve() == Path("/"):
             return []
         mine = fingerprint(self.settings.code_root)

@@ -68,12 +68,12 @@ def ensure_service(settings: Settings, *, slots: int = 0, say: Callable[[str], N
                 raise  # the address was given: starting something else would not help
         else:
             return settings
-    say(f"No service answers: starting one under {settings.home} (it ends by itself when nothing is left to run)")
     try:
+        say(f"No service answers: starting one under {settings.home} (it ends by itself when nothing is left to run)")
         _start(settings, slots)
     except KeyboardInterrupt:
         say(
-            f"left with Ctrl-C: the service under {settings.home} still starts, and ends by itself; "
+            f"left with Ctrl-C: the service under {settings.home}, where it began to start, ends by itself; "
             f"`celeriac down --home {shlex.quote(str(settings.home))}` ends it now"
         )
         raise
@@ -88,9 +88,7 @@ def ends_by_itself(settings: Settings) -> bool:
 
 
 def was_killed(settings: Settings) -> bool:
-    """Whether the service was an embedded stack that ended without a word: what it said of itself is there, its
-    process is not.
-    """
+    """Whether the service was an embedded stack that was killed: it left its file, and its process is gone."""
     pid = _said_of_itself(settings).get("pid")
     return isinstance(pid, int) and not psutil.pid_exists(pid)
 
@@ -132,9 +130,7 @@ class Said:
 
 
 def start_detached(settings: Settings, options: Sequence[str]) -> str:
-    """Start a stack in the background that stays until it is told to stop; what it said until it was ready. Raises
-    StackError.
-    """
+    """Start a stack that stays until it is told to stop; what it said until it was ready. Raises StackError."""
     said = start_program(settings.home, ["up", "--home", str(settings.home), *options], START_S)
     if said.how is not Started.READY:
         raise StackError(f"the stack under {settings.home} did not come up:\n{said.tail}")
@@ -142,9 +138,7 @@ def start_detached(settings: Settings, options: Sequence[str]) -> str:
 
 
 def _start(settings: Settings, slots: int) -> None:
-    """Start the stack, and return when it is ready. One that is just ending, or was just started by another, is waited
-    for.
-    """
+    """Start the stack until it is ready. One that is ending, or was just started by another, is waited for."""
     until = monotonic() + START_S
     chosen = ["--slots", str(slots)] if slots else []
     words = ["up", "--home", str(settings.home), *chosen, "--idle-exit"]

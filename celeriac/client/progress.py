@@ -123,9 +123,7 @@ def _gpus(study: StudyRecord) -> int:
 
 
 def gain(study: StudyRecord, best: TrialRecord | None, first: TrialRecord | None) -> float | None:
-    """By how much the best trial's score is better than trial 0's, never negative; None when one of them has no
-    score.
-    """
+    """By how much the best trial's score beats trial 0's, never negative; None when one of them has none."""
     if best is None or first is None or best.score is None or first.score is None:
         return None
     return best.score - first.score if study.goal == "maximize" else first.score - best.score

@@ -1,6 +1,4 @@
-"""Deleting files that the store has let go. Rule: nothing outside the checkpoint and log roots, and nothing of a
-champion's.
-"""
+"""Deleting files that the store has let go: only below the checkpoint and log roots, and nothing of a champion's."""
 
 from collections.abc import Callable, Iterable, Iterator, Set
 from dataclasses import dataclass, fields
@@ -109,9 +107,7 @@ def _counted(deleted: Deleted) -> Dropped:
 
 
 def study_files(settings: Settings, study_id: int) -> list[tuple[Path, Path]]:
-    """What lies on this host of one study: each of its checkpoints' and logs' files, with the root that it must be
-    below.
-    """
+    """A study's checkpoint and log files on this host, each with the root that it must be below."""
     roots = (settings.checkpoint_root, settings.log_root)
     found = ((root, path) for root in roots for path in sorted((root / str(study_id)).rglob("*")))
     return [(root, path) for root, path in found if path.is_symlink() or not path.is_dir()]

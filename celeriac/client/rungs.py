@@ -1,6 +1,4 @@
-"""What happened at each rung of a study: how many came, how many were stopped there, and what it takes now. Pure: rows
-in, rows out.
-"""
+"""What happened at each rung of a study: how many came and were stopped there, and what it takes now. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,9 +10,7 @@ from celeriac.domain.study_file import stop_rule
 
 @dataclass(frozen=True, slots=True)
 class RungSummary:
-    """One rung: `came` trials were ranked, `stopped` of them ended there; the best value and whose; the newest
-    cutoff.
-    """
+    """One rung: how many `came` and were `stopped`, the best value and whose, the newest cutoff."""
 
     bracket: int
     rung: int

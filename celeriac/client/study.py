@@ -79,23 +79,17 @@ class Study:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the best score so far, with its `params`, `score` and `metrics`; None before the first
-        score.
-        """
+        """The best trial so far, with its `params`, `score` and `metrics`; None before the first score."""
         number = self.record.best_number
         return None if number is None else self._store.trial(self.id, number)
 
     @property
     def spec(self) -> StudySpec:
-        """The study file that it was opened with, read. Raises SpecInvalid when another version wrote what this cannot
-        read.
-        """
+        """The study file that it was opened with. Raises SpecInvalid where this version cannot read it."""
         return parse(self.record.spec, f"study {self.name}")
 
     def importance(self, method: Method = "ped-anova") -> Importances:
-        """Which parameters mattered, judged by Optuna; see `celeriac.report.explain.importance`. Raises ExtraMissing
-        without it.
-        """
+        """Which parameters mattered: see `celeriac.report.explain.importance`. Raises ExtraMissing without Optuna."""
         return importances(self.spec.space, self.record.goal, list(self.each_trial()), method)
 
     def plot(self, kind: str = "history") -> Chart:
@@ -172,9 +166,7 @@ class Study:
         return found[-most:]
 
     def each_report(self) -> Iterator[dict[str, Any]]:
-        """All reports, by trial and step, as flat rows; of a step that several attempts reported, the latest
-        attempt's.
-        """
+        """All reports as flat rows, by trial and step: of a step reported twice, the latest attempt's."""
         for page in self.pages():
             told = self._store.reports_of(self.id, [each.number for each in page if each.attempts])
             for number, reports in told.items():
@@ -231,9 +223,7 @@ class Study:
         return self._move(StudyEvent.PAUSE, reason)
 
     def resume(self, reason: str = "resumed by a user") -> StudyRecord:
-        """Go on after a pause, with the study's code as it is now (`took_code` says whether it is another). Raises
-        IllegalTransition.
-        """
+        """Go on after a pause, with the code as it is now (`took_code`: it is another). Raises IllegalTransition."""
         return self._goes_on(self._store.move_study(self.id, StudyEvent.RESUME, reason))
 
     def cancel(self, number: int, reason: str = "cancelled by a user") -> TrialRecord:

@@ -1,3 +1,1 @@
-"""What a study shows: why a trial was run, which parameters mattered, and pictures. It reads records and writes
-nothing.
-"""
+"""What a study shows: why a trial was run, which parameters mattered, pictures. It writes nothing."""

@@ -1,3 +1,1 @@
-"""Explanations: why a trial was run, and which parameters mattered. Rule: records in, values out; nothing is read or
-written here.
-"""
+"""Explanations: why a trial was run, and which parameters mattered. Rule: records in, values out."""

@@ -103,9 +103,7 @@ def importances(space: Space, goal: Goal, trials: Sequence[TrialRecord], method:
 
 
 def judged(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """The trials with a score, by number; a pruned one counts with its last report, or what it was stopped for would
-    not show.
-    """
+    """The trials with a score, by number; a pruned one counts with its last report."""
     pruned = (replace(each, score=each.last_value) for each in trials if each.state is TrialState.PRUNED)
     scored = (each for each in trials if each.state is TrialState.SCORED)
     found = (each for each in (*scored, *pruned) if each.score is not None and isfinite(each.score))
@@ -221,9 +219,7 @@ def _distribution(parameter: Parameter) -> "BaseDistribution":
 
 @contextmanager
 def _optuna_quiet() -> Iterator[None]:
-    """Optuna without a word of its own: what it would warn of (few trials) is said by `caution`. Raises
-    ExtraMissing.
-    """
+    """Optuna without a word of its own: `caution` says what it would warn of. Raises ExtraMissing."""
     try:
         import optuna
         import sklearn  # noqa: F401 - fANOVA's forest

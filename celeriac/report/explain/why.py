@@ -42,9 +42,7 @@ class Explanation:
 
 
 def explained(trial: TrialRecord, goal: Goal, pending: Sequence[int] = ()) -> Explanation:
-    """The trial's explanation; `goal` is the study's, `pending` are the trials that were pending when it was
-    suggested.
-    """
+    """The trial's explanation; `pending` are the trials that were pending when it was suggested."""
     found = trial.provenance
     outcome = None
     if found.expected is not None and trial.score is not None:

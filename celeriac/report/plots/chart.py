@@ -56,18 +56,14 @@ _CONFIG: Json = {
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One picture: `kind` names its file, `spec` is Vega-Lite and holds the data; None with a `reason` when there is
-    nothing to show.
-    """
+    """One picture: `kind` names its file, `spec` is Vega-Lite with the data, or None with a `reason`."""
 
     kind: str
     spec: Mapping[str, Any] | None
     reason: str = ""
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """What a notebook shows: the chart itself where it can draw Vega-Lite (JupyterLab, VS Code), else the
-        picture.
-        """
+        """What a notebook shows: the chart where it can draw Vega-Lite (JupyterLab, VS Code), else the picture."""
         if self.spec is None:
             return {"text/plain": self.reason}
         bundle = {"application/vnd.vegalite.v5+json": dict(self.spec), "text/plain": f"{self.kind} of a study"}
@@ -103,6 +99,11 @@ def kinds(looks: Sequence[tuple[str, str, str]]) -> Json:
         "color": {**common, "scale": {"domain": names, "range": [colour for _, colour, _ in looks]}},
         "shape": {**common, "scale": {"domain": names, "range": [shape for _, _, shape in looks]}},
     }
+
+
+def tips(*told: tuple[str, str] | tuple[str, str, str]) -> list[Json]:
+    """What a pointer tells: (field, title) each, and a format where there is one."""
+    return [dict(zip(("field", "title", "format"), each, strict=False)) for each in told]
 
 
 def dots(**more: Any) -> Json:

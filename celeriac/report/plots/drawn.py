@@ -15,9 +15,7 @@ from celeriac.report.plots.chart import Chart
 
 
 def png(chart: Chart) -> bytes:
-    """The chart as PNG, at twice the screen's resolution. Raises ExtraMissing; ValueError for a chart that shows
-    nothing.
-    """
+    """The chart as PNG. Raises ExtraMissing, and ValueError for one that shows nothing."""
     return vega.png(_spec(chart))
 
 

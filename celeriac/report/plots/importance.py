@@ -1,7 +1,7 @@
 """Importance: a bar a parameter, with the range of nine in ten resamplings where there is one."""
 
 from celeriac.report.explain.importance import Importance
-from celeriac.report.plots.chart import FAINT, INK, SCORED, Chart, Json, chart, nothing, rounded
+from celeriac.report.plots.chart import FAINT, INK, SCORED, Chart, Json, chart, nothing, rounded, tips
 from celeriac.report.plots.scene import Scene
 
 _WIDTH, _PER_BAR = 520, 34
@@ -24,14 +24,9 @@ def importance(scene: Scene) -> Chart:
     most = max(float(each.high or each.share or 0.0) for each in judged.parameters)
     scale = {"domain": [0, rounded(min(1.0, most * 1.12))], "nice": False}
     x = {"type": "quantitative", "title": "share", "axis": {"format": "%", "tickCount": 6}, "scale": scale}
-    tooltip = [
-        {"field": "name", "title": "parameter"},
-        {"field": "share", "title": "share", "format": ".1%"},
-        {"field": "low", "title": "nine in ten from", "format": ".1%"},
-        {"field": "high", "title": "to", "format": ".1%"},
-        {"field": "trials", "title": "trials that have it"},
-        {"field": "note", "title": "note"},
-    ]
+    spread = (("low", "nine in ten from", ".1%"), ("high", "to", ".1%"))
+    where = (("trials", "trials that have it"), ("note", "note"))
+    tooltip = tips(("name", "parameter"), ("share", "share", ".1%"), *spread, *where)
     text = {"x": {**x, "field": "right"}, "y": y, "text": {"field": "text"}}
     body = {
         "width": _WIDTH,

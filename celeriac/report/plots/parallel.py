@@ -37,7 +37,7 @@ def parallel(scene: Scene) -> Chart:
         "axis": {
             "title": None,
             "orient": "top",
-            "labelExpr": _labels(scene, axes),
+            "labelExpr": f"{dict(zip(axes, [*scene.parameters, scene.metric], strict=True))!r}[datum.value]",
             "labelColor": INK,
             "labelFontSize": 12,
             "labelAngle": 0,
@@ -74,11 +74,6 @@ def parallel(scene: Scene) -> Chart:
     if drawn < there:
         facts.append(f"{drawn} of {there} are drawn: the best {drawn // 2}, and a sample of the others")
     return chart("parallel", f"{scene.study.name}: parallel coordinates", facts, body)
-
-
-def _labels(scene: Scene, axes: list[str]) -> str:
-    names = [*scene.parameters, scene.metric]
-    return f"{dict(zip(axes, names, strict=True))!r}[datum.value]"
 
 
 def _lines(scene: Scene, best: TrialRecord, axes: list[str], x: Json, y: Json) -> Json:

@@ -24,6 +24,7 @@ from celeriac.report.plots.chart import (
     quantity,
     round_numbers,
     rounded,
+    tips,
 )
 from celeriac.report.plots.scene import Scene, words
 
@@ -66,9 +67,7 @@ def _told(scene: Scene, drawn: int) -> list[str]:
 
 
 def worth_a_curve(trials: Sequence[TrialRecord], goal: Goal, most: int = MOST_CURVES) -> list[int]:
-    """The numbers of the trials to draw: all, or of more than `most` the best third, and every so-many-th of the
-    others.
-    """
+    """The trials to draw: all, or of more than `most` the best third and a sample of the others."""
     sign = -1.0 if goal == "maximize" else 1.0
     begun = [trial for trial in trials if trial.last_step is not None or trial.score is not None]
     ranked = sorted(begun, key=lambda trial: (trial.score is None, sign * (trial.score or 0.0), trial.number))
@@ -129,13 +128,8 @@ def _curves(
     looks = [("best", BEST, "circle"), *LOOKS.values(), _OTHER]
     kind_by = kinds([look for look in looks if any(row["kind"] == look[0] for row in ends)])
     faint = max(0.15, min(0.7, 25 / len(curves)))
-    tooltip = [
-        {"field": "n", "title": "trial"},
-        {"field": "words", "title": "end"},
-        {"field": "step", "title": "last step"},
-        {"field": "value", "title": "last report"},
-        {"field": "score", "title": "score"},
-    ]
+    last = (("step", "last step"), ("value", "last report"))
+    tooltip = tips(("n", "trial"), ("words", "end"), *last, ("score", "score"))
     return [
         {
             "data": {"values": rows},
@@ -158,9 +152,7 @@ def _curves(
 
 
 def _where(records: Sequence[RungRecord]) -> dict[int, int]:
-    """The step at which each rung is drawn: its own, or where another resource judges (samples, say), the median of
-    those that came.
-    """
+    """Each rung's step: its own, or of another resource (samples, say) the median of those that came."""
     steps: dict[int, list[int]] = defaultdict(list)
     for record in records:
         steps[record.rung].append(record.step)
@@ -192,11 +184,7 @@ def _rungs(records: Sequence[RungRecord], trials: Mapping[int, TrialRecord], x: 
     dashes = {"type": "rule", "strokeDash": [3, 4], "color": FAINT}
     bar = {"type": "tick", "orient": "horizontal", "size": 26, "thickness": 3, "color": INK, "opacity": 1}
     where = {"x": x, "y": {"value": 0}, "text": {"field": "text"}}
-    tooltip = [
-        {"field": "rung", "title": "rung"},
-        {"field": "value", "title": "cutoff"},
-        {"field": "text", "title": "trials"},
-    ]
+    tooltip = tips(("rung", "rung"), ("value", "cutoff"), ("text", "trials"))
     return [
         {"data": data, "mark": dashes, "encoding": {"x": x}},
         {"data": data, "mark": bar, "encoding": {"x": x, "y": y, "tooltip": tooltip}},

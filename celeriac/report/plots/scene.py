@@ -16,7 +16,7 @@ from celeriac.domain.records import RungRecord, Source, StudyRecord, TrialRecord
 from celeriac.domain.space import Choice, Parameter, condition_of
 from celeriac.domain.study_file import StudySpec
 from celeriac.report.explain.importance import Importances, judged
-from celeriac.report.plots.chart import Json, rounded
+from celeriac.report.plots.chart import Json, rounded, tips
 
 #: The worst quarter of the scores may be cut off, when it reaches further beyond the others than they do from the
 #: best, times that.
@@ -28,9 +28,7 @@ _PAD, _PAD_BEST = 0.04, 0.12
 
 @dataclass(frozen=True)
 class Scene:
-    """A study's rows. `curves` are some trials' reports as (step, value); `importance` None where it was not asked
-    for.
-    """
+    """A study's rows; `curves` are reports as (step, value), `importance` None where it was not asked for."""
 
     study: StudyRecord
     spec: StudySpec
@@ -171,16 +169,10 @@ def words(trial: TrialRecord) -> str:
 
 def tooltip(scene: Scene) -> list[Json]:
     """What a pointer on a trial tells: its number, its end, its score, its parameters."""
-    told: list[Json] = [
-        {"field": "n", "title": "trial"},
-        {"field": "words", "title": "end"},
-        {"field": "score", "title": scene.metric, "format": ".6~g"},
-    ]
+    found = tips(("n", "trial"), ("words", "end"), ("score", scene.metric, ".6~g"))
     for place, (name, parameter) in enumerate(scene.parameters.items()):
-        told.append(
-            {"field": f"p{place}", "title": name, **({} if isinstance(parameter, Choice) else {"format": ".4~g"})}
-        )
-    return told
+        found += tips((f"p{place}", name) if isinstance(parameter, Choice) else (f"p{place}", name, ".4~g"))
+    return found
 
 
 def ended(scene: Scene) -> list[Json]:

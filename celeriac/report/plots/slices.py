@@ -1,6 +1,4 @@
-"""Slices: for each parameter, every trial's score over its value; later trials are darker, so one sees where the
-search went.
-"""
+"""Slices: for each parameter, every trial's score over its value; later trials are darker."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""Vega-Lite by vl-convert (the extra `celeriac[plots]`): a specification becomes PNG without a browser, or scripts
-that need no network.
-"""
+"""Vega-Lite by vl-convert (extra `celeriac[plots]`): pictures without a browser, scripts without a network."""
 
 from collections.abc import Mapping
 from typing import Any
