@@ -248,7 +248,7 @@ def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home =
 def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
     """Delete a study that has ended: its rows, and its checkpoints and logs on this host. It cannot be undone."""
     from celeriac.client.retention import study_files
-    from celeriac.store.values import not_deletable
+    from celeriac.store.refusals import not_deletable
 
     with connected(home) as client:
         handle = client.study(study)

@@ -24,7 +24,7 @@ from celeriac.report.plots.rungs import worth_a_curve
 from celeriac.runtime.fingerprint import same_code
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
-from celeriac.store.values import not_deletable
+from celeriac.store.refusals import not_deletable
 
 POLL_S = 0.5
 #: How long a waiting client puts up with a Postgres that does not answer: longer than a restart takes.

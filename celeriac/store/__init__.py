@@ -1,6 +1,6 @@
 """The store: the only room that speaks SQL. Its doors are `open_store` and the contract in `celeriac.store.api`.
 
-Importing this room loads no SQLAlchemy: only opening a store does.
+Importing this room loads no SQLAlchemy and no psycopg: only opening a store does.
 """
 
 import secrets
@@ -30,6 +30,6 @@ def is_refusal(error: Exception) -> bool:
     """Whether the database itself refused a statement, by a constraint or a trigger, so that no rule of this program
     knows the case.
     """
-    from sqlalchemy.exc import DBAPIError
+    from psycopg import Error
 
-    return isinstance(error, DBAPIError)
+    return isinstance(error, Error)

@@ -1,40 +1,38 @@
 """How the Postgres store speaks: connections, transactions, one repeat after a dropped connection, and errors by what
 to do next.
 
-Three ways to run SQL, each with its own promise:
-
-rows         one statement in autocommit; repeated once after a dropped connection, so only for what may happen twice.
-These are
-             the hot ones, so they go past SQLAlchemy's compiler straight to psycopg: a third of a statement's time
-transaction  several statements, or one that must not happen twice: repeated only if COMMIT was not sent yet
-reading      several reads of one moment (REPEATABLE READ)
+SQLAlchemy opens connections and pools them; every statement is run by psycopg (`fetch`): a third of the time. `rows`
+runs one that may happen twice, in autocommit; it is repeated once after a dropped connection. `transaction` runs
+several, or one that must not happen twice; they are repeated only if COMMIT was not sent yet.
 
 Nothing here waits for ever: connecting, waiting for a row, running a statement and waiting for a silent server all
 have limits.
 """
 
+import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import lru_cache
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import Any, TypeVar, cast
 
 import psycopg
 from psycopg.rows import dict_row
 from psycopg.waiting import Ready
-from sqlalchemy import Connection, Engine, PoolProxiedConnection, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.sql.elements import TextClause
 
 from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable, TryAgain, ValueRefused
 from celeriac.store.pool import IdleClosingPool
+from celeriac.store.sanitize import bound
 
 T = TypeVar("T")
 #: A row of a result, by the names of its columns.
 Row = Mapping[str, Any]
+#: A connection of psycopg's.
+Session = psycopg.Connection[Any]
 
 CONNECT_S = 5
 STATEMENT_S = 15
@@ -79,7 +77,8 @@ _REFUSED = (
 )
 # Said as words too: the table of connections, or the workers' share of it, is full.
 _TOO_MANY = ("too many clients", "remaining connection slots are reserved", "too many connections for")
-_UNAVAILABLE = ("08", "53", "57", "58", "25006", "55P03")
+_UNAVAILABLE = ("08", "53", "57", "58", "25006", "25P03", "55P03")
+_PARAMETER = re.compile(r"(?<!:):([a-z_]\w*)")
 
 
 class SilentServer(psycopg.OperationalError):
@@ -164,122 +163,112 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int) -> None:
         self._engine = open_engine(url, pool_size=pool_size)
-        self._transactional = self._engine.execution_options(isolation_level="READ COMMITTED")
-        self._one_moment = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self.name = place(self._engine.url)
 
     def close(self) -> None:
         """Close all connections; they come back when asked for again."""
         self._engine.dispose()
 
-    def rows(self, statement: TextClause, **values: Any) -> Sequence[Row]:
+    def rows(self, statement: str, /, **values: Any) -> Sequence[Row]:
         """Run one statement that may happen twice; its rows."""
 
-        def run(_: _Progress) -> Sequence[Row]:
-            return fetch_directly(self._engine, as_psycopg(statement), values)
+        def run(attempt: _Try) -> Sequence[Row]:
+            with self._connection(attempt) as connection:
+                return fetch(connection, statement, **values)
 
         return self._persist(run)
 
-    def row(self, statement: TextClause, **values: Any) -> Row | None:
-        """As `rows`, but the first row or None."""
-        return next(iter(self.rows(statement, **values)), None)
-
-    def transaction(self, work: Callable[[Connection], T]) -> T:
+    def transaction(self, work: Callable[[Session], T]) -> T:
         """Run `work` in one transaction; done once, or not at all."""
 
-        def run(progress: _Progress) -> T:
-            with self._transactional.connect() as connection:
-                transaction = connection.begin()
+        def run(attempt: _Try) -> T:
+            with self._connection(attempt) as connection:
+                connection.execute("BEGIN")
                 try:
                     result = work(connection)
+                    attempt.committing = True
+                    connection.commit()
                 except BaseException:
-                    if not connection.invalidated:
-                        transaction.rollback()
+                    if not connection.closed:
+                        connection.rollback()
                     raise
-                progress.committing = True
-                transaction.commit()
                 return result
 
         return self._persist(run)
 
-    def once(self, statement: TextClause, **values: Any) -> Sequence[Row]:
+    def once(self, statement: str, /, **values: Any) -> Sequence[Row]:
         """Run one statement that must not happen twice; its rows."""
         return self.transaction(lambda connection: fetch(connection, statement, **values))
 
-    def reading(self, work: Callable[[Connection], T]) -> T:
-        """Run reads that all see the same moment."""
-
-        def run(_: _Progress) -> T:
-            with self._one_moment.connect() as connection, connection.begin():
-                return work(connection)
-
-        return self._persist(run)
-
     @contextmanager
-    def dedicated(self, first: TextClause, **values: Any) -> Iterator[tuple[Connection, Sequence[Row]]]:
-        """A connection held for the block, in autocommit, and the rows of its first statement, which may happen
-        twice.
-        """
+    def dedicated(self, first: str, **values: Any) -> Iterator[tuple[Session, Sequence[Row]]]:
+        """A connection held for the block, and the rows of its first statement, which may happen twice."""
 
-        def run(_: _Progress) -> tuple[Connection, Sequence[Row]]:
-            connection = self._engine.connect()
-            try:
-                return connection, fetch(connection, first, **values)
-            except BaseException:
-                connection.close()
-                raise
+        def run(attempt: _Try) -> tuple[ExitStack, Session, Sequence[Row]]:
+            with ExitStack() as opened:
+                connection = opened.enter_context(self._connection(attempt))
+                rows = fetch(connection, first, **values)
+                return opened.pop_all(), connection, rows
 
-        connection, rows = self._persist(run)
-        with connection:
+        held, connection, rows = self._persist(run)
+        with held:
             yield connection, rows
 
-    def _persist(self, run: "Callable[[_Progress], T]") -> T:
-        progress = _Progress()
+    @contextmanager
+    def _connection(self, attempt: "_Try") -> Iterator[Session]:
+        """A connection of the pool, in autocommit. When it breaks, those that rest are closed: they broke too."""
+        attempt.broken = True  # until there is one
+        pooled = self._engine.raw_connection()
+        attempt.broken = False
+        connection = cast(Session, pooled.driver_connection)
         try:
-            return run(progress)
-        except DBAPIError as error:
-            if progress.committing or not (error.connection_invalidated or _state(error) in _DEADLOCK):
+            yield connection
+        finally:
+            if connection.closed:
+                attempt.broken = True
+                pooled.invalidate()
+                self._engine.pool.dispose()
+            pooled.close()
+
+    def _persist(self, run: "Callable[[_Try], T]") -> T:
+        attempt = _Try()
+        try:
+            return run(attempt)
+        except (psycopg.Error, SQLAlchemyError) as error:
+            again = attempt.broken or _state(error) in _DEADLOCK
+            if attempt.committing or isinstance(error, PoolTimeout) or not again:
                 raise explained(error, self.name) from error
-        except SQLAlchemyError as error:
-            raise explained(error, self.name) from error
         with translated(self.name):
-            return run(_Progress())
+            return run(_Try())
 
 
-class _Progress:
-    """How far a transaction came."""
+class _Try:
+    """How far it came: whether COMMIT may have been sent, and whether the connection broke."""
 
-    committing = False
-
-
-def fetch(connection: Connection, statement: TextClause, **values: Any) -> Sequence[Row]:
-    """The rows of a statement, or none if it returns none."""
-    result = connection.execute(statement, values)
-    return cast(Sequence[Row], result.mappings().all()) if result.returns_rows else ()
+    committing = broken = False
 
 
-@lru_cache
-def as_psycopg(statement: TextClause) -> str:
-    """The statement as psycopg takes it: %(name)s instead of :name."""
-    return str(statement.compile(dialect=DIALECT))
+def fetch(connection: Session, statement: str, /, **values: Any) -> Sequence[Row]:
+    """The rows of a statement, or none if it returns none: the one way in which a statement is run."""
+    cursor = connection.cursor(row_factory=dict_row)
+    cursor.execute(statement, {name: bound(value) for name, value in values.items()})
+    return cursor.fetchall() if cursor.description else ()
 
 
-def fetch_directly(engine: Engine, statement: str, values: Mapping[str, Any]) -> Sequence[Row]:
-    """As `fetch`, on a connection of the engine, in autocommit; errors are those that SQLAlchemy would raise."""
-    connection: PoolProxiedConnection | None = None
+def driver(connection: Connection) -> Session:
+    """The connection below one of SQLAlchemy's."""
+    return cast(Session, connection.connection.driver_connection)
+
+
+@contextmanager
+def brief_engine(url: str, *, session: Mapping[str, str] = SESSION) -> Iterator[Engine]:
+    """An engine with one connection for the block; errors of the database become ours."""
+    engine = open_engine(url, pool_size=1, session=session)
     try:
-        connection = engine.raw_connection()
-        cursor = cast(Patient, connection.driver_connection).cursor(row_factory=dict_row)
-        cursor.execute(statement, values)
-        return cursor.fetchall() if cursor.description else ()
-    except psycopg.Error as error:
-        broken = connection is None or cast(Patient, connection.driver_connection).closed
-        if connection is not None and broken:
-            connection.invalidate(error)
-        raise DBAPIError.instance(statement, values, error, psycopg.Error, connection_invalidated=broken) from error
+        with translated(place(engine.url)):
+            yield engine
     finally:
-        if connection is not None:
-            connection.close()
+        engine.dispose()
 
 
 @contextmanager
@@ -287,22 +276,23 @@ def translated(where: str) -> Iterator[None]:
     """Errors of the database in the block become ours."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (psycopg.Error, SQLAlchemyError) as error:
         raise explained(error, where) from error
 
 
-def explained(error: SQLAlchemyError, where: str) -> Exception:
+def explained(error: Exception, where: str) -> Exception:
     """Our error for one of the database's, or the error itself when it is a fault in this program."""
     if isinstance(error, PoolTimeout):
         return StoreUnavailable(
             f"all connections to {where} are busy for {LOCK_S} s: raise CELERIAC_POOL_SIZE, or wait and repeat"
         )
-    if not isinstance(error, DBAPIError):
+    original = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(original, psycopg.Error):
         return error
-    return _by_state(_state(error), _first_line(error), where, error)
+    return _by_state(_state(original), _first_line(original), where, original)
 
 
-def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception:
+def _by_state(state: str, said: str, where: str, error: psycopg.Error) -> Exception:
     if state in _DEADLOCK:
         return TryAgain(f"two writers met in {where} ({said}); nothing was written, repeat the call")
     if state in _NO_TABLE:
@@ -324,15 +314,15 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
             f"Postgres at {where} has no connection left ({said}); nothing is lost, the call may be repeated: "
             "`celeriac doctor` says how many are needed, docs/how-to/fleet.md how to raise the limit"
         )
-    if state.startswith(_BAD_VALUE) or isinstance(error, DataError):
+    if state.startswith(_BAD_VALUE) or isinstance(error, psycopg.DataError):
         return ValueRefused(f"{where} cannot hold a value that it was given ({said}); nothing was written")
     if not state and any(word in said for word in _REFUSED):
         return StoreUnavailable(
             f"Postgres refuses the login at {where} ({said}); nothing was changed: see user, password and database in "
             "CELERIAC_DATABASE_URL (or CELERIAC_DATABASE_PASSWORD), and that `celeriac migrate` has made the roles"
         )
-    silent = not state and isinstance(error, OperationalError | InterfaceError)
-    if error.connection_invalidated or state.startswith(_UNAVAILABLE) or silent:
+    silent = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
+    if state.startswith(_UNAVAILABLE) or silent:
         return StoreUnavailable(
             f"Postgres at {where} does not answer ({said}); nothing is lost: see that it runs and has disk space, "
             "the call may be repeated"
@@ -340,13 +330,13 @@ def _by_state(state: str, said: str, where: str, error: DBAPIError) -> Exception
     return error
 
 
-def _state(error: DBAPIError) -> str:
-    return str(getattr(error.orig, "sqlstate", None) or "")
+def _state(error: Exception) -> str:
+    return str(getattr(error, "sqlstate", None) or "")
 
 
-def _first_line(error: DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
+def _first_line(error: psycopg.Error) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def place(url: URL) -> str:
@@ -358,6 +348,6 @@ def place(url: URL) -> str:
     return f"{host}{port}/{url.database or 'postgres'}"
 
 
-def sql(statement: str) -> TextClause:
-    """A statement with `:name` parameters."""
-    return text(statement)
+def sql(statement: str) -> str:
+    """A statement with `:name` parameters, as psycopg takes it."""
+    return _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 
-from celeriac.store.connection import SESSION, explained, fetch, open_engine, place, sql
+from celeriac.store.connection import SESSION, Session, brief_engine, driver, fetch, place, sql
 from celeriac.store.postgres import functions
 from celeriac.store.revision import FOUND, REVISION, agree
 
@@ -30,14 +29,8 @@ class SchemaState:
 
 def schema_state(url: str) -> SchemaState:
     """What the database has. Raises StoreUnavailable."""
-    engine = open_engine(url, pool_size=1)
-    try:
-        with engine.connect() as connection:
-            return SchemaState(_found(connection), REVISION)
-    except SQLAlchemyError as error:
-        raise explained(error, place(engine.url)) from error
-    finally:
-        engine.dispose()
+    with brief_engine(url) as engine, engine.connect() as connection:
+        return SchemaState(_found(driver(connection)), REVISION)
 
 
 def migrate(url: str) -> SchemaState:
@@ -47,13 +40,8 @@ def migrate(url: str) -> SchemaState:
     newer.
     """
     unhurried = {**SESSION, "statement_timeout": "0", "lock_timeout": "60s"}  # a big table may take its time
-    engine = open_engine(url, pool_size=1, session=unhurried)
-    try:
+    with brief_engine(url, session=unhurried) as engine:
         return _migrated(engine)
-    except SQLAlchemyError as error:
-        raise explained(error, place(engine.url)) from error
-    finally:
-        engine.dispose()
 
 
 def _migrated(engine: Engine) -> SchemaState:
@@ -62,19 +50,19 @@ def _migrated(engine: Engine) -> SchemaState:
 
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
     with transactional.connect() as connection, connection.begin():
-        fetch(connection, ONE_MIGRATION)
-        before = SchemaState(_found(connection), REVISION)
+        fetch(driver(connection), ONE_MIGRATION)
+        before = SchemaState(_found(driver(connection)), REVISION)
         if before.found is not None and before.found > REVISION:
             agree(before.found, place(engine.url))
         config = Config()
         config.set_main_option("script_location", str(_scripts()).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-        functions.install(connection)
+        functions.install(driver(connection))
     return before
 
 
-def _found(connection: Connection) -> str | None:
+def _found(connection: Session) -> str | None:
     if not fetch(connection, HAS_REVISION)[0]["known"]:
         return None
     found = fetch(connection, FOUND)

@@ -9,13 +9,10 @@ undoes what a role has changed of itself.
 
 from typing import LiteralString, cast
 
-import psycopg
 from psycopg import sql as template
-from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
 from celeriac.store.capacity import MAX_CONNECTIONS, worker_limit
-from celeriac.store.connection import explained, fetch, open_engine, parsed, place, sql
+from celeriac.store.connection import Session, brief_engine, driver, fetch, parsed, sql
 from celeriac.store.migrate import ONE_MIGRATION
 from celeriac.store.postgres import functions
 
@@ -49,25 +46,20 @@ def grant_roles(url: str, coordinator_password: str, worker_password: str) -> li
     holds one. Returns what could not be closed, a line each. Raises StoreUnavailable, and SettingInvalid when the role
     of `url` may not make roles.
     """
-    engine = open_engine(url, pool_size=1)
     database = parsed(url).database or "postgres"
-    try:
-        with engine.execution_options(isolation_level="READ COMMITTED").connect() as connection, connection.begin():
+    with brief_engine(url) as engine, engine.connect() as pooled:
+        connection = driver(pooled)
+        with connection.transaction():
             fetch(connection, ONE_MIGRATION)
             for role, password in ((COORDINATOR, coordinator_password), (WORKER, worker_password)):
                 _make(connection, role, password, database)
                 _allow(connection, role, database)
             return _close(connection)
-    except SQLAlchemyError as error:
-        raise explained(error, place(engine.url)) from error
-    finally:
-        engine.dispose()
 
 
-def _make(connection: Connection, role: str, password: str, database: str) -> None:
+def _make(connection: Session, role: str, password: str, database: str) -> None:
     """The role with its password, and with nothing of what it may have set for its own sessions."""
-    server = cast("psycopg.Connection[object]", connection.connection.driver_connection).pgconn
-    verifier = server.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
     names = {"role": template.Identifier(role), "database": template.Identifier(database)}
     if not fetch(connection, KNOWN, role=role):
         _run(connection, "CREATE ROLE {role}", **names)
@@ -84,7 +76,7 @@ def _make(connection: Connection, role: str, password: str, database: str) -> No
     _run(connection, "ALTER ROLE {role} IN DATABASE {database} RESET ALL", **names)
 
 
-def _allow(connection: Connection, role: str, database: str) -> None:
+def _allow(connection: Session, role: str, database: str) -> None:
     """First nothing, then what the list says: so a right that a later version takes away is gone after its
     migration.
     """
@@ -102,7 +94,7 @@ def _allow(connection: Connection, role: str, database: str) -> None:
         _run(connection, statement, **named)
 
 
-def _close(connection: Connection) -> list[str]:
+def _close(connection: Session) -> list[str]:
     """Take from all logins of this database what Postgres gives to everybody; only a superuser can."""
     if not fetch(connection, IS_SUPERUSER)[0]["rolsuper"]:
         return [
@@ -118,7 +110,6 @@ def _close(connection: Connection) -> list[str]:
     return []
 
 
-def _run(connection: Connection, statement: LiteralString, **values: template.Composable) -> None:
+def _run(connection: Session, statement: LiteralString, **values: template.Composable) -> None:
     """Run a statement that takes no parameters, names and values quoted by psycopg."""
-    text = template.SQL(statement).format(**values).as_string()
-    connection.exec_driver_sql(text, execution_options={"no_parameters": True})
+    connection.execute(template.SQL(statement).format(**values))

@@ -51,6 +51,16 @@ def _words(name: str) -> Column[str]:
     return Column(name, Text, nullable=False, server_default="")
 
 
+def _of_attempt() -> tuple[Column[int], Column[int], Column[int], ForeignKeyConstraint]:
+    """Whose attempt's a row is."""
+    return (
+        Column("study_id", BigInteger, nullable=False),
+        Column("trial", Integer, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
+    )
+
+
 def _object(name: str, kind: type[JSON] | type[JSONB] = JSON) -> Column[object]:
     return Column(name, kind, nullable=False, server_default=text("'{}'"))
 
@@ -69,14 +79,7 @@ study = Table(
     _words("reason"),
     Column("turn", BigInteger, nullable=False, server_default="0"),
     Column("next_number", Integer, nullable=False, server_default="0"),
-    _counter("waiting"),
-    _counter("queued"),
-    _counter("running"),
-    _counter("paused"),
-    _counter("scored"),
-    _counter("pruned"),
-    _counter("failed"),
-    _counter("cancelled"),
+    *map(_counter, ("waiting", "queued", "running", "paused", "scored", "pruned", "failed", "cancelled")),
     Column("best_number", Integer),
     Column("best_score", Double),
     Column("device_s", Double, nullable=False, server_default="0"),
@@ -177,37 +180,29 @@ attempt = Table(
 attempt_log = Table(
     "attempt_log",
     metadata,
-    Column("study_id", BigInteger, nullable=False),
-    Column("trial", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
+    *_of_attempt(),
     Column("tail", Text, nullable=False),
     PrimaryKeyConstraint("study_id", "trial", "attempt"),
-    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
 )
 
 report = Table(
     "report",
     metadata,
-    Column("study_id", BigInteger, nullable=False),
-    Column("trial", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
+    *_of_attempt(),
     Column("step", BigInteger, nullable=False),
     Column("value", Double, nullable=False),
     _object("metrics"),
     Column("at", Instant, nullable=False),
     PrimaryKeyConstraint("study_id", "trial", "step", "attempt"),
-    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
 )
 
 rung = Table(
     "rung",
     metadata,
-    Column("study_id", BigInteger, nullable=False),
-    Column("trial", Integer, nullable=False),
+    *_of_attempt(),
     Column("rung", BigInteger, nullable=False),
     Column("bracket", Integer, nullable=False),
     Column("place", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
     Column("step", BigInteger, nullable=False),
     Column("resource", Double, nullable=False),
     Column("value", Double, nullable=False),
@@ -217,7 +212,6 @@ rung = Table(
     Column("cutoff_place", Integer, nullable=False),
     Column("at", Instant, nullable=False, server_default=text("clock_timestamp()")),
     PrimaryKeyConstraint("study_id", "trial", "rung"),
-    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
     CheckConstraint("value - value = 0", name="value_finite"),
     Index("ix_rung_place", "study_id", "bracket", "rung", "place", unique=True),
     Index("ix_rung_loss", "study_id", "bracket", "rung", "loss", "place"),
@@ -226,15 +220,12 @@ rung = Table(
 checkpoint = Table(
     "checkpoint",
     metadata,
-    Column("study_id", BigInteger, nullable=False),
-    Column("trial", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
+    *_of_attempt(),
     Column("step", BigInteger, nullable=False),
     Column("path", Text, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     PrimaryKeyConstraint("study_id", "trial", "step", "attempt"),
-    ForeignKeyConstraint(["study_id", "trial", "attempt"], ["attempt.study_id", "attempt.trial", "attempt.number"]),
 )
 
 device = Table(

@@ -24,7 +24,6 @@ class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedule
         super().__init__(Rows(clock))
 
     def now(self) -> datetime:
-        """See `Store.now`."""
         return self._rows.clock()
 
     def check_schema(self) -> None:

@@ -8,7 +8,8 @@ from celeriac.domain.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, Stud
 from celeriac.domain.records import CLOSED, StudyRecord, TrialRecord, TrialState
 from celeriac.store.memory.rows import Tables, atomic, plain
 from celeriac.store.memory.studies import moved_row
-from celeriac.store.values import checked_budget, not_deletable, plain_text
+from celeriac.store.refusals import checked_budget, not_deletable
+from celeriac.store.sanitize import plain_text
 
 
 class Changes(Tables):
@@ -16,7 +17,6 @@ class Changes(Tables):
 
     @atomic
     def extend_study(self, study_id: int, budget: Mapping[str, Any], reason: str) -> StudyRecord:
-        """See `Store.extend_study`."""
         before = self._rows.study(study_id)
         state = moved(STUDY_TRANSITIONS, before.state, StudyEvent.EXTEND, thing=f"study {before.name}")
         spec = plain(checked_budget(before, budget))
@@ -26,7 +26,6 @@ class Changes(Tables):
 
     @atomic
     def retry_trials(self, study_id: int, numbers: Sequence[int] | None, reason: str) -> list[TrialRecord]:
-        """See `Store.retry_trials`."""
         rows, before = self._rows, self._rows.study(study_id)
         if numbers is None:
             chosen = [each for each in rows.trials_of(study_id) if each.state is TrialState.FAILED]
@@ -60,7 +59,6 @@ class Changes(Tables):
 
     @atomic
     def delete_study(self, study_id: int) -> None:
-        """See `Store.delete_study`."""
         rows = self._rows
         study, verdict = rows.study(study_id), rows.verdicts.get(study_id)
         promoted = verdict.trial if verdict is not None and verdict.promoted else None

@@ -11,7 +11,8 @@ from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, TrialEven
 from celeriac.domain.records import ENDED, Fault, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from celeriac.store.memory.rows import Held, Tables, atomic
-from celeriac.store.values import can_adopt, checked, digest, late_evidence, lease_lost, not_cancelled, plain_text
+from celeriac.store.refusals import can_adopt, checked, lease_lost, not_cancelled
+from celeriac.store.sanitize import digest, late_evidence, plain_text
 
 
 class Ends(Tables):
@@ -19,7 +20,6 @@ class Ends(Tables):
 
     @atomic
     def finish_attempt(self, token: str, end: AttemptEnd, *, only_expired: bool = False) -> TrialRecord:
-        """See `Store.finish_attempt`."""
         end, rows = checked(end), self._rows
         held = rows.attempts.get(token)
         if held is None or not held.is_open:
@@ -34,13 +34,11 @@ class Ends(Tables):
 
     @atomic
     def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
-        """See `Store.cancel_trial`."""
         self._rows.study(study_id)
         return self._rows.cancel(self._rows.trial(study_id, number), plain_text(reason))
 
     @atomic
     def cancel_ticket(self, study_id: int, number: int, attempt: int, reason: str) -> TrialRecord:
-        """See `Store.cancel_ticket`."""
         trial = self._rows.trials.get((study_id, number))
         if trial is not None and trial.state is TrialState.CANCELLED and trial.attempts in (attempt - 1, attempt):
             return trial

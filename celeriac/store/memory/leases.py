@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.domain.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.store.memory.rows import Held, Tables, atomic
-from celeriac.store.values import new_token, plain_text, stale_ticket, study_waits, too_many
+from celeriac.store.refusals import stale_ticket, study_waits, too_many
+from celeriac.store.sanitize import new_token, plain_text
 
 
 class Leases(Tables):
@@ -26,7 +27,6 @@ class Leases(Tables):
         device_kind: str = "",
         lease_s: float,
     ) -> Lease | Refusal:
-        """See `Store.lease`."""
         study = self._rows.study(study_id)
         trial = self._rows.trial(study_id, number)
         refusal = _refusal(study, trial, attempt)
@@ -39,7 +39,6 @@ class Leases(Tables):
 
     @atomic
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
-        """See `Store.begin`."""
         held = self._rows.held(token)
         held.attempt = replace(
             held.attempt, fingerprint=plain_text(fingerprint), resumed_step=resumed_step, log_path=plain_text(log_path)
@@ -47,7 +46,6 @@ class Leases(Tables):
 
     @atomic
     def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
-        """See `Store.renew`."""
         held = self._rows.held(token)
         held.lease_s = lease_s
         held.attempt = replace(held.attempt, lease_until=self._until(lease_s))

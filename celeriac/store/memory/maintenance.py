@@ -19,7 +19,7 @@ from celeriac.domain.records import (
 )
 from celeriac.store.api import Pruned
 from celeriac.store.memory.rows import Held, Tables, atomic, plain
-from celeriac.store.values import plain_text
+from celeriac.store.sanitize import plain_text
 
 
 class Care(Tables):
@@ -27,19 +27,16 @@ class Care(Tables):
 
     @atomic
     def expired(self, limit: int = 1000) -> list[OpenAttempt]:
-        """See `Store.expired`."""
         now = self._rows.clock()
         lapsed = [held for held in self._open() if held.attempt.lease_until < now]
         return [self._opened(held) for held in sorted(lapsed, key=lambda held: held.attempt.lease_until)[:limit]]
 
     @atomic
     def reaper_look(self) -> tuple[datetime, ReaperLook | None]:
-        """See `Store.reaper_look`."""
         return self._rows.clock(), self._rows.look
 
     @atomic
     def keep_look(self, look: ReaperLook, last: ReaperLook | None) -> bool:
-        """See `Store.keep_look`."""
         kept = self._rows.look
         if kept is not None and (last is None or kept.looked_at != last.looked_at):
             return False
@@ -48,19 +45,16 @@ class Care(Tables):
 
     @atomic
     def did(self, duty: str, every_s: float) -> None:
-        """See `Store.did`."""
         self._rows.duties[duty] = (float(every_s), self._rows.clock())
 
     @atomic
     def duties(self) -> list[Duty]:
-        """See `Store.duties`."""
         now = self._rows.clock()
         done = sorted(self._rows.duties.items())
         return [Duty(name, every_s, (now - at).total_seconds()) for name, (every_s, at) in done]
 
     @atomic
     def open_attempts_of(self, worker: str) -> list[OpenAttempt]:
-        """See `Store.open_attempts_of`."""
         return [self._opened(held) for held in self._open() if held.attempt.worker == worker]
 
     @atomic
@@ -70,7 +64,6 @@ class Care(Tables):
 
     @atomic
     def unclaimed(self, studies: Sequence[int], older_than_s: float, limit: int = 1000) -> list[TrialRecord]:
-        """See `Store.unclaimed`."""
         latest = self._rows.clock() - timedelta(seconds=older_than_s)
         found = [
             (trial.queued_at, key)
@@ -84,7 +77,6 @@ class Care(Tables):
 
     @atomic
     def touch_queued(self, trials: Sequence[tuple[int, int]]) -> list[TrialRecord]:
-        """See `Store.touch_queued`."""
         touched = []
         for key in sorted(set(trials)):
             trial = self._rows.trials.get(key)
@@ -95,7 +87,6 @@ class Care(Tables):
 
     @atomic
     def put_devices(self, host: str, devices: Sequence[Device]) -> None:
-        """See `Store.put_devices`."""
         now = self._rows.clock()
         others = {key: each for key, each in self._rows.devices.items() if key[0] != host}
         said = {
@@ -105,7 +96,6 @@ class Care(Tables):
 
     @atomic
     def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
-        """See `Store.devices`."""
         found = [each for _, each in sorted(self._rows.devices.items())]
         if alive_within_s is None:
             return found
@@ -114,7 +104,6 @@ class Care(Tables):
 
     @atomic
     def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
-        """See `Store.let_go`."""
         rows, found = self._rows, []
         latest, pruned_at = rows.clock() - timedelta(seconds=older_than_s), rows.logs_pruned_at.get(study_id)
         verdict = rows.verdicts.get(study_id)
@@ -132,7 +121,6 @@ class Care(Tables):
 
     @atomic
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
-        """See `Store.put_aside`."""
         held = self._rows.attempts.get(token)
         if held is not None:
             now, study_id = self._rows.clock(), held.attempt.study_id if study_only else 0
@@ -141,19 +129,16 @@ class Care(Tables):
 
     @atomic
     def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
-        """See `Store.has_other_slots`."""
         alive = self.devices(alive_within_s=within_s)
         return any(slot != worker for each in alive if each.is_gpu or not gpus for slot in each.slots)
 
     @atomic
     def put_asides(self) -> list[PutAside]:
-        """See `Store.put_asides`."""
         now = self._rows.clock()
         return [each for _, each in sorted(self._rows.put_asides.items()) if each.until > now]
 
     @atomic
     def prune(self, study_id: int, before: datetime, *, reports: bool, logs: bool, limit: int = 5000) -> Pruned:
-        """See `Store.prune`."""
         rows, study = self._rows, self._rows.studies.get(study_id)
         if logs and study is not None and study.ended_at is not None and study.ended_at < before:
             rows.logs_pruned_at[study_id] = rows.clock()
@@ -169,14 +154,12 @@ class Care(Tables):
     def old_checkpoints(
         self, study_id: int, before: datetime, *, after: tuple[int, int, int] = (-1, -1, -1), limit: int = 500
     ) -> list[Checkpoint]:
-        """See `Store.old_checkpoints`."""
         kept = self._rows.checkpoints.items()
         found = {(each.trial, each.step, each.attempt): each for key, each in kept if self._old(study_id, key, before)}
         return [found[place] for place in sorted(found) if place > after][:limit]
 
     @atomic
     def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
-        """See `Store.prune_checkpoints`."""
         paths = {each.path for each in checkpoints}
         gone = [
             key

@@ -14,7 +14,7 @@ from celeriac.domain.records import (
     TrialState,
 )
 from celeriac.store.memory.rows import Tables, atomic
-from celeriac.store.values import unknown_trial
+from celeriac.store.refusals import unknown_trial
 
 
 class Reading(Tables):
@@ -22,44 +22,37 @@ class Reading(Tables):
 
     @atomic
     def trial(self, study_id: int, number: int) -> TrialRecord:
-        """See `Store.trial`."""
         return self._rows.trial(study_id, number)
 
     @atomic
     def trials(
         self, study_id: int, *, states: Sequence[TrialState] | None = None, after: int = -1, limit: int = 100
     ) -> list[TrialRecord]:
-        """See `Store.trials`."""
         found = (trial for trial in self._rows.trials_of(study_id) if trial.number > after)
         page = [trial for trial in found if states is None or trial.state in states][:limit]
         return self._rows.with_past(page)
 
     @atomic
     def attempts(self, study_id: int, number: int) -> list[Attempt]:
-        """See `Store.attempts`."""
         held = (each.attempt for each in self._rows.attempts.values())
         return sorted(
             (each for each in held if (each.study_id, each.trial) == (study_id, number)), key=lambda each: each.number
         )
 
     def attempts_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
-        """See `Store.attempts_of`."""
         return {number: self.attempts(study_id, number) for number in numbers}
 
     def reports_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, list[Report]]:
-        """See `Store.reports_of`."""
         return {number: self.reports(study_id, number) for number in numbers}
 
     @atomic
     def reports(self, study_id: int, number: int, *, attempt: int | None = None) -> list[Report]:
-        """See `Store.reports`."""
         return self._rows.reports_of(study_id, number, attempt)
 
     @atomic
     def rung_records(
         self, study_id: int, *, after: tuple[int, int, int] = (-1, -1, 0), limit: int = 1000
     ) -> list[RungRecord]:
-        """See `Store.rung_records`."""
         found = {
             (each.bracket, each.rung, each.place): each
             for each in self._rows.rungs.values()
@@ -69,7 +62,6 @@ class Reading(Tables):
 
     @atomic
     def savings(self, study_id: int) -> Savings:
-        """See `Store.savings`."""
         newest = [
             (self._rows.trials[study_id, held.attempt.trial].state, held)
             for held in self._rows.attempts.values()
@@ -88,7 +80,6 @@ class Reading(Tables):
 
     @atomic
     def codes(self, study_id: int) -> list[CodeRun]:
-        """See `Store.codes`."""
         ran: dict[str, list[int]] = {}
         for each in (held.attempt for held in self._rows.attempts.values()):
             if each.study_id == study_id and each.fingerprint:
@@ -100,12 +91,10 @@ class Reading(Tables):
 
     @atomic
     def checkpoints(self, study_id: int, number: int) -> list[Checkpoint]:
-        """See `Store.checkpoints`."""
         return self._rows.checkpoints_of(study_id, number)
 
     @atomic
     def log_tail(self, study_id: int, number: int, attempt: int) -> str:
-        """See `Store.log_tail`."""
         known = {
             (each.attempt.study_id, each.attempt.trial, each.attempt.number) for each in self._rows.attempts.values()
         }

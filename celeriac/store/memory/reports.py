@@ -8,7 +8,8 @@ from dataclasses import replace
 from celeriac.domain.records import ENDED, Attempt, Checkpoint, Crossing, Report, RungRecord
 from celeriac.store.api import ReportAck
 from celeriac.store.memory.rows import Tables, atomic
-from celeriac.store.values import first_at_each, plain_report
+from celeriac.store.refusals import first_at_each
+from celeriac.store.sanitize import plain_report
 
 
 class Reports(Tables):
@@ -16,7 +17,6 @@ class Reports(Tables):
 
     @atomic
     def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
-        """See `Store.report`."""
         if not reports:
             return ReportAck()
         held = self._rows.held(token)
@@ -35,7 +35,6 @@ class Reports(Tables):
 
     @atomic
     def own_reports(self, token: str) -> list[Report]:
-        """See `Store.own_reports`."""
         held = self._rows.attempts.get(token)
         if held is None or not held.is_open:
             return []
@@ -43,14 +42,12 @@ class Reports(Tables):
 
     @atomic
     def forget_checkpoints(self, token: str, paths: Sequence[str]) -> None:
-        """See `Store.forget_checkpoints`."""
         held = self._rows.attempts.get(token)
         if held is not None and held.is_open:
             self._forget(held.attempt, lambda each: each.path in paths)
 
     @atomic
     def drop_checkpoints(self, token: str) -> bool:
-        """See `Store.drop_checkpoints`."""
         held = self._rows.attempts.get(token)
         if held is None or self._rows.trial(held.attempt.study_id, held.attempt.trial).state not in ENDED:
             return False

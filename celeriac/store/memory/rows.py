@@ -31,7 +31,8 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
-from celeriac.store.values import lease_lost, plain_json, plain_text, stale_turn, unknown_study, unknown_trial
+from celeriac.store.refusals import lease_lost, stale_turn, unknown_study, unknown_trial
+from celeriac.store.sanitize import plain_json, plain_text
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -9,7 +9,8 @@ from typing import Any
 from celeriac.domain.records import Champion, Firing, NewStudy, Schedule, StudyRecord
 from celeriac.store.memory.rows import Tables, atomic, plain
 from celeriac.store.memory.studies import opened
-from celeriac.store.values import plain_text, unknown_schedule
+from celeriac.store.refusals import unknown_schedule
+from celeriac.store.sanitize import plain_text
 
 
 class Schedules(Tables):
@@ -17,7 +18,6 @@ class Schedules(Tables):
 
     @atomic
     def put_schedule(self, schedule: Schedule) -> Schedule:
-        """See `Store.put_schedule`."""
         known = self._rows.schedules.get(schedule.name)
         kept = replace(
             schedule,
@@ -30,35 +30,29 @@ class Schedules(Tables):
 
     @atomic
     def schedule(self, name: str) -> Schedule:
-        """See `Store.schedule`."""
         return self._named(name)
 
     @atomic
     def schedules(self) -> list[Schedule]:
-        """See `Store.schedules`."""
         return [each for _, each in sorted(self._rows.schedules.items())]
 
     @atomic
     def drop_schedule(self, name: str) -> None:
-        """See `Store.drop_schedule`."""
         del self._rows.schedules[self._named(name).name]
 
     @atomic
     def pause_schedule(self, name: str, paused: bool) -> Schedule:
-        """See `Store.pause_schedule`."""
         self._rows.schedules[name] = replace(self._named(name), paused=paused)
         return self._rows.schedules[name]
 
     @atomic
     def due_schedules(self) -> list[Schedule]:
-        """See `Store.due_schedules`."""
         now = self._rows.clock()
         due = [each for each in self._rows.schedules.values() if not each.paused and each.next_due_at <= now]
         return sorted(due, key=lambda each: (each.next_due_at, each.name))
 
     @atomic
     def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
-        """See `Store.fire`."""
         fired = (new.schedule, _key(new.slice), due_at, by_hand)
         for each in self._rows.firings:
             if (each.schedule, _key(each.slice), each.due_at, each.by_hand) == fired:
@@ -79,7 +73,6 @@ class Schedules(Tables):
 
     @atomic
     def advance_schedule(self, name: str, due_at: datetime, next_due_at: datetime) -> bool:
-        """See `Store.advance_schedule`."""
         known = self._rows.schedules.get(name)
         if known is None or known.next_due_at != due_at:
             return False
@@ -88,13 +81,11 @@ class Schedules(Tables):
 
     @atomic
     def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
-        """See `Store.firings`."""
         found = [each for each in self._rows.firings if each.schedule == schedule]
         return sorted(found, key=lambda each: (each.due_at, each.study_id), reverse=True)[:limit]
 
     @atomic
     def record_champion(self, champion: Champion) -> Champion:
-        """See `Store.record_champion`."""
         self._rows.study(champion.study_id)
         kept = replace(
             champion,
@@ -108,7 +99,6 @@ class Schedules(Tables):
 
     @atomic
     def unjudged(self, within_s: float) -> list[int]:
-        """See `Store.unjudged`."""
         since = self._rows.clock() - timedelta(seconds=within_s)
         return sorted(
             study.id
@@ -121,7 +111,6 @@ class Schedules(Tables):
 
     @atomic
     def champions(self, schedule: str | None = None) -> list[Champion]:
-        """See `Store.champions`."""
         newest: dict[tuple[str, str], Champion] = {}
         for each in self._rows.verdicts.values():
             if each.promoted and schedule in (None, each.schedule):
@@ -130,7 +119,6 @@ class Schedules(Tables):
 
     @atomic
     def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
-        """See `Store.verdicts`."""
         found = [each for each in self._rows.verdicts.values() if each.schedule == schedule]
         return found[::-1][:limit]
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from celeriac.domain.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
 from celeriac.domain.records import CLOSED, ENDED, Claim, Counts, NewStudy, StudyRecord, StudyState, TrialState
 from celeriac.store.memory.rows import Rows, Tables, atomic, plain
-from celeriac.store.values import duplicate_study, plain_text, unknown_study
+from celeriac.store.refusals import duplicate_study, unknown_study
+from celeriac.store.sanitize import plain_text
 
 
 class Studies(Tables):
@@ -15,17 +16,14 @@ class Studies(Tables):
 
     @atomic
     def create_study(self, new: NewStudy) -> StudyRecord:
-        """See `Store.create_study`."""
         return opened(self._rows, new)
 
     @atomic
     def study(self, study_id: int) -> StudyRecord:
-        """See `Store.study`."""
         return self._rows.study(study_id)
 
     @atomic
     def study_named(self, name: str) -> StudyRecord:
-        """See `Store.study_named`."""
         for study in self._rows.studies.values():
             if study.name == plain_text(name):
                 return study
@@ -40,7 +38,6 @@ class Studies(Tables):
         before_id: int | None = None,
         limit: int = 50,
     ) -> list[StudyRecord]:
-        """See `Store.studies`."""
         found = [
             study
             for study in self._rows.studies.values()
@@ -52,7 +49,6 @@ class Studies(Tables):
 
     @atomic
     def move_study(self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None) -> StudyRecord:
-        """See `Store.move_study`."""
         rows, said = self._rows, plain_text(reason)
         before = rows.study(study_id, turn)
         state = moved(STUDY_TRANSITIONS, before.state, event, thing=f"study {before.name}")
@@ -65,7 +61,6 @@ class Studies(Tables):
 
     @atomic
     def take_code(self, study_id: int, fingerprint: str) -> StudyRecord:
-        """See `Store.take_code`."""
         rows = self._rows
         rows.studies[study_id] = replace(rows.study(study_id), fingerprint=plain_text(fingerprint))
         rows.put_asides = {key: each for key, each in rows.put_asides.items() if key[1] != study_id}
@@ -73,13 +68,11 @@ class Studies(Tables):
 
     @atomic
     def studies_to_drive(self) -> list[int]:
-        """See `Store.studies_to_drive`."""
         driven = (StudyState.OPEN, StudyState.RUNNING)
         return sorted(study.id for study in self._rows.studies.values() if study.state in driven)
 
     @atomic
     def claims(self) -> list[Claim]:
-        """See `Store.claims`."""
         now = self._rows.clock()
         found = sorted(self._rows.studies.items())
         return [_claim(study, now) for _, study in found if study.state not in CLOSED]

@@ -18,7 +18,7 @@ from celeriac.domain.records import (
     TrialState,
 )
 from celeriac.store.memory.rows import Tables, atomic, plain
-from celeriac.store.values import moved_meanwhile, not_running
+from celeriac.store.refusals import moved_meanwhile, not_running
 
 
 class Turns(Tables):
@@ -26,7 +26,6 @@ class Turns(Tables):
 
     @contextmanager
     def driving(self, study_id: int) -> Iterator[bool]:
-        """See `Store.driving`."""
         with self._rows.lock:
             mine = study_id not in self._rows.driven
             if mine:
@@ -39,7 +38,6 @@ class Turns(Tables):
 
     @atomic
     def snapshot(self, study_id: int) -> Snapshot:
-        """See `Store.snapshot`."""
         study = self._rows.study(study_id)
         trials = self._rows.trials_of(study_id)
         ended = sorted((trial for trial in trials if trial.ended_no), key=lambda t: -(t.ended_no or 0))
@@ -56,13 +54,11 @@ class Turns(Tables):
 
     @atomic
     def newest_waiting(self, study_id: int, limit: int) -> list[TrialRecord]:
-        """See `Store.newest_waiting`."""
         untried = [t for t in self._rows.trials_of(study_id) if t.state is TrialState.WAITING and not t.attempts]
         return untried[max(len(untried) - limit, 0) :]
 
     @atomic
     def pending(self, study_id: int, *, observed: int, below: int, since: int = 0) -> list[PendingTrial]:
-        """See `Store.pending`."""
         return [
             PendingTrial(t.number, t.params, t.source, t.provenance.observed)
             for t in self._rows.trials_of(study_id)
@@ -71,14 +67,12 @@ class Turns(Tables):
 
     @atomic
     def ended_since(self, study_id: int, ended_no: int, limit: int = 1000) -> list[TrialRecord]:
-        """See `Store.ended_since`."""
         later = [trial for trial in self._rows.trials_of(study_id) if (trial.ended_no or 0) > ended_no]
         page = sorted(later, key=lambda trial: trial.ended_no or 0)[:limit]
         return self._rows.with_past(page)
 
     @atomic
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
-        """See `Store.add_trials`."""
         study = self._turn(study_id, turn, "be given trials")
         first, count = study.next_number, len(suggestions)
         added = [self._new_trial(study_id, first + k, each) for k, each in enumerate(suggestions)]
@@ -91,7 +85,6 @@ class Turns(Tables):
     def replace_waiting(
         self, study_id: int, turn: int, first: int, suggestions: Sequence[Suggestion]
     ) -> list[TrialRecord]:
-        """See `Store.replace_waiting`."""
         study = self._turn(study_id, turn, "have its suggestions replaced")
         giving_way = [trial for trial in self._rows.trials_of(study_id) if trial.number >= first]
         movable = sources(TRIAL_TRANSITIONS, TrialEvent.REPLACE)
@@ -108,7 +101,6 @@ class Turns(Tables):
 
     @atomic
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
-        """See `Store.queue_trials`."""
         study = self._turn(study_id, turn, "queue trials")
         self._rows.studies[study_id] = replace(study, turn=turn + 1)
         movable = sources(TRIAL_TRANSITIONS, TrialEvent.QUEUE)

@@ -1,36 +1,26 @@
 """Having a lease: lease, begin, renew. Rule: a ticket becomes one lease or a refusal, and a lease lives on by its
 token only.
+
+The token is the fence: the open attempt's row, found by it, is what gives a worker's write its right. The statements of
+a worker are hot: each is one round trip and one commit, a chain of common table expressions in which every step reads
+from the one before, so that Postgres runs, and locks, in the order written: study, trial, attempt. A step whose row was
+changed by somebody in between checks its WHERE again on the new row (READ COMMITTED), so each is a compare-and-set. A
+chain that breaks returns no row; why, is asked after.
 """
 
+from collections.abc import Sequence
+
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
-from celeriac.domain.records import Lease, Refusal, Source, StudyState
-from celeriac.store.connection import Database, Row
-from celeriac.store.postgres.fence import lost
-from celeriac.store.postgres.functions import call
-from celeriac.store.postgres.rows import checkpoint_record
-from celeriac.store.values import (
-    new_token,
-    plain_text,
-    stale_ticket,
-    study_waits,
-    too_many,
-    unknown_study,
-    unknown_trial,
-)
-
-LEASE = call("lease")
-LEASED = call("leased")
-REFUSE = call("refuse")
-BEGIN = call("begin")
-RENEW = call("renew")
-CHECKPOINTS = call("own_checkpoints")
+from celeriac.domain.records import Checkpoint, Lease, Refusal, StudyState
+from celeriac.store.connection import Row
+from celeriac.store.postgres.records import record_of
+from celeriac.store.postgres.verbs import Verbs
+from celeriac.store.refusals import stale_ticket, study_waits, too_many, unknown_study, unknown_trial
+from celeriac.store.sanitize import new_token
 
 
-class Leases:
+class Leases(Verbs):
     """Verbs of the worker before its trial ends, but for reports."""
-
-    _db: Database
-    _key: str
 
     def lease(
         self,
@@ -44,47 +34,29 @@ class Leases:
         lease_s: float,
     ) -> Lease | Refusal:
         """See `Store.lease`. The token is made here, so that a repeat after a broken connection finds its own lease."""
-        token = new_token(self._key)
-        ticket = {"study": study_id, "number": number, "attempt": attempt}
-        row = self._db.row(
-            LEASE,
-            **ticket,
-            token=token,
-            worker=worker,
-            device=device,
-            device_kind=plain_text(device_kind),
-            lease_s=float(lease_s),
-        ) or self._db.row(LEASED, token=token)
-        if row is None:
-            return _refusal(self._db.row(REFUSE, **ticket), **ticket)
-        kept = self._db.rows(CHECKPOINTS, token=token) if attempt > 1 else ()
-        given = {**row, "source": Source(row["source"])}
-        checkpoints = tuple(checkpoint_record(each) for each in kept)
-        return Lease(**given, number=number, attempt=attempt, checkpoints=checkpoints)
+        token, ticket = new_token(self._key), {"study": study_id, "number": number, "attempt": attempt}
+        place = {"worker": worker, "device": device, "device_kind": device_kind}
+        rows = self._rows("lease", **ticket, **place, token=token, lease_s=lease_s) or self._rows("leased", token=token)
+        if not rows:
+            return _refusal(self._rows("refuse", **ticket), **ticket)
+        kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else ()
+        return record_of(Lease, {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept})
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
-        """See `Store.begin`."""
-        noted = self._db.rows(
-            BEGIN,
-            token=token,
-            fingerprint=plain_text(fingerprint),
-            resumed_step=resumed_step,
-            log_path=plain_text(log_path),
-        )
-        if not noted:
-            raise lost(self._db, token)
+        given = {"fingerprint": fingerprint, "resumed_step": resumed_step, "log_path": log_path}
+        if not self._rows("begin", token=token, **given):
+            raise self._lost(token)
 
     def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
-        """See `Store.renew`."""
-        tail = None if log_tail is None else plain_text(log_tail)
-        if not self._db.rows(RENEW, token=token, lease_s=float(lease_s), log_tail=tail):
-            raise lost(self._db, token)
+        if not self._rows("renew", token=token, lease_s=lease_s, log_tail=log_tail):
+            raise self._lost(token)
 
 
-def _refusal(found: Row | None, *, study: int, number: int, attempt: int) -> Refusal:
+def _refusal(rows: Sequence[Row], *, study: int, number: int, attempt: int) -> Refusal:
     """Why this ticket became no lease; raises UnknownStudy and UnknownTrial."""
-    if found is None:
+    if not rows:
         raise unknown_study(study, ())
+    found = rows[0]
     if found["number"] is None:
         raise unknown_trial(study, number)
     if found["attempts"] != attempt - 1 or found["state"] not in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE):

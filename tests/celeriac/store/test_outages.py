@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterator
 import psutil
 import psycopg
 import pytest
-from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from celeriac.domain.errors import CeleriacError, SettingInvalid, StoreUnavailable, TryAgain
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Counts, Lease, Refusal
 from celeriac.store import Store, connection, open_store
-from celeriac.store.connection import Database, fetch, open_engine, sql
+from celeriac.store.connection import Database, Session, driver, fetch, open_engine, sql
 from tests.celeriac.store.scenes import full_disk, leased, new_study, queued, running, scored, suggestion
 
 KILL = sql(
@@ -34,7 +33,7 @@ def drop_connections(database: str) -> Iterator[Callable[[], None]]:
 
     def drop() -> None:
         with engine.connect() as alone:
-            fetch(alone, KILL)
+            fetch(driver(alone), KILL)
 
     yield drop
     engine.dispose()
@@ -106,7 +105,7 @@ def test_a_lease_whose_answer_was_lost_is_found_again(store: Store, monkeypatch:
 def test_what_was_not_committed_is_done_once(raw: Database, drop_connections: Callable[[], None]) -> None:
     tries: list[int] = []
 
-    def work(session: Connection) -> int:
+    def work(session: Session) -> int:
         tries.append(len(tries))
         made = fetch(
             session, sql("INSERT INTO study (name, spec, goal) VALUES (:n, '{}', 'maximize') RETURNING id"), n="x"
@@ -124,7 +123,7 @@ def test_what_was_not_committed_is_done_once(raw: Database, drop_connections: Ca
 def test_a_commit_whose_answer_was_lost_is_not_repeated(raw: Database, drop_connections: Callable[[], None]) -> None:
     tries: list[int] = []
 
-    def work(session: Connection) -> None:
+    def work(session: Session) -> None:
         tries.append(len(tries))
         fetch(session, sql("SELECT 1"))
         drop_connections()
@@ -144,7 +143,7 @@ def test_two_that_lock_crosswise_both_succeed(raw: Database) -> None:
     def cross(names: str) -> None:
         tries: list[int] = []
 
-        def work(session: Connection) -> None:
+        def work(session: Session) -> None:
             tries.append(1)
             fetch(session, touch, name=names[0])
             if len(tries) == 1:
@@ -220,11 +219,12 @@ def test_a_full_disk_is_named_and_nothing_is_written(store: Store, database: str
 
 
 def test_what_psycopg_says_of_a_full_disk_is_understood_wherever_it_comes_up() -> None:
-    """As raised by the driver, with and without the connection being lost by it."""
+    """As raised by the driver, and as SQLAlchemy wraps it, with and without the connection being lost by it."""
     said = psycopg.errors.DiskFull('could not write to file "pg_wal/xlogtemp.7": No space left on device')
     for lost in (False, True):
         wrapped = DBAPIError.instance("COMMIT", {}, said, psycopg.Error, connection_invalidated=lost)
-        error = connection.explained(wrapped, "db/celeriac")
+        assert str(connection.explained(wrapped, "db/celeriac")) == str(connection.explained(said, "db/celeriac"))
+        error = connection.explained(said, "db/celeriac")
         assert isinstance(error, StoreUnavailable)
         assert "the disk of Postgres at db/celeriac is full" in str(error)
         assert "pg_wal/xlogtemp.7" in str(error)

@@ -175,8 +175,8 @@ def test_an_end_that_the_database_refuses_ends_nothing_but_its_attempt(
 
     with once_there(tmp_path / "running", break_counters):
         summary = short.attempt(ticket)
-    assert "the runner failed: IntegrityError" in summary
-    assert any("its lease is left to lapse: IntegrityError" in line for line in caplog.messages)
+    assert "the runner failed: CheckViolation" in summary
+    assert any("its lease is left to lapse: CheckViolation" in line for line in caplog.messages)
     assert short.run("quick:good", name="after").state is TrialState.SCORED
 
 

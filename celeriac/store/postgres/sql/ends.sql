@@ -91,7 +91,7 @@ UPDATE attempt SET late = :late WHERE token = :token AND late IS NULL AND ended_
 -- Cancels the trial that a ticket names: before anybody has leased it, or while it runs under a token made with this key.
 -- It is no more than who has the ticket could do with it: lease the trial, and end it.
 WITH s AS (
-    SELECT id, waiting, queued, running, cancelled, scored + pruned + failed + cancelled AS ended FROM study
+    SELECT id, waiting, queued, running, paused, scored, pruned, failed, cancelled FROM study
     WHERE id = :study FOR NO KEY UPDATE
 ), o AS (
     SELECT trial.study_id, trial.number, trial.state FROM trial JOIN s ON trial.study_id = s.id
@@ -101,24 +101,18 @@ WITH s AS (
             SELECT 1 FROM attempt a WHERE a.study_id = :study AND a.trial = :number AND a.number = :attempt
                 AND a.ended_at IS NULL AND {made_with_key}))
     FOR NO KEY UPDATE OF trial
-), e AS (
-    UPDATE attempt SET ended_at = clock_timestamp(), outcome = {after_release}, detail = :reason,
-        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at))
-    FROM o WHERE attempt.study_id = o.study_id AND attempt.trial = o.number AND attempt.ended_at IS NULL
-    RETURNING attempt.device_s
-), c AS (
-    UPDATE study SET cancelled = s.cancelled + 1,
-        waiting = s.waiting - CAST(o.state = 'WAITING' AS int), queued = s.queued - CAST(o.state = 'QUEUED' AS int),
-        running = s.running - CAST(o.state = 'RUNNING' AS int),
-        device_s = study.device_s + (SELECT coalesce(sum(e.device_s), 0) FROM e)
-    FROM s, o WHERE study.id = s.id
-), t AS (
-    UPDATE trial SET state = {after_cancel}, detail = :reason, queued_at = NULL, ended_no = s.ended + 1,
-        ended_at = clock_timestamp()
-    FROM s, o WHERE trial.study_id = o.study_id AND trial.number = o.number RETURNING trial.*
-)
-SELECT {trial_columns} FROM t {newest_attempt}
+), {cancels}
 
 -- name: cancelled(study bigint, number int, attempt int) -> {trial}
 -- The trial, if it was cancelled at this attempt or before it: a repeat is answered as the first call was.
 {trials} WHERE t.study_id = :study AND t.number = :number AND t.state = {after_cancel} AND t.attempts IN (:attempt - 1, :attempt)
+
+-- name: cancel_trial
+-- Cancels a trial of which its transaction knows that it may be.
+WITH s AS (
+    SELECT id, waiting, queued, running, paused, scored, pruned, failed, cancelled FROM study
+    WHERE id = :study FOR NO KEY UPDATE
+), o AS (
+    SELECT trial.study_id, trial.number, trial.state FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.number = :number FOR NO KEY UPDATE OF trial
+), {cancels}

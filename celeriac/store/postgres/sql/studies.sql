@@ -1,0 +1,99 @@
+-- Studies: opening, finding and moving them.
+
+-- name: now
+-- The store's clock.
+SELECT clock_timestamp() AS now
+
+-- name: functions
+-- What tells the functions of this database from another version's.
+SELECT obj_description(to_regnamespace(:schema), 'pg_namespace') AS digest
+
+-- name: create_study
+INSERT INTO study AS s ({new_study_columns}) VALUES ({new_study}) ON CONFLICT (name) DO NOTHING RETURNING {study_columns}
+
+-- name: study
+SELECT {study_columns} FROM study s WHERE s.id = :study
+
+-- name: study_named
+SELECT {study_columns} FROM study s WHERE s.name = :name
+
+-- name: names
+-- The newest studies' names, to find one like the name that is not there.
+SELECT name FROM study ORDER BY id DESC LIMIT 1000
+
+-- name: studies
+SELECT {study_columns} FROM study s
+WHERE s.id < coalesce(CAST(:before_id AS bigint), {most}) AND (CAST(:states AS text[]) IS NULL OR s.state = ANY(:states))
+ORDER BY s.id DESC LIMIT :limit
+
+-- name: studies_of_schedule
+-- A statement of its own, for its index.
+SELECT {study_columns} FROM study s
+WHERE s.schedule = :schedule AND s.id < coalesce(CAST(:before_id AS bigint), {most})
+    AND (CAST(:states AS text[]) IS NULL OR s.state = ANY(:states))
+ORDER BY s.id DESC LIMIT :limit
+
+-- name: lock_study
+SELECT {study_columns} FROM study s WHERE s.id = :study FOR NO KEY UPDATE
+
+-- name: lock_open_trials
+SELECT number FROM trial WHERE study_id = :study AND ended_no IS NULL ORDER BY number FOR NO KEY UPDATE
+
+-- name: studies_to_drive
+SELECT id FROM study WHERE state IN ('OPEN', 'RUNNING') ORDER BY id
+
+-- name: claims
+SELECT id AS study_id, coalesce(CAST(spec #>> '{resources,gpus}' AS int), 0) AS gpus, parallel,
+    state <> 'PAUSED' AS may_run, running, queued, waiting + paused AS ready,
+    greatest(coalesce(CAST(spec #>> '{budget,trials}' AS int), 0) - scored - pruned - failed
+        - waiting - queued - running - paused, 0) AS left,
+    scored + pruned + failed AS finished, device_s,
+    greatest(coalesce(extract(epoch FROM
+        coalesce(paused_at, clock_timestamp()) - coalesce(first_leased_at, started_at)) - paused_s, 0), 0) AS age_s
+FROM study WHERE state IN ('OPEN', 'RUNNING', 'PAUSED') ORDER BY id
+
+-- name: take_code
+WITH p AS (DELETE FROM put_aside WHERE study_id = :study)
+UPDATE study s SET fingerprint = :fingerprint WHERE s.id = :study RETURNING {study_columns}
+
+-- name: unqueue_all
+-- A paused study's queued trials go back to the buffer.
+WITH t AS (
+    UPDATE trial SET state = {after_unqueue}, queued_at = NULL
+    WHERE study_id = :study AND ended_no IS NULL AND state IN ({may_unqueue}) RETURNING 1
+)
+UPDATE study SET queued = queued - (SELECT count(*) FROM t), waiting = waiting + (SELECT count(*) FROM t)
+WHERE id = :study
+
+-- name: cancel_open_trials
+-- They end in the order of their numbers; an open attempt's device time runs until now by the database's clock.
+WITH o AS (
+    SELECT number, state, row_number() OVER (ORDER BY number) AS place FROM trial
+    WHERE study_id = :study AND ended_no IS NULL
+), t AS (
+    UPDATE trial SET state = {after_cancel}, ended_no = :ended + o.place, ended_at = clock_timestamp(),
+        detail = :reason, queued_at = NULL
+    FROM o WHERE trial.study_id = :study AND trial.number = o.number
+), e AS (
+    UPDATE attempt SET ended_at = clock_timestamp(), outcome = {after_release}, detail = :reason,
+        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at))
+    WHERE study_id = :study AND ended_at IS NULL RETURNING device_s
+)
+UPDATE study SET waiting = 0, queued = 0, running = 0, paused = 0,
+    cancelled = cancelled + (SELECT count(*) FROM o),
+    device_s = device_s + (SELECT coalesce(sum(e.device_s), 0) FROM e)
+WHERE id = :study
+
+-- name: move_study
+UPDATE study s SET state = :state, reason = :reason, turn = turn + 1,
+    started_at = CASE WHEN :state = 'RUNNING' THEN coalesce(started_at, clock_timestamp()) ELSE started_at END,
+    paused_s = paused_s + coalesce(extract(epoch FROM clock_timestamp() - coalesce(paused_at, ended_at)), 0),
+    paused_at = CASE WHEN :state = 'PAUSED' THEN clock_timestamp() END,
+    resumed_at = CASE WHEN :resumed THEN clock_timestamp() ELSE resumed_at END,
+    reopened_at = CASE WHEN :reopened THEN clock_timestamp() ELSE reopened_at END,
+    ended_at = CASE WHEN :closed THEN clock_timestamp() END
+WHERE id = :study RETURNING {study_columns}
+
+-- name: forget_verdict
+-- Of a study that is opened again, a verdict that promoted nothing is void.
+DELETE FROM champion WHERE study_id = :study AND NOT promoted
