@@ -18,8 +18,8 @@ from celeriac.domain.errors import (
     UnknownStudy,
     UnknownTrial,
 )
-from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, AttemptEvent, TrialEvent
-from celeriac.domain.records import CLOSED, Attempt, Crossing, Outcome, Refusal, StudyRecord
+from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, sources
+from celeriac.domain.records import CLOSED, Attempt, Crossing, Outcome, Refusal, StudyRecord, StudyState
 from celeriac.store.api import AttemptEnd
 from celeriac.store.sanitize import plain_json, plain_text
 
@@ -155,19 +155,15 @@ def not_cancelled(study_id: int, number: int, attempt: int) -> IllegalTransition
     )
 
 
-def stale_ticket(study: str, number: int, state: str, attempts: int) -> Refusal:
-    """The ticket names an attempt that is not the trial's next one, or the trial is not to be run now."""
-    return Refusal(f"stale ticket: trial {number} of {study} is {state} after {attempts} attempts")
-
-
-def study_waits(study: str, state: str) -> Refusal:
-    """The study does not run."""
-    return Refusal(f"study {study} is {state}: the trial waits")
-
-
-def too_many(study: str, running: int) -> Refusal:
-    """As many trials run as the study's `parallel` allows."""
-    return Refusal(f"{running} trials of {study} run, as many as `parallel` allows: this one waits")
+def refused(
+    *, name: str, study_state: str, running: int, number: int, state: str, attempts: int, attempt: int
+) -> Refusal:
+    """Why a ticket for this attempt of a trial became no lease: it is stale, or it came early or late for its study."""
+    if attempts != attempt - 1 or state not in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE):
+        return Refusal(f"stale ticket: trial {number} of {name} is {state} after {attempts} attempts")
+    if study_state != StudyState.RUNNING:
+        return Refusal(f"study {name} is {study_state}: the trial waits")
+    return Refusal(f"{running} trials of {name} run, as many as `parallel` allows: this one waits")
 
 
 def lease_lost(token: str, attempt: Attempt | None) -> LeaseLost:

@@ -68,15 +68,8 @@ class Ends(Tables):
 
     def _noted(self, trial: TrialRecord, held: Held, end: AttemptEnd, event: AttemptEvent) -> TrialRecord:
         """The trial, after what is known of its attempt's end was written down."""
-        self._rows.end_attempt(
-            held,
-            event,
-            fault=end.fault,
-            detail=end.detail,
-            traceback=end.traceback,
-            device_s=float(end.device_s),
-            peak_memory_bytes=end.peak_memory_bytes,
-        )
+        noted = ("fault", "detail", "traceback", "device_s", "peak_memory_bytes")
+        self._rows.end_attempt(held, event, **{name: getattr(end, name) for name in noted})
         held.digest = digest(end)
         self._rows.keep_tail(held.attempt, end.log_tail)
         self._keep_best(trial)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.domain.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.store.memory.rows import Held, Tables, atomic
-from celeriac.store.refusals import stale_ticket, study_waits, too_many
+from celeriac.store.refusals import refused
 from celeriac.store.sanitize import new_token, plain_text
 
 
@@ -29,13 +29,22 @@ class Leases(Tables):
     ) -> Lease | Refusal:
         study = self._rows.study(study_id)
         trial = self._rows.trial(study_id, number)
-        refusal = _refusal(study, trial, attempt)
-        if refusal is None:
-            return self._leased(study, trial, _Place(worker, device, plain_text(device_kind)), lease_s)
         current = trial.attempts == attempt - 1
+        has_room = study.parallel is None or study.counts.running < study.parallel
+        may_run = current and trial.state in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
+        if may_run and has_room and study.state is StudyState.RUNNING:
+            return self._leased(study, trial, _Place(worker, device, plain_text(device_kind)), lease_s)
         if current and trial.state is TrialState.QUEUED:
             self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
-        return refusal
+        return refused(
+            name=study.name,
+            study_state=study.state,
+            running=study.counts.running,
+            number=number,
+            state=trial.state,
+            attempts=trial.attempts,
+            attempt=attempt,
+        )
 
     @atomic
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
@@ -89,16 +98,6 @@ class Leases(Tables):
 
     def _until(self, lease_s: float) -> datetime:
         return self._rows.clock() + timedelta(seconds=lease_s)
-
-
-def _refusal(study: StudyRecord, trial: TrialRecord, attempt: int) -> Refusal | None:
-    if trial.attempts != attempt - 1 or trial.state not in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE):
-        return stale_ticket(study.name, trial.number, trial.state, trial.attempts)
-    if study.state is not StudyState.RUNNING:
-        return study_waits(study.name, study.state)
-    if study.parallel is not None and study.counts.running >= study.parallel:
-        return too_many(study.name, study.counts.running)
-    return None
 
 
 @dataclass(frozen=True, slots=True)

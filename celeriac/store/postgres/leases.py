@@ -10,12 +10,11 @@ chain that breaks returns no row; why, is asked after.
 
 from collections.abc import Sequence
 
-from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
-from celeriac.domain.records import Checkpoint, Lease, Refusal, StudyState
+from celeriac.domain.records import Checkpoint, Lease, Refusal
 from celeriac.store.connection import Row
 from celeriac.store.postgres.records import record_of
 from celeriac.store.postgres.verbs import Verbs
-from celeriac.store.refusals import stale_ticket, study_waits, too_many, unknown_study, unknown_trial
+from celeriac.store.refusals import refused, unknown_study, unknown_trial
 from celeriac.store.sanitize import new_token
 
 
@@ -56,11 +55,6 @@ def _refusal(rows: Sequence[Row], *, study: int, number: int, attempt: int) -> R
     """Why this ticket became no lease; raises UnknownStudy and UnknownTrial."""
     if not rows:
         raise unknown_study(study, ())
-    found = rows[0]
-    if found["number"] is None:
+    if rows[0]["number"] is None:
         raise unknown_trial(study, number)
-    if found["attempts"] != attempt - 1 or found["state"] not in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE):
-        return stale_ticket(found["name"], number, found["state"], found["attempts"])
-    if found["study_state"] != StudyState.RUNNING:
-        return study_waits(found["name"], found["study_state"])
-    return too_many(found["name"], found["running"])
+    return refused(**rows[0], attempt=attempt)
