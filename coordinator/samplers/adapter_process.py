@@ -8,15 +8,13 @@ again. What ends it twice, or takes longer than `ANSWER_S`, fails the sampler, w
 
 import atexit
 import os
-import socket
-import subprocess
 import sys
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 from celeriac.domain.errors import SamplerFailed
 from celeriac.domain.space import Space
+from celeriac.runtime.process.companion import Companion, Gone
 from coordinator.samplers.api import Observation, Point, Proposal, Sampler
 
 #: A suggester sets it below the limit of its own, so that what takes too long is called by its name.
@@ -45,19 +43,22 @@ def adapted(name: str) -> Sampler:
 
 
 class _Aside:
-    """The process and the line to it; it belongs to the process that started it, and a fork starts its own."""
+    """The process, started when there is a question; a fork of this process starts its own."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._line: Connection | None = None
-        self._owner = 0
+        self._companion: Companion | None = None
 
     def ask(self, question: tuple[Any, ...]) -> Any:
         """The answer to a question. Raises SamplerFailed."""
         for _ in range(2):  # it may have left between two questions, or been killed once
+            companion = self._started()
             try:
-                answer, flaw = self._asked(question)
-            except (EOFError, BrokenPipeError, ConnectionResetError):
+                companion.send(question)
+                answer, flaw = companion.receive(ANSWER_S)
+            except TimeoutError as error:
+                self.close()
+                raise SamplerFailed(f"its process did not answer within {ANSWER_S:g} s and was ended") from error
+            except Gone:
                 status = self.close()
                 continue
             if flaw:
@@ -68,43 +69,14 @@ class _Aside:
         )
 
     def close(self) -> int | None:
-        """End the process, which sees its line closed, and return its status; one that is still busy is killed."""
-        process, line = self._process, self._line
-        self._process = self._line = None
-        if process is None or line is None or self._owner != os.getpid():
-            return None
-        line.close()
-        try:
-            return process.wait(2.0)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            return process.wait()
+        """End the process, if it is ours, and return its status; one that is still busy is killed."""
+        companion, self._companion = self._companion, None
+        return companion.end(2.0) if companion is not None and companion.owner == os.getpid() else None
 
-    def _asked(self, question: tuple[Any, ...]) -> tuple[Any, str]:
-        """The answer, and what went wrong."""
-        line = self._started()
-        line.send(question)
-        if line.poll(ANSWER_S):
-            answer: tuple[Any, str] = line.recv()
-            return answer
-        self.close()
-        return None, f"its process did not answer within {ANSWER_S:g} s and was ended"
-
-    def _started(self) -> Connection:
-        if self._line is not None and self._owner == os.getpid():
-            return self._line
-        mine, theirs = socket.socketpair()
-        with theirs:
-            arguments = [sys.executable, *PROGRAM, str(theirs.fileno()), str(os.getpid())]
-            self._process = subprocess.Popen(
-                arguments,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # what libraries print is log, and belongs with this program's
-                start_new_session=True,
-            )
-        self._line, self._owner = Connection(mine.detach()), os.getpid()
-        return self._line
+    def _started(self) -> Companion:
+        if self._companion is None or self._companion.owner != os.getpid():
+            self._companion = Companion([sys.executable, *PROGRAM], pipe_s=ANSWER_S)
+        return self._companion
 
 
 _aside = _Aside()

@@ -14,10 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from threading import Lock, Thread
+from time import monotonic
 
+from celeriac.runtime.process.companion import Companion, Gone
 from coordinator.suggest.assignment import Seat, assign
 from coordinator.suggest.messages import SuggestRequest, SuggestResult
-from coordinator.suggest.process import Gone, SuggesterProcess
 from coordinator.suggest.program import Setup
 from coordinator.suggest.queue import SuggestionQueue
 
@@ -29,6 +30,8 @@ WATCH_S = 1.0
 #: How long a process stays that no open study needs.
 NEEDLESS_S = 10.0
 CLOSE_S = 5.0
+#: A process that is stopped in the middle of a message must not stop the others.
+PIPE_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,34 @@ class PoolLimits:
     timeout_s: float = 300.0
     memory_bytes: int = 512 * 2**20
     idle_s: float = 600.0
+
+
+class SuggesterProcess(Companion):
+    """A process, its `question` (None: it works on nothing), and how long it has worked, or not (`for_s`)."""
+
+    def __init__(self, command: Sequence[str], setup: Setup) -> None:
+        """Start it. Never raises: one that cannot be started is Gone when it is asked."""
+        super().__init__(command, pipe_s=PIPE_S)
+        self.question: SuggestRequest | None = None
+        self._since = monotonic()
+        with suppress(OSError):  # it is noticed when it is asked
+            self.connection.send(setup)
+
+    @property
+    def for_s(self) -> float:
+        """Seconds since it was asked, or since it answered."""
+        return monotonic() - self._since
+
+    def ask(self, question: SuggestRequest) -> None:
+        """Let it work on a question. Raises Gone."""
+        self.question, self._since = question, monotonic()
+        self.send(question)
+
+    def take(self) -> SuggestResult:
+        """The answer that has come; it is free from now on. Raises Gone."""
+        answer: SuggestResult = self.receive()
+        self.question, self._since = None, monotonic()
+        return answer
 
 
 class Pool:
@@ -65,7 +96,7 @@ class Pool:
 
     # -- any thread ---------------------------------------------------------------------------------------------------
     def answer(self, question: SuggestRequest) -> SuggestResult | None:
-        """See `Suggesters.answer`."""
+        """See `SuggestService.answer`."""
         with self._lock:
             found = self._ledger.answer(question)
             if found is None and not self._closed:
@@ -73,23 +104,23 @@ class Pool:
         return found
 
     def carry(self, study_id: int, turn: int) -> None:
-        """See `Suggesters.carry`."""
+        """See `SuggestService.carry`."""
         with self._lock:
             self._ledger.carry(study_id, turn)
 
     def suggest_s(self, study_id: int) -> float:
-        """See `Suggesters.suggest_s`."""
+        """See `SuggestService.suggest_s`."""
         with self._lock:
             return self._ledger.suggest_s(study_id)
 
     def forget(self, study_id: int) -> None:
-        """See `Suggesters.forget`."""
+        """See `SuggestService.forget`."""
         with self._lock:
             self._ledger.forget(study_id)
             self._wake_if_started()
 
     def keep_only(self, study_ids: Sequence[int]) -> None:
-        """See `Suggesters.keep_only`."""
+        """See `SuggestService.keep_only`."""
         with self._lock:
             self._ledger.keep_only(study_ids)
 
@@ -119,9 +150,8 @@ class Pool:
             with suppress(BlockingIOError):  # a full pipe wakes as well as a fuller one
                 os.write(self._wake_writer, b"\0")
 
-    # -- the pool's thread
-    # ---------------------------------------------------------------------------------------------- Processes are
-    # started on it alone: they are told to die with the thread that started them.
+    # -- the pool's thread --------------------------------------------------------------------------------------------
+    # Processes are started on it alone: they are told to die with the thread that started them.
     def _run(self) -> None:
         try:
             while not self._closed:
@@ -232,7 +262,7 @@ class Pool:
         seat, self._seats[number] = self._seats[number], None
         if seat is None:
             return
-        seat.kill()
+        seat.end()
         with self._lock:
             self._ledger.vacate(number)
 

@@ -31,8 +31,8 @@ def beside() -> Iterator[_Aside]:
 
 
 def process_of(beside: _Aside) -> psutil.Process:
-    assert beside._process is not None
-    return psutil.Process(beside._process.pid)
+    assert beside._companion is not None
+    return psutil.Process(beside._companion.pid)
 
 
 def test_the_coordinator_loads_none_of_what_adapters_need() -> None:
@@ -79,7 +79,7 @@ def test_an_idle_one_leaves_and_so_does_one_that_grew_too_large(
 ) -> None:
     code = f"import sys, coordinator.adapters.__main__ as p; p.{setting}; p.main(*map(int, sys.argv[1:]))"
     monkeypatch.setattr(adapter_process, "PROGRAM", ("-c", code))
-    line = beside._started()
+    line = beside._started().connection
     process = process_of(beside)
     if setting.startswith("MOST"):
         line.send(QUESTION)
@@ -106,7 +106,7 @@ def test_it_has_less_time_than_its_suggester_has(monkeypatch: pytest.MonkeyPatch
         told.append(setup)
         return Mock()
 
-    monkeypatch.setattr(pool, "Suggester", started)
+    monkeypatch.setattr(pool, "SuggesterProcess", started)
     pool.Pool(Setup("postgresql://nowhere/none"), pool.PoolLimits(timeout_s=50.0), Mock())._let_work(0, Mock())
     gone = Mock()
     gone.recv.side_effect = EOFError
@@ -122,8 +122,8 @@ from coordinator.samplers.adapter_process import _Aside
 from tests.coordinator.samplers.test_adapter_process import QUESTION
 beside = _Aside()
 beside.ask(QUESTION)
-print(beside._process.pid, flush=True)
-os.kill(beside._process.pid, signal.SIGSTOP)
+print(beside._companion.pid, flush=True)
+os.kill(beside._companion.pid, signal.SIGSTOP)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
