@@ -5,15 +5,14 @@ first, which hands its trials back with their checkpoints. After a kill -9 of th
 next `up` on the same home goes on where this one was.
 """
 
-import json
 import os
 import shlex
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +22,11 @@ import psutil
 from celeriac.domain.errors import StackError, StoreUnavailable
 from celeriac.local.home import Home, tell_starter, write_private
 from celeriac.local.postgres import Postgres
-from celeriac.local.programs import Program, environment, programs
 from celeriac.local.redis import Redis
 from celeriac.local.server import leave_runtime_dir, runtime_dir
 from celeriac.local.store_alone import make_way
 from celeriac.runtime.process.programs import Child, sweep, tagged
+from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
 from celeriac.runtime.process.supervisor import Supervisor
 from celeriac.runtime.settings import PREFIX, Settings
 from celeriac.store.capacity import connections_needed
@@ -45,6 +44,33 @@ class Wishes:
     slots: int | None = None
     flower: bool = True
     idle_exit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program of ours. `announces`: it says when it is ready, and `up` waits for that."""
+
+    name: str
+    words: tuple[str, ...]
+    announces: bool = True
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """How it is started."""
+        return (sys.executable, "-P", "-m", *self.words)
+
+
+def programs(wishes: Wishes) -> list[Program]:
+    """All programs in the order of their start; they are stopped in the reverse order, the node first."""
+    flower = [Program("flower", ("coordinator", "flower"), announces=False)]
+    slots = () if wishes.slots is None else ("--slots", str(wishes.slots))
+    return [
+        Program("drive", ("coordinator", "drive")),
+        Program("clock", ("coordinator", "clock")),
+        Program("beat", ("coordinator", "beat"), announces=False),
+        *(flower if wishes.flower else []),
+        Program("node", ("worker", *slots)),
+    ]
 
 
 def up(settings: Settings, wishes: Wishes, say: Callable[[str], None]) -> int:
@@ -124,57 +150,52 @@ class _Up:
             flower_password=password,
             flower_port=_free_port(self._settings.flower_port) if self._wishes.flower else 0,
         )
+        self._secrets_fd = secrets_descriptor(
+            self._settings, "database_url", "broker_url", "flower_user", "flower_password"
+        )
 
     def _migrate(self) -> None:
         # In a process of its own: Alembic and SQLAlchemy would stay in this one's memory for as long as it runs.
-        with self._secrets() as descriptor:
-            done = subprocess.run(
-                [sys.executable, "-P", "-m", "celeriac.local", "migrate"],
-                env=self._environment(descriptor, None),
-                pass_fds=(descriptor,),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "celeriac.local", "migrate"],
+            env=self._environment(None),
+            pass_fds=(self._secrets_fd,),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise StackError(f"the database's schema could not be brought up to date: {done.stderr.strip()}")
 
     def _start_programs(self) -> None:
         waiting: dict[int, str] = {}
-        with self._secrets() as secrets_fd:
-            for program in programs(self._settings, slots=self._wishes.slots, flower=self._wishes.flower):
-                ready, says = os.pipe() if program.announces else (-1, -1)
-                self._supervisor.keep(self._child(program, secrets_fd, says))
-                if program.announces:
-                    waiting[ready] = program.name
-            self._supervisor.wait_for(waiting, READY_S)
+        for program in programs(self._wishes):
+            ready, says = os.pipe() if program.announces else (-1, None)
+            self._supervisor.keep(self._child(program, says))
+            if program.announces:
+                waiting[ready] = program.name
+        self._supervisor.wait_for(waiting, READY_S)
 
-    def _child(self, program: Program, secrets_fd: int, says: int) -> Child:
+    def _child(self, program: Program, says: int | None) -> Child:
         # A restarted program gets the same descriptors again, so they stay open here for as long as the stack runs.
-        kept = os.dup(secrets_fd)
-        passed = (kept,) if says < 0 else (kept, says)
         return Child(
             program.name,
             program.argv,
-            self._environment(kept, says if says >= 0 else None),
+            self._environment(says),
             log=self._home.logs / f"{program.name}.log",
-            pass_fds=passed,
+            pass_fds=(self._secrets_fd,) if says is None else (self._secrets_fd, says),
         )
 
-    def _environment(self, secrets_fd: int, says: int | None) -> dict[str, str]:
-        given = environment(os.environ, self._settings, secrets_fd=secrets_fd, ready_fd=says, tag=self._home.tag)
-        return {**given, PREFIX + "FLOWER_PORT": str(self._settings.flower_port)}
-
-    @contextmanager
-    def _secrets(self) -> Iterator[int]:
-        """Addresses and passwords in a descriptor without a name, so that no environment carries them."""
-        descriptor = os.memfd_create("celeriac-secrets")
-        names = ("database_url", "broker_url", "flower_user", "flower_password")
-        os.write(descriptor, json.dumps({name: getattr(self._settings, name) for name in names}).encode())
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
+    def _environment(self, says: int | None) -> dict[str, str]:
+        """The environment of one program: this one's own, the home, and descriptors instead of secrets."""
+        given = {"HOME": str(self._home.root), "STACK": self._home.tag, "FLOWER_PORT": str(self._settings.flower_port)}
+        if says is not None:
+            given["READY_FD"] = str(says)
+        return {
+            **environment_without(os.environ, self._secrets_fd),
+            **{PREFIX + name: value for name, value in given.items()},
+            "PYTHONUNBUFFERED": "1",
+        }
 
     # -- while it runs ----------------------------------------------------------------------------------------------
     @property

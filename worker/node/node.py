@@ -7,18 +7,15 @@ node stops. On SIGTERM every running trial is handed back, with a checkpoint if 
 Addresses and passwords reach the workers through an inherited descriptor and not their environment.
 """
 
-import json
 import logging
 import os
 import secrets
-import selectors
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +24,10 @@ from celeriac.domain.records import Device
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.runtime.fingerprint import CODE_LOOK_S, FingerprintCache
 from celeriac.runtime.liveness import show_life, show_turning
-from celeriac.runtime.process.programs import Backoff, Child, announce_ready
-from celeriac.runtime.settings import PREFIX, Settings
+from celeriac.runtime.process.programs import Child, announce_ready
+from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
+from celeriac.runtime.process.supervisor import Supervisor
+from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from worker.attempt.context import tag_of
 from worker.attempt.release_leases import release
@@ -44,33 +43,8 @@ MAX_CPU_SLOTS = 8
 MARGIN_S = 5.0
 START_S = 1.0  # what a worker's start takes of a core
 SWEEP_S = 5.0
-_FOR_THE_NODE = frozenset(
-    PREFIX + name
-    for name in (
-        "DATABASE_URL",
-        "BROKER_URL",
-        "DATABASE_PASSWORD",
-        "BROKER_PASSWORD",
-        "COORDINATOR_PASSWORD",
-        "WORKER_PASSWORD",
-        "FLOWER_USER",
-        "FLOWER_PASSWORD",
-        "NODE_KEY",
-        "READY_FD",
-    )
-)
-
-
-@dataclass(slots=True)
-class Kept:
-    """One slot's Celery worker, as the node keeps it: alive while `pidfd` is set, else due again at `start_at`."""
-
-    slot: Slot
-    child: Child
-    backoff: Backoff = field(default_factory=Backoff)
-    pidfd: int | None = None
-    started_at: float = 0.0
-    start_at: float = 0.0
+#: What workers learn from the descriptor and not from their environment: the addresses and the host's key.
+TOLD_TO_WORKERS = ("database_url", "broker_url", "node_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +60,9 @@ class HostStatus:
 
 
 class Node:
-    """The keeping loop. One thread: the kernel ends each worker when the thread that started it ends."""
+    """Keeps the workers, and their leases and devices in the store up to date. One thread: the kernel ends each worker
+    when the thread that started it ends.
+    """
 
     def __init__(
         self,
@@ -100,36 +76,34 @@ class Node:
     ) -> None:
         """`environ` is what the workers' environment is made from."""
         self._settings, self._store, self._tickets = settings, store, tickets
-        self._devices = devices
-        self._secrets = secrets_descriptor(settings)
-        environment = environment_of_workers(environ, self._secrets, slots=len(places))
-        self._kept = [
-            Kept(slot, child_of(slot, environment, self._secrets), start_at=time.monotonic() + delay_s)
-            for slot, delay_s in zip(places, start_delays(len(places)), strict=True)
-        ]
-        self._selector = selectors.DefaultSelector()
+        self._devices, self._slots = devices, places
+        self._secrets = secrets_descriptor(settings, *TOLD_TO_WORKERS)
+        self._environment = environment_of_workers(environ, self._secrets, slots=len(places))
+        self._supervisor = Supervisor(lambda said: log.warning("worker %s", said), self._give_back)
         self._fingerprints = FingerprintCache(trust_s=CODE_LOOK_S)
         self._places = WritableDirs((("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)))
-        self._stopping = 0
+        self._announced = False
         self._told_of_store = False
         self._sweeper = Sweeper(store, settings)
 
     def run(self) -> int:
         """Keep the workers until SIGTERM or SIGINT; a second one ends them at once. Returns the exit status."""
-        with self._signals():
-            if self._free_what_is_ours():
-                self._loop()
-            self._stop_all()
+        self._supervisor.catch(signal.SIGTERM, signal.SIGINT)
+        if self._free_what_is_ours():
+            for slot, delay_s in zip(self._slots, start_delays(len(self._slots)), strict=True):
+                self._supervisor.keep(child_of(slot, self._environment, self._secrets), delay_s=delay_s)
+            self._beat()
+            self._supervisor.run(until=self._beat, every_s=self._settings.heartbeat_s)
+        self._stop_all()
         return 0
 
-    # -- start --------------------------------------------------------------------------------------------------------
     def _free_what_is_ours(self) -> bool:
         """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop
         meanwhile.
         """
-        for kept in self._kept:
-            self._sweep(kept.slot)
-        if self._stopping:
+        for slot in self._slots:
+            self._sweep(slot.name)
+        if self._supervisor.asked_to_stop:
             return False
         try:
             StoreRetry(f"the node of {self._settings.host}", self._pause)(self._release_all)
@@ -139,77 +113,36 @@ class Node:
 
     def _release_all(self) -> None:
         self._store.check_schema()
-        for kept in self._kept:
-            release(self._store, self._tickets, kept.slot.name, "its worker is gone")
+        for slot in self._slots:
+            release(self._store, self._tickets, slot.name, "its worker is gone")
 
     def _pause(self, delay_s: float) -> bool:
-        self._wait(delay_s)
-        return not self._stopping
-
-    def _loop(self) -> None:
-        heartbeat_at = time.monotonic()
-        announced = False
-        while not self._stopping:
-            now = time.monotonic()
-            for kept in self._kept:
-                if kept.pidfd is None and now >= kept.start_at:
-                    self._start(kept)
-            if now >= heartbeat_at:
-                told = self._put_devices()
-                self._sweeper.look(now)
-                heartbeat_at = time.monotonic() + self._settings.heartbeat_s
-                if told and not announced:
-                    announce_ready(self._settings.ready_fd)
-                    announced = True
-            due = [kept.start_at for kept in self._kept if kept.pidfd is None]
-            self._wait(min([heartbeat_at, *due]) - time.monotonic())
-
-    def _start(self, kept: Kept) -> None:
-        kept.pidfd = kept.child.start()
-        kept.started_at = time.monotonic()
-        self._selector.register(kept.pidfd, selectors.EVENT_READ, kept)
-        log.info("worker %s started, pid %s", kept.slot.name, kept.child.pid)
-
-    # -- events -------------------------------------------------------------------------------------------------------
-    def _wait(self, within_s: float) -> None:
-        """Take in what happens until the time is over, or something did."""
         show_turning(self._settings.alive_file)
-        for key, _ in self._selector.select(max(0.0, within_s)):
-            if isinstance(key.data, Kept):
-                self._died(key.data)
-            else:
-                self._take_signals()
+        self._supervisor.run(until=lambda: True, every_s=delay_s)
+        return not self._supervisor.asked_to_stop
 
-    def _died(self, kept: Kept) -> None:
-        """Give back what it held, then have it started again; first after 0.2 s, later and later when it keeps
-        dying.
-        """
-        self._forget(kept)
-        status = kept.child.poll()
-        self._sweep(kept.slot)
-        if self._stopping:
-            return
+    def _give_back(self, name: str, status: int) -> None:
+        """What a worker held that has died: its trial's processes are ended, its leases are free at once."""
+        self._sweep(name)
         try:
-            release(self._store, self._tickets, kept.slot.name, f"its worker ended ({described(status)})")
+            release(self._store, self._tickets, name, f"its worker ended ({described(status)})")
         except TryAgain as error:
             self._tell_of_store(error)
-        now = time.monotonic()
-        kept.backoff = kept.backoff.died(after_s=now - kept.started_at)
-        kept.start_at = now + kept.backoff.wait_s
-        log.warning("worker %s ended (%s); again in %.1f s", kept.slot.name, described(status), kept.backoff.wait_s)
 
-    def _forget(self, kept: Kept) -> None:
-        if kept.pidfd is not None:
-            self._selector.unregister(kept.pidfd)
-            os.close(kept.pidfd)
-            kept.pidfd = None
-        kept.child.kill()
-
-    def _sweep(self, slot: Slot) -> None:
+    def _sweep(self, name: str) -> None:
         """End every process that trials of this slot left behind."""
-        left = linux.end_marked(linux.slot_mark(tag_of(self._settings, slot.name)), within_s=SWEEP_S)
+        left = linux.end_marked(linux.slot_mark(tag_of(self._settings, name)), within_s=SWEEP_S)
         if left:
-            log.error("processes of trials on %s do not end: %s", slot.name, sorted(left))
+            log.error("processes of trials on %s do not end: %s", name, sorted(left))
+
+    def _beat(self) -> bool:
+        """What is due at each heartbeat. Never the end: what the supervisor asks for is whether it is to stop."""
+        show_turning(self._settings.alive_file)
+        if self._put_devices() and not self._announced:
+            announce_ready(self._settings.ready_fd)
+            self._announced = True
+        self._sweeper.look(time.monotonic())
+        return False
 
     def _put_devices(self) -> bool:
         """Say in Postgres what this host has; whether it was heard."""
@@ -219,14 +152,13 @@ class Node:
         status = HostStatus(
             self._settings.host,
             fingerprint,
-            frozenset(kept.slot.name for kept in self._kept if kept.pidfd is None),
+            frozenset(kept.child.name for kept in self._supervisor.kept if not kept.runs),
             datetime.now(UTC),
             self._places.flaw(time.monotonic()),
             self._settings.heartbeat_s,
         )
         try:
-            rows = device_rows([kept.slot for kept in self._kept], self._devices, status)
-            self._store.put_devices(self._settings.host, rows)
+            self._store.put_devices(self._settings.host, device_rows(self._slots, self._devices, status))
         except CallerError:
             raise
         except Exception as error:  # a store that is away, or an error of the database's own: the workers work on
@@ -240,7 +172,7 @@ class Node:
     def _all_steady(self) -> bool:
         """Whether every slot's worker has lived through a heartbeat; one that dies at each start is no sign of life."""
         since = time.monotonic() - self._settings.heartbeat_s
-        return all(kept.pidfd is not None and kept.started_at <= since for kept in self._kept)
+        return all(kept.runs and kept.started <= since for kept in self._supervisor.kept)
 
     def _tell_of_store(self, error: Exception) -> None:
         """Once an outage."""
@@ -248,65 +180,18 @@ class Node:
             log.warning("%s", error)
         self._told_of_store = True
 
-    # -- stop ---------------------------------------------------------------------------------------------------------
     def _stop_all(self) -> None:
         """TERM to all at once, KILL when the grace is over or a second signal came; then free what is left."""
-        alive = [kept for kept in self._kept if kept.pidfd is not None]
-        for kept in alive:
-            kept.child.signal(signal.SIGTERM)
+        settings, kept = self._settings, [each.child.name for each in self._supervisor.kept]
+        grace_s = settings.checkpoint_grace_s + settings.kill_grace_s + MARGIN_S
         self._sweeper.close()
-        settings = self._settings
-        deadline = time.monotonic() + settings.checkpoint_grace_s + settings.kill_grace_s + MARGIN_S
-        while any(kept.pidfd is not None for kept in alive):
-            if self._stopping > 1 or time.monotonic() >= deadline:
-                break
-            self._wait(deadline - time.monotonic())
-        for kept in alive:
-            self._forget(kept)
-            self._sweep(kept.slot)
+        self._supervisor.stop(lambda _: grace_s, hurried_s=0.0)
+        for name in kept:
+            self._sweep(name)
         with suppress(TryAgain):
-            for kept in alive:
-                release(self._store, self._tickets, kept.slot.name, "its worker was stopped")
+            for name in kept:
+                release(self._store, self._tickets, name, "its worker was stopped")
             self._store.put_devices(settings.host, [])
-
-    def _signals(self) -> "_Signals":
-        return _Signals(self._selector)
-
-    def _take_signals(self) -> None:
-        for key in list(self._selector.get_map().values()):
-            if isinstance(key.data, _Signals):
-                self._stopping += key.data.count()
-
-
-class _Signals:
-    """SIGTERM and SIGINT as something to select on."""
-
-    def __init__(self, selector: selectors.BaseSelector) -> None:
-        self._selector = selector
-        self._wake, self._waker = socket.socketpair()
-        for end in (self._wake, self._waker):
-            end.setblocking(False)
-
-    def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
-        self._selector.register(self._wake, selectors.EVENT_READ, self)
-
-    def __exit__(self, *_: object) -> None:
-        signal.set_wakeup_fd(-1)
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._selector.unregister(self._wake)
-        self._wake.close()
-        self._waker.close()
-
-    def count(self) -> int:
-        """How many came since the last look."""
-        try:
-            received = self._wake.recv(4096)
-        except BlockingIOError:
-            return 0
-        return sum(number in (signal.SIGTERM, signal.SIGINT) for number in received)
 
 
 def serve(settings: Settings, cpu_slots: int | None) -> int:
@@ -366,9 +251,8 @@ def child_of(slot: Slot, environment: Mapping[str, str], secrets: int) -> Child:
 
 def environment_of_workers(environ: Mapping[str, str], secrets: int, *, slots: int) -> dict[str, str]:
     """The node's own environment without passwords, and with a fair share of the CPUs for each slot's libraries."""
-    kept = {name: value for name, value in environ.items() if name not in _FOR_THE_NODE}
     share = max(1, len(os.sched_getaffinity(0)) // max(1, slots))
-    return {"OMP_NUM_THREADS": str(share), **kept, PREFIX + "SECRETS_FD": str(secrets)}
+    return {"OMP_NUM_THREADS": str(share), **environment_without(environ, secrets, "NODE_KEY")}
 
 
 def kept_key(root: Path, devices: Sequence[DeviceInfo]) -> str:
@@ -395,21 +279,9 @@ def kept_key(root: Path, devices: Sequence[DeviceInfo]) -> str:
         return made
 
 
-def secrets_descriptor(settings: Settings) -> int:
-    """An anonymous file with the addresses and the host's key, for the workers to inherit."""
-    descriptor = os.memfd_create("celeriac-secrets")
-    told = {name: getattr(settings, name) for name in ("database_url", "broker_url", "node_key")}
-    os.write(descriptor, json.dumps(told).encode())
-    return descriptor
-
-
-def described(status: int | None) -> str:
+def described(status: int) -> str:
     """An exit status in words."""
-    if status is None:
-        return "unknown status"
-    if status >= 0:
-        return f"exit status {status}"
-    return signal.Signals(-status).name
+    return f"exit status {status}" if status >= 0 else signal.Signals(-status).name
 
 
 def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: HostStatus) -> list[Device]:

@@ -1,7 +1,8 @@
 """Keeps children alive. Waits on their pidfds, on signals and on the time of the next restart; never polls.
 
 What dies is started again after a back-off. A child that dies again and again right after its start is given up
-(`GaveUp`), with the tail of its log, unless a server that it needs was away at the time.
+(`StackDied`), with the tail of its log, unless a server that it needs was away at the time, or its keeper never gives
+up (`on_death`).
 """
 
 import os
@@ -20,11 +21,16 @@ EARLY_S = 2.0
 EARLY_DEATHS = 5
 
 Say = Callable[[str], None]
+#: The child's name and its exit status.
+OnDeath = Callable[[str, int], None]
 
 
 @dataclass
 class Kept:
-    """A child under supervision. While a server has lately died, the others' early deaths are not held against them."""
+    """A child under supervision: it runs while `pidfd` is set, else it is due again at `restart_at`.
+
+    While a server has lately died, the others' early deaths are not held against them.
+    """
 
     child: Child
     is_server: bool = False
@@ -34,12 +40,18 @@ class Kept:
     restart_at: float | None = None
     early_deaths: int = 0
 
+    @property
+    def runs(self) -> bool:
+        """Whether it has not died, as far as the supervisor has heard."""
+        return self.pidfd >= 0
+
 
 class Supervisor:
     """Starts children, restarts what dies, and stops all: programs before servers."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, say: Say, on_death: OnDeath | None = None) -> None:
+        """`on_death` is told of each death, before the child is due again; no child is given up then."""
+        self._say, self._on_death = say, on_death
         self._kept: list[Kept] = []
         self._selector = selectors.DefaultSelector()
         self._signals: list[int] = []
@@ -62,11 +74,19 @@ class Supervisor:
         return len(self._signals)
 
     # -- children ---------------------------------------------------------------------------------------------------
-    def keep(self, child: Child, *, is_server: bool = False) -> None:
-        """Start a child and keep it alive from now on."""
+    def keep(self, child: Child, *, is_server: bool = False, delay_s: float = 0.0) -> None:
+        """Start a child, now or after a delay, and keep it alive from then on."""
         kept = Kept(child, is_server)
         self._kept.append(kept)
-        self._start(kept)
+        if delay_s > 0:
+            kept.restart_at = time.monotonic() + delay_s
+        else:
+            self._start(kept)
+
+    @property
+    def kept(self) -> Sequence[Kept]:
+        """The children, in the order in which they were given."""
+        return self._kept
 
     def pids(self) -> Mapping[str, int | None]:
         """The children by name, with their process ids (None: being restarted)."""
@@ -80,9 +100,9 @@ class Supervisor:
         while not self._signals:
             now = time.monotonic()
             if until is not None and now >= asked_at + every_s:
-                asked_at = now
                 if until():
                     return
+                asked_at = now = time.monotonic()
             self._restart_due(now)
             self._wait(self._patience_s(now, None if until is None else asked_at + every_s))
 
@@ -109,9 +129,9 @@ class Supervisor:
             for descriptor in missing:
                 self._selector.unregister(descriptor)
 
-    def stop(self, grace_s: Callable[[str], float]) -> None:
+    def stop(self, grace_s: Callable[[str], float], *, hurried_s: float = 2.0) -> None:
         """Stop all: the programs, then the servers that they need to the last. A further stop signal shortens every
-        grace to two seconds.
+        grace to `hurried_s`.
 
         The supervisor is spent then.
         """
@@ -120,13 +140,15 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
         for servers in (False, True):
             layer = [kept for kept in reversed(self._kept) if kept.is_server is servers]
-            self._stop_together(layer, grace_s, asked)
+            self._stop_together(layer, grace_s, asked, hurried_s)
         self._kept.clear()
         self._selector.close()
         for end in (self._wakeup, self._waker):
             end.close()
 
-    def _stop_together(self, layer: Sequence[Kept], grace_s: Callable[[str], float], asked: int) -> None:
+    def _stop_together(
+        self, layer: Sequence[Kept], grace_s: Callable[[str], float], asked: int, hurried_s: float
+    ) -> None:
         since = time.monotonic()
         for kept in layer:
             self._forget(kept)
@@ -135,7 +157,7 @@ class Supervisor:
             deadline = since + grace_s(child.name)
             while time.monotonic() < deadline and not child.wait(0.2):
                 if len(self._signals) > asked:
-                    deadline = min(deadline, time.monotonic() + 2.0)
+                    deadline = min(deadline, time.monotonic() + hurried_s)
             if not child.wait(0):
                 self._say(f"{child.name} did not end within its grace and is killed")
             child.kill()
@@ -147,7 +169,7 @@ class Supervisor:
         self._selector.register(kept.pidfd, selectors.EVENT_READ, kept)
 
     def _forget(self, kept: Kept) -> None:
-        if kept.pidfd >= 0:
+        if kept.runs:
             self._selector.unregister(kept.pidfd)
             os.close(kept.pidfd)
             kept.pidfd = -1
@@ -169,9 +191,12 @@ class Supervisor:
         status = kept.child.poll()
         if status is None:
             return
+        lived_s = time.monotonic() - kept.started
         self._forget(kept)
+        kept.child.kill()  # what it left in its process group
+        if self._on_death is not None:
+            self._on_death(kept.child.name, status)
         now = time.monotonic()
-        lived_s = now - kept.started
         if kept.is_server:
             self._server_died = now
         kept.backoff = kept.backoff.died(after_s=lived_s)
@@ -180,7 +205,7 @@ class Supervisor:
         self._say(
             f"{kept.child.name} {_ended(status)} after {lived_s:.0f} s; starts again in {kept.backoff.wait_s:g} s"
         )
-        if kept.early_deaths >= EARLY_DEATHS and now - self._server_died > 30:
+        if self._on_death is None and kept.early_deaths >= EARLY_DEATHS and now - self._server_died > 30:
             raise StackDied(f"{kept.child.name} keeps dying right after its start:\n{kept.child.log_tail()}")
 
     def _restart_due(self, now: float) -> None:

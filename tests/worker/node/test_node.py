@@ -15,18 +15,19 @@ import pytest
 
 from celeriac.domain.records import Fault, Outcome, TrialState
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE
+from celeriac.runtime.process.secrets import secrets_descriptor
 from celeriac.runtime.settings import Settings
 from tests.worker.conftest import SLOT as PLACE
 from tests.worker.conftest import Host, runs, until
 from worker.devices.probe import CPU, DeviceInfo, slots
 from worker.node.node import (
+    TOLD_TO_WORKERS,
     HostStatus,
     child_of,
     device_rows,
     environment_of_workers,
     found_devices,
     queues_of,
-    secrets_descriptor,
     start_delays,
 )
 from worker.node.writable_dirs import WritableDirs
@@ -224,7 +225,7 @@ def test_the_workers_environment_has_no_secrets_and_a_share_of_the_processors() 
 
 
 def test_secrets_are_read_back_by_settings(settings: Settings) -> None:
-    descriptor = secrets_descriptor(settings)
+    descriptor = secrets_descriptor(settings, *TOLD_TO_WORKERS)
     try:
         read = Settings.from_env({"CELERIAC_SECRETS_FD": str(descriptor), "CELERIAC_HOME": str(settings.home)})
     finally:

@@ -56,6 +56,26 @@ def test_what_keeps_dying_is_given_up_with_its_log(tmp_path: Path) -> None:
     assert EARLY_DEATHS == 5
 
 
+def test_who_hears_of_each_death_hears_of_it_before_the_restart_and_nobody_is_given_up(tmp_path: Path) -> None:
+    deaths: list[tuple[str, int, list[bool]]] = []
+    supervisor = Supervisor(
+        lambda text: None, lambda name, status: deaths.append((name, status, [each.runs for each in supervisor.kept]))
+    )
+    supervisor.keep(_child(tmp_path, "raise SystemExit(3)", "broken"))
+    supervisor.run(until=lambda: len(deaths) > EARLY_DEATHS, every_s=0.05)
+    supervisor.stop(lambda name: 1.0)
+    assert set(map(str, deaths)) == {str(("broken", 3, [False]))}
+
+
+def test_a_child_may_start_later(tmp_path: Path) -> None:
+    supervisor = Supervisor(lambda text: None)
+    supervisor.keep(_child(tmp_path, FOREVER), delay_s=0.2)
+    (kept,) = supervisor.kept
+    assert not kept.runs
+    supervisor.run(until=lambda: kept.runs, every_s=0.05)
+    supervisor.stop(lambda name: 5.0)
+
+
 def test_readiness_is_announced_through_a_pipe(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     code = f"from celeriac.runtime.process.programs import announce_ready; announce_ready({writing}); {FOREVER}"

@@ -1,0 +1,26 @@
+"""How addresses and passwords reach the programs that we start: in an inherited descriptor, never in an environment."""
+
+import json
+import os
+from collections.abc import Mapping
+
+from celeriac.runtime.settings import PREFIX, Settings
+
+_SECRET = (
+    *("DATABASE_URL", "BROKER_URL", "DATABASE_PASSWORD", "BROKER_PASSWORD", "COORDINATOR_PASSWORD", "WORKER_PASSWORD"),
+    *("FLOWER_USER", "FLOWER_PASSWORD", "READY_FD"),
+)
+
+
+def secrets_descriptor(settings: Settings, *names: str) -> int:
+    """An anonymous file with these settings, for children to inherit; the caller closes it."""
+    descriptor = os.memfd_create("celeriac-secrets")
+    os.write(descriptor, json.dumps({name: getattr(settings, name) for name in names}).encode())
+    return descriptor
+
+
+def environment_without(environ: Mapping[str, str], descriptor: int, *more: str) -> dict[str, str]:
+    """The starter's environment without secrets, and without the settings named in `more`; it names the descriptor."""
+    dropped = {PREFIX + name for name in (*_SECRET, *more)}
+    kept = {name: value for name, value in environ.items() if name not in dropped}
+    return {**kept, PREFIX + "SECRETS_FD": str(descriptor)}
