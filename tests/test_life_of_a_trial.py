@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from worker.process.process_states import PROCESS_TRANSITIONS
+from worker.process.frames import PROCESS_TRANSITIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "explanation" / "life-of-a-trial.md"
 STOP = re.compile(r"^\| (\d) \| `([\w.]+)` \|", re.MULTILINE)
@@ -53,11 +53,11 @@ def test_every_module_that_the_page_names_is_there() -> None:
 @pytest.mark.parametrize(
     ("title", "room", "hidden"),
     [
-        ("Behind stop 4", "coordinator/suggest", {"messages", "queue", "pool", "assignment", "process", "history"}),
+        ("Behind stop 4", "coordinator/suggest", {"messages", "queue", "pool", "assignment", "program", "history"}),
         (
             "Behind stop 7",
             "worker/process",
-            {"pool", "server", "child", "channel", "trial_process", "events", "process_states"},
+            {"pool", "server", "child", "channel", "trial_process", "events", "frames"},
         ),
     ],
 )

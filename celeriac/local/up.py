@@ -259,9 +259,7 @@ class _Up:
 
 
 def down(settings: Settings, timeout_s: float = 90.0) -> int | None:
-    """Stop the stack on this home and wait for its end; its pid, or None when none runs. Raises StackError if it
-    stays.
-    """
+    """Stop the stack on this home; its pid, or None when none runs. Raises StackError if it stays."""
     pid = Home(settings.home).holder()
     if pid is None:
         return None

@@ -163,9 +163,7 @@ class Pool:
                 self._lose(number, seat, "was ended with the pool")
 
     def _step(self) -> None:
-        """Wait for something to do, and do it; the turns that follow from it come last, when all processes have work
-        again.
-        """
+        """Wait for something to do, and do it; turns that follow come last, when all processes have work again."""
         connections = [seat.connection for seat in self._seats if seat is not None]
         ready = wait([self._wake_reader, *connections], self._wait_s())
         if self._wake_reader in ready:

@@ -18,7 +18,7 @@ from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Fault
 from celeriac.store.api import AttemptEnd
 from worker.process.events import Exit, Failed, Returned, Stopped
-from worker.process.failure import Faulted, from_words
+from worker.process.failure import from_words
 
 MAX_TEXT = 32_000
 # The exit code of a child that failed in our own code, before or after the objective (sysexits' EX_SOFTWARE).
@@ -86,11 +86,11 @@ def classify(evidence: Evidence) -> Verdict:
     if isinstance(last, Stopped):
         return of_words(from_words(Fault.PREEMPTED, f"handed back{_after(evidence.last_step)}"))
     if isinstance(last, Failed):
-        return of_words(Faulted(last.fault, last.detail, last.traceback, last.signature))
+        return of_words(last)
     return of_words(_silent_end(evidence))
 
 
-def of_words(faulted: Faulted) -> Verdict:
+def of_words(faulted: Failed) -> Verdict:
     """A fault in words as a verdict that Postgres can hold."""
     return Verdict(
         faulted.fault, clean(faulted.detail), traceback=clean(faulted.traceback), signature=faulted.signature
@@ -176,7 +176,7 @@ def _stopped_early(evidence: Evidence, stop: StopDecision) -> Verdict:
     return Verdict(None, stop.reason, step=evidence.last_step, pruned=True)
 
 
-def _cut_short(evidence: Evidence, cut: Cut) -> Faulted:
+def _cut_short(evidence: Evidence, cut: Cut) -> Failed:
     after = _after(evidence.last_step)
     if cut is Cut.TIMEOUT:
         return from_words(Fault.TIMEOUT, f"ran longer than its timeout of {evidence.timeout_s:g} s{after}")
@@ -193,7 +193,7 @@ def _cut_short(evidence: Evidence, cut: Cut) -> Faulted:
     return from_words(Fault.PREEMPTED, f"ended by its worker ({cut}){after}")
 
 
-def _silent_end(evidence: Evidence) -> Faulted:
+def _silent_end(evidence: Evidence) -> Failed:
     """The process is gone and said nothing."""
     after, exit_ = _after(evidence.last_step), evidence.exit
     if exit_.signal is not None:
@@ -210,7 +210,7 @@ def _silent_end(evidence: Evidence) -> Faulted:
     )
 
 
-def _by_signal(evidence: Evidence, number: int, after: str) -> Faulted:
+def _by_signal(evidence: Evidence, number: int, after: str) -> Failed:
     name = signal_name(number)
     if number == signal.SIGKILL and _for_memory(evidence):
         peak = f"{evidence.exit.peak_memory_bytes / 2**20:,.0f} MiB"

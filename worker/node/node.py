@@ -98,9 +98,7 @@ class Node:
         return 0
 
     def _free_what_is_ours(self) -> bool:
-        """Wait for the store, then give back what a node before us, of this host, still held. False: told to stop
-        meanwhile.
-        """
+        """Give back what a node before us still held, once the store answers. False: told to stop meanwhile."""
         for slot in self._slots:
             self._sweep(slot.name)
         if self._supervisor.asked_to_stop:

@@ -27,7 +27,7 @@ from celeriac.runtime.process.linux import die_with_parent
 from celeriac.trial import MOST_INT, Result, Trial, TrialStopped, described, flat, number_in
 from worker.process import linux
 from worker.process.channel import SocketChannel
-from worker.process.failure import Faulted, from_exception, from_words
+from worker.process.failure import from_exception, from_words
 from worker.process.frames import CHANNEL_LOST, FrameTooLarge
 from worker.process.objective import Objective, Unusable, load, reseed
 from worker.process.scratch import HOME, TEMPORARY
@@ -184,18 +184,15 @@ def _trained(objective: Objective, trial: Trial, code_root: str) -> tuple[dict[s
         _not_in_a_fork(pid, stopped)
         if trial.heeded is not None:
             return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step}, ""
-        return _frame_and_trace(
-            from_exception(stopped, code_root, doing="raised by the script, nobody asked it to stop")
-        )
+        failed = from_exception(stopped, code_root, doing="raised by the script, nobody asked it to stop")
     except BaseException as error:
         _not_in_a_fork(pid, error)
-        return _frame_and_trace(from_exception(error, code_root))
+        failed = from_exception(error, code_root)
+    return failed.message(), failed.traceback
 
 
 def _not_in_a_fork(pid: int, error: BaseException | None) -> None:
-    """End here a process that the objective forked and that came back from it: what it returns or raises is not the
-    trial's.
-    """
+    """End a process that the objective forked and that came back from it: its end is not the trial's."""
     if os.getpid() == pid:
         return
     code = 1
@@ -215,14 +212,8 @@ def _not_in_a_fork(pid: int, error: BaseException | None) -> None:
     os._exit(code & 0xFF)
 
 
-def _frame_and_trace(faulted: Faulted) -> tuple[dict[str, Any], str]:
-    return faulted.message(), faulted.traceback
-
-
 def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
-    """Send the last frame; one that is too large becomes the fault that says so. The traceback also goes to the
-    output.
-    """
+    """Send the last frame, or, if it is too large, the fault that says so. The traceback goes to the output."""
     if trace:
         with suppress(OSError, ValueError):
             sys.stderr.write(trace)
@@ -247,9 +238,7 @@ def flush_output() -> None:
 
 
 def _peak_memory_bytes() -> int:
-    """The most that this process, or one that it started and waited for, has held: told here, since nobody waits for
-    our end.
-    """
+    """The most that this process, or one that it waited for, has held: nobody waits for our own end."""
     return 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from celeriac.domain.records import Fault
 from celeriac.trial import MOST_INT, PREEMPT, STOP
+from worker.process.failure import Failed as Failed  # an event as well
 from worker.process.failure import from_words
 
 
@@ -69,16 +70,6 @@ class Stopped:
     step: int | None
     score: float | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The objective's own fault, in words; `signature` is equal for equal failures."""
-
-    fault: Fault
-    detail: str
-    traceback: str
-    signature: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +137,13 @@ def broken(why: str) -> Failed:
         f"the objective spoiled the channel on which its process reports ({why}):"
         " leave descriptors alone that it did not open itself"
     )
-    faulted = from_words(Fault.USER_BUG, detail, "channel")
-    return Failed(faulted.fault, faulted.detail, faulted.traceback, faulted.signature)
+    return from_words(Fault.USER_BUG, detail, "channel")
 
 
 def died_importing(status: int) -> Failed:
     """A server that ended before it could serve: something in the import ended the process."""
     how = f"code {status}" if status >= 0 else signal.Signals(-status).name
-    faulted = from_words(Fault.USER_BUG, f"objective cannot be imported: the process ended with {how}", "import", how)
-    return Failed(faulted.fault, faulted.detail, faulted.traceback, faulted.signature)
+    return from_words(Fault.USER_BUG, f"objective cannot be imported: the process ended with {how}", "import", how)
 
 
 def exit_of(status: int) -> Exit:

@@ -23,8 +23,8 @@ _NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocat
 
 
 @dataclass(frozen=True, slots=True)
-class Faulted:
-    """A fault as the child tells it."""
+class Failed:
+    """The objective's own fault, in words, as the child tells it; `signature` is equal for equal failures."""
 
     fault: Fault
     detail: str
@@ -36,16 +36,14 @@ class Faulted:
         return {"kind": "fault", **asdict(self)}
 
 
-def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> Faulted:
-    """Describe what the user's code raised; `doing` goes in front of the detail, as in "objective cannot be
-    imported".
-    """
+def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> Failed:
+    """What the user's code raised; `doing` goes before the detail, as in "objective cannot be imported"."""
     trace = _users(error.__traceback__)
     last = _in_one_line(error)
     if isinstance(error, SystemExit):
         last = f"exited with code {0 if error.code is None else error.code}: return a score instead"
     detail = f"{doing}: {last}" if doing else last
-    return Faulted(
+    return Failed(
         Fault.OUT_OF_MEMORY if out_of_memory(error) else Fault.USER_BUG,
         _cut(detail, MAX_DETAIL),
         _cut("".join(traceback.format_exception(type(error), error, trace)), MAX_TRACEBACK),
@@ -53,9 +51,9 @@ def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> 
     )
 
 
-def from_words(fault: Fault, detail: str, *marks: str) -> Faulted:
+def from_words(fault: Fault, detail: str, *marks: str) -> Failed:
     """A fault without an exception; `marks` tell it from others in its signature."""
-    return Faulted(fault, _cut(detail, MAX_DETAIL), "", signature(fault, *marks))
+    return Failed(fault, _cut(detail, MAX_DETAIL), "", signature(fault, *marks))
 
 
 def out_of_memory(error: BaseException) -> bool:

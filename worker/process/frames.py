@@ -3,18 +3,60 @@ socket.
 
 Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s,
 and at the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scores and metrics, never data.
+
+Where the process stands is a table for both of its ends, and every change of a state goes through
+`celeriac.domain.lifecycle.moved`. The runner's end moves by the server's packets, the child's frames, an end of file
+and a kill; the server's end by what it forks, hands out and reaps.
 """
 
 import json
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 MAX_FRAME_BYTES = 1 << 20
 #: The exit code of a child that cannot tell its end any more (sysexits' EX_PROTOCOL).
 CHANNEL_LOST = 76
 _LENGTH = struct.Struct(">I")
+
+
+class ProcessState(StrEnum):
+    """Where a trial's process stands."""
+
+    ATTACHING = "attaching"  # none is there yet: its server starts, or is about to fork it
+    READY = "ready"  # forked, and waiting for its job
+    RUNNING = "running"  # it has the job, and may report
+    TOLD = "told"  # it has said its last word or is gone itself; what it leaves behind is being ended
+    ENDED = "ended"  # no process of the trial is left
+
+
+class ProcessEvent(StrEnum):
+    """What can happen to a trial's process."""
+
+    FORK = "fork"  # it is there
+    BEGIN = "begin"  # runner: its `started` frame; server: it was taken for a trial
+    CONCLUDE = "conclude"  # runner: its last frame, or one that is none; server: the process itself was reaped
+    REPLACE = "replace"  # its server went before it began: another server makes another process
+    END = "end"  # nothing of the trial is left
+
+
+_S, _E = ProcessState, ProcessEvent
+
+PROCESS_TRANSITIONS: Mapping[ProcessState, Mapping[ProcessEvent, ProcessState]] = {
+    _S.ATTACHING: {_E.FORK: _S.READY, _E.REPLACE: _S.ATTACHING, _E.END: _S.ENDED},
+    _S.READY: {_E.BEGIN: _S.RUNNING, _E.CONCLUDE: _S.TOLD, _E.REPLACE: _S.ATTACHING, _E.END: _S.ENDED},
+    _S.RUNNING: {_E.CONCLUDE: _S.TOLD, _E.END: _S.ENDED},
+    _S.TOLD: {_E.END: _S.ENDED},
+    _S.ENDED: {},
+}
+
+#: The frames that a child may send in each state, with what they do to it. Any other breaks the channel.
+FRAMES: Mapping[ProcessState, Mapping[str, ProcessEvent | None]] = {
+    _S.READY: {"started": _E.BEGIN},
+    _S.RUNNING: {"report": None, "result": _E.CONCLUDE, "stopped": _E.CONCLUDE, "fault": _E.CONCLUDE},
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,7 @@ _MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
 
 
 def collapse() -> int:
-    """Put this process's own memory into large pages where it fills them; returns how many bytes were asked for and
-    granted.
-    """
+    """Put this process's own memory into large pages where it fills them; returns how many bytes were granted."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
     granted = 0
@@ -28,9 +26,7 @@ def collapse() -> int:
 
 
 def whole_pages(maps: Iterable[str]) -> Iterator[tuple[int, int]]:
-    """Of the lines of /proc/self/maps, the (start, length) of what is private, writable, no file, and whole large
-    pages. Pure.
-    """
+    """(start, length) of the private, writable memory without a file, in whole large pages; from /proc/self/maps."""
     for line in maps:
         span, rights, _, _, _, *place = line.split(maxsplit=5)
         if not rights.startswith("rw-p") or (place and place[0].startswith("/")):

@@ -1,6 +1,4 @@
-"""How much a trial's processes may take together, and whether they do. Read from /proc, of these processes alone; 0 is
-no limit.
-"""
+"""How much a trial's processes may take together, and whether they do; 0 is no limit. Read from /proc."""
 
 import os
 from collections.abc import Collection
@@ -9,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from celeriac.domain.records import Fault
-from worker.process.failure import Faulted, from_words
+from worker.process.failure import Failed, from_words
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -24,7 +22,7 @@ class Limits:
     def __bool__(self) -> bool:
         return self.tasks > 0 or self.memory_bytes > 0
 
-    def passed(self, pids: Collection[int]) -> Faulted | None:
+    def passed(self, pids: Collection[int]) -> Failed | None:
         """What these processes have too much of, as the trial's fault."""
         if 0 < self.tasks < (tasks := tasks_of(pids)):
             detail = f"it had {tasks:,} processes and threads, over CELERIAC_TRIAL_TASKS={self.tasks}"
@@ -38,9 +36,7 @@ class Limits:
         return None
 
     def _memory_of(self, pids: Collection[int]) -> int:
-        """Each page counted once, which takes milliseconds: only where the quick sum, which counts shared pages often,
-        is too much.
-        """
+        """Each page counted once, which takes milliseconds: only where the quick sum of shared pages is too much."""
         quick = sum(resident_bytes(pid) for pid in pids)
         return quick if quick <= self.memory_bytes else sum(proportional_bytes(pid) for pid in pids)
 

@@ -48,9 +48,7 @@ def server_mark(mark: str) -> Mark:
 
 
 def put_mark(slot: Mark, server: Mark) -> None:
-    """Give this process, and all that come from it, both marks; inside another trial, whose limit stands, that one's
-    remain.
-    """
+    """Mark this process and all that come from it; inside another trial that one's marks remain."""
     with suppress(OSError, ValueError):
         resource.setrlimit(_MARKED, (server.number, slot.number))
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from celeriac.domain.records import Fault
 from worker.process import huge_pages, linux
-from worker.process.failure import Faulted, from_exception, from_words
+from worker.process.failure import Failed, from_exception, from_words
 
 Objective = Callable[..., Any]
 OUR_NAMES = ("celeriac", "coordinator", "worker", "migrations")
@@ -30,7 +30,7 @@ OUR_NAMES = ("celeriac", "coordinator", "worker", "migrations")
 class Unusable(Exception):
     """The objective cannot be had; `faulted` says why, in words for the study's owner."""
 
-    def __init__(self, faulted: Faulted) -> None:
+    def __init__(self, faulted: Failed) -> None:
         super().__init__(faulted.detail)
         self.faulted = faulted
 
@@ -144,8 +144,7 @@ def _refused(detail: str, objective: str) -> Unusable:
     return Unusable(from_words(Fault.USER_BUG, detail, "objective", objective, detail))
 
 
-# -- may a process that has loaded it fork?
-# ------------------------------------------------------------------------------
+# -- may a process that has loaded it fork? ---------------------------------------------------------------------------
 def native_threads() -> int:
     """Threads of this process as the kernel sees them."""
     return len(os.listdir("/proc/self/task"))
@@ -191,39 +190,19 @@ def reseed(seed: int) -> None:
     if numpy is not None:
         numpy.random.seed(seed % 2**32)
     if torch is not None:
-        _seed_torch(torch, seed % 2**63)
-
-
-def _seed_torch(torch: Any, seed: int) -> None:
-    """As torch.manual_seed, which takes a third of a millisecond after a fork to note the seed for devices that a CPU
-    build has not.
-    """
-    accelerator = getattr(torch, "accelerator", None)
-    if accelerator is not None and accelerator.current_accelerator() is None:
-        torch.default_generator.manual_seed(seed)
-    else:
-        torch.manual_seed(seed)
+        torch.manual_seed(seed % 2**63)
 
 
 def settle() -> None:
-    """Make the coming forks cheap: nothing is left to import lazily, and no child's garbage collector looks at what is
-    here.
-    """
+    """Make forks cheap: nothing is left to import, and no child's garbage collector looks at what is here."""
     reseed(0)  # numpy.random is imported by its first use, 10 ms; torch has its like
-    _make_an_optimizer()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        with suppress(Exception):  # the first optimizer makes torch import its compiler, which takes a second
+            torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     gc.collect()
     gc.freeze()
     huge_pages.collapse()
-
-
-def _make_an_optimizer() -> None:
-    """The first optimizer of a process makes torch import its compiler, a second's work: here once, instead of in
-    every trial.
-    """
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        with suppress(Exception):  # a torch that cannot will say so in the trial, where its owner reads it
-            torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
 
 
 def _fork_and_forget() -> None:

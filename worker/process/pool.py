@@ -47,16 +47,14 @@ class ServerPool:
         self._trial: TrialProcess | None = None
 
     def take(self, code: Code) -> TrialProcess:
-        """A process for the next trial: the standby of a running server, or that of one that starts now. Never
-        waits.
-        """
+        """A process for the next trial: a running server's standby, or that of one that starts now. Never waits."""
         if self._trial is not None and self._trial.ended is None:
             raise RuntimeError("the slot's trial before has not ended: kill or close it first")
-        self._bury()
-        server = self._servers.pop(code, None)
+        self._closing = [server for server in self._closing if not server.gone()]  # collects their exit status
+        server = self._servers.get(code)
         if server is None or server.gone():
-            server = self._started(code, server)
-        self._servers[code] = server
+            server = self._replaced(code)
+        self._servers.move_to_end(code)
         while len(self._servers) > _KEPT:
             self._retire(self._servers.popitem(last=False)[1])
         self._trial = TrialProcess(server, lambda: self._replaced(code))
@@ -80,20 +78,13 @@ class ServerPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _started(self, code: Code, before: ServerHandle | None) -> ServerHandle:
-        if before is not None:
-            self._retire(before)
-        return ServerHandle(code, self._slot)
-
     def _replaced(self, code: Code) -> ServerHandle:
-        """A server in the place of one that ended just before its child could be taken."""
-        self._servers[code] = self._started(code, self._servers.pop(code, None))
+        """A server in the place of one that has ended, or none."""
+        if code in self._servers:
+            self._retire(self._servers.pop(code))
+        self._servers[code] = ServerHandle(code, self._slot)
         return self._servers[code]
 
     def _retire(self, server: ServerHandle) -> None:
         server.close()
         self._closing.append(server)
-
-    def _bury(self) -> None:
-        """Collect the exit status of servers that have ended; never waits."""
-        self._closing = [server for server in self._closing if not server.gone()]

@@ -29,9 +29,7 @@ def slot_scratch(tag: str) -> Path:
 
 
 def make(place: Path) -> Path:
-    """Make a trial's directories there, or elsewhere if a trial has put something in the way; returns where they
-    are.
-    """
+    """Make a trial's directories there, or elsewhere if something is in the way; returns where they are."""
     try:
         place.mkdir(mode=0o700, parents=True)
     except OSError:

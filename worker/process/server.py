@@ -25,6 +25,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,7 +33,8 @@ from typing import Any, NoReturn
 from celeriac.domain.lifecycle import moved
 from celeriac.runtime.process.linux import become_subreaper, die_with_parent
 from worker.process import child, linux, scratch
-from worker.process.failure import Faulted
+from worker.process.failure import Failed
+from worker.process.frames import PROCESS_TRANSITIONS, ProcessEvent, ProcessState
 from worker.process.limits import Limits
 from worker.process.objective import (
     Objective,
@@ -43,7 +45,6 @@ from worker.process.objective import (
     settle,
     why_not_fork,
 )
-from worker.process.process_states import PROCESS_TRANSITIONS, ProcessEvent, ProcessState
 
 LEFTOVER_GRACE_S = 1.0
 LOOK_S = 1.0  # how often a running trial's processes are counted
@@ -52,9 +53,7 @@ _PACKET_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a server is started with. `fresh` is why children must import for themselves; `ahead`: they may do so
-    early.
-    """
+    """What a server is started with. `fresh`: why children import for themselves; `ahead`: they may do so early."""
 
     control: int
     parent: int
@@ -97,12 +96,11 @@ class Server:
         self._pid = os.getpid()
         self._standby: _Process | None = None
         self._trial: _Process | None = None
-        self._kill_at: float | None = None
+        self._kill_at = self._look_at = math.inf
         self._killed = False
         self._leftovers: set[int] = set()
         self._limits = Limits(plan.most_tasks, plan.most_bytes)
-        self._look_at = math.inf
-        self._passed: Faulted | None = None
+        self._passed: Failed | None = None
         self._scratch = Path(plan.scratch)
         self._tidying: set[int] = set()
         self._forked = 0
@@ -120,7 +118,8 @@ class Server:
         self._have_standby(gone=None)
         while not self._closing:
             self._selector.select(self._patience())
-            self._drain_wakeups()
+            with suppress(BlockingIOError):
+                self._wake.recv(65_536)
             self._obey()
             self._reap()
             self._hold_to_limits()
@@ -145,20 +144,11 @@ class Server:
 
     def _patience(self) -> float | None:
         """Seconds until there is something to do unasked."""
-        if self._trial is None:
-            return max(0.0, self._idle_from + self._plan.idle_s - time.monotonic())
-        next_at = min(self._look_at, math.inf if self._kill_at is None else self._kill_at)
+        idle_at = self._idle_from + self._plan.idle_s
+        next_at = idle_at if self._trial is None else min(self._look_at, self._kill_at)
         return None if next_at == math.inf else max(0.0, next_at - time.monotonic())
 
-    def _drain_wakeups(self) -> None:
-        try:
-            while self._wake.recv(4096):
-                pass
-        except BlockingIOError:
-            return
-
-    # -- commands
-    # -------------------------------------------------------------------------------------------------------
+    # -- commands -----------------------------------------------------------------------------------------------------
     def _obey(self) -> None:
         while not self._closing:
             try:
@@ -194,13 +184,11 @@ class Server:
         if self._trial.state is ProcessState.READY:
             self._trial.move(ProcessEvent.BEGIN)
         self._trial.oom_kills = linux.oom_kills()
-        self._kill_at, self._killed, self._leftovers, self._passed = None, False, set(), None
+        self._kill_at, self._killed, self._leftovers, self._passed = math.inf, False, set(), None
         self._look_at = time.monotonic() + LOOK_S if self._limits else math.inf
 
     def _have_standby(self, gone: int | None) -> None:
-        """Fork a child that waits for its job, and hand both its ends to the runner; unless one is there that the
-        runner can take.
-        """
+        """Fork a child that waits for its job, and hand its ends to the runner, which may have one that it can take."""
         before = self._standby
         if before is not None and before.pid != gone:
             return
@@ -248,8 +236,7 @@ class Server:
         finally:
             os._exit(70)  # EX_SOFTWARE: `live` never returns, so this was our own failure
 
-    # -- ends
-    # -----------------------------------------------------------------------------------------------------------
+    # -- ends ---------------------------------------------------------------------------------------------------------
     def _reap(self) -> None:
         while True:
             try:
@@ -265,9 +252,7 @@ class Server:
                     process.move(ProcessEvent.CONCLUDE)
 
     def _hold_to_limits(self) -> None:
-        """End a trial that takes too much: first its processes are stopped, so that none starts another while they are
-        killed.
-        """
+        """End a trial that takes too much; its processes are stopped first, so that none starts another meanwhile."""
         now = time.monotonic()
         if self._trial is None or now < self._look_at:
             return
@@ -304,9 +289,9 @@ class Server:
                 self._report_end(self._trial)
                 return
             self._leftovers |= left
-            if self._kill_at is None:
+            if self._kill_at == math.inf:
                 self._terminate(LEFTOVER_GRACE_S)
-        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+        if time.monotonic() >= self._kill_at:
             linux.signal_all(self._of_trial(), signal.SIGKILL)
             # Each death wakes us to look again; the interval is for what was forked between our look and its parent's
             # end.
@@ -314,8 +299,7 @@ class Server:
 
     def _terminate(self, grace_s: float) -> None:
         """TERM now; KILL after the grace, or at once when a kill with a shorter one is asked for meanwhile."""
-        due_at = time.monotonic() + grace_s
-        self._kill_at = due_at if self._kill_at is None else min(due_at, self._kill_at)
+        self._kill_at = min(time.monotonic() + grace_s, self._kill_at)
         linux.signal_all(self._of_trial(), signal.SIGTERM if grace_s > 0 else signal.SIGKILL)
 
     def _of_trial(self) -> set[int]:
@@ -339,7 +323,7 @@ class Server:
                 "passed": None if self._passed is None else self._passed.message(),
             }
         )
-        self._trial, self._kill_at, self._look_at = None, None, math.inf
+        self._trial, self._kill_at, self._look_at = None, math.inf, math.inf
         self._tidy(process.place)
         self._idle_from = time.monotonic()
 
@@ -375,9 +359,7 @@ def main(argv: list[str]) -> int:
 
 
 def _preloaded(plan: Plan, control: socket.socket) -> Objective:
-    """The objective, if this process may fork with it; else this process starts afresh. Ends after telling of a
-    failure.
-    """
+    """The objective; if it forbids a fork this process starts afresh, if it cannot be had it tells so and ends."""
     threads = native_threads()
     try:
         objective = load(plan.code_root, plan.objective)

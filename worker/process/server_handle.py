@@ -34,9 +34,7 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class SlotServers:
-    """What the servers of a slot have in common: what trials see, the slot's mark, how long a server without trials
-    stays, where trials have their own directories, and what they may take.
-    """
+    """What a slot's servers share. `idle_s`: how long one stays without trials; `scratch`: for trials' directories."""
 
     environment: Mapping[str, str]
     tag: str

@@ -32,8 +32,16 @@ from worker.process.events import (
     exit_of,
     failed,
 )
-from worker.process.frames import CHANNEL_LOST, Inbox, Job, encode
-from worker.process.process_states import FRAMES, PROCESS_TRANSITIONS, ProcessEvent, ProcessState
+from worker.process.frames import (
+    CHANNEL_LOST,
+    FRAMES,
+    PROCESS_TRANSITIONS,
+    Inbox,
+    Job,
+    ProcessEvent,
+    ProcessState,
+    encode,
+)
 from worker.process.server_handle import ServerHandle, Standby
 
 MARGIN_S = 5.0
@@ -65,9 +73,7 @@ class TrialProcess:
         self._attach(server)
 
     def fileno(self) -> int:
-        """Readable when `receive` is to be called, which may return nothing; the same for the whole life of the
-        trial.
-        """
+        """Readable when `receive` is to be called, which may return nothing; the same for the whole trial."""
         return self._selector.fileno()
 
     def start(self, job: Job) -> None:
@@ -86,9 +92,7 @@ class TrialProcess:
         self._say(encode({"kind": "control", "word": "go", "step": step}))
 
     def hold(self, held: bool) -> None:
-        """Listen no more to what the process reports, or listen again: meanwhile it waits in `report`, once the socket
-        is full.
-        """
+        """Stop listening to the process, or listen again: meanwhile it waits in `report`, once the socket is full."""
         if self._channel is not None and held != self._held:
             self._held = held
             self._selector.modify(self._channel, 0 if held else selectors.EVENT_READ, self._hear_child)
@@ -122,9 +126,7 @@ class TrialProcess:
         return self._awaited(grace_s + MARGIN_S) or self._lose("its server did not end it in time", killed=True)
 
     def close(self, grace_s: float = 10.0) -> Exit:
-        """Wait up to `grace_s` for the process to end by itself (after its last message), then kill it. Frees
-        descriptors.
-        """
+        """Wait up to `grace_s` for the process to end by itself, then kill it. Frees descriptors."""
         ended = self._awaited(grace_s) or self.kill(1.0)
         self._selector.close()
         return ended
@@ -135,8 +137,7 @@ class TrialProcess:
     def _move(self, event: ProcessEvent) -> None:
         self.state = moved(PROCESS_TRANSITIONS, self.state, event, thing=f"trial's process {self.pid}")
 
-    # -- the server's packets
-    # -------------------------------------------------------------------------------------------
+    # -- the server's packets -----------------------------------------------------------------------------------------
     def _attach(self, server: ServerHandle) -> None:
         self._server = server
         self._reused = server.served
@@ -200,9 +201,7 @@ class TrialProcess:
             self._write(frame)
 
     def _server_gone(self) -> None:
-        """The socket ended: the server was idle for too long just now, or it died of the import, or something killed
-        it.
-        """
+        """The socket ended: the server was idle for too long, died of the import, or was killed."""
         if self._reused and self.state in _NOT_BEGUN:
             self._selector.unregister(self._server.control)
             self._drop_channel()
@@ -219,17 +218,14 @@ class TrialProcess:
         self._end(exit_of(status) if self.pid is None else Exit(lost=f"its server ended {how}"))
 
     def _server_spoiled(self, error: Exception) -> None:
-        """The server's socket carries what no server of ours sends. Only the import of the objective's module can have
-        written it.
-        """
+        """The socket carries what no server sends: only the import of the objective's module can have written it."""
         if self.state is not ProcessState.TOLD:
             self._events.append(broken(f"its module did, when imported: {error}"))
         if self.state in FRAMES:
             self._move(ProcessEvent.CONCLUDE)
         self._lose("what its server said cannot be read", killed=True)
 
-    # -- the child's messages
-    # -------------------------------------------------------------------------------------------
+    # -- the child's messages -----------------------------------------------------------------------------------------
     def _hear_child(self, reads: int = _READS_A_PASS) -> None:
         for _ in range(reads):
             data = self._read_channel()
@@ -292,8 +288,7 @@ class TrialProcess:
                 return
             self._events.append(Printed(data))
 
-    # -- ends
-    # -----------------------------------------------------------------------------------------------------------
+    # -- ends ---------------------------------------------------------------------------------------------------------
     def _gone(self, ended: Exit, passed: Failed | None) -> None:
         """The server says that nothing of the trial is left, and which limit it had `passed`, if that was why."""
         self._drain()

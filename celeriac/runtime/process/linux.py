@@ -1,6 +1,4 @@
-"""What programs of ours ask of the Linux kernel for themselves: to end with their starter, and to inherit orphans.
-Standard library only.
-"""
+"""What our programs ask of the Linux kernel: to end with their starter, and to inherit orphans."""
 
 import ctypes
 import os

@@ -93,9 +93,7 @@ class Supervisor:
         return {kept.child.name: kept.child.pid for kept in self._kept}
 
     def run(self, *, until: Callable[[], bool] | None = None, every_s: float = 2.0) -> None:
-        """Supervise until a stop signal comes, or until `until()`, asked every `every_s`, says so. Raises StackError
-        (gave up).
-        """
+        """Supervise until a stop signal comes, or `until()`, asked every `every_s`, says so. Raises StackDied."""
         asked_at = time.monotonic()
         while not self._signals:
             now = time.monotonic()
