@@ -18,7 +18,7 @@ from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
 from coordinator.tickets import ended, send_trials
-from coordinator.turn import ALIVE_WITHIN_S, refused
+from coordinator.turn import refused
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def pause_without_code(store: Store) -> None:
     studies = {each.study_id for each in put_asides if each.study_id}
     if not studies:
         return
-    devices = store.devices(alive_within_s=ALIVE_WITHIN_S)
+    devices = store.devices(alive=True)
     for study in map(store.study, sorted(studies)):
         gpus = _gpus(study)
         slots = {slot for each in devices if each.is_gpu or not gpus for slot in each.slots}

@@ -43,7 +43,6 @@ from coordinator.tickets import send_trials
 
 log = logging.getLogger(__name__)
 
-ALIVE_WITHIN_S = 20.0
 #: For so long somebody else may hold a study's lock: a tick later the study is driven all the same.
 LOCK_PATIENCE_S = 15.0
 
@@ -196,7 +195,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
     moved otherwise.
     """
     fleet = coordinator.fleet
-    fleet.look(coordinator.store, coordinator.store.devices(alive_within_s=ALIVE_WITHIN_S))
+    fleet.look(coordinator.store, coordinator.store.devices(alive=True))
     snapshot: Snapshot | None = None
     while True:
         snapshot = snapshot or coordinator.store.snapshot(study_id)

@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,7 +18,7 @@ from celeriac.cli.service import AsJson, Home, Slots, connected
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from celeriac.domain.records import Device, PutAside
+    from celeriac.domain.records import PutAside
 
 Background = Annotated[bool, typer.Option("--detach", help="Return once it is ready; it runs on in the background.")]
 NoFlower = Annotated[bool, typer.Option("--no-flower", help="Do without Flower.")]
@@ -68,17 +68,17 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
         names = {each.study_id: client.store.study(each.study_id).name for each in aside if each.study_id}
         now = client.store.now()
     if as_json:
-        print_json([device_form(each, runs, aside, alive=_is_alive(each, now)) for each in devices])
+        print_json([device_form(each, runs, aside, alive=each.is_alive(now)) for each in devices])
         return
     rows = []
     for each in devices:
         memory = f"{each.memory_bytes / 2**30:.1f} GiB" if each.memory_bytes else "-"
-        heard = f"{text.between(each.heartbeat_at, now)} ago" + ("" if _is_alive(each, now) else ": gone")
+        heard = f"{text.between(each.heartbeat_at, now)} ago" + ("" if each.is_alive(now) else ": gone")
         for slot in each.slots:
             running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
             told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, names)]
             health = "; ".join(filter(None, told)) or each.health or "-"
-            rows.append((slot, each.kind, memory, health if _is_alive(each, now) else "-", heard, running))
+            rows.append((slot, each.kind, memory, health if each.is_alive(now) else "-", heard, running))
     head = ("slot", "device", "memory", "health", "heard", "running")
     grid = Grid(head, rows, frozenset({"memory"}), frozenset({"health"}))
     show(grid, "No worker has ever spoken: `celeriac up` starts some here, `python -m worker` joins a service.")
@@ -91,12 +91,6 @@ def _put_aside(slot: str, rows: "Sequence[PutAside]", names: "Mapping[int, str]"
         for each in rows
         if each.worker == slot
     ]
-
-
-def _is_alive(device: "Device", now: datetime) -> bool:
-    from celeriac.client.client import ALIVE_S
-
-    return device.is_alive(now, ALIVE_S)
 
 
 def prune(

@@ -15,7 +15,6 @@ from time import perf_counter
 from typing import Literal
 
 from celeriac.cli.text import counted, span
-from celeriac.client.client import ALIVE_S
 from celeriac.domain.errors import BrokerUnavailable, CeleriacError
 from celeriac.domain.records import Duty
 from celeriac.runtime.settings import Settings
@@ -126,7 +125,7 @@ def _service(settings: Settings) -> Iterator[Check]:
     store = open_store(settings.database_url, pool_size=settings.pool_size)
     try:
         yield from _database(store)
-        alive = store.devices(alive_within_s=ALIVE_S)
+        alive = store.devices(alive=True)
         slots, hosts = sum(len(each.slots) for each in alive), len({each.host for each in alive})
         yield enough_connections(connection_use(settings.database_url), slots, hosts)
         yield from duties_done(store.duties())
@@ -161,7 +160,7 @@ def _database(store: Store) -> Iterator[Check]:
 
 
 def _workers(store: Store) -> Check:
-    alive = store.devices(alive_within_s=ALIVE_S)
+    alive = store.devices(alive=True)
     slots = sum(len(each.slots) for each in alive)
     ill = [f"{each.host} {each.kind}: {each.health}" for each in alive if each.health not in ("", "ok")]
     ill += [f"{each.worker}: {each.reason}" for each in store.put_asides()]

@@ -29,8 +29,6 @@ from celeriac.store import Store, open_store
 if TYPE_CHECKING:
     from celeriac.runtime.broker import Tickets
 
-#: A node speaks every five seconds; one that was silent this long is gone.
-ALIVE_S = 15.0
 
 #: Firings among which those by hand are counted; behind more, a number that is taken is passed over.
 _RECENT_FIRINGS = 2000
@@ -252,7 +250,7 @@ class Client:
     # -- workers ----------------------------------------------------------------------------------------------------
     def devices(self) -> list[Device]:
         """The devices whose nodes spoke lately."""
-        return self.store.devices(alive_within_s=ALIVE_S)
+        return self.store.devices(alive=True)
 
     def _sampler_flaw(self, sampler: str) -> str:
         """What is wrong with a sampler: all of it where the coordinator is this machine's, else only its name."""

@@ -320,10 +320,8 @@ class Store(Protocol):
     def put_devices(self, host: str, devices: Sequence[Device]) -> None:
         """Replace what is known of a host; `heartbeat_at` is set by the store."""
 
-    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
-        """All devices, by host and uuid; only those whose node spoke within `alive_within_s`, or within four of its
-        own heartbeats, when that is given.
-        """
+    def devices(self, *, alive: bool = False) -> list[Device]:
+        """All devices, by host and uuid; only those that are alive (`Device.is_alive`), when asked for."""
 
     def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
         """Which of these trials, ended so long ago, have files that a host may delete.
@@ -335,7 +333,7 @@ class Store(Protocol):
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of its study."""
 
-    def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
+    def has_other_slots(self, worker: str, gpus: int) -> bool:
         """Whether a live slot besides this one could run a trial that needs so many GPUs."""
 
     def put_asides(self) -> list[PutAside]:

@@ -20,7 +20,6 @@ from worker.attempt.put_aside import Left
 
 log = logging.getLogger(__name__)
 
-ALIVE_WITHIN_S = 20.0
 #: For so long a ticket that is not for this slot is held.
 HELD_S = 1.0
 #: What is noted in the store outlasts the wait, until the next look has said the same.
@@ -60,7 +59,7 @@ def _left_to_others(ticket: RunTrial, context: WorkerContext) -> Left | None:
 def _has_others(context: WorkerContext, gpus: int) -> bool:
     """Whether another live slot could run it."""
     try:
-        return context.store.has_other_slots(context.slot.name, gpus, ALIVE_WITHIN_S)
+        return context.store.has_other_slots(context.slot.name, gpus)
     except Exception as error:  # whatever Postgres answers, the slot goes on
         log.warning("whether there are other slots is not known: %s", error)
         return False

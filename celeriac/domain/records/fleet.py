@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+#: A device whose node has been silent for more of its heartbeats than this is gone.
+ALIVE_BEATS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -23,9 +26,9 @@ class Device:
     heartbeat_at: datetime
     heartbeat_s: float = 5.0
 
-    def is_alive(self, now: datetime, within_s: float) -> bool:
-        """Whether its node spoke within that time, or within four of its own heartbeats."""
-        return (now - self.heartbeat_at).total_seconds() <= max(within_s, 4 * self.heartbeat_s)
+    def is_alive(self, now: datetime) -> bool:
+        """Whether its node spoke within ALIVE_BEATS of its own heartbeats: the one rule of this."""
+        return (now - self.heartbeat_at).total_seconds() <= ALIVE_BEATS * self.heartbeat_s
 
     @property
     def is_gpu(self) -> bool:

@@ -95,12 +95,10 @@ class Care(Tables):
         self._rows.devices = others | said
 
     @atomic
-    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
+    def devices(self, *, alive: bool = False) -> list[Device]:
         found = [each for _, each in sorted(self._rows.devices.items())]
-        if alive_within_s is None:
-            return found
         now = self._rows.clock()
-        return [each for each in found if each.is_alive(now, alive_within_s)]
+        return [each for each in found if not alive or each.is_alive(now)]
 
     @atomic
     def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
@@ -128,8 +126,8 @@ class Care(Tables):
             self._rows.put_asides[row.worker, study_id] = row
 
     @atomic
-    def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
-        alive = self.devices(alive_within_s=within_s)
+    def has_other_slots(self, worker: str, gpus: int) -> bool:
+        alive = self.devices(alive=True)
         return any(slot != worker for each in alive if each.is_gpu or not gpus for slot in each.slots)
 
     @atomic

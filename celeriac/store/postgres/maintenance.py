@@ -47,8 +47,8 @@ class Care(Verbs):
         listed = tuple({**values_of(each), "heartbeat_at": None} for each in devices)
         self._rows("put_devices", host=host, key=self._key, uuids=[each.uuid for each in devices], devices=listed)
 
-    def devices(self, *, alive_within_s: float | None = None) -> list[Device]:
-        return self._all(Device, "devices", alive_within_s=alive_within_s)
+    def devices(self, *, alive: bool = False) -> list[Device]:
+        return self._all(Device, "devices", alive=alive)
 
     def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
         return self._all(LetGo, "let_go", study=study_id, numbers=list(numbers), older_than_s=older_than_s)
@@ -56,8 +56,8 @@ class Care(Verbs):
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         self._rows("put_aside", token=token, reason=reason, for_s=for_s, study_only=study_only)
 
-    def has_other_slots(self, worker: str, gpus: int, within_s: float) -> bool:
-        return bool(self._rows("has_other_slots", worker=worker, gpus=gpus, within_s=within_s)[0]["found"])
+    def has_other_slots(self, worker: str, gpus: int) -> bool:
+        return bool(self._rows("has_other_slots", worker=worker, gpus=gpus)[0]["found"])
 
     def put_asides(self) -> list[PutAside]:
         return self._all(PutAside, "put_asides")

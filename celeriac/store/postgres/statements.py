@@ -17,6 +17,7 @@ from sqlalchemy import Table
 
 from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, sources
 from celeriac.domain.records import (
+    ALIVE_BEATS,
     ENDED,
     Attempt,
     Champion,
@@ -143,6 +144,7 @@ def _words() -> Mapping[str, str]:
         "ways": ", ".join(_ways()),
         "faults": _listed(Fault),
         "day_s": "86400",
+        "alive_beats": str(ALIVE_BEATS),
         "most": str(2**63 - 1),
         "counted": ", ".join(
             f"{name} = study.{name} + CAST(t.state = '{name.upper()}' AS int)" for name in COUNTERS if name != "running"

@@ -95,7 +95,7 @@ def test_a_worker_does_its_work(worker: Store, store: Store) -> None:
     for number in (3, 4):
         leased(worker, study, number)
     assert not hasattr(worker.lease(study.id, 5, 1, worker="w", device="cpu", lease_s=30), "token")
-    assert not worker.has_other_slots("cpu0.s0@here", 0, 20.0)
+    assert not worker.has_other_slots("cpu0.s0@here", 0)
     worker.put_aside(lease.token, "three trials in a row failed here", 60.0, study_only=False)
     assert [each.worker for each in store.put_asides()] == ["cpu0.s0@here"]
     assert worker.cancel_ticket(study.id, 3, 1, "revoked").state is TrialState.CANCELLED

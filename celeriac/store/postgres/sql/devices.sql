@@ -30,11 +30,11 @@ SELECT worker, study_id, :reason, clock_timestamp(), clock_timestamp() + make_in
 ON CONFLICT (worker, study_id) DO UPDATE SET reason = excluded.reason, since = excluded.since, until = excluded.until
 RETURNING true
 
--- name: has_other_slots(worker text, gpus int, within_s float8) -> found boolean
+-- name: has_other_slots(worker text, gpus int) -> found boolean
 -- Whether a live slot besides this one could run a trial that needs so many GPUs.
 SELECT EXISTS (
     SELECT 1 FROM device d, json_array_elements_text(d.slots) AS slot
-    WHERE d.heartbeat_at >= clock_timestamp() - make_interval(secs => greatest(:within_s, 4 * d.heartbeat_s)) AND (:gpus = 0 OR d.kind <> 'cpu')
+    WHERE {alive} AND (:gpus = 0 OR d.kind <> 'cpu')
         AND slot <> :worker
 )
 

@@ -44,8 +44,7 @@ SELECT {trial_columns} FROM t {newest_attempt} ORDER BY t.study_id, t.number
 
 -- name: devices
 SELECT {device_columns} FROM device d
-WHERE CAST(:alive_within_s AS float8) IS NULL
-    OR d.heartbeat_at >= clock_timestamp() - make_interval(secs => greatest(:alive_within_s, 4 * d.heartbeat_s))
+WHERE NOT CAST(:alive AS boolean) OR {alive}
 ORDER BY d.host, d.uuid
 
 -- name: put_asides

@@ -24,6 +24,10 @@ LEFT JOIN LATERAL (
         AND attempt.study_id = t.study_id AND attempt.trial = t.number
 ) m ON true
 
+-- phrase: alive
+-- `Device.is_alive`, of the device `d`.
+d.heartbeat_at >= clock_timestamp() - {alive_beats} * make_interval(secs => d.heartbeat_s)
+
 -- phrase: open_attempts
 SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS attempt, a.worker, s.spec, t.faults,
     EXISTS (SELECT 1 FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial) AS has_checkpoint,
