@@ -92,7 +92,6 @@ def lapsed(attempt: OpenAttempt) -> AttemptEnd:
     decision = after_fault(
         Fault.INFRASTRUCTURE,
         faults=attempt.faults,
-        retry_attempts=1,  # counts for other classes of fault only
         has_checkpoint=attempt.has_checkpoint,
         has_progressed=attempt.has_progressed,
         lease_lapsed=True,

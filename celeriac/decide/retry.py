@@ -42,15 +42,16 @@ def after_fault(
     fault: Fault,
     *,
     faults: Mapping[str, int],
-    retry_attempts: int,
+    retry_attempts: int = 1,
     has_checkpoint: bool,
     has_progressed: bool = False,
     lease_lapsed: bool = False,
 ) -> RetryDecision:
     """Decide for one fault; `faults` counts the trial's earlier ones by class, without this one.
 
-    `has_progressed`: this attempt brought a checkpoint further than all before it. `lease_lapsed`: nobody saw the
-    attempt end, its lease ran out; it is then superseded rather than faulted.
+    `retry_attempts` counts for a fault of memory only. `has_progressed`: this attempt brought a checkpoint further than
+    all before it. `lease_lapsed`: nobody saw the attempt end, its lease ran out; it is then superseded rather than
+    faulted.
     """
     before = faults.get(fault, 0)
     ended = AttemptEvent.SUPERSEDE if lease_lapsed else AttemptEvent.FAULT

@@ -44,7 +44,7 @@ def judge(attempt: Run) -> AttemptEnd:
         last=attempt.last,
         exit=attempt.exit or Exit(),
         cut=attempt.cut,
-        timeout_s=attempt.timeout_s,
+        timeout_s=attempt.lease.plan.timeout_s,
         import_s=attempt.context.settings.import_s,
         last_step=attempt.last_step,
         memory_limit_bytes=attempt.context.memory_limit_bytes,
@@ -64,7 +64,7 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     return classify.attempt_end(
         verdict,
         faults=attempt.lease.faults,
-        retry_attempts=attempt.lease.spec["retry"]["attempts"],
+        retry_attempts=attempt.lease.plan.retry_attempts,
         has_checkpoint=attempt.has_checkpoint,
         has_progressed=attempt.has_progressed,
         notes=attempt.notes,

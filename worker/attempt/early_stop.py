@@ -21,7 +21,6 @@ from celeriac.decide.stop_early import (
 )
 from celeriac.domain.records import Crossing, Lease, Report, RungRecord
 from celeriac.domain.stop_rules import SECONDS
-from celeriac.domain.study_file import stop_rule
 
 
 @dataclass(slots=True)
@@ -82,10 +81,6 @@ class Pruner:
 
 
 def pruner_of(lease: Lease) -> Pruner | None:
-    """The pruner of a leased trial; None where its study stops none early. Raises SpecInvalid for a rule of another
-    version.
-    """
-    rule = stop_rule(lease.spec)
-    if rule is None:
-        return None
-    return Pruner(judged(rule, lease.spec["metric"]["goal"], lease.number, lease.source))
+    """The pruner of a leased trial; None where its study stops none early."""
+    rule = lease.plan.stop_rule
+    return None if rule is None else Pruner(judged(rule, lease.plan.goal, lease.number, lease.source))

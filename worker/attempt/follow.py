@@ -111,7 +111,7 @@ def take_in(attempt: Run, events: Sequence[Event]) -> None:
 def set_off(attempt: Run) -> None:
     """The objective is called: from here on it is the trial's own time, which a first import is not."""
     attempt.called, attempt.started_at = True, time.monotonic()
-    attempt.deadline = attempt.started_at + (attempt.timeout_s or math.inf)
+    attempt.deadline = attempt.started_at + (attempt.lease.plan.timeout_s or math.inf)
 
 
 def take_report(attempt: Run, event: Reported) -> None:

@@ -23,7 +23,7 @@ def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path
     A schedule's studies run what is there when they are due, and so do those whose fingerprint is not known: for them
     a directory will do that holds the objective's module. Raises CodeDiffers: no directory, or other code in each.
     """
-    wanted, module = "" if lease.due_at else lease.fingerprint, lease.spec["objective"].partition(":")[0]
+    wanted, module = "" if lease.due_at else lease.fingerprint, lease.plan.objective.partition(":")[0]
     seen = []
     for root in code_roots(lease, ours):
         fingerprint = look(root)
@@ -55,7 +55,7 @@ def code_roots(lease: Lease, ours: Path) -> list[Path]:
     """
     allowed = ours.resolve()
     found = []
-    for candidate in (allowed / lease.code_root, allowed / str(lease.spec.get("code", ".")), allowed):
+    for candidate in (allowed / lease.code_root, allowed / lease.plan.code, allowed):
         real = candidate.resolve()
         if real.is_dir() and real.is_relative_to(allowed) and real != Path("/") and real not in found:
             found.append(real)
@@ -64,13 +64,13 @@ def code_roots(lease: Lease, ours: Path) -> list[Path]:
 
 def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool) -> Job:
     """All that the trial's process is told."""
-    wants_gpu = lease.spec.get("resources", {}).get("gpus", 0) > 0
+    wants_gpu = lease.plan.demand > 0
     return Job(
         study=lease.study,
         number=lease.number,
         attempt=lease.attempt,
         params=lease.params,
-        seed=trial_seed(lease.spec["seed"], lease.number),
+        seed=trial_seed(lease.plan.seed, lease.number),
         device="cuda:0" if wants_gpu and has_gpu else "cpu",
         checkpoint_root=str(checkpoint_root),
         checkpoint_dir=directory(lease.study_id, lease.number),
@@ -92,4 +92,4 @@ def context_of(lease: Lease) -> dict[str, Any]:
     `due_at` as ISO text.
     """
     due = {} if lease.due_at is None else {"due_at": lease.due_at.isoformat()}
-    return {**lease.spec.get("labels", {}), **lease.slice, **due}
+    return {**lease.plan.labels, **lease.slice, **due}

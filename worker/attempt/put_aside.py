@@ -52,5 +52,4 @@ class PutAside:
 
 
 def _left(lease: Lease, wait_s: float, reason: str) -> Left:
-    gpus = int(lease.spec.get("resources", {}).get("gpus", 0))
-    return Left(time.monotonic() + wait_s, wait_s, lease.study, gpus, reason)
+    return Left(time.monotonic() + wait_s, wait_s, lease.study, lease.plan.demand, reason)

@@ -49,7 +49,6 @@ def _end(attempt: OpenAttempt, why: str) -> AttemptEnd:
     decision = after_fault(
         Fault.INFRASTRUCTURE,
         faults=attempt.faults,
-        retry_attempts=attempt.spec["retry"]["attempts"],
         has_checkpoint=attempt.has_checkpoint,
         has_progressed=attempt.has_progressed,
     )

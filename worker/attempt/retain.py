@@ -50,6 +50,6 @@ class Retention:
         if any(row.step not in values for row in rows):
             before = self._context.store.own_reports(lease.token)
             values.update({each.step: each.value for each in before if each.step not in values})
-        sign = 1.0 if lease.spec["metric"]["goal"] == "maximize" else -1.0
+        sign = 1.0 if lease.plan.goal == "maximize" else -1.0
         scored = [(sign * values[row.step], row.step) for row in rows if math.isfinite(values.get(row.step, math.nan))]
         return max(scored)[1] if scored else None

@@ -17,7 +17,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from celeriac.domain.errors import CeleriacError, LeaseLost, TryAgain, UnknownStudy, UnknownTrial, ValueRefused
+from celeriac.domain.errors import (
+    CeleriacError,
+    LeaseLost,
+    SpecInvalid,
+    TryAgain,
+    UnknownStudy,
+    UnknownTrial,
+    ValueRefused,
+)
 from celeriac.domain.messages import RunTrial
 from celeriac.domain.records import Fault, Lease, Refusal, Report
 from worker.attempt import checkpoints
@@ -91,7 +99,7 @@ def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
         )
     except TryAgain:
         return told_to_stop
-    except (UnknownStudy, UnknownTrial) as error:  # a ticket from before the database was made anew
+    except (UnknownStudy, UnknownTrial, SpecInvalid) as error:  # of a database before this one, or of a newer version
         return Refusal(str(error))
 
 

@@ -46,11 +46,6 @@ class Run:
     fault: Fault | None = Fault.PREEMPTED  # until it is judged: nothing was learned of the slot
 
     @property
-    def timeout_s(self) -> float | None:
-        """How long the objective may run."""
-        return self.lease.spec.get("timeout")
-
-    @property
     def over(self) -> bool:
         """Whether its process has said its last word, or is gone."""
         return self.last is not None or self.exit is not None

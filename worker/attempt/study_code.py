@@ -26,4 +26,4 @@ def code_of(lease: Lease, context: WorkerContext, *, afresh: bool = False) -> Co
             raise
         return code_of(lease, context, afresh=True)
     context.studies.add(lease.study_id)
-    return Code(str(root), fingerprint, lease.spec["objective"])
+    return Code(str(root), fingerprint, lease.plan.objective)

@@ -12,6 +12,7 @@ from celeriac.domain.records.attempt import LetGo as LetGo
 from celeriac.domain.records.attempt import OpenAttempt as OpenAttempt
 from celeriac.domain.records.attempt import Refusal as Refusal
 from celeriac.domain.records.attempt import Report as Report
+from celeriac.domain.records.attempt import RunPlan as RunPlan
 from celeriac.domain.records.fleet import ALIVE_BEATS as ALIVE_BEATS
 from celeriac.domain.records.fleet import Device as Device
 from celeriac.domain.records.fleet import Duty as Duty

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from celeriac.domain.records.states import Fault, Outcome, Params, Source
+from celeriac.domain.records.states import Fault, Goal, Outcome, Params, Source
+from celeriac.domain.stop_rules import StopRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,23 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a study's spec says of running one of its trials; read by `celeriac.domain.study_file.run_plan`, once for
+    each lease. `demand`: the GPUs that a trial needs.
+    """
+
+    objective: str
+    code: str
+    goal: Goal
+    seed: int
+    timeout_s: float | None
+    retry_attempts: int
+    demand: int
+    labels: Mapping[str, str]
+    stop_rule: StopRule | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first;
     `fingerprint` is the study's.
@@ -88,7 +106,7 @@ class Lease:
     number: int
     attempt: int
     params: Params
-    spec: Mapping[str, Any]
+    plan: RunPlan
     code_root: str
     slice: Mapping[str, Any]
     due_at: datetime | None
@@ -119,7 +137,6 @@ class OpenAttempt:
     number: int
     attempt: int
     worker: str
-    spec: Mapping[str, Any]
     faults: Mapping[str, int]
     has_checkpoint: bool
     has_progressed: bool

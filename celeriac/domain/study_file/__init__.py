@@ -9,7 +9,7 @@ YAML is read as version 1.2 with its core schema, whatever the file says of its 
 
 from celeriac.domain.study_file.names import is_study_name, seed_of
 from celeriac.domain.study_file.specs import Budget, Metric, ScheduleSpec, StudySpec, difference
-from celeriac.domain.study_file.stops import stop_rule
+from celeriac.domain.study_file.stops import run_plan, stop_rule
 from celeriac.domain.study_file.study import OUR_NAMES, load, parse
 from celeriac.domain.study_file.yaml import Scalar, plain_scalar
 
@@ -25,6 +25,7 @@ __all__ = [
     "load",
     "parse",
     "plain_scalar",
+    "run_plan",
     "seed_of",
     "stop_rule",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from celeriac.domain.records import RunPlan
 from celeriac.domain.sampler_names import EXPECTING
 from celeriac.domain.space import show
 from celeriac.domain.stop_rules import RULES, STEP, Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
@@ -27,6 +28,21 @@ def stop_rule(spec: Mapping[str, Any]) -> StopRule | None:
     rule = stop_early(Section({"stop_early": spec.get("stop_early")}, "", problems, {"stop_early"}))
     problems.raise_any()
     return rule
+
+
+def run_plan(spec: Mapping[str, Any]) -> RunPlan:
+    """What a spec in its canonical form says of running a trial. Raises SpecInvalid as `stop_rule` does."""
+    return RunPlan(
+        objective=spec["objective"],
+        code=spec.get("code", "."),
+        goal=spec["metric"]["goal"],
+        seed=spec["seed"],
+        timeout_s=spec.get("timeout"),
+        retry_attempts=spec["retry"]["attempts"],
+        demand=spec.get("resources", {}).get("gpus", 0),
+        labels=spec.get("labels", {}),
+        stop_rule=stop_rule(spec),
+    )
 
 
 def stop_early(top: Section) -> StopRule | None:

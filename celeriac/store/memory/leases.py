@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.domain.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.domain.study_file import run_plan
 from celeriac.store.memory.rows import Held, Tables, atomic
 from celeriac.store.refusals import refused
 from celeriac.store.sanitize import new_token, plain_text
@@ -85,7 +86,7 @@ class Leases(Tables):
             number=trial.number,
             attempt=number,
             params=trial.params,
-            spec=study.spec,
+            plan=run_plan(study.spec),
             code_root=study.code_root,
             slice=study.slice,
             due_at=study.due_at,

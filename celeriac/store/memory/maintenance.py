@@ -183,7 +183,6 @@ class Care(Tables):
             number=trial.number,
             attempt=attempt.number,
             worker=attempt.worker,
-            spec=study.spec,
             faults=trial.faults,
             has_checkpoint=any(key[:2] == (study.id, trial.number) for key in self._rows.checkpoints),
             has_progressed=self._progressed(attempt),

@@ -11,6 +11,7 @@ chain that breaks returns no row; why, is asked after.
 from collections.abc import Sequence
 
 from celeriac.domain.records import Checkpoint, Lease, Refusal
+from celeriac.domain.study_file import run_plan
 from celeriac.store.connection import Row
 from celeriac.store.postgres.records import record_of
 from celeriac.store.postgres.verbs import Verbs
@@ -39,7 +40,9 @@ class Leases(Verbs):
         if not rows:
             return _refusal(self._rows("refuse", **ticket), **ticket)
         kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else ()
-        return record_of(Lease, {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept})
+        given = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept}
+        plan = run_plan(given.pop("spec"))
+        return record_of(Lease, {**given, "plan": plan})
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
         given = {"fingerprint": fingerprint, "resumed_step": resumed_step, "log_path": log_path}

@@ -18,7 +18,7 @@ def at(seconds: float) -> datetime:
 
 def lapsing(until_s: float, lease_s: float = LEASE_S) -> OpenAttempt:
     """An attempt whose lease ends then."""
-    return OpenAttempt("t", 1, "s", 0, 1, "w", {}, {}, False, False, at(until_s - lease_s), lease_s, at(until_s))
+    return OpenAttempt("t", 1, "s", 0, 1, "w", {}, False, False, at(until_s - lease_s), lease_s, at(until_s))
 
 
 def looks(*seconds: float, tick_s: float = TICK_S) -> ReaperLook:

@@ -32,12 +32,22 @@ from celeriac.store.connection import open_engine
 
 _numbers = itertools.count()
 
+#: What a store reads of a study's spec.
+SPEC: dict[str, Any] = {
+    "study": "digits",
+    "objective": "train:objective",
+    "metric": {"name": "accuracy", "goal": "maximize"},
+    "seed": 7,
+    "budget": {"trials": 4},
+    "retry": {"attempts": 3},
+}
+
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def new_study(name: str | None = None, **changes: Any) -> NewStudy:
     """A study to open; its name is new unless given."""
-    given: dict[str, Any] = {"spec": {"study": "digits", "budget": {"trials": 4}}, "goal": "maximize"} | changes
+    given: dict[str, Any] = {"spec": SPEC, "goal": "maximize"} | changes
     return NewStudy(name=name or f"digits-{next(_numbers)}", **given)
 
 

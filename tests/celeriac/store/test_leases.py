@@ -9,6 +9,7 @@ from sqlalchemy import text
 from celeriac.domain.errors import LeaseLost, UnknownStudy, UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent, TrialEvent
 from celeriac.domain.records import Counts, Fault, Lease, Refusal, Report, TrialState
+from celeriac.domain.study_file import run_plan
 from celeriac.store import Store
 from celeriac.store.connection import open_engine
 from tests.celeriac.store.conftest import Subject
@@ -22,7 +23,7 @@ def test_a_lease_carries_all_that_the_runner_needs(any_store: Store) -> None:
     before = any_store.now()
     lease = leased(any_store, opened, 0, worker="gpu0.s0@h", lease_s=60)
     assert (lease.study_id, lease.study, lease.number, lease.attempt) == (opened.id, opened.name, 0, 1)
-    assert (lease.params, lease.spec, lease.code_root) == ({"lr": 0.0}, opened.spec, "/code")
+    assert (lease.params, lease.plan, lease.code_root) == ({"lr": 0.0}, run_plan(opened.spec), "/code")
     assert (lease.slice, lease.due_at, lease.faults, lease.checkpoints) == ({"region": "eu"}, None, {}, ())
     assert timedelta(seconds=59) < lease.lease_until - before < timedelta(seconds=70)
     trial = any_store.trial(opened.id, 0)

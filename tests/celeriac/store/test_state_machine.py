@@ -24,11 +24,12 @@ from celeriac.decide.retry import after_fault
 from celeriac.domain.errors import CeleriacError
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, StudyEvent, TrialEvent, sources
 from celeriac.domain.records import Fault, Lease, TrialRecord
+from celeriac.domain.study_file import run_plan
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.celeriac.store.books import PARALLEL, RUNGS, check_attempts, check_books, check_ends, check_rungs, story
 from tests.celeriac.store.conftest import Subject, memory_subject, postgres_subject
-from tests.celeriac.store.scenes import crossing, new_study, report, scored, suggestion
+from tests.celeriac.store.scenes import SPEC, crossing, new_study, report, scored, suggestion
 
 BUDGET = 5
 KINDS = ("H200", "", "A100")
@@ -50,7 +51,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        new = new_study(parallel=PARALLEL, spec={"study": "digits", "budget": {"trials": BUDGET}})
+        new = new_study(parallel=PARALLEL, spec={**SPEC, "budget": {"trials": BUDGET}})
         self.studies = {subject.store: subject.store.create_study(new).id for subject in self.subjects}
         self.tokens: list[dict[Store, str]] = []
         self.leased: dict[int, Any] = {}
@@ -306,9 +307,8 @@ def lease_of(store: Store, study_id: int, token: str) -> Lease:
     for trial in store.trials(study_id):
         for attempt in store.attempts(study_id, trial.number):
             if attempt.token == token:
-                return Lease(
-                    token, study_id, "", trial.number, attempt.number, {}, {}, "", {}, None, {}, (), attempt.lease_until
-                )
+                ids, plan = (token, study_id, "", trial.number, attempt.number), run_plan(SPEC)
+                return Lease(*ids, {}, plan, "", {}, None, {}, (), attempt.lease_until)
     raise AssertionError(f"no attempt has the token {token}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.client.objective import stored_root
-from celeriac.domain.records import Lease
+from celeriac.domain.records import Lease, RunPlan
 from celeriac.runtime.fingerprint import fingerprint
 from worker.attempt.job import CodeDiffers, code_roots, context_of, located
 
@@ -22,7 +22,7 @@ def lease_of(stored: str, code: str = ".") -> Lease:
         number=0,
         attempt=1,
         params={},
-        spec={"code": code, "seed": 0, "objective": "train:objective"},
+        plan=RunPlan("train:objective", code, "maximize", 0, None, 3, 0, {}, None),
         code_root=stored,
         slice={},
         due_at=None,
@@ -81,7 +81,8 @@ def test_a_directory_that_is_not_there_is_no_code(tmp_path: Path) -> None:
 
 
 def test_labels_and_the_slice_reach_the_objective() -> None:
-    lease = replace(lease_of("."), spec={"labels": {"team": "vision", "region": "none"}}, slice={"region": "eu"})
+    plan = replace(lease_of(".").plan, labels={"team": "vision", "region": "none"})
+    lease = replace(lease_of("."), plan=plan, slice={"region": "eu"})
     assert context_of(lease) == {"team": "vision", "region": "eu"}
     due = replace(lease, due_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert context_of(due)["due_at"] == "2026-01-01T00:00:00+00:00"

@@ -170,6 +170,13 @@ def test_a_ticket_of_no_trial_is_a_no_op(bench: Bench) -> None:
     assert "nothing to do" in bench.attempt(RunTrial(99, 0, 1))
 
 
+def test_a_study_of_a_newer_version_stays_with_its_lease_and_the_slot_goes_on(bench: Bench) -> None:
+    ticket = bench.ticket(bench.study("quick:good", stop_early={"rule": "oracle"}))
+    assert "stop_early.rule" in bench.attempt(ticket)
+    assert bench.trial(ticket).state is TrialState.RUNNING
+    assert bench.run("quick:good", name="another").state is TrialState.SCORED
+
+
 def test_a_job_that_is_too_large_is_the_study_s_fault(bench: Bench) -> None:
     trial = bench.run("quick:good", {"x": "x" * 100_000})
     assert (trial.state, trial.fault) == (TrialState.FAILED, Fault.USER_BUG)

@@ -29,7 +29,7 @@ LEFT JOIN LATERAL (
 d.heartbeat_at >= clock_timestamp() - {alive_beats} * make_interval(secs => d.heartbeat_s)
 
 -- phrase: open_attempts
-SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS attempt, a.worker, s.spec, t.faults,
+SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS attempt, a.worker, t.faults,
     EXISTS (SELECT 1 FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial) AS has_checkpoint,
     coalesce((SELECT max(c.step) FILTER (WHERE c.attempt = a.number)
             > coalesce(max(c.step) FILTER (WHERE c.attempt < a.number), -1)
@@ -39,7 +39,7 @@ FROM attempt a JOIN study s ON s.id = a.study_id JOIN trial t ON t.study_id = a.
 WHERE a.ended_at IS NULL
 
 -- phrase: open_attempt
-token text, study_id bigint, study text, number int, attempt int, worker text, spec json, faults jsonb,
+token text, study_id bigint, study text, number int, attempt int, worker text, faults jsonb,
 has_checkpoint boolean, has_progressed boolean, leased_at timestamptz, lease_s float8, lease_until timestamptz
 
 -- phrase: given
