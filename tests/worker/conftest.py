@@ -127,7 +127,7 @@ def opened_bench(store: Store, settings: Settings) -> Iterator[Bench]:
     )
     yield Bench(store, settings, context)
     context.servers.close()
-    for thread in (context.results, context.lease_keeper, context.announcer, context.janitor):
+    for thread in (context.results, context.lease_keeper, context.announcer, context.log_writer, context.janitor):
         thread.close()
     control.close()
 

@@ -60,6 +60,7 @@ def judge(attempt: Run) -> AttemptEnd:
 def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     """The verdict as the attempt's end, with what was measured."""
     attempt.fault = verdict.fault
+    attempt.log.close()
     told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
     return classify.attempt_end(
         verdict,

@@ -29,7 +29,8 @@ class WorkerContext:
     """The tools of the runner. `studies`: those whose code was found here before.
 
     Of the process' connections the runner and the result writer use one between them, never at the same time; another
-    is for the lease's keeper. The announcer sends messages, the janitor deletes files: neither asks the store.
+    is for the lease's keeper. The announcer sends messages, the log writer writes
+    files, the janitor deletes them: none of them asks the store.
     """
 
     settings: Settings
@@ -42,6 +43,7 @@ class WorkerContext:
     lease_keeper: LeaseKeeper
     results: ResultWriter
     announcer: Janitor
+    log_writer: Janitor
     janitor: Janitor
     memory_limit_bytes: int | None
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
@@ -60,8 +62,8 @@ class WorkerContext:
         self.servers.close()
         self.results.close()
         self.lease_keeper.close()
-        self.announcer.close()
-        self.janitor.close()
+        for each in (self.announcer, self.log_writer, self.janitor):
+            each.close()
         self.store.close()
 
 
@@ -88,6 +90,7 @@ def open_context(
         lease_keeper=LeaseKeeper(store, wakeup, lease_s=lease_s, heartbeat_s=heartbeat_s),
         results=ResultWriter(store, wakeup, lease_s=lease_s, heartbeat_s=heartbeat_s),
         announcer=Janitor("announcer"),
+        log_writer=Janitor("log-writer"),
         janitor=Janitor("janitor"),
         memory_limit_bytes=memory_limit_bytes(),
     )

@@ -2,17 +2,17 @@
 
 One thread does this and nothing else: reports, the log's tail, deleted files and messages have threads of their own
 (`worker.attempt.result_writer`, `worker.attempt.janitor`). It takes whichever of the process' connections is free, and
-the others never hold more
-than one: so a report that waits for a lock, or a directory that does not answer, costs no lease.
+the others never hold more than one. So a report that waits for a lock, or a directory that does not answer, costs no
+lease.
 """
 
 import logging
-import threading
 import time
 from dataclasses import dataclass
 from typing import Protocol
 
 from celeriac.domain.errors import LeaseLost, TryAgain
+from worker.attempt.due_thread import DueThread
 from worker.attempt.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
@@ -37,60 +37,29 @@ class KeptLease:
     troubled: bool = False
 
 
-class LeaseKeeper:
+class LeaseKeeper(DueThread[KeptLease]):
     """The thread, and the one lease that it keeps."""
 
     def __init__(self, store: Renews, wakeup: Wakeup, *, lease_s: float, heartbeat_s: float) -> None:
         self.lease_s, self.heartbeat_s = lease_s, heartbeat_s
         self.store = store
         self._wakeup = wakeup
-        self._changed = threading.Condition()
-        self._kept: KeptLease | None = None
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
-        self._thread.start()
+        super().__init__("lease-keeper")
 
     def keep(self, token: str) -> KeptLease:
         """Renew this lease at every heartbeat from now on, instead of the one before."""
-        kept = KeptLease(token, time.monotonic() + self.heartbeat_s)
-        with self._changed:
-            self._kept = kept
-            self._changed.notify()
-        return kept
+        return self._take(KeptLease(token, time.monotonic() + self.heartbeat_s))
 
     def leave(self, kept: KeptLease) -> None:
         """Renew it no more. A renewal that is under way is not waited for: after the attempt's end it changes
         nothing.
         """
-        with self._changed:
-            if self._kept is kept:
-                self._kept = None
+        self._drop(kept)
 
-    def close(self, within_s: float = 5.0) -> None:
-        """End the thread. Safe to repeat."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
-        self._thread.join(within_s)
+    def _due_at(self, kept: KeptLease) -> float:
+        return kept.renew_at
 
-    def _run(self) -> None:
-        while (kept := self._next_due()) is not None:
-            self._renew(kept)
-
-    def _next_due(self) -> KeptLease | None:
-        """Wait until the lease is to be renewed; None: the keeper is closed."""
-        with self._changed:
-            while not self._closing:
-                kept = self._kept
-                if kept is None:
-                    self._changed.wait()
-                elif (left_s := kept.renew_at - time.monotonic()) > 0:
-                    self._changed.wait(left_s)
-                else:
-                    return kept
-            return None
-
-    def _renew(self, kept: KeptLease) -> None:
+    def _work(self, kept: KeptLease) -> None:
         """Whatever goes wrong, the thread lives on: a lease that cannot be renewed lapses, and no other one with it."""
         again_s = min(AGAIN_S, self.heartbeat_s)
         try:

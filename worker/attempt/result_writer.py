@@ -6,7 +6,6 @@ the runner is woken.
 """
 
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from queue import SimpleQueue
 from celeriac.domain.errors import LeaseLost, TryAgain, ValueRefused
 from celeriac.domain.records import Checkpoint, Crossing, Report, RungRecord
 from celeriac.store import Store
+from worker.attempt.due_thread import DueThread
 from worker.attempt.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
@@ -102,26 +102,18 @@ class Results:
         return max(due_at, self.retry_at)
 
 
-class ResultWriter:
+class ResultWriter(DueThread[Results]):
     """The thread, and the one attempt whose results it writes."""
 
     def __init__(self, store: Store, wakeup: Wakeup, *, lease_s: float, heartbeat_s: float) -> None:
         self.store = store
         self._wakeup = wakeup
         self._lease_s, self._heartbeat_s = lease_s, heartbeat_s
-        self._changed = threading.Condition()
-        self._results: Results | None = None
-        self._writing = self._closing = False
-        self._thread = threading.Thread(target=self._run, name="result-writer", daemon=True)
-        self._thread.start()
+        super().__init__("result-writer")
 
     def open(self, token: str, *, tail: Callable[[], str | None], saved: Saved) -> Results:
         """The results of the attempt that holds this lease: written as they come from now on."""
-        results = Results(token, tail, saved, tail_at=time.monotonic() + self._heartbeat_s)
-        with self._changed:
-            self._results = results
-            self._changed.notify_all()
-        return results
+        return self._take(Results(token, tail, saved, tail_at=time.monotonic() + self._heartbeat_s))
 
     def start(self, results: Results, started: AttemptStarted) -> None:
         """Have it noted what the attempt runs with."""
@@ -134,17 +126,7 @@ class ResultWriter:
 
     def leave(self, results: Results) -> None:
         """Write no more of them; waits for a write that is under way. What is left may be flushed by anybody then."""
-        with self._changed:
-            if self._results is results:
-                self._results = None
-            self._changed.wait_for(lambda: not self._writing)
-
-    def close(self, within_s: float = 5.0) -> None:
-        """End the thread. Safe to repeat."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify_all()
-        self._thread.join(within_s)
+        self._drop(results, wait=True)
 
     def _put(self, results: Results, put: Callable[[], None], *, within_s: float) -> None:
         with self._changed:
@@ -154,30 +136,10 @@ class ResultWriter:
                 results.flush_at = due_at
                 self._changed.notify_all()
 
-    def _run(self) -> None:
-        while (results := self._next_due()) is not None:
-            try:
-                self._write(results)
-            finally:
-                with self._changed:
-                    self._writing = False
-                    self._changed.notify_all()
+    def _due_at(self, results: Results) -> float:
+        return results.due_at()
 
-    def _next_due(self) -> Results | None:
-        """Wait until something is to be written; None: the writer is closed."""
-        with self._changed:
-            while not self._closing:
-                results = self._results
-                if results is None:
-                    self._changed.wait()
-                elif (left_s := results.due_at() - time.monotonic()) > 0:
-                    self._changed.wait(left_s)
-                else:
-                    self._writing = True
-                    return results
-            return None
-
-    def _write(self, results: Results) -> None:
+    def _work(self, results: Results) -> None:
         """Write what is due. Whatever goes wrong, the thread lives on."""
         try:
             if results.flush_at is not None and time.monotonic() >= results.flush_at:
@@ -187,9 +149,7 @@ class ResultWriter:
             results.retry_at = 0.0
         except LeaseLost as lost:
             results.lost = lost
-            with self._changed:
-                if self._results is results:
-                    self._results = None
+            self._drop(results)
         except TryAgain as error:
             if results.retry_at == 0.0:
                 log.warning("reports wait for the store, the trial runs on: %s", error)

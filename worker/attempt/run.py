@@ -115,6 +115,7 @@ def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Ite
         lease.study_id,
         lease.number,
         lease.attempt,
+        writer=context.log_writer,
         file_bytes=settings.log_file_bytes,
         tail_bytes=settings.log_tail_bytes,
     )

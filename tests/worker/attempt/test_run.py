@@ -276,6 +276,25 @@ def test_a_log_directory_that_cannot_be_written_costs_the_file_only(bench: Bench
     assert "KeyError" in bench.tail(trial)
 
 
+def test_a_log_directory_that_hangs_costs_the_file_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pipe without a reader stands for the first trial's file: opening it does not come back."""
+    monkeypatch.setattr("worker.attempt.logs.CLOSE_S", 0.3)
+    study = bench.study("quick:raises")
+    log = bench.settings.log_root / str(study.id) / "0-1.log"
+    log.parent.mkdir(parents=True)
+    os.mkfifo(log)
+    trials = [bench.ticket(study) for _ in range(2)]
+    for ticket in trials:
+        bench.attempt(ticket)
+        trial = bench.trial(ticket)
+        assert trial.state is TrialState.FAILED
+        assert "KeyError" in bench.tail(trial)
+        assert "ends here: it does not answer" in bench.tail(trial)
+    reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+    assert bench.context.log_writer.settle(5)
+    os.close(reader)
+
+
 def test_a_disk_that_is_full_costs_checkpoint_and_log_file_and_says_so(bench: Bench) -> None:
     """The kernel's own full disk stands where the log file and the first checkpoint go; later there is space."""
     study = bench.study("attempts:fills_the_disk")

@@ -1,0 +1,68 @@
+"""A thread that works on one thing whenever that is due: the lease's keeper and the result writer are two of them."""
+
+import threading
+import time
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class DueThread(Generic[T]):
+    """The thread, and the one thing that it works on. `_work` must not raise."""
+
+    def __init__(self, name: str) -> None:
+        self._changed = threading.Condition()
+        self._current: T | None = None
+        self._working = self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _due_at(self, thing: T) -> float:
+        """When there is something to do with it next, on the monotonic clock."""
+        raise NotImplementedError
+
+    def _work(self, thing: T) -> None:
+        """Do what is due."""
+        raise NotImplementedError
+
+    def _take(self, thing: T) -> T:
+        """Work on this from now on, instead of what was before."""
+        with self._changed:
+            self._current = thing
+            self._changed.notify_all()
+        return thing
+
+    def _drop(self, thing: T, *, wait: bool = False) -> None:
+        """Work on it no more; `wait`: for what is under way, too."""
+        with self._changed:
+            if self._current is thing:
+                self._current = None
+            if wait:
+                self._changed.wait_for(lambda: not self._working)
+
+    def close(self, within_s: float = 5.0) -> None:
+        """End the thread. Safe to repeat."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(within_s)
+
+    def _run(self) -> None:
+        while (thing := self._next_due()) is not None:
+            self._work(thing)
+
+    def _next_due(self) -> T | None:
+        """Wait until something is due; None: the thread is closed."""
+        with self._changed:
+            self._working = False
+            self._changed.notify_all()
+            while not self._closing:
+                thing = self._current
+                if thing is None:
+                    self._changed.wait()
+                elif (left_s := self._due_at(thing) - time.monotonic()) > 0:
+                    self._changed.wait(left_s)
+                else:
+                    self._working = True
+                    return thing
+            return None
