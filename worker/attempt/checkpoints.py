@@ -5,38 +5,18 @@ relative to the root, and a file is only trusted when its hash is that of its ro
 """
 
 import hashlib
+import math
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 from celeriac.domain.errors import CallerError
+from celeriac.domain.records import Checkpoint, Lease, Report
+from celeriac.store import Store
+from worker.attempt.janitor import Janitor
 
 _KEPT_LAST = 2
-
-
-class CheckpointLike(Protocol):
-    """What of `celeriac.domain.records.Checkpoint` is looked at here."""
-
-    @property
-    def step(self) -> int:
-        """The step that it was written at."""
-
-    @property
-    def path(self) -> str:
-        """Relative to the checkpoint root."""
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the whole file, in hex."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Its length."""
-
-
-C = TypeVar("C", bound=CheckpointLike)
 
 
 def directory(study_id: int, number: int) -> str:
@@ -52,7 +32,7 @@ def resolved(root: Path, path: str) -> Path:
     return full
 
 
-def newest_sound(checkpoints: Sequence[C], root: Path) -> tuple[C | None, list[str]]:
+def newest_sound(checkpoints: Sequence[Checkpoint], root: Path) -> tuple[Checkpoint | None, list[str]]:
     """The checkpoint of the highest step whose file is there and whole, and a line for each newer one that is not."""
     refused: list[str] = []
     for checkpoint in sorted(checkpoints, key=lambda each: each.step, reverse=True):
@@ -63,7 +43,7 @@ def newest_sound(checkpoints: Sequence[C], root: Path) -> tuple[C | None, list[s
     return None, refused
 
 
-def why_unsound(checkpoint: CheckpointLike, root: Path) -> str:
+def why_unsound(checkpoint: Checkpoint, root: Path) -> str:
     """Why this checkpoint cannot be resumed from; empty when it can."""
     try:
         path = resolved(root, checkpoint.path)
@@ -81,13 +61,13 @@ def why_unsound(checkpoint: CheckpointLike, root: Path) -> str:
     return "" if sha256 == checkpoint.sha256 else f"{checkpoint.path} is damaged: its hash is not its row's"
 
 
-def doomed(checkpoints: Sequence[C], best_step: int | None) -> tuple[C, ...]:
+def doomed(checkpoints: Sequence[Checkpoint], best_step: int | None) -> tuple[Checkpoint, ...]:
     """Which to delete while the trial lives: all but the last two steps' and the best step's."""
     last = sorted({each.step for each in checkpoints}, reverse=True)[:_KEPT_LAST]
     return tuple(each for each in checkpoints if each.step not in last and each.step != best_step)
 
 
-def delete(checkpoints: Iterable[CheckpointLike], root: Path) -> None:
+def delete(checkpoints: Iterable[Checkpoint], root: Path) -> None:
     """Delete the files of these rows; one that is gone already, or cannot be deleted now, costs only its space."""
     for checkpoint in checkpoints:
         with suppress(OSError):
@@ -100,3 +80,49 @@ def remove(root: Path, study_id: int, number: int) -> None:
     shutil.rmtree(place, ignore_errors=True)
     with suppress(OSError):
         place.parent.rmdir()
+
+
+class Retention:
+    """Which checkpoints of a trial stay: the best and the last two while it lives, none once it has ended.
+
+    For one thread at a time: the result writer's while the trial runs, then the runner's. Rows go first, then files,
+    by the janitor: a directory that does not answer holds up nobody.
+    """
+
+    def __init__(self, lease: Lease, store: Store, janitor: Janitor, root: Path) -> None:
+        self._lease, self._store, self._janitor, self._root = lease, store, janitor, root
+        self._values: dict[int, float] = {}
+
+    def saved(self, reports: Sequence[Report], rows: Sequence[Checkpoint]) -> None:
+        """Reports with checkpoints landed, and these are the trial's checkpoints now: keep few. Raises TryAgain."""
+        self._values.update({each.step: each.value for each in reports if each.checkpoint is not None})
+        gone = doomed(rows, self._best_step(rows))
+        if gone:
+            lease, root = self._lease, self._root
+            self._store.forget_checkpoints(lease.token, [each.path for each in gone])
+            self._janitor.put(
+                f"deleting {len(gone)} checkpoints of {lease.study} trial {lease.number} in {root}",
+                lambda: delete(gone, root),
+            )
+
+    def forget_all(self) -> None:
+        """All, if the trial has ended. Raises TryAgain; then rows and files stay until the study is pruned."""
+        lease, root = self._lease, self._root
+        if not self._store.drop_checkpoints(lease.token):
+            return
+        self._janitor.put(
+            f"deleting the checkpoints of {lease.study} trial {lease.number} in {root}",
+            lambda: remove(root, lease.study_id, lease.number),
+        )
+
+    def _best_step(self, rows: Sequence[Checkpoint]) -> int | None:
+        """The step of the best value among checkpoints; what earlier attempts reported is read once, when it is
+        needed.
+        """
+        lease, values = self._lease, self._values
+        if any(row.step not in values for row in rows):
+            before = self._store.own_reports(lease.token)
+            values.update({each.step: each.value for each in before if each.step not in values})
+        sign = 1.0 if lease.plan.goal == "maximize" else -1.0
+        scored = [(sign * values[row.step], row.step) for row in rows if math.isfinite(values.get(row.step, math.nan))]
+        return max(scored)[1] if scored else None

@@ -15,10 +15,10 @@ from celeriac.domain.records import ENDED, Fault, Lease, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from worker.attempt import classify
 from worker.attempt.classify import Cut, Evidence, Verdict
+from worker.attempt.job import code_of
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import without_code
 from worker.attempt.store_retry import StoreRetry, UntilStopped
-from worker.attempt.study_code import code_of
 from worker.process.events import Exit, Returned
 from worker.process.failure import from_words
 
@@ -134,8 +134,7 @@ def announce(attempt: Run, trial: TrialRecord) -> None:
         forget_checkpoints(attempt)
 
 
-# -- other ends
-# -----------------------------------------------------------------------------------------------------------
+# -- other ends ----------------------------------------------------------------------------------------------------
 def step_aside(attempt: Run, lost: LeaseLost) -> None:
     """Somebody else owns the trial, or it was stopped: end the process at once and write nothing more."""
     attempt.summary = f"{attempt.name}: stepped aside, {lost.reason}"

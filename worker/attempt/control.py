@@ -9,14 +9,24 @@ import json
 import os
 import select
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import TypeVar
 
 from celeriac.domain.messages import RunTrial, decode, encode
+from worker.attempt.wakeup import Wakeup, wait
+
+T = TypeVar("T")
 
 _PIPE_BYTES = 65_536  # all that a pipe holds: what is read are whole lines, since each was written at once
+
+
+class Unanswered(Exception):
+    """It did not come back in time, or an order to stop came first."""
 
 
 class Control:
@@ -31,8 +41,7 @@ class Control:
         self.terminated = False
         self._draining = False
 
-    # -- the main process
-    # -----------------------------------------------------------------------------------------------
+    # -- the main process ------------------------------------------------------------------------------------------
     def drain(self) -> None:
         """Have the running trial handed back, and no other begun. Safe in a signal handler, and again."""
         with suppress(BlockingIOError):
@@ -43,8 +52,7 @@ class Control:
         with suppress(BlockingIOError):  # full: nobody reads, so nobody runs what could be revoked
             os.write(self._revoked_end, json.dumps(encode(ticket)).encode() + b"\n")
 
-    # -- the pool process
-    # -----------------------------------------------------------------------------------------------
+    # -- the pool process ------------------------------------------------------------------------------------------
     @property
     def drain_fd(self) -> int:
         """Readable for ever once a drain was ordered."""
@@ -66,10 +74,32 @@ class Control:
 
     def pause(self, within_s: float) -> None:
         """Wait so long, or until an order to stop comes."""
-        poll = select.poll()
-        poll.register(self._drain, select.POLLIN)
-        poll.register(self._terminated, select.POLLIN)
-        poll.poll(within_s * 1000)
+        wait([self._drain, self._terminated], within_s)
+
+    def in_time(self, read: Callable[[], T], *, within_s: float) -> T:
+        """What `read` returns or raises; for files that may never answer, as on a directory that hangs.
+
+        Raises Unanswered when the time is over, or an order to stop comes first. The thread that reads is left to
+        itself then, and what it finds is dropped.
+        """
+        answer: Future[T] = Future()
+        done = Wakeup()
+
+        def work() -> None:
+            try:
+                answer.set_result(read())
+            except BaseException as error:
+                answer.set_exception(error)
+            done.set()
+
+        thread = threading.Thread(target=work, name="reader", daemon=True)
+        thread.start()
+        wait([done.fileno(), self.drain_fd, self.terminated_fd], within_s)
+        if not answer.done():
+            raise Unanswered("this worker was told to stop" if self.stopped() else f"no answer for {within_s:g} s")
+        thread.join()
+        done.close()
+        return answer.result()
 
     def revoked(self, ticket: RunTrial, within_s: float) -> bool:
         """Whether a revoke of this ticket was written down; waits a moment for it, since the signal may be faster."""

@@ -13,7 +13,7 @@ from worker.attempt import classify
 from worker.attempt.classify import Cut
 from worker.attempt.early_stop import Pruner
 from worker.attempt.run_state import Run
-from worker.attempt.store_retry import wait
+from worker.attempt.wakeup import wait
 from worker.process.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Started, Stopped
 from worker.process.trial_process import TrialProcess
 

@@ -1,8 +1,9 @@
-"""What a lease means on this host: where its code lies, and the job that its process is given. Pure but for looking at
-directories.
+"""What a lease means on this host: where its code lies, looked at before each trial, and the job that its process is
+given.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,33 @@ from typing import Any
 from celeriac.domain.records import Checkpoint, Lease
 from celeriac.runtime.fingerprint import same_code
 from worker.attempt.checkpoints import directory
+from worker.attempt.context import WorkerContext
 from worker.process.frames import Job
+from worker.process.server_handle import Code
 
 
 class CodeDiffers(Exception):
     """The code that the study was submitted with is not on this host: the host's fault, not the trial's."""
+
+
+def code_of(lease: Lease, context: WorkerContext, *, afresh: bool = False) -> Code:
+    """Where it lies, and its fingerprint. Raises CodeDiffers.
+
+    Files are looked at afresh when the study is new to this slot, and before its code is called another.
+    """
+    afresh = afresh or lease.study_id not in context.studies
+
+    def look(root: Path) -> str:
+        return context.fingerprints.of(root, time.monotonic(), afresh=afresh)
+
+    try:
+        root, fingerprint = located(lease, context.settings.code_root, look)
+    except CodeDiffers:
+        if afresh:
+            raise
+        return code_of(lease, context, afresh=True)
+    context.studies.add(lease.study_id)
+    return Code(str(root), fingerprint, lease.plan.objective)
 
 
 def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path, str]:

@@ -32,17 +32,15 @@ from worker.attempt import checkpoints
 from worker.attempt.classify import Cut
 from worker.attempt.conclude import announce, give_back, give_up, judge, record, refuse_study, refuse_value, step_aside
 from worker.attempt.context import WorkerContext
+from worker.attempt.control import Unanswered
 from worker.attempt.early_stop import pruner_of
 from worker.attempt.follow import follow
-from worker.attempt.in_time import Unanswered, in_time
-from worker.attempt.job import CodeDiffers, job_of
+from worker.attempt.job import CodeDiffers, code_of, job_of
 from worker.attempt.logs import AttemptLog
 from worker.attempt.result_writer import AttemptStarted
-from worker.attempt.retain import Retention
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import passed_on, rest_if_sick
 from worker.attempt.store_retry import StoreRetry, UntilStopped
-from worker.attempt.study_code import code_of
 from worker.process.events import Exit, Failed
 from worker.process.failure import signature
 from worker.process.frames import FrameTooLarge
@@ -77,8 +75,7 @@ def run(ticket: RunTrial, context: WorkerContext) -> str:
         return attempt.summary
 
 
-# -- lease
-# ----------------------------------------------------------------------------------------------------------------
+# -- lease ---------------------------------------------------------------------------------------------------------
 def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
     """Ask Postgres for the attempt; while the store is away this slot has nothing better to do than to ask again."""
     told_to_stop = Refusal("this worker was told to stop; the ticket will be sent again")
@@ -119,7 +116,7 @@ def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Ite
         file_bytes=settings.log_file_bytes,
         tail_bytes=settings.log_tail_bytes,
     )
-    retention = Retention(context, lease)
+    retention = checkpoints.Retention(lease, context.store, context.janitor, settings.checkpoint_root)
     results = context.results.open(lease.token, tail=output.changed_tail, saved=retention.saved)
     attempt = Run(context, ticket, lease, output, kept, results, retention)
     try:
@@ -166,20 +163,17 @@ def end_process(attempt: Run) -> None:
         attempt.process.kill(0.0)
 
 
-# -- code, checkpoint, process
-# --------------------------------------------------------------------------------------------
+# -- code, checkpoint, process -------------------------------------------------------------------------------------
 def resume(attempt: Run) -> None:
     """Choose the newest checkpoint whose hash holds; if there are only unsound ones, start over and say so."""
     attempt.pruner = pruner_of(attempt.lease)
     before, root = attempt.lease.checkpoints, attempt.context.settings.checkpoint_root
+    control = attempt.context.control
     if not before:
         return
     try:
-        attempt.resumed, refused = in_time(
-            lambda: checkpoints.newest_sound(before, root), attempt.context.control, within_s=READ_S
-        )
+        attempt.resumed, refused = control.in_time(lambda: checkpoints.newest_sound(before, root), within_s=READ_S)
     except Unanswered as error:
-        control = attempt.context.control
         if control.stopped():
             attempt.cut = Cut.DRAIN if control.draining() else Cut.REVOKED
         attempt.has_checkpoint = True

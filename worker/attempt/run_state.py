@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from celeriac.domain.errors import LeaseLost
 from celeriac.domain.messages import RunTrial
 from celeriac.domain.records import Checkpoint, Fault, Lease
+from worker.attempt.checkpoints import Retention
 from worker.attempt.classify import Cut
 from worker.attempt.context import WorkerContext
 from worker.attempt.early_stop import Pruner
 from worker.attempt.heartbeat import KeptLease
 from worker.attempt.logs import AttemptLog
 from worker.attempt.result_writer import Results
-from worker.attempt.retain import Retention
 from worker.process.events import Exit, Failed, Returned, Stopped
 from worker.process.trial_process import TrialProcess
 

@@ -8,14 +8,14 @@ is down.
 
 import logging
 import math
-import select
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import chain, repeat
 from typing import TypeVar
 
 from celeriac.domain.errors import TryAgain
 from worker.attempt.control import Control
+from worker.attempt.wakeup import wait
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +71,3 @@ class UntilStopped:
         if stopped and self._end_at == math.inf:
             self._end_at = time.monotonic() + self._grace_s
         return stopped
-
-
-def wait(descriptors: Sequence[int], within_s: float) -> None:
-    """Until one of them is readable, or the time is over (infinity: for ever)."""
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    poll.poll(None if within_s == math.inf else max(0.0, within_s) * 1000)

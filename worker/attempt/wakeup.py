@@ -1,6 +1,9 @@
-"""How another thread wakes the runner's loop, which waits for descriptors."""
+"""Waiting for descriptors, and how another thread wakes the one that waits."""
 
+import math
 import os
+import select
+from collections.abc import Sequence
 from contextlib import suppress
 
 
@@ -26,3 +29,11 @@ class Wakeup:
     def close(self) -> None:
         """Give the descriptor back, once no thread can set it any more."""
         os.close(self._event)
+
+
+def wait(descriptors: Sequence[int], within_s: float) -> None:
+    """Until one of them is readable, or the time is over (infinity: for ever)."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    poll.poll(None if within_s == math.inf else max(0.0, within_s) * 1000)

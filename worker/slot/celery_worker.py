@@ -100,8 +100,7 @@ def main(argv: Sequence[str]) -> int:
     return int(worker.exitcode or 0)
 
 
-# -- the main process
-# -----------------------------------------------------------------------------------------------------
+# -- the main process ----------------------------------------------------------------------------------------------
 def connect_main(shared: Shared) -> None:
     """Hand on what Celery tells only its main process, and watch over its ears."""
     watchdog = Watchdog(
@@ -199,8 +198,7 @@ def _give_up(store: Store, ticket: RunTrial, shared: Shared) -> None:
     release(store, shared.tickets, shared.slot.name, "the worker's pool process died", only=ticket)
 
 
-# -- the pool process
-# -----------------------------------------------------------------------------------------------------
+# -- the pool process ----------------------------------------------------------------------------------------------
 def connect_pool(shared: Shared) -> None:
     """Set up each pool process after its fork, and close it down."""
 
