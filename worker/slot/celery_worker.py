@@ -1,5 +1,5 @@
-"""The Celery worker of one slot: `python -m worker.slot.celery_worker NAME UUID KIND CUDA_VISIBLE QUEUE…`, started and
-kept by the node.
+"""The Celery worker of one slot: `python -m worker.slot.celery_worker NAME UUID KIND CUDA_VISIBLE QUEUE…`,
+started and kept by the node.
 
 Two processes: Celery's main process, which keeps the connections, and one pool process, which runs the trials. Neither
 imports torch, numpy or the search. All that needs a connection is made after the fork; what both read is imported
