@@ -16,9 +16,11 @@ from celeriac.runtime.broker import CPU_QUEUE
 from celeriac.store.firing import fire as fire_free
 from coordinator.schedules import UNJUDGED_WITHIN_S, fire, fire_due, judge_study
 from coordinator.turn import drive, drive_all
-from tests.coordinator.house import SPEC, House, drive_tickets
+from tests.coordinator.house import SPEC as WRITTEN
+from tests.coordinator.house import House, drive_tickets
 
 DUE = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+SPEC = {**WRITTEN, "retry": {"attempts": 3}}  # a schedule keeps the canonical form
 AIRPORTS = ({"airport": "JFK"}, {"airport": "LGA"})
 
 

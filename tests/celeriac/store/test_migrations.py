@@ -98,9 +98,11 @@ def test_two_that_migrate_at_once_both_succeed(empty: str) -> None:
 #: pending trials that suggestions carried then, and a paused study of a schedule, with its firing.
 OF_SCHEMA_0003 = """
     INSERT INTO study (name, spec, goal, state, turn, next_number, waiting, running, started_at) VALUES
-        ('digits', '{"study": "digits", "budget": {"trials": 4}}', 'maximize', 'RUNNING', 5, 3, 2, 1, now());
+        ('digits', '{"study": "digits", "objective": "train:objective", "metric": {"goal": "maximize"},
+            "seed": 7, "budget": {"trials": 4}, "retry": {"attempts": 3}}', 'maximize', 'RUNNING', 5, 3, 2, 1, now());
     INSERT INTO study (name, spec, goal, state, turn, started_at, schedule, due_at) VALUES
-        ('nightly-1', '{"study": "nightly", "budget": {"trials": 4}}', 'maximize', 'PAUSED', 2,
+        ('nightly-1', '{"study": "nightly", "objective": "train:objective", "metric": {"goal": "maximize"},
+            "seed": 7, "budget": {"trials": 4}, "retry": {"attempts": 3}}', 'maximize', 'PAUSED', 2,
             now() - interval '1 hour', 'nightly', '2026-03-01 12:00+00');
     INSERT INTO firing (schedule, slice, due_at, study_id) VALUES ('nightly', '{}', '2026-03-01 12:00+00', 2);
     INSERT INTO trial (study_id, number, params, state, source, why, attempts, worker) VALUES
