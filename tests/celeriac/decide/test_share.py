@@ -89,6 +89,10 @@ def test_long_trials_by_chance_are_made_up_for_and_long_trials_by_nature_are_not
     assert share(34, [*alike, had_much], Slots(cpu=35)).most == 2
 
 
+def test_gpu_trials_on_slots_that_are_put_aside_keep_no_cpu_idle() -> None:
+    assert share(0, [claim(0), claim(1, gpus=1, running=3)], Slots(gpu=1, cpu=2)).now == 2
+
+
 claims_ = st.lists(
     st.builds(
         claim,
@@ -119,8 +123,12 @@ def test_nobody_is_shut_out_and_nothing_is_taken_twice(claims: list[Claim], gpu:
         if mine.now + mine.ahead:
             assert each.held + mine.now + mine.ahead <= mine.most
             assert each.queued + mine.now + mine.ahead <= mine.slots + 1
-        running = sum(other.running for other in claims)
-        assert mine.now <= max(gpu + cpu - running, 0)
+        # GPU trials run on GPUs alone: those beyond the live GPU slots (theirs were put aside, or are gone) hold none
+        # of the slots that are counted here, so a CPU's idle slot stays idle whatever their number.
+        on_gpus = min(sum(other.running for other in claims if other.gpus), gpu)
+        others = sum(other.running for other in claims if not other.gpus)
+        assert mine.now <= max(gpu + cpu - on_gpus - others, 0)
+        assert mine.now <= gpu + cpu - on_gpus if not each.gpus else mine.now <= gpu - on_gpus
     following = next_in_turn(claims, slots)
     if following is not None:
         found = share(following, claims, slots)
