@@ -12,7 +12,7 @@ have limits.
 import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, TypeVar, cast
 
 import psycopg
@@ -61,6 +61,9 @@ SESSION = {
 }
 DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _DEADLOCK = ("40P01", "40001")
+# Before the repeat after a deadlock. The other writer has yet to wake up and take the row that was freed: a repeat that
+# takes it first meets that writer again.
+DEADLOCK_PAUSE_S = 0.3
 _NO_TABLE = ("42P01", "42703", "3F000")
 _NOT_ALLOWED = "42501"
 _DISK_FULL = "53100"
@@ -238,6 +241,8 @@ class Database:
             again = attempt.broken or _state(error) in _DEADLOCK
             if attempt.committing or isinstance(error, PoolTimeout) or not again:
                 raise explained(error, self.name) from error
+            if not attempt.broken:
+                sleep(DEADLOCK_PAUSE_S)
         with translated(self.name):
             return run(_Try())
 

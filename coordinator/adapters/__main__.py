@@ -6,13 +6,14 @@ whoever asks next starts another, since all that it holds are caches.
 """
 
 import os
-import resource
 import sys
 import traceback
 import warnings
 from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
+
+import psutil
 
 from celeriac.runtime.process.linux import die_with_parent
 
@@ -32,7 +33,8 @@ def main(descriptor: int, starter: int) -> None:
                 line.send(_answer(*line.recv()))
             except (EOFError, BrokenPipeError):  # the starter has gone
                 return
-            if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 > MOST_BYTES:
+            # Not getrusage's ru_maxrss: a process inherits that of its starter.
+            if psutil.Process().memory_info().rss > MOST_BYTES:
                 return
 
 

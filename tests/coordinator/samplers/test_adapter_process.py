@@ -67,7 +67,10 @@ def test_one_that_was_killed_is_started_again_unnoticed(beside: _Aside) -> None:
     assert process_of(beside) != process
 
 
-def test_a_question_that_kills_it_fails_the_sampler_and_the_next_one_does_not(beside: _Aside) -> None:
+def test_a_question_that_kills_it_fails_the_sampler_and_the_next_one_does_not(
+    beside: _Aside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # an installation has no `tests`
     with pytest.raises(SamplerFailed, match=r"ended twice before it answered \(status -9"):
         beside.ask(("tests.coordinator.deadly", "", MIXED_SPACE, [], [], 1, 7))
     assert beside.ask(QUESTION)
@@ -85,6 +88,25 @@ def test_an_idle_one_leaves_and_so_does_one_that_grew_too_large(
         line.send(QUESTION)
         assert line.recv()[1] == ""
     assert process.wait(timeout=30) == 0
+
+
+def test_one_stays_however_large_its_starter_is() -> None:
+    code = """
+import sys
+from coordinator.samplers import adapter_process
+from tests.coordinator.samplers.test_adapter_process import QUESTION
+ballast = b"1" * 2**29
+beside = adapter_process._Aside()
+adapter = "import sys, coordinator.adapters.__main__ as p; p.MOST_BYTES = 2**28; p.main(*map(int, sys.argv[1:]))"
+adapter_process.PROGRAM = ("-c", adapter)
+beside.ask(QUESTION)
+first = beside._companion.pid
+beside.ask(QUESTION)
+assert beside._companion.pid == first
+beside.close()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_one_that_does_not_answer_in_time_is_ended(beside: _Aside, monkeypatch: pytest.MonkeyPatch) -> None:
