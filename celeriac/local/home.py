@@ -1,7 +1,7 @@
 """What the stack keeps under its home: who runs it, how to reach it, its passwords. One place for all the paths.
 
 postgres/ redis/ checkpoints/ logs/     data
-run/lock                                held by the running `up`
+run/lock                                held by the running `up`, or by a store that runs alone: its pid, and "store"
 run/attached                            held, shared, by every `celeriac run` and `watch` that looks on
 run/readers                             held, shared, by every reader where no stack runs
 run/store.json                          how to reach the store that runs alone for them
@@ -53,23 +53,26 @@ class Home:
         except OSError as error:
             raise StackError(f"the home {self.root} cannot be made ({error}): choose another with --home") from error
 
-    def lock(self) -> int:
-        """Hold the home for this process; the descriptor must stay open. Raises StackError naming who holds it."""
+    def lock(self, what: str = "stack") -> int:
+        """Hold the home for this process; the descriptor must stay open. Raises StackError naming who holds it.
+
+        `what`: "store" for a store that runs alone, which makes way for a stack.
+        """
         descriptor = os.open(self.run / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = os.pread(descriptor, 32, 0).decode().strip()
+            holder = "".join(os.pread(descriptor, 32, 0).decode().split()[:1])
             os.close(descriptor)
             raise StackRuns(
                 f"a stack already runs on {self.root} (pid {holder}): use it, or stop it with `celeriac down`"
             ) from None
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(descriptor, f"{os.getpid()} {what}\n".encode(), 0)
         return descriptor
 
-    def holder(self) -> int | None:
-        """The pid of the `up` that holds this home, or None."""
+    def holder(self, what: str = "") -> int | None:
+        """The pid of the `up` or the lone store that holds this home, or None; `what`: only of a "store"."""
         try:
             descriptor = os.open(self.run / "lock", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -77,7 +80,8 @@ class Home:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return int(os.pread(descriptor, 32, 0).decode() or 0) or None
+            pid, *kind = os.pread(descriptor, 32, 0).decode().split() or ["0"]
+            return int(pid) or None if not what or what in kind else None
         finally:
             os.close(descriptor)
         return None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic, sleep
 
-from celeriac.domain.errors import StackError
+from celeriac.domain.errors import StackError, StackRuns
 from celeriac.local.home import Home, write_private
 from celeriac.local.postgres import Postgres
 from celeriac.local.server import leave_runtime_dir, runtime_dir
@@ -19,6 +19,7 @@ from celeriac.runtime.settings import PREFIX, Settings
 
 IDLE_S = 3.0
 LOOK_S = 0.5
+STOP_S = 20.0
 READERS_S = 10.0  # so long those who read may go on when a stack wants to start
 
 
@@ -30,7 +31,7 @@ def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[st
     if not settings.has_store:
         raise StackError(f"there is no store under {home.root}: `celeriac up` makes one")
     home.make()
-    lock = home.lock()
+    lock = home.lock("store")
     supervisor = Supervisor(say)
     supervisor.catch(signal.SIGINT, signal.SIGTERM)
     marked = {PREFIX + "STACK": home.tag}
@@ -43,23 +44,39 @@ def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[st
         postgres.wait_ready()
         _publish(settings, postgres)
         ready()
-        supervisor.run(until=_Idle(settings, home, postgres), every_s=LOOK_S)
+        idle = _Idle(settings, home, postgres)
+        supervisor.run(until=idle, every_s=LOOK_S)
         settings.store_file.unlink(missing_ok=True)
-        _let_them_read(home)
+        if not idle.over:  # else whoever comes now has no address, and waits for this store to end
+            _let_them_read(home)
     finally:
         settings.store_file.unlink(missing_ok=True)
-        supervisor.stop(lambda _: 20.0)
+        supervisor.stop(lambda _: STOP_S)
         leave_runtime_dir(postgres.runtime_dir)
         os.close(lock)
     return 0
 
 
-def make_way(settings: Settings) -> None:
-    """Have a store that runs alone under this home end, for a stack that is to start; returns when it has, or does
-    not.
+def lock_for_stack(home: Home) -> int:
+    """Hold the home for a stack that is to start. A store that runs alone ends first, whether it has just begun, is
+    read, or is ending by itself. Raises StackError: another stack runs here, or the store does not end.
     """
-    home, until = Home(settings.home), monotonic() + READERS_S + 10.0
-    pid = home.holder() if settings.store_file.exists() else None
+    until = monotonic() + READERS_S + STOP_S
+    while True:
+        make_way(home)
+        try:
+            return home.lock()
+        except StackRuns:
+            # Another reader's store may have come first; a look at the lock, or a holder's fork, holds it a moment.
+            if monotonic() > until or (home.holder() and not home.holder("store")):
+                raise
+        sleep(0.05)
+
+
+def make_way(home: Home) -> None:
+    """Have a store that runs alone under this home end; returns when it has, or does not."""
+    until = monotonic() + READERS_S + STOP_S
+    pid = home.holder("store")  # by the lock, not by its address: one that begins or ends has none
     if pid is None:
         return
     with suppress(ProcessLookupError):
@@ -86,6 +103,7 @@ class _Idle:
     def __init__(self, settings: Settings, home: Home, postgres: Postgres) -> None:
         self._settings, self._home, self._postgres = settings, home, postgres
         self._since = monotonic()
+        self.over = False
 
     def __call__(self) -> bool:
         if self._home.somebody_looks_on("readers"):
@@ -94,6 +112,7 @@ class _Idle:
             return False
         self._settings.store_file.unlink(missing_ok=True)
         if not self._home.somebody_looks_on("readers"):
+            self.over = True
             return True
         _publish(self._settings, self._postgres)
         return False

@@ -24,7 +24,7 @@ from celeriac.local.home import Home, tell_starter, write_private
 from celeriac.local.postgres import Postgres
 from celeriac.local.redis import Redis
 from celeriac.local.server import leave_runtime_dir, runtime_dir
-from celeriac.local.store_alone import make_way
+from celeriac.local.store_alone import lock_for_stack
 from celeriac.runtime.process.programs import Child, sweep, tagged
 from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
 from celeriac.runtime.process.supervisor import Supervisor
@@ -77,8 +77,7 @@ def up(settings: Settings, wishes: Wishes, say: Callable[[str], None]) -> int:
     """Run the stack until it is told to stop; returns the exit code. Raises StackError when it cannot start."""
     home = Home(settings.home)
     home.make()
-    make_way(settings)
-    lock = home.lock()
+    lock = lock_for_stack(home)
     try:
         return _Up(settings, wishes, home, say).run()
     finally:

@@ -2,6 +2,7 @@
 however that ended.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from celeriac.domain.study_file import parse
 from celeriac.local.home import Home
 from celeriac.local.postgres import Postgres
 from celeriac.local.server import runtime_dir
-from celeriac.local.store_alone import make_way, store_alone
+from celeriac.local.store_alone import lock_for_stack, make_way, store_alone
 from celeriac.runtime.process.programs import tagged
 from celeriac.runtime.settings import PREFIX, Settings
 from celeriac.store import open_store
@@ -29,13 +30,17 @@ from tests.celeriac.cli.played import SPEC
 
 pytestmark = pytest.mark.stack
 
+# A signal that comes just before a blocking read() is acted on only after it, and a job in the background inherits
+# SIGINT ignored: so the reader waits in short turns, and handles SIGINT whoever started it.
 READER = """
-import sys
+import select, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from celeriac.client import Client
 client = Client(home=Path(sys.argv[1]))
 print([study.name for study in client.studies()], flush=True)
-sys.stdin.read()
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    pass
 """
 
 
@@ -61,11 +66,14 @@ def nothing_left(settings: Settings) -> Iterator[None]:
     """After each test the store ends by itself, with all its processes, and takes its address along."""
     yield
     until = monotonic() + 60
-    while (left := tagged(PREFIX + "STACK", Home(settings.home).tag)) and monotonic() < until:
+    home = Home(settings.home)
+    # The program that keeps Postgres is not marked itself: it lets the home go a moment after its last child has ended.
+    while ((left := tagged(PREFIX + "STACK", home.tag)) or home.holder()) and monotonic() < until:
         psutil.wait_procs(left, timeout=1)
+        sleep(0.05)
     assert left == []
     assert not settings.store_file.exists()
-    assert Home(settings.home).holder() is None
+    assert home.holder() is None
 
 
 def command(settings: Settings, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -116,7 +124,7 @@ def test_a_reader_that_is_killed_leaves_nothing(settings: Settings, how: signal.
 
 def test_a_stack_that_starts_has_it_end_once_the_readers_have_read(settings: Settings) -> None:
     client = Client(settings)
-    thread = threading.Thread(target=make_way, args=(settings,))
+    thread = threading.Thread(target=make_way, args=(Home(settings.home),))
     thread.start()
     until = monotonic() + 10
     while settings.store_file.exists() and monotonic() < until:
@@ -125,6 +133,26 @@ def test_a_stack_that_starts_has_it_end_once_the_readers_have_read(settings: Set
     client.close()
     thread.join()
     assert Home(settings.home).holder() is None
+
+
+def test_a_stack_starts_while_a_store_is_ending_that_has_taken_its_address_back(settings: Settings) -> None:
+    Client(settings).close()
+    until = monotonic() + 20
+    while settings.store_file.exists() and monotonic() < until:
+        sleep(0.002)
+    os.close(lock_for_stack(Home(settings.home)))
+
+
+def test_a_stack_starts_while_a_store_has_not_said_its_address_yet(settings: Settings) -> None:
+    thread = threading.Thread(target=lambda: Client(settings).close())
+    thread.start()
+    until = monotonic() + 20
+    while Home(settings.home).holder("store") is None and monotonic() < until:
+        sleep(0.002)
+    lock = lock_for_stack(Home(settings.home))
+    assert Home(settings.home).holder() == os.getpid()
+    os.close(lock)
+    thread.join()
 
 
 def test_where_nothing_is_kept_nothing_is_started(tmp_path: Path) -> None:
