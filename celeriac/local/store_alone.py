@@ -4,6 +4,7 @@ Promises: it makes nothing and changes nothing; it ends a few seconds after the 
 killed; a stack that is started meanwhile has it end at once, when those who read have read.
 """
 
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -68,9 +69,16 @@ def lock_for_stack(home: Home) -> int:
             return home.lock()
         except StackRuns:
             # Another reader's store may have come first; a look at the lock, or a holder's fork, holds it a moment.
-            if monotonic() > until or (home.holder() and not home.holder("store")):
+            if monotonic() > until or (_stays(home) and not home.holder("store")):
                 raise
         sleep(0.05)
+
+
+def _stays(home: Home) -> bool:
+    """Whether the stack on this home goes on until somebody stops it; one that ends when idle is waited for."""
+    with suppress(OSError, ValueError):
+        return not json.loads((home.run / "stack.json").read_text())["idle_exit"]
+    return False
 
 
 def make_way(home: Home) -> None:
