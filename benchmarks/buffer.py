@@ -31,10 +31,10 @@ from celeriac.domain.records import Device, Lease, NewStudy, StudyRecord, StudyS
 from celeriac.domain.study_file import parse
 from celeriac.runtime.broker import Tickets
 from celeriac.store.api import AttemptEnd
-from celeriac.store.memory import MemoryStore
 from coordinator.suggest.history import Histories
 from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult, answered
 from coordinator.turn import Coordinator, drive
+from tests.memory_store import MemoryStore
 
 TRIAL_S = 600.0
 BUDGET = 60

@@ -13,8 +13,8 @@ from sqlalchemy import text
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
-from celeriac.store.memory import MemoryStore
 from celeriac.store.tables import metadata
+from tests.memory_store import MemoryStore
 from tests.servers import Run, Servers
 
 RUN = pytest.StashKey[Run]()

@@ -1,4 +1,4 @@
-"""The store's contract: verbs of the lifecycle, kept alike by `PostgresStore` and `MemoryStore`.
+"""The store's contract: verbs of the lifecycle, kept by `PostgresStore`, and by the model in the tests.
 
 Rules that hold for every verb:
 

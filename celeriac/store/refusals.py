@@ -1,4 +1,4 @@
-"""What both stores refuse, in words: the checks of what a caller wants, and the errors. Rule: an error names the thing,
+"""What a store refuses, in words: the checks of what a caller wants, and the errors. Rule: an error names the thing,
 its state and the next step.
 """
 

@@ -1,4 +1,4 @@
-"""What both stores make of values before they keep them, so that either reads alike.
+"""What a store makes of values before it keeps them.
 
 Rule: whatever a user's program printed, raised or reported can be stored. Postgres refuses the character NUL and lone
 surrogates in text, and NaN in JSON; so these are replaced here, once, and never stop a result from being written down.
@@ -9,10 +9,9 @@ import json
 import math
 import secrets
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
-from celeriac.domain.records import Report
 from celeriac.store.api import AttemptEnd
 
 
@@ -67,11 +66,6 @@ def late_evidence(end: AttemptEnd) -> dict[str, Any]:
     kept = asdict(end)
     del kept["log_tail"]
     return {key: plain_json(value) for key, value in kept.items() if value not in (None, "", {}, 0)}
-
-
-def plain_report(report: Report) -> Report:
-    """A report with plain metrics."""
-    return replace(report, metrics=plain_json(report.metrics), value=float(report.value))
 
 
 def bound(value: Any) -> Any:

@@ -16,12 +16,12 @@ from celeriac.domain.study_file import parse
 from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, trial_queue
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
-from celeriac.store.memory import MemoryStore
 from coordinator.reaper import reap
 from coordinator.suggest.history import Histories
 from coordinator.suggest.messages import GUESSED_S, SuggestRequest, SuggestResult, SuggestService, answered
 from coordinator.suggest.queue import SuggestionQueue
 from coordinator.turn import Coordinator
+from tests.memory_store import MemoryStore
 
 LEASE_S = 30.0
 TICK_S = 5.0

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from celeriac.store import Store
 from celeriac.store.connection import open_engine
-from celeriac.store.memory import MemoryStore
+from tests.memory_store import MemoryStore
 
 # Time passes in Postgres by making everything older.
 AGE = (

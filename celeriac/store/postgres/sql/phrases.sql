@@ -94,7 +94,7 @@ SELECT {trial_columns} FROM t {newest_attempt}
 r.study_id = c.study_id AND r.bracket = c.bracket AND r.rung = c.rung
 
 -- phrase: made_with_key
--- The half of a token before the point says nothing; only who has the key can tell the half behind it (`values.new_token`).
+-- The half of a token before the point says nothing; only who has the key can tell the half behind it (`sanitize.new_token`).
 a.token = split_part(a.token, '.', 1) || '.'
     || left(encode(sha256(convert_to(:key || split_part(a.token, '.', 1), 'UTF8')), 'hex'), 32)
 

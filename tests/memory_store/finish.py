@@ -10,9 +10,9 @@ from typing import Any
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, sources
 from celeriac.domain.records import ENDED, Fault, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
-from celeriac.store.memory.rows import Held, Tables, atomic
 from celeriac.store.refusals import can_adopt, checked, lease_lost, not_cancelled
 from celeriac.store.sanitize import digest, late_evidence, plain_text
+from tests.memory_store.rows import Held, Tables, atomic
 
 
 class Ends(Tables):

@@ -17,8 +17,8 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
-from celeriac.store.memory.rows import Tables, atomic, plain
 from celeriac.store.refusals import moved_meanwhile, not_running
+from tests.memory_store.rows import Tables, atomic, plain
 
 
 class Turns(Tables):

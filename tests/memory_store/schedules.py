@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celeriac.domain.records import Champion, Firing, NewStudy, Schedule, StudyRecord
-from celeriac.store.memory.rows import Tables, atomic, plain
-from celeriac.store.memory.studies import opened
 from celeriac.store.refusals import unknown_schedule
 from celeriac.store.sanitize import plain_text
+from tests.memory_store.rows import Tables, atomic, plain
+from tests.memory_store.studies import opened
 
 
 class Schedules(Tables):

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.domain.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.domain.study_file import run_plan
-from celeriac.store.memory.rows import Held, Tables, atomic
 from celeriac.store.refusals import refused
 from celeriac.store.sanitize import new_token, plain_text
+from tests.memory_store.rows import Held, Tables, atomic
 
 
 class Leases(Tables):

@@ -13,8 +13,8 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
-from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.refusals import unknown_trial
+from tests.memory_store.rows import Tables, atomic
 
 
 class Reading(Tables):

@@ -18,8 +18,8 @@ from celeriac.domain.records import (
     TrialState,
 )
 from celeriac.store.api import Pruned
-from celeriac.store.memory.rows import Held, Tables, atomic, plain
 from celeriac.store.sanitize import plain_text
+from tests.memory_store.rows import Held, Tables, atomic, plain
 
 
 class Care(Tables):

@@ -6,10 +6,10 @@ from typing import Any
 
 from celeriac.domain.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, StudyEvent, TrialEvent, moved
 from celeriac.domain.records import CLOSED, StudyRecord, TrialRecord, TrialState
-from celeriac.store.memory.rows import Tables, atomic, plain
-from celeriac.store.memory.studies import moved_row
 from celeriac.store.refusals import checked_budget, not_deletable
 from celeriac.store.sanitize import plain_text
+from tests.memory_store.rows import Tables, atomic, plain
+from tests.memory_store.studies import moved_row
 
 
 class Changes(Tables):

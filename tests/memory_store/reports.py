@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from celeriac.domain.records import ENDED, Attempt, Checkpoint, Crossing, Report, RungRecord
 from celeriac.store.api import ReportAck
-from celeriac.store.memory.rows import Tables, atomic
 from celeriac.store.refusals import first_at_each
-from celeriac.store.sanitize import plain_report
+from celeriac.store.sanitize import plain_json
+from tests.memory_store.rows import Tables, atomic
 
 
 class Reports(Tables):
@@ -22,7 +22,7 @@ class Reports(Tables):
         held = self._rows.held(token)
         trial = self._rows.trial(held.attempt.study_id, held.attempt.trial)
         for each in reports:
-            self._keep_report(held.attempt, plain_report(each))
+            self._keep_report(held.attempt, each)
         last = max(reports, key=lambda each: each.step)
         held.last_step, held.last_value = last.step, float(last.value)
         self._rows.trials[trial.study_id, trial.number] = replace(
@@ -61,7 +61,13 @@ class Reports(Tables):
 
     def _keep_report(self, attempt: Attempt, report: Report) -> None:
         key = (attempt.study_id, attempt.trial, report.step, attempt.number)
-        kept = replace(report, at=report.at or self._rows.clock(), checkpoint=None)
+        kept = replace(
+            report,
+            value=float(report.value),
+            metrics=plain_json(report.metrics),
+            at=report.at or self._rows.clock(),
+            checkpoint=None,
+        )
         self._rows.reports.setdefault(key, kept)
         if report.checkpoint is not None:
             named = replace(

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from celeriac.domain.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
 from celeriac.domain.records import CLOSED, ENDED, Claim, Counts, NewStudy, StudyRecord, StudyState, TrialState
-from celeriac.store.memory.rows import Rows, Tables, atomic, plain
 from celeriac.store.refusals import duplicate_study, unknown_study
 from celeriac.store.sanitize import plain_text
+from tests.memory_store.rows import Rows, Tables, atomic, plain
 
 
 class Studies(Tables):
