@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from celeriac.client import Client, Study, tune
     from celeriac.domain.errors import CeleriacError
     from celeriac.domain.space import Choice, Float, Int, Space
-    from celeriac.trial import Result, Trial
+    from celeriac.result import Result
+    from celeriac.trial import Trial
 
 _HOME = {
     "Client": "celeriac.client",
@@ -22,7 +23,7 @@ _HOME = {
     "Float": "celeriac.domain.space",
     "Int": "celeriac.domain.space",
     "Space": "celeriac.domain.space",
-    "Result": "celeriac.trial",
+    "Result": "celeriac.result",
     "Trial": "celeriac.trial",
 }
 

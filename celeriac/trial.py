@@ -14,8 +14,6 @@ reported. A disk that cannot take a checkpoint costs the checkpoint, never the t
 
 import errno
 import hashlib
-import math
-import numbers
 import operator
 import os
 import shutil
@@ -23,22 +21,25 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from celeriac.result import MOST_INT as MOST_INT
+from celeriac.result import Result as Result
+from celeriac.result import Save as Save
+from celeriac.result import described as described
+from celeriac.result import flat as flat
+from celeriac.result import number_in as number_in
+
 STOP = "stop"
 PREEMPT = "preempt"
-Save = Callable[[str], object]
 
 # What a disk says that is full, broken or gone: no fault of the objective.
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
 _PROBE_BYTES = 65_536
-#: Whole numbers are stored in 64 bits.
-MOST_INT = 2**63 - 1
 
 
 class TrialStopped(BaseException):
@@ -49,17 +50,6 @@ class TrialStopped(BaseException):
 
 class TrialPreempted(TrialStopped):
     """`report` raises it when the trial is to be handed back and resumed later; its checkpoint is safe by then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A score with more to remember: `metrics` are stored and never reach the sampler; `step` is the score's own
-    step.
-    """
-
-    score: Any
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    step: int | None = None
 
 
 class Channel(Protocol):
@@ -292,55 +282,6 @@ def write_checkpoint(save: Save, root: Path, directory: Path, name: str) -> dict
     finally:
         with suppress(OSError):
             _discard(temporary)
-
-
-def number_in(value: Any, what: str) -> float:
-    """The float in a number, a numpy scalar or a 0-d tensor; NaN and infinities pass. Raises TypeError naming
-    `what`.
-    """
-    plain = value
-    if not isinstance(plain, numbers.Real) and getattr(value, "shape", None) == () and hasattr(value, "item"):
-        plain = value.item()
-    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
-        raise TypeError(f"{what} must be a number, got {described(value)}")
-    return float(plain)
-
-
-def flat(metrics: Mapping[str, Any]) -> dict[str, float | int | str | bool]:
-    """`metrics` as plain JSON. Raises TypeError or ValueError naming the entry that is not a finite number or a
-    string.
-    """
-    if not isinstance(metrics, Mapping):
-        raise TypeError(f"metrics must map names to numbers or strings, got {described(metrics)}")
-    return {_name(name): _entry(name, value) for name, value in metrics.items()}
-
-
-def described(value: Any) -> str:
-    """A short phrase for an error: the type and the start of the value."""
-    if value is None:
-        return "nothing (None)"
-    try:
-        text = repr(value)
-    except Exception as error:
-        text = f"<its repr raised {type(error).__name__}>"
-    return f"{type(value).__name__} {text if len(text) <= 120 else text[:117] + '...'}"
-
-
-def _name(name: Any) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"metrics: names are strings, got {described(name)}")
-    return name
-
-
-def _entry(name: str, value: Any) -> float | int | str | bool:
-    if isinstance(value, str | bool):
-        return value
-    if type(value) is int and abs(value) > MOST_INT:
-        raise ValueError(f"metrics[{name!r}] does not fit into 64 bits: report it as a float or a string")
-    number = number_in(value, f"metrics[{name!r}]")
-    if not math.isfinite(number):
-        raise ValueError(f"metrics[{name!r}] is {number}: metrics are finite numbers or strings")
-    return value if type(value) is int else number
 
 
 def _growing(step: Any, last: int) -> int:

@@ -59,7 +59,7 @@ class AttemptEnd:
     `attempt_event` ends the attempt and `trial_event` moves the trial (score, prune, fail, retry, park or cancel).
     `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one
     more. `wait_s`: a trial that goes on is not before so many seconds are over (`TrialRecord.not_before`). `log_tail`
-    None keeps the tail that `renew` last stored.
+    None keeps the tail that `renew` last stored. `holdout` and `drift` stand beside the score; all three are finite.
     """
 
     attempt_event: AttemptEvent
@@ -76,6 +76,8 @@ class AttemptEnd:
     log_tail: str | None = None
     forgives: bool = False
     wait_s: float = 0.0
+    holdout: tuple[float, ...] = ()
+    drift: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ class Store(Protocol):
         """Give the study's newest trials, from number `first` on, these parameters in place of theirs, and take the
         turn.
 
-        One suggestion for each, whose `why` replaces theirs; number, state and source stay. Refused whole
+        One suggestion for each, whose `why` and `seed` replace theirs; number, state and source stay. Refused whole
         (IllegalTransition) unless the study is RUNNING and all of them are WAITING, suggested, and never leased: what
         an attempt has had stays as it was, and so does all that a later trial's `why` points to. Raises StaleTurn.
         """

@@ -48,9 +48,13 @@ def checked(end: AttemptEnd) -> AttemptEnd:
     scored = end.trial_event is TrialEvent.SCORE
     if (scored and end.score is None) or (end.score is not None and not math.isfinite(end.score)):
         raise ScoreNotFinite(f"a score must be a finite number, not {end.score}; end the attempt with a fault")
+    for name, value in (("drift", end.drift or 0.0), *(("block of holdout", each) for each in end.holdout)):
+        if not math.isfinite(value):
+            raise ScoreNotFinite(f"a {name} must be a finite number, not {value}; end the attempt with a fault")
     return replace(
         end,
         metrics=plain_json(end.metrics),
+        holdout=tuple(float(each) for each in end.holdout),
         detail=plain_text(end.detail),
         traceback=plain_text(end.traceback),
         signature=plain_text(end.signature),

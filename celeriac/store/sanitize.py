@@ -65,7 +65,7 @@ def late_evidence(end: AttemptEnd) -> dict[str, Any]:
     """
     kept = asdict(end)
     del kept["log_tail"]
-    return {key: plain_json(value) for key, value in kept.items() if value not in (None, "", {}, 0)}
+    return {key: plain_json(value) for key, value in kept.items() if value not in (None, "", {}, 0, ())}
 
 
 def bound(value: Any) -> Any:

@@ -39,6 +39,8 @@ class Changes(Tables):
         blank: dict[str, Any] = {
             "score": None,
             "metrics": {},
+            "holdout": (),
+            "drift": None,
             "step": None,
             "fault": None,
             "detail": "",

@@ -105,8 +105,8 @@ def _changes(trial: TrialRecord, end: AttemptEnd) -> dict[str, Any]:
         "faults": _counted(trial.faults, end.fault, end.forgives),
     }
     if TRIAL_TRANSITIONS[TrialState.RUNNING][end.trial_event] in ENDED:
-        return changes | {"score": end.score, "metrics": end.metrics, "step": end.step}
-    return changes | {"worker": "", "score": None, "step": None}
+        return changes | {name: getattr(end, name) for name in ("score", "metrics", "step", "holdout", "drift")}
+    return changes | {"worker": "", "score": None, "step": None, "drift": None}
 
 
 def _counted(faults: Mapping[str, int], fault: Fault | None, forgives: bool) -> dict[str, int]:

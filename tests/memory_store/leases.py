@@ -94,6 +94,7 @@ class Leases(Tables):
             checkpoints=tuple(self._rows.checkpoints_of(study.id, trial.number)),
             lease_until=attempt.lease_until,
             source=trial.source,
+            seed=trial.seed,
             fingerprint=study.fingerprint,
         )
 

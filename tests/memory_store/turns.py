@@ -95,7 +95,9 @@ class Turns(Tables):
             raise moved_meanwhile(study.name)
         self._rows.studies[study_id] = replace(study, turn=turn + 1)
         return [
-            self._rows.move_trial(trial, TrialEvent.REPLACE, params=plain(each.params), why=plain(each.why))
+            self._rows.move_trial(
+                trial, TrialEvent.REPLACE, params=plain(each.params), why=plain(each.why), seed=each.seed
+            )
             for trial, each in zip(giving_way, suggestions, strict=True)
         ]
 
@@ -141,4 +143,5 @@ class Turns(Tables):
             queued_at=None,
             started_at=None,
             ended_at=None,
+            seed=suggestion.seed,
         )

@@ -72,13 +72,15 @@ class Verdict:
     traceback: str = ""
     signature: str = ""
     pruned: bool = False
+    holdout: tuple[float, ...] = ()
+    drift: float | None = None
 
 
 def classify(evidence: Evidence) -> Verdict:
     """The verdict on one attempt."""
     last = evidence.last
     if isinstance(last, Returned):
-        return Verdict(None, score=last.score, metrics=clean_metrics(last.metrics), step=last.step)
+        return _scored(last, last.score)
     if evidence.stop is not None and not isinstance(last, Failed):
         return _stopped_early(evidence, evidence.stop)
     if evidence.cut is not None:
@@ -124,7 +126,8 @@ def attempt_end(
     )
     if verdict.fault is None:
         told = "; ".join(filter(None, [measured.detail, verdict.detail]))
-        ended = replace(measured, score=verdict.score, metrics=verdict.metrics, step=verdict.step, detail=told)
+        result = {name: getattr(verdict, name) for name in ("score", "metrics", "step", "holdout", "drift")}
+        ended = replace(measured, **result, detail=told)
         if not verdict.pruned:
             return ended
         return replace(ended, attempt_event=AttemptEvent.PRUNE, trial_event=TrialEvent.PRUNE)
@@ -166,13 +169,25 @@ def clean_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {clean(name): clean(value) if isinstance(value, str) else value for name, value in metrics.items()}
 
 
+def _scored(last: Returned | Stopped, score: float, detail: str = "") -> Verdict:
+    return Verdict(
+        None,
+        detail,
+        score=score,
+        metrics=clean_metrics(last.metrics),
+        step=last.step,
+        holdout=last.holdout,
+        drift=last.drift,
+    )
+
+
 def _stopped_early(evidence: Evidence, stop: StopDecision) -> Verdict:
     """The decision stands, however the process ended after it: a trial that has fallen behind is not run again."""
     if stop.fault is not None:
         return of_words(from_words(stop.fault, f"stopped early: {stop.reason}"))
     last = evidence.last
     if evidence.keeps_score and isinstance(last, Stopped) and last.score is not None:
-        return Verdict(None, stop.reason, score=last.score, metrics=clean_metrics(last.metrics), step=last.step)
+        return _scored(last, last.score, stop.reason)
     return Verdict(None, stop.reason, step=evidence.last_step, pruned=True)
 
 

@@ -93,7 +93,7 @@ def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, h
         number=lease.number,
         attempt=lease.attempt,
         params=lease.params,
-        seed=trial_seed(lease.plan.seed, lease.number),
+        seed=trial_seed(lease.plan.seed, lease.number) if lease.seed is None else lease.seed,
         device="cuda:0" if wants_gpu and has_gpu else "cpu",
         checkpoint_root=str(checkpoint_root),
         checkpoint_dir=directory(lease.study_id, lease.number),

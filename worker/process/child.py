@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from celeriac.domain.records import Fault
+from celeriac.result import MOST_INT, Result, blocks_in, described, finite_in, flat, number_in
 from celeriac.runtime.process.linux import die_with_parent
-from celeriac.trial import MOST_INT, Result, Trial, TrialStopped, described, flat, number_in
+from celeriac.trial import Trial, TrialStopped
 from worker.process import linux
 from worker.process.channel import SocketChannel
 from worker.process.failure import from_exception, from_words
@@ -84,7 +85,7 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
     result = returned if isinstance(returned, Result) else Result(returned)
     try:
         score = number_in(result.score, "the score that the objective returns")
-        metrics = flat(result.metrics)
+        told = {"metrics": flat(result.metrics), **_beside(result)}
     except (TypeError, ValueError, OverflowError) as error:
         detail = str(error) + (_AS_RESULT if isinstance(result.score, (Mapping, tuple)) else "")
         return from_words(Fault.USER_BUG, detail, "returned", type(result.score).__qualname__).message()
@@ -94,17 +95,24 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
         detail = f"Result(step=...) must be a whole number from 0 to {MOST_INT}, got {described(result.step)}"
         return from_words(Fault.USER_BUG, detail, "step").message()
     step = trial.last_step if result.step is None else result.step
-    return {"kind": "result", "score": score, "metrics": metrics, "step": step}
+    return {"kind": "result", "score": score, "step": step, **told}
+
+
+def _beside(result: Result) -> dict[str, Any]:
+    """What stands beside a score for the gate of a schedule, where there is any. Raises TypeError, ValueError."""
+    holdout = blocks_in(result.holdout)
+    drift = {} if result.drift is None else {"drift": finite_in(result.drift, "Result(drift=...)")}
+    return ({"holdout": holdout} if holdout else {}) | drift
 
 
 def _partial(returned: Any) -> dict[str, Any]:
     """The score of a training that was cut short, if what it returned is one."""
     result = returned if isinstance(returned, Result) else Result(returned)
     try:
-        score, metrics = number_in(result.score, "score"), flat(result.metrics)
+        score, told = number_in(result.score, "score"), {"metrics": flat(result.metrics), **_beside(result)}
     except (TypeError, ValueError, OverflowError):
         return {}
-    return {"score": score, "metrics": metrics} if math.isfinite(score) else {}
+    return {"score": score, **told} if math.isfinite(score) else {}
 
 
 def _born(server: int, output: int) -> None:

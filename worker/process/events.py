@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from celeriac.domain.records import Fault
-from celeriac.trial import MOST_INT, PREEMPT, STOP
+from celeriac.result import MOST_BLOCKS, MOST_INT
+from celeriac.trial import PREEMPT, STOP
 from worker.process.failure import Failed as Failed  # an event as well
 from worker.process.failure import from_words
 
@@ -51,25 +52,29 @@ class Reported:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The objective returned a finite score."""
+    """The objective returned a finite score; `holdout` and `drift` as `celeriac.Result` has them."""
 
     score: float
     metrics: Mapping[str, Any]
     step: int | None
     peak_memory_bytes: int = 0
+    holdout: tuple[float, ...] = ()
+    drift: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
     """The objective ended because it was asked to: "stop" or "preempt". `step` is its last report's.
 
-    `score`, if it returned one all the same, is that of a training cut short, with its `metrics`.
+    `score`, if it returned one all the same, is that of a training cut short, with what stands beside it.
     """
 
     word: Literal["stop", "preempt"]
     step: int | None
     score: float | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    holdout: tuple[float, ...] = ()
+    drift: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,7 @@ def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> 
     if kind == "report":
         return _reported(message, directory)
     if kind == "result":
-        score, step = _number(message["score"]), message["step"]
-        if not math.isfinite(score):
-            raise ValueError(f"a score of {score}")
-        peak_bytes = _whole(message.get("peak_memory_bytes", 0))
-        return Returned(score, _metrics(message["metrics"]), None if step is None else _whole(step), peak_bytes)
+        return _returned(message)
     if kind == "stopped":
         return _stopped(message, words)
     if kind == "fault":
@@ -170,6 +171,18 @@ def _reported(message: Mapping[str, Any], directory: str) -> Reported:
     )
 
 
+def _returned(message: Mapping[str, Any]) -> Returned:
+    step = message["step"]
+    return Returned(
+        _finite(message["score"], "score"),
+        _metrics(message["metrics"]),
+        None if step is None else _whole(step),
+        _whole(message.get("peak_memory_bytes", 0)),
+        _blocks(message.get("holdout", [])),
+        _drift(message.get("drift")),
+    )
+
+
 def _stopped(message: Mapping[str, Any], words: set[str]) -> Stopped:
     word, step, score = message["word"], message["step"], message.get("score")
     if word not in words or word not in (STOP, PREEMPT):
@@ -179,6 +192,8 @@ def _stopped(message: Mapping[str, Any], words: set[str]) -> Stopped:
         None if step is None else _whole(step),
         None if score is None else _number(score),
         _metrics(message.get("metrics", {})),
+        _blocks(message.get("holdout", [])),
+        _drift(message.get("drift")),
     )
 
 
@@ -192,6 +207,23 @@ def _number(value: Any) -> float:
     if type(value) not in (int, float):
         raise ValueError(f"a {type(value).__name__} is no number")
     return float(value)
+
+
+def _finite(value: Any, what: str) -> float:
+    number = _number(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a {what} of {number}")
+    return number
+
+
+def _blocks(value: Any) -> tuple[float, ...]:
+    if type(value) is not list or len(value) > MOST_BLOCKS:
+        raise ValueError("a holdout that is no list, or too long")
+    return tuple(_finite(each, "block") for each in value)
+
+
+def _drift(value: Any) -> float | None:
+    return None if value is None else _finite(value, "drift")
 
 
 def _text(value: Any) -> str:

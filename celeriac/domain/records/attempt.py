@@ -97,7 +97,8 @@ class RunPlan:
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first;
-    `fingerprint` is the study's.
+    `fingerprint` is the study's. `seed`, where it is given, takes the place of the one that follows from `plan.seed`
+    and the trial's number.
     """
 
     token: str
@@ -115,6 +116,7 @@ class Lease:
     lease_until: datetime
     source: Source = Source.SUGGESTED
     fingerprint: str = ""
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ class TrialRecord:
     where they were. `device_kind` is its newest attempt's ("": none, or unknown). Where a page of trials was read
     (`Store.trials`, `Store.ended_since`), `rungs` holds its (rung, value) pairs, lowest rung first, and
     `oom_device_kinds` the kinds of the devices on which an attempt ran out of memory, sorted. `not_before`: after a
-    fault, no ticket is sent earlier.
+    fault, no ticket is sent earlier. `holdout`, its result's scores by block, and `drift` are for a schedule's gate: no
+    sampler sees them. `seed`: given with the suggestion; None, it follows from the study's and the trial's number.
     """
 
     study_id: int
@@ -54,6 +55,9 @@ class TrialRecord:
     device_kind: str = ""
     oom_device_kinds: tuple[str, ...] = ()
     not_before: datetime | None = None
+    holdout: tuple[float, ...] = ()
+    drift: float | None = None
+    seed: int | None = None
 
     @property
     def provenance(self) -> Provenance:
@@ -73,11 +77,15 @@ class TrialRecord:
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Parameters that a sampler proposes, and why: enough to propose them again from the rows."""
+    """Parameters that a sampler proposes, and why: enough to propose them again from the rows.
+
+    `seed`: of the trial, in place of the one that follows from the study's; two trials of one seed are a pair.
+    """
 
     params: Params
     source: Source
     why: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ class Turns(Verbs):
 def _listed(suggestions: Sequence[Suggestion]) -> tuple[dict[str, Any], ...]:
     """Suggestions as the statements read them, each with its place."""
     return tuple(
-        {"place": place, "params": each.params, "source": each.source, "why": each.why}
+        {"place": place, "params": each.params, "source": each.source, "why": each.why, "seed": each.seed}
         for place, each in enumerate(suggestions)
     )
 

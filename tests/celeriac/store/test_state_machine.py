@@ -165,7 +165,7 @@ class Lifecycle(RuleBasedStateMachine):
                 pruned = AttemptEnd(AttemptEvent.PRUNE, TrialEvent.PRUNE, score=0.2, step=1)
                 return store.finish_attempt(token, pruned)
             if not isinstance(how, Fault):
-                return store.finish_attempt(token, scored(how))
+                return store.finish_attempt(token, scored(how, holdout=(how, 1.0), drift=-how))
             lease = lease_of(store, self.studies[store], token)
             trial = store.trial(lease.study_id, lease.number)
             return store.finish_attempt(token, faulted(how, trial, bool(store.checkpoints(*key(trial)))))

@@ -1,12 +1,14 @@
 """What a suggester knows of a study: read on step by step, it is what would be read anew."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Source, Suggestion, TrialState
 from celeriac.domain.study_file import parse
+from coordinator.samplers.api import observed
 from coordinator.suggest.history import History
 from tests.coordinator.house import House, open_study
 
@@ -65,6 +67,18 @@ def test_reading_on_gives_what_reading_anew_gives(seed: int) -> None:
                 t.number for t in trials if t.ended_no is None and t.number < below
             ]
     assert replaced > 10
+
+
+def test_what_a_gate_judges_by_never_reaches_a_sampler() -> None:
+    house = House()
+    study = open_study(house.store, sampler="random")
+    study = house.store.move_study(study.id, StudyEvent.START, "started")
+    house.store.add_trials(study.id, study.turn, [_suggestion(0, 0)])
+    house.finish(house.store.lease(study.id, 0, 1, worker="w", device="d", lease_s=30), 0.5)  # type: ignore[arg-type]
+    space, trial = parse(study.spec).space, house.store.trial(study.id, 0)
+    blocks = replace(trial, holdout=(0.1, 0.2), drift=9.0)
+    assert blocks != trial
+    assert observed(space, study.goal, blocks) == observed(space, study.goal, trial)
 
 
 def _suggestion(seed: int, observed: int) -> Suggestion:

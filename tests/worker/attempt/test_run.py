@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.messages import RunTrial
-from celeriac.domain.records import Fault, Outcome, TrialState
+from celeriac.domain.records import Fault, Outcome, Source, Suggestion, TrialState
 from celeriac.runtime.broker import DRIVE_QUEUE
 from celeriac.store.api import AttemptEnd
 from tests.celeriac.store.scenes import full_disk
@@ -24,6 +24,7 @@ def test_a_score_is_recorded_with_all_that_belongs_to_it(bench: Bench) -> None:
     trial = bench.run("quick:rich")
     assert (trial.state, trial.score, trial.step) == (TrialState.SCORED, 0.75, 3)
     assert trial.metrics == {"holdout": 0.7}
+    assert (trial.holdout, trial.drift) == ((0.5, 1.0), 0.125)
     (attempt,) = bench.attempts(trial)
     assert (attempt.outcome, attempt.worker) == (Outcome.SCORED, "cpu0.s0@testhost")
     assert (attempt.device, attempt.device_kind) == ("cpu-testhost", "cpu")
@@ -188,6 +189,17 @@ def test_the_trial_is_told_where_it_is(bench: Bench) -> None:
     (report,) = bench.store.reports(trial.study_id, trial.number)
     assert report.metrics == {"device": "cpu", "study": "digits", "seed": trial_seed(7, 0)}
     assert bench.tail(trial) == "here \n"
+
+
+def test_a_seed_given_with_the_trial_is_its_own_on_every_attempt(bench: Bench) -> None:
+    study = bench.study("attempts:says_where")
+    pair = [Suggestion({"x": x}, Source.CHAMPION, seed=41) for x in (0.1, 0.2)]
+    seeds = []
+    for trial in bench.store.add_trials(study.id, study.turn, pair):
+        bench.attempt(RunTrial(study.id, trial.number, 1))
+        (report,) = bench.store.reports(study.id, trial.number)
+        seeds.append(report.metrics["seed"])
+    assert seeds == [41, 41]
 
 
 def test_an_objective_outside_the_worker_s_code_root_is_refused(bench: Bench, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def good(trial: Trial) -> float:
 def rich(trial: Trial) -> Result:
     trial.report(0.5, step=0, metrics={"loss": 0.25, "phase": "warm"})
     trial.report(float("nan"), step=3)
-    return Result(0.75, metrics={"holdout": 0.7}, step=3)
+    return Result(0.75, metrics={"holdout": 0.7}, step=3, holdout=[0.5, 1.0], drift=0.125)
 
 
 def raises(trial: Trial) -> float:

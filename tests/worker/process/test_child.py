@@ -3,6 +3,7 @@ loading.
 """
 
 import json
+import math
 import os
 import random
 import signal
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from celeriac.domain.records import Fault
@@ -23,6 +25,7 @@ from celeriac.trial import Result, Trial
 from worker.process import linux
 from worker.process.channel import SocketChannel
 from worker.process.child import judged
+from worker.process.events import Returned, event_of
 from worker.process.failure import MAX_TRACEBACK, from_exception, out_of_memory
 from worker.process.frames import MAX_FRAME_BYTES, FrameTooLarge, Inbox, encode
 from worker.process.objective import reseed
@@ -145,6 +148,21 @@ def test_numbers_and_results_are_scores(returned: Any, score: float) -> None:
     assert judge(returned) == {"kind": "result", "score": score, "metrics": {}, "step": None}
 
 
+def test_blocks_and_drift_travel_beside_the_score_where_there_are_any() -> None:
+    frame = judge(Result(0.5, holdout=(1, 0.25), drift=np.float32(2)))
+    assert frame == {"kind": "result", "score": 0.5, "metrics": {}, "step": None, "holdout": [1.0, 0.25], "drift": 2.0}
+    event = event_of(json.loads(json.dumps(frame)), words=set(), directory="")
+    assert event == Returned(0.5, {}, None, holdout=(1.0, 0.25), drift=2.0)
+
+
+@pytest.mark.parametrize(
+    "spoiled", [{"holdout": [0.5, "x"]}, {"holdout": "ab"}, {"holdout": [math.nan]}, {"drift": "x"}]
+)
+def test_a_frame_with_other_blocks_is_none_of_ours(spoiled: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"holdout|number|block"):
+        event_of({**judge(0.5), **spoiled}, words=set(), directory="")
+
+
 def test_the_step_is_the_results_or_the_last_reports() -> None:
     trial = Trial.offline({})
     trial.report(0.5, step=4)
@@ -164,6 +182,10 @@ def test_the_step_is_the_results_or_the_last_reports() -> None:
         (10**400, Fault.USER_BUG, "too large"),
         (Result(None), Fault.USER_BUG, "got nothing"),
         (Result(1.0, metrics={"a": [1]}), Fault.USER_BUG, "metrics['a'] must be a number"),
+        (Result(1.0, holdout=[0.5, float("nan")]), Fault.USER_BUG, "holdout[1] is nan: it must be a finite number"),
+        (Result(1.0, holdout=[]), Fault.USER_BUG, "holdout is empty"),
+        (Result(1.0, holdout=[0.5, "x"]), Fault.USER_BUG, "holdout[1] must be a number, got str 'x'"),
+        (Result(1.0, drift=float("inf")), Fault.USER_BUG, "Result(drift=...) is inf"),
         (Result(1.0, step=-1), Fault.USER_BUG, "Result(step=...)"),
         (Result(1.0, step=2**70), Fault.USER_BUG, "Result(step=...) must be a whole number from 0 to"),
         (Result(1.0, metrics={"a": 2**63}), Fault.USER_BUG, "metrics['a'] does not fit into 64 bits"),

@@ -30,6 +30,8 @@ WITH a AS (
         score = CASE WHEN e.ends THEN :score END,
         metrics = CASE WHEN e.ends THEN :metrics ELSE trial.metrics END,
         step = CASE WHEN e.ends THEN :step END,
+        holdout = CASE WHEN e.ends THEN :holdout ELSE trial.holdout END,
+        drift = CASE WHEN e.ends THEN :drift END,
         ended_no = CASE WHEN e.ends THEN s.ended + 1 END,
         ended_at = CASE WHEN e.ends THEN clock_timestamp() END
     FROM s, e WHERE trial.study_id = e.study_id AND trial.number = e.trial
@@ -68,7 +70,7 @@ WITH a AS (
         not_before = NULL, faults = CASE WHEN CAST(trial.faults ->> e.was_fault AS int) > 1
             THEN jsonb_set(trial.faults, ARRAY[e.was_fault], to_jsonb(CAST(trial.faults ->> e.was_fault AS int) - 1))
             ELSE trial.faults - coalesce(e.was_fault, '') END,
-        worker = e.worker, score = :score, metrics = :metrics, step = :step,
+        worker = e.worker, score = :score, metrics = :metrics, step = :step, holdout = :holdout, drift = :drift,
         ended_no = s.ended + 1, ended_at = clock_timestamp()
     FROM s, e WHERE trial.study_id = e.study_id AND trial.number = e.trial
     RETURNING trial.*, e.last_step, e.last_value, e.device_kind, e.was_device_s

@@ -19,7 +19,7 @@ WITH s AS (
     UPDATE trial SET state = {after_lease}, attempts = trial.attempts + 1, worker = :worker, queued_at = NULL,
         started_at = coalesce(trial.started_at, clock_timestamp())
     FROM o WHERE trial.study_id = :study AND trial.number = :number
-    RETURNING trial.params, trial.faults, trial.source
+    RETURNING trial.params, trial.faults, trial.source, trial.seed
 ), a AS (
     INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until)
     SELECT :study, :number, :attempt, :token, :worker, :device, :device_kind, clock_timestamp(), least(:lease_s, {day_s}),
@@ -34,13 +34,13 @@ WITH s AS (
     FROM s, o WHERE study.id = s.id
 )
 SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, t.faults, t.source,
-    a.lease_until
+    t.seed, a.lease_until
 FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
 
 -- name: leased(token text) -> {given}
 -- What a lease was given with, for a worker whose connection broke after the commit and before the answer.
 SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, t.faults, t.source,
-    a.lease_until
+    t.seed, a.lease_until
 FROM attempt a JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial JOIN study s ON s.id = a.study_id
 WHERE a.token = :token AND a.ended_at IS NULL
 

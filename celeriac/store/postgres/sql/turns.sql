@@ -40,9 +40,9 @@ WITH s AS (
     WHERE id = :study AND turn = :turn AND state = 'RUNNING'
     RETURNING id, next_number - :count AS first
 ), t AS (
-    INSERT INTO trial (study_id, number, params, source, why)
-    SELECT s.id, s.first + x.place, x.params, x.source, x.why
-    FROM s, json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, source text, why json)
+    INSERT INTO trial (study_id, number, params, source, why, seed)
+    SELECT s.id, s.first + x.place, x.params, x.source, x.why, x.seed
+    FROM s, json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, source text, why json, seed bigint)
     RETURNING *
 )
 SELECT s.id AS taken, {untried} FROM s LEFT JOIN t ON true ORDER BY t.number
@@ -61,8 +61,8 @@ WITH s AS (
 ), w AS (
     SELECT s.id FROM s WHERE (SELECT count(*) FROM o) = :count
 ), t AS (
-    UPDATE trial SET params = x.params, why = x.why
-    FROM w, o JOIN json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, why json)
+    UPDATE trial SET params = x.params, why = x.why, seed = x.seed
+    FROM w, o JOIN json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, why json, seed bigint)
         ON x.place = o.number - :first
     WHERE trial.study_id = :study AND trial.number = o.number AND trial.ended_no IS NULL
     RETURNING trial.*
