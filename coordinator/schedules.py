@@ -50,7 +50,9 @@ def fire(store: Store, tickets: Tickets, schedule: Schedule, decision: DueDecisi
         for candidates in firings_of(schedule, decision.fire_at, note=note)
         if (study := fire_free(store, decision.fire_at, candidates))
     ]
-    store.advance_schedule(schedule.name, schedule.next_due_at, decision.next_at)
+    for each in store.slice_dues(schedule.name):
+        if each.next_due_at < decision.next_at:
+            store.advance_slice(each, decision.next_at)
     log.info("schedule %s: %s; opened %s", schedule.name, decision.reason, ", ".join(s.name for s in opened))
     for study in opened:
         _wake(tickets, study)

@@ -31,6 +31,7 @@ from celeriac.domain.records import (
     Duty,
     Fault,
     Firing,
+    FiringOpen,
     Lease,
     LetGo,
     NewStudy,
@@ -43,6 +44,8 @@ from celeriac.domain.records import (
     RungRecord,
     Savings,
     Schedule,
+    ScheduleEdit,
+    SliceDue,
     Snapshot,
     StudyRecord,
     StudyState,
@@ -342,8 +345,12 @@ class Store(Protocol):
         """The slots that take no trials now, or none of a study; by worker."""
 
     # -- schedules --------------------------------------------------------------------------------------------------
-    def put_schedule(self, schedule: Schedule) -> Schedule:
-        """Insert or replace by name (`created_at` of an existing one stays)."""
+    def put_schedule(
+        self, schedule: Schedule, dues: Sequence[SliceDue] = (), *, edit: ScheduleEdit | None = None
+    ) -> Schedule:
+        """Insert or replace by name (`created_at` of an existing one stays), with when its slices are due and the edit
+        to be kept. Slices that `dues` leaves out are due at `schedule.next_due_at`; those it has no more are dropped.
+        """
 
     def schedule(self, name: str) -> Schedule:
         """Raises UnknownSchedule, naming the existing ones."""
@@ -351,14 +358,20 @@ class Store(Protocol):
     def schedules(self) -> list[Schedule]:
         """All, by name."""
 
-    def drop_schedule(self, name: str) -> None:
-        """Forget a schedule; its studies, firings and champions stay. Raises UnknownSchedule."""
+    def drop_schedule(self, name: str, *, edit: ScheduleEdit | None = None) -> None:
+        """Forget a schedule; its studies, firings, champions and edits stay. Raises UnknownSchedule."""
 
-    def pause_schedule(self, name: str, paused: bool) -> Schedule:
+    def pause_schedule(self, name: str, paused: bool, *, edit: ScheduleEdit | None = None) -> Schedule:
         """Raises UnknownSchedule."""
 
+    def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
+        """What was done to a schedule of that name, newest first; also after it was dropped."""
+
     def due_schedules(self) -> list[Schedule]:
-        """Schedules that are not paused and whose `next_due_at` has come, by the store's clock."""
+        """Schedules that are not paused and a slice of which is due, by the store's clock; the first due first."""
+
+    def slice_dues(self, schedule: str) -> list[SliceDue]:
+        """When each slice is due next, the first due first. Empty for a schedule that is not there."""
 
     def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
         """Open the study of one slice's firing, with the firing's row, in one transaction; None if it was fired
@@ -367,11 +380,14 @@ class Store(Protocol):
         Raises DuplicateStudy when the name is taken; `celeriac.store.firing.fire` then tries the next.
         """
 
-    def advance_schedule(self, name: str, due_at: datetime, next_due_at: datetime) -> bool:
-        """Compare-and-set of `next_due_at`; False: another tick did it."""
+    def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
+        """Compare-and-set of a slice's `next_due_at`; False: another tick did it, or the slice is gone."""
 
     def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
         """Newest first."""
+
+    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
+        """The clock's own firings that were due since then or are still open; the earliest due first."""
 
     def record_champion(self, champion: Champion) -> Champion:
         """Write the verdict on a closed study, once per study; a repeat returns the first."""

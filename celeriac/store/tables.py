@@ -289,8 +289,32 @@ schedule = Table(
     _words("code_root"),
     _words("fingerprint"),
     Column("paused", Boolean, nullable=False, server_default=text("false")),
-    Column("next_due_at", Instant, nullable=False),
     Column("created_at", Instant, nullable=False),
+)
+
+schedule_slice = Table(
+    "schedule_slice",
+    metadata,
+    Column("schedule", Text, ForeignKey("schedule.name", ondelete="CASCADE"), nullable=False),
+    Column("slice", JSONB, nullable=False),
+    Column("next_due_at", Instant, nullable=False),
+    _words("note"),
+    PrimaryKeyConstraint("schedule", "slice"),
+    Index("ix_schedule_slice_due", "next_due_at"),
+)
+
+# Outlives its schedule.
+schedule_edit = Table(
+    "schedule_edit",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("schedule", Text, nullable=False),
+    Column("at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("changes", JSON, nullable=False),
+    _words("reason"),
+    Index("ix_schedule_edit_newest", "schedule", "id"),
 )
 
 firing = Table(

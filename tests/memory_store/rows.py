@@ -27,6 +27,8 @@ from celeriac.domain.records import (
     Report,
     RungRecord,
     Schedule,
+    ScheduleEdit,
+    SliceDue,
     StudyRecord,
     TrialRecord,
     TrialState,
@@ -70,6 +72,8 @@ class Rows:
     devices: dict[tuple[str, str], Device] = field(default_factory=dict)
     put_asides: dict[tuple[str, int], PutAside] = field(default_factory=dict)
     schedules: dict[str, Schedule] = field(default_factory=dict)
+    slice_dues: dict[str, dict[str, SliceDue]] = field(default_factory=dict)
+    schedule_edits: list[ScheduleEdit] = field(default_factory=list)
     firings: list[Firing] = field(default_factory=list)
     verdicts: dict[int, Champion] = field(default_factory=dict)
     driven: set[int] = field(default_factory=set)

@@ -1,12 +1,22 @@
 """Schedules, their firings and their champions."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from celeriac.domain.records import Champion, Firing, NewStudy, Schedule, StudyRecord
+from celeriac.domain.records import (
+    Champion,
+    Firing,
+    FiringOpen,
+    NewStudy,
+    Schedule,
+    ScheduleEdit,
+    SliceDue,
+    StudyRecord,
+)
+from celeriac.store.dues import all_dues, slice_key
 from celeriac.store.refusals import unknown_schedule
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Tables, atomic, plain
@@ -17,7 +27,9 @@ class Schedules(Tables):
     """Verbs on schedules, firings and champions."""
 
     @atomic
-    def put_schedule(self, schedule: Schedule) -> Schedule:
+    def put_schedule(
+        self, schedule: Schedule, dues: Sequence[SliceDue] = (), *, edit: ScheduleEdit | None = None
+    ) -> Schedule:
         known = self._rows.schedules.get(schedule.name)
         kept = replace(
             schedule,
@@ -26,7 +38,13 @@ class Schedules(Tables):
             created_at=known.created_at if known else schedule.created_at,
         )
         self._rows.schedules[schedule.name] = kept
-        return kept
+        rows = [
+            replace(each, schedule=kept.name, slice=plain(each.slice), note=plain_text(each.note))
+            for each in all_dues(kept, dues)
+        ]
+        self._rows.slice_dues[schedule.name] = {slice_key(each.slice): each for each in rows}
+        self._keep(edit)
+        return self._named(schedule.name)
 
     @atomic
     def schedule(self, name: str) -> Schedule:
@@ -34,22 +52,35 @@ class Schedules(Tables):
 
     @atomic
     def schedules(self) -> list[Schedule]:
-        return [each for _, each in sorted(self._rows.schedules.items())]
+        return [self._named(name) for name in sorted(self._rows.schedules)]
 
     @atomic
-    def drop_schedule(self, name: str) -> None:
+    def drop_schedule(self, name: str, *, edit: ScheduleEdit | None = None) -> None:
         del self._rows.schedules[self._named(name).name]
+        del self._rows.slice_dues[name]
+        self._keep(edit)
 
     @atomic
-    def pause_schedule(self, name: str, paused: bool) -> Schedule:
+    def pause_schedule(self, name: str, paused: bool, *, edit: ScheduleEdit | None = None) -> Schedule:
         self._rows.schedules[name] = replace(self._named(name), paused=paused)
-        return self._rows.schedules[name]
+        self._keep(edit)
+        return self._named(name)
+
+    @atomic
+    def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
+        found = [each for each in self._rows.schedule_edits if each.schedule == schedule]
+        return found[::-1][:limit]
 
     @atomic
     def due_schedules(self) -> list[Schedule]:
         now = self._rows.clock()
-        due = [each for each in self._rows.schedules.values() if not each.paused and each.next_due_at <= now]
+        due = [each for each in self.schedules() if not each.paused and each.next_due_at <= now]
         return sorted(due, key=lambda each: (each.next_due_at, each.name))
+
+    @atomic
+    def slice_dues(self, schedule: str) -> list[SliceDue]:
+        found = self._rows.slice_dues.get(schedule, {})
+        return sorted(found.values(), key=lambda each: each.next_due_at)
 
     @atomic
     def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
@@ -72,12 +103,22 @@ class Schedules(Tables):
         return study
 
     @atomic
-    def advance_schedule(self, name: str, due_at: datetime, next_due_at: datetime) -> bool:
-        known = self._rows.schedules.get(name)
-        if known is None or known.next_due_at != due_at:
+    def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
+        rows, key = self._rows.slice_dues.get(due.schedule, {}), slice_key(plain(due.slice))
+        if key not in rows or rows[key].next_due_at != due.next_due_at:
             return False
-        self._rows.schedules[name] = replace(known, next_due_at=next_due_at)
+        rows[key] = replace(rows[key], next_due_at=next_due_at, note=plain_text(note))
         return True
+
+    @atomic
+    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
+        own = [each for each in self._rows.firings if each.schedule == schedule and not each.by_hand]
+        found = []
+        for each in sorted(own, key=lambda each: (each.due_at, each.study_id)):
+            study = self._rows.studies[each.study_id]
+            if each.due_at >= since or study.ended_at is None:
+                found.append(FiringOpen(each.slice, each.due_at, study.id, study.name, study.ended_at is None))
+        return found
 
     @atomic
     def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
@@ -125,7 +166,13 @@ class Schedules(Tables):
     def _named(self, name: str) -> Schedule:
         if name not in self._rows.schedules:
             raise unknown_schedule(name, self._rows.schedules)
-        return self._rows.schedules[name]
+        first = min(each.next_due_at for each in self._rows.slice_dues[name].values())
+        return replace(self._rows.schedules[name], next_due_at=first)
+
+    def _keep(self, edit: ScheduleEdit | None) -> None:
+        if edit is not None:
+            kept = replace(edit, reason=plain_text(edit.reason), at=self._rows.clock())
+            self._rows.schedule_edits.append(kept)
 
 
 def _key(slice_: Mapping[str, Any]) -> str:

@@ -13,6 +13,9 @@ from celeriac.domain.records.attempt import OpenAttempt as OpenAttempt
 from celeriac.domain.records.attempt import Refusal as Refusal
 from celeriac.domain.records.attempt import Report as Report
 from celeriac.domain.records.attempt import RunPlan as RunPlan
+from celeriac.domain.records.calendar import FiringOpen as FiringOpen
+from celeriac.domain.records.calendar import ScheduleEdit as ScheduleEdit
+from celeriac.domain.records.calendar import SliceDue as SliceDue
 from celeriac.domain.records.fleet import ALIVE_BEATS as ALIVE_BEATS
 from celeriac.domain.records.fleet import Device as Device
 from celeriac.domain.records.fleet import Duty as Duty

@@ -11,7 +11,7 @@ from celeriac.domain.records.study import NewStudy
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule's row: the study it opens for each slice, and when next."""
+    """A schedule's row: the study it opens for each slice, and when the first of its slices is due next."""
 
     name: str
     spec: Mapping[str, Any]

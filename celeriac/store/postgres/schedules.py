@@ -2,23 +2,49 @@
 often it is tried.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import psycopg
 
 from celeriac.domain.errors import UnknownSchedule
-from celeriac.domain.records import Champion, Firing, NewStudy, Schedule, StudyRecord
+from celeriac.domain.records import (
+    Champion,
+    Firing,
+    FiringOpen,
+    NewStudy,
+    Schedule,
+    ScheduleEdit,
+    SliceDue,
+    StudyRecord,
+)
+from celeriac.store.connection import Row, Session
+from celeriac.store.dues import all_dues
 from celeriac.store.postgres.records import record_of, values_of
 from celeriac.store.postgres.statements import statement
-from celeriac.store.postgres.verbs import Verbs
+from celeriac.store.postgres.verbs import Verbs, ask
 from celeriac.store.refusals import duplicate_study, unknown_schedule, unknown_study
 
 
 class Schedules(Verbs):
     """Verbs on schedules, firings and champions."""
 
-    def put_schedule(self, schedule: Schedule) -> Schedule:
-        return self._all(Schedule, "put_schedule", **values_of(schedule))[0]
+    def put_schedule(
+        self, schedule: Schedule, dues: Sequence[SliceDue] = (), *, edit: ScheduleEdit | None = None
+    ) -> Schedule:
+        rows = tuple(
+            {"slice": each.slice, "next_due_at": each.next_due_at.isoformat(), "note": each.note}
+            for each in all_dues(schedule, dues)
+        )
+
+        def put(connection: Session) -> Schedule:
+            ask(connection, "put_schedule", **values_of(schedule))
+            ask(connection, "put_slices", name=schedule.name, dues=rows)
+            _keep(connection, edit)
+            return record_of(Schedule, ask(connection, "schedule", name=schedule.name)[0])
+
+        return self._db.transaction(put)
 
     def schedule(self, name: str) -> Schedule:
         if found := self._one(Schedule, "schedule", name=name):
@@ -28,17 +54,34 @@ class Schedules(Verbs):
     def schedules(self) -> list[Schedule]:
         return self._all(Schedule, "schedules")
 
-    def drop_schedule(self, name: str) -> None:
-        if not self._db.once(statement("drop_schedule"), name=name):
-            raise self._unknown(name)
+    def drop_schedule(self, name: str, *, edit: ScheduleEdit | None = None) -> None:
+        self._edited("drop_schedule", edit, name=name)
 
-    def pause_schedule(self, name: str, paused: bool) -> Schedule:
-        if found := self._one(Schedule, "pause_schedule", name=name, paused=paused):
-            return found
-        raise self._unknown(name)
+    def pause_schedule(self, name: str, paused: bool, *, edit: ScheduleEdit | None = None) -> Schedule:
+        return record_of(Schedule, self._edited("pause_schedule", edit, name=name, paused=paused))
+
+    def _edited(self, change: str, edit: ScheduleEdit | None, /, **given: Any) -> Row:
+        """What the change of one schedule returns, its edit kept in the same transaction."""
+
+        def make(connection: Session) -> Row | None:
+            changed = ask(connection, change, **given)
+            if changed:
+                _keep(connection, edit)
+            return changed[0] if changed else None
+
+        made = self._db.transaction(make)
+        if made is None:
+            raise self._unknown(given["name"])
+        return made
+
+    def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
+        return self._all(ScheduleEdit, "schedule_edits", schedule=schedule, limit=limit)
 
     def due_schedules(self) -> list[Schedule]:
         return self._all(Schedule, "due_schedules")
+
+    def slice_dues(self, schedule: str) -> list[SliceDue]:
+        return self._all(SliceDue, "slice_dues", schedule=schedule)
 
     def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
         given = values_of(new) | {"due_at": due_at, "by_hand": by_hand, "note": note}
@@ -48,9 +91,12 @@ class Schedules(Verbs):
             raise duplicate_study(new.name) from error
         return record_of(StudyRecord, opened[0]) if opened else None
 
-    def advance_schedule(self, name: str, due_at: datetime, next_due_at: datetime) -> bool:
-        advanced = self._db.once(statement("advance_schedule"), name=name, due_at=due_at, next_due_at=next_due_at)
-        return bool(advanced)
+    def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
+        given = {"schedule": due.schedule, "slice": due.slice, "due_at": due.next_due_at, "next_due_at": next_due_at}
+        return bool(self._db.once(statement("advance_slice"), **given, note=note))
+
+    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
+        return self._all(FiringOpen, "firings_to_mind", schedule=schedule, since=since)
 
     def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
         return self._all(Firing, "firings", schedule=schedule, limit=limit)
@@ -73,3 +119,8 @@ class Schedules(Verbs):
 
     def _unknown(self, name: str) -> UnknownSchedule:
         return unknown_schedule(name, (each.name for each in self.schedules()))
+
+
+def _keep(connection: Session, edit: ScheduleEdit | None) -> None:
+    if edit is not None:
+        ask(connection, "note_edit", **{name: value for name, value in values_of(edit).items() if name != "at"})

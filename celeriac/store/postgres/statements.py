@@ -30,6 +30,8 @@ from celeriac.domain.records import (
     PutAside,
     RungRecord,
     Schedule,
+    ScheduleEdit,
+    SliceDue,
     StudyRecord,
     TrialRecord,
     TrialState,
@@ -44,6 +46,7 @@ COUNTERS = tuple(field.name for field in fields(Counts))
 _HEAD = re.compile(r"^-- (name|phrase): (\w+)(?:\((.*)\) -> (.+))?$")
 _ARGUMENT = re.compile(r"(?<!:):([a-z_]\w*)")
 _WORD = re.compile(r"\{(\w+)\}")
+_FIRST_DUE = "(SELECT min(d.next_due_at) FROM schedule_slice d WHERE d.schedule = sc.name) AS next_due_at"
 _RECORDS: tuple[tuple[type[Any], str, Table], ...] = (
     (Attempt, "a", tables.attempt),
     (Checkpoint, "c", tables.checkpoint),
@@ -52,7 +55,8 @@ _RECORDS: tuple[tuple[type[Any], str, Table], ...] = (
     (Firing, "f", tables.firing),
     (PutAside, "p", tables.put_aside),
     (RungRecord, "r", tables.rung),
-    (Schedule, "sc", tables.schedule),
+    (ScheduleEdit, "se", tables.schedule_edit),
+    (SliceDue, "sd", tables.schedule_slice),
 )
 
 
@@ -132,6 +136,7 @@ def _filled(text: str, **words: str) -> str:
 def _words() -> Mapping[str, str]:
     """What `{word}` stands for."""
     study = [name for name in _names(StudyRecord) if name != "counts"]
+    schedule = [name for name in _names(Schedule) if name != "next_due_at"]
     # A trial's newest attempt tells the rest of its record.
     trial = [name for name in _names(TrialRecord) if name in tables.trial.c]
     alone = _of("t", trial)
@@ -151,6 +156,7 @@ def _words() -> Mapping[str, str]:
         ),
         **{f"{table.name}_columns": _of(alias, _names(record)) for record, alias, table in _RECORDS},
         **{table.name: _typed(table, _names(record)) for record, _, table in _RECORDS},
+        "schedule_columns": f"{_of('sc', schedule)}, {_FIRST_DUE}",
         "study_columns": _of("s", [*study, *COUNTERS]),
         "trial_alone": alone,
         "trial_columns": f"{alone}, a.last_step, a.last_value, coalesce(a.device_kind, '') AS device_kind",

@@ -9,6 +9,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from sqlalchemy import text
 
 from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import Counts, StudyState
+from celeriac.domain.records import Counts, SliceDue, StudyState
 from celeriac.store import open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.migrate import migrate, schema_state
@@ -104,6 +105,10 @@ OF_SCHEMA_0003 = """
         ('nightly-1', '{"study": "nightly", "objective": "train:objective", "metric": {"goal": "maximize"},
             "seed": 7, "budget": {"trials": 4}, "retry": {"attempts": 3}}', 'maximize', 'PAUSED', 2,
             now() - interval '1 hour', 'nightly', '2026-03-01 12:00+00');
+    INSERT INTO schedule (name, spec, cron, timezone, slices, next_due_at, created_at) VALUES
+        ('nightly', '{"study": "nightly"}', '0 12 * * *', 'UTC', '[{"region": "eu"}, {"region": "us"}]',
+            '2026-03-02 12:00+00', '2026-02-01 12:00+00'),
+        ('plain', '{"study": "plain"}', '0 12 * * *', 'UTC', '[]', '2026-03-03 12:00+00', '2026-02-01 12:00+00');
     INSERT INTO firing (schedule, slice, due_at, study_id) VALUES ('nightly', '{}', '2026-03-01 12:00+00', 2);
     INSERT INTO trial (study_id, number, params, state, source, why, attempts, worker) VALUES
         (1, 0, '{"lr": 0.1}', 'RUNNING', 'default', '{}', 1, 'w@here'),
@@ -129,6 +134,10 @@ def test_a_database_of_schema_0003_migrates_and_goes_on(empty: str) -> None:
     assert [(each.trial, each.device_kind) for each in store.attempts(1, 0)] == [(0, "")]
     assert [(each.uuid, each.heartbeat_s) for each in store.devices()] == [("cpu", 5.0)]
     assert [each.by_hand for each in store.firings("nightly")] == [0]
+    noon = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    assert store.slice_dues("nightly") == [SliceDue("nightly", {"region": region}, noon) for region in ("eu", "us")]
+    assert store.slice_dues("plain") == [SliceDue("plain", {}, noon + timedelta(days=1))]
+    assert [each.next_due_at for each in store.schedules()] == [noon, noon + timedelta(days=1)]
     store.renew("token", 30)
     store.finish_attempt("token", scored(0.5))
     assert store.snapshot(1).waiting == (1, 2)

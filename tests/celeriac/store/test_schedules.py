@@ -11,6 +11,7 @@ import pytest
 
 from celeriac.domain.errors import DuplicateStudy, UnknownSchedule, UnknownStudy
 from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import ScheduleEdit, SliceDue
 from celeriac.store import Store
 from tests.celeriac.store.scenes import NOON, new_study, schedule, verdict
 
@@ -43,13 +44,86 @@ def test_due_are_those_whose_time_has_come(any_store: Store) -> None:
         any_store.pause_schedule("weekly", True)
 
 
-def test_only_one_tick_advances_a_schedule(any_store: Store) -> None:
-    any_store.put_schedule(schedule())
-    tomorrow = NOON + timedelta(days=1)
-    assert any_store.advance_schedule("nightly", NOON, tomorrow)
-    assert not any_store.advance_schedule("nightly", NOON, tomorrow)
-    assert not any_store.advance_schedule("weekly", NOON, tomorrow)
+def test_only_one_tick_advances_a_slice(any_store: Store) -> None:
+    regions = ({"region": "eu", "year": 2026}, {"region": "us", "year": 2026})
+    any_store.put_schedule(schedule(slices=regions))
+    tomorrow = any_store.now() + timedelta(days=1)
+    eu, us = (SliceDue("nightly", {"year": 2026, "region": region}, NOON) for region in ("eu", "us"))
+    assert any_store.advance_slice(eu, tomorrow, note="passed over\0")
+    assert not any_store.advance_slice(eu, tomorrow)
+    assert not any_store.advance_slice(replace(eu, schedule="weekly"), tomorrow)
+    assert not any_store.advance_slice(replace(eu, slice={"region": "apac"}), tomorrow)
+    assert any_store.schedule("nightly").next_due_at == NOON
+    assert any_store.slice_dues("nightly") == [us, replace(eu, next_due_at=tomorrow, note="passed over\ufffd")]
+    assert any_store.advance_slice(us, tomorrow)
     assert any_store.schedule("nightly").next_due_at == tomorrow
+    assert any_store.due_schedules() == []
+
+
+def test_many_ticks_advance_a_slice_once(any_store: Store) -> None:
+    any_store.put_schedule(schedule(slices=()))
+    [due] = any_store.slice_dues("nightly")
+    won: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: won.append(any_store.advance_slice(due, NOON + timedelta(days=1))))
+        for _ in range(6)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False] * 5 + [True]
+
+
+def test_each_slice_is_due_at_a_time_of_its_own(any_store: Store) -> None:
+    one, two, three = ({"region": region} for region in ("eu", "us", "apac"))
+    given = [SliceDue("nightly", two, NOON + timedelta(hours=1), "held")]
+    assert any_store.put_schedule(schedule(slices=(one, two)), given).next_due_at == NOON
+    assert any_store.slice_dues("nightly") == [SliceDue("nightly", one, NOON), *given]
+    later = schedule(slices=(two, three), next_due_at=NOON + timedelta(hours=2))
+    assert any_store.put_schedule(later, given).next_due_at == NOON + timedelta(hours=1)
+    assert any_store.slice_dues("nightly") == [*given, SliceDue("nightly", three, NOON + timedelta(hours=2))]
+    any_store.drop_schedule("nightly")
+    assert any_store.slice_dues("nightly") == []
+
+
+def test_edits_are_kept_newest_first_and_outlive_the_schedule(any_store: Store) -> None:
+    added = ScheduleEdit("nightly", "ada@here", "added")
+    replaced = ScheduleEdit("nightly", "bob@here", "replaced", ("budget.trials: 60 -> 80",), "more\0")
+    any_store.put_schedule(schedule(), edit=added)
+    any_store.put_schedule(schedule(), edit=replaced)
+    any_store.put_schedule(schedule("weekly"), edit=replace(added, schedule="weekly"))
+    any_store.pause_schedule("nightly", True, edit=replace(added, what="paused"))
+    any_store.drop_schedule("nightly", edit=replace(added, what="removed"))
+    with pytest.raises(UnknownSchedule):
+        any_store.drop_schedule("nightly", edit=replace(added, what="removed"))
+    edits = any_store.schedule_edits("nightly")
+    assert [each.what for each in edits] == ["removed", "paused", "replaced", "added"]
+    assert edits[2] == replace(replaced, reason="more\ufffd", at=edits[2].at)
+    assert sorted((each.at for each in edits if each.at), reverse=True) == [each.at for each in edits]
+    assert [each.what for each in any_store.schedule_edits("nightly", limit=1)] == ["removed"]
+
+
+def test_the_calendar_minds_the_clocks_own_firings_that_are_open_or_recent(any_store: Store) -> None:
+    day = timedelta(days=1)
+    old, ended, recent, by_hand = (
+        any_store.fire(NOON + k * day, new_study(**firing(f"nightly-{k}-{hand}")), by_hand=hand)
+        for k, hand in ((0, 0), (1, 0), (2, 0), (2, 1))
+    )
+    assert old
+    assert ended
+    assert recent
+    assert by_hand
+    for study in (ended, recent):
+        any_store.move_study(study.id, StudyEvent.STOP, "enough")
+    minded = any_store.firings_to_mind("nightly", NOON + 2 * day)
+    assert [(each.study, each.due_at, each.is_open) for each in minded] == [
+        (old.name, NOON, True),
+        (recent.name, NOON + 2 * day, False),
+    ]
+    assert minded[0].slice == {"region": "eu", "year": 2026}
+    assert minded[0].study_id == old.id
+    assert any_store.firings_to_mind("weekly", NOON) == []
 
 
 def test_a_firing_opens_its_study_once(any_store: Store) -> None:

@@ -1,0 +1,46 @@
+"""When the slices of a schedule are due, and who changed the schedule."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class SliceDue:
+    """When a slice of a schedule is due next: its firings for all earlier due times were made, or passed over.
+
+    `note`: what was passed over since its newest firing, and why; the next firing takes it along.
+    """
+
+    schedule: str
+    slice: Mapping[str, Any]
+    next_due_at: datetime
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleEdit:
+    """What somebody did to a schedule: `what` is added, replaced, paused, resumed or removed; `changes` one line a
+    key, such as `budget.trials: 60 -> 80`.
+    """
+
+    schedule: str
+    who: str
+    what: str
+    changes: tuple[str, ...] = ()
+    reason: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FiringOpen:
+    """A firing of the clock's own as the calendar sees it: for which slice and due time, and whether it is still
+    open.
+    """
+
+    slice: Mapping[str, Any]
+    due_at: datetime
+    study_id: int
+    study: str
+    is_open: bool
