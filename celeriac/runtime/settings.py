@@ -24,6 +24,7 @@ PREFIX = "CELERIAC_"
 #: descriptor less.
 _ABOVE_0 = frozenset(
     {"lease_s", "heartbeat_s", "reap_s", "import_s", "idle_watch_s", "suggest_timeout_s", "suggest_memory_bytes"}
+    | {"model_bytes"}
 )
 _MOST = {"flower_port": 65_535}
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
@@ -36,6 +37,8 @@ class Settings:
     home: where the embedded stack keeps its state. database_url: SQLAlchemy URL of Postgres (psycopg). broker_url:
     Redis.
     code_root: objectives load only from below it. checkpoint_root: one directory that all hosts see.
+    artefact_root: where models are kept and champions published, a directory that all hosts see or an address of S3;
+    model_bytes: a model that is larger is not kept.
     lease_s, heartbeat_s, reap_s: the lease, how often it is renewed, how often the reaper looks.
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
     import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is
@@ -63,6 +66,8 @@ class Settings:
     code_root: Path = Path("/")
     checkpoint_root: Path = Path("~/.celeriac/checkpoints")
     log_root: Path = Path("~/.celeriac/logs")
+    artefact_root: str = "~/.celeriac/artefacts"
+    model_bytes: int = 10_737_418_240
     host: str = ""
     lease_s: float = 30.0
     heartbeat_s: float = 5.0
@@ -271,10 +276,13 @@ def _kind(default: Any) -> str:
 
 
 def _expanded(settings: Settings, *, given: set[str]) -> Settings:
-    """Paths made absolute; checkpoints and logs live under `home` unless they were given."""
+    """Paths made absolute; checkpoints, logs and artefacts live under `home` unless they were given."""
     home = settings.home.expanduser().absolute()
     checkpoints = settings.checkpoint_root if "checkpoint_root" in given else home / "checkpoints"
     logs = settings.log_root if "log_root" in given else home / "logs"
+    artefacts = settings.artefact_root if "artefact_root" in given else str(home / "artefacts")
+    if "://" not in artefacts:
+        artefacts = str(Path(artefacts).expanduser().absolute())
     return replace(
         settings,
         home=home,
@@ -282,4 +290,5 @@ def _expanded(settings: Settings, *, given: set[str]) -> Settings:
         code_root=settings.code_root.expanduser().absolute(),
         checkpoint_root=checkpoints.expanduser().absolute(),
         log_root=logs.expanduser().absolute(),
+        artefact_root=artefacts,
     )

@@ -4,6 +4,9 @@ All are frozen; none knows how it is stored or drawn. Times end in `_at` and are
 sizes in `_bytes`. Values that came from a user's file (`spec`, `params`, `metrics`) stay plain JSON mappings.
 """
 
+from celeriac.domain.records.artefact import Artefact as Artefact
+from celeriac.domain.records.artefact import Publication as Publication
+from celeriac.domain.records.artefact import Published as Published
 from celeriac.domain.records.attempt import Attempt as Attempt
 from celeriac.domain.records.attempt import Checkpoint as Checkpoint
 from celeriac.domain.records.attempt import CodeRun as CodeRun
