@@ -1,11 +1,18 @@
 """Create the tables: studies, trials, attempts and what they leave; devices; schedules, firings and champions."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
 
 revision = "0001"
 down_revision = None
+
+Instant = sa.DateTime(timezone=True)
+EMPTY, NOW = sa.text("'{}'"), sa.text("clock_timestamp()")
+COUNTERS = ("waiting", "queued", "running", "paused", "scored", "pruned", "failed", "cancelled")
 
 
 def upgrade() -> None:
@@ -25,37 +32,28 @@ def upgrade() -> None:
 def _study() -> None:
     op.create_table(
         "study",
-        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("spec", sa.JSON(), nullable=False),
-        sa.Column("goal", sa.Text(), nullable=False),
-        sa.Column("parallel", sa.Integer(), nullable=True),
-        sa.Column("code_root", sa.Text(), server_default="", nullable=False),
-        sa.Column("fingerprint", sa.Text(), server_default="", nullable=False),
-        sa.Column("state", sa.Text(), server_default="OPEN", nullable=False),
-        sa.Column("reason", sa.Text(), server_default="", nullable=False),
-        sa.Column("turn", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("next_number", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("waiting", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("queued", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("running", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("paused", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("scored", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("pruned", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("failed", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("cancelled", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("best_number", sa.Integer(), nullable=True),
-        sa.Column("best_score", sa.Double(), nullable=True),
-        sa.Column("device_s", sa.Double(), server_default="0", nullable=False),
-        sa.Column("schedule", sa.Text(), nullable=True),
-        sa.Column("slice", JSONB(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column(
-            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
-        ),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("resumed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("id", sa.BigInteger, sa.Identity(), nullable=False),
+        _full("name", sa.Text),
+        _full("spec", sa.JSON),
+        _full("goal", sa.Text),
+        sa.Column("parallel", sa.Integer),
+        _full("code_root", sa.Text, ""),
+        _full("fingerprint", sa.Text, ""),
+        _full("state", sa.Text, "OPEN"),
+        _full("reason", sa.Text, ""),
+        _full("turn", sa.BigInteger, "0"),
+        _full("next_number", sa.Integer, "0"),
+        *(_full(name, sa.Integer, "0") for name in COUNTERS),
+        sa.Column("best_number", sa.Integer),
+        sa.Column("best_score", sa.Double),
+        _full("device_s", sa.Double, "0"),
+        sa.Column("schedule", sa.Text),
+        _full("slice", JSONB, EMPTY),
+        sa.Column("due_at", Instant),
+        _full("created_at", Instant, NOW),
+        sa.Column("started_at", Instant),
+        sa.Column("ended_at", Instant),
+        sa.Column("resumed_at", Instant),
         sa.CheckConstraint("goal IN ('maximize', 'minimize')", name=op.f("ck_study_goal")),
         sa.CheckConstraint(
             "state IN ('OPEN', 'RUNNING', 'PAUSED', 'DONE', 'STOPPED', 'FAILED')", name=op.f("ck_study_state")
@@ -68,39 +66,33 @@ def _study() -> None:
         sa.UniqueConstraint("name", name="uq_study_name"),
         postgresql_with={"fillfactor": 50},
     )
-    op.create_index(
-        "ix_study_schedule", "study", ["schedule", "id"], unique=False, postgresql_where=sa.text("schedule IS NOT NULL")
-    )
-    op.create_index(
-        "ix_study_to_drive", "study", ["id"], unique=False, postgresql_where=sa.text("state IN ('OPEN', 'RUNNING')")
-    )
+    op.create_index("ix_study_schedule", "study", ["schedule", "id"], postgresql_where=sa.text("schedule IS NOT NULL"))
+    op.create_index("ix_study_to_drive", "study", ["id"], postgresql_where=sa.text("state IN ('OPEN', 'RUNNING')"))
 
 
 def _trial() -> None:
     op.create_table(
         "trial",
-        sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("params", sa.JSON(), nullable=False),
-        sa.Column("state", sa.Text(), server_default="WAITING", nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("why", sa.JSON(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("score", sa.Double(), nullable=True),
-        sa.Column("metrics", sa.JSON(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("step", sa.BigInteger(), nullable=True),
-        sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("faults", JSONB(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("fault", sa.Text(), nullable=True),
-        sa.Column("detail", sa.Text(), server_default="", nullable=False),
-        sa.Column("signature", sa.Text(), server_default="", nullable=False),
-        sa.Column("worker", sa.Text(), server_default="", nullable=False),
-        sa.Column("ended_no", sa.Integer(), nullable=True),
-        sa.Column(
-            "created_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
-        ),
-        sa.Column("queued_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        _full("study_id", sa.BigInteger),
+        _full("number", sa.Integer),
+        _full("params", sa.JSON),
+        _full("state", sa.Text, "WAITING"),
+        _full("source", sa.Text),
+        _full("why", sa.JSON, EMPTY),
+        sa.Column("score", sa.Double),
+        _full("metrics", sa.JSON, EMPTY),
+        sa.Column("step", sa.BigInteger),
+        _full("attempts", sa.Integer, "0"),
+        _full("faults", JSONB, EMPTY),
+        sa.Column("fault", sa.Text),
+        _full("detail", sa.Text, ""),
+        _full("signature", sa.Text, ""),
+        _full("worker", sa.Text, ""),
+        sa.Column("ended_no", sa.Integer),
+        _full("created_at", Instant, NOW),
+        sa.Column("queued_at", Instant),
+        sa.Column("started_at", Instant),
+        sa.Column("ended_at", Instant),
         sa.CheckConstraint(
             "(ended_no IS NULL) = (state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED'))", name=op.f("ck_trial_ended_no")
         ),
@@ -121,40 +113,36 @@ def _trial() -> None:
         unique=True,
         postgresql_where=sa.text("ended_no IS NOT NULL"),
     )
-    op.create_index(
-        "ix_trial_open", "trial", ["study_id", "number"], unique=False, postgresql_where=sa.text("ended_no IS NULL")
-    )
-    op.create_index(
-        "ix_trial_queued", "trial", ["queued_at"], unique=False, postgresql_where=sa.text("state = 'QUEUED'")
-    )
+    op.create_index("ix_trial_open", "trial", ["study_id", "number"], postgresql_where=sa.text("ended_no IS NULL"))
+    op.create_index("ix_trial_queued", "trial", ["queued_at"], postgresql_where=sa.text("state = 'QUEUED'"))
 
 
 def _attempt() -> None:
     op.create_table(
         "attempt",
-        sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column("trial", sa.Integer(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("token", sa.Text(), nullable=False),
-        sa.Column("worker", sa.Text(), nullable=False),
-        sa.Column("device", sa.Text(), nullable=False),
-        sa.Column("fingerprint", sa.Text(), server_default="", nullable=False),
-        sa.Column("leased_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("lease_s", sa.Double(), nullable=False),
-        sa.Column("lease_until", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("outcome", sa.Text(), nullable=True),
-        sa.Column("fault", sa.Text(), nullable=True),
-        sa.Column("detail", sa.Text(), server_default="", nullable=False),
-        sa.Column("traceback", sa.Text(), server_default="", nullable=False),
-        sa.Column("device_s", sa.Double(), server_default="0", nullable=False),
-        sa.Column("peak_memory_bytes", sa.BigInteger(), server_default="0", nullable=False),
-        sa.Column("resumed_step", sa.BigInteger(), nullable=True),
-        sa.Column("log_path", sa.Text(), server_default="", nullable=False),
-        sa.Column("last_step", sa.BigInteger(), nullable=True),
-        sa.Column("last_value", sa.Double(), nullable=True),
-        sa.Column("digest", sa.Text(), server_default="", nullable=False),
-        sa.Column("late", sa.JSON(), nullable=True),
+        _full("study_id", sa.BigInteger),
+        _full("trial", sa.Integer),
+        _full("number", sa.Integer),
+        _full("token", sa.Text),
+        _full("worker", sa.Text),
+        _full("device", sa.Text),
+        _full("fingerprint", sa.Text, ""),
+        _full("leased_at", Instant),
+        _full("lease_s", sa.Double),
+        _full("lease_until", Instant),
+        sa.Column("ended_at", Instant),
+        sa.Column("outcome", sa.Text),
+        sa.Column("fault", sa.Text),
+        _full("detail", sa.Text, ""),
+        _full("traceback", sa.Text, ""),
+        _full("device_s", sa.Double, "0"),
+        _full("peak_memory_bytes", sa.BigInteger, "0"),
+        sa.Column("resumed_step", sa.BigInteger),
+        _full("log_path", sa.Text, ""),
+        sa.Column("last_step", sa.BigInteger),
+        sa.Column("last_value", sa.Double),
+        _full("digest", sa.Text, ""),
+        sa.Column("late", sa.JSON),
         sa.CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name=op.f("ck_attempt_outcome")),
         sa.ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"], name="fk_attempt_trial"),
         sa.PrimaryKeyConstraint("study_id", "trial", "number", name="pk_attempt"),
@@ -164,23 +152,14 @@ def _attempt() -> None:
     op.create_index(
         "ix_attempt_open", "attempt", ["study_id", "trial"], unique=True, postgresql_where=sa.text("ended_at IS NULL")
     )
-    op.create_index(
-        "ix_attempt_open_worker", "attempt", ["worker"], unique=False, postgresql_where=sa.text("ended_at IS NULL")
-    )
+    op.create_index("ix_attempt_open_worker", "attempt", ["worker"], postgresql_where=sa.text("ended_at IS NULL"))
 
 
 def _attempt_log() -> None:
     op.create_table(
         "attempt_log",
-        sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column("trial", sa.Integer(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("tail", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["study_id", "trial", "attempt"],
-            ["attempt.study_id", "attempt.trial", "attempt.number"],
-            name="fk_attempt_log_attempt",
-        ),
+        *_of_attempt("attempt_log"),
+        _full("tail", sa.Text),
         sa.PrimaryKeyConstraint("study_id", "trial", "attempt", name="pk_attempt_log"),
     )
 
@@ -188,18 +167,11 @@ def _attempt_log() -> None:
 def _report() -> None:
     op.create_table(
         "report",
-        sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column("trial", sa.Integer(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("step", sa.BigInteger(), nullable=False),
-        sa.Column("value", sa.Double(), nullable=False),
-        sa.Column("metrics", sa.JSON(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["study_id", "trial", "attempt"],
-            ["attempt.study_id", "attempt.trial", "attempt.number"],
-            name="fk_report_attempt",
-        ),
+        *_of_attempt("report"),
+        _full("step", sa.BigInteger),
+        _full("value", sa.Double),
+        _full("metrics", sa.JSON, EMPTY),
+        _full("at", Instant),
         sa.PrimaryKeyConstraint("study_id", "trial", "step", "attempt", name="pk_report"),
     )
 
@@ -207,18 +179,11 @@ def _report() -> None:
 def _checkpoint() -> None:
     op.create_table(
         "checkpoint",
-        sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column("trial", sa.Integer(), nullable=False),
-        sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("step", sa.BigInteger(), nullable=False),
-        sa.Column("path", sa.Text(), nullable=False),
-        sa.Column("sha256", sa.Text(), nullable=False),
-        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["study_id", "trial", "attempt"],
-            ["attempt.study_id", "attempt.trial", "attempt.number"],
-            name="fk_checkpoint_attempt",
-        ),
+        *_of_attempt("checkpoint"),
+        _full("step", sa.BigInteger),
+        _full("path", sa.Text),
+        _full("sha256", sa.Text),
+        _full("size_bytes", sa.BigInteger),
         sa.PrimaryKeyConstraint("study_id", "trial", "step", "attempt", name="pk_checkpoint"),
     )
 
@@ -226,15 +191,15 @@ def _checkpoint() -> None:
 def _device() -> None:
     op.create_table(
         "device",
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("uuid", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("memory_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("labels", sa.JSON(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("slots", sa.JSON(), nullable=False),
-        sa.Column("fingerprint", sa.Text(), server_default="", nullable=False),
-        sa.Column("health", sa.Text(), server_default="", nullable=False),
-        sa.Column("heartbeat_at", sa.DateTime(timezone=True), nullable=False),
+        _full("host", sa.Text),
+        _full("uuid", sa.Text),
+        _full("kind", sa.Text),
+        _full("memory_bytes", sa.BigInteger),
+        _full("labels", sa.JSON, EMPTY),
+        _full("slots", sa.JSON),
+        _full("fingerprint", sa.Text, ""),
+        _full("health", sa.Text, ""),
+        _full("heartbeat_at", Instant),
         sa.PrimaryKeyConstraint("host", "uuid", name="pk_device"),
     )
 
@@ -242,16 +207,16 @@ def _device() -> None:
 def _schedule() -> None:
     op.create_table(
         "schedule",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("spec", sa.JSON(), nullable=False),
-        sa.Column("cron", sa.Text(), nullable=False),
-        sa.Column("timezone", sa.Text(), nullable=False),
-        sa.Column("slices", sa.JSON(), nullable=False),
-        sa.Column("code_root", sa.Text(), server_default="", nullable=False),
-        sa.Column("fingerprint", sa.Text(), server_default="", nullable=False),
-        sa.Column("paused", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column("next_due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        _full("name", sa.Text),
+        _full("spec", sa.JSON),
+        _full("cron", sa.Text),
+        _full("timezone", sa.Text),
+        _full("slices", sa.JSON),
+        _full("code_root", sa.Text, ""),
+        _full("fingerprint", sa.Text, ""),
+        _full("paused", sa.Boolean, sa.text("false")),
+        _full("next_due_at", Instant),
+        _full("created_at", Instant),
         sa.PrimaryKeyConstraint("name", name="pk_schedule"),
     )
 
@@ -259,11 +224,11 @@ def _schedule() -> None:
 def _firing() -> None:
     op.create_table(
         "firing",
-        sa.Column("schedule", sa.Text(), nullable=False),
-        sa.Column("slice", JSONB(), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column("fired_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False),
+        _full("schedule", sa.Text),
+        _full("slice", JSONB),
+        _full("due_at", Instant),
+        _full("study_id", sa.BigInteger),
+        _full("fired_at", Instant, NOW),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name="fk_firing_study"),
         sa.PrimaryKeyConstraint("schedule", "slice", "due_at", name="pk_firing"),
         sa.UniqueConstraint("study_id", name="uq_firing_study_id"),
@@ -273,29 +238,40 @@ def _firing() -> None:
 def _champion() -> None:
     op.create_table(
         "champion",
-        sa.Column("study_id", sa.BigInteger(), nullable=False),
-        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
-        sa.Column("schedule", sa.Text(), nullable=False),
-        sa.Column("slice", JSONB(), nullable=False),
-        sa.Column("study", sa.Text(), nullable=False),
-        sa.Column("trial", sa.Integer(), nullable=True),
-        sa.Column("params", sa.JSON(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("score", sa.Double(), nullable=True),
-        sa.Column("default_score", sa.Double(), nullable=True),
-        sa.Column("metrics", sa.JSON(), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("promoted", sa.Boolean(), nullable=False),
-        sa.Column("reason", sa.Text(), server_default="", nullable=False),
-        sa.Column(
-            "decided_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
-        ),
+        _full("study_id", sa.BigInteger),
+        sa.Column("id", sa.BigInteger, sa.Identity(), nullable=False),
+        _full("schedule", sa.Text),
+        _full("slice", JSONB),
+        _full("study", sa.Text),
+        sa.Column("trial", sa.Integer),
+        _full("params", sa.JSON, EMPTY),
+        sa.Column("score", sa.Double),
+        sa.Column("default_score", sa.Double),
+        _full("metrics", sa.JSON, EMPTY),
+        _full("promoted", sa.Boolean),
+        _full("reason", sa.Text, ""),
+        _full("decided_at", Instant, NOW),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name="fk_champion_study"),
         sa.PrimaryKeyConstraint("study_id", name="pk_champion"),
     )
-    op.create_index(
-        "ix_champion_newest",
-        "champion",
-        ["schedule", "slice", "id"],
-        unique=False,
-        postgresql_where=sa.text("promoted"),
+    op.create_index("ix_champion_newest", "champion", ["schedule", "slice", "id"], postgresql_where=sa.text("promoted"))
+    op.create_index("ix_champion_verdicts", "champion", ["schedule", "id"])
+
+
+def _full(name: str, kind: Any, default: Any = None) -> sa.Column[Any]:
+    """A column that is never null."""
+    return sa.Column(name, kind, server_default=default, nullable=False)
+
+
+def _of_attempt(table: str) -> tuple[SchemaItem, ...]:
+    """Whose attempt's a row of this table is."""
+    return (
+        _full("study_id", sa.BigInteger),
+        _full("trial", sa.Integer),
+        _full("attempt", sa.Integer),
+        sa.ForeignKeyConstraint(
+            ["study_id", "trial", "attempt"],
+            ["attempt.study_id", "attempt.trial", "attempt.number"],
+            name=f"fk_{table}_attempt",
+        ),
     )
-    op.create_index("ix_champion_verdicts", "champion", ["schedule", "id"], unique=False)
