@@ -8,7 +8,7 @@ are numbered without gaps, the next trial's number is the number of trials known
 proposal draws its randomness from (seed, number) alone.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import sha256
@@ -16,6 +16,7 @@ from math import isfinite
 from random import Random
 from typing import Any, Protocol
 
+from celeriac.domain.provenance import By
 from celeriac.domain.records import Fault, Goal, Params, PendingTrial, Source, TrialRecord, TrialState
 from celeriac.domain.space import Space
 
@@ -134,6 +135,31 @@ def proposed(space: Space, params: dict[str, Any], number: int) -> Point:
 def dice(seed: int, number: int, purpose: str) -> Random:
     """The randomness of one proposal: the same for the same study seed and trial number, on every host."""
     return Random(int.from_bytes(sha256(f"{seed}/{number}/{purpose}".encode()).digest()[:8], "big"))
+
+
+def one_by_one(
+    suggested: Callable[[int, set[str]], Proposal | None],
+    space: Space,
+    observations: Sequence[Observation],
+    pending: Sequence[Point],
+    count: int,
+) -> list[Proposal]:
+    """What `suggested(number, keys that must not come again)` proposes for each trial in turn, until it is None."""
+    seen, first = seen_keys(observations, pending), next_number(observations, pending)
+    proposals: list[Proposal] = []
+    for number in range(first, first + count):
+        proposal = suggested(number, seen)
+        if proposal is None:
+            break
+        seen.add(space.key(proposal.params))
+        proposals.append(proposal)
+    return proposals
+
+
+def at_random(space: Space, seen: set[str], seed: int, number: int, reason: str = "") -> Proposal | None:
+    """A random point that is not in `seen`, and why it is one; None when the space has none left."""
+    params = unseen(space, seen, dice(seed, number, "random"))
+    return None if params is None else Proposal(params, {"by": By.RANDOM, **({"reason": reason} if reason else {})})
 
 
 def unseen(space: Space, seen: set[str], rng: Random) -> dict[str, Any] | None:

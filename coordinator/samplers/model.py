@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from celeriac.domain.provenance import By
@@ -41,8 +41,6 @@ CENTRES, COPIES, SCALES = 5, 60, (0.2, 0.04)
 REFINED, REFINED_COPIES, REFINEMENTS = 4, 30, (0.05, 0.015)
 SMALL_SPACE = 2000
 LIKELY, CAUTION = 0.75, 1.0
-TAIL = float(ndtri(0.95))
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 
 
 _alone = RLock()
@@ -156,9 +154,7 @@ class Improvement:
         """
         x = self._box.encoded(place)
         mean, deviation = (float(each[0]) for each in self._model.predict(x, return_std=True))
-        gain = self._warp.gain(self._best, mean + deviation * _NODES) @ (_WEIGHTS / _WEIGHTS.sum())
-        low, middle, high = self._warp.back(mean + deviation * np.array([-TAIL, 0.0, TAIL]))
-        found = {"mean": middle, "low": low, "high": high, "expected_gain": gain}
+        found = self._warp.expected(mean, deviation, self._best)
         if self._feasible.failed:
             found["feasible"] = self._feasible(x)[0]
         return {name: float(f"{value:.6g}") for name, value in found.items()}

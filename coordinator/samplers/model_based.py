@@ -10,7 +10,7 @@ from typing import Protocol
 
 from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
-from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, proposed, seen_keys, unseen
+from coordinator.samplers.api import Observation, Point, Proposal, at_random, next_number, proposed, seen_keys
 from coordinator.samplers.design import latin_hypercube
 
 INITIAL = 10
@@ -119,8 +119,7 @@ class _Search:
         return Proposal(params, {"by": By.LATIN_HYPERCUBE})
 
     def _random(self, number: int, reason: str) -> Proposal | None:
-        params = unseen(self._space, self._seen, dice(self._seed, number, "random"))
-        return None if params is None else Proposal(params, {"by": By.RANDOM, "reason": reason})
+        return at_random(self._space, self._seen, self._seed, number, reason)
 
 
 def _too_few(scored: int) -> str:

@@ -2,21 +2,12 @@
 
 from collections.abc import Sequence
 
-from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
-from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
+from coordinator.samplers.api import Observation, Point, Proposal, at_random, one_by_one
 
 
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
     """See `coordinator.samplers.api`."""
-    seen = seen_keys(observations, pending)
-    proposals: list[Proposal] = []
-    for number in range(next_number(observations, pending), next_number(observations, pending) + count):
-        params = unseen(space, seen, dice(seed, number, "random"))
-        if params is None:
-            break
-        seen.add(space.key(params))
-        proposals.append(Proposal(params, {"by": By.RANDOM}))
-    return proposals
+    return one_by_one(lambda number, seen: at_random(space, seen, seed, number), space, observations, pending, count)

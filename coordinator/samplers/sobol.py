@@ -12,25 +12,21 @@ from scipy.stats import qmc
 
 from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
-from coordinator.samplers.api import Observation, Point, Proposal, dice, next_number, seen_keys, unseen
+from coordinator.samplers.api import Observation, Point, Proposal, at_random, one_by_one
 
 _SKIPS = 256
+_USED_UP = f"the next {_SKIPS} points of the sequence were tried already"
 
 
 def suggest(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
 ) -> list[Proposal]:
     """See `coordinator.samplers.api`."""
-    seen = seen_keys(observations, pending)
-    first = next_number(observations, pending)
-    proposals: list[Proposal] = []
-    for number in range(first, first + count):
-        proposal = _next(space, seen, number, seed) or _left(space, seen, number, seed)
-        if proposal is None:
-            break
-        seen.add(space.key(proposal.params))
-        proposals.append(proposal)
-    return proposals
+
+    def suggested(number: int, seen: set[str]) -> Proposal | None:
+        return _next(space, seen, number, seed) or at_random(space, seen, seed, number, _USED_UP)
+
+    return one_by_one(suggested, space, observations, pending, count)
 
 
 def _next(space: Space, seen: set[str], number: int, seed: int) -> Proposal | None:
@@ -43,11 +39,3 @@ def _next(space: Space, seen: set[str], number: int, seed: int) -> Proposal | No
         if space.key(params) not in seen:
             return Proposal(params, {"by": By.SOBOL, "place": place})
     return None
-
-
-def _left(space: Space, seen: set[str], number: int, seed: int) -> Proposal | None:
-    params = unseen(space, seen, dice(seed, number, "random"))
-    return None if params is None else Proposal(params, {"by": By.RANDOM, "reason": _USED_UP})
-
-
-_USED_UP = f"the next {_SKIPS} points of the sequence were tried already"

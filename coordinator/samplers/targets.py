@@ -8,7 +8,6 @@ as bad as the worst score that is no outlier, so that the search avoids it. Nois
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,6 @@ from coordinator.samplers.training_rows import Lessons, lessons
 from coordinator.samplers.warp import Warp, warp_of
 
 Array = NDArray[np.float64]
-
-TAIL = NormalDist().inv_cdf(0.95)
-_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +31,7 @@ class Targets:
     def expected(self, mean: float, deviation: float) -> dict[str, Any]:
         """What a model expects of a proposal, for its `how`: warped values in, losses out."""
         best = self.losses.min()
-        gains = self.warp.gain(best, mean + deviation * _NODES)
-        middle, low, high, incumbent = self.warp.back(
-            np.array([mean, mean - TAIL * deviation, mean + TAIL * deviation, best])
-        )
-        found = {"mean": middle, "low": low, "high": high, "incumbent": incumbent}
-        found["expected_gain"] = gains @ (_WEIGHTS / _WEIGHTS.sum())
+        found = {**self.warp.expected(mean, deviation, best), "incumbent": self.warp.back(np.array([best]))[0]}
         return {**{name: float(f"{value:.6g}") for name, value in found.items()}, "kept": len(self.points)}
 
 

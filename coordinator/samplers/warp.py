@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 Array = NDArray[np.float64]
 
 _FENCE = 2.5
 _FAR = 1e9  # deviations: where a value is read back to that no loss is mapped to
 _POWERS = np.linspace(-2.0, 4.0, 61)
+_TAIL = float(ndtri(0.95))
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,14 @@ class Warp:
     def gain(self, best: float, values: Array) -> Array:
         """By how much the losses of warped values lie below that of the warped `best`; 0 where they do not."""
         return self._sized(np.maximum(self._raw(np.array([best])) - self._raw(values), 0.0))
+
+    def expected(self, mean: float, deviation: float, best: float) -> dict[str, float]:
+        """What to tell of a proposal by its warped mean and deviation, in units of the loss: median, 90 % interval, and
+        the gain that is expected over the warped `best` (Gauss-Hermite quadrature).
+        """
+        low, middle, high = self.back(mean + deviation * np.array([-_TAIL, 0.0, _TAIL]))
+        gain = self.gain(best, mean + deviation * _NODES) @ (_WEIGHTS / _WEIGHTS.sum())
+        return {"mean": middle, "low": low, "high": high, "expected_gain": gain}
 
     def _raw(self, values: Array) -> Array:
         place = np.clip(_unpower(values * self.deviation + self.mean, self.power), -_FAR, _FAR)
