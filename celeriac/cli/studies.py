@@ -227,7 +227,7 @@ def extend(
     """Give a study a larger budget; one that has ended goes on."""
     with connected(home) as client:
         handle = client.study(study)
-        had = handle.record.spec["budget"]["trials"]
+        had = handle.record.budget
         record = handle.extend(trials, wall=wall, reason=reason)
         budget = record.spec["budget"]
         more = f"{budget['trials']} trials instead of {had}" if budget["trials"] != had else f"{had} trials"
@@ -241,7 +241,7 @@ def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home =
     with connected(home) as client:
         handle = client.study(study)
         record = handle.reopen(reason)
-        say(f"{study} is {record.state}: {record.counts.finished} of {record.spec['budget']['trials']} finished")
+        say(f"{study} is {record.state}: {record.counts.finished} of {record.budget} finished")
         tell_next(client, handle)
 
 
@@ -266,7 +266,7 @@ def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
                 raise typer.BadParameter("there is nobody to ask: give --yes to delete it")
             typer.confirm("Delete it for good?", abort=True, err=True)
         deleted = handle.delete()
-        say(f"{study} is deleted, and {text.counted(deleted.count, 'file')} of it")
+        say(f"{study} is deleted, and {text.counted(deleted.files, 'file')} of it")
         for line in deleted.refused:
             remark(line)
 

@@ -140,7 +140,7 @@ class Client:
 
     def study(self, name: str) -> Study:
         """The study of that name. Raises UnknownStudy."""
-        return Study(self.store, self.store.study_named(name), self.wake)
+        return Study(self.store, self.store.study_named(name), self.wake, self.settings)
 
     def studies(self, limit: int = 50) -> list[Study]:
         """The newest studies, newest first."""

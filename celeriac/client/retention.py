@@ -12,15 +12,6 @@ from celeriac.store import Store
 _PAGE = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
-    """What was deleted on this host; `refused` says for each file that could not be, why."""
-
-    count: int
-    size_bytes: int
-    refused: tuple[str, ...]
-
-
 def old_studies(store: Store, before: datetime) -> Iterator[StudyRecord]:
     """The closed studies that ended before then, newest first, read page by page."""
     last: int | None = None
@@ -40,7 +31,9 @@ class Kinds:
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """What was dropped: rows, and files on this host. `missing`: checkpoints whose file was not here."""
+    """What was dropped: rows, and files on this host. `missing`: checkpoints whose file was not here; `refused`: why a
+    file could not be deleted, for each such.
+    """
 
     reports: int = 0
     logs: int = 0
@@ -71,7 +64,7 @@ def prune(
         while batch := _prune_rows(store, study.id, before, kinds):
             dropped += batch
         if kinds.logs:
-            dropped += _counted(_delete(_old_logs(settings.log_root, study.id, kept)))
+            dropped += _delete(_old_logs(settings.log_root, study.id, kept))
         if dropped != Dropped():
             tell(study, dropped)
             total += dropped
@@ -96,14 +89,9 @@ def _prune_checkpoints(store: Store, settings: Settings, study_id: int, before: 
             return Dropped(refused=(told,))
         deleted = _delete((root, root / each.path) for each in page)
         gone = [each for each in page if not (root / each.path).exists()]
-        dropped += _counted(deleted) + Dropped(
-            checkpoints=store.prune_checkpoints(study_id, before, gone), missing=len(gone) - deleted.count
-        )
+        count = store.prune_checkpoints(study_id, before, gone)
+        dropped += deleted + Dropped(checkpoints=count, missing=len(gone) - deleted.files)
     return dropped
-
-
-def _counted(deleted: Deleted) -> Dropped:
-    return Dropped(files=deleted.count, size_bytes=deleted.size_bytes, refused=deleted.refused)
 
 
 def study_files(settings: Settings, study_id: int) -> list[tuple[Path, Path]]:
@@ -113,7 +101,7 @@ def study_files(settings: Settings, study_id: int) -> list[tuple[Path, Path]]:
     return [(root, path) for root, path in found if path.is_symlink() or not path.is_dir()]
 
 
-def delete_files(settings: Settings, study_id: int) -> Deleted:
+def delete_files(settings: Settings, study_id: int) -> Dropped:
     """Delete them."""
     return _delete(study_files(settings, study_id))
 
@@ -133,8 +121,8 @@ def _champions(store: Store) -> set[tuple[int, int]]:
     return {(each.study_id, each.trial) for each in verdicts if each.promoted and each.trial is not None}
 
 
-def _delete(doomed: Iterable[tuple[Path, Path]]) -> Deleted:
-    count = size_bytes = 0
+def _delete(doomed: Iterable[tuple[Path, Path]]) -> Dropped:
+    files = size_bytes = 0
     refused = []
     for root, path in doomed:
         real = path.resolve()
@@ -149,9 +137,9 @@ def _delete(doomed: Iterable[tuple[Path, Path]]) -> Deleted:
         except OSError as error:
             refused.append(f"{path} cannot be deleted: {error.strerror}")
             continue
-        count, size_bytes = count + 1, size_bytes + size
+        files, size_bytes = files + 1, size_bytes + size
         _drop_empty(real.parent, root.resolve())
-    return Deleted(count, size_bytes, tuple(refused))
+    return Dropped(files=files, size_bytes=size_bytes, refused=tuple(refused))
 
 
 def _drop_empty(directory: Path, root: Path) -> None:

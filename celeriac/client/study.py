@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
-from celeriac.client.retention import Deleted, delete_files
+from celeriac.client.retention import Dropped, delete_files
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
 from celeriac.domain.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
@@ -57,9 +57,9 @@ class Study:
         """What a notebook shows."""
         record, best = self.record, self.best
         rows: dict[str, object] = {"study": record.name, "state": f"{record.state}: {record.reason}"}
-        rows["finished"] = f"{record.counts.finished} of {record.spec['budget']['trials']} trials"
+        rows["finished"] = f"{record.counts.finished} of {record.budget} trials"
         if best is not None:
-            rows |= {f"best {record.spec['metric']['name']}": best.score, "trial": best.number, **best.params}
+            rows |= {f"best {record.metric}": best.score, "trial": best.number, **best.params}
         return html_table(rows)
 
     @property
@@ -265,7 +265,7 @@ class Study:
         self._goes_on(self.record)
         return trials
 
-    def delete(self) -> Deleted:
+    def delete(self) -> Dropped:
         """Delete it: first its checkpoints and logs below this host's roots, then all its rows. What was deleted of
         files.
 

@@ -92,6 +92,21 @@ class StudyRecord:
     paused_at: datetime | None = None
     paused_s: float = 0.0
 
+    @property
+    def budget(self) -> int:
+        """How many trials will have finished when it is done."""
+        return int(self.spec["budget"]["trials"])
+
+    @property
+    def metric(self) -> str:
+        """What its score is called."""
+        return str(self.spec["metric"]["name"])
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs a trial of it needs: its demand class."""
+        return int(self.spec.get("resources", {}).get("gpus", 0))
+
     def worked_s(self, now: datetime) -> float:
         """Seconds since its first lease, but for those that it was paused, until its end or now: what its wall budget
         counts.
