@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from celeriac.domain.errors import CeleriacError, SettingInvalid
@@ -78,11 +79,8 @@ def _replay(settings: Settings, study: str, number: int) -> None:
     from celeriac.store import open_store
     from coordinator.suggest.replay import replayed
 
-    store = open_store(settings.database_url, pool_size=settings.pool_size)
-    try:
+    with closing(open_store(settings.database_url, pool_size=settings.pool_size)) as store:
         print(json.dumps(replayed(store, store.study_named(study).id, number)))
-    finally:
-        store.close()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, ParamSpec
 
 from celery import Celery
@@ -108,7 +109,8 @@ def run_worker(settings: Settings, role: str) -> None:
     drop_malformed(app)
     limit_control(writable=settings.flower_writable)
     _wire_after_fork(app, settings)
-    _announce(settings.ready_fd)
+    # The starter may wait to be told when this program takes tickets.
+    worker_ready.connect(lambda **_: announce_ready(settings.ready_fd), weak=False)
     quiet = ["--without-gossip", "--without-mingle"]  # nobody here needs to know the other workers
     app.worker_main(["--quiet", "worker", "-Q", queue, "-n", name, "-l", "INFO", *quiet])
 
@@ -126,13 +128,11 @@ def check_schema(settings: Settings) -> None:
     """Refuse to run on a database of another version; one that does not answer yet is waited for by the tasks. Raises
     SchemaMismatch.
     """
-    store = open_store(settings.database_url)
-    try:
-        store.check_schema()
-    except StoreUnavailable as error:
-        sys.stderr.write(f"starting without the database: {error}\n")
-    finally:
-        store.close()
+    with closing(open_store(settings.database_url)) as store:
+        try:
+            store.check_schema()
+        except StoreUnavailable as error:
+            sys.stderr.write(f"starting without the database: {error}\n")
 
 
 def _wire_after_fork(app: Celery, settings: Settings) -> None:
@@ -170,15 +170,6 @@ def pool_limits(settings: Settings) -> PoolLimits:
 def follow_answer(study_id: int) -> None:
     """The turn that an answer of the suggesters calls for."""
     drive(current(), study_id)
-
-
-def _announce(ready_fd: int) -> None:
-    """Tell the starter, if it waits for that, when this program takes tickets."""
-
-    def say(**_: Any) -> None:
-        announce_ready(ready_fd)
-
-    worker_ready.connect(say, weak=False)
 
 
 def _log_to_stderr(name: str) -> None:

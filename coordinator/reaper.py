@@ -13,7 +13,7 @@ from celeriac.decide.retry import after_fault
 from celeriac.decide.without_code import without_code
 from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn, StudyPaused
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import Fault, OpenAttempt, ReaperLook, StudyRecord, StudyState, TrialRecord
+from celeriac.domain.records import Fault, OpenAttempt, ReaperLook, StudyState, TrialRecord
 from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
@@ -131,8 +131,7 @@ def pause_without_code(store: Store) -> None:
         return
     devices = store.devices(alive=True)
     for study in map(store.study, sorted(studies)):
-        gpus = _gpus(study)
-        slots = {slot for each in devices if each.is_gpu or not gpus for slot in each.slots}
+        slots = {slot for each in devices if each.is_gpu or not study.gpus for slot in each.slots}
         reason = without_code(study, slots, put_asides)
         if not reason:
             continue
@@ -152,10 +151,5 @@ def _send_again(store: Store, tickets: Tickets, trials: Sequence[TrialRecord], r
     studies = {study_id: store.study(study_id) for study_id in {trial.study_id for trial in touched}}
     for trial in touched:
         study = studies[trial.study_id]
-        send_trials(tickets, study.name, _gpus(study), [trial])
+        send_trials(tickets, study.name, study.gpus, [trial])
         log.warning("%s trial %d: ticket sent again (%s)", study.name, trial.number, reason)
-
-
-def _gpus(study: StudyRecord) -> int:
-    """The demand class, from the canonical spec."""
-    return int(study.spec.get("resources", {}).get("gpus", 0))

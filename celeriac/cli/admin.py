@@ -107,8 +107,9 @@ def prune(
     """
     from celeriac.client.retention import Kinds, old_studies
     from celeriac.client.retention import prune as drop
+    from celeriac.domain.study_file import seconds_of
 
-    age_s = text.seconds_of(older_than)
+    age_s = seconds_of(older_than)
     if age_s is None:
         raise typer.BadParameter(f"--older-than {older_than!r}: must be a time such as 30d, 12h or 90m")
     if not (reports or logs or checkpoints):

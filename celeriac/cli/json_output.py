@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
 
 
 def plain(value: Any) -> Any:
-    """A record, or anything made of records, as JSON values."""
+    """A record, or anything made of records, as JSON values; what JSON has no number for becomes null."""
     if is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Enum):
         return value.value
+    if isinstance(value, float):
+        return value if isfinite(value) else None
     if isinstance(value, Mapping):
         return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -47,13 +50,7 @@ def study_form(study: "StudyRecord") -> dict[str, Any]:
     for private in ("turn", "next_number", "best_number", "best_score"):
         del form[private]
     best = None if study.best_number is None else {"trial": study.best_number, "score": study.best_score}
-    return {
-        **form,
-        "metric": study.spec["metric"]["name"],
-        "budget": study.spec["budget"]["trials"],
-        "finished": study.counts.finished,
-        "best": best,
-    }
+    return {**form, "metric": study.metric, "budget": study.budget, "finished": study.counts.finished, "best": best}
 
 
 def form_of_all(
@@ -97,18 +94,10 @@ def device_form(
 
 
 def dump(value: Any) -> str:
-    """JSON of records as printed: indented, non-ASCII text as it is; what JSON has no number for becomes null."""
-    return json.dumps(_finite(plain(value)), indent=2, ensure_ascii=False)
+    """JSON of records as printed: indented, non-ASCII text as it is."""
+    return json.dumps(plain(value), indent=2, ensure_ascii=False)
 
 
 def print_json(value: Any) -> None:
     """What `--json` asks for, on stdout."""
     print(dump(value))
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and value - value != 0 else value

@@ -137,7 +137,7 @@ def picture(progress: Progress, best: TrialRecord | None, *, live: bool = False)
 def _goal(progress: Progress) -> str:
     spec = progress.study.spec
     auto = " (auto)" if spec.get("sampler", AUTO) == AUTO else ""
-    return f"{spec['metric']['goal']} {progress.metric}, {progress.sampler.name} sampler{auto}"
+    return f"{spec['metric']['goal']} {progress.study.metric}, {progress.sampler.name} sampler{auto}"
 
 
 def sampler_line(progress: Progress) -> str:
@@ -154,8 +154,8 @@ def _bar(progress: Progress) -> "RenderableType":
     row = Table.grid(padding=(0, 2))
     left = progress.left_s
     row.add_row(
-        ProgressBar(total=progress.budget, completed=progress.study.counts.finished, width=40),
-        f"{progress.study.counts.finished}/{progress.budget}",
+        ProgressBar(total=progress.study.budget, completed=progress.study.counts.finished, width=40),
+        f"{progress.study.counts.finished}/{progress.study.budget}",
         f"{text.span(progress.elapsed_s)} so far",
         "" if left is None else f"about {text.span(left)} left",
     )

@@ -6,6 +6,7 @@ from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.hosts import told_of_code
+from celeriac.cli.live import best_of
 from celeriac.cli.rungs import saved_in_words
 from celeriac.cli.screen import STYLE_OF, Grid, say, show
 from celeriac.client.client import Client
@@ -26,7 +27,7 @@ def tell(client: Client, study: StudyRecord) -> int:
     )
     if study.counts.pruned:
         say(saved_in_words(study, client.store.savings(study.id)))
-    best = None if study.best_number is None else client.store.trial(study.id, study.best_number)
+    best = best_of(client, study)
     good = study.state is StudyState.DONE and best is not None
     if not good or study.counts.failed:
         tell_failure(client, study, brief=good)
@@ -42,7 +43,7 @@ def tell(client: Client, study: StudyRecord) -> int:
 
 def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
     """Print the best trial: score, gain over trial 0, parameters to paste, and how to use it again."""
-    metric = study.spec["metric"]["name"]
+    metric = study.metric
     for line in told_of_code(client, study):
         say(line, "yellow")
     say(f"\nBest: trial {best.number} of {study.counts.finished}, {metric} {text.number(best.score)}", "bold")
@@ -100,7 +101,7 @@ def compared(metric: str, best: TrialRecord, first: TrialRecord) -> Grid:
 
 def _difference(before: Any, after: Any) -> str:
     numbers = all(isinstance(each, (int, float)) and not isinstance(each, bool) for each in (before, after))
-    return text.signed(after - before) if numbers else "-"
+    return f"{after - before:+.4g}" if numbers else "-"
 
 
 def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:

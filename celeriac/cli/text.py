@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from celeriac.domain.records import Schedule, StudyRecord
 
-_UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: Escape sequences (CSI, then OSC and the like up to their end, then two-character ones), and control characters but
 #: tab and line ends.
 _CONTROL = re.compile(
@@ -18,7 +17,6 @@ _CONTROL = re.compile(
     re.DOTALL,
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 
 
 def number(value: float | None, digits: int = 6) -> str:
@@ -29,11 +27,6 @@ def number(value: float | None, digits: int = 6) -> str:
 def counted(count: int, thing: str) -> str:
     """`1 host`, `3 hosts`."""
     return f"{count} {thing}" + ("" if count == 1 else "s")
-
-
-def signed(value: float) -> str:
-    """A gain or a loss, with its sign."""
-    return f"{value:+.4g}"
 
 
 def span(seconds: float | None) -> str:
@@ -69,7 +62,7 @@ def due(schedule: "Schedule") -> str:
 
 def finished(study: "StudyRecord") -> str:
     """`12/30`: how many trials have finished, of how many."""
-    return f"{study.counts.finished}/{study.spec['budget']['trials']}"
+    return f"{study.counts.finished}/{study.budget}"
 
 
 def assigned(values: Mapping[str, Any], digits: int = 4) -> str:
@@ -93,9 +86,3 @@ def one_line(text: str, most: int = 100) -> str:
     """The text's first line, cut where it is too long."""
     line = text.strip().splitlines()[0] if text.strip() else ""
     return line if len(line) <= most else f"{line[: most - 1]}…"
-
-
-def seconds_of(text: str) -> float | None:
-    """The seconds of `30d`, `12h`, `45m` or `90s`; None for anything else."""
-    found = _DURATION.fullmatch(text.strip())
-    return float(found[1]) * _UNIT_S[found[2]] if found else None

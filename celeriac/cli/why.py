@@ -88,7 +88,7 @@ def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]
 
 
 def _page(study: StudyRecord, trial: TrialRecord, explanation: Explanation) -> None:
-    metric = study.spec["metric"]["name"]
+    metric = study.metric
     score = "" if trial.score is None else f", {metric} {text.number(trial.score)}"
     say(f"trial {trial.number} of {study.name}: {trial.state}{score}", STYLE_OF.get(trial.state, "bold"))
     say(f"  {text.assigned(trial.params)}\n")

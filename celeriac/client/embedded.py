@@ -13,7 +13,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -106,11 +106,8 @@ def ping(settings: Settings) -> None:
     """Nothing, when the database answers. Raises StoreUnavailable, SchemaMismatch."""
     if not settings.has_service:
         raise StoreUnavailable(f"no stack runs under {settings.home}: `celeriac up` starts one")
-    store = open_store(settings.database_url)
-    try:
+    with closing(open_store(settings.database_url)) as store:
         store.check_schema()
-    finally:
-        store.close()
 
 
 class Started(StrEnum):

@@ -23,16 +23,6 @@ class Progress:
     now: datetime
 
     @property
-    def budget(self) -> int:
-        """How many trials will have finished when the study is done."""
-        return int(self.study.spec["budget"]["trials"])
-
-    @property
-    def metric(self) -> str:
-        """What the score is called."""
-        return str(self.study.spec["metric"]["name"])
-
-    @property
     def sampler(self) -> SamplerDecision:
         """Which sampler suggests its trials now, and why that one."""
         try:
@@ -43,7 +33,7 @@ class Progress:
     @property
     def slots(self) -> tuple[str, ...]:
         """The live slots that may run this study's trials."""
-        return tuple(slot for each in self.devices if each.is_gpu or not _gpus(self.study) for slot in each.slots)
+        return tuple(slot for each in self.devices if each.is_gpu or not self.study.gpus for slot in each.slots)
 
     @property
     def elapsed_s(self) -> float:
@@ -64,7 +54,7 @@ class Progress:
         lanes = max(counts.running, min(counts.queued, len(self.slots)))
         left = None
         if counts.finished and lanes:
-            left = (self.budget - counts.finished) * study.device_s / counts.finished / lanes
+            left = (study.budget - counts.finished) * study.device_s / counts.finished / lanes
         if self.wall_s is None:
             return left
         wall_left = max(self.wall_s - study.worked_s(self.now), 0.0)
@@ -80,10 +70,10 @@ class Progress:
 def line_of(progress: Progress) -> str:
     """One line for a log: it changes when a trial ends, the best changes, or the study waits for something else."""
     study, counts = progress.study, progress.study.counts
-    parts = [f"{study.name} {study.state}: {counts.finished}/{progress.budget} finished"]
+    parts = [f"{study.name} {study.state}: {counts.finished}/{study.budget} finished"]
     parts += [f"{count} {word}" for word, count in (("pruned", counts.pruned), ("failed", counts.failed)) if count]
     if study.best_number is not None:
-        parts.append(f"best {progress.metric} {study.best_score:.6g} (trial {study.best_number})")
+        parts.append(f"best {study.metric} {study.best_score:.6g} (trial {study.best_number})")
     waiting = why_waiting(progress)
     # What slots do between two trials is no news to a log.
     if waiting and (is_settled(study) or not progress.slots or not study.started_at):
@@ -109,17 +99,13 @@ def why_waiting(progress: Progress) -> str:
 
 
 def _no_slot(progress: Progress) -> str:
-    if _gpus(progress.study) and progress.devices:
+    if progress.study.gpus and progress.devices:
         return (
             "no worker with a GPU is alive: start one on a GPU host (`python -m worker`), "
             "or write `resources: {gpus: 0}` in a study of another name"
         )
-    kind = "worker with a GPU" if _gpus(progress.study) else "worker"
+    kind = "worker with a GPU" if progress.study.gpus else "worker"
     return f"no {kind} is alive: start one (`python -m worker`, or `celeriac up` for a stack of its own)"
-
-
-def _gpus(study: StudyRecord) -> int:
-    return int(study.spec.get("resources", {}).get("gpus", 0))
 
 
 def gain(study: StudyRecord, best: TrialRecord | None, first: TrialRecord | None) -> float | None:

@@ -8,11 +8,9 @@
     ├── StepAside               another owner has the trial: write nothing more, stop at once
     │   └── LeaseLost
     ├── TrialOver               this attempt ends here, with a fault class
-    │   ├── ObjectiveFailed
     │   ├── ScoreNotFinite
     │   └── ValueRefused            a number or text of the trial's that Postgres cannot hold
     ├── StudyPaused             the study cannot go on until a person changes something
-    │   ├── ObjectiveNotFound
     │   └── SamplerFailed
     └── CallerError             the caller asked for what cannot be: change the request
         ├── SpecInvalid             a study or schedule file
@@ -67,10 +65,6 @@ class TrialOver(CeleriacError):
     """The attempt is at its end by the trial's own doing."""
 
 
-class ObjectiveFailed(TrialOver):
-    """The user's function raised, exited, or returned something that is not a score."""
-
-
 class ScoreNotFinite(TrialOver):
     """The score is NaN or infinite."""
 
@@ -83,10 +77,6 @@ class ValueRefused(TrialOver):
 
 class StudyPaused(CeleriacError):
     """The study waits for a person; its reason says what to change."""
-
-
-class ObjectiveNotFound(StudyPaused):
-    """`objective: module:function` names nothing under the worker's code root."""
 
 
 class SamplerFailed(StudyPaused):

@@ -3,6 +3,7 @@
 Importing this loads no SQLAlchemy: `celeriac up` asks before it starts anything.
 """
 
+from contextlib import closing
 from dataclasses import dataclass
 
 #: A renewal never waits for a report of the same trial. At rest a slot holds none.
@@ -52,10 +53,7 @@ def connection_use(database_url: str) -> ConnectionUse:
     """What this Postgres has. Raises StoreUnavailable."""
     from celeriac.store.connection import Database, sql
 
-    database = Database(database_url, pool_size=1)
-    try:
+    with closing(Database(database_url, pool_size=1)) as database:
         row = database.rows(sql(_USE))[0]
-    finally:
-        database.close()
     limit = row["of_workers"]
     return ConnectionUse(row["most"], row["used"], None if limit is None or limit < 0 else limit)

@@ -87,7 +87,7 @@ def checked_budget(study: StudyRecord, budget: Mapping[str, Any]) -> dict[str, A
     """The study's spec with this budget. Raises IllegalTransition for one of fewer trials: some of those may have
     begun.
     """
-    had = study.spec["budget"]["trials"]
+    had = study.budget
     if budget["trials"] < had:
         raise IllegalTransition(
             f"study {study.name} has a budget of {had} trials: it can only be given more, not {budget['trials']}"

@@ -8,6 +8,7 @@ YAML is read as version 1.2 with its core schema, whatever the file says of its 
 """
 
 from celeriac.domain.study_file.names import is_study_name, seed_of
+from celeriac.domain.study_file.section import seconds_of
 from celeriac.domain.study_file.specs import Budget, Metric, ScheduleSpec, StudySpec, difference
 from celeriac.domain.study_file.stops import run_plan, stop_rule
 from celeriac.domain.study_file.study import OUR_NAMES, load, parse
@@ -26,6 +27,7 @@ __all__ = [
     "parse",
     "plain_scalar",
     "run_plan",
+    "seconds_of",
     "seed_of",
     "stop_rule",
 ]

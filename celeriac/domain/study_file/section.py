@@ -111,7 +111,7 @@ class Section:
     def amount(self, key: str, low: int, default: int, *, of: str) -> int:
         """A whole number of a resource, at least `low`; of seconds also as a time such as 10m."""
         value = self.get(key)
-        seconds = _seconds(value) if of == SECONDS and isinstance(value, str) else None
+        seconds = seconds_of(value) if of == SECONDS and isinstance(value, str) else None
         return self._whole(key, value if seconds is None else seconds, low, _MOST_RESOURCE, default)
 
     def _whole(self, key: str, value: object, low: int, high: int, default: int) -> int:
@@ -143,7 +143,7 @@ class Section:
         value = self.get(key)
         if value is None:
             return None
-        seconds = _seconds(value)
+        seconds = seconds_of(value)
         if seconds is None:
             self.fail(key, f"must be a time such as 30s, 10m, 2h, 1d or a number of seconds, not {show(value)}")
         elif not 0 < seconds <= _LONGEST_S:
@@ -153,8 +153,8 @@ class Section:
         return None
 
 
-def _seconds(value: object) -> float | None:
-    """A duration in seconds; None where it is none."""
+def seconds_of(value: object) -> float | None:
+    """A duration in seconds: of a number of them, or of text such as `30d` or `1.5h`; None for what is none."""
     if isinstance(value, str):
         found = _DURATION.fullmatch(value.strip())
         return float(found[1]) * _UNIT_S[found[2]] if found else None

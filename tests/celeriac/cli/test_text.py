@@ -14,6 +14,7 @@ from celeriac.cli.json_output import dump, plain
 from celeriac.cli.log_follow import grown
 from celeriac.cli.screen import Grid, aligned
 from celeriac.domain.records import Counts
+from celeriac.domain.study_file import seconds_of
 from tests.celeriac.report.explain.rows import trial
 
 
@@ -37,7 +38,7 @@ def test_spans(seconds: float | None, written: str) -> None:
 
 @pytest.mark.parametrize(("written", "seconds"), [("30d", 2_592_000), ("1.5h", 5400), ("90", None), ("d", None)])
 def test_ages_are_read(written: str, seconds: float | None) -> None:
-    assert text.seconds_of(written) == seconds
+    assert seconds_of(written) == seconds
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
