@@ -35,7 +35,7 @@ from celeriac.domain.stop_rules import StopStudy
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, is_refusal
-from coordinator import schedules
+from coordinator import nights
 from coordinator.fleet import Fleet
 from coordinator.specs import Specs
 from coordinator.suggest.messages import SuggestRequest, SuggestService
@@ -108,7 +108,7 @@ def drive(coordinator: Coordinator, study_id: int, *, ended_no: int = 0) -> str:
 
 
 def drive_all(coordinator: Coordinator) -> None:
-    """Drive every study that is open or running, or closed and without the verdict that its schedule needs.
+    """Drive every study that is open or running, and move every firing whose stage is over.
 
     One that goes wrong is logged, and the others are driven. Raises StoreUnavailable.
     """
@@ -118,8 +118,9 @@ def drive_all(coordinator: Coordinator) -> None:
         coordinator.fleet.keep_only(studies)
         coordinator.fleet.put_asides = coordinator.store.put_asides()
         coordinator.seen = {each: ends for each, ends in coordinator.seen.items() if each in set(studies)}
-    for study_id in (*studies, *coordinator.store.unjudged(schedules.UNJUDGED_WITHIN_S)):
+    for study_id in studies:
         _drive_apart(coordinator, study_id)
+    nights.step_all(coordinator.store, coordinator.tickets)
     _drive_next_in_turn(coordinator)
 
 
@@ -248,8 +249,8 @@ def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[Tr
 
 
 def _move(coordinator: Coordinator, snapshot: Snapshot, event: StudyEvent, reason: str) -> None:
-    """Start, pause or finish the study. The verdict on a finished one follows (`_closed`): until it is closed, its
-    best may change.
+    """Start, pause or finish the study. What follows from a finished one comes later (`_closed`): until it is
+    closed, its best may change.
     """
     study = snapshot.study
     coordinator.store.move_study(study.id, event, reason, turn=study.turn)
@@ -257,10 +258,8 @@ def _move(coordinator: Coordinator, snapshot: Snapshot, event: StudyEvent, reaso
 
 
 def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
-    """A study that is closed, by this turn or by somebody else: its slice gets its verdict. No trial of it ends any
-    more.
-    """
-    schedules.judge_study(coordinator.store, snapshot.study)
+    """A closed study: no trial of it ends any more, and its firing, if it has one, goes on."""
+    nights.study_closed(coordinator.store, coordinator.tickets, snapshot.study)
     coordinator.suggesters.forget(snapshot.study.id)
     coordinator.fleet.forget(snapshot.study.id)
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, STUDY_TRANSITIONS, TRIAL_TRANSITIONS
-from celeriac.domain.records import CLOSED, ENDED
+from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, FIRING_TRANSITIONS, STUDY_TRANSITIONS, TRIAL_TRANSITIONS
+from celeriac.domain.records import CLOSED, ENDED, WORKING
 
 PAGE = Path(__file__).parent / "reference" / "lifecycle.md"
 
@@ -43,6 +43,9 @@ def page() -> str:
         diagram(TRIAL_TRANSITIONS, "WAITING", ENDED),
         "## Study",
         diagram(STUDY_TRANSITIONS, "OPEN", CLOSED),
+        "## Firing",
+        "One slice of a schedule, one night. The events with `again` and `approve` are a person's.",
+        diagram(FIRING_TRANSITIONS, "DUE", set(FIRING_TRANSITIONS) - set(WORKING)),
         "## Attempt",
         diagram(attempt, "open", set(attempt) - {"open"}),
     ]

@@ -69,28 +69,30 @@ def show_one(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> 
     with connected(home) as client:
         row = client.store.schedule(name)
         firings = client.store.firings(name, limit=20)
-        studies = {each.study_id: client.store.study(each.study_id) for each in firings}
+        studies = client.store.stage_studies([each.id for each in firings])
     if as_json:
-        made = [{**plain(each), "study": study_form(studies[each.study_id])} for each in firings]
-        print_json({**plain(row), "firings": made})
+        of = {each.id: [study_form(study) for study in studies if study.firing_id == each.id] for each in firings}
+        print_json({**plain(row), "firings": [{**plain(each), "studies": of[each.id]} for each in firings]})
         return
     say(f"schedule {row.name}: {text.due(row)}; {row.cron} in {row.timezone}")
     say("slices: " + ("; ".join(text.assigned(each) for each in row.slices if each) or "none"))
-    rows = [_firing_row(each, studies[each.study_id]) for each in firings]
-    columns = ("study", "state", "finished", "best", "for", "fired", "note")
-    show(Grid(columns, rows, frozenset({"finished", "best"}), spare=("fired", "finished")), "never fired yet")
+    rows = [_firing_row(each, [study for study in studies if study.firing_id == each.id]) for each in firings]
+    columns = ("firing", "state", "trials", "best", "for", "since", "why")
+    show(Grid(columns, rows, frozenset({"best"}), spare=("since", "trials")), "never fired yet")
 
 
-def _firing_row(firing: "Firing", study: "StudyRecord") -> tuple[str, ...]:
-    notes = [f"by hand, number {firing.by_hand}" if firing.by_hand else "", firing.note]
+def _firing_row(firing: "Firing", studies: "list[StudyRecord]") -> tuple[str, ...]:
+    notes = [f"by hand, number {firing.by_hand}" if firing.by_hand else "", firing.note, firing.reason]
+    found = {str(study.stage): study for study in studies}
+    search = found.get("search")
     return (
-        study.name,
-        str(study.state),
-        text.finished(study),
-        text.number(study.best_score),
+        firing.name,
+        str(firing.state),
+        ", ".join(f"{stage} {text.finished(study)}" for stage, study in found.items()),
+        text.number(None if search is None else search.best_score),
         text.moment(firing.due_at),
-        text.moment(firing.fired_at),
-        "; ".join(filter(None, notes)),
+        text.moment(firing.entered_at),
+        "; ".join(dict.fromkeys(filter(None, notes))),
     )
 
 

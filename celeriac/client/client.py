@@ -7,7 +7,7 @@ it.
 import warnings
 import weakref
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,8 +18,25 @@ from zoneinfo import ZoneInfo
 from celeriac.client.objective import code_root_of, stored_root
 from celeriac.client.progress import Progress
 from celeriac.client.study import Study
-from celeriac.domain.errors import BrokerUnavailable, DuplicateStudy, SpecInvalid, StoreUnavailable, UnknownSchedule
-from celeriac.domain.records import CLOSED, Champion, Device, NewStudy, Schedule, StudyRecord, TrialState
+from celeriac.domain.errors import (
+    BrokerUnavailable,
+    DuplicateStudy,
+    SpecInvalid,
+    StaleTurn,
+    StoreUnavailable,
+    UnknownSchedule,
+)
+from celeriac.domain.records import (
+    CLOSED,
+    Champion,
+    Device,
+    Firing,
+    FiringState,
+    NewStudy,
+    Schedule,
+    StudyRecord,
+    TrialState,
+)
 from celeriac.domain.sampler_names import class_flaw, missing
 from celeriac.domain.study_file import StudySpec, difference, load, parse
 from celeriac.runtime.fingerprint import CODE_LOOK_S, fingerprint, same_code
@@ -230,12 +247,23 @@ class Client:
         at = now.replace(microsecond=0) if due_at is None else due_at.astimezone(UTC)
         if due_at is None or not is_past_due_time(row, at, now):
             by_hand = next_by_hand(row, at, self.store.firings(schedule, limit=_RECENT_FIRINGS))
-        opened = [fire(self.store, at, candidates) for candidates in firings_of(row, at, by_hand=by_hand)]
-        studies = [Study(self.store, record, self.wake, self.settings) for record in opened if record is not None]
+        made = [fire(self.store, at, candidates) for candidates in firings_of(row, at, by_hand=by_hand)]
+        return [study for firing in made if firing is not None for study in self._begun(firing)]
+
+    def _begun(self, firing: Firing) -> list[Study]:
+        """The study that a firing begins with. The coordinator would open it too, at its next tick."""
+        from celeriac.decide.night import tonight
+        from celeriac.store.firing import move, night_of
+
+        night = night_of(self.store, firing.id)
+        decision = tonight(night)
+        if decision.move is not None and night.firing.state is FiringState.DUE:
+            with suppress(StaleTurn):
+                move(self.store, night.firing, decision.move)
+        opened = self.store.stage_studies([firing.id])
         for record in opened:
-            if record is not None:
-                self.wake(record)
-        return studies
+            self.wake(record)
+        return [Study(self.store, record, self.wake, self.settings) for record in opened]
 
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The champion of each slice."""

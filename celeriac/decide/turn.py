@@ -11,7 +11,7 @@ from celeriac.decide.buffer import Sampling, depth, lone, stale
 from celeriac.decide.share import Share
 from celeriac.decide.stop_study import reason_to_end
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import CLOSED, EndedTrial, Fault, Snapshot, StudyRecord, StudyState, TrialRecord
+from celeriac.domain.records import CLOSED, GIVEN, EndedTrial, Fault, Snapshot, StudyRecord, StudyState, TrialRecord
 from celeriac.domain.stop_rules import StopStudy
 
 BUGS_IN_A_ROW = 3
@@ -75,6 +75,8 @@ def what_next(
         return NextDecision("started", event=StudyEvent.START)
     if study.state is StudyState.PAUSED:
         return NextDecision(f"{study.name} is paused: {study.reason}")
+    if study.stage in GIVEN:
+        exhausted = "no more points are given"
     closing = _closing(snapshot, limits, exhausted, newest)
     if closing is not None:
         return closing
@@ -94,7 +96,8 @@ def _closing(snapshot: Snapshot, limits: Limits, exhausted: str, newest: Sequenc
     won = "" if limits.stop is None or not stops else reason_to_end(limits.stop, study, newest)
     if won:
         return NextDecision(won, event=StudyEvent.FINISH)
-    bug = _same_bug(study, snapshot.last_ended)
+    # What is given is few and comes to an end: whoever gave it decides what its faults mean.
+    bug = "" if study.stage in GIVEN else _same_bug(study, snapshot.last_ended)
     if bug:
         return NextDecision(bug, event=StudyEvent.PAUSE)
     if exhausted and not study.counts.open:

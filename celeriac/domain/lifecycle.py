@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from celeriac.domain.errors import IllegalTransition
-from celeriac.domain.records import Outcome, StudyState, TrialState
+from celeriac.domain.records import FiringState, Outcome, Stage, StudyState, TrialState
 
 
 class TrialEvent(StrEnum):
@@ -51,6 +51,24 @@ class AttemptEvent(StrEnum):
     RELEASE = "release"  # handed back or cancelled, at no charge
     SUPERSEDE = "supersede"  # its lease lapsed and the trial went on without it
     ADOPT = "adopt"  # it lapsed, but brought its score before the trial went on
+
+
+class FiringEvent(StrEnum):
+    """What can happen to a firing of one slice."""
+
+    LOOK = "look"  # the champion runs on tonight's data
+    SEARCH = "search"
+    CONFIRM = "confirm"  # challenger and champion run in pairs
+    MORE = "more"  # more pairs are wanted
+    PROMOTE = "promote"
+    KEEP = "keep"  # what serves goes on serving
+    SKIP = "skip"  # tuning would not pay tonight
+    FAIL = "fail"
+    MISS = "miss"  # it was not made, or its successor took its place
+    APPROVE = "approve"  # a person wants what the night found
+    LOOK_AGAIN = "look again"  # a person opened this stage's study again
+    SEARCH_AGAIN = "search again"
+    CONFIRM_AGAIN = "confirm again"
 
 
 _T, _S, _TE, _SE = TrialState, StudyState, TrialEvent, StudyEvent
@@ -118,6 +136,39 @@ ATTEMPT_TRANSITIONS: Mapping[Outcome | None, Mapping[AttemptEvent, Outcome | Non
     },
     **{outcome: {} for outcome in Outcome},
     Outcome.SUPERSEDED: {AttemptEvent.ADOPT: Outcome.SCORED},
+}
+
+_F, _FE = FiringState, FiringEvent
+
+FIRING_TRANSITIONS: Mapping[FiringState, Mapping[FiringEvent, FiringState]] = {
+    _F.DUE: {_FE.LOOK: _F.LOOKING, _FE.SEARCH: _F.SEARCHING, _FE.FAIL: _F.FAILED, _FE.MISS: _F.MISSED},
+    _F.LOOKING: {
+        _FE.SEARCH: _F.SEARCHING,
+        _FE.CONFIRM: _F.CONFIRMING,
+        _FE.SKIP: _F.SKIPPED,
+        _FE.FAIL: _F.FAILED,
+        _FE.MISS: _F.MISSED,
+    },
+    _F.SEARCHING: {_FE.CONFIRM: _F.CONFIRMING, _FE.KEEP: _F.KEPT, _FE.FAIL: _F.FAILED, _FE.MISS: _F.MISSED},
+    _F.CONFIRMING: {
+        _FE.MORE: _F.CONFIRMING,
+        _FE.PROMOTE: _F.PROMOTED,
+        _FE.KEEP: _F.KEPT,
+        _FE.FAIL: _F.FAILED,
+        _FE.MISS: _F.MISSED,
+    },
+    _F.PROMOTED: {},
+    _F.KEPT: {_FE.APPROVE: _F.PROMOTED, _FE.SEARCH_AGAIN: _F.SEARCHING, _FE.CONFIRM_AGAIN: _F.CONFIRMING},
+    _F.SKIPPED: {_FE.LOOK_AGAIN: _F.LOOKING},
+    _F.FAILED: {_FE.LOOK_AGAIN: _F.LOOKING, _FE.SEARCH_AGAIN: _F.SEARCHING, _FE.CONFIRM_AGAIN: _F.CONFIRMING},
+    _F.MISSED: {_FE.LOOK_AGAIN: _F.LOOKING, _FE.SEARCH_AGAIN: _F.SEARCHING, _FE.CONFIRM_AGAIN: _F.CONFIRMING},
+}
+
+#: What happens to a firing when the study of one of its stages is opened again.
+AGAIN: Mapping[Stage, FiringEvent] = {
+    Stage.LOOK: FiringEvent.LOOK_AGAIN,
+    Stage.SEARCH: FiringEvent.SEARCH_AGAIN,
+    Stage.CONFIRM: FiringEvent.CONFIRM_AGAIN,
 }
 
 S = TypeVar("S")

@@ -22,7 +22,6 @@ from typing import Any, Protocol
 from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
 from celeriac.domain.records import (
     Attempt,
-    Champion,
     Checkpoint,
     Claim,
     CodeRun,
@@ -30,8 +29,6 @@ from celeriac.domain.records import (
     Device,
     Duty,
     Fault,
-    Firing,
-    FiringOpen,
     Lease,
     LetGo,
     NewStudy,
@@ -43,9 +40,6 @@ from celeriac.domain.records import (
     Report,
     RungRecord,
     Savings,
-    Schedule,
-    ScheduleEdit,
-    SliceDue,
     Snapshot,
     StudyRecord,
     StudyState,
@@ -53,6 +47,7 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.store.api_schedules import ScheduleStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +98,8 @@ class Pruned:
     logs: int = 0
 
 
-class Store(Protocol):
-    """All that the programs may ask of Postgres."""
+class Store(ScheduleStore, Protocol):
+    """All that the programs may ask of Postgres; what schedules and their nights need is in `ScheduleStore`."""
 
     # -- the store itself -------------------------------------------------------------------------------------------
     def now(self) -> datetime:
@@ -343,63 +338,6 @@ class Store(Protocol):
 
     def put_asides(self) -> list[PutAside]:
         """The slots that take no trials now, or none of a study; by worker."""
-
-    # -- schedules --------------------------------------------------------------------------------------------------
-    def put_schedule(
-        self, schedule: Schedule, dues: Sequence[SliceDue] = (), *, edit: ScheduleEdit | None = None
-    ) -> Schedule:
-        """Insert or replace by name (`created_at` of an existing one stays), with when its slices are due and the edit
-        to be kept. Slices that `dues` leaves out are due at `schedule.next_due_at`; those it has no more are dropped.
-        """
-
-    def schedule(self, name: str) -> Schedule:
-        """Raises UnknownSchedule, naming the existing ones."""
-
-    def schedules(self) -> list[Schedule]:
-        """All, by name."""
-
-    def drop_schedule(self, name: str, *, edit: ScheduleEdit | None = None) -> None:
-        """Forget a schedule; its studies, firings, champions and edits stay. Raises UnknownSchedule."""
-
-    def pause_schedule(self, name: str, paused: bool, *, edit: ScheduleEdit | None = None) -> Schedule:
-        """Raises UnknownSchedule."""
-
-    def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
-        """What was done to a schedule of that name, newest first; also after it was dropped."""
-
-    def due_schedules(self) -> list[Schedule]:
-        """Schedules that are not paused and a slice of which is due, by the store's clock; the first due first."""
-
-    def slice_dues(self, schedule: str) -> list[SliceDue]:
-        """When each slice is due next, the first due first. Empty for a schedule that is not there."""
-
-    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
-        """Open the study of one slice's firing, with the firing's row, in one transaction; None if it was fired
-        already.
-
-        Raises DuplicateStudy when the name is taken; `celeriac.store.firing.fire` then tries the next.
-        """
-
-    def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
-        """Compare-and-set of a slice's `next_due_at`; False: another tick did it, or the slice is gone."""
-
-    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
-        """Newest first."""
-
-    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
-        """The clock's own firings that were due since then or are still open; the earliest due first."""
-
-    def record_champion(self, champion: Champion) -> Champion:
-        """Write the verdict on a closed study, once per study; a repeat returns the first."""
-
-    def unjudged(self, within_s: float) -> list[int]:
-        """Ids of the schedules' studies that closed within so many seconds and have no verdict, oldest first."""
-
-    def champions(self, schedule: str | None = None) -> list[Champion]:
-        """The newest promoted verdict of each slice, by schedule and slice."""
-
-    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
-        """All verdicts, promoted or not, newest first: the champions' history."""
 
     # -- reading ----------------------------------------------------------------------------------------------------
     def trial(self, study_id: int, number: int) -> TrialRecord:

@@ -1,28 +1,83 @@
-"""Firing under the first name that is free. Rule: a firing is never left out because a stranger's study has its
-name.
+"""Firing a slice, and what a firing's next move needs: read in a few verbs, written in one. Rule: nothing of a firing
+is left out because a stranger's study has its name.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
-from celeriac.domain.errors import DuplicateStudy
-from celeriac.domain.records import NewFiring, StudyRecord
+from celeriac.domain.errors import DuplicateStudy, UnknownTrial
+from celeriac.domain.firing_moves import FiringMove
+from celeriac.domain.records import Firing, NewFiring, Night, Stage, StudyRecord, TrialRecord
 from celeriac.store.api import Store
 
+#: How many names the study of a stage tries.
+MOST_NAMES = 100
 
-def fire(store: Store, due_at: datetime, candidates: Iterable[NewFiring]) -> StudyRecord | None:
-    """Open the first candidate that can be; None when the clock's own firing was made already. Raises DuplicateStudy
+
+def fire(store: Store, due_at: datetime, candidates: Iterable[NewFiring]) -> Firing | None:
+    """Make the first candidate that can be; None when the clock's own firing was made already. Raises DuplicateStudy
     when none can be.
     """
     tried = None
     for each in candidates:
         try:
-            study = store.fire(due_at, each.study, by_hand=each.by_hand, note=each.note)
+            firing = store.fire(due_at, each.study, by_hand=each.by_hand, note=each.note)
         except DuplicateStudy as error:
             tried = error
             continue
-        if study is not None or not each.by_hand:
-            return study
+        if firing is not None or not each.by_hand:
+            return firing
     if tried is None:
         return None
     raise tried
+
+
+def move(store: Store, firing: Firing, decided: FiringMove) -> Firing:
+    """Move a firing. Where a stranger has the name of its stage's study, that is called `…-2`, `…-3` and so on.
+
+    Raises StaleTurn, IllegalTransition, and DuplicateStudy when no name is free.
+    """
+    opening = decided.opening
+    if opening is None:
+        return store.move_firing(firing.id, firing.turn, decided)
+    for k in range(1, MOST_NAMES + 1):
+        name = opening.study.name if k == 1 else f"{opening.study.name}-{k}"
+        named = replace(decided, opening=replace(opening, study=replace(opening.study, name=name)))
+        try:
+            return store.move_firing(firing.id, firing.turn, named)
+        except DuplicateStudy:
+            if k == MOST_NAMES:
+                raise
+    raise AssertionError("the last name raises")
+
+
+def night_of(store: Store, firing_id: int) -> Night:
+    """One firing as it is now. Raises UnknownSchedule when there is none of that id."""
+    firing = store.firing(firing_id)
+    studies = {study.stage: study for study in store.stage_studies([firing_id]) if study.stage}
+    search = studies.get(Stage.SEARCH)
+    champions = (each for each in store.champions(firing.schedule) if each.slice == firing.slice)
+    return Night(
+        firing,
+        store.firing_plan(firing_id),
+        next(champions, None),
+        studies,
+        look=_trials(store, studies.get(Stage.LOOK)),
+        first=_trial(store, search, 0),
+        best=_trial(store, search, search.best_number if search else None),
+        pairs=_trials(store, studies.get(Stage.CONFIRM)),
+    )
+
+
+def _trials(store: Store, study: StudyRecord | None) -> tuple[TrialRecord, ...]:
+    return () if study is None else tuple(store.trials(study.id, limit=max(study.next_number, 1)))
+
+
+def _trial(store: Store, study: StudyRecord | None, number: int | None) -> TrialRecord | None:
+    if study is None or number is None:
+        return None
+    try:
+        return store.trial(study.id, number)
+    except UnknownTrial:
+        return None

@@ -19,7 +19,17 @@ from celeriac.domain.errors import (
     UnknownTrial,
 )
 from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, AttemptEvent, TrialEvent, sources
-from celeriac.domain.records import CLOSED, Attempt, Crossing, Outcome, Refusal, StudyRecord, StudyState
+from celeriac.domain.records import (
+    CLOSED,
+    Attempt,
+    Champion,
+    Crossing,
+    Firing,
+    Outcome,
+    Refusal,
+    StudyRecord,
+    StudyState,
+)
 from celeriac.store.api import AttemptEnd
 from celeriac.store.sanitize import plain_json, plain_text
 
@@ -139,6 +149,33 @@ def stale_turn(name: str, found: int, decided: int) -> StaleTurn:
     return StaleTurn(
         f"study {name} is at turn {found}, this write was decided at turn {decided}: read it again, decide again"
     )
+
+
+def stale_firing(firing: Firing, decided: int) -> StaleTurn:
+    """The error that names the firing and both turns."""
+    return StaleTurn(
+        f"firing {firing.name} is {firing.state} at turn {firing.turn}, this move was decided at turn {decided}: read"
+        " it again, decide again"
+    )
+
+
+def another_champion(verdict: Champion) -> StaleTurn:
+    """The error of a promotion over a champion that is not the slice's any more."""
+    slice_ = ",".join(f"{key}={value}" for key, value in verdict.slice.items())
+    return StaleTurn(
+        f"{' '.join(filter(None, (verdict.schedule, slice_)))} has another champion by now than this was compared with:"
+        " look at it (`celeriac champions`), decide again"
+    )
+
+
+def unknown_firing(firing_id: int) -> UnknownSchedule:
+    """The error that names it."""
+    return UnknownSchedule(f"no firing has the id {firing_id}; `celeriac schedule show NAME` lists a schedule's")
+
+
+def with_points(study: StudyRecord, count: int) -> dict[str, Any]:
+    """The spec of a study that is given so many points more: its budget is all of them."""
+    return {**study.spec, "budget": {"trials": study.next_number + count}}
 
 
 def not_running(name: str, state: str, verb: str) -> IllegalTransition:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tests.memory_store.changes import Changes
 from tests.memory_store.finish import Ends
+from tests.memory_store.firings import Firings
 from tests.memory_store.leases import Leases
 from tests.memory_store.maintenance import Care
 from tests.memory_store.reading import Reading
@@ -18,7 +19,7 @@ from tests.memory_store.studies import Studies
 from tests.memory_store.turns import Turns
 
 
-class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Reading):
+class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Reading):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 
     def __init__(self, clock: Callable[[], datetime] = system_clock) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from celeriac.domain.lifecycle import STUDY_TRANSITIONS, TRIAL_TRANSITIONS, StudyEvent, TrialEvent, moved
-from celeriac.domain.records import CLOSED, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.records import CLOSED, FiringState, StudyRecord, TrialRecord, TrialState
 from celeriac.store.refusals import checked_budget, not_deletable
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Tables, atomic, plain
@@ -62,15 +62,22 @@ class Changes(Tables):
     @atomic
     def delete_study(self, study_id: int) -> None:
         rows = self._rows
-        study, verdict = rows.study(study_id), rows.verdicts.get(study_id)
-        promoted = verdict.trial if verdict is not None and verdict.promoted else None
-        if error := not_deletable(study, promoted):
+        study = rows.study(study_id)
+        evidence = [
+            each.trial or 0
+            for each in rows.verdicts.values()
+            if each.promoted and (each.study_id == study_id or (each.firing_id and each.firing_id == study.firing_id))
+        ]
+        if error := not_deletable(study, evidence[0] if evidence else None):
             raise error
         tables: list[dict[Any, Any]] = [rows.trials, rows.reports, rows.rungs, rows.checkpoints, rows.logs]
         for table in tables:
             for key in [key for key in table if key[0] == study_id]:
                 del table[key]
         rows.attempts = {token: held for token, held in rows.attempts.items() if held.attempt.study_id != study_id}
-        rows.firings = [each for each in rows.firings if each.study_id != study_id]
-        rows.verdicts.pop(study_id, None)
+        rows.verdicts = {key: each for key, each in rows.verdicts.items() if each.study_id != study_id}
         del rows.studies[study_id]
+        firing = rows.firings.get(study.firing_id or 0)
+        others = any(each.firing_id == study.firing_id for each in rows.studies.values())
+        if firing and not others and firing.state not in (FiringState.DUE, FiringState.PROMOTED):
+            del rows.firings[firing.id], rows.plans[firing.id]

@@ -104,14 +104,13 @@ class Care(Tables):
     def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:
         rows, found = self._rows, []
         latest, pruned_at = rows.clock() - timedelta(seconds=older_than_s), rows.logs_pruned_at.get(study_id)
-        verdict = rows.verdicts.get(study_id)
         for number in sorted(set(numbers)):
             trial = rows.trials.get((study_id, number))
             if trial is None or trial.ended_at is None or trial.ended_at >= latest:
                 continue
             checkpoints = not any(key[:2] == (study_id, number) for key in rows.checkpoints)
             logs = pruned_at is not None and trial.ended_at < pruned_at
-            if verdict is not None and verdict.promoted and verdict.trial == number:
+            if rows.is_champion(study_id, number):
                 logs = False
             if checkpoints or logs:
                 found.append(LetGo(number, checkpoints, logs))
@@ -208,5 +207,4 @@ class Care(Tables):
         study = self._rows.studies[study_id]
         if study.state not in CLOSED or study.ended_at is None or study.ended_at >= before:
             return False
-        verdict = self._rows.verdicts.get(study_id)
-        return not (verdict is not None and verdict.promoted and verdict.trial == number)
+        return not self._rows.is_champion(study_id, number)

@@ -22,6 +22,8 @@ from celeriac.domain.records import (
     Device,
     Fault,
     Firing,
+    FiringState,
+    NewStudy,
     PutAside,
     ReaperLook,
     Report,
@@ -74,7 +76,9 @@ class Rows:
     schedules: dict[str, Schedule] = field(default_factory=dict)
     slice_dues: dict[str, dict[str, SliceDue]] = field(default_factory=dict)
     schedule_edits: list[ScheduleEdit] = field(default_factory=list)
-    firings: list[Firing] = field(default_factory=list)
+    firings: dict[int, Firing] = field(default_factory=dict)
+    plans: dict[int, NewStudy] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
     verdicts: dict[int, Champion] = field(default_factory=dict)
     driven: set[int] = field(default_factory=set)
     look: ReaperLook | None = None
@@ -89,6 +93,26 @@ class Rows:
         if turn is not None and found.turn != turn:
             raise stale_turn(found.name, found.turn, turn)
         return found
+
+    def next_id(self, table: str) -> int:
+        """The next id of a table; one that was deleted does not come back."""
+        self.ids[table] = self.ids.get(table, 0) + 1
+        return self.ids[table]
+
+    def enter(self, firing: Firing, state: FiringState, reason: str, evidence: Mapping[str, Any]) -> Firing:
+        """A firing in its next state, with the step that led there."""
+        now, said = self.clock(), plain_text(reason)
+        step = {**plain(evidence), "state": str(state), "at": now.isoformat(), "reason": said}
+        after = replace(
+            firing, state=state, reason=said, turn=firing.turn + 1, entered_at=now, steps=(*firing.steps, step)
+        )
+        self.firings[firing.id] = after
+        return after
+
+    def is_champion(self, study_id: int, number: int) -> bool:
+        """Whether that trial is, or was, a champion."""
+        found = ((each.study_id, each.trial) for each in self.verdicts.values() if each.promoted)
+        return (study_id, number) in found
 
     def trial(self, study_id: int, number: int) -> TrialRecord:
         """The trial; raises UnknownTrial."""

@@ -1,30 +1,18 @@
-"""Schedules, their firings and their champions."""
+"""Schedules."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from celeriac.domain.records import (
-    Champion,
-    Firing,
-    FiringOpen,
-    NewStudy,
-    Schedule,
-    ScheduleEdit,
-    SliceDue,
-    StudyRecord,
-)
+from celeriac.domain.records import Schedule, ScheduleEdit, SliceDue
 from celeriac.store.dues import all_dues, slice_key
 from celeriac.store.refusals import unknown_schedule
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Tables, atomic, plain
-from tests.memory_store.studies import opened
 
 
 class Schedules(Tables):
-    """Verbs on schedules, firings and champions."""
+    """Verbs on schedules."""
 
     @atomic
     def put_schedule(
@@ -83,85 +71,12 @@ class Schedules(Tables):
         return sorted(found.values(), key=lambda each: each.next_due_at)
 
     @atomic
-    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
-        fired = (new.schedule, _key(new.slice), due_at, by_hand)
-        for each in self._rows.firings:
-            if (each.schedule, _key(each.slice), each.due_at, each.by_hand) == fired:
-                return None
-        study = opened(self._rows, replace(new, due_at=due_at))
-        self._rows.firings.append(
-            Firing(
-                schedule=new.schedule or "",
-                slice=study.slice,
-                due_at=due_at,
-                study_id=study.id,
-                fired_at=self._rows.clock(),
-                by_hand=by_hand,
-                note=plain_text(note),
-            )
-        )
-        return study
-
-    @atomic
     def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
         rows, key = self._rows.slice_dues.get(due.schedule, {}), slice_key(plain(due.slice))
         if key not in rows or rows[key].next_due_at != due.next_due_at:
             return False
         rows[key] = replace(rows[key], next_due_at=next_due_at, note=plain_text(note))
         return True
-
-    @atomic
-    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
-        own = [each for each in self._rows.firings if each.schedule == schedule and not each.by_hand]
-        found = []
-        for each in sorted(own, key=lambda each: (each.due_at, each.study_id)):
-            study = self._rows.studies[each.study_id]
-            if each.due_at >= since or study.ended_at is None:
-                found.append(FiringOpen(each.slice, each.due_at, study.id, study.name, study.ended_at is None))
-        return found
-
-    @atomic
-    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
-        found = [each for each in self._rows.firings if each.schedule == schedule]
-        return sorted(found, key=lambda each: (each.due_at, each.study_id), reverse=True)[:limit]
-
-    @atomic
-    def record_champion(self, champion: Champion) -> Champion:
-        self._rows.study(champion.study_id)
-        kept = replace(
-            champion,
-            slice=plain(champion.slice),
-            params=plain(champion.params),
-            metrics=plain(champion.metrics),
-            reason=plain_text(champion.reason),
-            decided_at=self._rows.clock(),
-        )
-        return self._rows.verdicts.setdefault(champion.study_id, kept)
-
-    @atomic
-    def unjudged(self, within_s: float) -> list[int]:
-        since = self._rows.clock() - timedelta(seconds=within_s)
-        return sorted(
-            study.id
-            for study in self._rows.studies.values()
-            if study.schedule is not None
-            and study.ended_at is not None
-            and study.ended_at > since
-            and study.id not in self._rows.verdicts
-        )
-
-    @atomic
-    def champions(self, schedule: str | None = None) -> list[Champion]:
-        newest: dict[tuple[str, str], Champion] = {}
-        for each in self._rows.verdicts.values():
-            if each.promoted and schedule in (None, each.schedule):
-                newest[each.schedule, _key(each.slice)] = each
-        return [each for _, each in sorted(newest.items())]
-
-    @atomic
-    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
-        found = [each for each in self._rows.verdicts.values() if each.schedule == schedule]
-        return found[::-1][:limit]
 
     def _named(self, name: str) -> Schedule:
         if name not in self._rows.schedules:
@@ -173,8 +88,3 @@ class Schedules(Tables):
         if edit is not None:
             kept = replace(edit, reason=plain_text(edit.reason), at=self._rows.clock())
             self._rows.schedule_edits.append(kept)
-
-
-def _key(slice_: Mapping[str, Any]) -> str:
-    """A slice as something that can be compared, whatever the order of its keys."""
-    return json.dumps(plain(slice_), sort_keys=True)

@@ -4,8 +4,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from celeriac.domain.lifecycle import STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
-from celeriac.domain.records import CLOSED, ENDED, Claim, Counts, NewStudy, StudyRecord, StudyState, TrialState
+from celeriac.domain.lifecycle import AGAIN, FIRING_TRANSITIONS, STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
+from celeriac.domain.records import (
+    CLOSED,
+    ENDED,
+    Claim,
+    Counts,
+    NewStudy,
+    StudyRecord,
+    StudyState,
+    TrialState,
+    VerdictKind,
+)
 from celeriac.store.refusals import duplicate_study, unknown_study
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Rows, Tables, atomic, plain
@@ -89,11 +99,11 @@ def _claim(study: StudyRecord, now: datetime) -> Claim:
 
 
 def moved_row(rows: Rows, before: StudyRecord, state: StudyState, event: StudyEvent, reason: str) -> StudyRecord:
-    """The study's row in its new state; of one that is opened again, a verdict that promoted nothing is void."""
+    """The study's row in its new state; of one that is opened again, the firing goes on too."""
     study, now = rows.studies[before.id], rows.clock()
     reopened = before.state in CLOSED and state not in CLOSED
-    if reopened and (verdict := rows.verdicts.get(study.id)) is not None and not verdict.promoted:
-        del rows.verdicts[study.id]
+    if reopened:
+        _firing_again(rows, study, reason)
     rested_from = study.paused_at or study.ended_at
     rested_s = (now - rested_from).total_seconds() if rested_from else 0.0
     starts = state is StudyState.RUNNING and study.started_at is None
@@ -111,6 +121,19 @@ def moved_row(rows: Rows, before: StudyRecord, state: StudyState, event: StudyEv
         ended_at=now if state in CLOSED else None,
     )
     return rows.studies[study.id]
+
+
+def _firing_again(rows: Rows, study: StudyRecord, reason: str) -> None:
+    firing = rows.firings.get(study.firing_id or 0)
+    state = FIRING_TRANSITIONS[firing.state].get(AGAIN[study.stage]) if firing and study.stage else None
+    if firing is None or state is None:
+        return
+    rows.verdicts = {
+        key: each
+        for key, each in rows.verdicts.items()
+        if each.firing_id != firing.id or each.kind is not VerdictKind.NIGHT or each.promoted
+    }
+    rows.enter(firing, state, reason, {})
 
 
 def opened(rows: Rows, new: NewStudy) -> StudyRecord:
@@ -137,6 +160,8 @@ def opened(rows: Rows, new: NewStudy) -> StudyRecord:
         schedule=new.schedule,
         slice=plain(new.slice),
         due_at=new.due_at,
+        firing_id=new.firing_id,
+        stage=new.stage,
         created_at=rows.clock(),
         started_at=None,
         ended_at=None,

@@ -18,7 +18,7 @@ from celeriac.domain.records import (
     TrialState,
 )
 from celeriac.store.refusals import moved_meanwhile, not_running
-from tests.memory_store.rows import Tables, atomic, plain
+from tests.memory_store.rows import Rows, Tables, atomic, plain
 
 
 class Turns(Tables):
@@ -75,7 +75,7 @@ class Turns(Tables):
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
         study = self._turn(study_id, turn, "be given trials")
         first, count = study.next_number, len(suggestions)
-        added = [self._new_trial(study_id, first + k, each) for k, each in enumerate(suggestions)]
+        added = [new_trial(self._rows, study_id, first + k, each) for k, each in enumerate(suggestions)]
         self._rows.trials |= {(study_id, trial.number): trial for trial in added}
         counts = replace(study.counts, waiting=study.counts.waiting + count)
         self._rows.studies[study_id] = replace(study, turn=turn + 1, next_number=first + count, counts=counts)
@@ -119,29 +119,31 @@ class Turns(Tables):
             raise not_running(study.name, study.state, verb)
         return study
 
-    def _new_trial(self, study_id: int, number: int, suggestion: Suggestion) -> TrialRecord:
-        return TrialRecord(
-            study_id=study_id,
-            number=number,
-            params=plain(suggestion.params),
-            state=TrialState.WAITING,
-            source=Source(suggestion.source),
-            why=plain(suggestion.why),
-            score=None,
-            metrics={},
-            step=None,
-            attempts=0,
-            faults={},
-            fault=None,
-            detail="",
-            signature="",
-            last_step=None,
-            last_value=None,
-            worker="",
-            ended_no=None,
-            created_at=self._rows.clock(),
-            queued_at=None,
-            started_at=None,
-            ended_at=None,
-            seed=suggestion.seed,
-        )
+
+def new_trial(rows: Rows, study_id: int, number: int, suggestion: Suggestion) -> TrialRecord:
+    """The row of a trial that waits."""
+    return TrialRecord(
+        study_id=study_id,
+        number=number,
+        params=plain(suggestion.params),
+        state=TrialState.WAITING,
+        source=Source(suggestion.source),
+        why=plain(suggestion.why),
+        score=None,
+        metrics={},
+        step=None,
+        attempts=0,
+        faults={},
+        fault=None,
+        detail="",
+        signature="",
+        last_step=None,
+        last_value=None,
+        worker="",
+        ended_no=None,
+        created_at=rows.clock(),
+        queued_at=None,
+        started_at=None,
+        ended_at=None,
+        seed=suggestion.seed,
+    )

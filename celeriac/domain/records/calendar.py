@@ -36,11 +36,11 @@ class ScheduleEdit:
 @dataclass(frozen=True, slots=True)
 class FiringOpen:
     """A firing of the clock's own as the calendar sees it: for which slice and due time, and whether it is still
-    open.
+    open, which is: not at its end.
     """
 
+    firing_id: int
+    name: str
     slice: Mapping[str, Any]
     due_at: datetime
-    study_id: int
-    study: str
     is_open: bool

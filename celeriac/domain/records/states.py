@@ -60,8 +60,51 @@ class Source(StrEnum):
     PRIOR = "prior"
     SUGGESTED = "suggested"
     CHAMPION = "champion"
+    CHALLENGER = "challenger"
+
+
+class FiringState(StrEnum):
+    """Where a firing is in its life; see `celeriac.domain.lifecycle`."""
+
+    DUE = "DUE"
+    LOOKING = "LOOKING"
+    SEARCHING = "SEARCHING"
+    CONFIRMING = "CONFIRMING"
+    PROMOTED = "PROMOTED"
+    KEPT = "KEPT"
+    SKIPPED = "SKIPPED"
+    FAILED = "FAILED"
+    MISSED = "MISSED"
+
+
+class Stage(StrEnum):
+    """What a study of a firing is for: each stage of a firing has at most one."""
+
+    LOOK = "look"
+    SEARCH = "search"
+    CONFIRM = "confirm"
+
+
+class VerdictKind(StrEnum):
+    """Who or what wrote a verdict: a night's own comparison, or a person."""
+
+    NIGHT = "night"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    BY_HAND = "by hand"
+    ROLLBACK = "rollback"
 
 
 FINISHED = frozenset({TrialState.SCORED, TrialState.PRUNED, TrialState.FAILED})
 ENDED = FINISHED | {TrialState.CANCELLED}
 CLOSED = frozenset({StudyState.DONE, StudyState.STOPPED, StudyState.FAILED})
+
+#: The states of a firing that has more to do; a stage's state has that stage's study.
+WORKING: Mapping[FiringState, Stage | None] = {
+    FiringState.DUE: None,
+    FiringState.LOOKING: Stage.LOOK,
+    FiringState.SEARCHING: Stage.SEARCH,
+    FiringState.CONFIRMING: Stage.CONFIRM,
+}
+#: Stages whose studies run points that are given, and ask no sampler.
+GIVEN = frozenset({Stage.LOOK, Stage.CONFIRM})

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from celeriac.domain.records.states import Goal, StudyState
+from celeriac.domain.records.states import Goal, Stage, StudyState
 from celeriac.domain.records.trial import EndedTrial, TrialRecord
 
 
@@ -41,7 +41,7 @@ class Counts:
 @dataclass(frozen=True, slots=True)
 class NewStudy:
     """What is needed to open a study. `spec` is `StudySpec.to_dict()`; `code_root` and `fingerprint` are the
-    submitter's.
+    submitter's. `firing_id` and `stage` where it is a firing's.
     """
 
     name: str
@@ -53,6 +53,8 @@ class NewStudy:
     schedule: str | None = None
     slice: Mapping[str, Any] = field(default_factory=dict)
     due_at: datetime | None = None
+    firing_id: int | None = None
+    stage: Stage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,8 @@ class StudyRecord:
     `resumed_at` is when a person last resumed or reopened it, or had trials run once more: what was wrong before then
     is no reason to pause it again. `reopened_at` is when a person last wanted a closed study to go on: its
     `stop_study` does not end it again. `paused_s`: how long it was paused, or closed, since `first_leased_at` (before
-    its first lease: since `started_at`), without the pause that `paused_at` began.
+    its first lease: since `started_at`), without the pause that `paused_at` began. `stage`: what it is for in the
+    firing `firing_id`; None for a study that no schedule opened.
     """
 
     id: int
@@ -91,6 +94,8 @@ class StudyRecord:
     first_leased_at: datetime | None = None
     paused_at: datetime | None = None
     paused_s: float = 0.0
+    firing_id: int | None = None
+    stage: Stage | None = None
 
     @property
     def budget(self) -> int:

@@ -16,7 +16,7 @@ from celeriac.store.refusals import checked_budget, not_deletable, unknown_trial
 
 #: What hangs on attempts: any number of rows, so it goes portion by portion; a study that lost only these is whole.
 _LEAVES = ("report", "attempt_log", "rung", "checkpoint")
-_REST = {"attempt": "study_id", "trial": "study_id", "firing": "study_id", "champion": "study_id", "study": "id"}
+_REST = {"attempt": "study_id", "trial": "study_id", "champion": "study_id", "study": "id"}
 
 
 class Changes(Verbs):
@@ -67,8 +67,10 @@ class Changes(Verbs):
 
         def drop(connection: Session) -> None:
             check(connection)
+            firing_id = locked(connection, study_id).firing_id
             for each in (*leaves, *rest):
                 fetch(connection, each, study=study_id)
+            ask(connection, "drop_firing", firing=firing_id)
 
         self._db.transaction(check)
         for each in leaves:

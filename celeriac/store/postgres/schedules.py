@@ -1,34 +1,21 @@
-"""Schedules, their firings and their champions. Rule: the unique row is the lock, so a firing happens once however
-often it is tried.
-"""
+"""Schedules."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import psycopg
-
 from celeriac.domain.errors import UnknownSchedule
-from celeriac.domain.records import (
-    Champion,
-    Firing,
-    FiringOpen,
-    NewStudy,
-    Schedule,
-    ScheduleEdit,
-    SliceDue,
-    StudyRecord,
-)
+from celeriac.domain.records import Schedule, ScheduleEdit, SliceDue
 from celeriac.store.connection import Row, Session
 from celeriac.store.dues import all_dues
 from celeriac.store.postgres.records import record_of, values_of
 from celeriac.store.postgres.statements import statement
 from celeriac.store.postgres.verbs import Verbs, ask
-from celeriac.store.refusals import duplicate_study, unknown_schedule, unknown_study
+from celeriac.store.refusals import unknown_schedule
 
 
 class Schedules(Verbs):
-    """Verbs on schedules, firings and champions."""
+    """Verbs on schedules."""
 
     def put_schedule(
         self, schedule: Schedule, dues: Sequence[SliceDue] = (), *, edit: ScheduleEdit | None = None
@@ -83,39 +70,9 @@ class Schedules(Verbs):
     def slice_dues(self, schedule: str) -> list[SliceDue]:
         return self._all(SliceDue, "slice_dues", schedule=schedule)
 
-    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> StudyRecord | None:
-        given = values_of(new) | {"due_at": due_at, "by_hand": by_hand, "note": note}
-        try:
-            opened = self._db.once(statement("fire"), **given)
-        except psycopg.IntegrityError as error:
-            raise duplicate_study(new.name) from error
-        return record_of(StudyRecord, opened[0]) if opened else None
-
     def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
         given = {"schedule": due.schedule, "slice": due.slice, "due_at": due.next_due_at, "next_due_at": next_due_at}
         return bool(self._db.once(statement("advance_slice"), **given, note=note))
-
-    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
-        return self._all(FiringOpen, "firings_to_mind", schedule=schedule, since=since)
-
-    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
-        return self._all(Firing, "firings", schedule=schedule, limit=limit)
-
-    def record_champion(self, champion: Champion) -> Champion:
-        try:
-            made = self._one(Champion, "record_champion", **values_of(champion))
-        except psycopg.IntegrityError as error:
-            raise unknown_study(champion.study_id, ()) from error
-        return made or self._all(Champion, "verdict", study_id=champion.study_id)[0]
-
-    def unjudged(self, within_s: float) -> list[int]:
-        return [row["id"] for row in self._rows("unjudged", within_s=within_s)]
-
-    def champions(self, schedule: str | None = None) -> list[Champion]:
-        return self._all(Champion, "champions", schedule=schedule)
-
-    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
-        return self._all(Champion, "verdicts", schedule=schedule, limit=limit)
 
     def _unknown(self, name: str) -> UnknownSchedule:
         return unknown_schedule(name, (each.name for each in self.schedules()))

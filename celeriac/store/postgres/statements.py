@@ -19,6 +19,7 @@ from celeriac.domain.lifecycle import ATTEMPT_TRANSITIONS, TRIAL_TRANSITIONS, At
 from celeriac.domain.records import (
     ALIVE_BEATS,
     ENDED,
+    WORKING,
     Attempt,
     Champion,
     Checkpoint,
@@ -148,6 +149,8 @@ def _words() -> Mapping[str, str]:
         "adopted": _listed([ATTEMPT_TRANSITIONS[Outcome.SUPERSEDED][AttemptEvent.ADOPT]]),
         "ways": ", ".join(_ways()),
         "faults": _listed(Fault),
+        "is_working": f"f.state IN ({_listed(WORKING)})",
+        "stage_of_state": _stage_of_state(),
         "day_s": "86400",
         "alive_beats": str(ALIVE_BEATS),
         "most": str(2**63 - 1),
@@ -163,6 +166,12 @@ def _words() -> Mapping[str, str]:
         "untried": f"{alone}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value, '' AS device_kind",
         "trial": f"{_typed(tables.trial, trial)}, last_step bigint, last_value float8, device_kind text",
     }
+
+
+def _stage_of_state() -> str:
+    """The stage that a working firing `f` is in."""
+    cases = " ".join(f"WHEN '{state}' THEN '{stage}'" for state, stage in WORKING.items() if stage)
+    return f"CASE f.state {cases} END"
 
 
 def _names(record: type[Any]) -> list[str]:

@@ -4,8 +4,8 @@ attempts.
 
 from collections.abc import Sequence
 
-from celeriac.domain.lifecycle import STUDY_TRANSITIONS, StudyEvent, moved
-from celeriac.domain.records import CLOSED, Claim, NewStudy, StudyRecord, StudyState
+from celeriac.domain.lifecycle import AGAIN, FIRING_TRANSITIONS, STUDY_TRANSITIONS, StudyEvent, moved
+from celeriac.domain.records import CLOSED, Claim, FiringState, NewStudy, Stage, StudyRecord, StudyState
 from celeriac.store.connection import Session
 from celeriac.store.postgres.records import record_of, values_of
 from celeriac.store.postgres.statements import statement
@@ -76,8 +76,8 @@ def moved_row(
 ) -> StudyRecord:
     """The study's row in its new state."""
     reopened = before.state in CLOSED and state not in CLOSED
-    if reopened:
-        ask(connection, "forget_verdict", study=before.id)
+    if reopened and before.firing_id is not None and before.stage is not None:
+        _firing_again(connection, before.firing_id, before.stage, reason)
     after = ask(
         connection,
         "move_study",
@@ -89,3 +89,12 @@ def moved_row(
         reopened=reopened,
     )
     return record_of(StudyRecord, after[0])
+
+
+def _firing_again(connection: Session, firing_id: int, stage: Stage, reason: str) -> None:
+    """A firing that had ended without a promotion goes on, since its stage's study does; its verdict is void."""
+    [row] = ask(connection, "lock_firing", firing=firing_id)
+    state = FIRING_TRANSITIONS[FiringState(row["state"])].get(AGAIN[stage])
+    if state is not None:
+        ask(connection, "forget_verdict", firing=firing_id)
+        ask(connection, "move_firing", firing=firing_id, state=state, reason=reason, evidence={})

@@ -55,13 +55,13 @@ class Turns(Verbs):
         return self._all(TrialRecord, "ended_since", study=study_id, ended_no=ended_no, limit=limit)
 
     def add_trials(self, study_id: int, turn: int, suggestions: Sequence[Suggestion]) -> list[TrialRecord]:
-        given = {"count": len(suggestions), "suggestions": _listed(suggestions)}
+        given = {"count": len(suggestions), "suggestions": listed(suggestions)}
         return self._taken("add_trials", study_id, turn, "be given trials", **given)
 
     def replace_waiting(
         self, study_id: int, turn: int, first: int, suggestions: Sequence[Suggestion]
     ) -> list[TrialRecord]:
-        given = {"first": first, "count": len(suggestions), "suggestions": _listed(suggestions)}
+        given = {"first": first, "count": len(suggestions), "suggestions": listed(suggestions)}
         return self._taken("replace_waiting", study_id, turn, "have its suggestions replaced", **given)
 
     def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
@@ -76,7 +76,7 @@ class Turns(Verbs):
         return [record_of(TrialRecord, row) for row in found if row["number"] is not None]
 
 
-def _listed(suggestions: Sequence[Suggestion]) -> tuple[dict[str, Any], ...]:
+def listed(suggestions: Sequence[Suggestion]) -> tuple[dict[str, Any], ...]:
     """Suggestions as the statements read them, each with its place."""
     return tuple(
         {"place": place, "params": each.params, "source": each.source, "why": each.why, "seed": each.seed}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from celeriac.cli.app import app
-from celeriac.domain.records import Attempt, Champion, Device, Schedule, StudyRecord, TrialRecord
+from celeriac.domain.records import Attempt, Champion, Device, Firing, Schedule, StudyRecord, TrialRecord
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text()
 
@@ -34,6 +34,7 @@ def promised(name: str) -> set[str]:
         ("run", Attempt, {"token"}, set()),
         ("device", Device, set(), set()),
         ("schedule", Schedule, set(), set()),
+        ("firing", Firing, set(), set()),
         ("champion", Champion, set(), set()),
     ],
 )

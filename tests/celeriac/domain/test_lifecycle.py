@@ -8,22 +8,37 @@ import pytest
 
 from celeriac.domain.errors import IllegalTransition
 from celeriac.domain.lifecycle import (
+    AGAIN,
     ATTEMPT_TRANSITIONS,
+    FIRING_TRANSITIONS,
     STUDY_TRANSITIONS,
     TRIAL_TRANSITIONS,
     AttemptEvent,
+    FiringEvent,
     StudyEvent,
     TrialEvent,
     moved,
     sources,
 )
-from celeriac.domain.records import CLOSED, ENDED, FINISHED, Counts, Outcome, StudyState, TrialState
+from celeriac.domain.records import (
+    CLOSED,
+    ENDED,
+    FINISHED,
+    WORKING,
+    Counts,
+    FiringState,
+    Outcome,
+    Stage,
+    StudyState,
+    TrialState,
+)
 
 #: What leads on from an end: nothing does so by itself.
-BY_A_PERSON = {TrialEvent.RERUN, StudyEvent.EXTEND, StudyEvent.REOPEN}
+BY_A_PERSON = {TrialEvent.RERUN, StudyEvent.EXTEND, StudyEvent.REOPEN, FiringEvent.APPROVE, *AGAIN.values()}
 TABLES: list[tuple[Mapping[Any, Mapping[Any, Any]], set[Any], type[StrEnum], set[Any], Any]] = [
     (TRIAL_TRANSITIONS, set(TrialState), TrialEvent, {*ENDED}, TrialState.WAITING),
     (STUDY_TRANSITIONS, set(StudyState), StudyEvent, {*CLOSED}, StudyState.OPEN),
+    (FIRING_TRANSITIONS, set(FiringState), FiringEvent, {*FiringState} - {*WORKING}, FiringState.DUE),
     (ATTEMPT_TRANSITIONS, {None, *Outcome}, AttemptEvent, {*Outcome} - {Outcome.SUPERSEDED}, None),
 ]
 
@@ -78,6 +93,15 @@ def test_only_a_running_trial_uses_the_budget() -> None:
         ends = {event: after for event, after in moves.items() if after in FINISHED}
         assert state is TrialState.RUNNING or ends in ({}, {TrialEvent.ADOPT: TrialState.SCORED})
     assert set(sources(TRIAL_TRANSITIONS, TrialEvent.ADOPT)) == {TrialState.WAITING, TrialState.QUEUED}
+
+
+def test_each_stage_has_a_state_in_which_it_is_at_work_and_a_way_back_to_it() -> None:
+    for stage in Stage:
+        [state] = [state for state, its in WORKING.items() if its is stage]
+        assert {moves.get(AGAIN[stage]) for moves in FIRING_TRANSITIONS.values()} == {None, state}
+    assert FIRING_TRANSITIONS[FiringState.PROMOTED] == {}, "a promotion is undone by a roll-back, not by its firing"
+    promoting = {state for state, moves in FIRING_TRANSITIONS.items() if FiringState.PROMOTED in moves.values()}
+    assert promoting == {FiringState.CONFIRMING, FiringState.KEPT}, "nothing is promoted that was not confirmed"
 
 
 def test_counts_have_a_field_for_each_state() -> None:

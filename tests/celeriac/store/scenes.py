@@ -3,18 +3,21 @@
 import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import text
 
-from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.firing_moves import FiringMove, StageOpening
+from celeriac.domain.lifecycle import AttemptEvent, FiringEvent, StudyEvent, TrialEvent
 from celeriac.domain.records import (
     Champion,
     Checkpoint,
     Crossing,
     Device,
     Fault,
+    Firing,
     Goal,
     Lease,
     NewStudy,
@@ -22,6 +25,7 @@ from celeriac.domain.records import (
     Report,
     Schedule,
     Source,
+    Stage,
     StudyRecord,
     Suggestion,
     TrialRecord,
@@ -145,7 +149,31 @@ def schedule(name: str = "nightly", **changes: Any) -> Schedule:
     return Schedule(name, **(given | changes))
 
 
-def verdict(study: StudyRecord, *, promoted: bool, slice_: Mapping[str, Any] | None = None) -> Champion:
+def due(store: Store, name: str | None = None, *, due_at: datetime = NOON, **changes: Any) -> Firing:
+    """A firing of the nightly schedule that was just made."""
+    given: dict[str, Any] = {"schedule": "nightly", "slice": {"region": "eu"}} | changes
+    made = store.fire(due_at, new_study(name, **given))
+    assert made is not None
+    return made
+
+
+def opening(store: Store, firing: Firing, stage: Stage = Stage.SEARCH, *points: Suggestion) -> StageOpening:
+    """The study of a firing's stage: a search's has the firing's name."""
+    name = firing.name if stage is Stage.SEARCH else f"{firing.name}/{stage}"
+    return StageOpening(stage, replace(store.firing_plan(firing.id), name=name, stage=stage), points)
+
+
+def searching(store: Store, name: str | None = None, **changes: Any) -> StudyRecord:
+    """The study of a firing that searches."""
+    firing = due(store, name, **changes)
+    store.move_firing(firing.id, firing.turn, FiringMove(FiringEvent.SEARCH, "no champion", opening(store, firing)))
+    [study] = store.stage_studies([firing.id])
+    return study
+
+
+def verdict(
+    study: StudyRecord, *, promoted: bool, slice_: Mapping[str, Any] | None = None, before_id: int | None = None
+) -> Champion:
     """A verdict on a study's trial 0."""
     return Champion(
         schedule="nightly",
@@ -159,6 +187,8 @@ def verdict(study: StudyRecord, *, promoted: bool, slice_: Mapping[str, Any] | N
         metrics={"holdout": 0.88},
         promoted=promoted,
         reason="better than its own trial 0",
+        firing_id=study.firing_id,
+        before_id=before_id,
     )
 
 

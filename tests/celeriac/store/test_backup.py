@@ -16,7 +16,6 @@ from celeriac.local.postgres import installed_binaries
 from celeriac.store import Store, open_store
 from celeriac.store.migrate import migrate
 from tests.celeriac.store.scenes import (
-    NOON,
     device,
     failed,
     leased,
@@ -25,6 +24,7 @@ from tests.celeriac.store.scenes import (
     report,
     schedule,
     scored,
+    searching,
     verdict,
 )
 from tests.servers import Servers
@@ -49,8 +49,7 @@ def fill(store: Store) -> None:
     store.begin(running.token, fingerprint="abc", resumed_step=None, log_path="1/2-1.log")
     store.put_devices("here", [device("cpu")])
     store.put_schedule(schedule())
-    fired = store.fire(NOON, new_study(schedule="nightly", slice={"region": "eu"}))
-    assert fired is not None
+    fired = searching(store)
     store.record_champion(verdict(fired, promoted=True))
     store.move_study(fired.id, StudyEvent.STOP, "a person asked")
 

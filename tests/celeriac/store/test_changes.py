@@ -2,13 +2,16 @@
 delete.
 """
 
+from datetime import timedelta
+
 import pytest
 
 from celeriac.domain.errors import IllegalTransition, UnknownStudy, UnknownTrial
-from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.firing_moves import FiringMove
+from celeriac.domain.lifecycle import FiringEvent, StudyEvent
 from celeriac.domain.records import StudyRecord, StudyState, TrialState
 from celeriac.store import Store
-from tests.celeriac.store.scenes import NOON, failed, leased, new_study, queued, report, scored, verdict
+from tests.celeriac.store.scenes import NOON, failed, leased, new_study, queued, report, scored, searching, verdict
 
 
 def half_done(store: Store) -> StudyRecord:
@@ -55,10 +58,15 @@ def test_a_closed_study_is_opened_again(any_store: Store, end: StudyEvent) -> No
 
 
 def test_a_verdict_that_promoted_nothing_is_void_when_its_study_goes_on(any_store: Store) -> None:
-    for promoted in (False, True):
-        study = any_store.create_study(new_study(schedule="nightly"))
+    for night, promoted in enumerate((False, True)):
+        study = searching(any_store, due_at=NOON + timedelta(days=night))
         any_store.move_study(study.id, StudyEvent.STOP, "closed")
-        any_store.record_champion(verdict(study, promoted=promoted))
+        event = FiringEvent.PROMOTE if promoted else FiringEvent.KEEP
+        assert study.firing_id is not None
+        if promoted:
+            any_store.move_firing(study.firing_id, 1, FiringMove(FiringEvent.CONFIRM, "it may be better"))
+        closed = FiringMove(event, "judged", verdict=verdict(study, promoted=promoted))
+        any_store.move_firing(study.firing_id, 1 + promoted, closed)
         any_store.move_study(study.id, StudyEvent.REOPEN, "on")
         kept = [each.study_id for each in any_store.verdicts("nightly")]
         assert kept == ([study.id] if promoted else [])
@@ -96,8 +104,9 @@ def test_a_retry_opens_a_closed_study_and_takes_all_or_none(any_store: Store) ->
 
 
 def test_a_deleted_study_leaves_its_name_free_and_nothing_behind(any_store: Store) -> None:
-    fired = any_store.fire(NOON, new_study("gone", schedule="nightly", slice={"region": "eu"}))
-    assert fired is not None
+    fired = searching(any_store, "gone")
+    assert fired.firing_id is not None
+    any_store.move_firing(fired.firing_id, 1, FiringMove(FiringEvent.KEEP, "no"))
     other = half_done(any_store)
     study = half_done(any_store)
     with pytest.raises(IllegalTransition, match="is RUNNING: it cannot be deleted; `celeriac stop"):

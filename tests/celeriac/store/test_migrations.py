@@ -20,8 +20,9 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
-from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import Counts, SliceDue, StudyState
+from celeriac.domain.firing_moves import FiringMove
+from celeriac.domain.lifecycle import FiringEvent, StudyEvent
+from celeriac.domain.records import Counts, FiringState, SliceDue, Stage, StudyState
 from celeriac.store import open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.migrate import migrate, schema_state
@@ -147,6 +148,47 @@ def test_a_database_of_schema_0003_migrates_and_goes_on(empty: str) -> None:
     resumed = store.move_study(2, StudyEvent.RESUME, "a person asked")
     assert resumed.state is StudyState.RUNNING
     assert 3590 < resumed.worked_s(store.now()) < 3700, "it worked until it was migrated"
+    store.close()
+
+
+#: What programs of schema 0006 left of a schedule: three nights of one slice, the first promoted, the second not, the
+#: third still running; and a night of another slice that closed a moment ago, without its verdict yet.
+OF_SCHEMA_0006 = """
+    INSERT INTO study (name, spec, goal, state, ended_at, parallel, code_root, fingerprint, schedule, slice, due_at)
+        SELECT 'nightly/' || k, '{"study": "nightly", "seed": 7, "budget": {"trials": 4}}', 'maximize',
+            CASE k WHEN 3 THEN 'RUNNING' ELSE 'DONE' END, CASE k WHEN 3 THEN NULL ELSE now() END, 2, '/code', 'abc',
+            'nightly', CASE k WHEN 4 THEN jsonb '{"region": "us"}' ELSE jsonb '{"region": "eu"}' END,
+            timestamptz '2026-03-01 12:00+00' + k * interval '1 day'
+        FROM generate_series(1, 4) AS k;
+    INSERT INTO firing (schedule, slice, due_at, study_id) SELECT schedule, slice, due_at, id FROM study;
+    INSERT INTO champion (study_id, schedule, slice, study, trial, params, score, promoted, reason) VALUES
+        (1, 'nightly', '{"region": "eu"}', 'nightly/1', 2, '{"lr": 0.1}', 0.9, true, 'it won'),
+        (2, 'nightly', '{"region": "eu"}', 'nightly/2', 0, '{"lr": 0.2}', 0.8, false, 'nothing won');
+"""
+
+
+def test_firings_of_schema_0006_are_given_the_life_that_they_had(empty: str) -> None:
+    upgrade_to(empty, "0006", then=OF_SCHEMA_0006)
+    migrate(empty)
+    store = open_store(empty)
+    us, running, kept, promoted = store.firings("nightly")
+    assert [(each.name, each.state) for each in (promoted, kept, running, us)] == [
+        ("nightly/1", FiringState.PROMOTED),
+        ("nightly/2", FiringState.KEPT),
+        ("nightly/3", FiringState.SEARCHING),
+        ("nightly/4", FiringState.SEARCHING),
+    ]
+    assert (promoted.reason, kept.reason) == ("it won", "nothing won")
+    assert [(each.name, each.stage) for each in store.stage_studies([running.id])] == [("nightly/3", Stage.SEARCH)]
+    assert store.firings_to_move() == [us.id]
+    plan = store.firing_plan(running.id)
+    assert (plan.goal, plan.parallel, plan.code_root, plan.fingerprint) == ("maximize", 2, "/code", "abc")
+    assert plan.spec == store.study(3).spec
+    second, first = store.verdicts("nightly")
+    assert (first.firing_id, first.before_id, second.before_id) == (promoted.id, None, first.id)
+    assert store.champions() == [first]
+    moved = store.move_firing(us.id, us.turn, FiringMove(FiringEvent.KEEP, "nothing won here either"))
+    assert (moved.state, moved.turn) == (FiringState.KEPT, 1)
     store.close()
 
 

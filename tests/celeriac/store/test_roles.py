@@ -28,6 +28,7 @@ from tests.celeriac.store.scenes import (
     report,
     schedule,
     scored,
+    searching,
     verdict,
 )
 from tests.servers import Servers
@@ -278,8 +279,7 @@ def test_a_coordinator_does_its_work(coordinator: Store) -> None:
     coordinator.finish_attempt(leased(coordinator, study, 0).token, scored(0.5))
     coordinator.move_study(study.id, StudyEvent.FINISH, "budget used")
     coordinator.put_schedule(schedule())
-    fired = coordinator.fire(NOON, new_study(schedule="nightly", slice={"region": "eu"}))
-    assert fired is not None
+    fired = searching(coordinator)
     coordinator.record_champion(verdict(fired, promoted=True))
     coordinator.drop_schedule("nightly")
     assert coordinator.prune(fired.id, coordinator.now(), reports=True, logs=True).reports == 0

@@ -30,7 +30,8 @@ UPDATE trial SET ended_no = -n.place FROM (
 UPDATE trial SET ended_no = -ended_no WHERE study_id = :study AND ended_no < 0
 
 -- name: promoted
-SELECT trial FROM champion WHERE study_id = :study AND promoted
+SELECT coalesce(trial, 0) AS trial FROM champion WHERE promoted
+    AND (study_id = :study OR firing_id = (SELECT firing_id FROM study WHERE id = :study))
 
 -- name: drop_portion
 -- Of what hangs on attempts, any number of rows.

@@ -124,10 +124,11 @@ t.study_id = s.id AND t.state IN ('PAUSED', 'WAITING')
     AND (t.not_before IS NULL OR t.not_before <= clock_timestamp()) ORDER BY t.number LIMIT :most_ready
 
 -- phrase: new_study_columns
-name, spec, goal, parallel, code_root, fingerprint, schedule, slice, due_at
+name, spec, goal, parallel, code_root, fingerprint, schedule, slice, due_at, firing_id, stage
 
 -- phrase: new_study
-:name, CAST(:spec AS json), :goal, :parallel, :code_root, :fingerprint, :schedule, CAST(:slice AS jsonb), :due_at
+:name, CAST(:spec AS json), :goal, :parallel, :code_root, :fingerprint, :schedule, CAST(:slice AS jsonb), :due_at,
+:firing_id, :stage
 
 -- phrase: old_checkpoint
 FROM checkpoint c {of_old_study}

@@ -93,7 +93,3 @@ UPDATE study s SET state = :state, reason = :reason, turn = turn + 1,
     reopened_at = CASE WHEN :reopened THEN clock_timestamp() ELSE reopened_at END,
     ended_at = CASE WHEN :closed THEN clock_timestamp() END
 WHERE id = :study RETURNING {study_columns}
-
--- name: forget_verdict
--- Of a study that is opened again, a verdict that promoted nothing is void.
-DELETE FROM champion WHERE study_id = :study AND NOT promoted

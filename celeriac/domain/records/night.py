@@ -1,0 +1,27 @@
+"""What a firing's next move is decided on: its row, its slice's champion, and what its studies have found so far."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from celeriac.domain.records.firing import Champion, Firing
+from celeriac.domain.records.states import Stage
+from celeriac.domain.records.study import NewStudy, StudyRecord
+from celeriac.domain.records.trial import TrialRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """One firing as its next move finds it.
+
+    `plan`: what its studies are like. `studies`: those of its stages, as far as they are opened. `look` and `pairs`:
+    the trials of the stages that run given points. `first` and `best`: of the search, trial 0 and the best so far.
+    """
+
+    firing: Firing
+    plan: NewStudy
+    champion: Champion | None
+    studies: Mapping[Stage, StudyRecord] = field(default_factory=dict)
+    look: tuple[TrialRecord, ...] = ()
+    first: TrialRecord | None = None
+    best: TrialRecord | None = None
+    pairs: tuple[TrialRecord, ...] = ()

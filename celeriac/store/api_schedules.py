@@ -1,0 +1,105 @@
+"""The store's contract for schedules, their firings and their champions: a part of `celeriac.store.api.Store`, whose
+rules hold here too.
+
+A firing moves by compare-and-set on its turn, and everything that a move brings (a stage's study, its given points, a
+verdict) is written with it or not at all. So a firing can be moved by anybody, at any time, as often as they like.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from celeriac.domain.firing_moves import FiringMove
+from celeriac.domain.records import (
+    Champion,
+    Firing,
+    FiringOpen,
+    NewStudy,
+    Schedule,
+    ScheduleEdit,
+    SliceDue,
+    StudyRecord,
+)
+
+
+class ScheduleStore(Protocol):
+    """What schedules, firings and champions need of the store."""
+
+    def put_schedule(
+        self, schedule: Schedule, dues: Sequence[SliceDue] = (), *, edit: ScheduleEdit | None = None
+    ) -> Schedule:
+        """Insert or replace by name (`created_at` of an existing one stays), with when its slices are due and the edit
+        to be kept. Slices that `dues` leaves out are due at `schedule.next_due_at`; those it has no more are dropped.
+        """
+
+    def schedule(self, name: str) -> Schedule:
+        """Raises UnknownSchedule, naming the existing ones."""
+
+    def schedules(self) -> list[Schedule]:
+        """All, by name."""
+
+    def drop_schedule(self, name: str, *, edit: ScheduleEdit | None = None) -> None:
+        """Forget a schedule; its studies, firings, champions and edits stay. Raises UnknownSchedule."""
+
+    def pause_schedule(self, name: str, paused: bool, *, edit: ScheduleEdit | None = None) -> Schedule:
+        """Raises UnknownSchedule."""
+
+    def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
+        """What was done to a schedule of that name, newest first; also after it was dropped."""
+
+    def due_schedules(self) -> list[Schedule]:
+        """Schedules that are not paused and a slice of which is due, by the store's clock; the first due first."""
+
+    def slice_dues(self, schedule: str) -> list[SliceDue]:
+        """When each slice is due next, the first due first. Empty for a schedule that is not there."""
+
+    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> Firing | None:
+        """Make one slice's firing, DUE, whose stages' studies will be like `new`; None if it was fired already.
+
+        Raises DuplicateStudy when a study or another firing has that name; `celeriac.store.firing.fire` then tries the
+        next.
+        """
+
+    def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
+        """Compare-and-set of a slice's `next_due_at`; False: another tick did it, or the slice is gone."""
+
+    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
+        """Newest first."""
+
+    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
+        """The clock's own firings that were due since then or are still open; the earliest due first."""
+
+    def firing(self, firing_id: int) -> Firing:
+        """Raises UnknownSchedule: there is no such firing."""
+
+    def firing_plan(self, firing_id: int) -> NewStudy:
+        """What the firing was made with: the spec and the code of that moment, whatever its schedule says by now."""
+
+    def stage_studies(self, firing_ids: Sequence[int]) -> list[StudyRecord]:
+        """The studies of these firings' stages, by id."""
+
+    def firings_to_move(self) -> list[int]:
+        """Ids of the firings that wait for a move, oldest first: those that are DUE, and those whose stage's study is
+        closed, or gone.
+        """
+
+    def move_firing(self, firing_id: int, turn: int, move: FiringMove) -> Firing:
+        """Move a firing by its table, with all that the move brings, whole or not at all.
+
+        Compare-and-set on `turn`: raises StaleTurn when somebody moved it meanwhile, and when the verdict promotes over
+        a champion that is not the slice's champion any more. Raises IllegalTransition, and DuplicateStudy when the name
+        of the stage's new study is taken.
+        """
+
+    def record_champion(self, champion: Champion) -> Champion:
+        """Write a verdict. A firing's own (`VerdictKind.NIGHT`) once: a repeat returns the first.
+
+        One that promotes must name the slice's champion of this moment as its `before_id`. Raises StaleTurn when it is
+        another by now, UnknownStudy.
+        """
+
+    def champions(self, schedule: str | None = None) -> list[Champion]:
+        """The newest promoted verdict of each slice, by schedule and slice."""
+
+    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
+        """All verdicts, promoted or not, newest first: the champions' history."""

@@ -1,0 +1,93 @@
+-- Firings and champions. The unique row is the lock, so a firing happens once however often it is tried. Where a study's row and its
+-- firing's are both locked, the study's is first.
+
+-- name: fire
+-- No row: it was fired before, or a study has its name.
+INSERT INTO firing AS f (name, schedule, slice, due_at, by_hand, note, plan, steps)
+SELECT :name, :schedule, CAST(:slice AS jsonb), :due_at, :by_hand, :note, CAST(:plan AS json),
+    jsonb_build_array(jsonb_build_object('state', 'DUE', 'at', clock_timestamp(), 'reason', CAST(:note AS text)))
+WHERE NOT EXISTS (SELECT 1 FROM study s WHERE s.name = :name)
+ON CONFLICT (schedule, slice, due_at, by_hand) DO NOTHING RETURNING {firing_columns}
+
+-- name: is_fired
+SELECT 1 FROM firing WHERE schedule = :schedule AND slice = CAST(:slice AS jsonb) AND due_at = :due_at AND by_hand = :by_hand
+
+-- name: firing
+SELECT {firing_columns} FROM firing f WHERE f.id = :firing
+
+-- name: firing_plan
+SELECT f.name, f.schedule, f.slice, f.due_at, f.id AS firing_id, f.plan -> 'spec' AS spec, f.plan ->> 'goal' AS goal,
+    CAST(f.plan ->> 'parallel' AS int) AS parallel, f.plan ->> 'code_root' AS code_root,
+    f.plan ->> 'fingerprint' AS fingerprint
+FROM firing f WHERE f.id = :firing
+
+-- name: firings
+SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
+
+-- name: firings_to_mind
+SELECT f.id AS firing_id, f.name, f.slice, f.due_at, {is_working} AS is_open FROM firing f
+WHERE f.schedule = :schedule AND f.by_hand = 0 AND (f.due_at >= :since OR {is_working}) ORDER BY f.due_at, f.id
+
+-- name: firings_to_move
+SELECT f.id FROM firing f WHERE {is_working} AND NOT EXISTS (
+    SELECT 1 FROM study s WHERE s.firing_id = f.id AND s.ended_at IS NULL AND s.stage = {stage_of_state}
+) ORDER BY f.id
+
+-- name: stage_studies
+SELECT {study_columns} FROM study s WHERE s.firing_id = ANY(CAST(:firings AS bigint[])) ORDER BY s.id
+
+-- name: stage_study
+SELECT s.id FROM study s WHERE s.firing_id = :firing AND s.stage = :stage
+
+-- name: lock_firing
+SELECT {firing_columns} FROM firing f WHERE f.id = :firing FOR NO KEY UPDATE
+
+-- name: move_firing
+UPDATE firing f SET state = :state, reason = :reason, turn = turn + 1, entered_at = clock_timestamp(),
+    steps = steps || jsonb_build_array(CAST(:evidence AS jsonb) || jsonb_build_object(
+        'state', CAST(:state AS text), 'at', clock_timestamp(), 'reason', CAST(:reason AS text)))
+WHERE f.id = :firing RETURNING {firing_columns}
+
+-- name: give_points
+-- Trials for a study that asks no sampler: they are there at once, and its budget is as many.
+WITH s AS (
+    UPDATE study SET turn = turn + 1, next_number = next_number + :count, waiting = waiting + :count,
+        spec = CAST(:spec AS json)
+    WHERE id = :study RETURNING id, next_number - :count AS first
+)
+INSERT INTO trial (study_id, number, params, source, why, seed)
+SELECT s.id, s.first + x.place, x.params, x.source, x.why, x.seed
+FROM s, json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, source text, why json, seed bigint)
+
+-- name: drop_firing
+-- Once the last study of it is gone, but never the evidence of a promotion.
+DELETE FROM firing f WHERE f.id = :firing AND f.state NOT IN ('DUE', 'PROMOTED')
+    AND NOT EXISTS (SELECT 1 FROM study s WHERE s.firing_id = f.id)
+
+-- name: record_champion
+-- One that promotes takes the place of the slice's champion of this moment, or of none.
+INSERT INTO champion AS ch
+    (study_id, schedule, slice, study, trial, params, score, default_score, metrics, promoted, reason, firing_id, kind,
+        who, before_id, awaits, evidence)
+SELECT :study_id, :schedule, CAST(:slice AS jsonb), :study, :trial, CAST(:params AS json), :score, :default_score,
+    CAST(:metrics AS json), :promoted, :reason, :firing_id, :kind, :who, :before_id, :awaits, CAST(:evidence AS json)
+WHERE NOT :promoted OR coalesce(CAST(:before_id AS bigint), 0) = coalesce((
+    SELECT max(c.id) FROM champion c
+    WHERE c.promoted AND c.schedule = :schedule AND c.slice = CAST(:slice AS jsonb)
+), 0)
+ON CONFLICT DO NOTHING RETURNING {champion_columns}
+
+-- name: verdict
+SELECT {champion_columns} FROM champion ch WHERE ch.firing_id = :firing AND ch.kind = 'night'
+
+-- name: champions
+SELECT DISTINCT ON (ch.schedule, ch.slice) {champion_columns} FROM champion ch
+WHERE ch.promoted AND (CAST(:schedule AS text) IS NULL OR ch.schedule = :schedule)
+ORDER BY ch.schedule, ch.slice, ch.id DESC
+
+-- name: verdicts
+SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule ORDER BY ch.id DESC LIMIT :limit
+
+-- name: forget_verdict
+-- Of a firing that goes on, a verdict of its own that promoted nothing is void.
+DELETE FROM champion WHERE firing_id = :firing AND kind = 'night' AND NOT promoted

@@ -1,0 +1,62 @@
+"""The nights: each firing goes from stage to stage until its slice keeps its champion or gets another.
+
+Rule: read, decide (`celeriac.decide.night`), write in one verb. It is asked for when a firing is made, when the study
+of a stage closes, and by each tick for all that have not moved; so a move is made, once, whatever crashes and however
+many coordinators are at it.
+"""
+
+import logging
+
+from celeriac.decide.night import tonight
+from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, StaleTurn, StoreUnavailable
+from celeriac.domain.records import Night, StudyRecord
+from celeriac.runtime.broker import Tickets
+from celeriac.store import Store
+from celeriac.store.firing import move, night_of
+from coordinator.tickets import wake
+
+log = logging.getLogger(__name__)
+
+
+def step(store: Store, tickets: Tickets, firing_id: int) -> str:
+    """Move one firing as far as it goes now; returns why it stops there. Raises StoreUnavailable, UnknownSchedule."""
+    while True:
+        night = night_of(store, firing_id)
+        decision = tonight(night)
+        if decision.move is None:
+            return decision.reason
+        try:
+            after = move(store, night.firing, decision.move)
+        except (StaleTurn, IllegalTransition) as error:
+            return f"somebody moved it meanwhile: {error}"
+        log.info("firing %s is %s: %s", after.name, after.state, after.reason)
+        if decision.move.opening is not None:
+            _wake(store, tickets, night, decision.move.opening.stage)
+
+
+def step_all(store: Store, tickets: Tickets) -> None:
+    """Move every firing whose stage is over, or whose move was lost. One that goes wrong is logged, and the others
+    move. Raises StoreUnavailable.
+    """
+    for firing_id in store.firings_to_move():
+        try:
+            step(store, tickets, firing_id)
+        except StoreUnavailable:
+            raise
+        except Exception:
+            log.exception("firing %d: its move failed; the next tick tries again", firing_id)
+
+
+def study_closed(store: Store, tickets: Tickets, study: StudyRecord) -> str:
+    """Move the firing whose stage's study is closed; "" for a study that no schedule opened."""
+    return "" if study.firing_id is None else step(store, tickets, study.firing_id)
+
+
+def _wake(store: Store, tickets: Tickets, night: Night, stage: object) -> None:
+    """Have the study of the stage driven now; without Redis the next tick does."""
+    for study in store.stage_studies([night.firing.id]):
+        if study.stage == stage:
+            try:
+                wake(tickets, study.id, study.name)
+            except BrokerUnavailable as error:
+                log.warning("study %s waits for the next tick: %s", study.name, error)

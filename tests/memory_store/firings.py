@@ -1,0 +1,190 @@
+"""Firings and champions."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from celeriac.domain.firing_moves import FiringMove, StageOpening
+from celeriac.domain.lifecycle import FIRING_TRANSITIONS, StudyEvent, moved
+from celeriac.domain.records import (
+    CLOSED,
+    WORKING,
+    Champion,
+    Firing,
+    FiringOpen,
+    FiringState,
+    NewStudy,
+    StudyRecord,
+    StudyState,
+    VerdictKind,
+)
+from celeriac.store.dues import slice_key
+from celeriac.store.refusals import another_champion, duplicate_study, stale_firing, unknown_firing, with_points
+from celeriac.store.sanitize import plain_text
+from tests.memory_store.rows import Rows, Tables, atomic, plain
+from tests.memory_store.studies import moved_row, opened
+from tests.memory_store.turns import new_trial
+
+
+class Firings(Tables):
+    """Verbs on firings and champions."""
+
+    @atomic
+    def fire(self, due_at: datetime, new: NewStudy, *, by_hand: int = 0, note: str = "") -> Firing | None:
+        rows, name = self._rows, plain_text(new.name)
+        fired = (new.schedule, slice_key(plain(new.slice)), due_at, by_hand)
+        if any(
+            (each.schedule, slice_key(each.slice), each.due_at, each.by_hand) == fired for each in rows.firings.values()
+        ):
+            return None
+        names = {study.name for study in rows.studies.values()} | {each.name for each in rows.firings.values()}
+        if name in names:
+            raise duplicate_study(name)
+        now, said = rows.clock(), plain_text(note)
+        firing = Firing(
+            id=rows.next_id("firing"),
+            name=name,
+            schedule=new.schedule or "",
+            slice=plain(new.slice),
+            due_at=due_at,
+            by_hand=by_hand,
+            note=said,
+            state=FiringState.DUE,
+            reason="",
+            turn=0,
+            fired_at=now,
+            entered_at=now,
+            steps=({"state": "DUE", "at": now.isoformat(), "reason": said},),
+        )
+        rows.firings[firing.id] = firing
+        rows.plans[firing.id] = replace(new, spec=plain(new.spec), slice=firing.slice, firing_id=firing.id)
+        return firing
+
+    @atomic
+    def firing(self, firing_id: int) -> Firing:
+        return _firing(self._rows, firing_id)
+
+    @atomic
+    def firing_plan(self, firing_id: int) -> NewStudy:
+        return replace(self._rows.plans[_firing(self._rows, firing_id).id], due_at=self._rows.firings[firing_id].due_at)
+
+    @atomic
+    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
+        found = [each for each in self._rows.firings.values() if each.schedule == schedule]
+        return sorted(found, key=lambda each: (each.due_at, each.id), reverse=True)[:limit]
+
+    @atomic
+    def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
+        found = [
+            FiringOpen(each.id, each.name, each.slice, each.due_at, each.state in WORKING)
+            for each in self._rows.firings.values()
+            if each.schedule == schedule and not each.by_hand and (each.due_at >= since or each.state in WORKING)
+        ]
+        return sorted(found, key=lambda each: (each.due_at, each.firing_id))
+
+    @atomic
+    def stage_studies(self, firing_ids: Sequence[int]) -> list[StudyRecord]:
+        return [study for _, study in sorted(self._rows.studies.items()) if study.firing_id in set(firing_ids)]
+
+    @atomic
+    def firings_to_move(self) -> list[int]:
+        working = {(study.firing_id, study.stage) for study in self._rows.studies.values() if study.state not in CLOSED}
+        return [
+            each.id
+            for each in self._rows.firings.values()
+            if each.state in WORKING and (each.id, WORKING[each.state]) not in working
+        ]
+
+    @atomic
+    def move_firing(self, firing_id: int, turn: int, move: FiringMove) -> Firing:
+        rows, firing = self._rows, _firing(self._rows, firing_id)
+        if firing.turn != turn:
+            raise stale_firing(firing, turn)
+        state = moved(FIRING_TRANSITIONS, firing.state, move.event, thing=f"firing {firing.name}")
+        if move.verdict and not _may_be_written(rows, move.verdict):
+            raise another_champion(move.verdict)
+        if move.opening:
+            _open_stage(rows, firing_id, move.opening, move.reason)
+        if move.verdict:
+            _write(rows, move.verdict)
+        return rows.enter(firing, state, move.reason, move.evidence)
+
+    @atomic
+    def record_champion(self, champion: Champion) -> Champion:
+        self._rows.study(champion.study_id)
+        if _may_be_written(self._rows, champion):
+            return _write(self._rows, champion)
+        first = [each for each in self._rows.verdicts.values() if _is_of_firing(each, champion.firing_id)]
+        if not first:
+            raise another_champion(champion)
+        return first[0]
+
+    @atomic
+    def champions(self, schedule: str | None = None) -> list[Champion]:
+        newest: dict[tuple[str, str], Champion] = {}
+        for each in self._rows.verdicts.values():
+            if each.promoted and schedule in (None, each.schedule):
+                newest[each.schedule, slice_key(each.slice)] = each
+        return [each for _, each in sorted(newest.items())]
+
+    @atomic
+    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
+        found = [each for each in self._rows.verdicts.values() if each.schedule == schedule]
+        return found[::-1][:limit]
+
+
+def _firing(rows: Rows, firing_id: int) -> Firing:
+    found = rows.firings.get(firing_id)
+    if found is None:
+        raise unknown_firing(firing_id)
+    return found
+
+
+def _open_stage(rows: Rows, firing_id: int, opening: StageOpening, reason: str) -> None:
+    there = [study for study in rows.studies.values() if (study.firing_id, study.stage) == (firing_id, opening.stage)]
+    study = there[0] if there else opened(rows, opening.study)
+    if not opening.points:
+        return
+    first, count = study.next_number, len(opening.points)
+    spec = plain(with_points(study, count))
+    rows.trials |= {
+        (study.id, first + k): new_trial(rows, study.id, first + k, each) for k, each in enumerate(opening.points)
+    }
+    counts = replace(study.counts, waiting=study.counts.waiting + count)
+    given = replace(study, spec=spec, counts=counts, turn=study.turn + 1, next_number=first + count)
+    rows.studies[study.id] = given
+    if study.state in CLOSED:
+        moved_row(rows, given, StudyState.RUNNING, StudyEvent.EXTEND, plain_text(reason))
+
+
+def _may_be_written(rows: Rows, verdict: Champion) -> bool:
+    is_night = verdict.kind is VerdictKind.NIGHT
+    if is_night and any(_is_of_firing(each, verdict.firing_id) for each in rows.verdicts.values()):
+        return False
+    newest = [
+        each.id
+        for each in rows.verdicts.values()
+        if each.promoted
+        and (each.schedule, slice_key(each.slice)) == (verdict.schedule, slice_key(plain(verdict.slice)))
+    ]
+    return not verdict.promoted or (verdict.before_id or 0) == max(newest, default=0)
+
+
+def _is_of_firing(verdict: Champion, firing_id: int | None) -> bool:
+    return firing_id is not None and verdict.kind is VerdictKind.NIGHT and verdict.firing_id == firing_id
+
+
+def _write(rows: Rows, verdict: Champion) -> Champion:
+    kept = replace(
+        verdict,
+        id=rows.next_id("champion"),
+        slice=plain(verdict.slice),
+        params=plain(verdict.params),
+        metrics=plain(verdict.metrics),
+        evidence=plain(verdict.evidence),
+        reason=plain_text(verdict.reason),
+        who=plain_text(verdict.who),
+        decided_at=rows.clock(),
+    )
+    rows.verdicts[kept.id] = kept
+    return kept
