@@ -9,7 +9,7 @@
     announce   tell the coordinator, and delete files that nobody needs any more
 
 One value travels, `Run`, and one thread writes it. Whatever happens, no process of the trial stays when its slot
-takes the next one.
+takes the next one: it ends while the next ticket is fetched, and is waited for before the next lease.
 """
 
 import logging
@@ -44,11 +44,10 @@ from worker.attempt.store_retry import StoreRetry, UntilStopped
 from worker.process.events import Exit, Failed
 from worker.process.failure import signature
 from worker.process.frames import FrameTooLarge
+from worker.process.trial_process import FAREWELL_S
 
 log = logging.getLogger(__name__)
 
-# How long a trial's process may take, after its result, for what it left to be run at exit.
-FAREWELL_S = 10.0
 # How long reading a trial's checkpoints, to hash them, may take: tens of gigabytes from a slow disk.
 READ_S = 900.0
 
@@ -62,6 +61,7 @@ def run(ticket: RunTrial, context: WorkerContext) -> str:
     with context.control.sigterm_as_event():
         if left := passed_on(ticket, context):
             return left
+        context.servers.finish()
         lease = take_lease(ticket, context)
         if isinstance(lease, Refusal):
             return f"nothing to do: {lease.reason}"
@@ -130,7 +130,7 @@ def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Ite
         context.lease_keeper.leave(kept)
         output.close()
         if attempt.process is not None:
-            attempt.process.close(FAREWELL_S)
+            attempt.process.farewell(FAREWELL_S)
 
 
 @contextmanager

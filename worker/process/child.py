@@ -59,6 +59,7 @@ def live(
     outcome: Objective | Unusable | None = loaded
     if outcome is None and ahead:
         outcome = _attempted(code_root, objective)
+    reseed(0)  # the first time in a fork costs torch 4 ms, which reads its own source files: not while a slot waits
     link = SocketChannel(channel)
     job = link.job()
     if job is None:

@@ -49,7 +49,7 @@ class ServerPool:
     def take(self, code: Code) -> TrialProcess:
         """A process for the next trial: a running server's standby, or that of one that starts now. Never waits."""
         if self._trial is not None and self._trial.ended is None:
-            raise RuntimeError("the slot's trial before has not ended: kill or close it first")
+            raise RuntimeError("the slot's trial before has not ended: `finish` it first")
         self._closing = [server for server in self._closing if not server.gone()]  # collects their exit status
         server = self._servers.get(code)
         if server is None or server.gone():
@@ -60,10 +60,15 @@ class ServerPool:
         self._trial = TrialProcess(server, lambda: self._replaced(code))
         return self._trial
 
+    def finish(self) -> None:
+        """Wait until no process of the slot's trial before is left; what takes longer than `FAREWELL_S` is killed."""
+        if self._trial is not None:
+            self._trial.close()
+            self._trial = None
+
     def close(self) -> None:
         """End every server, and everything below them."""
-        if self._trial is not None and self._trial.ended is None:
-            self._trial.kill(0.0)
+        self.finish()
         while self._servers:
             self._retire(self._servers.popitem()[1])
         deadline = time.monotonic() + MARGIN_S

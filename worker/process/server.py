@@ -12,7 +12,8 @@ Promises:
   itself afresh without the import, and each child imports for itself ("isolation: fresh").
 
 Packets, one JSON object each, over a SOCK_SEQPACKET socket. In: `standby` {gone} (have the next one there; not the one
-with the pid `gone`), `take` {pid} (the standby gets the trial), `kill` {grace_s}. Out: `ready` {isolation, note},
+with the pid `gone`), `take` {pid} (the standby gets the trial), `kill` {grace_s}, `farewell` {within_s} (kill what is
+still there then). Out: `ready` {isolation, note},
 `failed` {a fault}, `standby` {pid} with the child's socket and output pipe, `ended` {pid, code, signal,
 peak_memory_bytes, oom_kills, leftovers, killed}.
 """
@@ -96,7 +97,7 @@ class Server:
         self._pid = os.getpid()
         self._standby: _Process | None = None
         self._trial: _Process | None = None
-        self._kill_at = self._look_at = math.inf
+        self._kill_at = self._look_at = self._farewell_at = math.inf
         self._killed = False
         self._leftovers: set[int] = set()
         self._limits = Limits(plan.most_tasks, plan.most_bytes)
@@ -145,7 +146,7 @@ class Server:
     def _patience(self) -> float | None:
         """Seconds until there is something to do unasked."""
         idle_at = self._idle_from + self._plan.idle_s
-        next_at = idle_at if self._trial is None else min(self._look_at, self._kill_at)
+        next_at = idle_at if self._trial is None else min(self._look_at, self._kill_at, self._farewell_at)
         return None if next_at == math.inf else max(0.0, next_at - time.monotonic())
 
     # -- commands -----------------------------------------------------------------------------------------------------
@@ -173,6 +174,8 @@ class Server:
         elif command["kind"] == "kill" and self._trial is not None:
             self._killed = True
             self._terminate(float(command["grace_s"]))
+        elif command["kind"] == "farewell" and self._trial is not None:
+            self._farewell_at = time.monotonic() + float(command["within_s"])
 
     def _begin(self, pid: int) -> None:
         """The standby is the trial's process now; should it have died meanwhile, that is how the trial ended."""
@@ -291,6 +294,9 @@ class Server:
             self._leftovers |= left
             if self._kill_at == math.inf:
                 self._terminate(LEFTOVER_GRACE_S)
+        if time.monotonic() >= self._farewell_at:
+            self._farewell_at, self._killed = math.inf, True
+            self._terminate(LEFTOVER_GRACE_S)
         if time.monotonic() >= self._kill_at:
             linux.signal_all(self._of_trial(), signal.SIGKILL)
             # Each death wakes us to look again; the interval is for what was forked between our look and its parent's
@@ -323,7 +329,7 @@ class Server:
                 "passed": None if self._passed is None else self._passed.message(),
             }
         )
-        self._trial, self._kill_at, self._look_at = None, math.inf, math.inf
+        self._trial, self._kill_at, self._look_at, self._farewell_at = None, math.inf, math.inf, math.inf
         self._tidy(process.place)
         self._idle_from = time.monotonic()
 

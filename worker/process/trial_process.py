@@ -45,6 +45,8 @@ from worker.process.frames import (
 from worker.process.server_handle import ServerHandle, Standby
 
 MARGIN_S = 5.0
+#: How long a trial's process may take, after its result, for what it left to be run at exit.
+FAREWELL_S = 10.0
 MAX_JOB_BYTES = 65_536  # fits an empty socket's buffer, so that sending one never waits for the child
 _READ_BYTES = 65_536
 _READS_A_PASS = 16
@@ -125,8 +127,13 @@ class TrialProcess:
             self._server.send({"kind": "kill", "grace_s": grace_s})
         return self._awaited(grace_s + MARGIN_S) or self._lose("its server did not end it in time", killed=True)
 
-    def close(self, grace_s: float = 10.0) -> Exit:
-        """Wait up to `grace_s` for the process to end by itself, then kill it. Frees descriptors."""
+    def farewell(self, within_s: float) -> None:
+        """Let the process end by itself; what is there after `within_s` is killed. Never waits: `close` does."""
+        if self.ended is None:
+            self._server.send({"kind": "farewell", "within_s": within_s})
+
+    def close(self, grace_s: float = FAREWELL_S) -> Exit:
+        """Wait up to `grace_s` for the process to end by itself, then kill it. Frees descriptors; may be repeated."""
         ended = self._awaited(grace_s) or self.kill(1.0)
         self._selector.close()
         return ended

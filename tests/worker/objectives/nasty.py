@@ -2,6 +2,7 @@
 process ids.
 """
 
+import atexit
 import os
 import signal
 import subprocess
@@ -17,6 +18,12 @@ def sleeps(trial: Trial) -> float:
     print("asleep", flush=True)
     while True:
         time.sleep(3600)
+
+
+def lingers(trial: Trial) -> float:
+    """A score, and a farewell that has no end."""
+    atexit.register(time.sleep, 3600)
+    return float(os.getpid())
 
 
 def ignores_term(trial: Trial) -> float:

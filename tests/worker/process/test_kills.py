@@ -51,6 +51,20 @@ def test_one_that_ignores_term_gets_kill_after_the_grace(pool: ServerPool, job: 
     child.close()
 
 
+def test_a_farewell_without_end_is_cut_though_no_other_trial_comes(pool: ServerPool, job: Job) -> None:
+    child = pool.take(Code(OBJECTIVES, "1", "nasty:lingers"))
+    child.start(job)
+    pid = int(until(child, Returned).score)
+    gone = os.pidfd_open(pid)
+    child.farewell(0.3)
+    # Nobody listens to the process or its server any more.
+    assert select.select([gone], [], [], PATIENCE_S)[0] == [gone]
+    os.close(gone)
+    pool.finish()
+    assert child.ended is not None
+    assert child.ended.killed
+
+
 def test_processes_that_outlive_the_trial_are_ended(pool: ServerPool, job: Job) -> None:
     events = ran(pool, "nasty:escapes", job)
     assert only(events, Returned).score == 1.0
