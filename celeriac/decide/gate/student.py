@@ -1,0 +1,76 @@
+"""Student's t distribution on the standard library, so that a decision can be computed again on any machine.
+
+The incomplete beta function's continued fraction by Lentz's method (Abramowitz and Stegun 26.5.8, 26.7.1). Degrees of
+freedom need not be whole: Satterthwaite's are not.
+"""
+
+import math
+
+_TINY = 1e-300
+_ENOUGH = 3e-15
+_MOST_TERMS = 500
+
+
+def upper_tail(t: float, df: float) -> float:
+    """P(T > t) for `df` > 0 degrees of freedom; `t` may be infinite."""
+    if math.isinf(t):
+        return 0.0 if t > 0 else 1.0
+    # t²/(df+t²) keeps its digits where t is small, df/(df+t²) where it is large.
+    half = 0.5 * _incomplete_beta(df / (df + t * t), t * t / (df + t * t), df / 2, 0.5)
+    return half if t > 0 else 1.0 - half
+
+
+def upper_quantile(p: float, df: float) -> float:
+    """The t with P(T > t) = p, for 0 < p < 1."""
+    if p > 0.5:
+        return -upper_quantile(1.0 - p, df)
+    high = 1.0
+    while upper_tail(high, df) > p:
+        high *= 2.0
+    low = 0.0
+    for _ in range(200):
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if upper_tail(middle, df) > p else (low, middle)
+    return high
+
+
+def f_upper_tail(f: float, df1: float, df2: float) -> float:
+    """P(F > f) for a ratio of two variances with `df1` and `df2` degrees of freedom."""
+    if f <= 0:
+        return 1.0
+    return _incomplete_beta(df2 / (df2 + df1 * f), df1 * f / (df2 + df1 * f), df2 / 2, df1 / 2)
+
+
+def _incomplete_beta(x: float, rest: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function at `x` = 1 - `rest`."""
+    if x <= 0.0:
+        return 0.0
+    if rest <= 0.0:
+        return 1.0
+    if x > (a + 1.0) / (a + b + 2.0):  # there the fraction of the mirror image converges faster
+        return 1.0 - _incomplete_beta(rest, x, b, a)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
+    return math.exp(log_front) * _fraction(x, a, b) / a
+
+
+def _fraction(x: float, a: float, b: float) -> float:
+    d = _nonzero(1.0 - (a + b) * x / (a + 1.0))
+    c, d = 1.0, 1.0 / d
+    value = d
+    for m in range(1, _MOST_TERMS):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1.0 / _nonzero(1.0 + term * d)
+            c = _nonzero(1.0 + term / c)
+            value *= c * d
+        if abs(c * d - 1.0) < _ENOUGH:
+            break
+    return value
+
+
+def _nonzero(value: float) -> float:
+    return value if abs(value) > _TINY else _TINY
