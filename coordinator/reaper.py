@@ -13,12 +13,12 @@ from celeriac.decide.retry import after_fault
 from celeriac.decide.without_code import without_code
 from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn, StudyPaused
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import Fault, OpenAttempt, ReaperLook, StudyState, TrialRecord
+from celeriac.domain.records import Fault, OpenAttempt, ReaperLook, TrialRecord
 from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, trial_queue
 from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
 from coordinator.tickets import ended, send_trials
-from coordinator.turn import refused
+from coordinator.turn import pause, refused
 
 log = logging.getLogger(__name__)
 
@@ -64,17 +64,12 @@ def _leave(store: Store, attempt: OpenAttempt, error: StudyPaused) -> None:
         return
     _left.add(attempt.token)
     log.error("%s trial %d attempt %d is left: %s", attempt.study, attempt.number, attempt.attempt, error)
-    study = store.study(attempt.study_id)
     try:
-        if study.state in (StudyState.OPEN, StudyState.RUNNING):
-            reason = f"{error} (then: celeriac resume {study.name})"
-            store.move_study(study.id, StudyEvent.PAUSE, reason, turn=study.turn)
-    except (StaleTurn, IllegalTransition) as moved:
-        log.info("study %s: %s", study.name, moved)
+        pause(store, attempt.study_id, error)
     except Exception as again:
         if not is_refusal(again):
             raise
-        log.error("study %s cannot be paused either: %s", study.name, refused(again))
+        log.error("study %s cannot be paused either: %s", attempt.study, refused(again))
 
 
 def _look(store: Store, tick_s: float) -> ReaperLook:

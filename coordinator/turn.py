@@ -328,15 +328,20 @@ def refused(error: Exception) -> StudyPaused:
 
 
 def _paused(coordinator: Coordinator, study_id: int, error: CeleriacError) -> str:
-    """Pause a study that cannot go on as it is; its reason is the error's."""
+    """Pause a study that cannot go on as it is, and forget it; what became of it."""
     coordinator.suggesters.forget(study_id)
     coordinator.fleet.forget(study_id)
-    study = coordinator.store.study(study_id)
+    return pause(coordinator.store, study_id, error)
+
+
+def pause(store: Store, study_id: int, error: CeleriacError) -> str:
+    """Pause a study, if it is open; its reason is the error's. What became of it."""
+    study = store.study(study_id)
     if study.state not in (StudyState.OPEN, StudyState.RUNNING):
         return f"{study.name} is {study.state}: {study.reason}"
     reason = f"{error} (then: celeriac resume {study.name})"
     try:
-        coordinator.store.move_study(study_id, StudyEvent.PAUSE, reason, turn=study.turn)
+        store.move_study(study_id, StudyEvent.PAUSE, reason, turn=study.turn)
     except (StaleTurn, IllegalTransition):
         return f"{study.name} was moved meanwhile; its next turn looks again"
     log.error("study %s paused: %s", study.name, error, exc_info=error)

@@ -3,9 +3,8 @@
 import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
 import typer
 
@@ -18,18 +17,8 @@ if TYPE_CHECKING:
     from celeriac.report.explain.importance import Importance, Importances
 
 
-class _Format(StrEnum):
-    CSV = "csv"
-    JSON = "json"
-
-
-class _Method(StrEnum):
-    PED_ANOVA = "ped-anova"
-    FANOVA = "fanova"
-
-
 Method = Annotated[
-    _Method,
+    Literal["ped-anova", "fanova"],
     typer.Option("--method", help="ped-anova: what makes a trial one of the best; fanova: what the scores vary with."),
 ]
 Out = Annotated[
@@ -45,18 +34,17 @@ Kinds = Annotated[
 ]
 File = Annotated[Path | None, typer.Option("--out", help="File to write (default: stdout).", show_default=False)]
 Format = Annotated[
-    _Format | None, typer.Option("--format", help="csv or json (default: as --out ends, else csv).", show_default=False)
+    Literal["csv", "json"] | None,
+    typer.Option("--format", help="csv or json (default: as --out ends, else csv).", show_default=False),
 ]
 Reports = Annotated[bool, typer.Option("--reports", help="The reports: a CSV row each, or within each trial's JSON.")]
 _BAR = 24
 
 
-def importance(
-    study: StudyName, method: Method = _Method.PED_ANOVA, home: Home = None, as_json: AsJson = False
-) -> None:
+def importance(study: StudyName, method: Method = "ped-anova", home: Home = None, as_json: AsJson = False) -> None:
     """Show which parameters mattered, judged by Optuna from the scored trials."""
     with connected(home) as client:
-        judged = client.study(study).importance(method.value)
+        judged = client.study(study).importance(method)
     if as_json:
         print_json({"study": study, **plain(judged)})
     elif judged.reason:
@@ -99,7 +87,7 @@ def export(
     """Write a study's trials for other tools: CSV, a column for each parameter and metric, or all there is as JSON."""
     from celeriac.cli.exporting import write_csv, write_json
 
-    as_json = format is _Format.JSON or (format is None and out is not None and out.suffix == ".json")
+    as_json = format == "json" or (format is None and out is not None and out.suffix == ".json")
     with connected(home) as client:
         found = client.study(study)
         try:

@@ -29,8 +29,8 @@ from celeriac.domain.provenance import By
 from celeriac.domain.sampler_names import class_flaw
 from celeriac.domain.space import Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
-from coordinator.samplers.api import Kind, Observation, Point, Proposal, dice, next_number, seen_keys
-from coordinator.samplers.dedupe import untried_near
+from coordinator.samplers.api import Kind, Observation, Point, Proposal, dice, one_by_one
+from coordinator.samplers.dedupe import untried
 
 MOST_PASTS = 8
 _STUDY = "study"
@@ -43,21 +43,15 @@ def suggest(
 ) -> list[Proposal]:
     """See `coordinator.samplers.api`; `option` is the class's name. Raises ValueError for one that cannot be used."""
     present = _past(option, space, seed, observations).present(pending)
-    seen = seen_keys(observations, pending)
-    first = next_number(observations, pending)
-    proposals: list[Proposal] = []
-    for number in range(first, first + count):
-        params, how = present.asked(number), {"by": str(By.OPTUNA)}
-        if space.key(params) in seen:
-            found = untried_near(space, params, seen, seed, number)
-            if found is None:
-                break
-            params, instead = found
-            how["reason"] = f"Optuna repeated a point; this is {instead}"
-            present.replace(params)
-        seen.add(space.key(params))
-        proposals.append(Proposal(params, how))
-    return proposals
+
+    def suggested(number: int, seen: set[str]) -> Proposal | None:
+        asked = Proposal(present.asked(number), {"by": str(By.OPTUNA)})
+        found = untried(space, asked, seen, seed, number, "Optuna")
+        if found is not None and found is not asked:
+            present.replace(found.params)
+        return found
+
+    return one_by_one(suggested, space, observations, pending, count)
 
 
 def _past(option: str, space: Space, seed: int, observations: Sequence[Observation]) -> "_Past":

@@ -19,7 +19,7 @@ from celeriac.domain.provenance import By
 from celeriac.domain.space import INACTIVE, Choice, Int, Parameter, Space
 from coordinator.adapters.numbered import number_of, value_of
 from coordinator.samplers.api import Observation, Point, Proposal, dice
-from coordinator.samplers.dedupe import untried_near
+from coordinator.samplers.dedupe import untried
 from coordinator.samplers.model_based import Model, propose
 from coordinator.samplers.targets import Targets, told
 
@@ -59,14 +59,8 @@ class _Asked:
 
     def best(self, number: int, seen: set[str]) -> Proposal | None:
         """See `coordinator.samplers.model_based`."""
-        params, how = self._params(self._optimizer.ask()), {"by": str(By.SKOPT)}
-        if self._space.key(params) in seen:
-            found = untried_near(self._space, params, seen, self._seed, number)
-            if found is None:
-                return None
-            params, instead = found
-            how["reason"] = f"skopt repeated a point; this is {instead}"
-        return Proposal(params, how)
+        asked = Proposal(self._params(self._optimizer.ask()), {"by": str(By.SKOPT)})
+        return untried(self._space, asked, seen, self._seed, number, "skopt")
 
     def believe(self, point: Point) -> None:
         """See `coordinator.samplers.model_based`: a whole fit."""

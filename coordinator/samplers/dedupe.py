@@ -5,11 +5,24 @@ from typing import Any
 import numpy as np
 
 from celeriac.domain.space import Space
-from coordinator.samplers.api import dice, unseen
+from coordinator.samplers.api import Proposal, dice, unseen
 from coordinator.samplers.encoding import Box
 
 _SCALES = (0.02, 0.1, 0.3)
 _COPIES = 32
+
+
+def untried(space: Space, proposal: Proposal, seen: set[str], seed: int, number: int, whose: str) -> Proposal | None:
+    """The proposal of `whose` library, or in place of one in `seen` the nearest that is not, else any; None: the space
+    has none left.
+    """
+    if space.key(proposal.params) not in seen:
+        return proposal
+    found = untried_near(space, proposal.params, seen, seed, number)
+    if found is None:
+        return None
+    params, instead = found
+    return Proposal(params, {**proposal.how, "reason": f"{whose} repeated a point; this is {instead}"})
 
 
 def untried_near(

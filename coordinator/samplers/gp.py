@@ -24,7 +24,6 @@ Groups = tuple[int, ...]
 _JITTER = 1e-8
 _MAX_STEPS = 30
 _HOPELESS = 1e25  # a loss above any that can be, where the kernel matrix cannot be factored
-_SQRT5 = np.sqrt(5.0)
 
 
 @dataclass(frozen=True, slots=True)
