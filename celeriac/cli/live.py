@@ -124,7 +124,7 @@ def picture(progress: Progress, best: TrialRecord | None, *, live: bool = False)
         (study.name, "bold"), "  ", (str(study.state), STYLE_OF.get(study.state, "")), "  ", _goal(progress)
     )
     foot = Text(_counts(progress) + ("   Ctrl-C leaves it running" if live else ""), style="dim")
-    parts: list[RenderableType] = [head, _bar(progress), _best_line(progress, best)]
+    parts: list[RenderableType] = [head, _bar(progress), _best_line(best)]
     if progress.running:
         used = sum(len(terminal.render_lines(part)) for part in (*parts, foot)) + _AROUND
         grid = running_grid(progress, max(terminal.height - used, 1) if live else _MOST_SHOWN)
@@ -162,7 +162,7 @@ def _bar(progress: Progress) -> "RenderableType":
     return row
 
 
-def _best_line(progress: Progress, best: TrialRecord | None) -> "RenderableType":
+def _best_line(best: TrialRecord | None) -> "RenderableType":
     from rich.text import Text
 
     if best is None:

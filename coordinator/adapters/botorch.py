@@ -87,7 +87,7 @@ class _Fitted:
     """The process fitted to all rows, and the points that are pending."""
 
     def __init__(self, space: Space, known: Targets, pending: Sequence[Point], seed: int) -> None:
-        self._space, self._seed, self._known = space, seed, known
+        self._seed, self._known = seed, known
         self._box, self._features = Box(space), _Features(space)
         if not self._features.columns:
             raise ValueError("there is nothing to vary")
@@ -110,14 +110,11 @@ class _Fitted:
         """See `coordinator.samplers.model_based`."""
         rng = np.random.default_rng([self._seed, number])
         try:
-            places, gains = self._searched(rng, dice(self._seed, number, "botorch").randrange(2**31))
+            candidates = self._searched(rng, dice(self._seed, number, "botorch").randrange(2**31))
         except RuntimeError as error:
             raise ArithmeticError(str(error)) from error
-        for row in np.argsort(-gains, kind="stable"):
-            params = self._box.params(places[row])
-            if self._space.key(params) not in seen:
-                return Proposal(params, {"by": By.BOTORCH, **self._expected(places[row : row + 1])})
-        return None
+        found = self._box.most_promising(*candidates, seen)
+        return None if found is None else Proposal(found[0], {"by": By.BOTORCH, **self._expected(found[1])})
 
     def _expected(self, place: Array) -> Mapping[str, Any]:
         with torch.no_grad():

@@ -121,6 +121,16 @@ class Box:
         """The configuration at one place, in plain Python values."""
         return self.space.from_unit([float(u) for u in place])
 
+    def most_promising(self, places: Array, promises: Array, seen: set[str]) -> tuple[dict[str, Any], Array] | None:
+        """The configuration of the most promising of these places whose key is not in `seen`, and that place as a row;
+        None when all are.
+        """
+        for row in np.argsort(-promises, kind="stable"):
+            params = self.params(places[row])
+            if self.space.key(params) not in seen:
+                return params, places[row : row + 1]
+        return None
+
     def _is_active(self, parameter: Float | Int | Choice, places: Array, active: Mask) -> Mask:
         """In which rows the parameter counts; its parents' columns are done already."""
         found = np.ones(len(places), dtype=bool)

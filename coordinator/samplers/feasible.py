@@ -14,15 +14,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from celeriac.domain.records import Fault
 from coordinator.samplers.api import Kind, Observation
-from coordinator.samplers.encoding import Box
+from coordinator.samplers.encoding import Array, Box
 from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted
-
-Array = NDArray[np.float64]
 
 MOST_ROWS = 150
 NEWEST_SHARES = 200

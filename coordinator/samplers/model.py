@@ -17,20 +17,17 @@ from threading import RLock
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtr
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Kind, Observation, Point, Proposal
-from coordinator.samplers.encoding import Box
+from coordinator.samplers.encoding import Array, Box
 from coordinator.samplers.feasible import Feasibility
 from coordinator.samplers.gp import GaussianProcess, Prior, Rows, fitted
 from coordinator.samplers.training_rows import Lessons, lessons
 from coordinator.samplers.warp import Warp, warp_of
-
-Array = NDArray[np.float64]
 
 FITTED = 150
 KEPT = 300
@@ -78,7 +75,7 @@ class Improvement:
     """The model of one moment; raises ValueError or ArithmeticError where the numbers do not allow one."""
 
     def __init__(self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], seed: int) -> None:
-        self._space, self._seed, self._box = space, seed, Box(space)
+        self._seed, self._box = seed, Box(space)
         with _one_thread():
             self._build(observations, pending)
 
@@ -90,12 +87,9 @@ class Improvement:
     def best(self, number: int, seen: set[str]) -> Proposal | None:
         """The candidate with the largest gain whose key is not in `seen`; None when all are."""
         with _one_thread():
-            places, gains = self._searched(np.random.default_rng([self._seed, number]))
-            for row in np.argsort(-gains, kind="stable"):
-                params = self._box.params(places[row])
-                if self._space.key(params) not in seen:
-                    return Proposal(params, {**self._how, **self._expected(places[row : row + 1])})
-        return None
+            candidates = self._searched(np.random.default_rng([self._seed, number]))
+            found = self._box.most_promising(*candidates, seen)
+            return None if found is None else Proposal(found[0], {**self._how, **self._expected(found[1])})
 
     def _build(self, observations: Sequence[Observation], pending: Sequence[Point]) -> None:
         """Condition on the kept observations, and believe all pending points."""

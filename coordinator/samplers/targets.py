@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coordinator.samplers.api import Kind, Observation, Point
+from coordinator.samplers.encoding import Array
 from coordinator.samplers.training_rows import Lessons, lessons
 from coordinator.samplers.warp import Warp, warp_of
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

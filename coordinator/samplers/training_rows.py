@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from coordinator.samplers.api import Kind, Observation
-
-Array = NDArray[np.float64]
+from coordinator.samplers.encoding import Array
 
 LEAST_PAIRS = 4
 _SLOPE_SPREAD = 0.5

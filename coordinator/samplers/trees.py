@@ -86,7 +86,7 @@ class Forest:
     """The forest of one moment: built of what is known, with the pending points believed."""
 
     def __init__(self, space: Space, known: Targets, pending: Sequence[Point], seed: int) -> None:
-        self._space, self._seed, self._known, self._box = space, seed, known, Box(space)
+        self._seed, self._known, self._box = seed, known, Box(space)
         places = self._box.units([point.unit for point in known.points])
         self._model = BelievingTrees(n_estimators=TREES, min_samples_leaf=LEAST_IN_LEAF, random_state=seed % 2**32).fit(
             self._box.encoded(places), known.losses
@@ -101,12 +101,8 @@ class Forest:
 
     def best(self, number: int, seen: set[str]) -> Proposal | None:
         """The candidate that promises most whose key is not in `seen`; None when all are."""
-        places, promises = self._searched(np.random.default_rng([self._seed, number]))
-        for row in np.argsort(-promises, kind="stable"):
-            params = self._box.params(places[row])
-            if self._space.key(params) not in seen:
-                return Proposal(params, self._how(places[row : row + 1]))
-        return None
+        found = self._box.most_promising(*self._searched(np.random.default_rng([self._seed, number])), seen)
+        return None if found is None else Proposal(found[0], self._how(found[1]))
 
     def _how(self, place: Array) -> dict[str, Any]:
         mean, deviation = self._model.predict(self._box.encoded(place), return_std=True)
