@@ -12,8 +12,6 @@ checkpoint is whole before anybody hears of it: written under a temporary name, 
 reported. A disk that cannot take a checkpoint costs the checkpoint, never the trial.
 """
 
-import errno
-import hashlib
 import operator
 import os
 import shutil
@@ -22,7 +20,6 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -33,13 +30,10 @@ from celeriac.result import Save as Save
 from celeriac.result import described as described
 from celeriac.result import flat as flat
 from celeriac.result import number_in as number_in
+from celeriac.saving import DiskRefused, write_file
 
 STOP = "stop"
 PREEMPT = "preempt"
-
-# What a disk says that is full, broken or gone: no fault of the objective.
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.ESTALE})
-_PROBE_BYTES = 65_536
 
 
 class TrialStopped(BaseException):
@@ -239,10 +233,21 @@ class Trial:
         """What the report says of its checkpoint: where it is, or why there is none."""
         name = f"attempt{self._attempt}-step{step}.ckpt"
         try:
-            return {"checkpoint": write_checkpoint(save, self._root, self._directory, name)}
+            return {"checkpoint": write_file(save, self._root, self._directory, name)}
         except DiskRefused as refused:
             print(f"celeriac: checkpoint of step {step} not written, going on: {refused}", file=sys.stderr)
             return {"checkpoint_error": str(refused)}
+
+    def keep_model(self, save: Save, most_bytes: int) -> dict[str, Any]:
+        """The service's: what the last frame says of the model, written beside the checkpoints, or why there is none.
+
+        Whatever `save` raises is told and costs the model only: the score is there already.
+        """
+        name = f"attempt{self._attempt}.model"
+        try:
+            return {"model": write_file(save, self._root, self._directory, name, "model", most_bytes=most_bytes)}
+        except Exception as error:
+            return {"model_error": f"{type(error).__name__}: {error}"}
 
     def _obey(self) -> None:
         word = self._channel.poll()
@@ -255,33 +260,6 @@ class Trial:
 
     def __repr__(self) -> str:
         return f"Trial({self._study!r}, number={self._number}, attempt={self._attempt}, params={dict(self._params)})"
-
-
-class DiskRefused(OSError):
-    """The disk did not take a checkpoint; nothing of it is left behind."""
-
-
-def write_checkpoint(save: Save, root: Path, directory: Path, name: str) -> dict[str, Any]:
-    """Let `save` write a file, make it durable and hash it; returns its path relative to `root`, `sha256`,
-    `size_bytes`.
-
-    Raises DiskRefused when the disk is at fault, and whatever else `save` raises; the temporary file is gone either
-    way.
-    """
-    temporary, final = directory / f".{name}.{os.getpid()}.tmp", directory / name
-    try:
-        with _disk_errors(any_error=True):
-            directory.mkdir(parents=True, exist_ok=True)
-        _call(save, temporary)
-        if not temporary.is_file():
-            raise ValueError(
-                f"checkpoint={save!r} left no file at the path it was given: write one file, with exactly that name"
-            )
-        with _disk_errors(any_error=True):
-            return _commit(temporary, final, root)
-    finally:
-        with suppress(OSError):
-            _discard(temporary)
 
 
 def _growing(step: Any, last: int) -> int:
@@ -299,70 +277,6 @@ def _growing(step: Any, last: int) -> int:
     if number <= last:
         raise ValueError(f"step {number} after step {last}: steps grow within an attempt")
     return number
-
-
-def _call(save: Save, temporary: Path) -> None:
-    """Call the user's save function; a full disk also counts when a library hid it behind an error of its own."""
-    try:
-        with _disk_errors():
-            save(str(temporary))
-    except DiskRefused:
-        raise
-    except Exception as error:
-        refusal = _disk_refusal(temporary)
-        if refusal is None:
-            raise
-        raise DiskRefused(f"{refusal} ({error})") from error
-
-
-def _disk_refusal(temporary: Path) -> OSError | None:
-    """Ask the disk itself: torch.save, for one, turns a full disk into a RuntimeError."""
-    try:
-        with temporary.open("ab") as file:
-            file.write(bytes(_PROBE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        return error if error.errno in _DISK else None
-    return None
-
-
-def _commit(temporary: Path, final: Path, root: Path) -> dict[str, Any]:
-    """Sync, hash, rename, sync the directory: after this the file is whole, whatever dies."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        size_bytes = os.fstat(file.fileno()).st_size
-    temporary.rename(final)
-    handle = os.open(final.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    return {"path": str(final.relative_to(root)), "sha256": sha256, "size_bytes": size_bytes}
-
-
-def _discard(temporary: Path) -> None:
-    if temporary.is_dir() and not temporary.is_symlink():
-        shutil.rmtree(temporary)
-    else:
-        temporary.unlink(missing_ok=True)
-
-
-class _disk_errors:  # noqa: N801 - reads as a statement: `with _disk_errors():`
-    """Turn a disk's OSError into DiskRefused; with `any_error` every OSError, for steps that are ours and not the
-    user's.
-    """
-
-    def __init__(self, *, any_error: bool = False) -> None:
-        self._any = any_error
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and (self._any or error.errno in _DISK):
-            raise DiskRefused(error.errno, error.strerror or str(error), error.filename) from error
 
 
 class _Printed:

@@ -1,5 +1,6 @@
 """Commands on trials: list and explain them, the best, their output, cancel, retry."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,9 @@ StudyOrSchedule = Annotated[
 Slice = Annotated[
     str | None,
     typer.Option("--slice", help="Of a schedule: this slice alone, such as `region=eu`.", show_default=False),
+]
+ModelPath = Annotated[
+    Path | None, typer.Option("--model", help="Copy its trained model to this file.", show_default=False)
 ]
 AsYaml = Annotated[bool, typer.Option("--yaml", help="Only the parameters, as YAML.")]
 AttemptNumber = Annotated[int | None, typer.Option("--attempt", min=1, help="Which attempt (default: the newest).")]
@@ -100,7 +104,12 @@ def _row(trial: "TrialRecord") -> tuple[str, ...]:
 
 
 def best(
-    study: StudyOrSchedule, slice_: Slice = None, home: Home = None, as_json: AsJson = False, as_yaml: AsYaml = False
+    study: StudyOrSchedule,
+    slice_: Slice = None,
+    model: ModelPath = None,
+    home: Home = None,
+    as_json: AsJson = False,
+    as_yaml: AsYaml = False,
 ) -> None:
     """Show a study's best trial, what it gained over trial 0, and its parameters; or a schedule's champions."""
     from celeriac.cli.champion import tell_champions
@@ -109,6 +118,9 @@ def best(
     from celeriac.client.study import yaml_of
 
     with connected(home) as client:
+        if model is not None:
+            _copy_model(client, study, slice_, model)
+            return
         if slice_ is not None or _is_schedule(client, study):
             raise typer.Exit(tell_champions(client, study, slice_, as_json=as_json, as_yaml=as_yaml))
         found = client.study(study)
@@ -124,6 +136,22 @@ def best(
             print_json({"study": study, **trial_form(winner), "gain": gain(record, winner, first), "default": first})
         else:
             tell_winner(client, record, winner)
+
+
+def _copy_model(client: "Client", name: str, slice_: str | None, to: Path) -> None:
+    """Copy the model of a study's best trial, or of a slice's champion, and say what it is."""
+    from celeriac.cli.champion import slice_named
+    from celeriac.client.models import best_model, champion_model
+    from celeriac.domain.errors import CallerError
+
+    if slice_ is not None or _is_schedule(client, name):
+        model = champion_model(client.settings, name, slice_named(client, name, slice_), to)
+    else:
+        study = client.study(name)
+        if (winner := study.best) is None:
+            raise CallerError(f"study {name} has no scored trial yet, and so no model")
+        model = best_model(client.settings, study.record, winner, to)
+    say(f"{to}: {model.size_bytes:,} bytes, sha256 {model.sha256}")
 
 
 def _is_schedule(client: "Client", name: str) -> bool:

@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
+from celeriac.client.models import best_model
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
 from celeriac.client.retention import Dropped, delete_files
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
-from celeriac.domain.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
+from celeriac.domain.errors import CallerError, IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState, html_table
 from celeriac.domain.study_file import StudySpec, parse, stop_rule
@@ -82,6 +84,17 @@ class Study:
         """The best trial so far, with its `params`, `score` and `metrics`; None before the first score."""
         number = self.record.best_number
         return None if number is None else self._store.trial(self.id, number)
+
+    def best_model(self, path: str | Path) -> Path:
+        """Copy the best trial's model, where the study keeps it, to a file; returns its path.
+
+        Raises CallerError when there is none, ArtefactDamaged when it is not what its row says.
+        """
+        best = self.best
+        if best is None:
+            raise CallerError(f"study {self.name} has no scored trial yet, and so no model")
+        best_model(self._settings or Settings.from_env(), self.record, best, Path(path))
+        return Path(path)
 
     @property
     def spec(self) -> StudySpec:

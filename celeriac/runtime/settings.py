@@ -24,7 +24,7 @@ PREFIX = "CELERIAC_"
 #: descriptor less.
 _ABOVE_0 = frozenset(
     {"lease_s", "heartbeat_s", "reap_s", "import_s", "idle_watch_s", "suggest_timeout_s", "suggest_memory_bytes"}
-    | {"model_bytes"}
+    | {"model_bytes", "model_s"}
 )
 _MOST = {"flower_port": 65_535}
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
@@ -38,7 +38,7 @@ class Settings:
     Redis.
     code_root: objectives load only from below it. checkpoint_root: one directory that all hosts see.
     artefact_root: where models are kept and champions published, a directory that all hosts see or an address of S3;
-    model_bytes: a model that is larger is not kept.
+    model_bytes, model_s: a model that is larger, or takes longer to write, is not kept.
     lease_s, heartbeat_s, reap_s: the lease, how often it is renewed, how often the reaper looks.
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
     import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is
@@ -68,6 +68,7 @@ class Settings:
     log_root: Path = Path("~/.celeriac/logs")
     artefact_root: str = "~/.celeriac/artefacts"
     model_bytes: int = 10_737_418_240
+    model_s: float = 600.0
     host: str = ""
     lease_s: float = 30.0
     heartbeat_s: float = 5.0

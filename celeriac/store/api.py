@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
 from celeriac.domain.records import (
+    Artefact,
     Attempt,
     Checkpoint,
     Claim,
@@ -76,6 +77,7 @@ class AttemptEnd:
     wait_s: float = 0.0
     holdout: tuple[float, ...] = ()
     drift: float | None = None
+    model: Artefact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +265,11 @@ class Store(ScheduleStore, Protocol):
         """Delete the rows of all checkpoints of a trial that has ended, by the token of any attempt of it.
 
         False, and nothing deleted, when it has not ended: then another attempt may go on from them.
+        """
+
+    def overtaken_models(self, token: str) -> list[str]:
+        """Forget the models that a better trial of the lease's study has overtaken, and say their paths, if the study
+        keeps only its best trial's.
         """
 
     def finish_attempt(self, token: str, end: AttemptEnd, *, only_expired: bool = False) -> TrialRecord:

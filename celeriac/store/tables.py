@@ -124,6 +124,7 @@ trial = Table(
     Column("holdout", JSON, nullable=False, server_default=text("'[]'")),
     Column("drift", Double),
     Column("seed", BigInteger),
+    Column("model", JSON),
     _counter("attempts"),
     _object("faults", JSONB),
     Column("fault", Text),

@@ -41,6 +41,7 @@ class Changes(Tables):
             "metrics": {},
             "holdout": (),
             "drift": None,
+            "model": None,
             "step": None,
             "fault": None,
             "detail": "",

@@ -33,6 +33,17 @@ class Ends(Tables):
         return self._noted(after, held, end, end.attempt_event)
 
     @atomic
+    def overtaken_models(self, token: str) -> list[str]:
+        held, rows = self._rows.attempts.get(token), self._rows
+        study = None if held is None else rows.studies[held.attempt.study_id]
+        if study is None or study.spec.get("keep_model") != "best":
+            return []
+        overtaken = [t for t in rows.trials_of(study.id) if t.model and t.ended_no and t.number != study.best_number]
+        for trial in overtaken:
+            rows.trials[study.id, trial.number] = replace(trial, model=None)
+        return [trial.model.path for trial in overtaken if trial.model]
+
+    @atomic
     def cancel_trial(self, study_id: int, number: int, reason: str) -> TrialRecord:
         self._rows.study(study_id)
         return self._rows.cancel(self._rows.trial(study_id, number), plain_text(reason))
@@ -105,8 +116,10 @@ def _changes(trial: TrialRecord, end: AttemptEnd) -> dict[str, Any]:
         "faults": _counted(trial.faults, end.fault, end.forgives),
     }
     if TRIAL_TRANSITIONS[TrialState.RUNNING][end.trial_event] in ENDED:
-        return changes | {name: getattr(end, name) for name in ("score", "metrics", "step", "holdout", "drift")}
-    return changes | {"worker": "", "score": None, "step": None, "drift": None}
+        return changes | {
+            name: getattr(end, name) for name in ("score", "metrics", "step", "holdout", "drift", "model")
+        }
+    return changes | {"worker": "", "score": None, "step": None, "drift": None, "model": None}
 
 
 def _counted(faults: Mapping[str, int], fault: Fault | None, forgives: bool) -> dict[str, int]:

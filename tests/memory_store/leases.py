@@ -86,7 +86,7 @@ class Leases(Tables):
             number=trial.number,
             attempt=number,
             params=trial.params,
-            plan=run_plan(study.spec),
+            plan=run_plan(study.spec, study.stage),
             code_root=study.code_root,
             slice=study.slice,
             due_at=study.due_at,

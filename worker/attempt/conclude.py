@@ -8,6 +8,7 @@ the slot goes on: an end that cannot be written is said, and its lease is left t
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from celeriac.domain.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
 from celeriac.domain.messages import TrialEnded
@@ -16,6 +17,7 @@ from celeriac.store.api import AttemptEnd
 from worker.attempt import classify
 from worker.attempt.classify import Cut, Evidence, Verdict
 from worker.attempt.job import code_of
+from worker.attempt.keep_model import keep_model, stand_by_score, tidy_models
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import without_code
 from worker.attempt.store_retry import StoreRetry, UntilStopped
@@ -34,13 +36,23 @@ def judge(attempt: Run) -> AttemptEnd:
     say, CodeDiffers.
     """
     attempt.context.results.leave(attempt.results)
+    stand_by_score(attempt, lambda: evidence_of(attempt))
     if attempt.lost is not None and not isinstance(attempt.last, Returned):
         raise attempt.lost
     if attempt.results.refused is not None:
         raise attempt.results.refused
     if attempt.results.dropped:
         attempt.notes.append(f"reports were not written: {attempt.results.dropped}")
-    evidence = Evidence(
+    verdict = classify.classify(evidence_of(attempt))
+    attempt.model = keep_model(attempt)
+    if verdict.fault is Fault.USER_BUG:  # or was the code taken from under the trial?
+        code_of(attempt.lease, attempt.context, afresh=True)
+    return end_of(attempt, verdict)
+
+
+def evidence_of(attempt: Run) -> Evidence:
+    """What is known of how it ended."""
+    return Evidence(
         last=attempt.last,
         exit=attempt.exit or Exit(),
         cut=attempt.cut,
@@ -51,18 +63,14 @@ def judge(attempt: Run) -> AttemptEnd:
         stop=attempt.pruner.decision if attempt.pruner else None,
         keeps_score=attempt.pruner is not None and attempt.pruner.keeps_score,
     )
-    verdict = classify.classify(evidence)
-    if verdict.fault is Fault.USER_BUG:  # or was the code taken from under the trial?
-        code_of(attempt.lease, attempt.context, afresh=True)
-    return end_of(attempt, verdict)
 
 
 def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
-    """The verdict as the attempt's end, with what was measured."""
+    """The verdict as the attempt's end, with what was measured, and its model where it has a score."""
     attempt.fault = verdict.fault
     attempt.log.close()
     told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
-    return classify.attempt_end(
+    end = classify.attempt_end(
         verdict,
         faults=attempt.lease.faults,
         retry_attempts=attempt.lease.plan.retry_attempts,
@@ -73,6 +81,7 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
         peak_memory_bytes=max(told, attempt.exit.peak_memory_bytes if attempt.exit else 0),
         log_tail=attempt.log.tail(),
     )
+    return replace(end, model=attempt.model if end.score is not None else None)
 
 
 def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
@@ -130,8 +139,9 @@ def announce(attempt: Run, trial: TrialRecord) -> None:
     log.info("%s", attempt.summary)
     ended = TrialEnded(lease.study_id, lease.number, lease.attempt, trial.ended_no or 0)
     context.announce(ended, attempt.summary)
-    if trial.state in ENDED and attempt.has_checkpoint:
+    if trial.state in ENDED and (attempt.has_checkpoint or attempt.scored is not None):
         forget_checkpoints(attempt)
+    tidy_models(attempt, trial)
 
 
 # -- other ends ----------------------------------------------------------------------------------------------------
@@ -141,6 +151,7 @@ def step_aside(attempt: Run, lost: LeaseLost) -> None:
     log.info("%s", attempt.summary)
     if attempt.has_checkpoint:
         forget_checkpoints(attempt)
+    tidy_models(attempt, None)
 
 
 def refuse_value(attempt: Run, error: ValueRefused) -> None:

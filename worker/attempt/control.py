@@ -76,11 +76,11 @@ class Control:
         """Wait so long, or until an order to stop comes."""
         wait([self._drain, self._terminated], within_s)
 
-    def in_time(self, read: Callable[[], T], *, within_s: float) -> T:
+    def in_time(self, read: Callable[[], T], *, within_s: float, grace_s: float = 0.0) -> T:
         """What `read` returns or raises; for files that may never answer, as on a directory that hangs.
 
-        Raises Unanswered when the time is over, or an order to stop comes first. The thread that reads is left to
-        itself then, and what it finds is dropped.
+        Raises Unanswered when the time is over, or an order to stop came `grace_s` ago. The thread that reads is left
+        to itself then, and what it finds is dropped.
         """
         answer: Future[T] = Future()
         done = Wakeup()
@@ -95,6 +95,8 @@ class Control:
         thread = threading.Thread(target=work, name="reader", daemon=True)
         thread.start()
         wait([done.fileno(), self.drain_fd, self.terminated_fd], within_s)
+        if not answer.done() and grace_s and self.stopped():
+            wait([done.fileno()], grace_s)
         if not answer.done():
             raise Unanswered("this worker was told to stop" if self.stopped() else f"no answer for {within_s:g} s")
         thread.join()

@@ -14,7 +14,7 @@ from worker.attempt.classify import Cut
 from worker.attempt.early_stop import Pruner
 from worker.attempt.run_state import Run
 from worker.attempt.wakeup import wait
-from worker.process.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Started, Stopped
+from worker.process.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Scored, Started, Stopped
 from worker.process.trial_process import TrialProcess
 
 # Reports that are kept while the store is slow or away. A trial that reports more waits: it must not fill this
@@ -102,6 +102,8 @@ def take_in(attempt: Run, events: Sequence[Event]) -> None:
                 attempt.log.note(event.text)
             case Started():
                 set_off(attempt)
+            case Scored():
+                await_model(attempt, event)
             case Returned() | Stopped() | Failed():
                 attempt.last = event
             case Ended():
@@ -114,18 +116,24 @@ def set_off(attempt: Run) -> None:
     attempt.deadline = attempt.started_at + (attempt.lease.plan.timeout_s or math.inf)
 
 
+def await_model(attempt: Run, event: Scored) -> None:
+    """The score counts from here on. The model has a time of its own to be written in."""
+    attempt.scored = event.result
+    attempt.deadline = time.monotonic() + attempt.context.settings.model_s
+
+
 def take_report(attempt: Run, event: Reported) -> None:
     """Have a report written, with its checkpoint."""
     lease, checkpoint = attempt.lease, None
-    if event.checkpoint_path is not None:
+    if event.checkpoint is not None:
         checkpoint = Checkpoint(
             lease.study_id,
             lease.number,
             lease.attempt,
             event.step,
-            event.checkpoint_path,
-            event.checkpoint_sha256,
-            event.checkpoint_bytes,
+            event.checkpoint.path,
+            event.checkpoint.sha256,
+            event.checkpoint.size_bytes,
         )
         attempt.has_checkpoint = True
         attempt.has_progressed |= event.step > max((each.step for each in lease.checkpoints), default=-1)

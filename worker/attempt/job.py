@@ -85,7 +85,9 @@ def code_roots(lease: Lease, ours: Path) -> list[Path]:
     return found
 
 
-def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool) -> Job:
+def job_of(
+    lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool, model_bytes: int
+) -> Job:
     """All that the trial's process is told."""
     wants_gpu = lease.plan.demand > 0
     return Job(
@@ -101,6 +103,8 @@ def job_of(lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, h
         checkpoint=None if resumed is None else str(checkpoint_root / resumed.path),
         start=0 if resumed is None else resumed.step + 1,
         judged=judged,
+        keep_model=bool(lease.plan.keep_model),
+        model_bytes=model_bytes,
     )
 
 

@@ -216,6 +216,7 @@ def begin(attempt: Run) -> None:
         checkpoint_root=context.settings.checkpoint_root,
         has_gpu=context.slot.is_gpu,
         judged=attempt.pruner is not None and not attempt.pruner.who.exempt,
+        model_bytes=context.settings.model_bytes,
     )
     attempt.started_at = time.monotonic()
     attempt.deadline = attempt.started_at + context.settings.import_s

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from celeriac.domain.errors import LeaseLost
 from celeriac.domain.messages import RunTrial
-from celeriac.domain.records import Checkpoint, Fault, Lease
+from celeriac.domain.records import Artefact, Checkpoint, Fault, Lease
 from worker.attempt.checkpoints import Retention
 from worker.attempt.classify import Cut
 from worker.attempt.context import WorkerContext
@@ -30,6 +30,7 @@ class Run:
     retention: Retention
     resumed: Checkpoint | None = None
     pruner: Pruner | None = None
+    model: Artefact | None = None
     has_checkpoint: bool = False
     has_progressed: bool = False
     notes: list[str] = field(default_factory=list)
@@ -37,6 +38,7 @@ class Run:
     started_at: float = 0.0
     deadline: float = math.inf
     called: bool = False
+    scored: Returned | None = None
     last: Returned | Stopped | Failed | None = None
     exit: Exit | None = None
     cut: Cut | None = None

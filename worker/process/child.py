@@ -70,7 +70,7 @@ def live(
     if isinstance(outcome, Unusable):
         link.send(outcome.faulted.message())
     else:
-        _tell(link, *_trained(outcome, _trial(job, link), code_root))
+        _tell(link, *_trained(outcome, _trial(job, link), code_root, Keep(job, link)))
     _end()
 
 
@@ -182,13 +182,28 @@ def _trial(job: dict[str, Any], link: SocketChannel) -> Trial:
     )
 
 
-def _trained(objective: Objective, trial: Trial, code_root: str) -> tuple[dict[str, Any], str]:
+class Keep:
+    """Has the model written, where the job asks for it: after the score was told, so that it cannot cost the score."""
+
+    def __init__(self, job: dict[str, Any], link: SocketChannel) -> None:
+        self._wanted, self._most_bytes, self._link = job["keep_model"], job["model_bytes"], link
+
+    def __call__(self, returned: Any, trial: Trial, frame: dict[str, Any]) -> dict[str, Any]:
+        """The last frame, with what became of the model."""
+        if not self._wanted or frame["kind"] != "result" or not isinstance(returned, Result) or returned.model is None:
+            return frame
+        self._link.send({**frame, "kind": "scored"})
+        flush_output()
+        return {**frame, **trial.keep_model(returned.model, self._most_bytes)}
+
+
+def _trained(objective: Objective, trial: Trial, code_root: str, keep: Keep) -> tuple[dict[str, Any], str]:
     """Call the objective; the last frame, and the user's traceback for the log."""
     pid = os.getpid()
     try:
         returned = objective(trial)
         _not_in_a_fork(pid, None)
-        return judged(returned, trial), ""
+        return keep(returned, trial, judged(returned, trial)), ""
     except TrialStopped as stopped:
         _not_in_a_fork(pid, stopped)
         if trial.heeded is not None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from celeriac.domain.records import Fault
+from celeriac.domain.records import Artefact, Fault
 from celeriac.result import MOST_BLOCKS, MOST_INT
 from celeriac.trial import PREEMPT, STOP
 from worker.process.failure import Failed as Failed  # an event as well
@@ -44,15 +44,16 @@ class Reported:
     step: int
     value: float
     metrics: Mapping[str, Any]
-    checkpoint_path: str | None = None
-    checkpoint_sha256: str = ""
-    checkpoint_bytes: int = 0
+    checkpoint: Artefact | None = None
     checkpoint_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The objective returned a finite score; `holdout` and `drift` as `celeriac.Result` has them."""
+    """The objective returned a finite score; `holdout` and `drift` as `celeriac.Result` has them.
+
+    `model`: the file that it has written below the checkpoint root; `model_error`: why there is none.
+    """
 
     score: float
     metrics: Mapping[str, Any]
@@ -60,6 +61,15 @@ class Returned:
     peak_memory_bytes: int = 0
     holdout: tuple[float, ...] = ()
     drift: float | None = None
+    model: Artefact | None = None
+    model_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The objective has returned, and its model is being written: the score counts, whatever becomes of that."""
+
+    result: Returned
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +112,7 @@ class Ended:
     exit: Exit
 
 
-Event = Noted | Started | Printed | Reported | Returned | Stopped | Failed | Ended
+Event = Noted | Started | Printed | Reported | Scored | Returned | Stopped | Failed | Ended
 
 
 def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> Event:
@@ -116,7 +126,9 @@ def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> 
     if kind == "report":
         return _reported(message, directory)
     if kind == "result":
-        return _returned(message)
+        return _returned(message, directory)
+    if kind == "scored":
+        return Scored(_returned(message, directory))
     if kind == "stopped":
         return _stopped(message, words)
     if kind == "fault":
@@ -153,25 +165,26 @@ def exit_of(status: int) -> Exit:
 
 
 def _reported(message: Mapping[str, Any], directory: str) -> Reported:
-    written = message.get("checkpoint") or {}
-    path = written.get("path")
-    if path is not None and (not path.startswith(directory + "/") or ".." in path.split("/") or "\0" in path):
-        raise ValueError("a checkpoint outside the trial's own directory")
-    sha256 = _text(written.get("sha256", ""))
-    if sha256 and (len(sha256) != 64 or not sha256.isalnum()):
-        raise ValueError("a checkpoint's hash of another length")
+    written = message.get("checkpoint")
     return Reported(
         _whole(message["step"]),
         _number(message["value"]),
         _metrics(message["metrics"]),
-        path,
-        sha256,
-        _whole(written.get("size_bytes", 0)),
+        None if written is None else _file(written, directory),
         _text(message.get("checkpoint_error", "")),
     )
 
 
-def _returned(message: Mapping[str, Any]) -> Returned:
+def _file(written: Mapping[str, Any], directory: str) -> Artefact:
+    path, sha256 = _text(written["path"]), _text(written["sha256"])
+    if not path.startswith(directory + "/") or ".." in path.split("/") or "\0" in path:
+        raise ValueError("a file outside the trial's own directory")
+    if len(sha256) != 64 or not sha256.isalnum():
+        raise ValueError("a file's hash of another length")
+    return Artefact(path, sha256, _whole(written["size_bytes"]))
+
+
+def _returned(message: Mapping[str, Any], directory: str) -> Returned:
     step = message["step"]
     return Returned(
         _finite(message["score"], "score"),
@@ -180,6 +193,8 @@ def _returned(message: Mapping[str, Any]) -> Returned:
         _whole(message.get("peak_memory_bytes", 0)),
         _blocks(message.get("holdout", [])),
         _drift(message.get("drift")),
+        _file(message["model"], directory) if "model" in message else None,
+        _text(message.get("model_error", "")),
     )
 
 

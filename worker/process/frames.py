@@ -2,7 +2,8 @@
 socket.
 
 Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s,
-and at the end one of `result`, `stopped` or `fault`. A frame holds at most 1 MiB: scores and metrics, never data.
+`scored` where a model is to be written after the score, and at the end one of `result`, `stopped` or `fault`. A frame
+holds at most 1 MiB: scores and metrics, never data.
 
 Where the process stands is a table for both of its ends, and every change of a state goes through
 `celeriac.domain.lifecycle.moved`. The runner's end moves by the server's packets, the child's frames, an end of file
@@ -55,7 +56,7 @@ PROCESS_TRANSITIONS: Mapping[ProcessState, Mapping[ProcessEvent, ProcessState]] 
 #: The frames that a child may send in each state, with what they do to it. Any other breaks the channel.
 FRAMES: Mapping[ProcessState, Mapping[str, ProcessEvent | None]] = {
     _S.READY: {"started": _E.BEGIN},
-    _S.RUNNING: {"report": None, "result": _E.CONCLUDE, "stopped": _E.CONCLUDE, "fault": _E.CONCLUDE},
+    _S.RUNNING: {"report": None, "scored": None, "result": _E.CONCLUDE, "stopped": _E.CONCLUDE, "fault": _E.CONCLUDE},
 }
 
 
@@ -65,7 +66,7 @@ class Job:
     path.
 
     `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment
-    for it.
+    for it. `keep_model`: its model is to be written, of `model_bytes` at most.
     """
 
     study: str
@@ -80,6 +81,8 @@ class Job:
     checkpoint: str | None = None
     start: int = 0
     judged: bool = False
+    keep_model: bool = False
+    model_bytes: int = 0
 
 
 class FrameTooLarge(ValueError):

@@ -7,6 +7,7 @@ sizes in `_bytes`. Values that came from a user's file (`spec`, `params`, `metri
 from celeriac.domain.records.artefact import Artefact as Artefact
 from celeriac.domain.records.artefact import Publication as Publication
 from celeriac.domain.records.artefact import Published as Published
+from celeriac.domain.records.attempt import IF_GIVEN as IF_GIVEN
 from celeriac.domain.records.attempt import Attempt as Attempt
 from celeriac.domain.records.attempt import Checkpoint as Checkpoint
 from celeriac.domain.records.attempt import CodeRun as CodeRun

@@ -77,10 +77,14 @@ class Report:
     at: datetime | None = None
 
 
+IF_GIVEN = "if given"
+
+
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a study's spec says of running one of its trials; read by `celeriac.domain.study_file.run_plan`, once for
-    each lease. `demand`: the GPUs that a trial needs.
+    each lease. `demand`: the GPUs that a trial needs. `keep_model`: "best", "all", IF_GIVEN
+    (all, and none is missed that is not given), or "" where no model is kept.
     """
 
     objective: str
@@ -92,6 +96,7 @@ class RunPlan:
     demand: int
     labels: Mapping[str, str]
     stop_rule: StopRule | None
+    keep_model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

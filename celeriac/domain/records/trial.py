@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from celeriac.domain.provenance import Provenance
+from celeriac.domain.records.artefact import Artefact
 from celeriac.domain.records.states import Fault, Params, Source, TrialState
 
 
@@ -58,6 +59,7 @@ class TrialRecord:
     holdout: tuple[float, ...] = ()
     drift: float | None = None
     seed: int | None = None
+    model: Artefact | None = None
 
     @property
     def provenance(self) -> Provenance:

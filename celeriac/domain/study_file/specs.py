@@ -66,7 +66,8 @@ class StudySpec:
 
     `gpus` 0 runs on any slot, 1 only on a GPU's. `seed`, where the file gives none, follows from the study's name.
     `default`, if given, is trial 0. The grid sampler takes 10 values of a continuous float, all values of the rest.
-    `timeout_s` is a trial's, `budget.wall_s` the study's; None is no limit.
+    `keep_model`: "best" or "all", the trials whose models are kept; "" for none. `timeout_s` is a trial's,
+    `budget.wall_s` the study's; None is no limit.
     """
 
     study: str
@@ -86,6 +87,7 @@ class StudySpec:
     schedule: ScheduleSpec | None
     stop_early: StopRule | None = None
     stop_study: StopStudy | None = None
+    keep_model: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left
@@ -108,6 +110,7 @@ class StudySpec:
             "labels": dict(self.labels) or None,
             "schedule": None if self.schedule is None else self.schedule.to_dict(),
             "stop_early": None if self.stop_early is None else to_dict(self.stop_early),
+            "keep_model": self.keep_model or None,
             "stop_study": None if self.stop_study is None else self.stop_study.to_dict(),
         }
         return {key: value for key, value in form.items() if value is not None}

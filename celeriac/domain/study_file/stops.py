@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from celeriac.domain.records import RunPlan
+from celeriac.domain.records import IF_GIVEN, RunPlan, Stage
 from celeriac.domain.sampler_names import EXPECTING
 from celeriac.domain.space import show
 from celeriac.domain.stop_rules import RULES, STEP, Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
@@ -30,8 +30,12 @@ def stop_rule(spec: Mapping[str, Any]) -> StopRule | None:
     return rule
 
 
-def run_plan(spec: Mapping[str, Any]) -> RunPlan:
-    """What a spec in its canonical form says of running a trial. Raises SpecInvalid as `stop_rule` does."""
+def run_plan(spec: Mapping[str, Any], stage: str | None = None) -> RunPlan:
+    """What a spec in its canonical form says of running a trial of a study, of that stage of a firing if it is one's.
+    Raises SpecInvalid as `stop_rule` does.
+
+    Of a firing's trials, those that may become champion keep the model that they give: the confirming.
+    """
     return RunPlan(
         objective=spec["objective"],
         code=spec.get("code", "."),
@@ -42,6 +46,7 @@ def run_plan(spec: Mapping[str, Any]) -> RunPlan:
         demand=spec.get("resources", {}).get("gpus", 0),
         labels=spec.get("labels", {}),
         stop_rule=stop_rule(spec),
+        keep_model=spec.get("keep_model", "") if stage is None else IF_GIVEN if stage == Stage.CONFIRM else "",
     )
 
 

@@ -27,9 +27,10 @@ OUR_NAMES = frozenset({"celeriac", "coordinator", "worker", "migrations"})
 
 _KEYS = frozenset(
     {"study", "objective", "code", "metric", "space", "default", "sampler", "seed", "budget"}
-    | {"stop_early", "stop_study", "parallel", "resources", "timeout", "retry", "labels", "schedule"}
+    | {"stop_early", "stop_study", "keep_model", "parallel", "resources", "timeout", "retry", "labels", "schedule"}
 )
 _LATER_BUDGET_KEYS = frozenset({"gpu_hours"})
+BEST, ALL = "best", "all"  # whose models are kept
 _STAND_IN = Space({"none": Choice((None,))})  # where a file has no sound space, and so makes no spec
 
 
@@ -93,7 +94,16 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         stop_study=stop_study(top, sampler),
         code=top.text("code", "."),
         timeout_s=top.seconds("timeout"),
+        keep_model=_keep_model(top),
     )
+
+
+def _keep_model(top: Section) -> str:
+    """Whose models are kept: `true` is the best trial's."""
+    value = top.get("keep_model")
+    if value is None or value is False:
+        return ""
+    return BEST if value is True else top.word("keep_model", (BEST, ALL), "")
 
 
 def _study_name(top: Section, name: str | None) -> str:

@@ -20,9 +20,13 @@ class Ends(Verbs):
 
     def finish_attempt(self, token: str, end: AttemptEnd, *, only_expired: bool = False) -> TrialRecord:
         end = checked(end)
-        given = {**values_of(end), "token": token, "digest": digest(end)}
+        model = None if end.model is None else values_of(end.model)
+        given = {**values_of(end), "model": model, "token": token, "digest": digest(end)}
         done = self._one(TrialRecord, "finish", **given, only_expired=only_expired)
         return done or self._unfinished(token, end, given, only_expired)
+
+    def overtaken_models(self, token: str) -> list[str]:
+        return [row["path"] for row in self._rows("overtaken_models", token=token)]
 
     def _unfinished(self, token: str, end: AttemptEnd, given: Mapping[str, Any], only_expired: bool) -> TrialRecord:
         """What a finish that changed nothing means: done before, to be adopted, or too late."""

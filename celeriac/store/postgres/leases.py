@@ -41,7 +41,7 @@ class Leases(Verbs):
             return _refusal(self._rows("refuse", **ticket), **ticket)
         kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else ()
         given = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept}
-        plan = run_plan(given.pop("spec"))
+        plan = run_plan(given.pop("spec"), given.pop("stage"))
         return record_of(Lease, {**given, "plan": plan})
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from celeriac.domain.records import Checkpoint, Counts, EndedTrial, Fault, Report, Snapshot, StudyRecord
+from celeriac.domain.records import Artefact, Checkpoint, Counts, EndedTrial, Fault, Report, Snapshot, StudyRecord
 from celeriac.store.connection import Row
 from celeriac.store.postgres.statements import COUNTERS
 
@@ -43,7 +43,9 @@ def _conversions(record: Hashable) -> Mapping[str, Callable[[Any], Any]]:
     found: dict[str, Callable[[Any], Any]] = {}
     for name, hint in get_type_hints(record).items():
         enums = [each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, StrEnum)]
-        if enums or get_origin(hint) is tuple:
+        if Artefact in (hint, *get_args(hint)):
+            found[name] = lambda kept: Artefact(**kept)
+        elif enums or get_origin(hint) is tuple:
             found[name] = enums[0] if enums else tuple
     return found
 

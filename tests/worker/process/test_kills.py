@@ -165,9 +165,10 @@ def test_a_hand_back_writes_its_checkpoint_first(pool: ServerPool, job: Job) -> 
     child.send("preempt")
     events = until_end(child)
     report, stopped = only(events, Reported), only(events, Stopped)
-    assert (report.step, report.checkpoint_path) == (5, "3/7/attempt1-step5.ckpt")
+    assert report.checkpoint is not None
+    assert (report.step, report.checkpoint.path) == (5, "3/7/attempt1-step5.ckpt")
     assert Path(job.checkpoint_root, "3/7/attempt1-step5.ckpt").read_text() == "step 5"
-    assert report.checkpoint_bytes == 6
+    assert report.checkpoint.size_bytes == 6
     assert stopped == Stopped("preempt", 5)
 
 

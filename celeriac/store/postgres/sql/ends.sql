@@ -32,6 +32,7 @@ WITH a AS (
         step = CASE WHEN e.ends THEN :step END,
         holdout = CASE WHEN e.ends THEN :holdout ELSE trial.holdout END,
         drift = CASE WHEN e.ends THEN :drift END,
+        model = CASE WHEN e.ends THEN :model END,
         ended_no = CASE WHEN e.ends THEN s.ended + 1 END,
         ended_at = CASE WHEN e.ends THEN clock_timestamp() END
     FROM s, e WHERE trial.study_id = e.study_id AND trial.number = e.trial
@@ -70,7 +71,7 @@ WITH a AS (
         not_before = NULL, faults = CASE WHEN CAST(trial.faults ->> e.was_fault AS int) > 1
             THEN jsonb_set(trial.faults, ARRAY[e.was_fault], to_jsonb(CAST(trial.faults ->> e.was_fault AS int) - 1))
             ELSE trial.faults - coalesce(e.was_fault, '') END,
-        worker = e.worker, score = :score, metrics = :metrics, step = :step, holdout = :holdout, drift = :drift,
+        worker = e.worker, score = :score, metrics = :metrics, step = :step, holdout = :holdout, drift = :drift, model = :model,
         ended_no = s.ended + 1, ended_at = clock_timestamp()
     FROM s, e WHERE trial.study_id = e.study_id AND trial.number = e.trial
     RETURNING trial.*, e.last_step, e.last_value, e.device_kind, e.was_device_s
@@ -80,6 +81,20 @@ WITH a AS (
     FROM s, o, t WHERE study.id = s.id
 )
 SELECT {trial_alone}, t.last_step, t.last_value, t.device_kind FROM t
+
+-- name: overtaken_models(token text) -> path text
+-- Forgets the models of the ended trials of the lease's study that are not its best, where it keeps only that one's.
+WITH s AS (
+    SELECT study.id, study.best_number FROM attempt JOIN study ON study.id = attempt.study_id
+    WHERE attempt.token = :token AND study.spec ->> 'keep_model' = 'best'
+), o AS (
+    SELECT trial.number, trial.model ->> 'path' AS path FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.model IS NOT NULL AND trial.ended_no IS NOT NULL AND trial.number <> s.best_number
+    ORDER BY trial.number FOR NO KEY UPDATE OF trial
+), t AS (
+    UPDATE trial SET model = NULL FROM s, o WHERE trial.study_id = s.id AND trial.number = o.number
+)
+SELECT o.path FROM o
 
 -- name: same_end(token text, digest text) -> {trial}
 -- The trial of an attempt that has ended, if it ended in this very way: a repeat is answered as the first call was.

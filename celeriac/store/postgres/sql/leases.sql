@@ -8,7 +8,7 @@
 -- its token is refused, and the trial is queued again. Whatever is written under it waits, and brings it to disk too.
 -- No lease is longer than a day: nobody can take a trial away for ever.
 WITH s AS (
-    SELECT id, name, spec, code_root, fingerprint, slice, due_at, waiting, queued, running FROM study
+    SELECT id, name, spec, code_root, fingerprint, slice, due_at, stage, waiting, queued, running FROM study
     WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
     FOR NO KEY UPDATE
 ), o AS (
@@ -33,13 +33,13 @@ WITH s AS (
         queued = s.queued - CAST(o.state = 'QUEUED' AS int)
     FROM s, o WHERE study.id = s.id
 )
-SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, t.faults, t.source,
+SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, s.stage, t.faults, t.source,
     t.seed, a.lease_until
 FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
 
 -- name: leased(token text) -> {given}
 -- What a lease was given with, for a worker whose connection broke after the commit and before the answer.
-SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, t.faults, t.source,
+SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, s.stage, t.faults, t.source,
     t.seed, a.lease_until
 FROM attempt a JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial JOIN study s ON s.id = a.study_id
 WHERE a.token = :token AND a.ended_at IS NULL

@@ -44,12 +44,12 @@ has_checkpoint boolean, has_progressed boolean, leased_at timestamptz, lease_s f
 
 -- phrase: given
 token text, study_id bigint, study text, params json, spec json, code_root text, fingerprint text, slice jsonb,
-due_at timestamptz, faults jsonb, source text, seed bigint, lease_until timestamptz
+due_at timestamptz, stage text, faults jsonb, source text, seed bigint, lease_until timestamptz
 
 -- phrase: end
 token text, attempt_event text, trial_event text, score float8, metrics json, step bigint, fault text, detail text,
 traceback text, signature text, device_s float8, peak_memory_bytes bigint, log_tail text, digest text,
-forgives boolean, wait_s float8, holdout json, drift float8
+forgives boolean, wait_s float8, holdout json, drift float8, model json
 
 -- phrase: noted
 fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s,

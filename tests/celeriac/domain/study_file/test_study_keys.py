@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.records import IF_GIVEN
 from celeriac.domain.space import Choice, Float, Int, Space
-from celeriac.domain.study_file import Budget, Metric, StudySpec, load, parse, seed_of
+from celeriac.domain.study_file import Budget, Metric, StudySpec, load, parse, run_plan, seed_of
 from tests.celeriac.domain.study_file.files import SMALL, STUDY, refused, told, write
 
 
@@ -162,3 +163,18 @@ def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path: Path) -> None:
         "study.yaml: budget.trails: is not known here; did you mean 'trials'? (line 13)",
         "study.yaml: budget.trials: is missing; write it, such as `trials: 60` (line 13)",
     ]
+
+
+@pytest.mark.parametrize(("given", "kept"), [(True, "best"), ("best", "best"), ("all", "all"), (False, ""), (None, "")])
+def test_whose_models_are_kept(given: object, kept: str) -> None:
+    spec = parse(SMALL | {"keep_model": given})
+    assert spec.keep_model == run_plan(spec.to_dict()).keep_model == kept
+    assert parse(spec.to_dict()) == spec
+    stages = [run_plan(spec.to_dict(), stage).keep_model for stage in ("look", "search", "confirm")]
+    assert stages == ["", "", IF_GIVEN]
+
+
+@pytest.mark.parametrize("given", [1, "none", "bets", ["best"]])
+def test_other_words_for_the_models_kept_are_refused(given: object) -> None:
+    (problem,) = refused({"keep_model": given})
+    assert problem.startswith("file.yaml: keep_model: cannot be ")
