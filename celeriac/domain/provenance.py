@@ -16,6 +16,7 @@ class By(StrEnum):
     """How a point was found. Samplers of other libraries, and older rows, may say something else."""
 
     STUDY_FILE = "the study file"
+    NIGHT = "the night"
     LATIN_HYPERCUBE = "latin hypercube"
     SOBOL = "sobol"
     GRID = "grid"

@@ -5,9 +5,9 @@ A firing moves by compare-and-set on its turn, and everything that a move brings
 verdict) is written with it or not at all. So a firing can be moved by anybody, at any time, as often as they like.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.records import (
@@ -101,5 +101,10 @@ class ScheduleStore(Protocol):
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The newest promoted verdict of each slice, by schedule and slice."""
 
-    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
-        """All verdicts, promoted or not, newest first: the champions' history."""
+    def verdicts(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 200) -> list[Champion]:
+        """All verdicts, or those of one slice, promoted or not, newest first: the champions' history."""
+
+    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[int, float, int]]:
+        """Of each night of a schedule before that due time, oldest first: how many of its slices had a test, at which
+        level, and how many were promoted.
+        """

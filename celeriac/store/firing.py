@@ -5,14 +5,17 @@ is left out because a stranger's study has its name.
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from celeriac.domain.errors import DuplicateStudy, UnknownTrial
 from celeriac.domain.firing_moves import FiringMove
-from celeriac.domain.records import Firing, NewFiring, Night, Stage, StudyRecord, TrialRecord
+from celeriac.domain.records import Firing, NewFiring, NewStudy, Night, Stage, StudyRecord, TrialRecord
 from celeriac.store.api import Store
 
 #: How many names the study of a stage tries.
 MOST_NAMES = 100
+#: Of so many earlier verdicts on its slice a night learns how noisy they are.
+MOST_NIGHTS = 20
 
 
 def fire(store: Store, due_at: datetime, candidates: Iterable[NewFiring]) -> Firing | None:
@@ -54,20 +57,33 @@ def move(store: Store, firing: Firing, decided: FiringMove) -> Firing:
 
 def night_of(store: Store, firing_id: int) -> Night:
     """One firing as it is now. Raises UnknownSchedule when there is none of that id."""
-    firing = store.firing(firing_id)
+    firing, plan = store.firing(firing_id), store.firing_plan(firing_id)
     studies = {study.stage: study for study in store.stage_studies([firing_id]) if study.stage}
     search = studies.get(Stage.SEARCH)
     champions = (each for each in store.champions(firing.schedule) if each.slice == firing.slice)
+    earlier = store.verdicts(firing.schedule, slice_=firing.slice, limit=MOST_NIGHTS)
     return Night(
         firing,
-        store.firing_plan(firing_id),
+        plan,
         next(champions, None),
         studies,
         look=_trials(store, studies.get(Stage.LOOK)),
         first=_trial(store, search, 0),
         best=_trial(store, search, search.best_number if search else None),
         pairs=_trials(store, studies.get(Stage.CONFIRM)),
+        history=tuple(each for each in earlier if each.firing_id != firing_id),
+        **_of_schedule(store, firing, plan),
     )
+
+
+def _of_schedule(store: Store, firing: Firing, plan: NewStudy) -> dict[str, Any]:
+    """What a share of false promotions over the whole schedule needs; nothing where the schedule asks for none."""
+    written = plan.spec.get("schedule", {})
+    if written.get("gate", {}).get("fdr") is None:
+        return {}
+    tallies = store.night_tallies(firing.schedule, firing.due_at)
+    same_night = [each for each in store.firings(firing.schedule, limit=1000) if each.due_at == firing.due_at]
+    return {"tallies": tuple(tallies), "slices": max(len(same_night), 1)}
 
 
 def _trials(store: Store, study: StudyRecord | None) -> tuple[TrialRecord, ...]:

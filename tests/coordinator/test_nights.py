@@ -1,124 +1,484 @@
-"""The nights on the memory store: from stage to stage, each move once, whatever crashes."""
+"""The nights on the memory store: from stage to stage, each move once, whatever crashes and however many are at it."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from celeriac.domain.errors import StoreUnavailable
+from celeriac.decide.gate import recompute, write_decision
+from celeriac.domain.errors import StaleTurn, StoreUnavailable
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import NewStudy, StudyRecord, StudyState
-from celeriac.runtime.broker import CPU_QUEUE
-from coordinator.nights import study_closed
+from celeriac.domain.records import Fault, FiringState, Lease, NewStudy, Source, Stage, StudyState, VerdictKind
+from celeriac.store.api import AttemptEnd
+from coordinator.nights import call_off, step, step_all, study_closed
+from coordinator.reaper import resend
 from coordinator.schedules import fire_due
-from coordinator.turn import drive, drive_all
-from tests.coordinator.house import House
-from tests.coordinator.test_schedules import AIRPORTS, SPEC, put_schedule
+from coordinator.turn import drive_all
+from tests.coordinator.house import House, with_slots
+from tests.coordinator.nightlife import (
+    DEFAULT_LR,
+    DUE,
+    by_lr,
+    failed,
+    fire,
+    put_schedule,
+    scored,
+    told,
+    whole_night,
+    with_spec,
+    work,
+)
+from tests.memory_store import MemoryStore
+
+BETTER, NO_BETTER = by_lr(0.1), by_lr(0.0)
 
 
-def run_to_end(house: House, study: StudyRecord, scores: list[float]) -> None:
-    """Two trials: the default's score, then the other's."""
-    for score in scores:
-        drive(house.coordinator, study.id)
-        lease = house.lease(house.take())
-        assert lease is not None
-        house.finish(lease, score)
-
-
-def test_a_better_trial_becomes_champion_and_a_worse_night_leaves_it() -> None:
-    house = House(slots=1)
-    put_schedule(house, slices=AIRPORTS[:1])
-    fire_due(house.store, house.mailbox)
-    [first] = house.store.studies()
-    run_to_end(house, first, [0.9, 0.5])
-    drive(house.coordinator, first.id)
-    assert house.store.study(first.id).state is StudyState.DONE
-    [champion] = house.store.champions("flights")
-    assert (champion.trial, champion.score, champion.default_score) == (1, 0.5, 0.9)
-    house.wait(86_400)
-    fire_due(house.store, house.mailbox)
-    second = house.store.studies()[0]
-    house.mailbox.queues[CPU_QUEUE].clear()
-    run_to_end(house, second, [0.3, 0.4])
-    drive(house.coordinator, second.id)
-    [verdict, _] = house.store.verdicts("flights")
-    assert not verdict.promoted
-    assert "the champion stays trial 1 of flights/airport=JFK/2026-11-24" in verdict.reason
-    assert house.store.champions("flights") == [champion]
-
-
-def test_the_verdict_is_written_after_the_close_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    house = House(slots=1)
-    put_schedule(house, slices=AIRPORTS[:1])
-    fire_due(house.store, house.mailbox)
-    [study] = house.store.studies()
-    run_to_end(house, study, [0.9, 0.5])
-    with monkeypatch.context() as patch:
-
-        def dies(*_: Any, **__: Any) -> None:
-            raise StoreUnavailable("gone")
-
-        patch.setattr(house.store, "move_firing", dies)
-        with pytest.raises(StoreUnavailable):
-            drive(house.coordinator, study.id)
-    assert house.store.study(study.id).state is StudyState.DONE
-    assert house.store.verdicts("flights") == []
-    drive_all(house.coordinator)
-    drive(house.coordinator, study.id)
-    assert [verdict.trial for verdict in house.store.verdicts("flights")] == [1]
-
-
-def test_a_trial_that_ends_while_its_study_is_being_closed_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def house_with(**keys: Any) -> House:
     house = House(slots=2)
-    spec = {**SPEC, "study": "flights", "budget": {"trials": 9, "wall": "30m"}, "sampler": "random"}
-    put_schedule(house, slices=AIRPORTS[:1], spec=spec)
-    fire_due(house.store, house.mailbox)
-    [study] = house.store.studies()
-    drive(house.coordinator, study.id)
-    leases = [house.lease(house.take()), house.lease(house.take())]
-    assert leases[0] is not None
-    house.finish(leases[0], 0.5)
-    move_study = house.store.move_study
+    put_schedule(house, **keys)
+    return house
 
-    def another_ends_first(*args: Any, **kwargs: Any) -> StudyRecord:
-        assert leases[1] is not None
-        house.finish(leases[1], 0.1)
-        return move_study(*args, **kwargs)
 
-    house.wait(1800)
-    monkeypatch.setattr(house.store, "move_study", another_ends_first)
-    drive(house.coordinator, study.id)
+def with_champion(**keys: Any) -> House:
+    """A house whose slice has a champion since the first night."""
+    house = house_with(**keys)
+    assert whole_night(house, BETTER).state is FiringState.PROMOTED
+    return house
+
+
+def another_seed(house: House, seed: int) -> None:
+    """Tonight's search looks elsewhere."""
+    house.store.put_schedule(with_spec(house.store.schedule("flights"), seed=seed))
+
+
+def test_the_first_night_has_nothing_to_look_at_and_its_best_must_beat_the_default() -> None:
+    house = house_with()
+    firing = whole_night(house, BETTER)
+    assert told(firing) == ["DUE", "SEARCHING", "CONFIRMING", "PROMOTED"]
+    search, confirm = house.store.stage_studies([firing.id])
+    assert (search.name, confirm.name) == (firing.name, f"{firing.name}/confirm")
+    assert (search.spec["budget"], search.counts.finished) == ({"trials": 4}, 4)
+    assert confirm.counts.finished == confirm.spec["budget"]["trials"] == confirm.next_number
+    trials = house.store.trials(confirm.id)
+    assert {t.source for t in trials} == {Source.DEFAULT, Source.CHALLENGER}
+    assert len({t.seed for t in trials}) * 2 == len(trials)
+    assert trials[0].seed == trials[1].seed
+    assert trials[0].why["by"] == "the night"
+    [champion] = house.store.champions("flights")
+    assert (champion.trial, champion.params) == (search.best_number, trials[1].params)
+    assert (champion.study_id, champion.firing_id, champion.before_id) == (search.id, firing.id, None)
+    assert champion.reason == firing.reason
+
+
+def test_the_record_of_a_promotion_is_enough_to_compute_it_again() -> None:
+    house = with_champion()
+    [champion] = house.store.champions("flights")
+    again = recompute(champion.evidence["gate"])
+    assert again.verdict == "promote"
+    assert write_decision(again) == champion.evidence["gate"]
+    confirm = house.store.study_named(champion.evidence["study"])
+    for (old, new), pair in zip(champion.evidence["pairs"], again.pairs, strict=True):
+        assert house.store.trial(confirm.id, old).score == pair.champion.score
+        assert house.store.trial(confirm.id, new).holdout == pair.challenger.holdout
+
+
+def test_a_later_night_looks_at_the_champion_first_and_keeps_it_when_nothing_beats_it() -> None:
+    house = with_champion()
+    [champion] = house.store.champions("flights")
+    firing = whole_night(house, BETTER)
+    assert told(firing) == ["DUE", "LOOKING", "SEARCHING", "KEPT"]
+    assert "nothing beat the champion" in firing.reason
+    look, search = house.store.stage_studies([firing.id])
+    assert (look.name, look.spec["budget"], look.counts.scored) == (f"{firing.name}/look", {"trials": 1}, 1)
+    assert house.store.trials(look.id)[0].params == champion.params
+    assert search.stage is Stage.SEARCH
+    assert house.store.champions("flights") == [champion]
+    assert [each.promoted for each in house.store.verdicts("flights")] == [False, True]
+
+
+def test_luck_in_the_search_is_not_promoted() -> None:
+    kept = 0
+    for seed in range(12):
+        house = house_with()
+        another_seed(house, seed)
+        kept += whole_night(house, NO_BETTER).state is FiringState.KEPT
+    assert kept >= 10, "the old rule promotes on nine nights of ten"
+
+
+def test_a_better_challenger_takes_the_champions_place_and_the_line_says_so() -> None:
+    house = with_champion()
+    [old] = house.store.champions("flights")
+    another_seed(house, 99)
+    best: list[Any] = []
+
+    def better_still(lease: Lease) -> AttemptEnd:
+        end = BETTER(lease)
+        if lease.params in (old.params, house.store.study(lease.study_id).spec["default"]):
+            return end
+        best.append(lease.params)
+        assert end.score is not None
+        return replace(end, score=end.score - 0.1, holdout=tuple(each - 0.1 for each in end.holdout))
+
+    firing = whole_night(house, better_still)
+    assert told(firing)[-2:] == ["CONFIRMING", "PROMOTED"]
+    [new] = house.store.champions("flights")
+    assert (new.before_id, new.firing_id) == (old.id, firing.id)
+    assert new.params in best
+    assert "against the champion (trial" in new.reason
+
+
+def test_always_searches_without_a_look() -> None:
+    house = with_champion(always=True)
+    assert told(whole_night(house, BETTER))[:2] == ["DUE", "SEARCHING"]
+
+
+def test_without_enough_blocks_two_nights_must_agree() -> None:
+    house = house_with()
+    few = by_lr(0.1, blocks=3)
+    first = whole_night(house, few)
+    assert first.state is FiringState.KEPT
+    assert "a second night must agree" in first.reason
+    [waiting] = house.store.verdicts("flights")
+    second = whole_night(house, few)
+    assert second.state is FiringState.PROMOTED
+    assert "the contender (trial" in second.reason
+    [champion] = house.store.champions("flights")
+    assert (champion.params, champion.study) == (waiting.params, waiting.study)
+
+
+def test_a_champion_that_fails_tonight_keeps_serving_and_a_person_decides() -> None:
+    house = with_champion()
+    [old] = house.store.champions("flights")
+    another_seed(house, 99)
+
+    def breaks_the_champion(lease: Lease) -> AttemptEnd:
+        return failed() if lease.params == old.params else BETTER(lease)
+
+    firing = whole_night(house, breaks_the_champion)
+    assert told(firing) == ["DUE", "LOOKING", "SEARCHING", "CONFIRMING", "KEPT"]
+    assert "it fails on tonight's data (no such column): trial 0 is to be beaten" in firing.steps[2]["reason"]
+    assert "the champion keeps serving until a person approves" in firing.reason
+    assert house.store.champions("flights") == [old]
+    assert house.store.verdicts("flights")[0].awaits
+
+
+def test_a_champion_outside_a_changed_space_is_not_looked_at() -> None:
+    house = with_champion()
+    schedule = house.store.schedule("flights")
+    space = {"lr": {"float": [1e-4, 1e-1], "log": True}, "depth": {"int": [1, 4]}}
+    house.store.put_schedule(with_spec(schedule, space=space, default={"lr": DEFAULT_LR, "depth": 2}))
+    firing = whole_night(house, BETTER)
+    assert told(firing)[:2] == ["DUE", "SEARCHING"]
+    assert "not in the space any more" in firing.steps[1]["reason"]
+
+
+def test_a_challenger_that_fails_is_not_promoted_on_the_pairs_that_are_left() -> None:
+    house = house_with()
+    ran: list[int] = []
+
+    def fails_once(lease: Lease) -> AttemptEnd:
+        if lease.source is Source.CHALLENGER:
+            ran.append(lease.number)
+            if len(ran) == 2:
+                return failed(detail="loss is NaN")
+        return BETTER(lease)
+
+    firing = whole_night(house, fails_once)
+    assert firing.state is FiringState.KEPT
+    assert "fails with seed" in firing.reason
+    assert "loss is NaN" in firing.reason
+
+
+def test_a_pair_that_the_infrastructure_broke_is_run_with_another_seed() -> None:
+    house = house_with()
+    lost: list[int] = []
+
+    def loses_one(lease: Lease) -> AttemptEnd:
+        if lease.source is Source.CHALLENGER and not lost:
+            lost.append(lease.number)
+            return failed(Fault.INFRASTRUCTURE, "the host burnt down")
+        return BETTER(lease)
+
+    firing = whole_night(house, loses_one)
+    assert told(firing)[-3:] == ["CONFIRMING", "CONFIRMING", "PROMOTED"]
+    confirm = house.store.stage_studies([firing.id])[1]
+    assert confirm.counts.failed == 1
+    assert confirm.counts.finished == confirm.spec["budget"]["trials"] == confirm.next_number
+    assert len(house.store.champions("flights")[0].evidence["gate"]["asked"]["pairs"]) * 2 == confirm.next_number - 2
+
+
+def test_blocks_that_cannot_be_compared_end_the_night_and_nothing_is_promoted() -> None:
+    house = house_with()
+
+    def other_blocks(lease: Lease) -> AttemptEnd:
+        end = BETTER(lease)
+        return replace(end, holdout=end.holdout[:-1]) if lease.source is Source.CHALLENGER else end
+
+    firing = whole_night(house, other_blocks)
+    assert firing.state is FiringState.FAILED
+    assert "hold-out blocks" in firing.reason
+    assert house.store.champions("flights") == []
+
+
+def test_a_gain_below_min_gain_is_worth_no_test() -> None:
+    house = house_with(gate={"min_gain": 0.5})
+    firing = whole_night(house, BETTER)
+    assert told(firing) == ["DUE", "SEARCHING", "KEPT"]
+    assert "less than min_gain 0.5" in firing.reason
+
+
+def test_a_person_may_have_the_last_word() -> None:
+    house = house_with(gate={"require_approval": True})
+    firing = whole_night(house, BETTER)
+    assert firing.state is FiringState.KEPT
+    assert "a person's approval" in firing.reason
     [verdict] = house.store.verdicts("flights")
-    assert house.store.study(study.id).state is StudyState.DONE
-    assert (verdict.trial, verdict.score) == (house.store.study(study.id).best_number, 0.1) == (1, 0.1)
+    assert (verdict.awaits, verdict.promoted) == (True, False)
 
 
-def test_a_night_that_was_stopped_without_a_word_gets_its_verdict_with_the_next_tick() -> None:
-    house = House(slots=1)
-    put_schedule(house, slices=AIRPORTS[:1])
-    fire_due(house.store, house.mailbox)
-    [study] = house.store.studies()
-    run_to_end(house, study, [0.9])
-    house.store.move_study(study.id, StudyEvent.STOP, "a person said so")  # Redis is away: nobody is woken
-    drive_all(house.coordinator)
-    [verdict] = house.store.verdicts("flights")
-    assert verdict.trial == 0
-    assert house.store.firings_to_move() == []
+def test_guards_may_veto() -> None:
+    house = house_with(guard={"latency_ms": {"max": 20}})
+
+    def slow(lease: Lease) -> AttemptEnd:
+        return replace(BETTER(lease), metrics={"latency_ms": 30 if lease.source is Source.CHALLENGER else 10})
+
+    firing = whole_night(house, slow)
+    assert firing.state is FiringState.KEPT
+    assert "guard latency_ms: 30 is not at most 20" in firing.reason
 
 
-def test_a_study_that_a_person_stopped_gets_its_verdict_too() -> None:
-    house = House(slots=1)
-    put_schedule(house, slices=AIRPORTS[:1])
-    fire_due(house.store, house.mailbox)
-    [study] = house.store.studies()
-    drive(house.coordinator, study.id)
-    house.store.move_study(study.id, StudyEvent.STOP, "enough")
-    drive(house.coordinator, study.id)
-    [verdict] = house.store.verdicts("flights")
-    assert "no trial was scored" in verdict.reason
-    assert not verdict.promoted
+def test_over_many_slices_the_level_falls() -> None:
+    slices = tuple({"airport": f"A{k}"} for k in range(4))
+    house = house_with(slices=slices, gate={"fdr": 0.1})
+    whole_night(house, BETTER)
+    levels = [each.evidence["gate"]["said"]["level"] for each in house.store.verdicts("flights")]
+    assert len(levels) == 4
+    assert len(set(levels)) == 1
+    assert levels[0] < 0.01
+    assert [(tested, level) for tested, level, _ in house.store.night_tallies("flights", house.clock())] == [
+        (4, levels[0])
+    ]
+
+
+def test_a_champion_made_by_hand_in_the_middle_of_the_night_is_not_overrun() -> None:
+    house = house_with()
+    by_hand: list[int] = []
+
+    def while_it_confirms(lease: Lease) -> AttemptEnd:
+        if lease.source is Source.CHALLENGER and not by_hand:
+            search = house.store.study_named("flights/airport=JFK/2026-11-24")
+            [draft] = [night_verdict(house, search.id)]
+            by_hand.append(house.store.record_champion(draft).id)
+        return BETTER(lease)
+
+    firing = whole_night(house, while_it_confirms)
+    assert firing.state is FiringState.KEPT
+    assert "another champion since the test began" in firing.reason
+    assert [each.id for each in house.store.champions("flights")] == by_hand
+
+
+def night_verdict(house: House, study_id: int) -> Any:
+    from celeriac.domain.records import Champion
+
+    study, trial = house.store.study(study_id), house.store.trial(study_id, 0)
+    return Champion(
+        "flights",
+        study.slice,
+        study.id,
+        study.name,
+        0,
+        trial.params,
+        trial.score,
+        None,
+        {},
+        True,
+        "I know better",
+        kind=VerdictKind.BY_HAND,
+        who="ada",
+    )
+
+
+@pytest.mark.parametrize("stage", [Stage.LOOK, Stage.SEARCH, Stage.CONFIRM])
+def test_a_person_who_stops_a_stage_does_not_stop_the_night(stage: Stage) -> None:
+    house = with_champion()
+    another_seed(house, 99)
+    [old] = house.store.champions("flights")
+
+    def stops(lease: Lease) -> AttemptEnd:
+        study = house.store.study(lease.study_id)
+        if study.stage is stage and lease.number >= min(1, study.next_number - 1):
+            house.store.move_study(study.id, StudyEvent.STOP, "enough")
+        better = lease.params not in (old.params, study.spec["default"])
+        return scored(0.2 if better else 0.4, (0.2 if better else 0.4,) * 24)
+
+    def train(lease: Lease) -> AttemptEnd:
+        return stops(lease)
+
+    firing = fire(house)
+    for _ in range(40):
+        drive_all(house.coordinator)
+        tickets = house.mailbox.queues["trials.cpu"]
+        while tickets:
+            lease = house.lease(house.take())
+            if lease is not None:
+                end = train(lease)
+                if house.store.study(lease.study_id).state is not StudyState.STOPPED:
+                    house.store.finish_attempt(lease.token, end)
+    after = house.store.firing(firing.id)
+    assert after.state in (FiringState.KEPT, FiringState.PROMOTED)
+    assert [study.state for study in house.store.stage_studies([firing.id]) if study.stage is stage] == [
+        StudyState.STOPPED
+    ]
+
+
+def test_a_deleted_stage_ends_its_night() -> None:
+    house = house_with()
+    firing = fire(house)
+    [search] = house.store.stage_studies([firing.id])
+    house.store.move_study(search.id, StudyEvent.STOP, "enough")
+    house.store.delete_study(search.id)
+    step_all(house.store, house.mailbox)
+    assert house.store.firings("flights") == [] or house.store.firing(firing.id).state is FiringState.FAILED
+
+
+def test_a_firing_whose_plan_cannot_be_read_fails_with_the_reason() -> None:
+    house = house_with()
+    made = house.store.fire(DUE, NewStudy("odd", {"study": "odd"}, "minimize", schedule="flights"))
+    assert made is not None
+    step_all(house.store, house.mailbox)
+    after = house.store.firing(made.id)
+    assert after.state is FiringState.FAILED
+    assert "cannot read what it was made with" in after.reason
+
+
+def test_a_firing_that_is_called_off_stops_its_study() -> None:
+    house = house_with()
+    firing = fire(house)
+    assert call_off(house.store, firing.id, "its successor is due")
+    after = house.store.firing(firing.id)
+    assert (after.state, after.reason) == (FiringState.MISSED, "its successor is due")
+    assert [study.state for study in house.store.stage_studies([firing.id])] == [StudyState.STOPPED]
+    assert not call_off(house.store, firing.id, "again")
+    work(house, BETTER)
+    assert house.store.firing(firing.id) == after
+
+
+def test_a_search_that_goes_on_is_decided_again_with_the_champions_runs_that_are_there() -> None:
+    house = house_with()
+    another_seed(house, 3)
+    firing = whole_night(house, NO_BETTER)
+    assert firing.state is FiringState.KEPT
+    search = house.store.stage_studies([firing.id])[0]
+    house.store.extend_study(search.id, {"trials": 8}, "a person wants more")
+    work(house, BETTER)
+    after = house.store.firing(firing.id)
+    assert after.state is FiringState.PROMOTED
+    assert len(house.store.verdicts("flights")) == 1
+    confirm = house.store.stage_studies([firing.id])
+    assert len([study for study in confirm if study.stage is Stage.CONFIRM]) == 1
 
 
 def test_a_study_of_no_schedule_has_no_verdict() -> None:
     house = House()
     study = house.store.create_study(NewStudy("alone", {}, "minimize"))
     assert study_closed(house.store, house.mailbox, study) == ""
+
+
+# -- crashes ------------------------------------------------------------------------------------------------------
+class Dying(MemoryStore):
+    """A store that stops to answer at its n-th call, for one call; where `after`, the call is made all the same."""
+
+    def __init__(self, clock: Callable[[], Any]) -> None:
+        super().__init__(clock)
+        self.left, self.after, self.programs = -1, False, False
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name.startswith("_") or name in ("left", "after", "programs") or not callable(found) or not self.programs:
+            return found
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left == 0 and not self.after:
+                raise StoreUnavailable("gone before it was done")
+            made = found(*args, **kwargs)
+            if self.left == 0:
+                raise StoreUnavailable("gone after it was done")
+            return made
+
+        return call
+
+
+def dying_house(at: int, after: bool) -> tuple[House, Dying]:
+    house = House(slots=2)
+    house.store = store = Dying(house.clock)
+    house.restart()
+    with_slots(store, 2)
+    put_schedule(house)
+    store.left, store.after = at, after
+    return house, store
+
+
+def survive(house: House, store: Dying) -> None:
+    """As `work`, by programs that are started again whenever the store is away."""
+    for _ in range(300):
+        store.programs = True
+        try:
+            fire_due(store, house.mailbox)
+            drive_all(house.coordinator)
+            resend(store, house.mailbox)
+        except StoreUnavailable:
+            house.restart()
+        store.programs = False
+        tickets = house.mailbox.queues["trials.cpu"]
+        while tickets:
+            lease = house.lease(house.take())
+            if lease is not None:
+                store.finish_attempt(lease.token, BETTER(lease))
+        house.wait(5)
+        if store.firings("flights") and not store.studies_to_drive() and not store.firings_to_move():
+            return
+    raise AssertionError("the night does not end")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_at_any_call_of_the_store_changes_nothing_of_the_night(after: bool) -> None:
+    smooth, undisturbed = dying_house(-1, after)
+    survive(smooth, undisturbed)
+    [whole] = undisturbed.firings("flights")
+    assert undisturbed.left < -80, "calls of the programs in one night"
+    for at in range(1, -undisturbed.left):
+        house, store = dying_house(at, after)
+        survive(house, store)
+        [firing] = store.firings("flights")
+        assert (told(firing), firing.reason) == (told(whole), whole.reason), at
+        [verdict] = store.verdicts("flights")
+        assert verdict.promoted
+        assert [(s.name, s.spec["budget"], s.counts) for s in store.stage_studies([firing.id])] == [
+            (s.name, s.spec["budget"], s.counts) for s in undisturbed.stage_studies([whole.id])
+        ], at
+
+
+def test_two_coordinators_at_every_move_do_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = house_with()
+    alone, refused = house.store.move_firing, []
+
+    def both(firing_id: int, turn: int, move: Any) -> Any:
+        monkeypatch.setattr(house.store, "move_firing", alone)
+        try:
+            step(house.store, house.mailbox, firing_id)  # the other one is faster
+        finally:
+            monkeypatch.setattr(house.store, "move_firing", both)
+        try:
+            return alone(firing_id, turn, move)
+        except StaleTurn:
+            refused.append(turn)
+            raise
+
+    monkeypatch.setattr(house.store, "move_firing", both)
+    firing = whole_night(house, BETTER)
+    assert told(firing) == ["DUE", "SEARCHING", "CONFIRMING", "PROMOTED"]
+    assert len(refused) == 3
+    assert len(house.store.verdicts("flights")) == 1
+    assert len(house.store.stage_studies([firing.id])) == 2

@@ -1,8 +1,9 @@
 """Firings and champions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from celeriac.domain.firing_moves import FiringMove, StageOpening
 from celeriac.domain.lifecycle import FIRING_TRANSITIONS, StudyEvent, moved
@@ -128,9 +129,31 @@ class Firings(Tables):
         return [each for _, each in sorted(newest.items())]
 
     @atomic
-    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
-        found = [each for each in self._rows.verdicts.values() if each.schedule == schedule]
+    def verdicts(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 200) -> list[Champion]:
+        wanted = None if slice_ is None else slice_key(plain(slice_))
+        found = [
+            each
+            for each in self._rows.verdicts.values()
+            if each.schedule == schedule and wanted in (None, slice_key(each.slice))
+        ]
         return found[::-1][:limit]
+
+    @atomic
+    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[int, float, int]]:
+        rows, nights = self._rows, dict[datetime, list[Champion]]()
+        for each in rows.verdicts.values():
+            firing = rows.firings.get(each.firing_id or 0)
+            is_test = each.kind is VerdictKind.NIGHT and "gate" in each.evidence
+            if firing and is_test and each.schedule == schedule and firing.due_at < before:
+                nights.setdefault(firing.due_at, []).append(each)
+        return [
+            (
+                len(tests),
+                max(each.evidence["gate"]["said"]["level"] for each in tests),
+                sum(each.promoted for each in tests),
+            )
+            for _, tests in sorted(nights.items())
+        ]
 
 
 def _firing(rows: Rows, firing_id: int) -> Firing:

@@ -15,6 +15,9 @@ class Night:
 
     `plan`: what its studies are like. `studies`: those of its stages, as far as they are opened. `look` and `pairs`:
     the trials of the stages that run given points. `first` and `best`: of the search, trial 0 and the best so far.
+    `history`: the slice's verdicts of earlier nights, newest first. `tallies`: of each earlier night of the whole
+    schedule, oldest first, how many slices had a test, at which level, and how many were promoted; only where the
+    schedule holds the share of false promotions (`fdr`). `slices`: how many the schedule has.
     """
 
     firing: Firing
@@ -25,3 +28,6 @@ class Night:
     first: TrialRecord | None = None
     best: TrialRecord | None = None
     pairs: tuple[TrialRecord, ...] = ()
+    history: tuple[Champion, ...] = ()
+    tallies: tuple[tuple[int, float, int], ...] = ()
+    slices: int = 1

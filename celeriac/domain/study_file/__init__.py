@@ -7,6 +7,7 @@ in a file is ever ignored: an unknown key names the nearest known one, and a key
 YAML is read as version 1.2 with its core schema, whatever the file says of its version.
 """
 
+from celeriac.domain.study_file.gating import GateSpec
 from celeriac.domain.study_file.names import is_study_name, seed_of
 from celeriac.domain.study_file.section import seconds_of
 from celeriac.domain.study_file.specs import Budget, Metric, ScheduleSpec, StudySpec, difference
@@ -17,6 +18,7 @@ from celeriac.domain.study_file.yaml import Scalar, plain_scalar
 __all__ = [
     "OUR_NAMES",
     "Budget",
+    "GateSpec",
     "Metric",
     "Scalar",
     "ScheduleSpec",

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from celeriac.domain.space import nearest, same, show
+from celeriac.domain.study_file.gating import flag, gate
 from celeriac.domain.study_file.names import study_name_flaw
 from celeriac.domain.study_file.section import Section
 from celeriac.domain.study_file.specs import ScheduleSpec, StudySpec
 from celeriac.domain.study_file.yaml import Scalar
 
-_KEYS = frozenset({"name", "cron", "timezone", "slices"})
-_LATER_KEYS = frozenset({"warm_start", "promote", "catch_up", "overlap", "deadline"})
+_KEYS = frozenset({"name", "cron", "timezone", "slices", "gate", "guard", "always"})
+_LATER_KEYS = frozenset({"warm_start", "catch_up", "overlap", "deadline"})
 _SLICE_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
 _SLICE_TEXT_RULE = "is letters, digits, '.', '_', '+' or '-', 60 at most"
 _MOST_SLICES = 1000
@@ -37,7 +38,14 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
     if flaw:
         section.fail("name", flaw)
     cron = _cron(section) if section.required("cron", '"0 2 * * *"') else ""
-    return ScheduleSpec(study if given is None else str(given), cron, _timezone(section), _slices(section))
+    return ScheduleSpec(
+        study if given is None else str(given),
+        cron,
+        _timezone(section),
+        _slices(section),
+        gate=gate(section),
+        always=flag(section, "always"),
+    )
 
 
 def clashes(top: Section, spec: StudySpec) -> None:

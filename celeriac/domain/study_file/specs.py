@@ -13,6 +13,7 @@ from typing import Any
 from celeriac.domain.records import Goal
 from celeriac.domain.space import Space
 from celeriac.domain.stop_rules import StopRule, StopStudy, to_dict
+from celeriac.domain.study_file.gating import GateSpec
 from celeriac.domain.study_file.yaml import Scalar
 
 #: More trials than any budget, and so the end of whatever counts trials.
@@ -41,12 +42,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """When a study runs again (five cron fields in a time zone), and for which slices."""
+    """When a study runs again (five cron fields in a time zone), for which slices, and how a night is judged.
+
+    `always`: a night searches whether it pays or not.
+    """
 
     name: str
     cron: str
     timezone: str = "UTC"
     slices: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
+    gate: GateSpec = field(default_factory=GateSpec)
+    always: bool = False
 
     def combinations(self) -> list[dict[str, Scalar]]:
         """The slices: every combination of the values of the slice keys; without keys, the one empty slice."""
@@ -57,7 +63,7 @@ class ScheduleSpec:
         form: dict[str, Any] = {"name": self.name, "cron": self.cron, "timezone": self.timezone}
         if self.slices:
             form["slices"] = {key: list(values) for key, values in self.slices.items()}
-        return form
+        return form | self.gate.to_dict() | ({"always": True} if self.always else {})
 
 
 @dataclass(frozen=True, slots=True)

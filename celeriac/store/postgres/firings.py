@@ -2,8 +2,9 @@
 study and its firing the study's row is locked first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import psycopg
 
@@ -98,8 +99,14 @@ class Firings(Verbs):
     def champions(self, schedule: str | None = None) -> list[Champion]:
         return self._all(Champion, "champions", schedule=schedule)
 
-    def verdicts(self, schedule: str, *, limit: int = 200) -> list[Champion]:
-        return self._all(Champion, "verdicts", schedule=schedule, limit=limit)
+    def verdicts(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 200) -> list[Champion]:
+        if slice_ is None:
+            return self._all(Champion, "verdicts", schedule=schedule, limit=limit)
+        return self._all(Champion, "verdicts_of_slice", schedule=schedule, slice=slice_, limit=limit)
+
+    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[int, float, int]]:
+        rows = self._rows("night_tallies", schedule=schedule, before=before)
+        return [(row["tested"], row["level"], row["promoted"]) for row in rows]
 
 
 def _locked_firing(connection: Session, firing_id: int) -> Firing:

@@ -88,6 +88,18 @@ ORDER BY ch.schedule, ch.slice, ch.id DESC
 -- name: verdicts
 SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule ORDER BY ch.id DESC LIMIT :limit
 
+-- name: verdicts_of_slice
+SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule AND ch.slice = CAST(:slice AS jsonb)
+ORDER BY ch.id DESC LIMIT :limit
+
+-- name: night_tallies
+SELECT count(*) AS tested, max(CAST(ch.evidence #>> '{gate,said,level}' AS float8)) AS level,
+    count(*) FILTER (WHERE ch.promoted) AS promoted
+FROM champion ch JOIN firing f ON f.id = ch.firing_id
+WHERE ch.schedule = :schedule AND ch.kind = 'night' AND f.due_at < :before
+    AND ch.evidence #>> '{gate,said,level}' IS NOT NULL
+GROUP BY f.due_at ORDER BY f.due_at
+
 -- name: forget_verdict
 -- Of a firing that goes on, a verdict of its own that promoted nothing is void.
 DELETE FROM champion WHERE firing_id = :firing AND kind = 'night' AND NOT promoted

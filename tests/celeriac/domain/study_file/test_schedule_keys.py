@@ -65,7 +65,7 @@ def test_a_mistake_in_a_schedule(changes: dict[str, Any], says: str) -> None:
 
 def test_a_schedule_must_be_a_mapping() -> None:
     assert refused({"schedule": "0 2 * * *"}) == [
-        "file.yaml: schedule: must be a mapping with cron, name, slices, timezone, not '0 2 * * *'"
+        "file.yaml: schedule: must be a mapping with always, cron, gate, guard, name, slices, timezone, not '0 2 * * *'"
     ]
 
 
@@ -86,3 +86,38 @@ def test_a_new_schedule_loses_nothing_without_a_word() -> None:
     for name in ({}, {"study": "nightly"}):
         spec = parse(lent | name | {"schedule": {"name": "nightly", "cron": "0 2 * * *"}}, is_new=True)
         assert spec.study == "nightly"
+
+
+def test_a_gate_with_all_its_keys_reads_back_as_it_was_written() -> None:
+    written = {
+        "gate": {"min_gain": 0.01, "pairs": 9, "fdr": 0.1, "require_approval": True},
+        "guard": {"latency_ms": {"max": 20.0}, "recall": {"at_least": "champion - 0.01"}},
+        "always": True,
+    }
+    spec = parse(SMALL | {"schedule": {"cron": "0 2 * * *", **written}})
+    assert spec.schedule is not None
+    gate = spec.schedule.gate
+    assert (gate.min_gain, gate.pairs, gate.fdr, gate.require_approval) == (0.01, 9, 0.1, True)
+    assert [guard.metric for guard in gate.guards] == ["latency_ms", "recall"]
+    assert spec.schedule.always
+    assert parse(spec.to_dict()) == spec
+    assert {key: spec.to_dict()["schedule"][key] for key in written} == written
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gate": {"fdr": 0.9}}, "schedule.gate.fdr: must be above 0 and at most 0.5, not 0.9"),
+        ({"gate": {"fdr": 0}}, "schedule.gate.fdr: must be above 0"),
+        ({"gate": {"min_gain": -1}}, "schedule.gate.min_gain: must be 0 or more"),
+        ({"gate": {"pairs": 1}}, "schedule.gate.pairs: must be from 2 to 200"),
+        ({"gate": {"require_approval": "yes"}}, "schedule.gate.require_approval: must be true or false, not 'yes'"),
+        ({"gate": {"min_gian": 1}}, "schedule.gate.min_gian: is not known here; did you mean 'min_gain'?"),
+        ({"guard": {"latency": {"most": 3}}}, "schedule.guard: latency: a guard is"),
+        ({"guard": {"latency": {"max": "twice"}}}, "schedule.guard: latency: a bound is"),
+        ({"guard": []}, "schedule.guard: must be a mapping of metrics"),
+        ({"always": 1}, "schedule.always: must be true or false, not 1"),
+    ],
+)
+def test_what_is_wrong_with_a_gate_is_told(changes: dict[str, Any], says: str) -> None:
+    assert any(says in line for line in refused({"schedule": {"cron": "0 2 * * *", **changes}}))

@@ -1,0 +1,250 @@
+"""Who challenges whom tonight? The best of the search, or a contender that waits since an earlier night, against the
+slice's champion; against trial 0 where there is no champion, or none that can be trained any more.
+
+Decided once, when the search is over, and kept in the firing's step: whatever changes in the middle of the night, its
+pairs are of these two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from celeriac.decide.gate import (
+    Evidence,
+    GateDecision,
+    LevelDecision,
+    NightTally,
+    Pair,
+    Past,
+    Run,
+    fdr_level,
+    open_gate,
+    pool_past,
+)
+from celeriac.decide.night.rules import NightRules
+from celeriac.domain.errors import SpaceInvalid
+from celeriac.domain.records import (
+    Champion,
+    FiringState,
+    Night,
+    Params,
+    Source,
+    Stage,
+    TrialRecord,
+    TrialState,
+    VerdictKind,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """`source` is that of its runs: champion, default or challenger. `study_id` and `trial`: where it was found."""
+
+    source: Source
+    name: str
+    params: Params
+    score: float | None = None
+    study_id: int = 0
+    study: str = ""
+    trial: int | None = None
+    metrics: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """Tonight's test. `before` and `past`: what earlier nights bring to it. `standing`: the champion as it was then, by
+    its id. `champion_fails`: why it could not be trained tonight, where trial 0 stands in for it.
+    """
+
+    challenger: Contestant
+    incumbent: Contestant
+    before: Evidence
+    past: Past | None
+    level: float | None
+    standing: int | None
+    champion_fails: str = ""
+    default_score: float | None = None
+
+    def written(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> "Challenge":
+        """What `written` wrote."""
+        told = dict(given)
+        for who in ("challenger", "incumbent"):
+            told[who] = Contestant(**{**told[who], "source": Source(told[who]["source"])})
+        told["before"] = Evidence(**told["before"])
+        told["past"] = None if told["past"] is None else Past(**told["past"])
+        return cls(**told)
+
+
+@dataclass(frozen=True, slots=True)
+class ChallengeDecision:
+    """The test that is worth its runs, with what the gate said before it; or why there is none."""
+
+    reason: str
+    challenge: Challenge | None = None
+    opened: GateDecision | None = None
+
+
+def challenge_of(night: Night, rules: NightRules) -> ChallengeDecision:
+    """Decide on tonight's test, once the search is over."""
+    incumbent, fails = incumbent_of(night, rules)
+    if incumbent is None:
+        return ChallengeDecision(fails)
+    challenger = _challenger(night, incumbent)
+    if isinstance(challenger, str):
+        return ChallengeDecision(challenger)
+    contestant, before = challenger
+    level = _level(night, rules)
+    challenge = Challenge(
+        contestant,
+        incumbent,
+        before,
+        _past(night),
+        None if level is None else level.level,
+        None if night.champion is None else night.champion.id,
+        fails,
+        None if night.first is None else night.first.score,
+    )
+    opened = open_gate(
+        rules.gate,
+        challenge.past,
+        before=before,
+        level=challenge.level,
+        expected_gain=_gain(rules, incumbent.score, contestant.score),
+    )
+    if opened.verdict != "more":
+        return ChallengeDecision(f"{contestant.name} against {incumbent.name}: {opened.reason}")
+    return ChallengeDecision(f"{contestant.name} challenges {incumbent.name}: {opened.reason}", challenge, opened)
+
+
+def of_firing(night: Night) -> Challenge:
+    """The test that the firing is at. Raises LookupError when no step of it tells."""
+    for step in reversed(night.firing.steps):
+        if step.get("state") == FiringState.CONFIRMING and "challenge" in step:
+            return Challenge.read(step["challenge"])
+    raise LookupError(f"firing {night.firing.name} is CONFIRMING, and no step of it says who challenges whom")
+
+
+def champion_flaw(night: Night, rules: NightRules) -> str:
+    """Why the champion cannot be run tonight; "" when it can, or when that is not known yet."""
+    if night.champion is None:
+        return ""
+    try:
+        rules.spec.space.validate(night.champion.params)
+    except SpaceInvalid as error:
+        return f"its parameters are not in the space any more ({error})"
+    look = night.look[-1] if night.look else None
+    if look is not None and look.state is TrialState.FAILED:
+        return f"it fails on tonight's data ({look.detail or look.fault})"
+    return ""
+
+
+def incumbent_of(night: Night, rules: NightRules) -> tuple[Contestant | None, str]:
+    """Who is to be beaten, and why it is not the champion where there is one; None: nobody can be compared with."""
+    flaw, champion, first = champion_flaw(night, rules), night.champion, night.first
+    if champion is not None and not flaw:
+        look = night.look[-1] if night.look else None
+        name = f"the champion (trial {champion.trial} of {champion.study})"
+        score = None if look is None else look.score
+        return Contestant(Source.CHAMPION, name, champion.params, score), ""
+    stays = f"the champion stays, though {flaw}" if champion else "the slice has no champion yet"
+    if first is None or first.state is not TrialState.SCORED:
+        state = "does not exist" if first is None else f"is {first.state}"
+        return None, f"trial 0 {state}, so there is nothing to compare with; {stays}"
+    name = "trial 0 (the default)" if first.source is Source.DEFAULT else "trial 0 (a first suggestion)"
+    return Contestant(Source.DEFAULT, name, first.params, first.score, first.study_id, "", first.number), flaw
+
+
+def contender_of(night: Night) -> tuple[Contestant, Evidence] | None:
+    """The near miss that waits: the challenger of the slice's newest test, where that test left evidence and the
+    champion is still the one that it was tested against.
+    """
+    standing = None if night.champion is None else night.champion.id
+    for verdict in night.history:
+        challenge, gate = verdict.evidence.get("challenge"), verdict.evidence.get("gate")
+        if verdict.kind is not VerdictKind.NIGHT or not challenge or not gate:
+            continue
+        evidence = gate["said"]["evidence"]
+        if evidence is None or challenge["standing"] != standing or challenge["champion_fails"]:
+            return None
+        found = Challenge.read(challenge).challenger
+        name = f"the contender (trial {found.trial} of {found.study})"
+        return replace(found, name=name, score=None), Evidence(**evidence)
+    return None
+
+
+def _challenger(night: Night, incumbent: Contestant) -> tuple[Contestant, Evidence] | str:
+    """The contender where one waits, else tonight's best; or why nobody challenges."""
+    waiting = contender_of(night)
+    if waiting is not None:
+        return waiting
+    best, search = night.best, night.studies.get(Stage.SEARCH)
+    if best is None or best.score is None or search is None:
+        return "no trial was scored"
+    if best.params == incumbent.params:
+        return f"nothing beat {incumbent.name} with {best.score:.6g}"
+    name = f"trial {best.number} with {best.score:.6g}"
+    found = Contestant(
+        Source.CHALLENGER, name, best.params, best.score, search.id, search.name, best.number, best.metrics
+    )
+    return found, Evidence()
+
+
+def _gain(rules: NightRules, before: float | None, after: float | None) -> float | None:
+    """By how much the search, with one run of each, has the challenger better: at best what can be hoped for."""
+    if before is None or after is None:
+        return None
+    return after - before if rules.gate.goal == "maximize" else before - after
+
+
+def _past(night: Night) -> Past | None:
+    tests = [_pairs(each.evidence["gate"]) for each in night.history if each.evidence.get("gate")]
+    try:
+        return pool_past(tests)
+    except ValueError:  # an earlier version's, or damaged: the night goes on without it
+        return None
+
+
+def _pairs(gate: Mapping[str, Any]) -> list[Pair]:
+    def run(told: Mapping[str, Any]) -> Run:
+        return Run(told["score"], tuple(told["holdout"]), dict(told["metrics"]))
+
+    return [Pair(each["seed"], run(each["champion"]), run(each["challenger"])) for each in gate["asked"]["pairs"]]
+
+
+def _level(night: Night, rules: NightRules) -> LevelDecision | None:
+    if rules.gate.fdr is None:
+        return None
+    return fdr_level([NightTally(*each) for each in night.tallies], max(night.slices, 1), rules.gate.fdr)
+
+
+def verdict_of(night: Night, challenge: Challenge | None, reason: str, **more: Any) -> Champion:
+    """The verdict on tonight's challenger, or on the search's best where nobody challenged."""
+    search = night.studies.get(Stage.SEARCH)
+    who = challenge.challenger if challenge else _found(night.best)
+    study_id = who.study_id or (search.id if search else next(iter(night.studies.values())).id)
+    return Champion(
+        schedule=night.firing.schedule,
+        slice=night.firing.slice,
+        study_id=study_id,
+        study=who.study or (search.name if search else night.firing.name),
+        trial=who.trial,
+        params=who.params,
+        score=who.score,
+        default_score=None if night.first is None else night.first.score,
+        metrics=who.metrics or {},
+        reason=reason,
+        firing_id=night.firing.id,
+        before_id=None if night.champion is None else night.champion.id,
+        **more,
+    )
+
+
+def _found(best: TrialRecord | None) -> Contestant:
+    if best is None:
+        return Contestant(Source.CHALLENGER, "", {})
+    return Contestant(Source.CHALLENGER, "", best.params, best.score, best.study_id, "", best.number, best.metrics)

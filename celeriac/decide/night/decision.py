@@ -1,0 +1,193 @@
+"""What does a firing do next? It opens a stage's study, waits for it, or ends; with a reason.
+
+Pure: a night as it is now in, one move out. Whoever asks again after a crash gets the same move, and the store makes it
+once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from celeriac.decide.gate import GateDecision, decide_gate, write_decision
+from celeriac.decide.night.challenge import Challenge, challenge_of, champion_flaw, of_firing, verdict_of
+from celeriac.decide.night.pairs import MOST_BROKEN, flaw_of, pairs_of, seats_of, wanted_points
+from celeriac.decide.night.rules import NightRules, rules_of
+from celeriac.decide.night.stages import given, point, seed_of, stage_study
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.firing_moves import FiringMove, StageOpening
+from celeriac.domain.lifecycle import FiringEvent
+from celeriac.domain.records import CLOSED, WORKING, Champion, FiringState, Night, Source, Stage, StudyState, TrialState
+
+
+@dataclass(frozen=True, slots=True)
+class NightDecision:
+    """The next move of a firing, or None: it waits, or is at its end."""
+
+    reason: str
+    move: FiringMove | None = None
+
+
+def tonight(night: Night) -> NightDecision:
+    """Decide the next move."""
+    firing = night.firing
+    stage = WORKING.get(firing.state)
+    study = night.studies.get(stage) if stage else None
+    if firing.state not in WORKING:
+        return NightDecision(f"{firing.name} is {firing.state}: {firing.reason}")
+    if study is not None and study.state not in CLOSED:
+        return NightDecision(f"{study.name} is {study.state}")
+    try:
+        rules = rules_of(night.plan)
+    except SpecInvalid as error:
+        return _move(FiringEvent.FAIL, f"this version cannot read what it was made with: {error}")
+    if stage is not None and study is None:
+        return _move(FiringEvent.FAIL, f"the study of its {stage} is gone: somebody deleted it")
+    after = {
+        FiringState.DUE: _begins,
+        FiringState.LOOKING: _looked,
+        FiringState.SEARCHING: _searched,
+        FiringState.CONFIRMING: _confirmed,
+    }
+    return after[firing.state](night, rules)
+
+
+def _begins(night: Night, rules: NightRules) -> NightDecision:
+    """Without a champion there is nothing to look at."""
+    champion, flaw = night.champion, champion_flaw(night, rules)
+    if champion is None:
+        return _search(night, "the slice has no champion yet: trial 0 is to be beaten")
+    if flaw:
+        return _search(night, f"the champion keeps serving, but {flaw}: trial 0 is to be beaten")
+    if rules.always:
+        return _search(night, "`always: true`: it searches each night")
+    reason = f"the champion (trial {champion.trial} of {champion.study}) runs on tonight's data first"
+    run = point(champion.params, Source.CHAMPION, seed_of(night, "look", 0), "the champion, on tonight's data")
+    return _move(FiringEvent.LOOK, reason, opening=given(night, Stage.LOOK, (run,)))
+
+
+def _looked(night: Night, rules: NightRules) -> NightDecision:
+    flaw = champion_flaw(night, rules)
+    if flaw:
+        return _search(night, f"the champion keeps serving, but {flaw}: trial 0 is to be beaten")
+    look = night.look[-1] if night.look else None
+    if look is None or look.state is not TrialState.SCORED or look.score is None:
+        return _search(night, "the look at the champion ended without a score")
+    return _search(night, f"the champion has {look.score:.6g} tonight")
+
+
+def _searched(night: Night, rules: NightRules) -> NightDecision:
+    if night.best is None or night.best.score is None:
+        reason = f"no trial was scored; {_stays(night)}"
+        return _move(FiringEvent.FAIL, reason, verdict=verdict_of(night, None, reason, promoted=False))
+    decided = challenge_of(night, rules)
+    challenge, opened = decided.challenge, decided.opened
+    if challenge is None or opened is None:
+        reason = f"{decided.reason}; {_stays(night)}"
+        return _move(FiringEvent.KEEP, reason, verdict=verdict_of(night, None, reason, promoted=False))
+    points = wanted_points(night, challenge, opened.wanted)
+    evidence = {"challenge": challenge.written()}
+    return _move(FiringEvent.CONFIRM, decided.reason, opening=given(night, Stage.CONFIRM, points), evidence=evidence)
+
+
+def _confirmed(night: Night, rules: NightRules) -> NightDecision:
+    try:
+        challenge = of_firing(night)
+    except LookupError as error:
+        return _move(FiringEvent.FAIL, str(error))
+    study, seats = night.studies[Stage.CONFIRM], seats_of(night, challenge)
+    if flaw := flaw_of(seats, challenge):
+        return _kept(night, challenge, f"{flaw}; {_stays(night)}")
+    closing = study.state is not StudyState.DONE or sum(seat.is_broken for seat in seats) > MOST_BROKEN
+    pairs = pairs_of(seats)
+    if not pairs and closing:
+        return _kept(night, challenge, f"no pair was whole when {study.name} was {study.state}; {_stays(night)}")
+    try:
+        gate = (
+            decide_gate(
+                pairs, rules.gate, challenge.past, before=challenge.before, level=challenge.level, closing=closing
+            )
+            if pairs
+            else None
+        )
+    except ValueError as error:
+        return _kept(night, challenge, f"the runs cannot be compared: {error}; {_stays(night)}", failed=True)
+    if gate is None or gate.verdict == "more":
+        wanted = gate.wanted if gate else len(seats)
+        reason = gate.reason if gate else "no pair is whole yet"
+        more = given(night, Stage.CONFIRM, wanted_points(night, challenge, wanted))
+        return _move(FiringEvent.MORE, reason, opening=more, evidence=_said(gate))
+    return _judged(night, rules, challenge, gate)
+
+
+def _judged(night: Night, rules: NightRules, challenge: Challenge, gate: GateDecision) -> NightDecision:
+    """The gate has spoken: promote, wait for a person, or keep."""
+    told = f"{challenge.challenger.name} against {challenge.incumbent.name}: {gate.reason}"
+    if gate.verdict != "promote":
+        return _kept(night, challenge, f"{told}; {_stays(night)}", gate)
+    if challenge.standing != (None if night.champion is None else night.champion.id):
+        return _kept(night, challenge, f"{told}; but the slice has another champion since the test began", gate)
+    asks = "" if not rules.require_approval else "the schedule asks for a person's approval"
+    if challenge.champion_fails:
+        asks = f"the champion keeps serving until a person approves: {challenge.champion_fails}"
+    if asks:
+        return _kept(night, challenge, f"{told}; {asks}", gate, awaits=True)
+    verdict = verdict_of(night, challenge, told, promoted=True, evidence=_evidence(night, challenge, gate))
+    return _move(FiringEvent.PROMOTE, told, verdict=verdict, evidence=_said(gate))
+
+
+def _kept(
+    night: Night,
+    challenge: Challenge,
+    reason: str,
+    gate: GateDecision | None = None,
+    *,
+    awaits: bool = False,
+    failed: bool = False,
+) -> NightDecision:
+    evidence = _evidence(night, challenge, gate)
+    verdict = verdict_of(night, challenge, reason, promoted=False, awaits=awaits, evidence=evidence)
+    return _move(FiringEvent.FAIL if failed else FiringEvent.KEEP, reason, verdict=verdict, evidence=_said(gate))
+
+
+def _evidence(night: Night, challenge: Challenge, gate: GateDecision | None) -> dict[str, Any]:
+    """All that the verdict stands on: who, every score, the test and its decision. `recompute` reads it."""
+    seats = [
+        [None if each is None else each.number for each in (seat.incumbent, seat.challenger)]
+        for seat in seats_of(night, challenge)
+    ]
+    found: dict[str, Any] = {
+        "challenge": challenge.written(),
+        "study": night.studies[Stage.CONFIRM].name,
+        "pairs": seats,
+    }
+    return found if gate is None else {**found, "gate": write_decision(gate)}
+
+
+def _said(gate: GateDecision | None) -> dict[str, Any]:
+    """What a step tells of the test."""
+    if gate is None:
+        return {}
+    interval = None if gate.interval is None else list(gate.interval)
+    return {"gate": {"pairs": len(gate.pairs), "gain": gate.gain, "interval": interval, "p": gate.p}}
+
+
+def _stays(night: Night) -> str:
+    champion = night.champion
+    if champion is None:
+        return "the slice has no champion yet"
+    return f"the champion stays trial {champion.trial} of {champion.study}"
+
+
+def _search(night: Night, reason: str) -> NightDecision:
+    opening = StageOpening(Stage.SEARCH, stage_study(night, Stage.SEARCH))
+    return _move(FiringEvent.SEARCH, reason, opening=opening)
+
+
+def _move(
+    event: FiringEvent,
+    reason: str,
+    *,
+    opening: StageOpening | None = None,
+    verdict: Champion | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> NightDecision:
+    return NightDecision(reason, FiringMove(event, reason, opening, verdict, evidence or {}))
