@@ -12,7 +12,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench bench-fleet bench-search bench-stop chaos compose-test docs clean
+.PHONY: demo test check fmt bench bench-fleet bench-nights bench-search bench-stop chaos compose-test docs clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -37,6 +37,9 @@ bench: $(READY)           ## speed and leanness beside peers and limits -> build
 
 bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connections -> build/bench/fleet.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fleet --out $(OUT)/bench/fleet.json
+
+bench-nights: $(READY)    ## nights with known truth: the gate, many slices, when tuning pays: minutes -> build/bench/nights.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nights --out $(OUT)/bench/nights.json
 
 bench-search: $(PEERED)   ## suggestions beside Optuna's, skopt's and BoTorch's: hours, in pieces (what is there is not run again)
 	@failed=0; export PYTHONPATH=. OMP_NUM_THREADS=1; \

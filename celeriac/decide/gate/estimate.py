@@ -57,7 +57,7 @@ def look_at(pairs: Sequence[Pair], goal: Goal, past: Past | None) -> Look:
     gain = math.fsum(found) / n
     of_pairs, pairs_df = _pooled(_variance(found), n - 1, past)
     of_seeds = of_pairs / n
-    of_blocks, blocks_df = _blocks_part(pairs, goal)
+    of_blocks, blocks_df = _blocks_part(pairs)
     total = of_seeds + of_blocks
     if total > 0:
         df = total**2 / (of_seeds**2 / pairs_df + (of_blocks**2 / blocks_df if of_blocks else 0.0))
@@ -82,23 +82,24 @@ def _pooled(tonight: float, df: int, past: Past | None) -> tuple[float, float]:
     return (df * tonight + past.df * before) / (df + past.df), df + past.df
 
 
-def _blocks_part(pairs: Sequence[Pair], goal: Goal) -> tuple[float, float]:
+def _blocks_part(pairs: Sequence[Pair]) -> tuple[float, float]:
     """The hold-out's part of the mean gain's variance, with its degrees of freedom; 0 where too few blocks tell."""
     n, blocks = len(pairs), blocks_of(pairs)
     if blocks < FEWEST_BLOCKS:
         return 0.0, 1.0
-    sign = 1.0 if goal == "maximize" else -1.0
     table = [
-        [sign * (new - old) for new, old in zip(pair.challenger.holdout, pair.champion.holdout, strict=True)]
-        for pair in pairs
+        [new - old for new, old in zip(pair.challenger.holdout, pair.champion.holdout, strict=True)] for pair in pairs
     ]
-    rows = [math.fsum(row) / blocks for row in table]
-    columns = [math.fsum(column) / n for column in zip(*table, strict=True)]
-    mean = math.fsum(rows) / n
-    between = _variance(columns) / blocks
+    mean = math.fsum(map(math.fsum, table)) / (n * blocks)
+    table = [[value - mean for value in row] for row in table]  # so that the sums of squares below lose no digits
+    rows = [sum(row) / blocks for row in table]
+    columns = [sum(column) / n for column in zip(*table, strict=True)]
+    of_columns = sum(value * value for value in columns)
+    between = of_columns / (blocks - 1) / blocks
     residual_df = (n - 1) * (blocks - 1)
-    left = math.fsum((table[i][b] - rows[i] - columns[b] + mean) ** 2 for i in range(n) for b in range(blocks))
-    chance = left / residual_df / (n * blocks)
+    all_squares = sum(value * value for row in table for value in row)
+    left = all_squares - blocks * sum(value * value for value in rows) - n * of_columns
+    chance = max(0.0, left) / residual_df / (n * blocks)
     part = between - chance
     if not part > 0:
         return 0.0, 1.0

@@ -21,32 +21,36 @@ _FREE_NIGHTS = 60
 
 @dataclass(frozen=True, slots=True)
 class NightTally:
-    """One earlier night of a schedule: how many slices had a test, at which level, and how many were promoted."""
+    """One earlier night of a schedule: the sum of the weights (`Evidence.weight`, 1 for a new challenger) of the slices
+    that had a test, the level, and how many were promoted.
+    """
 
-    tested: int
+    weight: float
     level: float
     promoted: int
 
 
 @dataclass(frozen=True, slots=True)
 class LevelDecision:
-    """What a slice's p must not exceed tonight, and why."""
+    """What a slice's p, divided by its weight, must not exceed tonight, and why."""
 
     level: float
     reason: str
 
 
-def fdr_level(nights: Sequence[NightTally], slices: int, fdr: float) -> LevelDecision:
-    """The level of each slice tonight: `nights` before it, oldest first; `slices`: how many may be tested tonight.
+def fdr_level(nights: Sequence[NightTally], weights: Sequence[float], fdr: float) -> LevelDecision:
+    """The level of each slice tonight: `nights` before it, oldest first; `weights`: those of the slices that may be
+    tested tonight, 1 for each without a contender. A slice with weight w is wrongly promoted with a chance of level x w
+    at most, so that is what it is charged.
 
-    Raises ValueError for an `fdr` outside (0, 0.5] or no slices.
+    Raises ValueError for an `fdr` outside (0, 0.5], no slices, or a weight below 0.
     """
-    if not 0 < fdr <= 0.5 or slices < 1:
-        raise ValueError(f"fdr_level needs 0 < fdr <= 0.5 and at least one slice, not fdr {fdr} and {slices} slices")
+    if not 0 < fdr <= 0.5 or not sum(weights) > 0 or min(weights) < 0:
+        raise ValueError(f"fdr_level needs 0 < fdr <= 0.5 and slices with weights, not fdr {fdr} and {list(weights)}")
     pot = _START * fdr
     for night in nights:
-        pot += fdr / _FREE_NIGHTS - night.tested * night.level + fdr * night.promoted
-    level = max(0.0, _NIGHTLY * pot) / slices
+        pot += fdr / _FREE_NIGHTS - night.weight * night.level + fdr * night.promoted
+    level = max(0.0, _NIGHTLY * pot) / sum(weights)
     promoted = sum(night.promoted for night in nights)
-    why = f"{promoted} promotions in {len(nights)} nights leave {level:.3g} for each of {slices} slices (fdr {fdr:g})"
-    return LevelDecision(level, why)
+    why = f"{promoted} promotions in {len(nights)} nights leave {level:.3g} for each of {len(weights)} slices"
+    return LevelDecision(level, f"{why} (fdr {fdr:g})")

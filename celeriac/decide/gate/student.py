@@ -9,6 +9,7 @@ import math
 _TINY = 1e-300
 _ENOUGH = 3e-15
 _MOST_TERMS = 500
+_CLOSE = 1e-12
 
 
 def upper_tail(t: float, df: float) -> float:
@@ -21,19 +22,32 @@ def upper_tail(t: float, df: float) -> float:
 
 
 def upper_quantile(p: float, df: float) -> float:
-    """The t with P(T > t) = p, for 0 < p < 1."""
+    """The t with P(T > t) = p, for 0 < p < 1: regula falsi (Illinois) on the logarithm of the tail."""
     if p > 0.5:
         return -upper_quantile(1.0 - p, df)
-    high = 1.0
-    while upper_tail(high, df) > p:
-        high *= 2.0
-    low = 0.0
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if middle in (low, high):
+    low, above = 0.0, math.log(0.5 / p)
+    if above == 0.0:
+        return 0.0
+    high, side = 1.0, 0
+    while (below := _log_ratio(high, df, p)) > 0:
+        low, above, high = high, below, 2.0 * high
+    for _ in range(_MOST_TERMS):
+        if high - low <= _CLOSE * high:
             break
-        low, high = (middle, high) if upper_tail(middle, df) > p else (low, middle)
+        middle = (low * below - high * above) / (below - above)
+        middle = middle if low < middle < high else 0.5 * (low + high)
+        found = _log_ratio(middle, df, p)
+        if abs(found) <= _CLOSE:
+            return middle
+        if found > 0:
+            low, above, below, side = middle, found, below * (0.5 if side > 0 else 1.0), 1
+        else:
+            high, below, above, side = middle, found, above * (0.5 if side < 0 else 1.0), -1
     return high
+
+
+def _log_ratio(t: float, df: float, p: float) -> float:
+    return math.log(upper_tail(t, df) / p)
 
 
 def f_upper_tail(f: float, df1: float, df2: float) -> float:

@@ -78,24 +78,30 @@ def test_with_fdr_a_nights_factor_is_an_e_value() -> None:
 
 
 def test_the_level_rises_with_promotions_and_falls_with_tests_but_not_to_nothing() -> None:
-    start = fdr_level([], 40, 0.1).level
-    quiet = fdr_level([NightTally(40, start, 0)], 40, 0.1).level
-    busy = fdr_level([NightTally(40, start, 3)], 40, 0.1).level
+    slices = [1.0] * 40
+    start = fdr_level([], slices, 0.1).level
+    quiet = fdr_level([NightTally(40, start, 0)], slices, 0.1).level
+    busy = fdr_level([NightTally(40, start, 3)], slices, 0.1).level
     assert quiet < start < busy
     nights: list[NightTally] = []
     for _ in range(1000):
-        nights.append(NightTally(40, fdr_level(nights, 40, 0.1).level, 0))
+        nights.append(NightTally(40, fdr_level(nights, slices, 0.1).level, 0))
     assert nights[-1].level * 40 == pytest.approx(0.1 / 60, rel=1e-3)
-    spent = sum(night.level * night.tested for night in nights)
+    spent = sum(night.level * night.weight for night in nights)
     assert spent <= 0.1 * (0.5 + 1000 / 60)
-    assert "0 promotions in 1000 nights" in fdr_level(nights, 40, 0.1).reason
+    assert "0 promotions in 1000 nights" in fdr_level(nights, slices, 0.1).reason
 
 
 def test_levels_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least one slice"):
-        fdr_level([], 0, 0.1)
+    with pytest.raises(ValueError, match="slices with weights"):
+        fdr_level([], [], 0.1)
     with pytest.raises(ValueError, match=r"fdr 0\.9"):
-        fdr_level([], 4, 0.9)
+        fdr_level([], [1.0], 0.9)
+
+
+def test_a_contender_is_charged_for_its_weight() -> None:
+    assert fdr_level([], [1.0, 3.0], 0.1).level == pytest.approx(fdr_level([], [1.0] * 4, 0.1).level)
+    assert fdr_level([], [2.0], 0.1).level * 2.0 == pytest.approx(0.1 * 0.5 * 0.3)
 
 
 def test_guards_are_read_and_written() -> None:
