@@ -90,17 +90,19 @@ class _Investing:
 
     def __init__(self) -> None:
         self.nights: list[NightTally] = []
-        self.weight = 0.0
+        self.spent = 0.0
 
-    def level(self, weights: list[float]) -> float:
-        """What a slice's p must not exceed tonight."""
-        self.weight = sum(weights)
-        return min(night_level(self.rules.alpha), fdr_level(self.nights, weights, FDR).level)
+    def levels(self, weights: np.ndarray) -> np.ndarray:
+        """What each slice's p, divided by its weight, must not exceed tonight."""
+        found = [fdr_level(self.nights, SLICES, FDR, float(weight)).level for weight in weights]
+        levels = np.minimum(night_level(self.rules.alpha), found)
+        self.spent = float((levels * weights).sum())
+        return levels
 
-    def promote(self, p: np.ndarray, level: float) -> np.ndarray:
+    def promote(self, p: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Which slices are promoted."""
-        chosen = p <= level
-        self.nights.append(NightTally(self.weight, level, int(chosen.sum())))
+        chosen = p <= levels
+        self.nights.append(NightTally(self.spent, int(chosen.sum())))
         return chosen
 
 
@@ -110,11 +112,11 @@ class _Alone:
     rules = GateRules("maximize")
     contenders = True
 
-    def level(self, weights: list[float]) -> float:
-        return night_level(self.rules.alpha)
+    def levels(self, weights: np.ndarray) -> np.ndarray:
+        return np.full(len(weights), night_level(self.rules.alpha))
 
-    def promote(self, p: np.ndarray, level: float) -> np.ndarray:
-        return p <= level
+    def promote(self, p: np.ndarray, levels: np.ndarray) -> np.ndarray:
+        return p <= levels
 
 
 class _Nightly(_Alone):
@@ -123,10 +125,10 @@ class _Nightly(_Alone):
     rules = GateRules("maximize", fdr=FDR)
     contenders = False
 
-    def level(self, weights: list[float]) -> float:
-        return FDR / SLICES
+    def levels(self, weights: np.ndarray) -> np.ndarray:
+        return np.full(len(weights), FDR / SLICES)
 
-    def promote(self, p: np.ndarray, level: float) -> np.ndarray:
+    def promote(self, p: np.ndarray, levels: np.ndarray) -> np.ndarray:
         steps = np.sort(p) <= FDR * np.arange(1, len(p) + 1) / len(p)
         return p <= FDR * (np.flatnonzero(steps).max() + 1) / len(p) if steps.any() else np.zeros(len(p), bool)
 
@@ -146,9 +148,10 @@ def _play(rng: np.random.Generator, share: float, rule: _Investing | _Alone, cor
         new = np.array([each is None for each in waiting])
         better = np.where(new, rng.random(SLICES) < share, better)
         evidence = [each or Evidence() for each in waiting]
-        level = rule.level([each.weight for each in evidence])
-        own, pairs = _test(rng, better, np.array([level * each.weight for each in evidence]), correlation)
-        promoted = rule.promote(own / np.array([each.weight for each in evidence]), level)
+        weights = np.array([each.weight for each in evidence])
+        levels = rule.levels(weights)
+        own, pairs = _test(rng, better, levels * weights, correlation)
+        promoted = rule.promote(own / weights, levels)
         waiting = [
             None if won or not rule.contenders else after(each, p, rule.rules, covers=True, passed=False)
             for each, p, won in zip(evidence, own, promoted, strict=True)

@@ -104,7 +104,7 @@ class ScheduleStore(Protocol):
     def verdicts(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 200) -> list[Champion]:
         """All verdicts, or those of one slice, promoted or not, newest first: the champions' history."""
 
-    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[int, float, int]]:
-        """Of each night of a schedule before that due time, oldest first: how many of its slices had a test, at which
-        level, and how many were promoted.
+    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[float, int]]:
+        """Of each night of a schedule before that due time, oldest first: what its slices' tests spent (level x
+        weight), and how many slices were promoted.
         """

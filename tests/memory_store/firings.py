@@ -139,7 +139,7 @@ class Firings(Tables):
         return found[::-1][:limit]
 
     @atomic
-    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[int, float, int]]:
+    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[float, int]]:
         rows, nights = self._rows, dict[datetime, list[Champion]]()
         for each in rows.verdicts.values():
             firing = rows.firings.get(each.firing_id or 0)
@@ -148,8 +148,10 @@ class Firings(Tables):
                 nights.setdefault(firing.due_at, []).append(each)
         return [
             (
-                len(tests),
-                max(each.evidence["gate"]["said"]["level"] for each in tests),
+                sum(
+                    each.evidence["gate"]["said"]["level"] * each.evidence["gate"]["asked"]["before"]["weight"]
+                    for each in tests
+                ),
                 sum(each.promoted for each in tests),
             )
             for _, tests in sorted(nights.items())

@@ -61,6 +61,9 @@ def look_at(pairs: Sequence[Pair], goal: Goal, past: Past | None) -> Look:
     total = of_seeds + of_blocks
     if total > 0:
         df = total**2 / (of_seeds**2 / pairs_df + (of_blocks**2 / blocks_df if of_blocks else 0.0))
+        # The blocks' part is a difference, whose own degrees of freedom may be next to none: a sum has no fewer than
+        # the poorer of its parts.
+        df = max(df, min(pairs_df, blocks_of(pairs) - 1.0)) if of_blocks else df
         p = upper_tail(gain / math.sqrt(total), df)
     else:  # trainings that no seed changes: the difference is what it is
         df, p = float(pairs_df), (0.0 if gain > 0 else 1.0)

@@ -21,12 +21,11 @@ _FREE_NIGHTS = 60
 
 @dataclass(frozen=True, slots=True)
 class NightTally:
-    """One earlier night of a schedule: the sum of the weights (`Evidence.weight`, 1 for a new challenger) of the slices
-    that had a test, the level, and how many were promoted.
+    """One earlier night of a schedule: what its tests spent, which is the sum of level x weight (`Evidence.weight`, 1
+    for a new challenger), and how many slices were promoted.
     """
 
-    weight: float
-    level: float
+    spent: float
     promoted: int
 
 
@@ -38,19 +37,19 @@ class LevelDecision:
     reason: str
 
 
-def fdr_level(nights: Sequence[NightTally], weights: Sequence[float], fdr: float) -> LevelDecision:
-    """The level of each slice tonight: `nights` before it, oldest first; `weights`: those of the slices that may be
-    tested tonight, 1 for each without a contender. A slice with weight w is wrongly promoted with a chance of level x w
-    at most, so that is what it is charged.
+def fdr_level(nights: Sequence[NightTally], slices: int, fdr: float, weight: float = 1.0) -> LevelDecision:
+    """The level of one slice tonight: `nights` before it, oldest first; `slices`: how many the schedule has; `weight`:
+    of the slice's contender, 1 without one. A slice is wrongly promoted with a chance of at most level x weight, so
+    that is what it spends; all slices together never spend more than there is.
 
-    Raises ValueError for an `fdr` outside (0, 0.5], no slices, or a weight below 0.
+    Raises ValueError for an `fdr` outside (0, 0.5], no slices, or a weight of 0 or less.
     """
-    if not 0 < fdr <= 0.5 or not sum(weights) > 0 or min(weights) < 0:
-        raise ValueError(f"fdr_level needs 0 < fdr <= 0.5 and slices with weights, not fdr {fdr} and {list(weights)}")
+    if not 0 < fdr <= 0.5 or slices < 1 or not weight > 0:
+        raise ValueError(f"fdr_level needs 0 < fdr <= 0.5, slices and a weight above 0, not {fdr}, {slices}, {weight}")
     pot = _START * fdr
     for night in nights:
-        pot += fdr / _FREE_NIGHTS - night.weight * night.level + fdr * night.promoted
-    level = max(0.0, _NIGHTLY * pot) / sum(weights)
+        pot += fdr / _FREE_NIGHTS - night.spent + fdr * night.promoted
+    level = max(0.0, pot) / slices * min(_NIGHTLY, 1.0 / weight)
     promoted = sum(night.promoted for night in nights)
-    why = f"{promoted} promotions in {len(nights)} nights leave {level:.3g} for each of {len(weights)} slices"
-    return LevelDecision(level, f"{why} (fdr {fdr:g})")
+    why = f"{promoted} promotions in {len(nights)} nights leave {level:.3g} for each of {slices} slices (fdr {fdr:g})"
+    return LevelDecision(level, why)

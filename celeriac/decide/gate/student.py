@@ -47,7 +47,7 @@ def upper_quantile(p: float, df: float) -> float:
 
 
 def _log_ratio(t: float, df: float, p: float) -> float:
-    return math.log(upper_tail(t, df) / p)
+    return math.log(max(upper_tail(t, df), _TINY) / p)
 
 
 def f_upper_tail(f: float, df1: float, df2: float) -> float:

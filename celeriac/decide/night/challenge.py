@@ -98,7 +98,7 @@ def challenge_of(night: Night, rules: NightRules) -> ChallengeDecision:
     if isinstance(challenger, str):
         return ChallengeDecision(challenger)
     contestant, before = challenger
-    level = _level(night, rules)
+    level = _level(night, rules, before.weight)
     challenge = Challenge(
         contestant,
         incumbent,
@@ -216,10 +216,11 @@ def _pairs(gate: Mapping[str, Any]) -> list[Pair]:
     return [Pair(each["seed"], run(each["champion"]), run(each["challenger"])) for each in gate["asked"]["pairs"]]
 
 
-def _level(night: Night, rules: NightRules) -> LevelDecision | None:
+def _level(night: Night, rules: NightRules, weight: float) -> LevelDecision | None:
     if rules.gate.fdr is None:
         return None
-    return fdr_level([NightTally(*each) for each in night.tallies], max(night.slices, 1), rules.gate.fdr)
+    nights = [NightTally(*each) for each in night.tallies]
+    return fdr_level(nights, max(night.slices, 1), rules.gate.fdr, weight)
 
 
 def verdict_of(night: Night, challenge: Challenge | None, reason: str, **more: Any) -> Champion:

@@ -104,9 +104,9 @@ class Firings(Verbs):
             return self._all(Champion, "verdicts", schedule=schedule, limit=limit)
         return self._all(Champion, "verdicts_of_slice", schedule=schedule, slice=slice_, limit=limit)
 
-    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[int, float, int]]:
+    def night_tallies(self, schedule: str, before: datetime) -> list[tuple[float, int]]:
         rows = self._rows("night_tallies", schedule=schedule, before=before)
-        return [(row["tested"], row["level"], row["promoted"]) for row in rows]
+        return [(row["spent"], row["promoted"]) for row in rows]
 
 
 def _locked_firing(connection: Session, firing_id: int) -> Firing:

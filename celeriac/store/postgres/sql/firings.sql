@@ -93,7 +93,8 @@ SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule AND ch.
 ORDER BY ch.id DESC LIMIT :limit
 
 -- name: night_tallies
-SELECT count(*) AS tested, max(CAST(ch.evidence #>> '{gate,said,level}' AS float8)) AS level,
+SELECT sum(CAST(ch.evidence #>> '{gate,said,level}' AS float8)
+        * CAST(ch.evidence #>> '{gate,asked,before,weight}' AS float8)) AS spent,
     count(*) FILTER (WHERE ch.promoted) AS promoted
 FROM champion ch JOIN firing f ON f.id = ch.firing_id
 WHERE ch.schedule = :schedule AND ch.kind = 'night' AND f.due_at < :before

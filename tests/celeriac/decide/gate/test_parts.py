@@ -78,30 +78,30 @@ def test_with_fdr_a_nights_factor_is_an_e_value() -> None:
 
 
 def test_the_level_rises_with_promotions_and_falls_with_tests_but_not_to_nothing() -> None:
-    slices = [1.0] * 40
-    start = fdr_level([], slices, 0.1).level
-    quiet = fdr_level([NightTally(40, start, 0)], slices, 0.1).level
-    busy = fdr_level([NightTally(40, start, 3)], slices, 0.1).level
+    start = fdr_level([], 40, 0.1).level
+    quiet = fdr_level([NightTally(40 * start, 0)], 40, 0.1).level
+    busy = fdr_level([NightTally(40 * start, 3)], 40, 0.1).level
     assert quiet < start < busy
     nights: list[NightTally] = []
     for _ in range(1000):
-        nights.append(NightTally(40, fdr_level(nights, slices, 0.1).level, 0))
-    assert nights[-1].level * 40 == pytest.approx(0.1 / 60, rel=1e-3)
-    spent = sum(night.level * night.weight for night in nights)
-    assert spent <= 0.1 * (0.5 + 1000 / 60)
-    assert "0 promotions in 1000 nights" in fdr_level(nights, slices, 0.1).reason
+        nights.append(NightTally(40 * fdr_level(nights, 40, 0.1).level, 0))
+    assert nights[-1].spent == pytest.approx(0.1 / 60, rel=1e-3)
+    assert sum(night.spent for night in nights) <= 0.1 * (0.5 + 1000 / 60)
+    assert "0 promotions in 1000 nights" in fdr_level(nights, 40, 0.1).reason
 
 
 def test_levels_that_cannot_be_are_refused() -> None:
-    with pytest.raises(ValueError, match="slices with weights"):
-        fdr_level([], [], 0.1)
-    with pytest.raises(ValueError, match=r"fdr 0\.9"):
-        fdr_level([], [1.0], 0.9)
+    for slices, fdr, weight in ((0, 0.1, 1.0), (4, 0.9, 1.0), (4, 0.1, 0.0)):
+        with pytest.raises(ValueError, match=f"not {fdr}, {slices}, {weight}"):
+            fdr_level([], slices, fdr, weight)
 
 
-def test_a_contender_is_charged_for_its_weight() -> None:
-    assert fdr_level([], [1.0, 3.0], 0.1).level == pytest.approx(fdr_level([], [1.0] * 4, 0.1).level)
-    assert fdr_level([], [2.0], 0.1).level * 2.0 == pytest.approx(0.1 * 0.5 * 0.3)
+@given(weights=st.lists(st.floats(0.5, 500.0), min_size=1, max_size=20), promoted=st.integers(0, 5))
+def test_all_slices_together_never_spend_more_than_there_is(weights: list[float], promoted: int) -> None:
+    nights = [NightTally(0.02, promoted)]
+    there = 0.1 * (0.5 + 1 / 60 + promoted) - 0.02
+    spent = sum(weight * fdr_level(nights, len(weights), 0.1, weight).level for weight in weights)
+    assert spent <= there * (1 + 1e-12)
 
 
 def test_guards_are_read_and_written() -> None:
