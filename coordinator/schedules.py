@@ -1,54 +1,124 @@
 """A schedule's firings. Rule: (schedule, slice, due time) is unique in the store, so each firing is made exactly once,
 however many clocks look and whatever crashes. What becomes of it then: `coordinator.nights`.
+
+A slice's `next_due_at` is moved on after its firing was made, or passed over, and only from the time that was looked
+at. So whoever crashes between the two leaves a slice that is due, whose firing is there already.
 """
 
 import logging
+from collections.abc import Sequence
+from datetime import datetime
 
+from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
 from celeriac.decide.due import DueDecision, due
-from celeriac.decide.firing import firings_of
-from celeriac.domain.errors import CeleriacError, TryAgain
-from celeriac.domain.records import Firing, Schedule
+from celeriac.decide.firing import firing_of
+from celeriac.domain.errors import CeleriacError, IllegalTransition, StaleTurn, TryAgain
+from celeriac.domain.firing_moves import FiringMove
+from celeriac.domain.lifecycle import FiringEvent, StudyEvent
+from celeriac.domain.records import Firing, FiringOpen, Schedule, SliceDue
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store
+from celeriac.store.dues import slice_key
 from celeriac.store.firing import fire as fire_free
 from coordinator import nights
 
 log = logging.getLogger(__name__)
 
+_LONGEST_NOTE = 300
+
 
 def fire_due(store: Store, tickets: Tickets) -> None:
-    """Make all firings that are due. One schedule that goes wrong is logged, and the others fire. Raises
+    """Make all firings that are due. One slice that goes wrong is logged, and the others fire. Raises
     StoreUnavailable.
     """
+    stop_left_open(store, tickets)
     for schedule in store.due_schedules():
         try:
-            fire(store, tickets, schedule, due(schedule, store.now(), begun=_is_begun(store, schedule)))
+            _fire_slices(store, tickets, schedule)
         except TryAgain:
             raise
         except (CeleriacError, ValueError, LookupError):
             log.exception("schedule %s: its firing failed; the next tick tries again", schedule.name)
 
 
-def _is_begun(store: Store, schedule: Schedule) -> bool:
-    """Whether somebody began the firing that is due, and came not as far as to make the schedule due next time."""
-    newest = store.firings(schedule.name, limit=2 * max(len(schedule.slices), 1) + 50)
-    return any(each.due_at == schedule.next_due_at and not each.by_hand for each in newest)
+def _fire_slices(store: Store, tickets: Tickets, schedule: Schedule) -> None:
+    calendar, now = calendar_of(schedule), store.now()
+    dues = [each for each in store.slice_dues(schedule.name) if each.next_due_at <= now]
+    minded = store.firings_to_mind(schedule.name, min((each.next_due_at for each in dues), default=now))
+    wrong: Exception | None = None
+    for each in dues:
+        plan = plan_of(calendar, each.slice)
+        own = [firing for firing in minded if slice_key(firing.slice) == slice_key(each.slice)]
+        try:
+            fire(store, tickets, schedule, each, _decide(plan, each, now, minded, own))
+        except TryAgain:
+            raise
+        except (CeleriacError, ValueError, LookupError) as error:
+            wrong = error
+    if wrong is not None:
+        raise wrong
 
 
-def fire(store: Store, tickets: Tickets, schedule: Schedule, decision: DueDecision) -> list[Firing]:
-    """Make the firing of each slice, then be due next time; returns those that this call made."""
+def _decide(
+    plan: SlicePlan, each: SliceDue, now: datetime, minded: Sequence[FiringOpen], own: Sequence[FiringOpen]
+) -> DueDecision:
+    """What to do about a slice. Its firing was interrupted when the newest firing of the others is for the same time,
+    unless it had to wait for one of its own.
+    """
+    at = each.next_due_at
+    held = any(firing.due_at < at and (firing.ended_at is None or firing.ended_at > at) for firing in own)
+    newest = max((firing.due_at for firing in minded), default=None)
+    begun = newest == at and (plan.overlap == "allow" or not held)
+    made = frozenset(firing.due_at for firing in own)
+    running = next((firing for firing in reversed(own) if firing.is_open), None)
+    freed_at = max((firing.ended_at for firing in own if firing.ended_at is not None), default=None)
+    return due(plan, at, now, begun=begun, made=made, running=running, freed_at=freed_at)
+
+
+def fire(store: Store, tickets: Tickets, schedule: Schedule, each: SliceDue, decision: DueDecision) -> Firing | None:
+    """Carry out what was decided about a slice; returns the firing that this call made."""
     if decision.fire_at is None:
-        return []
-    note = decision.reason if decision.skipped else ""
-    made = [
-        firing
-        for candidates in firings_of(schedule, decision.fire_at, note=note)
-        if (firing := fire_free(store, decision.fire_at, candidates))
-    ]
-    for each in store.slice_dues(schedule.name):
-        if each.next_due_at < decision.next_at:
-            store.advance_slice(each, decision.next_at)
-    log.info("schedule %s: %s; made %s", schedule.name, decision.reason, ", ".join(each.name for each in made))
-    for firing in made:
+        if decision.next_at != each.next_due_at:
+            store.advance_slice(each, decision.next_at, note=_joined(each.note, decision.reason))
+            log.info("schedule %s, %s: %s", schedule.name, dict(each.slice), decision.reason)
+        return None
+    if decision.cancels is not None:
+        _end(store, decision.cancels, decision.reason)
+        stop_left_open(store, tickets)
+    note = _joined(each.note, decision.reason if decision.skipped or decision.cancels else "")
+    firing = fire_free(store, decision.fire_at, firing_of(schedule, each.slice, decision.fire_at, note=note))
+    store.advance_slice(each, decision.next_at)
+    if firing is not None:
+        log.info("schedule %s: %s; made %s", schedule.name, decision.reason, firing.name)
         nights.step(store, tickets, firing.id)
-    return made
+    return firing
+
+
+def _end(store: Store, firing_id: int, reason: str) -> None:
+    """End a firing whose successor takes its place."""
+    while True:
+        try:
+            store.move_firing(firing_id, store.firing(firing_id).turn, FiringMove(FiringEvent.MISS, reason))
+        except StaleTurn:
+            continue  # it moved meanwhile; its life is short, so this ends
+        except IllegalTransition:
+            log.info("firing %d came to its end by itself", firing_id)
+        return
+
+
+def stop_left_open(store: Store, tickets: Tickets) -> None:
+    """Stop the studies that firings at their end have left open: of those that were ended for a successor, also where
+    the one who ended them crashed then.
+    """
+    for study in store.studies_left_open():
+        try:
+            store.move_study(study.id, StudyEvent.STOP, "its firing is over: the next one took its place")
+        except IllegalTransition:
+            continue  # it ended by itself
+        nights.wake_quietly(tickets, study)
+
+
+def _joined(before: str, now: str) -> str:
+    """What is told of firings that were passed over; of many, the newest."""
+    told = "; ".join(filter(None, (before, now)))
+    return told if len(told) <= _LONGEST_NOTE else f"…{told[-_LONGEST_NOTE:]}"

@@ -1,7 +1,8 @@
 """Commands on schedules, studies that run again by the clock, once for each slice; and their champions."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -12,6 +13,7 @@ from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, SpecFile, connected
 
 if TYPE_CHECKING:
+    from celeriac.decide.calendar import Coming
     from celeriac.domain.records import Champion, Firing, Schedule, StudyRecord
 
 app = typer.Typer(
@@ -23,8 +25,12 @@ app = typer.Typer(
 
 #: A due time further away is a slip, and beyond these years not every zone and every database has one.
 _FIRST_YEAR, _LAST_YEAR = 1970, 2200
+#: So many slices of one due time are named, the others counted.
+_MOST_NAMED = 12
 
 ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why; its history keeps it.")]
+Count = Annotated[int, typer.Option("-n", min=1, max=1000, help="How many due times.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Put this spec in the place of another one of that name.")]
 Due = Annotated[
     str | None,
@@ -39,10 +45,10 @@ History = Annotated[bool, typer.Option("--history", help="All verdicts, also of 
 
 
 @app.command("add")
-def add(file: SpecFile, replace: Replace = False, home: Home = None) -> None:
+def add(file: SpecFile, replace: Replace = False, reason: Reason = "", home: Home = None) -> None:
     """Put a schedule file into force."""
     with connected(home) as client:
-        row = client.add_schedule(file, replace_it=replace)
+        row = client.add_schedule(file, replace_it=replace, reason=reason)
         say(
             f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)}"
             f" ({row.cron}, {row.timezone})"
@@ -97,27 +103,88 @@ def _firing_row(firing: "Firing", studies: "list[StudyRecord]") -> tuple[str, ..
 
 
 @app.command("pause")
-def pause(name: ScheduleName, home: Home = None) -> None:
+def pause(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
     """Make no more firings until it is resumed."""
     with connected(home) as client:
-        client.store.pause_schedule(name, True)
+        client.edit_schedule(name, "paused", reason)
         say(f"schedule {name} is paused")
 
 
 @app.command("resume")
-def resume(name: ScheduleName, home: Home = None) -> None:
-    """Fire again; of the firings that were missed only the latest is made."""
+def resume(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
+    """Fire again; of the firings that were missed those are made that its `catch_up` says: only the latest, if none."""
     with connected(home) as client:
-        row = client.store.pause_schedule(name, False)
-        say(f"schedule {name} is due {text.moment(row.next_due_at)}")
+        client.edit_schedule(name, "resumed", reason)
+        say(f"schedule {name} is due {text.moment(client.store.schedule(name).next_due_at)}")
 
 
 @app.command("remove")
-def remove(name: ScheduleName, home: Home = None) -> None:
-    """Forget a schedule; its studies and champions stay."""
+def remove(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
+    """Forget a schedule; its studies, champions and history stay."""
     with connected(home) as client:
-        client.store.drop_schedule(name)
+        client.edit_schedule(name, "removed", reason)
         say(f"schedule {name} is gone; its studies and champions stay")
+
+
+@app.command("history")
+def history(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> None:
+    """Show who changed a schedule, when, and what."""
+    with connected(home) as client:
+        edits = client.store.schedule_edits(name)
+        if not edits:
+            client.store.schedule(name)
+    if as_json:
+        print_json(edits)
+        return
+    rows = [
+        (text.moment(each.at), each.who, each.what, "; ".join((*each.changes, *filter(None, [each.reason]))))
+        for each in edits
+    ]
+    show(Grid(("when", "who", "did", "what changed, and why"), rows), "No edit is known: it is older than its history.")
+
+
+@app.command("next")
+def next_(name: ScheduleName, count: Count = 7, home: Home = None, as_json: AsJson = False) -> None:
+    """Show what would run at the next due times: which slices, when by their own clocks, what is skipped and why."""
+    from celeriac.decide.calendar import coming
+
+    with connected(home) as client:
+        row = client.store.schedule(name)
+        groups = coming(row, client.store.slice_dues(name), count)
+        now = client.store.now()
+    if as_json:
+        print_json([each for group in groups for each in group])
+        return
+    if row.paused:
+        say(f"schedule {name} is paused: nothing of this runs until `{command('schedule', 'resume', name)}`")
+    rows = [_coming_row(alike, now) for group in groups for alike in _alike(group)]
+    show(Grid(("due", "slices", "begins", "done by", "then"), rows, folds=frozenset({"slices"})), "")
+
+
+def _alike(group: "list[Coming]") -> "list[list[Coming]]":
+    """Those slices of one due time together that have the same clock and the same to be told."""
+    found: dict[object, list[Coming]] = {}
+    for each in group:
+        found.setdefault((each.timezone, each.deadline_at, each.why_not), []).append(each)
+    return list(found.values())
+
+
+def _coming_row(alike: "list[Coming]", now: datetime) -> tuple[str, ...]:
+    first, zone = alike[0], ZoneInfo(alike[0].timezone)
+    begins = sorted(each.begins_at for each in alike)
+    spread = f"{begins[0].astimezone(zone):%H:%M:%S}" + (
+        f" to {begins[-1].astimezone(zone):%H:%M:%S}" if len(set(begins)) > 1 else ""
+    )
+    names = [text.assigned(each.slice) or "-" for each in alike]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    late = "due since then" if first.due_at <= now else "runs"
+    return (
+        f"{first.due_at.astimezone(zone):%a %Y-%m-%d %H:%M %Z}",
+        ", ".join(names[:_MOST_NAMED]) + more,
+        spread,
+        "-" if first.deadline_at is None else f"{first.deadline_at.astimezone(zone):%a %H:%M}",
+        f"skipped: {first.why_not}" if first.why_not else late,
+    )
 
 
 @app.command("fire")
@@ -133,19 +200,15 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
         for study in opened:
             print(study.name)
         missing = max(len(row.slices), 1) - len(opened)
-        if missing:
+        if missing:  # or, of slices with times of their own, was not due then
             remark(
                 f"{text.counted(missing, 'slice')} had its firing for that time already"
                 f" (`{command('schedule', 'show', name)}`); once more, by hand:  {command('schedule', 'fire', name)}"
             )
 
 
-def _due_at(said: str, schedule: "Schedule") -> datetime:
-    """That moment; without an offset in the schedule's zone, and a bare date at its own first time on it."""
-    from zoneinfo import ZoneInfo
-
-    from celeriac.client.client import first_due_on
-
+def _due_at(said: str, schedule: "Schedule") -> date:
+    """That moment; without an offset in the schedule's zone. A bare date stays one: each slice has its time on it."""
     try:
         at = datetime.fromisoformat(said)
     except ValueError:
@@ -155,7 +218,7 @@ def _due_at(said: str, schedule: "Schedule") -> datetime:
     if at.tzinfo is not None:
         return at
     if len(said) == len("2013-10-01"):
-        return first_due_on(schedule, at)
+        return at.date()
     return at.replace(tzinfo=ZoneInfo(schedule.timezone))
 
 

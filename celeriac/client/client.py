@@ -9,23 +9,15 @@ import weakref
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Literal
 
 from celeriac.client.objective import code_root_of, stored_root
 from celeriac.client.progress import Progress
 from celeriac.client.study import Study
-from celeriac.domain.errors import (
-    BrokerUnavailable,
-    DuplicateStudy,
-    SpecInvalid,
-    StaleTurn,
-    StoreUnavailable,
-    UnknownSchedule,
-)
+from celeriac.domain.errors import BrokerUnavailable, DuplicateStudy, SpecInvalid, StaleTurn, StoreUnavailable
 from celeriac.domain.records import (
     CLOSED,
     Champion,
@@ -34,6 +26,7 @@ from celeriac.domain.records import (
     FiringState,
     NewStudy,
     Schedule,
+    ScheduleEdit,
     StudyRecord,
     TrialState,
 )
@@ -46,9 +39,6 @@ from celeriac.store import Store, open_store
 if TYPE_CHECKING:
     from celeriac.runtime.broker import Tickets
 
-
-#: Firings among which those by hand are counted; behind more, a number that is taken is passed over.
-_RECENT_FIRINGS = 2000
 
 SpecLike = StudySpec | Mapping[str, Any] | str | Path
 
@@ -187,68 +177,46 @@ class Client:
         return self._tickets
 
     # -- schedules --------------------------------------------------------------------------------------------------
-    def add_schedule(self, spec: SpecLike, *, replace_it: bool = False) -> Schedule:
-        """Put a schedule into force, or leave it as it is when it is the same.
+    def add_schedule(self, spec: SpecLike, *, replace_it: bool = False, reason: str = "") -> Schedule:
+        """Put a schedule into force, or leave it as it is when it is the same; its history keeps who changed what.
 
         Raises SpecInvalid, and DuplicateStudy when another of that name exists and `replace_it` is not given.
         """
-        from celeriac.decide.due import next_due
+        from celeriac.client.schedules import put
 
         read, base = read_spec(spec, None)
         if read.schedule is None:
             raise SpecInvalid(
                 f"{read.study}: it has no `schedule:` with a name and a cron line; `celeriac submit` runs it once"
             )
-        new, plan, now = self.new_study(read, base), read.schedule, self.store.now()
-        row = Schedule(
-            name=plan.name,
-            spec=new.spec,
-            cron=plan.cron,
-            timezone=plan.timezone,
-            slices=tuple(plan.combinations()),
-            code_root=new.code_root,
-            fingerprint=new.fingerprint,
-            paused=False,
-            next_due_at=next_due(plan.cron, plan.timezone, now),
-            created_at=now,
-        )
-        try:
-            old = self.store.schedule(plan.name)
-        except UnknownSchedule:
-            return self.store.put_schedule(row)
-        return self._replaced(old, row, read, replace_it)
+        new = self.new_study(read, base)
+        return put(self.store, new, read, read.schedule, replace_it=replace_it, reason=reason)
 
-    def _replaced(self, old: Schedule, row: Schedule, read: StudySpec, replace_it: bool) -> Schedule:
-        """The new row over the old: its code is always the newest, its spec only when the caller says so."""
-        differs = difference(parse(old.spec), read) + _moved_code(old.code_root, row.code_root)
-        if differs and not replace_it:
-            raise DuplicateStudy(
-                f"schedule {old.name} exists with another spec: give `--replace` to put this one in its place",
-                difference=differs,
-            )
-        due_at = row.next_due_at if differs else old.next_due_at
-        return self.store.put_schedule(replace(row, paused=old.paused, next_due_at=due_at))
+    def edit_schedule(self, name: str, what: Literal["paused", "resumed", "removed"], reason: str = "") -> None:
+        """Pause a schedule, let it go on, or remove it; its history keeps who did. Raises UnknownSchedule."""
+        from celeriac.client.schedules import who
+
+        edit = ScheduleEdit(name, who(), what, (), reason)
+        if what == "removed":
+            self.store.drop_schedule(name, edit=edit)
+        else:
+            self.store.pause_schedule(name, what == "paused", edit=edit)
 
     def schedules(self) -> list[Schedule]:
         """All schedules, by name."""
         return self.store.schedules()
 
-    def fire(self, schedule: str, due_at: datetime | None = None) -> list[Study]:
-        """Open one firing's studies now, one for each slice, as if `due_at` (default: now) had come.
+    def fire(self, schedule: str, due_at: datetime | date | None = None) -> list[Study]:
+        """Open one firing's studies now, one for each slice, as if `due_at` (default: now) had come; a date is each
+        slice's own first time on it.
 
         A due time of the schedule's own that has passed is made up for, each slice once: what was fired for it already
         is not in the answer. For any other time it is a firing by hand, as often as you ask, and the clock's own
         firings are made regardless. Raises UnknownSchedule.
         """
-        from celeriac.decide.firing import firings_of, is_past_due_time, next_by_hand
-        from celeriac.store.firing import fire
+        from celeriac.client.schedules import fire_now
 
-        row, now, by_hand = self.store.schedule(schedule), self.store.now(), 0
-        at = now.replace(microsecond=0) if due_at is None else due_at.astimezone(UTC)
-        if due_at is None or not is_past_due_time(row, at, now):
-            by_hand = next_by_hand(row, at, self.store.firings(schedule, limit=_RECENT_FIRINGS))
-        made = [fire(self.store, at, candidates) for candidates in firings_of(row, at, by_hand=by_hand)]
-        return [study for firing in made if firing is not None for study in self._begun(firing)]
+        return [study for firing in fire_now(self.store, schedule, due_at) for study in self._begun(firing)]
 
     def _begun(self, firing: Firing) -> list[Study]:
         """The study that a firing begins with. The coordinator would open it too, at its next tick."""
@@ -321,15 +289,6 @@ def no_service(settings: Settings) -> StoreUnavailable:
         "no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
         f"(no stack runs under {settings.home}{back})"
     )
-
-
-def first_due_on(schedule: Schedule, day: datetime) -> datetime:
-    """When the schedule is first due on that local day; its midnight, where it is not due on that day at all."""
-    from celeriac.decide.due import next_due
-
-    midnight = day.replace(tzinfo=ZoneInfo(schedule.timezone))
-    due_at = next_due(schedule.cron, schedule.timezone, midnight - timedelta(seconds=1))
-    return due_at if due_at < midnight + timedelta(days=1) else midnight
 
 
 def read_spec(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:

@@ -1,102 +1,165 @@
-"""When is a schedule due, and what was missed? Five cron fields in a time zone, as Debian's cron reads them.
+"""What is to be done about a slice that is due? It fires, it waits, or its firing is passed over, with the reason.
 
-An hour that a clock change skips: a firing at a fixed time in it happens at the first minute that exists. An hour that
-comes twice: a fixed time in it fires once, the first time. After an outage only the latest missed firing is made; the
-decision says how many were skipped. A firing that was begun is finished before that.
+After an outage `catch_up` says which of the missed firings are made: the latest, all one after the other, or none. A
+firing that was begun, because other slices have theirs, is finished before that. A firing due in a blackout is not
+made, one past its deadline neither; one that has become late waits for a blackout's end. `overlap` says what happens
+while the slice's firing before is open.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta
 
-from celeriac.domain.records import Schedule
+from celeriac.decide.calendar import SlicePlan
+from celeriac.decide.cron import dues_after
+from celeriac.domain.records import FiringOpen
 
 MOST_COUNTED = 1000
+#: A firing that is found later than this is a missed one: longer than a restart takes.
+ON_TIME_S = 900.0
 
 
 @dataclass(frozen=True, slots=True)
 class DueDecision:
-    """Fire for `fire_at` (None: nothing is due) and be due again at `next_at`; `skipped` missed firings are not
-    made.
+    """Fire for `fire_at` (None: nothing is fired) and be due next at `next_at`: as before where the slice waits.
+
+    `skipped` firings are passed over. `cancels`: the id of an older firing that is to end first.
     """
 
     fire_at: datetime | None
     next_at: datetime
     skipped: int
     reason: str
+    cancels: int | None = None
 
 
-def next_due(cron: str, timezone: str, after: datetime) -> datetime:
-    """The first firing strictly after `after`, in UTC. Raises ValueError when there is none."""
-    try:
-        return next(_after(cron, timezone, after))
-    except StopIteration:
-        raise ValueError(f"cron {cron!r} never comes: write five fields that some day matches") from None
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The due time to fire for, if any, and how many were passed over to find it."""
+
+    at: datetime | None
+    missed: int = 0
+    dark: int = 0
+
+    @property
+    def skipped(self) -> int:
+        return self.missed + self.dark
 
 
-def due(schedule: Schedule, now: datetime, *, begun: bool = False) -> DueDecision:
-    """What to do about a schedule at `now`: its latest firing that is not in the future, and the one after that.
+def due(
+    plan: SlicePlan,
+    at: datetime,
+    now: datetime,
+    *,
+    begun: bool = False,
+    made: Collection[datetime] = (),
+    running: FiringOpen | None = None,
+    freed_at: datetime | None = None,
+) -> DueDecision:
+    """What to do at `now` about a slice that is due at `at`.
 
-    `begun`: the firing at `next_due_at` has opened some of its slices.
+    `begun`: other slices have their firing for `at`; `made`: the due times for which this one has; `running`: its
+    newest firing that is still open; `freed_at`: when its newest that is not came to its end.
     """
-    at = schedule.next_due_at
-    if at > now:
-        return DueDecision(None, at, 0, f"due at {at.isoformat()}")
+    ready = now - timedelta(seconds=plan.offset_s)
+    if at > ready:
+        return DueDecision(None, at, 0, f"due at {at.isoformat()}, begins at {plan.begins_at(at).isoformat()}")
+    if running is not None and plan.overlap == "queue" and running.due_at < at:
+        return DueDecision(None, at, 0, f"waits until {running.name} has ended")
+    target = _Target(at) if begun else _target(plan, at, ready, freed_at)
+    if target.at is None:
+        return DueDecision(None, plan.next_after(ready), target.skipped, _passed_over(plan, target))
+    one_by_one = begun or plan.catch_up == "all"
+    next_at = plan.next_after(target.at if one_by_one else max(ready, target.at))
+    if target.at in made:
+        return DueDecision(None, next_at, 0, "made already")
+    late = plan.deadline_at(target.at)
+    if late is not None and late <= now:
+        told = f"the firing of {_told(plan, target.at)} was missed: its deadline {_told(plan, late)} was over"
+        return DueDecision(None, next_at, target.skipped + 1, told)
+    window = plan.blackout_at(now)
+    if window is not None:
+        return DueDecision(None, at, 0, f"waits for the end of the blackout {window.told()}")
+    if running is not None and plan.overlap != "allow":
+        return _overlapping(plan, at, next_at, target, running)
+    return DueDecision(target.at, next_at, target.skipped, _due(plan, target, begun))
+
+
+def _overlapping(plan: SlicePlan, at: datetime, next_at: datetime, target: _Target, running: FiringOpen) -> DueDecision:
+    """The firing before is open."""
+    if plan.overlap == "queue":
+        return DueDecision(None, at, 0, f"waits until {running.name} has ended")
+    if plan.overlap == "skip" or target.at is None:
+        told = f"the firing of {_told(plan, target.at or at)} was skipped: {running.name} was still open"
+        return DueDecision(None, next_at, target.skipped + 1, told)
+    told = f"{_due(plan, target, False)}; {running.name} was still open and is ended"
+    return DueDecision(target.at, next_at, target.skipped, told, cancels=running.firing_id)
+
+
+def _due(plan: SlicePlan, target: _Target, begun: bool) -> str:
     if begun:
-        return DueDecision(
-            at, next_due(schedule.cron, schedule.timezone, at), 0, "due; its slices that are not open yet"
-        )
-    fire_at, passed = _latest(schedule, now)
-    next_at = next_due(schedule.cron, schedule.timezone, max(now, fire_at))
-    if not passed:
-        return DueDecision(fire_at, next_at, 0, "due")
-    more = "or more " if passed >= MOST_COUNTED else ""
-    return DueDecision(fire_at, next_at, passed, f"due; {passed} {more}earlier firings were missed and skipped")
+        return "due; its slices that are not open yet"
+    return "; ".join(filter(None, ("due", _passed_over(plan, target, "earlier "))))
 
 
-def _latest(schedule: Schedule, now: datetime) -> tuple[datetime, int]:
-    """The latest firing up to `now`, and how many before it were missed (counted up to MOST_COUNTED)."""
-    latest, passed = schedule.next_due_at, 0
-    for at in _after(schedule.cron, schedule.timezone, schedule.next_due_at):
-        if at > now:
-            return latest, passed
-        latest, passed = at, passed + 1
-        if passed == MOST_COUNTED:
+def _passed_over(plan: SlicePlan, target: _Target, which: str = "") -> str:
+    """How many firings were passed over, and why."""
+    more = "or more " if target.skipped >= MOST_COUNTED else ""
+    told = []
+    if target.missed:
+        were = "firing was" if target.missed == 1 and not more else "firings were"
+        told.append(f"{target.missed} {more}{which}{were} missed and skipped")
+    if target.dark:
+        windows = ", ".join(each.told() for each in plan.blackout)
+        told.append(f"{target.dark} {more}{which}fell in a blackout ({windows})")
+    return "; ".join(told)
+
+
+def _target(plan: SlicePlan, at: datetime, ready: datetime, freed_at: datetime | None) -> _Target:
+    """Of the due times from `at` to `ready` the one to fire for, by the catch-up rule. One that waited for the firing
+    before it is late from that one's end on.
+    """
+    found, missed, dark = None, 0, 0
+    for each in _from(plan, at):
+        if each > ready:
             break
-    return _latest_near(schedule, latest, now), passed
+        if plan.blackout_at(each) is not None:
+            dark += 1
+        elif plan.catch_up == "all":
+            return _Target(each, 0, dark)
+        else:
+            missed += found is not None
+            found = each
+        if missed + dark >= MOST_COUNTED:
+            found = _latest_near(plan, each, ready, found)
+            break
+    if plan.catch_up == "skip" and found is not None:
+        since = max(found, freed_at) if freed_at and plan.overlap == "queue" else found
+        if (ready - since).total_seconds() > ON_TIME_S:
+            return _Target(None, missed + 1, dark)
+    return _Target(found, missed, dark)
 
 
-def _latest_near(schedule: Schedule, known: datetime, now: datetime) -> datetime:
-    """The latest firing up to `now`, looked for in windows that double, so that a year's outage of a minutely one is
-    cheap.
+def _from(plan: SlicePlan, at: datetime) -> Iterator[datetime]:
+    yield at
+    yield from dues_after(plan.cron, plan.timezone, at)
+
+
+def _latest_near(plan: SlicePlan, known: datetime, now: datetime, found: datetime | None) -> datetime | None:
+    """The latest firing up to `now` that no blackout covers, looked for in windows that double, so that a year's outage
+    of a minutely one is cheap.
     """
     window = timedelta(hours=1)
     while True:
-        start, found = max(known, now - window), known
-        for at in _after(schedule.cron, schedule.timezone, start):
+        start, latest = max(known, now - window), None
+        for at in dues_after(plan.cron, plan.timezone, start):
             if at > now:
                 break
-            found = at
-        if found > known or start == known:
-            return found
+            latest = at if plan.blackout_at(at) is None else latest
+        if latest is not None or start == known:
+            return latest or found
         window *= 2
 
 
-def _after(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
-    """All firings strictly after, in UTC and in order. Raises ValueError for fields that are no cron or a zone that is
-    none.
-    """
-    from cronsim import CronSim, CronSimError
-
-    try:
-        local_times = CronSim(cron, after.astimezone(ZoneInfo(timezone)))
-    except (CronSimError, KeyError) as error:
-        raise ValueError(f"cron {cron!r} in time zone {timezone!r}: {error}") from error
-    last = after
-    for local in local_times:
-        # In the second pass of an hour that comes twice, CronSim starts from that hour's first pass.
-        at: datetime = local.astimezone(UTC)
-        if at > last:
-            last = at
-            yield at
+def _told(plan: SlicePlan, at: datetime) -> str:
+    return f"{plan.local(at):%Y-%m-%d %H:%M}"

@@ -7,25 +7,16 @@ firing) and so its own name.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from celeriac.decide.due import next_due
+from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
 from celeriac.domain.records import Firing, NewFiring, NewStudy, Schedule
-from celeriac.domain.study_file import parse
+from celeriac.domain.study_file import form_of_slice, parse, slice_name
 
 #: How many names a firing tries.
 MOST_NAMES = 100
-
-
-def is_past_due_time(schedule: Schedule, at: datetime, now: datetime) -> bool:
-    """Whether the clock's own firing for `at` is one that the clock will not make any more: asked for, it is made in
-    its place.
-    """
-    if at > now or at >= schedule.next_due_at:
-        return False
-    return next_due(schedule.cron, schedule.timezone, at - timedelta(seconds=1)) == at
 
 
 def next_by_hand(schedule: Schedule, due_at: datetime, firings: Iterable[Firing]) -> int:
@@ -35,30 +26,28 @@ def next_by_hand(schedule: Schedule, due_at: datetime, firings: Iterable[Firing]
     return 1 + max((each.by_hand for each in firings if each.due_at.astimezone(zone).date() == day), default=0)
 
 
-def firings_of(
-    schedule: Schedule, due_at: datetime, *, by_hand: int = 0, note: str = ""
-) -> Iterator[Iterator[NewFiring]]:
-    """For each slice what may be opened, in the order in which to try, since a name may be taken.
+def firing_of(
+    schedule: Schedule, slice_: Mapping[str, Any], due_at: datetime, *, by_hand: int = 0, note: str = ""
+) -> Iterator[NewFiring]:
+    """What may be opened for a slice, in the order in which to try, since a name may be taken. The study's spec has the
+    slice's own values.
 
     Raises SpecInvalid when this version cannot read the schedule's spec.
     """
-    spec = parse(schedule.spec, f"schedule {schedule.name}")
-    for slice_ in schedule.slices or ({},):
-        new = NewStudy(
-            name=firing_name(schedule, slice_, due_at),
-            spec=schedule.spec,
-            goal=spec.metric.goal,
-            code_root=schedule.code_root,
-            fingerprint=schedule.fingerprint,
-            parallel=spec.parallel,
-            schedule=schedule.name,
-            slice=slice_,
-            due_at=due_at,
-        )
-        if by_hand:
-            yield _numbered(schedule, new, due_at, by_hand, note)
-        else:
-            yield _named(new, note)
+    form = form_of_slice(schedule.spec, slice_)
+    spec, plan = parse(form, f"schedule {schedule.name}"), plan_of(calendar_of(schedule), slice_)
+    new = NewStudy(
+        name=firing_name(schedule.name, plan, slice_, due_at),
+        spec=form,
+        goal=spec.metric.goal,
+        code_root=schedule.code_root,
+        fingerprint=schedule.fingerprint,
+        parallel=spec.parallel,
+        schedule=schedule.name,
+        slice=slice_,
+        due_at=due_at,
+    )
+    return _numbered(plan, new, due_at, by_hand, note) if by_hand else _named(new, note)
 
 
 def _named(new: NewStudy, note: str) -> Iterator[NewFiring]:
@@ -69,22 +58,22 @@ def _named(new: NewStudy, note: str) -> Iterator[NewFiring]:
         yield NewFiring(replace(new, name=name), note="; ".join(filter(None, (note, taken))))
 
 
-def _numbered(schedule: Schedule, new: NewStudy, due_at: datetime, first: int, note: str) -> Iterator[NewFiring]:
+def _numbered(plan: SlicePlan, new: NewStudy, due_at: datetime, first: int, note: str) -> Iterator[NewFiring]:
     for k in range(first, first + MOST_NAMES):
-        name = firing_name(schedule, new.slice, due_at, by_hand=k)
+        name = firing_name(new.schedule or "", plan, new.slice, due_at, by_hand=k)
         yield NewFiring(replace(new, name=name), by_hand=k, note=note)
 
 
-def firing_name(schedule: Schedule, slice_: Mapping[str, Any], due_at: datetime, *, by_hand: int = 0) -> str:
-    """`flights/airport=JFK/2026-11-24`: the local date, with the time where the schedule may fire more than once a day.
+def firing_name(
+    schedule: str, plan: SlicePlan, slice_: Mapping[str, Any], due_at: datetime, *, by_hand: int = 0
+) -> str:
+    """`flights/airport=JFK/2026-11-24`: the local date, with the time where the slice may fire more than once a day.
 
     By hand it is always the date and the firing's number: `flights/airport=JFK/2026-11-24-by-hand-1`.
     """
-    parts = [schedule.name]
-    if slice_:
-        parts.append(",".join(f"{key}={value}" for key, value in slice_.items()))
-    local = due_at.astimezone(ZoneInfo(schedule.timezone))
-    minute, hour = schedule.cron.split()[:2]
+    parts = [schedule, slice_name(slice_)] if slice_ else [schedule]
+    local = plan.local(due_at)
+    minute, hour = plan.cron.split()[:2]
     once_a_day = minute.isdigit() and hour.isdigit()
     if by_hand:
         parts.append(f"{local:%Y-%m-%d}-by-hand-{by_hand}")

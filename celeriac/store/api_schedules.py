@@ -67,7 +67,7 @@ class ScheduleStore(Protocol):
         """Newest first."""
 
     def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
-        """The clock's own firings that were due since then or are still open; the earliest due first."""
+        """The clock's own firings that were due or ended since then, or are still open; the earliest due first."""
 
     def firing(self, firing_id: int) -> Firing:
         """Raises UnknownSchedule: there is no such firing."""
@@ -77,6 +77,9 @@ class ScheduleStore(Protocol):
 
     def stage_studies(self, firing_ids: Sequence[int]) -> list[StudyRecord]:
         """The studies of these firings' stages, by id."""
+
+    def studies_left_open(self) -> list[StudyRecord]:
+        """The studies that are not closed although their firing is at its end."""
 
     def firings_to_move(self) -> list[int]:
         """Ids of the firings that wait for a move, oldest first: those that are DUE, and those whose stage's study is

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from celeriac.decide.calendar import SlicePlan
 from celeriac.decide.due import due
-from celeriac.decide.firing import firing_name, firings_of, next_by_hand
+from celeriac.decide.firing import firing_name, firing_of, next_by_hand
 from celeriac.domain.errors import StoreUnavailable
 from celeriac.domain.records import Firing, NewStudy, Schedule, StudyState
 from celeriac.domain.study_file import is_study_name
@@ -90,10 +91,13 @@ def test_a_firing_that_was_interrupted_is_finished_although_its_successor_is_due
 def test_two_clocks_at_the_same_firing_open_each_study_once() -> None:
     house = House()
     schedule = put_schedule(house)
-    decision = due(schedule, DUE)
-    assert len(fire(house.store, house.mailbox, schedule, decision)) == 2
-    assert fire(house.store, house.mailbox, schedule, decision) == []
+    looked = house.store.slice_dues("flights")
+    for each in looked:
+        assert fire(house.store, house.mailbox, schedule, each, due(SlicePlan("0 3 * * *", "UTC"), DUE, DUE))
+    for each in looked:  # by what the other clock read before
+        assert not fire(house.store, house.mailbox, schedule, each, due(SlicePlan("0 3 * * *", "UTC"), DUE, DUE))
     assert len(house.store.studies()) == 2
+    assert house.store.schedule("flights").next_due_at == DUE + timedelta(days=1)
 
 
 def test_a_crash_between_two_slices_is_made_good_by_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +163,8 @@ def test_a_firing_by_hand_leaves_the_clocks_own_alone() -> None:
     schedule = put_schedule(house, next_due_at=DUE + timedelta(days=1))
     for k, due_at in enumerate((DUE + timedelta(hours=1), DUE + timedelta(hours=1), DUE + timedelta(days=1)), 1):
         number = next_by_hand(schedule, due_at, house.store.firings("flights"))
-        for candidates in firings_of(schedule, due_at, by_hand=number):
-            firing = fire_free(house.store, due_at, candidates)
+        for slice_ in AIRPORTS:
+            firing = fire_free(house.store, due_at, firing_of(schedule, slice_, due_at, by_hand=number))
             assert firing is not None
             assert firing.name.endswith(("2026-11-24-by-hand-1", "2026-11-24-by-hand-2", "2026-11-25-by-hand-1"))
         assert len(house.store.firings("flights")) == 2 * k
@@ -194,6 +198,5 @@ def test_an_outages_skipped_firings_are_told_in_the_history() -> None:
 def test_a_firings_name_is_local_short_and_unique(
     cron: str, slice_: dict[str, Any], due_at: datetime, name: str
 ) -> None:
-    schedule = put_schedule(House(), cron=cron, timezone="Europe/Berlin")
-    assert firing_name(schedule, slice_, due_at) == name
+    assert firing_name("flights", SlicePlan(cron, "Europe/Berlin"), slice_, due_at) == name
     assert is_study_name(name)

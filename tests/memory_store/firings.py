@@ -77,15 +77,23 @@ class Firings(Tables):
     @atomic
     def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
         found = [
-            FiringOpen(each.id, each.name, each.slice, each.due_at, each.state in WORKING)
+            FiringOpen(each.id, each.name, each.slice, each.due_at, None if each.state in WORKING else each.entered_at)
             for each in self._rows.firings.values()
-            if each.schedule == schedule and not each.by_hand and (each.due_at >= since or each.state in WORKING)
+            if each.schedule == schedule
+            and not each.by_hand
+            and (each.due_at >= since or each.entered_at >= since or each.state in WORKING)
         ]
         return sorted(found, key=lambda each: (each.due_at, each.firing_id))
 
     @atomic
     def stage_studies(self, firing_ids: Sequence[int]) -> list[StudyRecord]:
         return [study for _, study in sorted(self._rows.studies.items()) if study.firing_id in set(firing_ids)]
+
+    @atomic
+    def studies_left_open(self) -> list[StudyRecord]:
+        over = {each.id for each in self._rows.firings.values() if each.state not in WORKING}
+        found = [study for _, study in sorted(self._rows.studies.items()) if study.firing_id in over]
+        return [study for study in found if study.ended_at is None]
 
     @atomic
     def firings_to_move(self) -> list[int]:

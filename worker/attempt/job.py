@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from celeriac.domain.records import Checkpoint, Lease
 from celeriac.runtime.fingerprint import same_code
@@ -115,8 +116,11 @@ def trial_seed(study_seed: int, number: int) -> int:
 
 
 def context_of(lease: Lease) -> dict[str, Any]:
-    """The study's labels and what a schedule's slice tells the objective, which comes before a label of that name;
-    `due_at` as ISO text.
+    """The study's labels and context, and what a schedule's slice tells the objective, which comes before others of
+    that name; of a firing `due_at` as ISO text, and `local_date`, the day of it where the slice is: `2026-11-24`.
     """
-    due = {} if lease.due_at is None else {"due_at": lease.due_at.isoformat()}
-    return {**lease.plan.labels, **lease.slice, **due}
+    told = {**lease.plan.labels, **lease.plan.context, **lease.slice}
+    if lease.due_at is None:
+        return told
+    day = lease.due_at.astimezone(ZoneInfo(lease.plan.timezone)).date().isoformat()
+    return {"local_date": day, **told, "due_at": lease.due_at.isoformat()}

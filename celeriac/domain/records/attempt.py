@@ -97,6 +97,8 @@ class RunPlan:
     labels: Mapping[str, str]
     stop_rule: StopRule | None
     keep_model: str = ""
+    context: Mapping[str, Any] = field(default_factory=dict)
+    timezone: str = "UTC"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,17 @@ class ScheduleEdit:
 
 @dataclass(frozen=True, slots=True)
 class FiringOpen:
-    """A firing of the clock's own as the calendar sees it: for which slice and due time, and whether it is still
-    open, which is: not at its end.
+    """A firing of the clock's own as the calendar sees it: for which slice and due time, and when it came to its end;
+    None while it is open.
     """
 
     firing_id: int
     name: str
     slice: Mapping[str, Any]
     due_at: datetime
-    is_open: bool
+    ended_at: datetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has more to do."""
+        return self.ended_at is None

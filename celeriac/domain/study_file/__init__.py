@@ -7,29 +7,46 @@ in a file is ever ignored: an unknown key names the nearest known one, and a key
 YAML is read as version 1.2 with its core schema, whatever the file says of its version.
 """
 
+from celeriac.domain.study_file.blackout import Blackout
 from celeriac.domain.study_file.gating import GateSpec
 from celeriac.domain.study_file.names import is_study_name, seed_of
 from celeriac.domain.study_file.section import seconds_of
-from celeriac.domain.study_file.specs import Budget, Metric, ScheduleSpec, StudySpec, difference
+from celeriac.domain.study_file.specs import (
+    Budget,
+    Metric,
+    ScheduleSpec,
+    SliceSpec,
+    StudySpec,
+    difference,
+    form_of_slice,
+)
 from celeriac.domain.study_file.stops import run_plan, stop_rule
 from celeriac.domain.study_file.study import OUR_NAMES, load, parse
+from celeriac.domain.study_file.timing import covering, deadline_at, offset_s, slice_name
 from celeriac.domain.study_file.yaml import Scalar, plain_scalar
 
 __all__ = [
     "OUR_NAMES",
+    "Blackout",
     "Budget",
     "GateSpec",
     "Metric",
     "Scalar",
     "ScheduleSpec",
+    "SliceSpec",
     "StudySpec",
+    "covering",
+    "deadline_at",
     "difference",
+    "form_of_slice",
     "is_study_name",
     "load",
+    "offset_s",
     "parse",
     "plain_scalar",
     "run_plan",
     "seconds_of",
     "seed_of",
+    "slice_name",
     "stop_rule",
 ]

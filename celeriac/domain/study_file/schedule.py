@@ -1,29 +1,33 @@
-"""The keys of `schedule`: when a study runs again, in which time zone, and for which slices.
+"""The keys of `schedule`: when a study runs again, in which time zone, for which slices, and what happens to a firing
+that is late, that meets the one before it, or that no time is left for.
 
 Rule: a schedule that is accepted comes due some day, in a time zone that exists, for slices that can each be part of a
 study's name.
 """
 
-import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from celeriac.domain.space import nearest, same, show
+from celeriac.domain.space import nearest, show
+from celeriac.domain.study_file.blackout import blackouts, is_clock
 from celeriac.domain.study_file.gating import flag, gate
 from celeriac.domain.study_file.names import study_name_flaw
 from celeriac.domain.study_file.section import Section
+from celeriac.domain.study_file.slices import collisions, listed, product
 from celeriac.domain.study_file.specs import ScheduleSpec, StudySpec
-from celeriac.domain.study_file.yaml import Scalar
+from celeriac.domain.study_file.timing import flaws
 
-_KEYS = frozenset({"name", "cron", "timezone", "slices", "gate", "guard", "always"})
-_LATER_KEYS = frozenset({"warm_start", "catch_up", "overlap", "deadline"})
-_SLICE_TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
-_SLICE_TEXT_RULE = "is letters, digits, '.', '_', '+' or '-', 60 at most"
-_MOST_SLICES = 1000
-_DUE_AT = "due_at"
-_DUE_AT_IS = '`trial.context["due_at"]` is the firing\'s due time'
-_LONGEST_SLICE = 100  # characters that it adds to a study's name
+_KEYS = frozenset(
+    {"name", "cron", "timezone", "slices", "catch_up", "overlap", "blackout", "jitter", "deadline"}
+    | {"gate", "guard", "always"}
+)
+_LATER_KEYS = frozenset({"warm_start"})
+CATCH_UP = ("skip", "one", "all")
+OVERLAP = ("allow", "skip", "queue", "cancel")
+_TAKEN = {
+    "due_at": '`trial.context["due_at"]` is the firing\'s due time',
+    "local_date": '`trial.context["local_date"]` is the day of the firing\'s due time',
+}
 
 
 def schedule(top: Section, study: str) -> ScheduleSpec | None:
@@ -38,19 +42,26 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
     if flaw:
         section.fail("name", flaw)
     cron = _cron(section) if section.required("cron", '"0 2 * * *"') else ""
+    catch_up = section.word("catch_up", CATCH_UP, "one")
     return ScheduleSpec(
-        study if given is None else str(given),
-        cron,
-        _timezone(section),
-        _slices(section),
+        name=study if given is None else str(given),
+        cron=cron,
+        timezone=_timezone(section),
+        slices=product(section),
+        listed=listed(section),
+        catch_up=catch_up,
+        overlap=_overlap(section, catch_up),
+        blackout=blackouts(section),
+        jitter_s=section.seconds("jitter") or 0.0,
+        deadline=_deadline(section),
         gate=gate(section),
         always=flag(section, "always"),
     )
 
 
 def clashes(top: Section, spec: StudySpec) -> None:
-    """Note what a new schedule would lose without a word: a name that names nothing, and values that others hide in
-    `trial.context`.
+    """Note what a new schedule would lose without a word: a name that names nothing, values that others hide in
+    `trial.context`, slices of one name.
     """
     plan, name = spec.schedule, top.get("study")
     if plan is None:
@@ -58,14 +69,58 @@ def clashes(top: Section, spec: StudySpec) -> None:
     if name is not None and str(name) != plan.name:
         text = f"{show(name)} would name nothing beside `schedule: {{name: {plan.name}}}`"
         top.fail("study", f"{text}, which names every firing: leave one of them out")
-    for key in plan.slices:
-        if key == _DUE_AT:
-            top.fail(f"schedule.slices.{key}", f"is taken: {_DUE_AT_IS}; choose another key")
-    for key in spec.labels:
-        if key in plan.slices:
-            top.fail(f"labels.{key}", "is also a slice, whose value would hide it: rename one of them")
-        elif key == _DUE_AT:
-            top.fail(f"labels.{key}", f"is taken: {_DUE_AT_IS}; choose another key")
+    keys = list(plan.slices) or list(plan.combinations()[0])
+    for key in keys:
+        if key in _TAKEN:
+            top.fail(f"schedule.slices.{key}", f"is taken: {_TAKEN[key]}; choose another key")
+    told = {"labels": spec.labels, "context": spec.context}
+    for i, each in enumerate(plan.listed):
+        told |= {f"schedule.slices.{i}.{key}": each.changes.get(key, {}) for key in ("labels", "context")}
+    for path, mapping in told.items():
+        for key in mapping if isinstance(mapping, Mapping) else ():
+            if key in keys:
+                top.fail(f"{path}.{key}", "is also a slice, whose value would hide it: rename one of them")
+            elif key in _TAKEN:
+                top.fail(f"{path}.{key}", f"is taken: {_TAKEN[key]}; choose another key")
+    for text in collisions(plan.combinations()):
+        top.fail("schedule.slices", text)
+
+
+def times(top: Section, plan: ScheduleSpec) -> None:
+    """Note what is wrong with a schedule's times, each sound alone, and with those of its slices."""
+    own = {(plan.cron, plan.timezone): "schedule"}
+    for i, each in enumerate(plan.listed):
+        inner = Section(each.to_dict(), f"schedule.slices.{i}", top.problems, each.to_dict())
+        before = len(top.problems.found)
+        cron = plan.cron if each.cron is None else _cron(inner)
+        timezone = plan.timezone if each.timezone is None else _timezone(inner)
+        if len(top.problems.found) == before:
+            own.setdefault((cron, timezone), inner.path)
+    for (cron, timezone), path in own.items():
+        for key, text in flaws(plan, cron, timezone):
+            whose = "" if path == "schedule" else f" (for {path})"
+            top.fail(f"schedule.{key}", text + whose)
+
+
+def _overlap(section: Section, catch_up: str) -> str:
+    """What happens to a firing whose slice has an open one. Firings that are caught up run one after the other."""
+    overlap = section.word("overlap", OVERLAP, "queue" if catch_up == "all" else "allow")
+    if catch_up == "all" and overlap in ("skip", "cancel"):
+        section.fail("overlap", f"{overlap} beside `catch_up: all` would end what is being caught up: write queue")
+    return overlap
+
+
+def _deadline(section: Section) -> str | float | None:
+    """A time of the day, or a duration from the due time on."""
+    value = section.get("deadline")
+    if is_clock(value):
+        return str(value)
+    if isinstance(value, str) and ":" in value:
+        section.fail(
+            "deadline", f'must be a time of the day such as "06:00", or a duration such as 4h, not {show(value)}'
+        )
+        return None
+    return section.seconds("deadline")
 
 
 def _cron(section: Section) -> str:
@@ -99,50 +154,3 @@ def _timezone(section: Section) -> str:
         hint = close if close.startswith("did") else "write an IANA name such as Europe/Berlin or UTC"
         section.fail("timezone", f"there is no time zone {show(name)}; {hint}")
     return name
-
-
-def _slices(section: Section) -> dict[str, tuple[Scalar, ...]]:
-    """The values of each slice key; small and plain enough that every combination can be part of a study's name."""
-    content = section.get("slices")
-    if content is None:
-        return {}
-    if not isinstance(content, Mapping) or not content:
-        section.fail(
-            "slices", f"must be a mapping of names to lists, such as {{region: [eu, us]}}, not {show(content)}"
-        )
-        return {}
-    slices: dict[str, tuple[Scalar, ...]] = {}
-    for key, values in content.items():
-        flaws = list(_slice_flaws(key, values))
-        for text in flaws:
-            section.fail(f"slices.{key}", text)
-        if not flaws:
-            slices[key] = tuple(values)
-    for text in _too_much(slices):
-        section.fail("slices", text)
-    return slices
-
-
-def _too_much(slices: Mapping[str, tuple[Scalar, ...]]) -> Iterator[str]:
-    """What is wrong with slices that are sound one by one: so many, or with so long names."""
-    count = math.prod(len(values) for values in slices.values())
-    if count > _MOST_SLICES:
-        yield f"make {count} studies a firing; {_MOST_SLICES} at most"
-    longest = sum(len(key) + 2 + max(len(str(v)) for v in values) for key, values in slices.items())
-    if longest > _LONGEST_SLICE:
-        yield f"make names of up to {longest} characters; {_LONGEST_SLICE} at most, so shorten keys or values"
-
-
-def _slice_flaws(key: object, values: object) -> Iterator[str]:
-    if not (isinstance(key, str) and _SLICE_TEXT.fullmatch(key)):
-        yield f"a slice key {_SLICE_TEXT_RULE}, not {show(key)}"
-    if not isinstance(values, (list, tuple)) or not values:
-        yield f"needs a list of at least one value, not {show(values)}"
-        return
-    for i, value in enumerate(values):
-        if isinstance(value, str) and not _SLICE_TEXT.fullmatch(value):
-            yield f"{show(value)}: a value's text {_SLICE_TEXT_RULE}"
-        elif not isinstance(value, (str, int, float)) or (isinstance(value, float) and not math.isfinite(value)):
-            yield f"{show(value)} is no text, number or boolean"
-        elif any(same(value, earlier) for earlier in values[:i]):
-            yield f"{show(value)} is there twice"

@@ -13,9 +13,12 @@ from typing import Any
 from celeriac.domain.records import Goal
 from celeriac.domain.space import Space
 from celeriac.domain.stop_rules import StopRule, StopStudy, to_dict
+from celeriac.domain.study_file.blackout import Blackout
 from celeriac.domain.study_file.gating import GateSpec
 from celeriac.domain.study_file.yaml import Scalar
 
+#: The keys of a study that a slice may have a value of its own for; of those with keys inside it changes only some.
+OF_A_SLICE = frozenset({"context", "space", "default", "budget", "resources", "labels", "timeout", "parallel"})
 #: More trials than any budget, and so the end of whatever counts trials.
 MOST_TRIALS = 1_000_000
 
@@ -41,8 +44,26 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
+class SliceSpec:
+    """One slice of a list: the values that name it, its own cron line and zone (None: the schedule's), and the keys of
+    the study that it changes, as a study file has them.
+    """
+
+    values: Mapping[str, Scalar]
+    cron: str | None = None
+    timezone: str | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The canonical form: one mapping of `schedule.slices`."""
+        own = {"cron": self.cron, "timezone": self.timezone}
+        return {**self.values, **{key: value for key, value in own.items() if value is not None}, **self.changes}
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleSpec:
-    """When a study runs again (five cron fields in a time zone), for which slices, and how a night is judged.
+    """When a study runs again (five cron fields in a time zone), for which slices (`slices`, a product of lists, or
+    `listed`), and how a night is judged. All others are as the study file's reference says.
 
     `always`: a night searches whether it pays or not.
     """
@@ -53,16 +74,43 @@ class ScheduleSpec:
     slices: Mapping[str, tuple[Scalar, ...]] = field(default_factory=dict)
     gate: GateSpec = field(default_factory=GateSpec)
     always: bool = False
+    listed: tuple[SliceSpec, ...] = ()
+    catch_up: str = "one"
+    overlap: str = "allow"
+    blackout: tuple[Blackout, ...] = ()
+    jitter_s: float = 0.0
+    deadline: str | float | None = None
 
     def combinations(self) -> list[dict[str, Scalar]]:
-        """The slices: every combination of the values of the slice keys; without keys, the one empty slice."""
+        """The slices: those listed, or every combination of the values of the slice keys; without keys, the one empty
+        slice.
+        """
+        if self.listed:
+            return [dict(each.values) for each in self.listed]
         return [dict(zip(self.slices, values, strict=True)) for values in itertools.product(*self.slices.values())]
+
+    def times_of(self, slice_: Mapping[str, Any]) -> tuple[str, str]:
+        """The cron line and the time zone of a slice."""
+        own = next((each for each in self.listed if each.values == slice_), None)
+        return (own and own.cron) or self.cron, (own and own.timezone) or self.timezone
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical form: `schedule` of a study file."""
         form: dict[str, Any] = {"name": self.name, "cron": self.cron, "timezone": self.timezone}
-        if self.slices:
+        if self.listed:
+            form["slices"] = [each.to_dict() for each in self.listed]
+        elif self.slices:
             form["slices"] = {key: list(values) for key, values in self.slices.items()}
+        if self.catch_up != "one":
+            form["catch_up"] = self.catch_up
+        if self.overlap != "allow" or self.catch_up == "all":
+            form["overlap"] = self.overlap
+        if self.blackout:
+            form["blackout"] = [each.to_dict() for each in self.blackout]
+        if self.jitter_s:
+            form["jitter"] = self.jitter_s
+        if self.deadline is not None:
+            form["deadline"] = self.deadline
         return form | self.gate.to_dict() | ({"always": True} if self.always else {})
 
 
@@ -94,6 +142,7 @@ class StudySpec:
     stop_early: StopRule | None = None
     stop_study: StopStudy | None = None
     keep_model: str = ""
+    context: Mapping[str, Scalar] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left
@@ -114,6 +163,7 @@ class StudySpec:
             "timeout": self.timeout_s,
             "retry": {"attempts": self.retry_attempts},
             "labels": dict(self.labels) or None,
+            "context": dict(self.context) or None,
             "schedule": None if self.schedule is None else self.schedule.to_dict(),
             "stop_early": None if self.stop_early is None else to_dict(self.stop_early),
             "keep_model": self.keep_model or None,
@@ -139,5 +189,28 @@ def _leaves(form: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]
     for key, value in form.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, f"{path}{key}.")
+        elif isinstance(value, list) and value and all(isinstance(each, Mapping) for each in value):
+            yield from _leaves({str(i): each for i, each in enumerate(value)}, f"{path}{key}.")
         else:
             yield f"{path}{key}", json.dumps(value, sort_keys=True)
+
+
+def form_of_slice(form: Mapping[str, Any], slice_: Mapping[str, Any]) -> dict[str, Any]:
+    """A study's spec for one slice of its schedule's, both in canonical form: its own values over the study's.
+
+    Of the slices of a list only this one is left, as the cron line and the time zone of the schedule in it.
+    """
+    plan = form.get("schedule")
+    given = plan.get("slices") if isinstance(plan, Mapping) else None
+    if not isinstance(plan, Mapping) or not isinstance(given, (list, tuple)):
+        return dict(form)
+    own: Mapping[str, Any] = next(
+        (each for each in given if all(each.get(key) == value for key, value in slice_.items())), {}
+    )
+    made = dict(form)
+    for key in OF_A_SLICE & own.keys():
+        both = isinstance(own[key], Mapping) and isinstance(form.get(key), Mapping)
+        made[key] = {**form[key], **own[key]} if both else own[key]
+    times = {key: own[key] for key in ("cron", "timezone") if key in own}
+    made["schedule"] = {**{key: value for key, value in plan.items() if key != "slices"}, **times}
+    return made

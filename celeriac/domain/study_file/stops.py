@@ -45,6 +45,8 @@ def run_plan(spec: Mapping[str, Any], stage: str | None = None) -> RunPlan:
         retry_attempts=spec["retry"]["attempts"],
         demand=spec.get("resources", {}).get("gpus", 0),
         labels=spec.get("labels", {}),
+        context=spec.get("context", {}),
+        timezone=(spec.get("schedule") or {}).get("timezone", "UTC"),
         stop_rule=stop_rule(spec),
         keep_model=spec.get("keep_model", "") if stage is None else IF_GIVEN if stage == Stage.CONFIRM else "",
     )

@@ -8,17 +8,17 @@ import keyword
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from celeriac.domain.errors import SpaceInvalid
+from celeriac.domain.errors import SpaceInvalid, SpecInvalid
 from celeriac.domain.records import Goal
 from celeriac.domain.sampler_names import AUTO, name_flaw
-from celeriac.domain.space import Choice, Space, is_name, show
+from celeriac.domain.space import Choice, Space, is_name, nearest, show
 from celeriac.domain.stop_rules import RULES
 from celeriac.domain.study_file.names import seed_of, study_name_flaw
-from celeriac.domain.study_file.schedule import clashes, schedule
+from celeriac.domain.study_file.schedule import clashes, schedule, times
 from celeriac.domain.study_file.section import NOT_BUILT, Problems, Section
-from celeriac.domain.study_file.specs import MOST_TRIALS, Budget, Metric, StudySpec
+from celeriac.domain.study_file.specs import MOST_TRIALS, Budget, Metric, ScheduleSpec, StudySpec, form_of_slice
 from celeriac.domain.study_file.stops import stop_early, stop_study
-from celeriac.domain.study_file.yaml import read
+from celeriac.domain.study_file.yaml import Scalar, read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,18 @@ OUR_NAMES = frozenset({"celeriac", "coordinator", "worker", "migrations"})
 
 _KEYS = frozenset(
     {"study", "objective", "code", "metric", "space", "default", "sampler", "seed", "budget"}
-    | {"stop_early", "stop_study", "keep_model", "parallel", "resources", "timeout", "retry", "labels", "schedule"}
+    | {
+        "stop_early",
+        "stop_study",
+        "keep_model",
+        "parallel",
+        "resources",
+        "timeout",
+        "retry",
+        "labels",
+        "context",
+        "schedule",
+    }
 )
 _LATER_BUDGET_KEYS = frozenset({"gpu_hours"})
 BEST, ALL = "best", "all"  # whose models are kept
@@ -68,7 +79,28 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
     if is_new:
         clashes(top, spec)
     problems.raise_any()
+    if is_new and spec.schedule is not None:
+        times(top, spec.schedule)
+        _each_slice(top, spec, spec.schedule)
+        problems.raise_any()
     return spec
+
+
+def _each_slice(top: Section, spec: StudySpec, plan: ScheduleSpec) -> None:
+    """Note what is wrong with the specs of the slices' studies."""
+    form = spec.to_dict()
+    for i, each in enumerate(plan.listed):
+        path = f"schedule.slices.{i}"
+        for key in each.changes.get("space", ()) if isinstance(each.changes.get("space"), Mapping) else ():
+            if key not in spec.space.parameters:
+                top.fail(f"{path}.space.{key}", f"is no parameter of the study; {nearest(key, spec.space.parameters)}")
+        try:
+            _parse(form_of_slice(form, each.values), "", {}, None, is_new=False)
+        except SpecInvalid as error:
+            for problem in error.problems:
+                where, _, text = problem.partition(": ")
+                if not where.startswith("schedule."):  # `times` says those
+                    top.fail(f"{path}.{where}", text)
 
 
 def _spec(top: Section, name: str | None) -> StudySpec:
@@ -89,6 +121,7 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         gpus=_gpus(top),
         retry_attempts=top.section("retry", {"attempts"}).whole("attempts", 1, 100, 3),
         labels=_labels(top),
+        context=_context(top),
         schedule=schedule(top, study),
         stop_early=stop_early(top),
         stop_study=stop_study(top, sampler),
@@ -204,6 +237,22 @@ def _gpus(top: Section) -> int:
         section.fail("gpus", f"{show(value)}: {what} {NOT_BUILT}; write 0 or 1")
         return 0
     return section.whole("gpus", 0, 1, 0)
+
+
+def _context(top: Section) -> dict[str, Scalar]:
+    value = top.get("context")
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        top.fail("context", f"must be a mapping of words to plain values, not {show(value)}")
+        return {}
+    context: dict[str, Scalar] = {}
+    for key, each in value.items():
+        if not is_name(key) or not isinstance(each, (str, int, float)) or each != each:
+            top.fail(f"context.{key}", f"must be a word with a text, number or boolean, not {show(each)}")
+        else:
+            context[str(key)] = each
+    return context
 
 
 def _labels(top: Section) -> dict[str, str]:

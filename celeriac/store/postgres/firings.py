@@ -64,6 +64,9 @@ class Firings(Verbs):
     def stage_studies(self, firing_ids: Sequence[int]) -> list[StudyRecord]:
         return self._all(StudyRecord, "stage_studies", firings=list(firing_ids))
 
+    def studies_left_open(self) -> list[StudyRecord]:
+        return self._all(StudyRecord, "studies_left_open")
+
     def firings_to_move(self) -> list[int]:
         return [row["id"] for row in self._rows("firings_to_move")]
 

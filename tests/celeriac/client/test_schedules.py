@@ -1,11 +1,10 @@
 """Schedules by the Python API."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 
 from celeriac.client import Client
-from celeriac.client.client import first_due_on
 from celeriac.domain.errors import DuplicateStudy, SpecInvalid
 from celeriac.runtime.broker import DRIVE_QUEUE
 from tests.celeriac.cli.played import PLAN, SPEC
@@ -34,10 +33,10 @@ def test_a_schedule_is_replaced_only_when_asked_to_and_stays_paused(client: Clie
 
 
 def test_fire_opens_each_slice_once_for_a_due_time(client: Client) -> None:
-    row = client.add_schedule({**SPEC, **PLAN})
-    due_at = first_due_on(row, datetime(2013, 10, 1))  # noqa: DTZ001 - a bare date, as on the command line
-    assert due_at == datetime(2013, 10, 1, 0, 0, tzinfo=UTC)
-    studies = client.fire("nightly", due_at)
+    client.add_schedule({**SPEC, **PLAN})
+    studies = client.fire("nightly", date(2013, 10, 1))
+    due_at = datetime(2013, 10, 1, 0, 0, tzinfo=UTC)
+    assert [study.record.due_at for study in studies] == [due_at, due_at]
     assert [study.name for study in studies] == ["nightly/r=eu/2013-10-01", "nightly/r=us/2013-10-01"]
     assert studies[0].record.slice == {"r": "eu"}
     assert client.fire("nightly", due_at) == []

@@ -8,7 +8,7 @@ import pytest
 
 from celeriac.domain.errors import UnknownSchedule
 from celeriac.domain.firing_moves import FiringMove
-from celeriac.domain.lifecycle import FiringEvent
+from celeriac.domain.lifecycle import FiringEvent, StudyEvent
 from celeriac.domain.records import ScheduleEdit, SliceDue
 from celeriac.store import Store
 from tests.celeriac.store.scenes import NOON, due, new_study, schedule, searching, verdict
@@ -104,14 +104,30 @@ def test_the_calendar_minds_the_clocks_own_firings_that_are_open_or_recent(any_s
     any_store.fire(NOON + 2 * day, new_study(schedule="nightly", slice={"region": "eu"}), by_hand=1)
     for firing in (ended, recent):
         any_store.move_firing(firing.id, 0, FiringMove(FiringEvent.MISS, "enough"))
+    minded = any_store.firings_to_mind("nightly", any_store.now() + day)
+    assert [(each.name, each.due_at, each.is_open) for each in minded] == [(old.name, NOON, True)]
     minded = any_store.firings_to_mind("nightly", NOON + 2 * day)
     assert [(each.name, each.due_at, each.is_open) for each in minded] == [
         (old.name, NOON, True),
+        (ended.name, NOON + day, False),
         (recent.name, NOON + 2 * day, False),
     ]
+    assert minded[1].ended_at == any_store.firing(ended.id).entered_at
     assert minded[0].slice == {"region": "eu"}
     assert minded[0].firing_id == old.id
     assert any_store.firings_to_mind("weekly", NOON) == []
+
+
+def test_a_study_that_its_firing_left_open_is_found_until_it_is_closed(any_store: Store) -> None:
+    study, other = searching(any_store), any_store.create_study(new_study())
+    assert study.firing_id is not None
+    assert any_store.studies_left_open() == []
+    now = any_store.firing(study.firing_id)
+    any_store.move_firing(now.id, now.turn, FiringMove(FiringEvent.MISS, "its successor took its place"))
+    assert [each.id for each in any_store.studies_left_open()] == [study.id]
+    for each in (study, other):
+        any_store.move_study(each.id, StudyEvent.STOP, "enough")
+    assert any_store.studies_left_open() == []
 
 
 def test_dropping_a_schedule_keeps_what_it_made(any_store: Store) -> None:

@@ -25,13 +25,18 @@ FROM firing f WHERE f.id = :firing
 SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
 
 -- name: firings_to_mind
-SELECT f.id AS firing_id, f.name, f.slice, f.due_at, {is_working} AS is_open FROM firing f
-WHERE f.schedule = :schedule AND f.by_hand = 0 AND (f.due_at >= :since OR {is_working}) ORDER BY f.due_at, f.id
+SELECT f.id AS firing_id, f.name, f.slice, f.due_at, CASE WHEN NOT {is_working} THEN f.entered_at END AS ended_at FROM firing f
+WHERE f.schedule = :schedule AND f.by_hand = 0 AND (f.due_at >= :since OR f.entered_at >= :since OR {is_working})
+ORDER BY f.due_at, f.id
 
 -- name: firings_to_move
 SELECT f.id FROM firing f WHERE {is_working} AND NOT EXISTS (
     SELECT 1 FROM study s WHERE s.firing_id = f.id AND s.ended_at IS NULL AND s.stage = {stage_of_state}
 ) ORDER BY f.id
+
+-- name: studies_left_open
+SELECT {study_columns} FROM study s JOIN firing f ON f.id = s.firing_id
+WHERE s.state IN ('OPEN', 'RUNNING', 'PAUSED') AND NOT {is_working} ORDER BY s.id
 
 -- name: stage_studies
 SELECT {study_columns} FROM study s WHERE s.firing_id = ANY(CAST(:firings AS bigint[])) ORDER BY s.id

@@ -54,7 +54,33 @@ def test_a_schedule_without_slices_has_the_one_empty_slice() -> None:
         ({"slices": {"a": list(range(40)), "b": list(range(40))}}, "schedule.slices: make 1600 studies"),
         ({"slices": {"a": ["x" * 60], "b": ["y" * 60]}}, "schedule.slices: make names of up to"),
         ({"warm_start": True}, "schedule.warm_start: is not built yet in this version"),
-        ({"catch_up": 1}, "schedule.catch_up: is not built yet in this version"),
+        ({"catch_up": 1}, "schedule.catch_up: cannot be 1; known: all, one, skip"),
+        ({"overlap": "que"}, "schedule.overlap: cannot be 'que'; did you mean 'queue'?"),
+        ({"catch_up": "all", "overlap": "skip"}, "schedule.overlap: skip beside `catch_up: all` would end"),
+        ({"jitter": "soon"}, "schedule.jitter: must be a time such as 30s"),
+        ({"deadline": "6:00"}, 'schedule.deadline: must be a time of the day such as "06:00"'),
+        ({"deadline": True}, "schedule.deadline: must be a time such as 30s"),
+        ({"blackout": "sat"}, "schedule.blackout: must be a list of windows"),
+        ({"blackout": [{}]}, "schedule.blackout.0: must be a window"),
+        ({"blackout": [{"why": "x"}]}, "schedule.blackout.0: has no time"),
+        ({"blackout": [{"from": "2026-12-24"}]}, "schedule.blackout.0: never ends: write `to`"),
+        ({"blackout": [{"to": "2026-12-24"}]}, "schedule.blackout.0: never begins: write `from`"),
+        ({"blackout": [{"from": "08:00", "to": "2026-12-24"}]}, "schedule.blackout.0: goes from 08:00 to 2026-12-24"),
+        (
+            {"blackout": [{"from": "08:00", "to": "08:00"}]},
+            "schedule.blackout.0: goes from 08:00 to 08:00, which is no",
+        ),
+        ({"blackout": [{"from": "2026-12-26", "to": "2026-12-24"}]}, "schedule.blackout.0: ends (2026-12-24) before"),
+        ({"blackout": [{"from": "xmas", "to": "2026-12-24"}]}, "schedule.blackout.0: goes from xmas to 2026-12-24: wr"),
+        ({"blackout": [{"days": ["sat"], "till": "x"}]}, "schedule.blackout.0.till: is not known here"),
+        ({"blackout": [{"days": ["sta"]}]}, "schedule.blackout.0.days: cannot be 'sta'; did you mean 'sat'?"),
+        ({"slices": [{"r": "eu"}, "us"]}, "schedule.slices.1: must be a mapping like the first slice"),
+        ({"slices": [{"r": "eu"}, {"budget": {"trials": 2}}]}, "schedule.slices.1: has no r, which names the first"),
+        ({"slices": [{"r": "eu", "priority": 2}]}, "schedule.slices.0.priority: is not built yet"),
+        ({"slices": [{"r": "eu"}, {"r": "us", "bugdet": 3}]}, "schedule.slices.1.bugdet: names this slice and not the"),
+        ({"slices": [{"r": "eu", "bugdet": {"trials": 3}}]}, "schedule.slices.0.bugdet: {'trials': 3} is no text, nu"),
+        ({"slices": [{"cron": "0 3 * * *"}]}, "schedule.slices.0: needs a key that names the slice"),
+        ({"slices": [{"r": "x" * 60, "s": "y" * 60}]}, "schedule.slices.0: makes a name of more than 100"),
         ({"crno": "x"}, "schedule.crno: is not known here; did you mean 'cron'?"),
     ],
 )
@@ -64,9 +90,11 @@ def test_a_mistake_in_a_schedule(changes: dict[str, Any], says: str) -> None:
 
 
 def test_a_schedule_must_be_a_mapping() -> None:
-    assert refused({"schedule": "0 2 * * *"}) == [
-        "file.yaml: schedule: must be a mapping with always, cron, gate, guard, name, slices, timezone, not '0 2 * * *'"
-    ]
+    (problem,) = refused({"schedule": "0 2 * * *"})
+    assert problem.startswith(
+        "file.yaml: schedule: must be a mapping with always, blackout, catch_up, cron, deadline, "
+    )
+    assert problem.endswith(", slices, timezone, not '0 2 * * *'")
 
 
 def test_a_new_schedule_loses_nothing_without_a_word() -> None:

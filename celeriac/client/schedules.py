@@ -1,0 +1,101 @@
+"""What the client does with schedules: puts one into force with its edit noted, and fires one now."""
+
+import os
+import pwd
+import socket
+from datetime import UTC, date, datetime
+
+from celeriac.decide.calendar import calendar_of, dues_of, plan_of
+from celeriac.decide.firing import firing_of, next_by_hand
+from celeriac.domain.errors import DuplicateStudy, UnknownSchedule
+from celeriac.domain.records import Firing, NewStudy, Schedule, ScheduleEdit
+from celeriac.domain.study_file import ScheduleSpec, StudySpec, difference, parse
+from celeriac.store import Store
+from celeriac.store.dues import slice_key
+from celeriac.store.firing import fire
+
+#: Firings among which those by hand are counted; behind more, a number that is taken is passed over.
+_RECENT_FIRINGS = 2000
+
+
+def who() -> str:
+    """Whom an edit is put down to: the user of this process, at this host."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def put(
+    store: Store, new: NewStudy, read: StudySpec, plan: ScheduleSpec, *, replace_it: bool, reason: str = ""
+) -> Schedule:
+    """Put a schedule into force, with its edit, or note that its code is another. What is due already is still made.
+
+    Raises DuplicateStudy when another of that name exists and `replace_it` is not given.
+    """
+    now = store.now()
+    try:
+        old: Schedule | None = store.schedule(plan.name)
+    except UnknownSchedule:
+        old = None
+    row = Schedule(
+        name=plan.name,
+        spec=new.spec,
+        cron=plan.cron,
+        timezone=plan.timezone,
+        slices=tuple(plan.combinations()),
+        code_root=new.code_root,
+        fingerprint=new.fingerprint,
+        paused=old is not None and old.paused,
+        next_due_at=now,
+        created_at=now,
+    )
+    if old is None:
+        return store.put_schedule(row, dues_of(row, now), edit=ScheduleEdit(row.name, who(), "added", (), reason))
+    differs = difference(parse(old.spec), read) + _moved_code(old.code_root, row.code_root)
+    if differs and not replace_it:
+        raise DuplicateStudy(
+            f"schedule {old.name} exists with another spec: give `--replace` to put this one in its place",
+            difference=differs,
+        )
+    if old.fingerprint != row.fingerprint:
+        differs.append(f"code: {old.fingerprint} -> {row.fingerprint}")
+    if not differs:
+        return old
+    dues = dues_of(row, now, old, store.slice_dues(old.name))
+    return store.put_schedule(row, dues, edit=ScheduleEdit(row.name, who(), "replaced", tuple(differs), reason))
+
+
+def fire_now(store: Store, name: str, due_at: datetime | date | None) -> list[Firing]:
+    """Make one firing of each slice, as if `due_at` had come; a date is each slice's own first time on it.
+
+    Of slices with times of their own, those have their own firing for a past time that are due at it; where none is,
+    all are fired by hand. Raises UnknownSchedule.
+    """
+    row, now = store.schedule(name), store.now()
+    calendar, next_at = calendar_of(row), {slice_key(each.slice): each.next_due_at for each in store.slice_dues(name)}
+    moments, own = {}, set()
+    for slice_ in row.slices or ({},):
+        plan, key = plan_of(calendar, slice_), slice_key(slice_)
+        if due_at is None:
+            moments[key] = now.replace(microsecond=0)
+        elif isinstance(due_at, datetime):
+            moments[key] = due_at.astimezone(UTC)
+        else:
+            moments[key] = plan.first_on(datetime(due_at.year, due_at.month, due_at.day, tzinfo=UTC)).astimezone(UTC)
+        if due_at is not None and plan.is_past_due_time(moments[key], now, next_at.get(key, now)):
+            own.add(key)
+    made = []
+    recent = [] if own else store.firings(name, limit=_RECENT_FIRINGS)
+    for slice_ in row.slices or ({},):
+        at, key = moments[slice_key(slice_)], slice_key(slice_)
+        if own and key not in own:
+            continue
+        by_hand = 0 if own else next_by_hand(row, at, recent)
+        made.append(fire(store, at, firing_of(row, slice_, at, by_hand=by_hand)))
+    return [each for each in made if each is not None]
+
+
+def _moved_code(before: str, after: str) -> list[str]:
+    return [] if before == after else [f"code root: {before} -> {after}"]
