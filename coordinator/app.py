@@ -39,6 +39,7 @@ from celeriac.runtime.liveness import show_life
 from celeriac.runtime.process.programs import announce_ready
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
+from coordinator.delivery_program import Deliverer
 from coordinator.suggest.pool import Pool, PoolLimits
 from coordinator.suggest.program import Setup
 from coordinator.turn import Coordinator, drive
@@ -144,11 +145,13 @@ def _wire_after_fork(app: Celery, settings: Settings) -> None:
         _alive_file = settings.alive_file
         store = open_store(settings.database_url, pool_size=settings.pool_size)
         suggesters = Pool(Setup(settings.database_url), limits, follow_answer)
-        wire(Coordinator(store, Tickets(app), suggesters, tick_s=settings.reap_s))
+        wire(Coordinator(store, Tickets(app), suggesters, deliverer=Deliverer(settings), tick_s=settings.reap_s))
 
     def stop(**_: Any) -> None:
         if _current is not None:
             _current.suggesters.close()
+            if _current.deliverer is not None:
+                _current.deliverer.close()
             _current.store.close()
 
     worker_process_init.connect(start, weak=False)

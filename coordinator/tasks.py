@@ -45,10 +45,12 @@ def reap_leases(ticket: Mapping[str, Any]) -> None:
 @shared_task(name=FIRE_TASK)
 @forgiving
 def fire_schedules(ticket: Mapping[str, Any]) -> None:
-    """Make the firings that are due."""
+    """Make the firings that are due, and have promotions published and their hooks run."""
     decode(ticket)
     if current().takes_tick("fire"):
         schedules.fire_due(current().store, current().tickets)
+        if deliverer := current().deliverer:
+            deliverer.tick(current().store)
         _did("fire")
 
 

@@ -36,6 +36,7 @@ from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, is_refusal
 from coordinator import nights
+from coordinator.delivery_program import Deliverer
 from coordinator.fleet import Fleet
 from coordinator.specs import Specs
 from coordinator.suggest.messages import SuggestRequest, SuggestService
@@ -60,6 +61,7 @@ class Coordinator:
     store: Store
     tickets: Tickets
     suggesters: SuggestService
+    deliverer: Deliverer | None = None
     specs: Specs = field(default_factory=Specs)
     fleet: Fleet = field(default_factory=Fleet)
     lock: Lock = field(default_factory=Lock)

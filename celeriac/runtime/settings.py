@@ -58,6 +58,7 @@ class Settings:
     coordinator_password, worker_password: what `celeriac migrate` gives the two database roles ("": it makes no roles).
     node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left
     ("": one that the node keeps in its log directory).
+    hook_commands: whether a schedule's hook may be a command on the coordinator's host.
     """
 
     home: Path = Path("~/.celeriac")
@@ -101,6 +102,7 @@ class Settings:
     coordinator_password: str = ""
     worker_password: str = ""
     node_key: str = ""
+    hook_commands: bool = True
 
     @classmethod
     def from_env(
@@ -168,6 +170,11 @@ class Settings:
                 " would go to one service and tickets to the other; set both, or neither"
             )
         return addressed
+
+
+def secret_named(name: str) -> str:
+    """The secret in the environment variable that a schedule's hook names; "" when there is none."""
+    return os.environ.get(name, "")
 
 
 def home_path(text: str) -> Path:

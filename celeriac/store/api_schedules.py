@@ -12,9 +12,12 @@ from typing import Any, Protocol
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.records import (
     Champion,
+    Delivery,
+    DeliveryKind,
     Firing,
     FiringOpen,
     NewStudy,
+    Publication,
     Schedule,
     ScheduleEdit,
     SliceDue,
@@ -110,4 +113,24 @@ class ScheduleStore(Protocol):
     def night_tallies(self, schedule: str, before: datetime) -> list[tuple[float, int]]:
         """Of each night of a schedule before that due time, oldest first: what its slices' tests spent (level x
         weight), and how many slices were promoted.
+        """
+
+    def due_deliveries(self, limit: int = 100) -> list[Delivery]:
+        """What is to be done of promotions now, the oldest first: a hook only once its promotion is published.
+
+        Each promotion has its two deliveries from the moment it is there, whoever wrote it.
+        """
+
+    def claim_delivery(self, promotion: int, kind: DeliveryKind, for_s: float) -> bool:
+        """Begin a try: nobody else does for so many seconds. False: another has, or it is done."""
+
+    def end_delivery(self, promotion: int, kind: DeliveryKind, detail: str, again_s: float | None = None) -> None:
+        """Note what came of a try; `again_s`: it is to be tried again after so many seconds, else it is done."""
+
+    def deliveries(self, schedule: str, *, limit: int = 50) -> list[Delivery]:
+        """All of a schedule's promotions, newest first."""
+
+    def publication(self, promotion: int) -> Publication:
+        """What is to be published of a promotion, with the model of a run of its parameters, if one was kept. Raises
+        CallerError.
         """

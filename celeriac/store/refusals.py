@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from celeriac.domain.errors import (
+    CallerError,
     DuplicateStudy,
     IllegalTransition,
     LeaseLost,
@@ -129,6 +130,11 @@ def unknown_schedule(wanted: str, names: Iterable[str]) -> UnknownSchedule:
     """The error, naming the existing schedules."""
     known = ", ".join(sorted(names)) or "none yet"
     return UnknownSchedule(f"no schedule is named {wanted!r} (existing: {known})")
+
+
+def unknown_promotion(promotion: int) -> CallerError:
+    """The error of a verdict that is not there."""
+    return CallerError(f"there is no promotion {promotion}; `celeriac champions --history` lists all")
 
 
 def unknown_trial(study_id: int, number: int, attempt: int | None = None) -> UnknownTrial:

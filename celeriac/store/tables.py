@@ -350,6 +350,20 @@ firing = Table(
     Index("ix_firing_working", "id", postgresql_where=text("state IN ('DUE', 'LOOKING', 'SEARCHING', 'CONFIRMING')")),
 )
 
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("promotion", BigInteger, ForeignKey("champion.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    _counter("tries"),
+    Column("next_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("done_at", Instant),
+    _words("detail"),
+    PrimaryKeyConstraint("promotion", "kind"),
+    CheckConstraint("kind IN ('publish', 'hook')", name="kind"),
+    Index("ix_delivery_open", "next_at", postgresql_where=text("done_at IS NULL")),
+)
+
 champion = Table(
     "champion",
     metadata,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from tests.memory_store.changes import Changes
+from tests.memory_store.deliveries import Deliveries
 from tests.memory_store.finish import Ends
 from tests.memory_store.firings import Firings
 from tests.memory_store.leases import Leases
@@ -19,7 +20,7 @@ from tests.memory_store.studies import Studies
 from tests.memory_store.turns import Turns
 
 
-class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Reading):
+class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Reading):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 
     def __init__(self, clock: Callable[[], datetime] = system_clock) -> None:

@@ -19,6 +19,8 @@ from celeriac.domain.records import (
     Champion,
     Checkpoint,
     Counts,
+    Delivery,
+    DeliveryKind,
     Device,
     Fault,
     Firing,
@@ -84,6 +86,7 @@ class Rows:
     look: ReaperLook | None = None
     logs_pruned_at: dict[int, datetime] = field(default_factory=dict)
     duties: dict[str, tuple[float, datetime]] = field(default_factory=dict)
+    deliveries: dict[tuple[int, DeliveryKind], Delivery] = field(default_factory=dict)
 
     def study(self, study_id: int, turn: int | None = None) -> StudyRecord:
         """The study; raises UnknownStudy, and StaleTurn when it is at another turn than the one given."""

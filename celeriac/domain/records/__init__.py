@@ -5,6 +5,8 @@ sizes in `_bytes`. Values that came from a user's file (`spec`, `params`, `metri
 """
 
 from celeriac.domain.records.artefact import Artefact as Artefact
+from celeriac.domain.records.artefact import Delivery as Delivery
+from celeriac.domain.records.artefact import DeliveryKind as DeliveryKind
 from celeriac.domain.records.artefact import Publication as Publication
 from celeriac.domain.records.artefact import Published as Published
 from celeriac.domain.records.attempt import IF_GIVEN as IF_GIVEN

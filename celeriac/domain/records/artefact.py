@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from celeriac.domain.records.states import Params
@@ -48,3 +49,26 @@ class Published:
     path: str
     is_new: bool
     reason: str
+
+
+class DeliveryKind(StrEnum):
+    """What is to be done of a promotion outside the database; the hook follows the publication."""
+
+    PUBLISH = "publish"
+    HOOK = "hook"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One of them. `tries` were begun so far; the next is not before `next_at`; `done_at`: it came through, or there
+    was nothing to do. `detail`: what came of the last.
+    """
+
+    promotion: int
+    kind: DeliveryKind
+    schedule: str
+    slice: Mapping[str, Any]
+    tries: int
+    next_at: datetime
+    done_at: datetime | None
+    detail: str

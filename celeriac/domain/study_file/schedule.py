@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from celeriac.domain.space import nearest, show
 from celeriac.domain.study_file.blackout import blackouts, is_clock
 from celeriac.domain.study_file.gating import flag, gate
+from celeriac.domain.study_file.hook import hook
 from celeriac.domain.study_file.names import study_name_flaw
 from celeriac.domain.study_file.section import Section
 from celeriac.domain.study_file.slices import collisions, listed, product
@@ -19,7 +20,7 @@ from celeriac.domain.study_file.timing import flaws
 
 _KEYS = frozenset(
     {"name", "cron", "timezone", "slices", "catch_up", "overlap", "blackout", "jitter", "deadline"}
-    | {"gate", "guard", "always"}
+    | {"gate", "guard", "always", "hook"}
 )
 _LATER_KEYS = frozenset({"warm_start"})
 CATCH_UP = ("skip", "one", "all")
@@ -56,6 +57,7 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
         deadline=_deadline(section),
         gate=gate(section),
         always=flag(section, "always"),
+        hook=hook(section),
     )
 
 

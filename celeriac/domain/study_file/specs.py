@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from celeriac.domain.hooks import Hook
 from celeriac.domain.records import Goal
 from celeriac.domain.space import Space
 from celeriac.domain.stop_rules import StopRule, StopStudy, to_dict
@@ -80,6 +81,7 @@ class ScheduleSpec:
     blackout: tuple[Blackout, ...] = ()
     jitter_s: float = 0.0
     deadline: str | float | None = None
+    hook: Hook | None = None
 
     def combinations(self) -> list[dict[str, Scalar]]:
         """The slices: those listed, or every combination of the values of the slice keys; without keys, the one empty
@@ -111,6 +113,8 @@ class ScheduleSpec:
             form["jitter"] = self.jitter_s
         if self.deadline is not None:
             form["deadline"] = self.deadline
+        if self.hook is not None:
+            form["hook"] = self.hook.to_dict()
         return form | self.gate.to_dict() | ({"always": True} if self.always else {})
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from celeriac.domain.errors import SchemaMismatch
 from celeriac.store.postgres.changes import Changes
+from celeriac.store.postgres.deliveries import Deliveries
 from celeriac.store.postgres.finish import Ends
 from celeriac.store.postgres.firings import Firings
 from celeriac.store.postgres.functions import digest
@@ -21,7 +22,7 @@ from celeriac.store.postgres.turns import Turns
 from celeriac.store.revision import FOUND, agree
 
 
-class PostgresStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Reading):
+class PostgresStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Reading):
     """`celeriac.store.api.Store` on Postgres."""
 
     def now(self) -> datetime:

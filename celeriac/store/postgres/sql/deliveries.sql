@@ -1,0 +1,52 @@
+-- What is to be done of each promotion, outside the database: publish it, then run its schedule's hook.
+
+-- name: note_promotions
+-- What no row says yet. It follows from the verdicts alone, so that no crash between a promotion and this loses one.
+INSERT INTO delivery (promotion, kind)
+SELECT ch.id, k.kind FROM champion ch CROSS JOIN (VALUES ('publish'), ('hook')) AS k(kind)
+WHERE ch.promoted AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.promotion = ch.id AND d.kind = k.kind)
+ON CONFLICT DO NOTHING
+
+-- name: due_deliveries
+{deliveries} WHERE d.done_at IS NULL AND d.next_at <= clock_timestamp() AND (d.kind = 'publish' OR EXISTS (
+    SELECT 1 FROM delivery p WHERE p.promotion = d.promotion AND p.kind = 'publish' AND p.done_at IS NOT NULL))
+ORDER BY d.promotion, d.kind DESC LIMIT :limit
+
+-- name: deliveries_of
+{deliveries} WHERE ch.schedule = :schedule ORDER BY d.promotion DESC, d.kind DESC LIMIT :limit
+
+-- phrase: deliveries
+SELECT d.promotion, d.kind, ch.schedule, ch.slice, d.tries, d.next_at, d.done_at, d.detail
+FROM delivery d JOIN champion ch ON ch.id = d.promotion
+
+-- name: claim_delivery
+UPDATE delivery SET tries = tries + 1, next_at = clock_timestamp() + make_interval(secs => :for_s)
+WHERE promotion = :promotion AND kind = :kind AND done_at IS NULL AND next_at <= clock_timestamp() RETURNING tries
+
+-- name: end_delivery
+UPDATE delivery SET detail = :detail,
+    done_at = CASE WHEN CAST(:again_s AS float8) IS NULL THEN clock_timestamp() END,
+    next_at = clock_timestamp() + make_interval(secs => coalesce(CAST(:again_s AS float8), 0))
+WHERE promotion = :promotion AND kind = :kind AND done_at IS NULL RETURNING promotion
+
+-- name: publication
+-- The model is the search's own where that kept one, else that of the first run which confirmed these parameters: also for a roll-back,
+-- whose parameters an earlier firing of the slice has confirmed.
+SELECT ch.schedule, ch.slice, ch.id AS version, ch.study, ch.trial, ch.params, ch.score, ch.metrics, ch.reason, ch.decided_at,
+    coalesce(m.fingerprint, (
+        SELECT a.fingerprint FROM attempt a WHERE a.study_id = ch.study_id AND a.trial = ch.trial ORDER BY a.number DESC LIMIT 1
+    ), '') AS code, m.model,
+    json_build_object('kind', ch.kind, 'who', ch.who, 'before', ch.before_id, 'evidence', ch.evidence) AS more
+FROM champion ch LEFT JOIN LATERAL (
+    SELECT t.model, a.fingerprint FROM study s JOIN trial t ON t.study_id = s.id
+    LEFT JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+    WHERE t.model IS NOT NULL AND (
+        s.id = ch.study_id AND t.number = ch.trial
+        OR s.stage = 'confirm' AND CAST(t.params AS jsonb) = CAST(ch.params AS jsonb))
+    AND s.id IN (
+        SELECT ch.study_id UNION ALL SELECT c.id FROM study c WHERE c.stage = 'confirm' AND c.firing_id IN (
+            SELECT e.firing_id FROM champion e
+            WHERE e.study_id = ch.study_id AND e.trial = ch.trial AND e.promoted AND e.firing_id IS NOT NULL))
+    ORDER BY s.id = ch.study_id DESC, s.id, t.number LIMIT 1
+) m ON true
+WHERE ch.id = :promotion

@@ -1,0 +1,189 @@
+"""Promotions go out: published, then hooked, at least once each and never one for another, whatever fails or dies."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from celeriac.domain.hooks import Hook
+from celeriac.domain.records import Artefact, Champion, DeliveryKind
+from celeriac.runtime.artefacts import open_artefacts
+from celeriac.runtime.artefacts.api import hashed
+from celeriac.runtime.settings import Settings
+from celeriac.store import Store
+from coordinator.deliveries import Outside, deliver
+from coordinator.delivery_program import Deliverer
+from tests.celeriac.store.conftest import Subject
+from tests.celeriac.store.conftest import subject as subject
+from tests.celeriac.store.scenes import schedule
+from tests.celeriac.store.test_deliveries import promoted
+from tests.coordinator.house import SPEC
+
+PLACE = "champions/nightly/region=eu"
+
+
+def scheduled(store: Store, hook: Hook | None) -> None:
+    """The schedule of the promotions, with this hook."""
+    plan = {"name": "nightly", "cron": "0 2 * * *", **({} if hook is None else {"hook": hook.to_dict()})}
+    store.put_schedule(schedule(spec={**SPEC, "schedule": plan}))
+
+
+def outside(tmp_path: Path, **changes: Any) -> Outside:
+    given: dict[str, Any] = {
+        "artefacts": lambda: open_artefacts(str(tmp_path / "artefacts")),
+        "code_root": tmp_path,
+        "environment": {"PATH": "/usr/bin:/bin"},
+        "secret_of": {"SECRET": "s3cret"}.get,
+    }
+    return Outside(**(given | changes))
+
+
+def told(path: Path) -> list[int]:
+    """The promotions that the hook was run for, in order."""
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def appending(path: Path) -> Hook:
+    return Hook(command=("sh", "-c", f"echo $CELERIAC_PROMOTION >> {path}"))
+
+
+def states(store: Store) -> list[tuple[int, str, bool]]:
+    found = store.deliveries("nightly")
+    return sorted((each.promotion, str(each.kind), each.done_at is not None) for each in found)
+
+
+def test_a_promotion_is_published_and_its_hook_runs_once(subject: Subject, tmp_path: Path) -> None:
+    store = subject.store
+    scheduled(store, appending(tmp_path / "told"))
+    first = promoted(store)
+    assert deliver(store, outside(tmp_path)) == 2
+    assert json.loads((tmp_path / "artefacts" / PLACE / "current" / "params.json").read_text()) == {"lr": 0.1}
+    assert told(tmp_path / "told") == [first.id]
+    assert deliver(store, outside(tmp_path)) == 0
+    second = promoted(store, before=first)
+    assert deliver(store, outside(tmp_path)) == 2
+    assert told(tmp_path / "told") == [first.id, second.id]
+    record = json.loads((tmp_path / "artefacts" / PLACE / "current" / "record.json").read_text())
+    assert (record["version"], record["kind"], record["before"]) == (second.id, "night", first.id)
+
+
+def test_a_hook_that_fails_is_tried_again_and_shown(subject: Subject, tmp_path: Path) -> None:
+    store = subject.store
+    scheduled(store, Hook(command=("sh", "-c", "echo no server; exit 1")))
+    first = promoted(store)
+    assert deliver(store, outside(tmp_path)) == 1
+    assert states(store) == [(first.id, "hook", False), (first.id, "publish", True)]
+    hook = next(each for each in store.deliveries("nightly") if each.kind is DeliveryKind.HOOK)
+    assert (hook.tries, hook.detail) == (1, "sh ended with exit code 1: no server")
+    assert deliver(store, outside(tmp_path)) == 0
+    scheduled(store, appending(tmp_path / "told"))
+    subject.pass_time(11)
+    assert deliver(store, outside(tmp_path)) == 1
+    assert told(tmp_path / "told") == [first.id]
+
+
+def test_a_hook_waits_until_its_promotion_is_published(subject: Subject, tmp_path: Path) -> None:
+    store = subject.store
+    scheduled(store, appending(tmp_path / "told"))
+    (tmp_path / "file").write_text("in the way")
+    promoted(store)
+    blocked = outside(tmp_path, artefacts=lambda: open_artefacts(str(tmp_path / "file")))
+    assert deliver(store, blocked) == 0
+    (publish, hook) = store.deliveries("nightly")
+    assert "current cannot be read: Not a directory" in publish.detail
+    assert (publish.tries, hook.tries) == (1, 0)
+    subject.pass_time(11)
+    assert deliver(store, outside(tmp_path)) == 2
+    assert len(told(tmp_path / "told")) == 1
+
+
+@pytest.mark.parametrize(
+    ("hook", "changes", "says"),
+    [
+        (Hook(command=("true",)), {"hook_commands": False}, "runs no commands: CELERIAC_HOOK_COMMANDS is false"),
+        (
+            Hook(url="http://127.0.0.1:9/", secret_env="UNSET"),
+            {},
+            "UNSET is not set where the coordinator's clock runs",
+        ),
+        (Hook(url="http://127.0.0.1:9/", secret_env="SECRET"), {}, "cannot be asked"),
+    ],
+)
+def test_a_hook_that_cannot_run_says_why(
+    subject: Subject, tmp_path: Path, hook: Hook, changes: dict[str, Any], says: str
+) -> None:
+    scheduled(subject.store, hook)
+    promoted(subject.store)
+    assert deliver(subject.store, outside(tmp_path, **changes)) == 1
+    assert says in subject.store.deliveries("nightly")[1].detail
+
+
+def test_without_a_hook_and_without_the_schedule_nothing_is_left_to_do(subject: Subject, tmp_path: Path) -> None:
+    store = subject.store
+    scheduled(store, None)
+    first = promoted(store)
+    assert deliver(store, outside(tmp_path)) == 2
+    store.drop_schedule("nightly")
+    promoted(store, before=first)
+    assert deliver(store, outside(tmp_path)) == 2
+    assert all(done for _, _, done in states(store))
+
+
+def with_model(store: Store, tmp_path: Path, text: str, before: Champion | None = None) -> Champion:
+    (tmp_path / "local").write_text(text)
+    model = hashed(tmp_path / "local", f"models/{text}")
+    open_artefacts(str(tmp_path / "artefacts")).put(tmp_path / "local", model.path)
+    return promoted(store, model=model, before=before)
+
+
+def test_a_model_that_is_missing_or_spoiled_keeps_the_version_before_it(subject: Subject, tmp_path: Path) -> None:
+    store, model = subject.store, tmp_path / "artefacts" / PLACE / "current" / "model"
+    scheduled(store, None)
+    first = with_model(store, tmp_path, "first")
+    assert deliver(store, outside(tmp_path)) == 2
+    second = promoted(store, before=first)
+    assert deliver(store, outside(tmp_path)) == 0
+    assert "has no model, and the version before it has one" in store.deliveries("nightly")[0].detail
+    lost = Artefact("models/lost", "0" * 64, 3)
+    third = promoted(store, model=lost, before=second)
+    assert deliver(store, outside(tmp_path)) == 0
+    assert "is not there" in store.deliveries("nightly")[0].detail
+    assert model.read_text() == "first"
+    with_model(store, tmp_path, "fourth", before=third)
+    assert deliver(store, outside(tmp_path)) == 2
+    assert model.read_text() == "fourth"
+    subject.pass_time(4000)
+    assert deliver(store, outside(tmp_path)) == 4  # the two that were overtaken: published by none, and so told
+    assert model.read_text() == "fourth"
+
+
+def test_the_clock_s_process_delivers_and_outlives_a_kill(store: Store, settings: Settings, tmp_path: Path) -> None:
+    """The real process: killed while its hook hangs, and the next one runs the hook again for the same promotion."""
+    began = tmp_path / "began"
+    hang = Hook(command=("sh", "-c", f"echo $CELERIAC_PROMOTION >> {began}; sleep 60"), timeout_s=60)
+    scheduled(store, hang)
+    first = promoted(store)
+    deliverer = Deliverer(replace(settings, code_root=tmp_path))
+    deliverer.tick(store)
+    wait_for(lambda: told(began) == [first.id])
+    deliverer.tick(store)  # it is still at it: nothing is started beside it
+    deliverer.close()
+    assert states(store) == [(first.id, "hook", False), (first.id, "publish", True)]
+    scheduled(store, appending(tmp_path / "told"))
+    store.end_delivery(first.id, DeliveryKind.HOOK, "its program was killed", 0.0)
+    again = Deliverer(replace(settings, code_root=tmp_path))
+    again.tick(store)
+    wait_for(lambda: all(done for _, _, done in states(store)))
+    again.close()
+    assert told(tmp_path / "told") == [first.id]
+    assert Path(settings.artefact_root, PLACE, "current", "record.json").exists()
+
+
+def wait_for(true: Any) -> None:
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
