@@ -9,9 +9,7 @@ import logging
 
 from celeriac.decide.night import tonight
 from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, StaleTurn, StoreUnavailable
-from celeriac.domain.firing_moves import FiringMove
-from celeriac.domain.lifecycle import FiringEvent, StudyEvent
-from celeriac.domain.records import CLOSED, WORKING, Night, StudyRecord
+from celeriac.domain.records import Night, StudyRecord
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store
 from celeriac.store.firing import move, night_of
@@ -52,23 +50,6 @@ def step_all(store: Store, tickets: Tickets) -> None:
 def study_closed(store: Store, tickets: Tickets, study: StudyRecord) -> str:
     """Move the firing whose stage's study is closed; "" for a study that no schedule opened."""
     return "" if study.firing_id is None else step(store, tickets, study.firing_id)
-
-
-def call_off(store: Store, firing_id: int, reason: str) -> bool:
-    """End a firing that is under way, and the study of its stage; False: it was at its end already. Raises
-    StoreUnavailable, UnknownSchedule.
-    """
-    firing = store.firing(firing_id)
-    if firing.state not in WORKING:
-        return False
-    try:
-        store.move_firing(firing.id, firing.turn, FiringMove(FiringEvent.MISS, reason))
-    except (StaleTurn, IllegalTransition):
-        return call_off(store, firing_id, reason)
-    for study in store.stage_studies([firing_id]):
-        if study.state not in CLOSED:
-            store.move_study(study.id, StudyEvent.STOP, reason)
-    return True
 
 
 def _wake(store: Store, tickets: Tickets, night: Night, stage: object) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import admin, plots, rungs, schedules, studies, trials
+from celeriac.cli import admin, plots, promotions, rungs, schedules, studies, trials
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -52,7 +52,12 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (studies.reopen, "go on after its end"),
     (trials.retry, "run failed trials once more"),
     (studies.delete, "delete it for good"),
-    (schedules.champions, "the champion of each slice"),
+    (promotions.champions, "the champion of each slice"),
+    (promotions.champion, "one champion and its evidence"),
+    (promotions.approve, "make what waits the champion"),
+    (promotions.reject, "say no to what waits"),
+    (promotions.promote, "make a trial champion by hand"),
+    (promotions.rollback, "put the champion before back"),
     (admin.workers, "hosts, devices, slots"),
     (admin.prune, "drop old reports, logs, checkpoints"),
     (admin.migrate, "bring the database up to date"),

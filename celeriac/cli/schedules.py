@@ -1,4 +1,4 @@
-"""Commands on schedules, studies that run again by the clock, once for each slice; and their champions."""
+"""Commands on schedules, studies that run again by the clock, once for each slice."""
 
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -6,15 +6,15 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from celeriac.cli import text
+from celeriac.cli import nights, text
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import plain, print_json, study_form
+from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, SpecFile, connected
 
 if TYPE_CHECKING:
     from celeriac.decide.calendar import Coming
-    from celeriac.domain.records import Champion, Firing, Schedule, StudyRecord
+    from celeriac.domain.records import Schedule
 
 app = typer.Typer(
     name="schedule",
@@ -38,10 +38,6 @@ Due = Annotated[
         "--due", help="The due time: ISO, `2013-10-01` or `2013-10-01T02:00`, in the schedule's zone (default: now)."
     ),
 ]
-OneSchedule = Annotated[
-    str | None, typer.Argument(metavar="[SCHEDULE]", help="One schedule; else all.", show_default=False)
-]
-History = Annotated[bool, typer.Option("--history", help="All verdicts, also of studies that were not promoted.")]
 
 
 @app.command("add")
@@ -69,37 +65,8 @@ def listed(home: Home = None, as_json: AsJson = False) -> None:
     show(grid, "No schedule yet: `celeriac schedule add FILE`.")
 
 
-@app.command("show")
-def show_one(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> None:
-    """Show one schedule, its latest firings and what became of them."""
-    with connected(home) as client:
-        row = client.store.schedule(name)
-        firings = client.store.firings(name, limit=20)
-        studies = client.store.stage_studies([each.id for each in firings])
-    if as_json:
-        of = {each.id: [study_form(study) for study in studies if study.firing_id == each.id] for each in firings}
-        print_json({**plain(row), "firings": [{**plain(each), "studies": of[each.id]} for each in firings]})
-        return
-    say(f"schedule {row.name}: {text.due(row)}; {row.cron} in {row.timezone}")
-    say("slices: " + ("; ".join(text.assigned(each) for each in row.slices if each) or "none"))
-    rows = [_firing_row(each, [study for study in studies if study.firing_id == each.id]) for each in firings]
-    columns = ("firing", "state", "trials", "best", "for", "since", "why")
-    show(Grid(columns, rows, frozenset({"best"}), spare=("since", "trials")), "never fired yet")
-
-
-def _firing_row(firing: "Firing", studies: "list[StudyRecord]") -> tuple[str, ...]:
-    notes = [f"by hand, number {firing.by_hand}" if firing.by_hand else "", firing.note, firing.reason]
-    found = {str(study.stage): study for study in studies}
-    search = found.get("search")
-    return (
-        firing.name,
-        str(firing.state),
-        ", ".join(f"{stage} {text.finished(study)}" for stage, study in found.items()),
-        text.number(None if search is None else search.best_score),
-        text.moment(firing.due_at),
-        text.moment(firing.entered_at),
-        "; ".join(dict.fromkeys(filter(None, notes))),
-    )
+app.command("show")(nights.show_one)
+app.command("watch")(nights.watch)
 
 
 @app.command("pause")
@@ -220,38 +187,3 @@ def _due_at(said: str, schedule: "Schedule") -> date:
     if len(said) == len("2013-10-01"):
         return at.date()
     return at.replace(tzinfo=ZoneInfo(schedule.timezone))
-
-
-def champions(
-    schedule: OneSchedule = None, history: History = False, home: Home = None, as_json: AsJson = False
-) -> None:
-    """Show the champion of each slice, or with `--history` every verdict on a night's best trial."""
-    with connected(home) as client:
-        names = (
-            [each.name for each in client.schedules()] if schedule is None else [client.store.schedule(schedule).name]
-        )
-        if history:
-            found = [verdict for name in names for verdict in client.store.verdicts(name)]
-        else:
-            found = client.champions(schedule)
-    if as_json:
-        print_json(found)
-        return
-    head = ("schedule", "slice", "promoted", "trial", "score", "trial 0", "study", "parameters", "why")
-    numeric, folds = frozenset({"trial", "score", "trial 0"}), frozenset({"slice", "parameters"})
-    grid = Grid(head, [_champion_row(each) for each in found], numeric, folds, spare=("study", "schedule", "trial 0"))
-    show(grid, "No champion yet: a schedule's first firing that beats its own trial 0 makes one.")
-
-
-def _champion_row(champion: "Champion") -> tuple[str, ...]:
-    return (
-        champion.schedule,
-        text.assigned(champion.slice) or "-",
-        "yes" if champion.promoted else "no",
-        "-" if champion.trial is None else str(champion.trial),
-        text.number(champion.score),
-        text.number(champion.default_score),
-        champion.study,
-        text.assigned(champion.params, 3),
-        champion.reason,
-    )

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 #: The colour of each state's word on a terminal.
 STYLE_OF = {
     "RUNNING": "cyan",
+    "PROMOTED": "green",
+    "KEPT": "green",
+    "SKIPPED": "green",
+    "LOOKING": "cyan",
+    "SEARCHING": "cyan",
+    "CONFIRMING": "cyan",
+    "MISSED": "yellow",
     "DONE": "green",
     "SCORED": "green",
     "PRUNED": "magenta",

@@ -295,7 +295,11 @@ class Study:
         """The trial of it that became its slice's champion, if one did."""
         schedule = self.record.schedule
         verdicts = self._store.verdicts(schedule, limit=_ALL) if schedule else []
-        return next((each.trial for each in verdicts if each.study_id == self.id and each.promoted), None)
+        firing_id = self.record.firing_id
+        evidence = (
+            each for each in verdicts if each.study_id == self.id or (firing_id and each.firing_id == firing_id)
+        )
+        return next((each.trial or 0 for each in evidence if each.promoted), None)
 
     def _goes_on(self, record: StudyRecord) -> StudyRecord:
         """Whoever lets a study go on means the code that is there: a bug was mended, or a directory put back."""

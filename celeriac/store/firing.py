@@ -5,7 +5,6 @@ is left out because a stranger's study has its name.
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from celeriac.domain.errors import DuplicateStudy, UnknownTrial
 from celeriac.domain.firing_moves import FiringMove
@@ -72,18 +71,14 @@ def night_of(store: Store, firing_id: int) -> Night:
         best=_trial(store, search, search.best_number if search else None),
         pairs=_trials(store, studies.get(Stage.CONFIRM)),
         history=tuple(each for each in earlier if each.firing_id != firing_id),
-        **_of_schedule(store, firing, plan),
+        tallies=_tallies(store, firing, plan),
     )
 
 
-def _of_schedule(store: Store, firing: Firing, plan: NewStudy) -> dict[str, Any]:
+def _tallies(store: Store, firing: Firing, plan: NewStudy) -> tuple[tuple[float, int], ...]:
     """What a share of false promotions over the whole schedule needs; nothing where the schedule asks for none."""
-    written = plan.spec.get("schedule", {})
-    if written.get("gate", {}).get("fdr") is None:
-        return {}
-    tallies = store.night_tallies(firing.schedule, firing.due_at)
-    same_night = [each for each in store.firings(firing.schedule, limit=1000) if each.due_at == firing.due_at]
-    return {"tallies": tuple(tallies), "slices": max(len(same_night), 1)}
+    asked = plan.spec.get("schedule", {}).get("gate", {}).get("fdr")
+    return () if asked is None else tuple(store.night_tallies(firing.schedule, firing.due_at))
 
 
 def _trials(store: Store, study: StudyRecord | None) -> tuple[TrialRecord, ...]:

@@ -92,3 +92,9 @@ def told(firing: Firing) -> list[str]:
 def with_spec(schedule: Schedule, **keys: Any) -> Schedule:
     """The schedule with other keys of its spec."""
     return replace(schedule, spec={**schedule.spec, **keys})
+
+
+def with_slices(schedule: Schedule, **slices: list[str]) -> Schedule:
+    """The schedule whose file lists these slices."""
+    section = {**schedule.spec["schedule"], "slices": slices}
+    return replace(schedule, spec={**schedule.spec, "schedule": section})

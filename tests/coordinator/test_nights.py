@@ -11,7 +11,7 @@ from celeriac.domain.errors import StaleTurn, StoreUnavailable
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Fault, FiringState, Lease, NewStudy, Source, Stage, StudyState, VerdictKind
 from celeriac.store.api import AttemptEnd
-from coordinator.nights import call_off, step, step_all, study_closed
+from coordinator.nights import step, step_all, study_closed
 from coordinator.reaper import resend
 from coordinator.schedules import fire_due
 from coordinator.turn import drive_all
@@ -26,6 +26,7 @@ from tests.coordinator.nightlife import (
     scored,
     told,
     whole_night,
+    with_slices,
     with_spec,
     work,
 )
@@ -251,6 +252,7 @@ def test_guards_may_veto() -> None:
 def test_over_many_slices_the_level_falls() -> None:
     slices = tuple({"airport": f"A{k}"} for k in range(4))
     house = house_with(slices=slices, gate={"fdr": 0.1})
+    house.store.put_schedule(with_slices(house.store.schedule("flights"), airport=["A0", "A1", "A2", "A3"]))
     whole_night(house, BETTER)
     levels = [each.evidence["gate"]["said"]["level"] for each in house.store.verdicts("flights")]
     assert len(levels) == 4
@@ -350,18 +352,6 @@ def test_a_firing_whose_plan_cannot_be_read_fails_with_the_reason() -> None:
     after = house.store.firing(made.id)
     assert after.state is FiringState.FAILED
     assert "cannot read what it was made with" in after.reason
-
-
-def test_a_firing_that_is_called_off_stops_its_study() -> None:
-    house = house_with()
-    firing = fire(house)
-    assert call_off(house.store, firing.id, "its successor is due")
-    after = house.store.firing(firing.id)
-    assert (after.state, after.reason) == (FiringState.MISSED, "its successor is due")
-    assert [study.state for study in house.store.stage_studies([firing.id])] == [StudyState.STOPPED]
-    assert not call_off(house.store, firing.id, "again")
-    work(house, BETTER)
-    assert house.store.firing(firing.id) == after
 
 
 def test_a_search_that_goes_on_is_decided_again_with_the_champions_runs_that_are_there() -> None:

@@ -217,10 +217,11 @@ def _pairs(gate: Mapping[str, Any]) -> list[Pair]:
 
 
 def _level(night: Night, rules: NightRules, weight: float) -> LevelDecision | None:
-    if rules.gate.fdr is None:
+    schedule = rules.spec.schedule
+    if rules.gate.fdr is None or schedule is None:
         return None
-    nights = [NightTally(*each) for each in night.tallies]
-    return fdr_level(nights, max(night.slices, 1), rules.gate.fdr, weight)
+    nights = [NightTally(spent, promoted) for spent, promoted in night.tallies]
+    return fdr_level(nights, len(schedule.combinations()), rules.gate.fdr, weight)
 
 
 def verdict_of(night: Night, challenge: Challenge | None, reason: str, **more: Any) -> Champion:

@@ -17,7 +17,7 @@ class Night:
     the trials of the stages that run given points. `first` and `best`: of the search, trial 0 and the best so far.
     `history`: the slice's verdicts of earlier nights, newest first. `tallies`: of each earlier night of the whole
     schedule, oldest first, what its tests spent (level x weight) and how many slices were promoted; only where the
-    schedule holds the share of false promotions (`fdr`). `slices`: how many the schedule has.
+    schedule holds the share of false promotions (`fdr`).
     """
 
     firing: Firing
@@ -30,4 +30,3 @@ class Night:
     pairs: tuple[TrialRecord, ...] = ()
     history: tuple[Champion, ...] = ()
     tallies: tuple[tuple[float, int], ...] = ()
-    slices: int = 1

@@ -2,17 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from celeriac.client import Client
-from celeriac.domain.records import Champion
-from tests.celeriac.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac
+from celeriac.domain.lifecycle import StudyEvent
+from celeriac.domain.records import Champion, Lease
+from celeriac.runtime.broker import Tickets
+from coordinator.nights import step
+from tests.celeriac.cli.played import NEW_YEAR, SPEC, STUDY_FILE, Celeriac, closed, played
+from tests.celeriac.store.scenes import scored
 
 PLAN_FILE = STUDY_FILE.removeprefix("study: digits\n") + (
     "schedule: {name: nightly, cron: '0 2 * * *', timezone: Europe/Berlin, slices: {r: [eu, us]}}\n"
 )
 
 
-PLAN_FILE_AS_MAPPING = {
+PLAN_FILE_AS_MAPPING: dict[str, Any] = {
     **SPEC,
     "study": "nightly",
     "schedule": {"name": "nightly", "cron": "0 2 * * *", "slices": {"r": ["eu", "us"]}},
@@ -71,3 +76,60 @@ def test_champions_and_their_history(celeriac: Celeriac, client: Client) -> None
     wrong = celeriac("best", "nightly", "--slice", "r=eo")
     assert (wrong.code, "it has r=eu; r=us" in wrong.err) == (2, True)
     assert celeriac("best", "nigthly").code == 2
+
+
+def test_a_nights_life_and_its_champion_are_told(celeriac: Celeriac, client: Client) -> None:
+    plan = {**PLAN_FILE_AS_MAPPING, "budget": {"trials": 2}}
+    plan["schedule"] = {"name": "nightly", "cron": "0 2 * * *"}
+    client.add_schedule(plan)
+    [study] = client.fire("nightly", NEW_YEAR)
+    firing_id = study.record.firing_id
+    assert firing_id is not None
+    played(client, study, 0.5, 0.9)
+    closed(client, study)
+    step(client.store, Unsent(), firing_id)
+    confirm = client.store.stage_studies([firing_id])[1]
+    run_given(client, confirm.id, lambda params: 0.9 if params["lr"] > 0.01 else 0.5)
+    step(client.store, Unsent(), firing_id)
+    shown = celeriac("schedule", "show", "nightly").out
+    for told in ("SEARCHING", "CONFIRMING", "KEPT", f"{confirm.name}: DONE, 8/8 trials", "a second night must agree"):
+        assert told in shown, told
+    assert celeriac("schedule", "watch", "nightly").out.startswith(f"{study.record.name}: KEPT")
+    assert celeriac("champion", "nightly").code == 1
+    nothing = celeriac("approve", "nightly", "--reason", "fine")
+    assert (nothing.code, "nothing waits for approval" in nothing.err) == (2, True)
+    made = celeriac("promote", study.record.name, "1", "--reason", "good enough").out
+    assert "nightly: trial 1 of " in made
+    assert "good enough" in made
+    assert celeriac("champion", "nightly", "--params").out == "lr: 0.02\n"
+    assert celeriac("promote", study.record.name, "0").code == 0
+    assert "trial 1 of" in celeriac("rollback", "nightly", "--reason", "no").out
+    record = celeriac("champion", "nightly").out
+    assert "(rollback, " in record
+    assert "why: no" in record
+    history = json.loads(celeriac("champions", "nightly", "--history", "--json").out)
+    assert [each["kind"] for each in history] == ["rollback", "by hand", "by hand", "night"]
+    assert celeriac("delete", study.record.name, "--yes").code == 2
+
+
+class Unsent(Tickets):
+    """Nobody has to be woken here."""
+
+    def __init__(self) -> None:
+        """Without a broker."""
+
+    def send(self, *_: Any, **__: Any) -> None:
+        """Nowhere."""
+
+
+def run_given(client: Client, study_id: int, score: Any) -> None:
+    """Run all trials that a study was given, and close it."""
+    store = client.store
+    store.move_study(study_id, StudyEvent.START, "started")
+    numbers = [trial.number for trial in store.trials(study_id)]
+    store.queue_trials(study_id, store.study(study_id).turn, numbers)
+    for number in numbers:
+        lease = store.lease(study_id, number, 1, worker="cpu0.s0@here", device="cpu", lease_s=30)
+        assert isinstance(lease, Lease)
+        store.finish_attempt(lease.token, scored(score(lease.params) + 0.001 * (number % 3)))
+    store.move_study(study_id, StudyEvent.FINISH, "all are finished")
