@@ -9,11 +9,15 @@ one that lacks a study's code is none of that study's. Nothing is lost when this
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from math import inf
 
 from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share
 from celeriac.domain.records import Claim, Device, PutAside, Snapshot
 from celeriac.domain.study_file import StudySpec
 from celeriac.store import Store
+
+#: So old may the list of live devices be that a turn decides by: reading thousands of rows takes longer than a turn.
+DEVICES_S = 1.0
 
 
 def live_slots(devices: Sequence[Device], put_aside: Collection[str] = ()) -> Slots:
@@ -37,16 +41,25 @@ class Fleet:
     passed: set[int] = field(default_factory=set)
     put_asides: Sequence[PutAside] = ()
     _devices: Sequence[Device] = ()
+    _devices_at: float = -inf
     _asked_at: dict[int, datetime] = field(default_factory=dict)
 
-    def look(self, store: Store, devices: Sequence[Device]) -> None:
-        """Read who holds what: once a turn, for what the turn itself changes is known."""
-        self._devices, self.slots = devices, live_slots(devices, self._put_aside(0))
+    def look(self, store: Store, now: float) -> None:
+        """Read who holds what: once a turn, for what the turn itself changes is known. `now`: seconds of any clock."""
+        if now - self._devices_at >= DEVICES_S:
+            self._devices, self._devices_at = store.devices(alive=True), now
+            self.slots = live_slots(self._devices, self._put_aside(0))
         self.claims = [self._usable(each) for each in store.claims()]
 
     def slots_of(self, study_id: int, gpus: int) -> int:
         """The live slots that may run this study."""
+        if all(each.study_id != study_id for each in self.put_asides):
+            return self.slots.of(gpus)
         return live_slots(self._devices, self._put_aside(study_id)).of(gpus)
+
+    def tick(self, put_asides: Sequence[PutAside]) -> None:
+        """Time has passed: these slots are put aside, and the next turn reads the devices anew."""
+        self.put_asides, self._devices_at = put_asides, -inf
 
     def _put_aside(self, study_id: int) -> set[str]:
         return {each.worker for each in self.put_asides if each.study_id in (0, study_id)}

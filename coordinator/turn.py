@@ -118,7 +118,7 @@ def drive_all(coordinator: Coordinator) -> None:
         studies = coordinator.store.studies_to_drive()
         coordinator.suggesters.keep_only(studies)
         coordinator.fleet.keep_only(studies)
-        coordinator.fleet.put_asides = coordinator.store.put_asides()
+        coordinator.fleet.tick(coordinator.store.put_asides())
         coordinator.seen = {each: ends for each, ends in coordinator.seen.items() if each in set(studies)}
     for study_id in studies:
         _drive_apart(coordinator, study_id)
@@ -198,7 +198,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
     moved otherwise.
     """
     fleet = coordinator.fleet
-    fleet.look(coordinator.store, coordinator.store.devices(alive=True))
+    fleet.look(coordinator.store, coordinator.clock())
     snapshot: Snapshot | None = None
     while True:
         snapshot = snapshot or coordinator.store.snapshot(study_id)

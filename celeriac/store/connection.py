@@ -53,6 +53,8 @@ SESSION = {
     # Every hot statement reaches its rows by a key, whatever the values: planning it anew for each value only costs
     # time.
     "plan_cache_mode": "force_generic_plan",
+    # A plan is kept as it was made, perhaps when its tables held a few rows that were cheapest to read whole.
+    "enable_seqscan": "off",
     "jit": "off",
     # What a role may set for itself must not decide how our programs' sessions run.
     "search_path": "public",

@@ -12,7 +12,7 @@ from celeriac.domain.records import Fault, StudyRecord
 from celeriac.domain.study_file import StudySpec
 from coordinator.fleet import Fleet
 from coordinator.turn import drive, drive_all
-from tests.coordinator.house import House, open_study
+from tests.coordinator.house import House, open_study, with_slots
 
 
 def queued(house: House, study: StudyRecord) -> int:
@@ -52,11 +52,25 @@ def test_a_study_that_cannot_use_its_slots_leaves_them_to_the_others() -> None:
     assert [queued(house, study) for study in (small, large)] == [1, 4]
 
 
+def test_devices_are_read_once_a_second_and_at_every_tick() -> None:
+    house, fleet = House(slots=4), Fleet()
+    fleet.look(house.store, 10.0)
+    with_slots(house.store, 6)
+    fleet.look(house.store, 10.9)
+    assert fleet.slots_of(1, 0) == 4
+    fleet.look(house.store, 11.0)
+    assert fleet.slots_of(1, 0) == 6
+    with_slots(house.store, 8)
+    fleet.tick(())
+    fleet.look(house.store, 11.1)
+    assert fleet.slots_of(1, 0) == 8
+
+
 def test_a_study_whose_suggestions_take_long_passes_until_they_are_there() -> None:
     house = House(slots=4)
     slow, other = open_study(house.store, study="slow"), open_study(house.store, study="other")
     fleet, spec = Fleet(), house.coordinator.specs.of(other)
-    fleet.look(house.store, house.store.devices())
+    fleet.look(house.store, 0.0)
 
     def slots() -> int:
         return fleet.share_of(house.store.snapshot(other.id), spec).slots

@@ -141,3 +141,25 @@ def test_no_event_reads_what_is_over(meter: Meter, long_study: StudyRecord) -> N
     costs = {name: meter.of(verb) for name, verb in verbs.items()}
     assert {name: cost for name, cost in costs.items() if cost[0] > FEW or cost[1]} == {}
     assert all(cost[0] for name, cost in costs.items() if name in ("snapshot", "finish", "lease")), costs
+
+
+def test_a_plan_that_was_made_for_a_small_study_serves_a_large_one(database: str, store: Store) -> None:
+    study = queued(store, 1)
+    engine = open_engine(database, pool_size=1)
+    with engine.connect() as connection:
+        connection.execute(text("ANALYZE"))
+    store.add_trials(study.id, store.study(study.id).turn, [suggestion() for _ in range(11)])
+    store.close()
+
+    def grown_meanwhile(store: Store) -> None:
+        for number in range(1, 11):  # the connection keeps the plan from the sixth time on
+            store.queue_trials(study.id, store.study(study.id).turn, [number])
+        with engine.connect() as connection:
+            for statement in (FILL[0], FILL[-1]):
+                connection.execute(text(statement), {"study": study.id, "first": 12, "last": 11 + TRIALS})
+        engine.dispose()
+        store.queue_trials(study.id, store.study(study.id).turn, [11])
+
+    rows, read_whole = Meter(database, engine).of(grown_meanwhile)
+    engine.dispose()
+    assert (rows < 11 * FEW, read_whole) == (True, [])

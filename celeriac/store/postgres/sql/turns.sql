@@ -54,8 +54,8 @@ WITH s AS (
     WHERE id = :study AND turn = :turn AND state = 'RUNNING' AND next_number = :first + :count
     FOR NO KEY UPDATE
 ), o AS (
-    SELECT trial.number FROM trial JOIN s ON trial.study_id = s.id
-    WHERE trial.number >= :first AND trial.ended_no IS NULL AND trial.state IN ({may_replace})
+    SELECT trial.number FROM s, trial
+    WHERE trial.study_id = :study AND trial.number >= :first AND trial.ended_no IS NULL AND trial.state IN ({may_replace})
         AND trial.attempts = 0 AND trial.source = 'suggested'
     ORDER BY trial.number FOR NO KEY UPDATE OF trial
 ), w AS (
@@ -64,7 +64,7 @@ WITH s AS (
     UPDATE trial SET params = x.params, why = x.why, seed = x.seed
     FROM w, o JOIN json_to_recordset(CAST(:suggestions AS json)) AS x(place int, params json, why json, seed bigint)
         ON x.place = o.number - :first
-    WHERE trial.study_id = :study AND trial.number = o.number AND trial.ended_no IS NULL
+    WHERE trial.study_id = :study AND trial.number = ANY(ARRAY(SELECT number FROM o)) AND trial.number = o.number
     RETURNING trial.*
 ), c AS (
     UPDATE study SET turn = turn + 1 FROM w WHERE study.id = w.id
@@ -72,16 +72,17 @@ WITH s AS (
 SELECT w.id AS taken, {untried} FROM w LEFT JOIN t ON true ORDER BY t.number
 
 -- name: queue_trials
+-- The trials are found by an array, so by key: joined to `o`, a plan that was made when the table was small reads all of the study's.
 WITH s AS (
     SELECT id, clock_timestamp() AS now FROM study
     WHERE id = :study AND turn = :turn AND state = 'RUNNING' FOR NO KEY UPDATE
 ), o AS (
-    SELECT trial.number, trial.state FROM trial JOIN s ON trial.study_id = s.id
-    WHERE trial.number = ANY(CAST(:numbers AS int[])) AND trial.state IN ({may_queue})
+    SELECT trial.number, trial.state FROM s, trial
+    WHERE trial.study_id = :study AND trial.number = ANY(CAST(:numbers AS int[])) AND trial.state IN ({may_queue})
     ORDER BY trial.number FOR NO KEY UPDATE OF trial
 ), t AS (
     UPDATE trial SET state = {after_queue}, queued_at = s.now
-    FROM s, o WHERE trial.study_id = :study AND trial.number = o.number
+    FROM s WHERE trial.study_id = :study AND trial.number = ANY(ARRAY(SELECT number FROM o))
     RETURNING trial.*
 ), c AS (
     UPDATE study SET turn = turn + 1,
