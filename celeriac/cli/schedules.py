@@ -29,6 +29,8 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 2200
 _MOST_NAMED = 12
 
 ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule's name.", show_default=False)]
+From = Annotated[str, typer.Option("--from", metavar="DATE", help="The first day, such as 2013-10-01.")]
+To = Annotated[str, typer.Option("--to", metavar="DATE", help="The last day.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; its history keeps it.")]
 Count = Annotated[int, typer.Option("-n", min=1, max=1000, help="How many due times.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Put this spec in the place of another one of that name.")]
@@ -172,6 +174,33 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
                 f"{text.counted(missing, 'slice')} had its firing for that time already"
                 f" (`{command('schedule', 'show', name)}`); once more, by hand:  {command('schedule', 'fire', name)}"
             )
+
+
+@app.command("replay")
+def replay(name: ScheduleName, first: From, last: To, home: Home = None) -> None:
+    """Run the nights of past days one after the other: each slice's next when the one before has ended.
+
+    A night that had its firing is not run again. Ctrl-C ends the waiting: the night that runs goes on, and the same
+    command again makes those that are left.
+    """
+    from celeriac.client.replay import replay as run
+
+    days = [_day(each) for each in (first, last)]
+    if days[0] > days[1]:
+        raise typer.BadParameter(f"--to ({last}) lies before --from ({first})")
+    with connected(home, serving=True) as client:
+        nights = run(client, name, *days, told=lambda each: say(f"{each.name} is {each.state}: {each.reason}"))
+        if not nights:
+            remark(
+                f"no night of these days is left to run: `{command('schedule', 'show', name)}` shows those that were"
+            )
+
+
+def _day(said: str) -> date:
+    try:
+        return date.fromisoformat(said)
+    except ValueError:
+        raise typer.BadParameter(f"{said!r} is no date such as 2013-10-01") from None
 
 
 def _due_at(said: str, schedule: "Schedule") -> date:

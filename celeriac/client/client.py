@@ -216,9 +216,9 @@ class Client:
         """
         from celeriac.client.schedules import fire_now
 
-        return [study for firing in fire_now(self.store, schedule, due_at) for study in self._begun(firing)]
+        return [study for firing in fire_now(self.store, schedule, due_at) for study in self.begin(firing)]
 
-    def _begun(self, firing: Firing) -> list[Study]:
+    def begin(self, firing: Firing) -> list[Study]:
         """The study that a firing begins with. The coordinator would open it too, at its next tick."""
         from celeriac.decide.night import tonight
         from celeriac.store.firing import move, night_of

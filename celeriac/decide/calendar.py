@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from heapq import merge
 from itertools import groupby, islice
 from typing import Any
@@ -50,6 +50,17 @@ class SlicePlan:
         midnight = day.replace(tzinfo=ZoneInfo(self.timezone))
         due_at = self.next_after(midnight - timedelta(seconds=1))
         return due_at if due_at < midnight + timedelta(days=1) else midnight
+
+    def nights(self, first: date, last: date, before: datetime) -> list[datetime]:
+        """The due times on these days of its zone, both included, that came before a moment and in no blackout."""
+        midnight = datetime(first.year, first.month, first.day, tzinfo=ZoneInfo(self.timezone))
+        found = []
+        for at in dues_after(self.cron, self.timezone, midnight - timedelta(seconds=1)):
+            if at >= before or self.local(at).date() > last:
+                break
+            if self.blackout_at(at) is None:
+                found.append(at)
+        return found
 
     def is_past_due_time(self, at: datetime, now: datetime, next_due_at: datetime) -> bool:
         """Whether the clock's own firing for `at` is one that the clock will not make any more: asked for, it is made

@@ -52,6 +52,80 @@ def test_a_schedules_life(celeriac: Celeriac, client: Client, tmp_path: Path) ->
     assert (ran.code, "nightly" in ran.err) == (2, True)
 
 
+LISTED_FILE = (
+    STUDY_FILE.removeprefix("study: digits\n")
+    + """\
+schedule:
+  name: nightly
+  cron: "0 2 * * *"
+  timezone: Europe/Berlin
+  jitter: 10m
+  deadline: "06:00"
+  blackout: [{days: [sun], why: backup}]
+  slices: [{r: eu}, {r: us, timezone: America/New_York, budget: {trials: 9}}]
+"""
+)
+
+
+def test_what_comes_next_goes_by_the_slices_own_clocks(celeriac: Celeriac, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "nightly.yaml").write_text(LISTED_FILE)
+    celeriac("schedule", "add", "nightly.yaml")
+    lines = celeriac("schedule", "next", "nightly", "-n", "14").out.splitlines()[1:]
+    assert len(lines) == 14
+    assert sum("r=eu" in line and " 02:00 CE" in line for line in lines) == 7
+    assert sum("r=us" in line and (" 02:00 ES" in line or " 02:00 ED" in line) for line in lines) == 7
+    assert sum("skipped: blackout sun (backup)" in line for line in lines) == 2
+    assert all("06:00" in line for line in lines)
+    told = json.loads(celeriac("schedule", "next", "nightly", "--json").out)
+    assert [each["slice"]["r"] for each in told[:2]] in (["eu", "us"], ["us", "eu"])
+    assert told[0].keys() == {"slice", "timezone", "due_at", "begins_at", "deadline_at", "why_not"}
+    celeriac("schedule", "pause", "nightly")
+    assert "schedule nightly is paused: nothing of this runs" in celeriac("schedule", "next", "nightly").out
+    assert celeriac("schedule", "next", "nigthly").code == 2
+
+
+def test_the_history_of_a_schedule_says_who_did_what_and_why(celeriac: Celeriac, tmp_path: Path) -> None:
+    file = tmp_path / "nightly.yaml"
+    file.write_text(LISTED_FILE)
+    celeriac("schedule", "add", "nightly.yaml")
+    assert celeriac("schedule", "add", "nightly.yaml").code == 0
+    file.write_text(LISTED_FILE.replace("trials: 9", "trials: 10"))
+    refused = celeriac("schedule", "add", "nightly.yaml")
+    assert (refused.code, "schedule.slices.1.budget.trials: 9 -> 10" in refused.err) == (2, True)
+    celeriac("schedule", "add", "nightly.yaml", "--replace", "--reason", "us is noisy")
+    celeriac("schedule", "pause", "nightly", "--reason", "moving")
+    celeriac("schedule", "resume", "nightly")
+    celeriac("schedule", "remove", "nightly")
+    edits = json.loads(celeriac("schedule", "history", "nightly", "--json").out)
+    assert [each["what"] for each in edits] == ["removed", "resumed", "paused", "replaced", "added"]
+    assert edits[3]["changes"] == ["schedule.slices.1.budget.trials: 9 -> 10"]
+    assert (edits[3]["reason"], edits[2]["reason"]) == ("us is noisy", "moving")
+    assert all("@" in each["who"] and each["at"] for each in edits)
+    shown = celeriac("schedule", "history", "nightly").out
+    assert "schedule.slices.1.budget.trials: 9 -> 10; us is noisy" in shown
+    assert celeriac("schedule", "history", "weekly").code == 2
+
+
+def test_a_date_is_each_slices_own_night(celeriac: Celeriac, client: Client, tmp_path: Path) -> None:
+    (tmp_path / "nightly.yaml").write_text(LISTED_FILE)
+    celeriac("schedule", "add", "nightly.yaml")
+    fired = celeriac("schedule", "fire", "nightly", "--due", "2013-10-01").out.split()
+    assert fired == ["nightly/r=eu/2013-10-01", "nightly/r=us/2013-10-01"]
+    due = {each.slice["r"]: each.due_at.hour for each in client.store.firings("nightly")}
+    assert due == {"eu": 0, "us": 6}
+    alone = celeriac("schedule", "fire", "nightly", "--due", "2013-10-02T02:00").out.split()
+    assert alone == ["nightly/r=eu/2013-10-02"], "at Berlin's two o'clock only eu is due"
+
+
+def test_a_replay_needs_days_that_were(celeriac: Celeriac, tmp_path: Path) -> None:
+    (tmp_path / "nightly.yaml").write_text(LISTED_FILE)
+    celeriac("schedule", "add", "nightly.yaml")
+    assert celeriac("schedule", "replay", "nightly", "--from", "2013-10-02", "--to", "2013-10-01").code == 2
+    assert celeriac("schedule", "replay", "nightly", "--from", "2013-10-02", "--to", "soon").code == 2
+    coming = celeriac("schedule", "replay", "nightly", "--from", "2190-10-02", "--to", "2190-10-03")
+    assert (coming.code, coming.out, "no night of these days is left" in coming.err) == (0, "", True)
+
+
 def test_champions_and_their_history(celeriac: Celeriac, client: Client) -> None:
     client.add_schedule(PLAN_FILE_AS_MAPPING)
     assert "No champion yet" in celeriac("champions").out

@@ -5,7 +5,11 @@ from datetime import UTC, date, datetime
 import pytest
 
 from celeriac.client import Client
-from celeriac.domain.errors import DuplicateStudy, SpecInvalid
+from celeriac.client.replay import replay
+from celeriac.domain.errors import DuplicateStudy, SpecInvalid, StudyPaused, UnknownSchedule
+from celeriac.domain.firing_moves import FiringMove
+from celeriac.domain.lifecycle import FiringEvent, StudyEvent
+from celeriac.domain.records import Firing, FiringState, StudyState
 from celeriac.runtime.broker import DRIVE_QUEUE
 from tests.celeriac.cli.played import PLAN, SPEC
 
@@ -30,6 +34,48 @@ def test_a_schedule_is_replaced_only_when_asked_to_and_stays_paused(client: Clie
     assert caught.value.difference == ["budget.trials: 3 -> 5"]
     replaced = client.add_schedule(other, replace_it=True)
     assert (replaced.paused, replaced.spec["budget"]["trials"]) == (True, 5)
+
+
+def test_past_nights_are_replayed_one_after_the_other(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = {**PLAN["schedule"], "blackout": [{"from": "2013-10-02", "to": "2013-10-02"}]}  # type: ignore[dict-item]
+    client.add_schedule({**SPEC, **PLAN, "schedule": plan})
+    client.fire("nightly", date(2013, 10, 3))
+    seen: list[list[str]] = []
+
+    def play(_: float) -> None:
+        """The oldest night comes to its end while the replay waits."""
+        open_now = [each for each in client.store.firings("nightly") if each.state is FiringState.SEARCHING]
+        seen.append(sorted(each.name for each in open_now))
+        for each in [each for each in open_now if each.due_at == min(other.due_at for other in open_now)]:
+            client.store.move_firing(each.id, each.turn, FiringMove(FiringEvent.KEEP, "the default is best"))
+
+    monkeypatch.setattr("celeriac.client.replay.time.sleep", play)
+    told: list[Firing] = []
+    nights = replay(client, "nightly", date(2013, 9, 30), date(2013, 10, 4), told=told.append)
+    assert told == nights
+    for part in ("eu", "us"):
+        names = [each.name for each in nights if each.slice == {"r": part}]
+        assert names == [f"nightly/r={part}/2013-{day}" for day in ("09-30", "10-01", "10-03", "10-04")]
+    assert all(each.state is FiringState.KEPT for each in nights)
+    assert [len(each) for each in seen] == [4, 4, 2, 2, 0], "of both slices one night, and the one that ran before"
+    assert replay(client, "nightly", date(2013, 9, 30), date(2013, 10, 4)) == []
+    with pytest.raises(UnknownSchedule):
+        replay(client, "weekly", date(2013, 9, 30), date(2013, 10, 4))
+
+
+def test_a_replay_stops_where_a_night_waits_for_a_person(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.add_schedule({**SPEC, **PLAN})
+
+    def pause_all(_: float) -> None:
+        for study in client.store.studies():
+            if study.state is StudyState.OPEN:
+                client.store.move_study(study.id, StudyEvent.START, "started")
+                client.store.move_study(study.id, StudyEvent.PAUSE, "three bugs in a row")
+
+    monkeypatch.setattr("celeriac.client.replay.time.sleep", pause_all)
+    with pytest.raises(StudyPaused, match="three bugs in a row"):
+        replay(client, "nightly", date(2013, 10, 1), date(2013, 10, 2))
+    assert len(client.store.firings("nightly")) == 2
 
 
 def test_fire_opens_each_slice_once_for_a_due_time(client: Client) -> None:

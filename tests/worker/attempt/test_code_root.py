@@ -86,3 +86,11 @@ def test_labels_and_the_slice_reach_the_objective() -> None:
     assert context_of(lease) == {"team": "vision", "region": "eu"}
     due = replace(lease, due_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert context_of(due)["due_at"] == "2026-01-01T00:00:00+00:00"
+
+
+def test_the_context_is_typed_and_tells_the_day_where_the_slice_is() -> None:
+    plan = replace(lease_of(".").plan, labels={"rows": "many"}, context={"rows": 500}, timezone="America/New_York")
+    lease = replace(lease_of("."), plan=plan, due_at=datetime(2026, 1, 1, 3, 0, tzinfo=UTC))
+    assert context_of(lease) == {"rows": 500, "due_at": "2026-01-01T03:00:00+00:00", "local_date": "2025-12-31"}
+    kept = replace(lease, slice={"local_date": "a slice of before was called so"})
+    assert context_of(kept)["local_date"] == "a slice of before was called so"
