@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 
 from celeriac.domain.hooks import Hook
-from celeriac.domain.records import Artefact, Champion, DeliveryKind
+from celeriac.domain.records import IF_GIVEN, Artefact, Champion, DeliveryKind, FiringState, Lease, VerdictKind
 from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.artefacts.api import hashed
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
+from celeriac.store.api import AttemptEnd
 from coordinator.deliveries import Outside, deliver
 from coordinator.delivery_program import Deliverer
 from tests.celeriac.store.conftest import Subject
 from tests.celeriac.store.conftest import subject as subject
 from tests.celeriac.store.scenes import schedule
 from tests.celeriac.store.test_deliveries import promoted
-from tests.coordinator.house import SPEC
+from tests.coordinator.house import SPEC, House, with_slots
+from tests.coordinator.nightlife import by_lr, fire, put_schedule, work
 
 PLACE = "champions/nightly/region=eu"
 
@@ -180,6 +182,55 @@ def test_the_clock_s_process_delivers_and_outlives_a_kill(store: Store, settings
     again.close()
     assert told(tmp_path / "told") == [first.id]
     assert Path(settings.artefact_root, PLACE, "current", "record.json").exists()
+
+
+def a_night(store: Store, tmp_path: Path) -> Champion:
+    """The first night of a slice, on this store, whose trainings give models where they are wanted."""
+    house = House(slots=0)
+    house.store = store  # type: ignore[assignment]
+    house.restart()
+    with_slots(store, 2)
+    put_schedule(house)
+    train = by_lr(0.1)
+
+    def with_models(lease: Lease) -> AttemptEnd:
+        end = train(lease)
+        if lease.plan.keep_model != IF_GIVEN:
+            return end
+        (tmp_path / "local").write_text(f"{lease.params['lr']} by seed {lease.seed}")
+        model = hashed(tmp_path / "local", f"models/{lease.study_id}/{lease.number}")
+        open_artefacts(str(tmp_path / "artefacts")).put(tmp_path / "local", model.path)
+        return replace(end, model=model)
+
+    firing = fire(house)
+    work(house, with_models)
+    assert store.firing(firing.id).state is FiringState.PROMOTED
+    [champion] = store.champions("flights")
+    return champion
+
+
+def test_a_night_s_champion_is_published_with_the_model_that_was_trained_to_confirm_it(
+    subject: Subject, tmp_path: Path
+) -> None:
+    store = subject.store
+    champion = a_night(store, tmp_path)
+    search, confirm = store.stage_studies([champion.firing_id or 0])
+    assert [each for each in store.trials(search.id) if each.model] == []
+    first = next(t for t in store.trials(confirm.id) if t.params == champion.params)
+    assert deliver(store, outside(tmp_path)) == 2
+    current = tmp_path / "artefacts" / "champions/flights/airport=JFK/current"
+    assert (current / "model").read_text() == f"{champion.params['lr']} by seed {first.seed}"
+    assert json.loads((current / "record.json").read_text())["evidence"]["gate"]
+    other = replace(champion, kind=VerdictKind.BY_HAND, before_id=champion.id, firing_id=None, params={"lr": 0.5})
+    by_hand = store.record_champion(other)
+    assert deliver(store, outside(tmp_path)) == 0
+    assert "has no model" in store.deliveries("flights")[0].detail
+    back = replace(champion, kind=VerdictKind.ROLLBACK, before_id=by_hand.id, firing_id=None, who="ann")
+    rolled = store.record_champion(back)
+    assert deliver(store, outside(tmp_path)) == 2
+    told_of = json.loads((current / "record.json").read_text())
+    assert (told_of["version"], told_of["kind"], told_of["who"]) == (rolled.id, "rollback", "ann")
+    assert (current / "model").read_text() == f"{champion.params['lr']} by seed {first.seed}"
 
 
 def wait_for(true: Any) -> None:

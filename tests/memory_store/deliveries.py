@@ -82,7 +82,7 @@ class Deliveries(Tables):
         firings = {
             each.firing_id
             for each in rows.verdicts.values()
-            if each.promoted and (each.study_id, each.trial) == (verdict.study_id, verdict.trial)
+            if (each.study_id, each.trial) == (verdict.study_id, verdict.trial)
         } - {None}
         for study in rows.studies.values():
             if study.stage == Stage.CONFIRM and study.firing_id in firings:

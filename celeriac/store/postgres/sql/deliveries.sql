@@ -30,8 +30,8 @@ UPDATE delivery SET detail = :detail,
 WHERE promotion = :promotion AND kind = :kind AND done_at IS NULL RETURNING promotion
 
 -- name: publication
--- The model is the search's own where that kept one, else that of the first run which confirmed these parameters: also for a roll-back,
--- whose parameters an earlier firing of the slice has confirmed.
+-- The model is the search's own where that kept one, else that of the first run of these parameters in the firing that judged them:
+-- also for what a person approves or rolls back to, which an earlier firing has judged.
 SELECT ch.schedule, ch.slice, ch.id AS version, ch.study, ch.trial, ch.params, ch.score, ch.metrics, ch.reason, ch.decided_at,
     coalesce(m.fingerprint, (
         SELECT a.fingerprint FROM attempt a WHERE a.study_id = ch.study_id AND a.trial = ch.trial ORDER BY a.number DESC LIMIT 1
@@ -46,7 +46,7 @@ FROM champion ch LEFT JOIN LATERAL (
     AND s.id IN (
         SELECT ch.study_id UNION ALL SELECT c.id FROM study c WHERE c.stage = 'confirm' AND c.firing_id IN (
             SELECT e.firing_id FROM champion e
-            WHERE e.study_id = ch.study_id AND e.trial = ch.trial AND e.promoted AND e.firing_id IS NOT NULL))
+            WHERE e.study_id = ch.study_id AND e.trial = ch.trial AND e.firing_id IS NOT NULL))
     ORDER BY s.id = ch.study_id DESC, s.id, t.number LIMIT 1
 ) m ON true
 WHERE ch.id = :promotion
