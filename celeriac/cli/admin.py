@@ -31,6 +31,7 @@ OlderThan = Annotated[
 Reports = Annotated[bool, typer.Option("--reports", help="Drop reports.")]
 Logs = Annotated[bool, typer.Option("--logs", help="Drop logs: the tails in Postgres, the files on this host.")]
 Checkpoints = Annotated[bool, typer.Option("--checkpoints", help="Drop checkpoints: rows and files.")]
+Models = Annotated[bool, typer.Option("--models", help="Drop the models that studies keep by `keep_model`.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which studies it would touch.")]
 Where = Annotated[Path, typer.Option("--directory", help="Where the .env file goes: beside docker-compose.yml.")]
 
@@ -98,12 +99,14 @@ def prune(
     reports: Reports = False,
     logs: Logs = False,
     checkpoints: Checkpoints = False,
+    models: Models = False,
     dry_run: DryRun = False,
     home: Home = None,
 ) -> None:
     """Throw away reports, logs and checkpoints of studies that closed long ago; without a choice, all three.
 
-    Studies, trials and scores stay for ever, and champions keep everything.
+    Studies, trials and scores stay for ever, and champions keep everything. With the checkpoints go the models that
+    nights trained in vain, and published versions older than a slice's last two.
     """
     from celeriac.client.retention import Kinds, old_studies
     from celeriac.client.retention import prune as drop
@@ -112,7 +115,7 @@ def prune(
     age_s = seconds_of(older_than)
     if age_s is None:
         raise typer.BadParameter(f"--older-than {older_than!r}: must be a time such as 30d, 12h or 90m")
-    if not (reports or logs or checkpoints):
+    if not (reports or logs or checkpoints or models):
         reports = logs = checkpoints = True
     with connected(home) as client:
         before = client.store.now() - timedelta(seconds=age_s)
@@ -122,7 +125,7 @@ def prune(
             for name in names:
                 print(name)
             return
-        kinds = Kinds(reports, logs, checkpoints)
+        kinds = Kinds(reports, logs, checkpoints, models)
         total = drop(client.store, client.settings, before, kinds, lambda study, _: remark(f"pruned {study.name}"))
         others = sorted({each.host for each in client.store.devices()} - {client.settings.host})
     dropped = ", ".join(

@@ -1,11 +1,14 @@
-"""Deleting files that the store has let go: only below the checkpoint and log roots, and nothing of a champion's."""
+"""Deleting files that the store has let go: only below our own roots, and nothing of a champion's."""
 
 from collections.abc import Callable, Iterable, Iterator, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from celeriac.client.dropped import Dropped as Dropped
+from celeriac.client.old_models import champions_by_slice, models_to_keep, prune_models, prune_versions
 from celeriac.domain.records import CLOSED, StudyRecord
+from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 
@@ -22,29 +25,14 @@ def old_studies(store: Store, before: datetime) -> Iterator[StudyRecord]:
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """Which leftovers are dropped."""
+    """Which leftovers are dropped. `models`: those that plain studies keep; what nights leave of models, and published
+    versions, goes with the checkpoints.
+    """
 
     reports: bool = True
     logs: bool = True
     checkpoints: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """What was dropped: rows, and files on this host. `missing`: checkpoints whose file was not here; `refused`: why a
-    file could not be deleted, for each such.
-    """
-
-    reports: int = 0
-    logs: int = 0
-    checkpoints: int = 0
-    missing: int = 0
-    files: int = 0
-    size_bytes: int = 0
-    refused: tuple[str, ...] = ()
-
-    def __add__(self, other: "Dropped") -> "Dropped":
-        return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Dropped)))
+    models: bool = False
 
 
 def prune(
@@ -57,10 +45,16 @@ def prune(
     forgotten, and rows go in batches that take no longer than other statements do.
     """
     kept, total = _champions(store), Dropped()
+    lines, artefacts = champions_by_slice(store), open_artefacts(settings.artefact_root)
+    models = models_to_keep(store, lines)
+    if kinds.checkpoints:
+        total += prune_versions(artefacts, lines, before)
     for study in old_studies(store, before):
         dropped = Dropped()
         if kinds.checkpoints:
             dropped += _prune_checkpoints(store, settings, study.id, before)
+        if kinds.models or (kinds.checkpoints and study.firing_id is not None):
+            dropped += prune_models(store, artefacts, study.id, models)
         while batch := _prune_rows(store, study.id, before, kinds):
             dropped += batch
         if kinds.logs:
@@ -102,8 +96,11 @@ def study_files(settings: Settings, study_id: int) -> list[tuple[Path, Path]]:
 
 
 def delete_files(settings: Settings, study_id: int) -> Dropped:
-    """Delete them."""
-    return _delete(study_files(settings, study_id))
+    """Delete them, and its models. Raises ArtefactsUnavailable."""
+    artefacts = open_artefacts(settings.artefact_root)
+    models = artefacts.keys(f"models/{study_id}")
+    artefacts.delete(models)
+    return _delete(study_files(settings, study_id)) + Dropped(files=len(models))
 
 
 def _old_logs(root: Path, study_id: int, kept: Set[tuple[int, int]]) -> Iterator[tuple[Path, Path]]:

@@ -395,6 +395,9 @@ class Store(ScheduleStore, Protocol):
         Trials that are or were champions keep all, and so does a study that is not closed.
         """
 
+    def forget_models(self, study_id: int, kept: Sequence[str]) -> int:
+        """Forget the models of a study's trials, but for those of these paths; how many."""
+
     def old_checkpoints(
         self, study_id: int, before: datetime, *, after: tuple[int, int, int] = (-1, -1, -1), limit: int = 500
     ) -> list[Checkpoint]:

@@ -156,6 +156,14 @@ class Care(Tables):
         return [found[place] for place in sorted(found) if place > after][:limit]
 
     @atomic
+    def forget_models(self, study_id: int, kept: Sequence[str]) -> int:
+        rows = self._rows
+        gone = [t for t in rows.trials_of(study_id) if t.model is not None and t.model.path not in kept]
+        for trial in gone:
+            rows.trials[study_id, trial.number] = replace(trial, model=None)
+        return len(gone)
+
+    @atomic
     def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
         paths = {each.path for each in checkpoints}
         gone = [

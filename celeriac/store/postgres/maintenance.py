@@ -78,6 +78,9 @@ class Care(Verbs):
         place = dict(zip(("trial", "step", "attempt"), after, strict=True))
         return self._all(Checkpoint, "old_checkpoints", study=study_id, before=before, limit=limit, **place)
 
+    def forget_models(self, study_id: int, kept: Sequence[str]) -> int:
+        return len(self._rows("forget_models", study=study_id, kept=list(kept)))
+
     def prune_checkpoints(self, study_id: int, before: datetime, checkpoints: Sequence[Checkpoint]) -> int:
         paths = [each.path for each in checkpoints]
         return int(self._rows("prune_checkpoints", study=study_id, before=before, paths=paths)[0]["gone"])

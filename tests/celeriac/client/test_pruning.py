@@ -8,7 +8,10 @@ import pytest
 from celeriac.client import Client, Study
 from celeriac.client.retention import Kinds, old_studies, prune
 from celeriac.domain.errors import IllegalTransition, StoreUnavailable
-from celeriac.domain.records import Champion, Checkpoint, Report
+from celeriac.domain.records import Artefact, Champion, Checkpoint, Report
+from celeriac.runtime.artefacts import open_artefacts, version_of
+from celeriac.runtime.artefacts.api import hashed
+from coordinator.publication import publish
 from tests.celeriac.cli.played import NEW_YEAR, PLAN, SPEC, closed, leased, started
 from tests.celeriac.store.scenes import scored
 
@@ -105,3 +108,73 @@ def test_a_study_is_deleted_with_its_files_and_nothing_else(client: Client) -> N
     assert not any((root / str(study.id)).exists() for root in roots)
     assert all((root / str(other.id) / "0" / "1.pt").exists() for root in roots)
     assert client.submit(SPEC).id != study.id
+
+
+def test_models_of_nights_go_but_never_a_champion_s_or_that_of_the_one_before_it(client: Client) -> None:
+    root = open_artefacts(client.settings.artefact_root)
+    client.add_schedule({**SPEC, **PLAN})
+    champions: list[Champion] = []
+    for day in range(4):
+        night = client.fire("nightly", NEW_YEAR + timedelta(days=day))[0]
+        started(client, night)
+        for score in (0.5, 1.5):
+            lease = leased(client, night)
+            model = kept_model(client, f"models/{night.id}/{lease.number}")
+            client.store.finish_attempt(lease.token, scored(score, model=model))
+        closed(client, night)
+        record, before = night.record, champions[-1].id if champions else None
+        verdict = Champion(
+            *(
+                "nightly",
+                record.slice,
+                record.id,
+                record.name,
+                lease.number,
+                {"lr": 0.02},
+                1.5,
+                0.5,
+                {},
+                True,
+                "better",
+            ),
+            before_id=before,
+        )
+        champions.append(client.store.record_champion(verdict))
+        publish(root, client.store.publication(champions[-1].id))
+    plain = client.open({**SPEC, "keep_model": True}).study
+    started(client, plain)
+    client.store.finish_attempt(
+        leased(client, plain).token, scored(0.5, model=kept_model(client, f"models/{plain.id}/0"))
+    )
+    closed(client, plain)
+    later = client.store.now() + timedelta(days=1)
+    prune(client.store, client.settings, later, Kinds(), lambda study, _: None)
+    last = [f"models/{each.study_id}/{each.trial}" for each in champions[2:]]
+    assert root.keys("models") == sorted([*last, f"models/{plain.id}/0"])
+    place = "champions/nightly/r=eu"
+    there = {version_of(key, place) for key in root.keys(place)} - {None}
+    assert there == {each.id for each in champions[2:]}
+    kept = [client.store.trial(each.study_id, each.trial or 0).model is not None for each in champions]
+    assert kept == [False, False, True, True]
+    prune(client.store, client.settings, later, Kinds(models=True), lambda study, _: None)
+    assert root.keys("models") == last
+    assert client.store.trial(plain.id, 0).model is None
+
+
+def test_deleting_a_study_deletes_its_models(client: Client) -> None:
+    study = client.open({**SPEC, "keep_model": "all"}).study
+    started(client, study)
+    client.store.finish_attempt(
+        leased(client, study).token, scored(0.5, model=kept_model(client, f"models/{study.id}/0"))
+    )
+    closed(client, study)
+    assert study.delete().files == 1
+    assert open_artefacts(client.settings.artefact_root).keys("models") == []
+
+
+def kept_model(client: Client, key: str) -> Artefact:
+    local = client.settings.home / "local"
+    local.parent.mkdir(parents=True, exist_ok=True)
+    local.write_text(key)
+    open_artefacts(client.settings.artefact_root).put(local, key)
+    return hashed(local, key)

@@ -67,3 +67,7 @@ ORDER BY c.trial, c.step, c.attempt LIMIT :limit
 WITH gone AS (
     DELETE FROM checkpoint WHERE ctid = ANY(ARRAY(SELECT c.ctid {old_checkpoint} AND c.path = ANY(CAST(:paths AS text[])))) RETURNING 1
 ) SELECT count(*) AS gone FROM gone
+
+-- name: forget_models
+UPDATE trial SET model = NULL
+WHERE study_id = :study AND model IS NOT NULL AND NOT model ->> 'path' = ANY(CAST(:kept AS text[])) RETURNING number
