@@ -171,7 +171,7 @@ def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
         missing = max(len(row.slices), 1) - len(opened)
         if missing:  # or, of slices with times of their own, was not due then
             remark(
-                f"{text.counted(missing, 'slice')} had its firing for that time already"
+                f"{text.counted(missing, 'slice')} had its firing for that time already, or was not due then"
                 f" (`{command('schedule', 'show', name)}`); once more, by hand:  {command('schedule', 'fire', name)}"
             )
 

@@ -2,6 +2,8 @@
 at every verb.
 """
 
+import random
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -17,7 +19,8 @@ from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent
 from celeriac.domain.records import Firing, FiringState, Schedule, StudyState
 from celeriac.domain.study_file import parse
-from coordinator import nights
+from celeriac.store import Store
+from coordinator.nights import step_all
 from coordinator.schedules import fire_due
 from tests.coordinator.house import SPEC, House
 
@@ -275,13 +278,13 @@ def test_whatever_crashes_each_firing_is_made_once_and_the_last_of_every_slice_i
     crashes.clear()
     last = DUE + timedelta(days=60)
     house.wait((last - house.store.now()).total_seconds())
-    nights.step_all(house.store, house.mailbox)
+    step_all(house.store, house.mailbox)
     for _ in range(4):  # what was interrupted comes first, and whoever has to wait for it, waits
         for firing in house.store.firings("flights", limit=1000):
             if firing.state is FiringState.SEARCHING and firing.due_at < last and overlap in ("queue", "skip"):
                 end(house, firing)
         look_once()
-        nights.step_all(house.store, house.mailbox)
+        step_all(house.store, house.mailbox)
     found = made(house)
     assert len(found) == len(set(found))
     assert [name for name, at in found if at == last] == ["A", "B", "C"]
@@ -291,3 +294,55 @@ def test_whatever_crashes_each_firing_is_made_once_and_the_last_of_every_slice_i
         running = [study for study in house.store.studies(limit=1000) if study.state is StudyState.OPEN]
         ended = {each.id for each in house.store.firings("flights", limit=1000) if each.state is FiringState.MISSED}
         assert not [study for study in running if study.firing_id in ended]
+
+
+class Crashing:
+    """A store whose caller may die before or after any verb, by dice."""
+
+    def __init__(self, store: Store, seed: int) -> None:
+        self._store, self._dice = store, random.Random(seed)
+
+    def __getattr__(self, verb: str) -> Any:
+        whole = getattr(self._store, verb)
+
+        def call(*args: Any, **more: Any) -> Any:
+            if self._dice.random() < 0.05:
+                gone()
+            answer = whole(*args, **more)
+            if self._dice.random() < 0.05:
+                gone()
+            return answer
+
+        return call
+
+
+def test_many_clocks_that_crash_on_postgres_make_each_firing_once(store: Store) -> None:
+    nights, slices = 6, [{"airport": name} for name in ("JFK", "LGA", "EWR")]
+    first = store.now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=nights - 1)
+    plan = {"name": "flights", "cron": "0 0 * * *", "slices": slices, "catch_up": "all", "overlap": "allow"}
+    spec = parse({**SPEC, "study": "flights", "schedule": plan}, is_new=True)
+    row = Schedule("flights", spec.to_dict(), "0 0 * * *", "UTC", tuple(slices), "/code", "abc", False, first, first)
+    store.put_schedule(row)
+    at_once, crashes = threading.Barrier(4), []
+
+    def clock(k: int) -> None:
+        crashing, mailbox = Crashing(store, k), House().mailbox
+        at_once.wait()
+        while store.due_schedules():
+            try:
+                fire_due(crashing, mailbox)
+            except StoreUnavailable:
+                crashes.append(k)
+
+    clocks = [threading.Thread(target=clock, args=(k,)) for k in range(4)]
+    for each in clocks:
+        each.start()
+    for each in clocks:
+        each.join()
+    found = sorted((each.slice["airport"], each.due_at) for each in store.firings("flights", limit=1000))
+    days = (store.schedule("flights").next_due_at - first).days
+    assert found == sorted((s["airport"], first + timedelta(days=k)) for s in slices for k in range(days))
+    step_all(store, House().mailbox)
+    assert len(store.studies(limit=1000)) == len(found)
+    assert days >= nights
+    assert crashes
