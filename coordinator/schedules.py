@@ -50,7 +50,7 @@ def _fire_slices(store: Store, tickets: Tickets, schedule: Schedule) -> None:
         plan = plan_of(calendar, each.slice)
         own = [firing for firing in minded if slice_key(firing.slice) == slice_key(each.slice)]
         try:
-            fire(store, tickets, schedule, each, _decide(plan, each, now, minded, own))
+            fire(store, tickets, schedule, plan, each, _decide(plan, each, now, minded, own))
         except TryAgain:
             raise
         except (CeleriacError, ValueError, LookupError) as error:
@@ -75,7 +75,9 @@ def _decide(
     return due(plan, at, now, begun=begun, made=made, running=running, freed_at=freed_at)
 
 
-def fire(store: Store, tickets: Tickets, schedule: Schedule, each: SliceDue, decision: DueDecision) -> Firing | None:
+def fire(
+    store: Store, tickets: Tickets, schedule: Schedule, plan: SlicePlan, each: SliceDue, decision: DueDecision
+) -> Firing | None:
     """Carry out what was decided about a slice; returns the firing that this call made."""
     if decision.fire_at is None:
         if decision.next_at != each.next_due_at:
@@ -86,7 +88,7 @@ def fire(store: Store, tickets: Tickets, schedule: Schedule, each: SliceDue, dec
         _end(store, decision.cancels, decision.reason)
         stop_left_open(store, tickets)
     note = _joined(each.note, decision.reason if decision.skipped or decision.cancels else "")
-    firing = fire_free(store, decision.fire_at, firing_of(schedule, each.slice, decision.fire_at, note=note))
+    firing = fire_free(store, decision.fire_at, firing_of(schedule, plan, each.slice, decision.fire_at, note=note))
     store.advance_slice(each, decision.next_at)
     if firing is not None:
         log.info("schedule %s: %s; made %s", schedule.name, decision.reason, firing.name)

@@ -11,7 +11,7 @@ from datetime import date, datetime
 
 from celeriac.client.client import Client
 from celeriac.client.study import POLL_S, Outage
-from celeriac.decide.calendar import calendar_of, plan_of
+from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
 from celeriac.decide.firing import firing_of
 from celeriac.domain.errors import StudyPaused
 from celeriac.domain.records import WORKING, Firing, Schedule, SliceDue, StudyState
@@ -24,6 +24,7 @@ class _Chain:
     """A slice's nights that are still to come, and the one that runs."""
 
     due: SliceDue
+    plan: SlicePlan
     nights: list[datetime]
     running: Firing | None = field(default=None)
 
@@ -39,8 +40,9 @@ def replay(
     row, now = client.store.schedule(name), client.store.now()
     calendar = calendar_of(row)
     chains = [
-        _Chain(due, plan_of(calendar, due.slice).nights(first, last, min(now, due.next_due_at)))
+        _Chain(due, plan, plan.nights(first, last, min(now, due.next_due_at)))
         for due in client.store.slice_dues(name)
+        for plan in [plan_of(calendar, due.slice)]
     ]
     ended: list[Firing] = []
     outage = Outage()
@@ -65,7 +67,7 @@ def _step(client: Client, row: Schedule, chain: _Chain) -> Firing | None:
         over, chain.running = firing, None
     while chain.running is None and chain.nights:
         at = chain.nights[0]
-        made = fire(client.store, at, firing_of(row, chain.due.slice, at, note="replayed"))
+        made = fire(client.store, at, firing_of(row, chain.plan, chain.due.slice, at, note="replayed"))
         chain.running = made or _made_before(client, row, chain.due, at)
         del chain.nights[0]
         if made is not None:

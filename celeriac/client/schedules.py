@@ -93,7 +93,7 @@ def fire_now(store: Store, name: str, due_at: datetime | date | None) -> list[Fi
         if own and key not in own:
             continue
         by_hand = 0 if own else next_by_hand(row, at, recent)
-        made.append(fire(store, at, firing_of(row, slice_, at, by_hand=by_hand)))
+        made.append(fire(store, at, firing_of(row, plan_of(calendar, slice_), slice_, at, by_hand=by_hand)))
     return [each for each in made if each is not None]
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
+from celeriac.decide.calendar import SlicePlan
 from celeriac.domain.records import Firing, NewFiring, NewStudy, Schedule
 from celeriac.domain.study_file import form_of_slice, parse, slice_name
 
@@ -27,7 +27,13 @@ def next_by_hand(schedule: Schedule, due_at: datetime, firings: Iterable[Firing]
 
 
 def firing_of(
-    schedule: Schedule, slice_: Mapping[str, Any], due_at: datetime, *, by_hand: int = 0, note: str = ""
+    schedule: Schedule,
+    plan: SlicePlan,
+    slice_: Mapping[str, Any],
+    due_at: datetime,
+    *,
+    by_hand: int = 0,
+    note: str = "",
 ) -> Iterator[NewFiring]:
     """What may be opened for a slice, in the order in which to try, since a name may be taken. The study's spec has the
     slice's own values.
@@ -35,7 +41,7 @@ def firing_of(
     Raises SpecInvalid when this version cannot read the schedule's spec.
     """
     form = form_of_slice(schedule.spec, slice_)
-    spec, plan = parse(form, f"schedule {schedule.name}"), plan_of(calendar_of(schedule), slice_)
+    spec = parse(form, f"schedule {schedule.name}")
     new = NewStudy(
         name=firing_name(schedule.name, plan, slice_, due_at),
         spec=form,

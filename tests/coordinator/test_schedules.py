@@ -91,11 +91,12 @@ def test_a_firing_that_was_interrupted_is_finished_although_its_successor_is_due
 def test_two_clocks_at_the_same_firing_open_each_study_once() -> None:
     house = House()
     schedule = put_schedule(house)
+    plan = SlicePlan("0 3 * * *", "UTC")
     looked = house.store.slice_dues("flights")
     for each in looked:
-        assert fire(house.store, house.mailbox, schedule, each, due(SlicePlan("0 3 * * *", "UTC"), DUE, DUE))
+        assert fire(house.store, house.mailbox, schedule, plan, each, due(plan, DUE, DUE))
     for each in looked:  # by what the other clock read before
-        assert not fire(house.store, house.mailbox, schedule, each, due(SlicePlan("0 3 * * *", "UTC"), DUE, DUE))
+        assert not fire(house.store, house.mailbox, schedule, plan, each, due(plan, DUE, DUE))
     assert len(house.store.studies()) == 2
     assert house.store.schedule("flights").next_due_at == DUE + timedelta(days=1)
 
@@ -164,7 +165,9 @@ def test_a_firing_by_hand_leaves_the_clocks_own_alone() -> None:
     for k, due_at in enumerate((DUE + timedelta(hours=1), DUE + timedelta(hours=1), DUE + timedelta(days=1)), 1):
         number = next_by_hand(schedule, due_at, house.store.firings("flights"))
         for slice_ in AIRPORTS:
-            firing = fire_free(house.store, due_at, firing_of(schedule, slice_, due_at, by_hand=number))
+            firing = fire_free(
+                house.store, due_at, firing_of(schedule, SlicePlan("0 3 * * *", "UTC"), slice_, due_at, by_hand=number)
+            )
             assert firing is not None
             assert firing.name.endswith(("2026-11-24-by-hand-1", "2026-11-24-by-hand-2", "2026-11-25-by-hand-1"))
         assert len(house.store.firings("flights")) == 2 * k
