@@ -1,6 +1,5 @@
 """`celeriac best SCHEDULE`: the parameters of its champions, of all slices or of one."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from celeriac.cli import text
@@ -36,18 +35,6 @@ def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json
         for key, each in found.items():
             _tell(key, each)
     return OK
-
-
-def slice_named(client: Client, schedule: str, named: str | None) -> Mapping[str, Any]:
-    """The slice of that name; without one, the only one. Raises CallerError."""
-    slices = client.store.schedule(schedule).slices or ({},)
-    known = {_slice_text(each): each for each in slices}
-    if named is None and len(known) == 1:
-        return next(iter(known.values()))
-    if named is None or named not in known:
-        which = "name one of its slices with --slice" if named is None else f"it has no slice {named!r}"
-        raise CallerError(f"schedule {schedule}: {which}: {'; '.join(known)}")
-    return known[named]
 
 
 def _slice_text(slice_: Any) -> str:

@@ -26,6 +26,7 @@ def show_one(
     name: ScheduleName, slice_: OneSlice = None, last: Last = 20, home: Home = None, as_json: AsJson = False
 ) -> None:
     """Show one schedule, its latest firings, and the life of those of the newest night, step by step."""
+    from celeriac.cli.deliveries import trouble
     from celeriac.client.nights import newest_night
 
     with connected(home) as client:
@@ -33,11 +34,15 @@ def show_one(
         firings = _of_slice(client.store.firings(name, limit=last if slice_ is None else 1000), slice_)[:last]
         newest = _of_slice(newest_night(client.store, name), slice_)
         studies = client.store.stage_studies([each.id for each in (*firings, *newest)])
+        deliveries = client.store.deliveries(name, limit=1000)
     if as_json:
         of = {each.id: [study_form(study) for study in studies if study.firing_id == each.id] for each in firings}
-        print_json({**plain(row), "firings": [{**plain(each), "studies": of[each.id]} for each in firings]})
+        told = [{**plain(each), "studies": of[each.id]} for each in firings]
+        print_json({**plain(row), "firings": told, "deliveries": deliveries})
         return
     say(f"schedule {row.name}: {text.due(row)}; {row.cron} in {row.timezone}")
+    for line in trouble(deliveries):
+        say(line, "yellow")
     say("slices: " + ("; ".join(text.assigned(each) for each in row.slices if each) or "none"))
     rows = [_firing_row(each, [study for study in studies if study.firing_id == each.id]) for each in firings]
     columns = ("firing", "state", "trials", "best", "for", "since", "why")

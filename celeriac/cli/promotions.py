@@ -54,12 +54,14 @@ def champion(
     schedule: ScheduleName, slice_: SliceName = None, params: Params = False, home: Home = None, as_json: AsJson = False
 ) -> None:
     """Show one slice's champion, and what it was promoted on: every pair, the test, the reason."""
+    from celeriac.cli.deliveries import delivery_lines
     from celeriac.client.champions import awaiting, slice_named, slice_text, standing
     from celeriac.client.study import yaml_of
 
     with connected(home) as client:
         where = slice_named(client.store, schedule, slice_)
         found, waits = standing(client.store, schedule, where), awaiting(client.store, schedule, where)
+        sent = [each for each in client.store.deliveries(schedule, limit=1000) if found and each.promotion == found.id]
     if found is None:
         remark(f"celeriac: {f'{schedule} {slice_text(where)}'.strip()} has no champion yet")
         raise typer.Exit(FAILED)
@@ -68,7 +70,7 @@ def champion(
     elif params:
         print(yaml_of(found.params), end="")
     else:
-        for line in record_of(found):
+        for line in (*record_of(found), "", *delivery_lines(sent)):
             say(line)
         if waits is not None:
             say(f"\ntrial {waits.trial} of {waits.study} waits for approval: {waits.reason}")

@@ -140,12 +140,12 @@ def best(
 
 def _copy_model(client: "Client", name: str, slice_: str | None, to: Path) -> None:
     """Copy the model of a study's best trial, or of a slice's champion, and say what it is."""
-    from celeriac.cli.champion import slice_named
+    from celeriac.client.champions import slice_named
     from celeriac.client.models import best_model, champion_model
     from celeriac.domain.errors import CallerError
 
     if slice_ is not None or _is_schedule(client, name):
-        model = champion_model(client.settings, name, slice_named(client, name, slice_), to)
+        model = champion_model(client.settings, name, slice_named(client.store, name, slice_), to)
     else:
         study = client.study(name)
         if (winner := study.best) is None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from celeriac.client import Client
-from celeriac.domain.records import Artefact, Publication
+from celeriac.domain.records import Artefact, Champion, DeliveryKind, Publication
 from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.artefacts.api import hashed
 from coordinator.publication import publish
@@ -74,4 +74,29 @@ def test_a_champion_s_model_is_the_published_one(celeriac: Celeriac, client: Cli
     assert celeriac("best", "nightly", "--slice", "r=eu", "--model", "out.pt").code == 0
     assert (tmp_path / "out.pt").read_text() == "weights"
     which = celeriac("best", "nightly", "--model", "out.pt")
-    assert (which.code, "name one of its slices with --slice: r=eu; r=us" in which.err.replace("\n", " ")) == (2, True)
+    assert (which.code, "say which slice; it has r=eu; r=us" in which.err.replace("\n", " ")) == (2, True)
+
+
+def test_what_has_not_come_through_is_shown(celeriac: Celeriac, client: Client) -> None:
+    client.add_schedule({**SPEC, **PLAN})
+    study = client.open(SPEC).study
+    verdict = Champion("nightly", {"r": "eu"}, study.id, "digits", 0, {"lr": 0.01}, 0.5, 0.4, {}, True, "better")
+    made = client.store.record_champion(verdict)
+    assert len(client.store.due_deliveries()) == 1
+    assert "not published yet" in celeriac("champion", "nightly", "r=eu").out
+    assert client.store.claim_delivery(made.id, DeliveryKind.PUBLISH, 60)
+    client.store.end_delivery(made.id, DeliveryKind.PUBLISH, "the disk is full", 600.0)
+    assert "not published after one try, next at" in celeriac("champion", "nightly", "r=eu").out
+    shown = celeriac("schedule", "show", "nightly").out
+    assert f"nightly r=eu: promotion {made.id}: not published after one try" in shown
+    assert "the disk is full" in shown
+    told = json.loads(celeriac("schedule", "show", "nightly", "--json").out)["deliveries"]
+    assert [(each["promotion"], each["kind"], each["tries"]) for each in told] == [
+        (made.id, "publish", 1),
+        (made.id, "hook", 0),
+    ]
+    client.store.end_delivery(made.id, DeliveryKind.PUBLISH, "/artefacts/versions/1: the slice's first version")
+    champion = celeriac("champion", "nightly", "r=eu").out
+    assert "published: /artefacts/versions/1: the slice's first version" in champion
+    assert "hook has not come through yet" in champion
+    assert "promotion" not in celeriac("schedule", "show", "nightly").out
