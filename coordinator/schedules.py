@@ -6,19 +6,16 @@ at. So whoever crashes between the two leaves a slice that is due, whose firing 
 """
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
 
 from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
-from celeriac.decide.due import DueDecision, due
+from celeriac.decide.due import DueDecision, due_slice
 from celeriac.decide.firing import firing_of
 from celeriac.domain.errors import CeleriacError, IllegalTransition, StaleTurn, TryAgain
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
-from celeriac.domain.records import Firing, FiringOpen, Schedule, SliceDue
+from celeriac.domain.records import Firing, Schedule, SliceDue
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store
-from celeriac.store.dues import slice_key
 from celeriac.store.firing import fire as fire_free
 from coordinator import nights
 
@@ -48,31 +45,14 @@ def _fire_slices(store: Store, tickets: Tickets, schedule: Schedule) -> None:
     wrong: Exception | None = None
     for each in dues:
         plan = plan_of(calendar, each.slice)
-        own = [firing for firing in minded if slice_key(firing.slice) == slice_key(each.slice)]
         try:
-            fire(store, tickets, schedule, plan, each, _decide(plan, each, now, minded, own))
+            fire(store, tickets, schedule, plan, each, due_slice(plan, each, now, minded))
         except TryAgain:
             raise
         except (CeleriacError, ValueError, LookupError) as error:
             wrong = error
     if wrong is not None:
         raise wrong
-
-
-def _decide(
-    plan: SlicePlan, each: SliceDue, now: datetime, minded: Sequence[FiringOpen], own: Sequence[FiringOpen]
-) -> DueDecision:
-    """What to do about a slice. Its firing was interrupted when the newest firing of the others is for the same time,
-    unless it had to wait for one of its own.
-    """
-    at = each.next_due_at
-    held = any(firing.due_at < at and (firing.ended_at is None or firing.ended_at > at) for firing in own)
-    newest = max((firing.due_at for firing in minded), default=None)
-    begun = newest == at and (plan.overlap == "allow" or not held)
-    made = frozenset(firing.due_at for firing in own)
-    running = next((firing for firing in reversed(own) if firing.is_open), None)
-    freed_at = max((firing.ended_at for firing in own if firing.ended_at is not None), default=None)
-    return due(plan, at, now, begun=begun, made=made, running=running, freed_at=freed_at)
 
 
 def fire(

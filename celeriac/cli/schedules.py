@@ -115,17 +115,20 @@ def history(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> N
 @app.command("next")
 def next_(name: ScheduleName, count: Count = 7, home: Home = None, as_json: AsJson = False) -> None:
     """Show what would run at the next due times: which slices, when by their own clocks, what is skipped and why."""
+    from celeriac.client.schedules import waiting_of
     from celeriac.decide.calendar import coming
 
     with connected(home) as client:
         row = client.store.schedule(name)
-        groups = coming(row, client.store.slice_dues(name), count)
-        now = client.store.now()
+        dues, now = client.store.slice_dues(name), client.store.now()
+        groups, waiting = coming(row, dues, count), waiting_of(client.store, row, dues, now)
     if as_json:
         print_json([each for group in groups for each in group])
         return
     if row.paused:
         say(f"schedule {name} is paused: nothing of this runs until `{command('schedule', 'resume', name)}`")
+    for slice_, why in waiting:
+        say(f"{text.assigned(slice_) or name}: {why}")
     rows = [_coming_row(alike, now) for group in groups for alike in _alike(group)]
     show(Grid(("due", "slices", "begins", "done by", "then"), rows, folds=frozenset({"slices"})), "")
 

@@ -3,12 +3,15 @@
 import os
 import pwd
 import socket
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from typing import Any
 
 from celeriac.decide.calendar import calendar_of, dues_of, plan_of
+from celeriac.decide.due import due_slice
 from celeriac.decide.firing import firing_of, next_by_hand
 from celeriac.domain.errors import DuplicateStudy, UnknownSchedule
-from celeriac.domain.records import Firing, NewStudy, Schedule, ScheduleEdit
+from celeriac.domain.records import Firing, NewStudy, Schedule, ScheduleEdit, SliceDue
 from celeriac.domain.study_file import ScheduleSpec, StudySpec, difference, parse
 from celeriac.store import Store
 from celeriac.store.dues import slice_key
@@ -95,6 +98,15 @@ def fire_now(store: Store, name: str, due_at: datetime | date | None) -> list[Fi
         by_hand = 0 if own else next_by_hand(row, at, recent)
         made.append(fire(store, at, firing_of(row, plan_of(calendar, slice_), slice_, at, by_hand=by_hand)))
     return [each for each in made if each is not None]
+
+
+def waiting_of(
+    store: Store, row: Schedule, dues: Sequence[SliceDue], now: datetime
+) -> list[tuple[Mapping[str, Any], str]]:
+    """The slices whose due time has come and that have not begun, each with the reason: for what they wait."""
+    calendar, late = calendar_of(row), [each for each in dues if each.next_due_at <= now]
+    minded = store.firings_to_mind(row.name, late[0].next_due_at) if late else []
+    return [(each.slice, due_slice(plan_of(calendar, each.slice), each, now, minded).reason) for each in late]
 
 
 def _moved_code(before: str, after: str) -> list[str]:

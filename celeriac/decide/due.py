@@ -6,13 +6,13 @@ made, one past its deadline neither; one that has become late waits for a blacko
 while the slice's firing before is open.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from celeriac.decide.calendar import SlicePlan
 from celeriac.decide.cron import dues_after
-from celeriac.domain.records import FiringOpen
+from celeriac.domain.records import FiringOpen, SliceDue
 
 MOST_COUNTED = 1000
 #: A firing that is found later than this is a missed one: longer than a restart takes.
@@ -44,6 +44,26 @@ class _Target:
     @property
     def skipped(self) -> int:
         return self.missed + self.dark
+
+
+def due_slice(plan: SlicePlan, each: SliceDue, now: datetime, minded: Sequence[FiringOpen]) -> DueDecision:
+    """What to do about a slice, by the firings of its schedule that were due or ended since its due time, or are open.
+
+    Its firing was interrupted when the newest firing of the others is for the same time, unless it had to wait for one
+    of its own.
+    """
+    at, own = each.next_due_at, [firing for firing in minded if firing.slice == each.slice]
+    held = any(firing.due_at < at and (firing.ended_at is None or firing.ended_at > at) for firing in own)
+    newest = max((firing.due_at for firing in minded), default=None)
+    return due(
+        plan,
+        at,
+        now,
+        begun=newest == at and (plan.overlap == "allow" or not held),
+        made=frozenset(firing.due_at for firing in own),
+        running=next((firing for firing in reversed(own) if firing.is_open), None),
+        freed_at=max((firing.ended_at for firing in own if firing.ended_at is not None), default=None),
+    )
 
 
 def due(

@@ -1,17 +1,19 @@
 """Schedules by the Python API."""
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from celeriac.client import Client
 from celeriac.client.replay import replay
+from celeriac.client.schedules import waiting_of
 from celeriac.domain.errors import DuplicateStudy, SpecInvalid, StudyPaused, UnknownSchedule
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
 from celeriac.domain.records import Firing, FiringState, StudyState
 from celeriac.runtime.broker import DRIVE_QUEUE
-from tests.celeriac.cli.played import PLAN, SPEC
+from tests.celeriac.cli.played import NEW_YEAR, PLAN, SPEC
 
 
 def test_a_schedule_file_is_no_study_and_a_study_file_no_schedule(client: Client) -> None:
@@ -34,6 +36,16 @@ def test_a_schedule_is_replaced_only_when_asked_to_and_stays_paused(client: Clie
     assert caught.value.difference == ["budget.trials: 3 -> 5"]
     replaced = client.add_schedule(other, replace_it=True)
     assert (replaced.paused, replaced.spec["budget"]["trials"]) == (True, 5)
+
+
+def test_what_waits_says_for_what(client: Client) -> None:
+    row = client.add_schedule({**SPEC, **PLAN, "schedule": {**PLAN["schedule"], "overlap": "queue"}})  # type: ignore[dict-item]
+    client.fire("nightly", date(2013, 10, 1))
+    dues = [replace(each, next_due_at=NEW_YEAR) for each in client.store.slice_dues("nightly")]
+    assert waiting_of(client.store, row, dues, NEW_YEAR - timedelta(seconds=1)) == []
+    assert waiting_of(client.store, row, dues, NEW_YEAR) == [
+        ({"r": part}, f"waits until nightly/r={part}/2013-10-01 has ended") for part in ("eu", "us")
+    ]
 
 
 def test_past_nights_are_replayed_one_after_the_other(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
