@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from celeriac.domain.records import Publication
 from celeriac.runtime.artefacts import ArtefactDamaged, Artefacts, open_artefacts
 from celeriac.runtime.artefacts.api import hashed
 from coordinator.publication import publish
+from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
 
 SLICE = {"airport": "JFK"}
 PLACE = "champions/flights/airport=JFK"
@@ -31,10 +33,33 @@ for version in map(int, sys.argv[2:]):
     publish(root, record(root, version))
 """
 
+#: A reader in a process of its own: follows `current` until it is told that it is over, and once more after that.
+READER = """
+import json, select, sys
+import fsspec
+root, over = sys.argv[1] + "/champions/flights/airport=JFK", False
+fs = fsspec.filesystem("s3", use_listings_cache=False)
+while True:
+    last = over
+    try:
+        version = json.loads(fs.cat_file(f"{root}/current"))["version"]
+    except FileNotFoundError:
+        version = None
+    if version is not None:
+        here = f"{root}/versions/{version:012d}"
+        assert fs.cat_file(f"{here}/model") == b"%d\\n" % version * 5000
+        assert json.loads(fs.cat_file(f"{here}/record.json"))["version"] == version
+        assert json.loads(fs.cat_file(f"{here}/params.json")) == {"version": version}
+        print(version)
+    if last:
+        break
+    over = bool(select.select([sys.stdin], [], [], 0)[0])
+"""
+
 
 def record(root: Artefacts, version: int, *, data: bytes | None = None) -> Publication:
     """A publication whose every file tells its version; its model is put there first."""
-    local = Path(f"/tmp/celeriac-model-{os.getpid()}-{threading.get_ident()}")
+    local = Path(tempfile.gettempdir(), f"celeriac-model-{os.getpid()}-{threading.get_ident()}")
     local.write_bytes(data or b"%d\n" % version * 5000)
     model = hashed(local, f"models/9/{version}-{os.getpid()}")
     root.put(local, model.path)
@@ -142,3 +167,27 @@ def test_a_reader_sees_whole_versions_only_while_others_publish_and_die(address:
     assert seen == sorted(seen)
     assert len(set(seen)) > 3
     assert current.resolve().name == "000000000090"
+
+
+def test_on_s3_a_reader_sees_whole_versions_only_and_never_an_older_one() -> None:
+    """The same on a server that speaks S3: two publishers in processes of their own, and a reader all the while."""
+    if not HAS_S3:
+        pytest.skip("needs the extra s3 and moto")
+    with s3_server() as reached:
+        environment = {**os.environ, **reached, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        address = f"s3://{BUCKET}/celeriac"
+        reader = subprocess.Popen(
+            [sys.executable, "-c", READER, address],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        command = [sys.executable, "-c", PUBLISHER, address]
+        publishers = [subprocess.Popen([*command, *map(str, range(start, 21, 2))], env=environment) for start in (1, 2)]
+        assert [each.wait() for each in publishers] == [0, 0]
+        told, _ = reader.communicate("over\n")
+        assert reader.returncode == 0
+        seen = [int(line) for line in told.split()]
+        assert seen == sorted(seen)
+        assert seen[-1] == 20
