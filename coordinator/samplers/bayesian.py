@@ -15,18 +15,36 @@ from functools import cache
 
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Kind, Observation, Point, Proposal
+from coordinator.samplers.earlier import EarlierStudy
 from coordinator.samplers.lazy_import import load_ahead, loaded
 from coordinator.samplers.model_based import INITIAL, Model, propose, scored_in
 
 LEAST_DESIGNED = 2
 LEAST_SCORED = 3
-_MODEL = "coordinator.samplers.model"
+#: With earlier nights, the number of the trial that comes from the design all the same: only a point that the past did
+#: not choose can show that it misleads.
+PROBE = 2
+#: Where the past misleads, so many of the first trials come from the design.
+AFTER_MISLED = 6
+_MODEL, _CHAINED = "coordinator.samplers.model", "coordinator.samplers.chained"
 
 
 def suggest(
-    space: Space, observations: Sequence[Observation], pending: Sequence[Point], count: int, seed: int
+    space: Space,
+    observations: Sequence[Observation],
+    pending: Sequence[Point],
+    count: int,
+    seed: int,
+    earlier: tuple[EarlierStudy, ...] = (),
 ) -> list[Proposal]:
-    """See `coordinator.samplers.api`."""
+    """See `coordinator.samplers.api`. `earlier`: what earlier nights and sister slices found; without them, nothing
+    here looks at the past.
+    """
+    load_ahead(_CHAINED if earlier else _MODEL)
+    if earlier:
+        found = _chained(space, observations, pending, count, seed, earlier)
+        if found is not None:
+            return found
     built: list[Model] = []
 
     def build(waiting: Sequence[Point]) -> Model | None:
@@ -34,13 +52,35 @@ def suggest(
             built.append(loaded(_MODEL).Improvement(space, observations, waiting, seed))
         return built[0] if built else None
 
-    load_ahead(_MODEL)
     priors = sum(o.kind is Kind.PRIOR for o in observations)
-    designed = max(INITIAL - priors, LEAST_DESIGNED)
+    designed = AFTER_MISLED if earlier else max(INITIAL - priors, LEAST_DESIGNED)
     proposals = propose(build, space, observations, pending, count, seed, designed=designed)
     if built:
         _aside().submit(loaded(_MODEL).fit_ahead, space, tuple(observations), seed)
     return proposals
+
+
+def _chained(
+    space: Space,
+    observations: Sequence[Observation],
+    pending: Sequence[Point],
+    count: int,
+    seed: int,
+    earlier: tuple[EarlierStudy, ...],
+) -> list[Proposal] | None:
+    """By the model that knows the earlier nights; None while they are not to be used."""
+    try:
+        model = loaded(_CHAINED).model_of(space, observations, earlier, pending, seed)
+    except (ValueError, ArithmeticError):
+        return None
+    if model is None:
+        return None
+    return propose(lambda _: model, space, observations, pending, count, seed, designed=0, probes=(PROBE,))
+
+
+def settle() -> None:
+    """Wait until nothing is fitted ahead any more: for measurements."""
+    _aside().submit(int).result()
 
 
 @cache

@@ -50,7 +50,7 @@ def _threads() -> ThreadpoolController:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """One thread at a time, and BLAS on one: the same sums in the same order on every host, and trials need the other
     cores.
 
@@ -64,7 +64,7 @@ def fit_ahead(space: Space, observations: Sequence[Observation], seed: int) -> N
     """Fit the hyperparameters that a suggestion after the next observation will use; nothing where they cannot be
     fitted.
     """
-    with _one_thread():
+    with one_thread():
         try:
             _theta(Box(space), observations, seed, _fitted_on(len(observations) + 1))
         except (ValueError, ArithmeticError):
@@ -76,17 +76,17 @@ class Improvement:
 
     def __init__(self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], seed: int) -> None:
         self._seed, self._box = seed, Box(space)
-        with _one_thread():
+        with one_thread():
             self._build(observations, pending)
 
     def believe(self, point: Point) -> None:
         """Count one more pending point."""
-        with _one_thread():
+        with one_thread():
             self._model.believe(self._encoded([point]))
 
     def best(self, number: int, seen: set[str]) -> Proposal | None:
         """The candidate with the largest gain whose key is not in `seen`; None when all are."""
-        with _one_thread():
+        with one_thread():
             candidates = self._searched(np.random.default_rng([self._seed, number]))
             found = self._box.most_promising(*candidates, seen)
             return None if found is None else Proposal(found[0], {**self._how, **self._expected(found[1])})
@@ -108,7 +108,7 @@ class Improvement:
         self._feasible = Feasibility(self._box, observations, rng)
         self._how: dict[str, Any] = {
             "by": By.EXPECTED_IMPROVEMENT,
-            **_incumbent(kept),
+            **incumbent_of(kept),
             "fitted_on": _fitted_on(known),
             "kept": len(kept.losses),
         }
@@ -169,7 +169,7 @@ def _rows(box: Box, kept: Lessons) -> tuple[Rows, Warp]:
     return Rows(box.encoded(places), warp(kept.losses), noise, kept.weight), warp
 
 
-def _incumbent(kept: Lessons) -> dict[str, Any]:
+def incumbent_of(kept: Lessons) -> dict[str, Any]:
     """The best finished trial among the kept (the best ones always are)."""
     done = [(o.loss, o.point.number) for o in kept.observations if o.kind is Kind.FINISHED]
     return {"incumbent": min(done)[0], "incumbent_number": min(done)[1]} if done else {}

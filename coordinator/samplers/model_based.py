@@ -5,7 +5,7 @@ What every such sampler has in common; what differs is the model. Whatever is no
 so that the trial's `why` tells how it was found.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from celeriac.domain.provenance import By
@@ -43,15 +43,16 @@ def propose(
     seed: int,
     *,
     designed: int = INITIAL,
+    probes: Collection[int] = (),
 ) -> list[Proposal]:
     """See `coordinator.samplers.api`. `build` makes the model of the observations and the pending points that it is
     given.
 
     It is called at most once, when the first proposal needs a model; None from it means that too few trials are scored
     to learn from. A ValueError or an ArithmeticError, of it or of the model, gives way to chance. The first `designed`
-    trials come from the design.
+    trials come from the design, and those of the numbers `probes`.
     """
-    search = _Search(build, space, observations, list(pending), seed, designed)
+    search = _Search(build, space, observations, list(pending), seed, {*range(designed), *probes})
     first = next_number(observations, pending)
     proposals: list[Proposal] = []
     for number in range(first, first + count):
@@ -73,10 +74,10 @@ class _Search:
         observations: Sequence[Observation],
         pending: list[Point],
         seed: int,
-        designed: int,
+        designed: Collection[int],
     ) -> None:
         self._build, self._space, self._seed = build, space, seed
-        self._observations, self._pending, self._designed_until = observations, pending, designed
+        self._observations, self._pending, self._designs = observations, pending, designed
         self._seen = seen_keys(observations, pending)
         self._model: Model | None = None
         self._believed = 0
@@ -84,7 +85,7 @@ class _Search:
 
     def proposal(self, number: int) -> Proposal | None:
         """The proposal for one trial number; None when the space has no further point."""
-        if number < self._designed_until:
+        if number in self._designs:
             return self._designed(number)
         try:
             return self._modelled(number) or self._random(number, self._obstacle or "every candidate was tried already")
