@@ -17,6 +17,8 @@ class By(StrEnum):
 
     STUDY_FILE = "the study file"
     NIGHT = "the night"
+    CHAMPION = "the champion"
+    EARLIER = "an earlier night"
     LATIN_HYPERCUBE = "latin hypercube"
     SOBOL = "sobol"
     GRID = "grid"
@@ -52,6 +54,8 @@ class Provenance:
 
     `sampler` and `seed` say who was asked; `observed`: how many ended trials it knew; `index`: the place in its answer;
     `best`: the trial with the best score then. All five are None where no sampler was asked.
+    `earlier`: the earlier studies that it knew, each as (id, nights before, whether a sister slice's, how many of its
+    ends). How much they counted stands in `more`: `weight` (0 to 1, for one night), and `counted`, their ids.
     """
 
     by: str = ""
@@ -62,6 +66,7 @@ class Provenance:
     best: int | None = None
     index: int | None = None
     expected: Expectation | None = None
+    earlier: tuple[tuple[int, int, bool, int], ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -73,12 +78,17 @@ class Provenance:
             reason=why.get("reason"),
             **{name: why.get(name) for name in _ASKED},
             expected=Expectation(**expected) if expected else None,
+            earlier=tuple(
+                (int(i), int(gap), bool(sister), int(ended)) for i, gap, sister, ended in why.get("earlier", ())
+            ),
             more={name: value for name, value in why.items() if name not in _KNOWN},
         )
 
     def written(self) -> dict[str, Any]:
         """What is kept with the trial."""
         asked = {name: getattr(self, name) for name in _ASKED} if self.sampler is not None else {}
+        if self.earlier:
+            asked["earlier"] = [list(each) for each in self.earlier]
         found = {"by": str(self.by) or None, "reason": self.reason, **(asdict(self.expected) if self.expected else {})}
         return {**asked, **{name: value for name, value in found.items() if value is not None}, **self.more}
 
@@ -128,7 +138,7 @@ class Provenance:
 
 _ASKED = ("sampler", "seed", "observed", "best", "index")
 _EXPECTED = tuple(each.name for each in fields(Expectation))
-_KNOWN = frozenset({"by", "reason", "pending", *_ASKED, *_EXPECTED})
+_KNOWN = frozenset({"by", "reason", "pending", "earlier", *_ASKED, *_EXPECTED})
 
 
 def _number(value: Any) -> float | None:

@@ -84,6 +84,12 @@ class ScheduleStore(Protocol):
     def studies_left_open(self) -> list[StudyRecord]:
         """The studies that are not closed although their firing is at its end."""
 
+    def earlier_studies(self, study_id: int, *, nights: int, sisters: int) -> list[StudyRecord]:
+        """What a night's search may start from: searches of the same schedule that were due before this one and closed
+        before it was opened, the newest first; at most `nights` of its own slice, then of at most `sisters` other
+        slices the newest each. Empty for a study that no schedule opened.
+        """
+
     def firings_to_move(self) -> list[int]:
         """Ids of the firings that wait for a move, oldest first: those that are DUE, and those whose stage's study is
         closed, or gone.

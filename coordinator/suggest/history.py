@@ -14,6 +14,7 @@ from celeriac.domain.records import PendingTrial, StudyRecord
 from celeriac.domain.study_file import StudySpec, parse
 from celeriac.store import Store
 from coordinator.samplers.api import Observation, Point, observed, point_of
+from coordinator.suggest.past import NightStart, night_start
 
 MOST_STUDIES = 64
 #: Of all studies together: some 40 MB. One study alone may have more.
@@ -34,6 +35,7 @@ class History:
     resumed_at: datetime | None = None
     ended_no: int = 0
     observations: list[Observation] = field(default_factory=list)
+    start: NightStart | None = None
     _pending: dict[int, tuple[PendingTrial, Point]] = field(default_factory=dict)
 
     def read_on(self, store: Store, study: StudyRecord, *, until: int) -> None:
@@ -46,6 +48,12 @@ class History:
                 self.ended_no = trial.ended_no or self.ended_no
             if not page:
                 return
+
+    def started(self, store: Store, study: StudyRecord) -> NightStart:
+        """What the night of this study starts from; read once."""
+        if self.start is None:
+            self.start = night_start(store, study, self.spec)
+        return self.start
 
     def pending(self, store: Store, study: StudyRecord, *, below: int) -> list[Point]:
         """The points of the trials below this number that had not ended at `ended_no`, by number.

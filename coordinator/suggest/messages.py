@@ -16,7 +16,8 @@ from celeriac.domain.provenance import Provenance
 from celeriac.domain.records import Source, StudyRecord, Suggestion
 from celeriac.domain.sampler_names import AUTO
 from celeriac.store import Store
-from coordinator.samplers import sampler_for
+from coordinator.samplers import ask, learns_from_earlier
+from coordinator.samplers.api import proposed
 from coordinator.suggest.history import Histories
 
 log = logging.getLogger(__name__)
@@ -107,10 +108,18 @@ def suggested(store: Store, histories: Histories, question: SuggestRequest) -> l
     history.read_on(store, study, until=study.counts.ended)
     spec = history.spec
     pending = history.pending(store, study, below=question.first)
+    start = history.started(store, study)
+    found = start.first_from(question.first - (spec.default is not None))[: question.count]
+    for number, suggestion in enumerate(found, question.first):
+        point = proposed(spec.space, dict(suggestion.params), number)
+        pending.append(replace(point, source=suggestion.source))
+    if len(found) == question.count:
+        return found
     decision = chosen_sampler(spec, study)
-    proposals = sampler_for(decision.name)(spec.space, history.observations, pending, question.count, spec.seed)
+    earlier = start.earlier if learns_from_earlier(decision.name) else ()
+    count = question.count - len(found)
+    proposals = ask(decision.name, spec.space, history.observations, pending, count, spec.seed, earlier)
     chosen = {"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}
-    found = []
     for index, proposal in enumerate(proposals):
         how = Provenance.read(proposal.how).in_scores(study.goal)
         how = replace(
@@ -120,6 +129,7 @@ def suggested(store: Store, histories: Histories, question: SuggestRequest) -> l
             observed=history.ended_no,
             best=study.best_number,
             index=index,
+            earlier=start.refs if earlier else (),
             more={**chosen, **how.more},
         )
         found.append(Suggestion(proposal.params, Source.SUGGESTED, how.written()))

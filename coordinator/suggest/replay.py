@@ -8,8 +8,9 @@ from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import Source
 from celeriac.domain.study_file import parse
 from celeriac.store import Store
-from coordinator.samplers import sampler_for
+from coordinator.samplers import ask
 from coordinator.suggest.history import History
+from coordinator.suggest.past import earlier_of
 
 
 def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
@@ -28,5 +29,6 @@ def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
     history = History(parse(study.spec, f"study {study.name}"))
     history.read_on(store, study, until=observed)
     pending, count = history.pending(store, study, below=first), number - first + 1
-    proposals = sampler_for(found.sampler)(history.spec.space, history.observations, pending, count, found.seed)
+    space, earlier = history.spec.space, earlier_of(store, history.spec, found.earlier)
+    proposals = ask(found.sampler, space, history.observations, pending, count, found.seed, earlier)
     return proposals[-1].params

@@ -15,6 +15,7 @@ from celeriac.domain.records import (
     FiringOpen,
     FiringState,
     NewStudy,
+    Stage,
     StudyRecord,
     StudyState,
     VerdictKind,
@@ -94,6 +95,28 @@ class Firings(Tables):
         over = {each.id for each in self._rows.firings.values() if each.state not in WORKING}
         found = [study for _, study in sorted(self._rows.studies.items()) if study.firing_id in over]
         return [study for study in found if study.ended_at is None]
+
+    @atomic
+    def earlier_studies(self, study_id: int, *, nights: int, sisters: int) -> list[StudyRecord]:
+        now = self._rows.study(study_id)
+        if now.schedule is None or now.due_at is None:
+            return []
+        before = [
+            each
+            for each in self._rows.studies.values()
+            if each.schedule == now.schedule
+            and each.stage is Stage.SEARCH
+            and each.due_at is not None
+            and (each.due_at, each.id) < (now.due_at, now.id)
+            and each.ended_at is not None
+            and each.ended_at <= now.created_at
+        ]
+        before.sort(key=lambda each: (each.due_at, each.id), reverse=True)
+        newest: dict[str, StudyRecord] = {}
+        for each in before:
+            if each.slice != now.slice:
+                newest.setdefault(slice_key(each.slice), each)
+        return [each for each in before if each.slice == now.slice][:nights] + list(newest.values())[:sisters]
 
     @atomic
     def firings_to_move(self) -> list[int]:

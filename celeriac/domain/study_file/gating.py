@@ -55,13 +55,13 @@ def gate(section: Section) -> GateSpec:
     )
 
 
-def flag(section: Section, key: str) -> bool:
-    """Whether a key is true; false where it is not there."""
+def flag(section: Section, key: str, unless_said: bool = False) -> bool:
+    """Whether a key is true; `unless_said` where it is not there."""
     value = section.get(key)
     if value is None or isinstance(value, bool):
-        return bool(value)
+        return unless_said if value is None else value
     section.fail(key, f"must be true or false, not {show(value)}")
-    return False
+    return unless_said
 
 
 def _guards(section: Section) -> tuple[Guard, ...]:

@@ -20,9 +20,8 @@ from celeriac.domain.study_file.timing import flaws
 
 _KEYS = frozenset(
     {"name", "cron", "timezone", "slices", "catch_up", "overlap", "blackout", "jitter", "deadline"}
-    | {"gate", "guard", "always", "hook"}
+    | {"gate", "guard", "always", "hook", "warm_start"}
 )
-_LATER_KEYS = frozenset({"warm_start"})
 CATCH_UP = ("skip", "one", "all")
 OVERLAP = ("allow", "skip", "queue", "cancel")
 _TAKEN = {
@@ -35,7 +34,7 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
     """The schedule of a file; None where there is none. It is named like the study, unless it has a name of its own."""
     if top.get("schedule") is None:
         return None
-    section = top.section("schedule", _KEYS, _LATER_KEYS)
+    section = top.section("schedule", _KEYS)
     if not isinstance(top.get("schedule"), Mapping):
         return None
     given = section.get("name")
@@ -58,6 +57,7 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
         gate=gate(section),
         always=flag(section, "always"),
         hook=hook(section),
+        warm_start=flag(section, "warm_start", True),
     )
 
 
@@ -141,6 +141,14 @@ def _cron(section: Section) -> str:
     except StopIteration:
         section.fail("cron", f"{show(cron)} never comes due")
     return cron
+
+
+def _warm_start(section: Section) -> bool:
+    """Whether nights start from earlier ones; they do unless the file says no."""
+    given = section.get("warm_start")
+    if given is not None and not isinstance(given, bool):
+        section.fail("warm_start", f"must be true or false, not {show(given)}")
+    return given is not False
 
 
 def _timezone(section: Section) -> str:

@@ -66,7 +66,8 @@ class ScheduleSpec:
     """When a study runs again (five cron fields in a time zone), for which slices (`slices`, a product of lists, or
     `listed`), and how a night is judged. All others are as the study file's reference says.
 
-    `always`: a night searches whether it pays or not.
+    `always`: a night searches whether it pays or not. `warm_start`: it starts from what earlier nights and sister
+    slices found.
     """
 
     name: str
@@ -82,6 +83,7 @@ class ScheduleSpec:
     jitter_s: float = 0.0
     deadline: str | float | None = None
     hook: Hook | None = None
+    warm_start: bool = True
 
     def combinations(self) -> list[dict[str, Scalar]]:
         """The slices: those listed, or every combination of the values of the slice keys; without keys, the one empty
@@ -115,6 +117,8 @@ class ScheduleSpec:
             form["deadline"] = self.deadline
         if self.hook is not None:
             form["hook"] = self.hook.to_dict()
+        if not self.warm_start:
+            form["warm_start"] = False
         return form | self.gate.to_dict() | ({"always": True} if self.always else {})
 
 

@@ -67,6 +67,9 @@ class Firings(Verbs):
     def studies_left_open(self) -> list[StudyRecord]:
         return self._all(StudyRecord, "studies_left_open")
 
+    def earlier_studies(self, study_id: int, *, nights: int, sisters: int) -> list[StudyRecord]:
+        return self._all(StudyRecord, "earlier_studies", study=study_id, nights=nights, sisters=sisters)
+
     def firings_to_move(self) -> list[int]:
         return [row["id"] for row in self._rows("firings_to_move")]
 

@@ -255,3 +255,28 @@ def at_once(work: Callable[[int], None]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_a_night_may_start_from_searches_that_were_over_before_it_was_opened(any_store: Store) -> None:
+    def search(region: str, day: int, *, over: bool = True) -> int:
+        study = searching(any_store, f"{region}-{day}", due_at=NOON + timedelta(days=day), slice={"region": region})
+        if over:
+            any_store.move_study(study.id, StudyEvent.STOP, "enough")
+        return study.id
+
+    eu = [search("eu", day) for day in range(4)]
+    us = [search("us", day) for day in range(3)]
+    asia = search("asia", 1)
+    search("africa", 2, over=False)
+    later = search("eu", 9)
+    opened = any_store.create_study(new_study("alone"))
+    tonight = search("eu", 5, over=False)
+
+    def found(study: int, nights: int, sisters: int) -> list[int]:
+        return [each.id for each in any_store.earlier_studies(study, nights=nights, sisters=sisters)]
+
+    assert found(tonight, 3, 9) == [eu[3], eu[2], eu[1], us[2], asia]
+    assert found(tonight, 9, 1) == [*eu[::-1], us[2]]
+    assert later not in found(tonight, 9, 9)
+    assert found(eu[1], 9, 9) == [eu[0]]
+    assert found(opened.id, 9, 9) == []

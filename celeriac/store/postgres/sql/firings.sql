@@ -41,6 +41,23 @@ WHERE s.state IN ('OPEN', 'RUNNING', 'PAUSED') AND NOT {is_working} ORDER BY s.i
 -- name: stage_studies
 SELECT {study_columns} FROM study s WHERE s.firing_id = ANY(CAST(:firings AS bigint[])) ORDER BY s.id
 
+-- name: earlier_studies
+WITH now AS (
+    SELECT * FROM study WHERE id = :study AND schedule IS NOT NULL
+), before AS (
+    SELECT e.*, e.slice = now.slice AS is_own FROM study e JOIN now ON e.schedule = now.schedule
+    WHERE e.stage = 'search' AND (e.due_at, e.id) < (now.due_at, now.id) AND e.ended_at <= now.created_at
+), ranked AS (
+    SELECT b.id, b.due_at, b.is_own, row_number() OVER (
+        PARTITION BY b.is_own, CASE WHEN NOT b.is_own THEN b.slice END ORDER BY b.due_at DESC, b.id DESC) AS place
+    FROM before b
+), chosen AS (
+    (SELECT id, is_own FROM ranked WHERE is_own AND place <= :nights)
+    UNION ALL
+    (SELECT id, is_own FROM ranked WHERE NOT is_own AND place = 1 ORDER BY due_at DESC, id DESC LIMIT :sisters)
+)
+SELECT {study_columns} FROM study s JOIN chosen c ON c.id = s.id ORDER BY c.is_own DESC, s.due_at DESC, s.id DESC
+
 -- name: stage_study
 SELECT s.id FROM study s WHERE s.firing_id = :firing AND s.stage = :stage
 

@@ -53,7 +53,7 @@ def test_a_schedule_without_slices_has_the_one_empty_slice() -> None:
         ({"slices": {"my region": ["eu"]}}, "schedule.slices.my region: a slice key is letters"),
         ({"slices": {"a": list(range(40)), "b": list(range(40))}}, "schedule.slices: make 1600 studies"),
         ({"slices": {"a": ["x" * 60], "b": ["y" * 60]}}, "schedule.slices: make names of up to"),
-        ({"warm_start": True}, "schedule.warm_start: is not built yet in this version"),
+        ({"warm_start": "no"}, "schedule.warm_start: must be true or false, not 'no'"),
         ({"catch_up": 1}, "schedule.catch_up: cannot be 1; known: all, one, skip"),
         ({"overlap": "que"}, "schedule.overlap: cannot be 'que'; did you mean 'queue'?"),
         ({"catch_up": "all", "overlap": "skip"}, "schedule.overlap: skip beside `catch_up: all` would end"),
@@ -94,7 +94,7 @@ def test_a_schedule_must_be_a_mapping() -> None:
     assert problem.startswith(
         "file.yaml: schedule: must be a mapping with always, blackout, catch_up, cron, deadline, "
     )
-    assert problem.endswith(", slices, timezone, not '0 2 * * *'")
+    assert problem.endswith(", slices, timezone, warm_start, not '0 2 * * *'")
 
 
 def test_a_new_schedule_loses_nothing_without_a_word() -> None:
