@@ -50,4 +50,7 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -
     assert "lr: " in said["celeriac best weather --yaml"]
     assert (here / "pictures" / "index.html").is_file()
     assert said["celeriac schedule fire weather-nightly"].count("weather-nightly/airport=") == 3
+    watched = said["celeriac schedule watch weather-nightly"]
+    assert watched.count(": SEARCHING: the slice has no champion yet") == 3
+    assert "celeriac champion" in PAGE.read_text()
     assert "airport=JFK" in said["celeriac champions"]
