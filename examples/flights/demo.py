@@ -1,8 +1,7 @@
 """The nightly case, replayed: two nights in a row, three airports, twelve trials a slice a night (`make demo`).
 
-What it does is what a team does, only faster: put a schedule into force, let it fire twice, and look at the champions.
-The days that decide are hold-out days: the search saw neither them nor their scores, and the default's best epoch
-meets the champion's best epoch.
+What it does is what a team does, only faster: put a schedule into force, let it fire twice, and read in the morning
+what changed, why, and how sure that is. What decides are hold-out days: the search saw neither them nor their scores.
 """
 
 import shutil
@@ -16,9 +15,10 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
-from celeriac.client import Client, Study
+from celeriac.client import Client
 from celeriac.client.embedded import attached, ensure_service
-from celeriac.domain.records import Champion, StudyState
+from celeriac.client.nights import follow
+from celeriac.domain.records import Champion, Firing, FiringState
 from celeriac.runtime.settings import Settings
 
 HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ SLOTS = 2
 
 
 def main() -> int:
-    """Both nights and the table; 1 if a study did not end as it should."""
+    """Both nights and their mornings; 1 if a night did not end as it should."""
     console = Console(width=None if sys.stdout.isatty() else 110)  # a file has no edge to wrap at
     settings = Settings.from_env({}, home=HOME)
     if not settings.has_service:
@@ -42,76 +42,62 @@ def main() -> int:
     with attached(settings), Client(settings) as client:
         client.add_schedule(HERE / "nightly.yaml", replace_it=True)
         for night in NIGHTS:
-            console.print(f"\n[bold]Night of {night:%d %B %Y}[/bold]: one study for each airport")
-            studies = client.fire(SCHEDULE, night.astimezone(UTC))
-            if not watch(console, studies):
+            console.print(f"\n[bold]Night of {night:%d %B %Y}[/bold]: each airport looks, searches and confirms")
+            fired = client.fire(SCHEDULE, night.astimezone(UTC))
+            ended = watch(console, client, [each.record.firing_id for each in fired if each.record.firing_id])
+            console.print(morning(night, client, ended))
+            if any(firing.state is FiringState.FAILED for firing in ended):
                 return 1
-            console.print(table_of(night, client, [study.record.id for study in studies]))
         console.print(f"{time.monotonic() - began:.0f} s in all. The state is in {HOME}; look around with:")
-        console.print(f"  celeriac champions {SCHEDULE} --history --home {HOME}")
+        console.print(f"  celeriac schedule show {SCHEDULE} --home {HOME}")
+        console.print(f"  celeriac champion {SCHEDULE} airport=JFK --home {HOME}")
     return 0
 
 
-def watch(console: Console, studies: Sequence[Study]) -> bool:
-    """Follow the studies to their ends, a line whenever trials have finished; whether all are DONE."""
-    said = ""
-    open_studies = list(studies)
-    while open_studies:
-        open_studies = [study for study in studies if study.state in (StudyState.OPEN, StudyState.RUNNING)]
-        line = "   ".join(_progress(study) for study in studies)
-        if line != said:
-            console.print(line, highlight=False)
-            said = line
-        time.sleep(0.5)
-    for study in studies:
-        if study.state is not StudyState.DONE:
-            console.print(f"[red]{study.record.name} is {study.state}: {study.reason}[/red]")
-    return all(study.state is StudyState.DONE for study in studies)
+def watch(console: Console, client: Client, firing_ids: Sequence[int]) -> list[Firing]:
+    """Follow the firings to their ends, a line a step; how they ended."""
+    ended: dict[int, Firing] = {}
+    for firing in follow(client.store, firing_ids):
+        ended[firing.id] = firing
+        console.print(f"{firing.slice['airport']} {firing.state:<10} {firing.reason}", highlight=False)
+    return [ended[each] for each in firing_ids]
 
 
-def _progress(study: Study) -> str:
-    record = study.record
-    best = f"best {record.best_score:.4f}" if record.best_score is not None else "best -     "
-    return f"{record.slice['airport']} {record.counts.finished:2}/{record.spec['budget']['trials']} {best}"
-
-
-def table_of(night: datetime, client: Client, study_ids: Sequence[int]) -> Table:
-    """Default against champion on the hold-out days, for each airport, and whether tonight's best took the place."""
+def morning(night: datetime, client: Client, firings: Sequence[Firing]) -> Table:
+    """What changed, why, and how sure that is: for each airport the test on its hold-out days, and who serves now."""
     table = Table(
-        title=(
-            f"Log loss on the 14 hold-out days from {night:%d %B} on (lower is better; best epoch against best epoch)"
-        ),
+        title=f"The morning after {night:%d %B}: log loss on the 21 days before it, in pairs of one seed",
         title_justify="left",
     )
-    for name in ("airport", "default", "champion", "gain", "champion is", "tonight, on the validation days"):
-        table.add_column(name, justify="right" if name in ("default", "champion", "gain") else "left")
-    tonight = [verdict for verdict in client.store.verdicts(SCHEDULE) if verdict.study_id in study_ids]
+    for name in ("airport", "outcome", "before", "challenger", "gain (interval)", "pairs", "p", "champion is"):
+        table.add_column(name, justify="right" if name in ("before", "challenger", "pairs", "p") else "left")
     champions = {champion.slice["airport"]: champion for champion in client.champions(SCHEDULE)}
-    for verdict in sorted(tonight, key=lambda each: str(each.slice["airport"])):
-        airport = verdict.slice["airport"]
-        table.add_row(airport, *_scores(client, champions.get(airport)), _verdict(verdict))
+    verdicts = {verdict.firing_id: verdict for verdict in client.store.verdicts(SCHEDULE)}
+    for firing in sorted(firings, key=lambda each: str(each.slice["airport"])):
+        airport = firing.slice["airport"]
+        champion = champions.get(airport)
+        serves = "none yet: the default serves" if champion is None else _named(champion)
+        table.add_row(airport, str(firing.state), *_test_of(verdicts.get(firing.id)), serves)
     return table
 
 
-def _verdict(verdict: Champion) -> str:
-    if verdict.score is None or verdict.default_score is None:
-        return f"not promoted: {verdict.reason}"
-    outcome = "promoted" if verdict.promoted else "not promoted"
-    return f"{verdict.default_score:.4f} -> {verdict.score:.4f}: {outcome}"
+def _test_of(verdict: Champion | None) -> tuple[str, str, str, str, str]:
+    """Mean hold-out loss before and of the challenger, the gain with its interval, the pairs and p."""
+    gate = {} if verdict is None else verdict.evidence.get("gate", {})
+    if not gate:
+        return "-", "-", "no test was worth it", "-", "-"
+    pairs, said = gate["asked"]["pairs"], gate["said"]
+    means = [
+        sum(sum(pair[who]["holdout"]) / len(pair[who]["holdout"]) for pair in pairs) / len(pairs)
+        for who in ("champion", "challenger")
+    ]
+    low, high = said["interval"]
+    gain = f"{said['gain']:+.4f} ({low:+.4f} to {high:+.4f})"
+    return f"{means[0]:.4f}", f"{means[1]:.4f}", gain, str(len(pairs)), f"{said['p']:.3g}"
 
 
-def _scores(client: Client, champion: Champion | None) -> tuple[str, str, str, str]:
-    """Default and champion on the hold-out days of the night that the champion comes from."""
-    if champion is None or champion.trial is None:
-        return "-", "-", "-", "none yet"
-    default = float(client.store.trial(champion.study_id, 0).metrics["holdout"])
-    best = float(champion.metrics["holdout"])
-    return (
-        f"{default:.4f}",
-        f"{best:.4f}",
-        f"{100 * (default - best) / default:+.1f} %",
-        f"{champion.study.split('/')[-1]} trial {champion.trial}",
-    )
+def _named(champion: Champion) -> str:
+    return f"{champion.study.split('/')[-1]} trial {champion.trial}"
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ CODES = ["carrier", "dest", "hour", "weekday"]
 
 ISO_HOUR = "%Y-%m-%dT%H:%M:%SZ"
 LATE_MIN = 15
-TRAIN_DAYS, VALIDATION_DAYS, HOLDOUT_DAYS = 120, 14, 14
+TRAIN_DAYS, VALIDATION_DAYS, HOLDOUT_DAYS = 120, 14, 21
 FEWEST_TRAIN_DAYS = 28
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -96,19 +96,19 @@ def due_date(due_at: str) -> date:
 def periods(due: date) -> dict[str, tuple[date, date]]:
     """The first day and the day after the last one of "train", "validation" and "holdout" for a study due on `due`.
 
-    Validation ends with the day before `due`, training (at most 120 days) where validation begins; the hold-out days
-    begin
-    with `due` itself: in 2013 nobody could have known them yet. Raises ValueError where the year has too few days.
+    All of them are over by then: the hold-out days are the last ones before `due`, validation comes before them, and
+    training (at most 120 days) before that. Raises ValueError where the year has too few days.
     """
-    cut = due - timedelta(days=VALIDATION_DAYS)
-    start = max(date(2013, 1, 1), cut - timedelta(days=TRAIN_DAYS))
-    end = due + timedelta(days=HOLDOUT_DAYS)
-    if (cut - start).days < FEWEST_TRAIN_DAYS or end > date(2014, 1, 1):
+    cut = due - timedelta(days=HOLDOUT_DAYS)
+    learnt = cut - timedelta(days=VALIDATION_DAYS)
+    start = max(date(2013, 1, 1), learnt - timedelta(days=TRAIN_DAYS))
+    if (learnt - start).days < FEWEST_TRAIN_DAYS:
+        needed = FEWEST_TRAIN_DAYS + VALIDATION_DAYS + HOLDOUT_DAYS
         raise ValueError(
-            f"no night of {due}: the data are those of 2013, and a night needs {FEWEST_TRAIN_DAYS + VALIDATION_DAYS}"
-            f" days before it and {HOLDOUT_DAYS} from it on; choose a due date from 2013-02-12 to 2013-12-18"
+            f"no night of {due}: the data are those of 2013, and a night needs {needed} days before it; choose a due"
+            f" date from 2013-03-05 to 2013-12-31"
         )
-    return {"train": (start, cut), "validation": (cut, due), "holdout": (due, end)}
+    return {"train": (start, learnt), "validation": (learnt, cut), "holdout": (cut, due)}
 
 
 def night(table: pd.DataFrame, airport: str, due_at: str) -> dict[str, Part]:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -44,7 +44,7 @@ class Example:
     def run(self, trial: Trial) -> Result:
         result = self.module.objective(trial)
         assert isinstance(result, Result)
-        return result
+        return replace(result, model=None)  # a function of its own for each run
 
 
 @pytest.fixture(params=["digits", "flights"])
@@ -53,7 +53,7 @@ def example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "EPOCHS", 3)
     if request.param == "digits":
         return Example("digits", module, {})
-    context = {"airport": "LGA", "due_at": "2013-06-01T06:00:00+00:00"}
+    context = {"airport": "LGA", "due_at": "2013-12-10T07:00:00+00:00"}
     return Example("flights", module, {"batch": 1024, "days": 60, "lr": 0.003, "dropout": 0.2}, context)
 
 
@@ -153,3 +153,17 @@ def test_the_area_under_the_curve_counts_ties_half(departures: ModuleType) -> No
     assert auc(late, np.array([0.9, 0.1, 0.8, 0.2])) == 0.0
     assert auc(late, np.array([0.5, 0.5, 0.5, 0.5])) == 0.5
     assert auc(late, np.array([0.1, 0.9, 0.8, 0.2])) == 0.75
+
+
+def test_a_nights_network_brings_a_loss_for_each_hold_out_day_and_its_best_epochs_model(
+    flights: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(flights, "EPOCHS", 2)
+    params = {**(load(EXAMPLES / "flights" / "nightly.yaml").default or {}), "days": 30, "batch": 1024}
+    trial = Trial.offline(params, context={"airport": "JFK", "due_at": "2013-10-01T06:00:00+00:00"})
+    result = flights.objective(trial)
+    assert len(result.holdout) == 21
+    assert min(result.holdout) < result.metrics["holdout"] < max(result.holdout)
+    result.model(str(tmp_path / "model"))
+    network = flights.Network(params)
+    network.load_state_dict(flights.torch.load(tmp_path / "model"))
