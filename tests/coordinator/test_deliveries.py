@@ -2,6 +2,7 @@
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -238,3 +239,18 @@ def wait_for(true: Any) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+def test_two_coordinators_at_it_deliver_each_promotion_once(store: Store, tmp_path: Path) -> None:
+    scheduled(store, appending(tmp_path / "told"))
+    line: list[Champion] = []
+    for _ in range(12):
+        line.append(promoted(store, before=line[-1] if line else None))
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: deliver(store, outside(tmp_path)), range(2)))
+    while not all(done for _, _, done in states(store)):  # the one may end while the other still publishes
+        made.append(deliver(store, outside(tmp_path)))
+    assert sum(made) == 24
+    assert sorted(told(tmp_path / "told")) == [each.id for each in line]
+    current = tmp_path / "artefacts" / PLACE / "current"
+    assert json.loads((current / "record.json").read_text())["version"] == line[-1].id

@@ -1,11 +1,14 @@
 """Commands on trials: which are listed, the best, what an attempt printed."""
 
+import json
+from dataclasses import replace
+
 from celeriac.client import Client
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Device, Lease
 from celeriac.store.api import AttemptEnd
 from tests.celeriac.cli.played import SPEC, Celeriac, played, started
-from tests.celeriac.store.scenes import suggestion
+from tests.celeriac.store.scenes import scored, suggestion
 
 
 def device(client: Client, *slots: str) -> Device:
@@ -19,6 +22,17 @@ def test_trials_lists_the_newest_and_says_that_there_are_more(celeriac: Celeriac
     assert "The newest 2 of 3" in ran.err
     wrong = celeriac("trials", "digits", "--state", "scord")
     assert (wrong.code, "known: WAITING" in wrong.err) == (2, True)
+
+
+def test_blocks_drift_and_seed_stand_in_the_json(celeriac: Celeriac, client: Client) -> None:
+    study = client.open(SPEC).study
+    started(client, study)
+    client.store.add_trials(study.id, study.record.turn, [replace(suggestion(lr=0.1), seed=7)])
+    lease = client.store.lease(study.id, 0, 1, worker="w", device="d", lease_s=30)
+    assert isinstance(lease, Lease)
+    client.store.finish_attempt(lease.token, scored(0.5, holdout=(0.25, 1.0), drift=0.125))
+    (told,) = json.loads(celeriac("trials", "digits", "--json").out)
+    assert (told["holdout"], told["drift"], told["seed"], told["model"]) == ([0.25, 1.0], 0.125, 7, None)
 
 
 def test_best_as_yaml_is_parameters_alone(celeriac: Celeriac, client: Client) -> None:
