@@ -66,8 +66,8 @@ class ScheduleStore(Protocol):
     def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
         """Compare-and-set of a slice's `next_due_at`; False: another tick did it, or the slice is gone."""
 
-    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
-        """Newest first."""
+    def firings(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 50) -> list[Firing]:
+        """Newest first; of one slice, where it is given."""
 
     def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
         """The clock's own firings that were due or ended since then, or are still open; the earliest due first."""

@@ -15,6 +15,8 @@ from celeriac.store.api import Store
 MOST_NAMES = 100
 #: Of so many earlier verdicts on its slice a night learns how noisy they are.
 MOST_NIGHTS = 20
+#: Of so many earlier firings of its slice it learns whether tuning pays.
+MOST_LOOKS = 60
 
 
 def fire(store: Store, due_at: datetime, candidates: Iterable[NewFiring]) -> Firing | None:
@@ -60,7 +62,8 @@ def night_of(store: Store, firing_id: int) -> Night:
     studies = {study.stage: study for study in store.stage_studies([firing_id]) if study.stage}
     search = studies.get(Stage.SEARCH)
     champions = (each for each in store.champions(firing.schedule) if each.slice == firing.slice)
-    earlier = store.verdicts(firing.schedule, slice_=firing.slice, limit=MOST_NIGHTS)
+    verdicts = store.verdicts(firing.schedule, slice_=firing.slice, limit=MOST_NIGHTS)
+    firings = store.firings(firing.schedule, slice_=firing.slice, limit=MOST_LOOKS)
     return Night(
         firing,
         plan,
@@ -70,7 +73,8 @@ def night_of(store: Store, firing_id: int) -> Night:
         first=_trial(store, search, 0),
         best=_trial(store, search, search.best_number if search else None),
         pairs=_trials(store, studies.get(Stage.CONFIRM)),
-        history=tuple(each for each in earlier if each.firing_id != firing_id),
+        history=tuple(each for each in verdicts if each.firing_id != firing_id),
+        earlier=tuple(each for each in firings if each.due_at < firing.due_at),
         tallies=_tallies(store, firing, plan),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from celeriac.decide.gate import recompute, write_decision
+from celeriac.decide.pays import PaysDecision
 from celeriac.domain.errors import StaleTurn, StoreUnavailable
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Fault, FiringState, Lease, NewStudy, Source, Stage, StudyState, VerdictKind
@@ -19,6 +20,7 @@ from tests.coordinator.house import House, with_slots
 from tests.coordinator.nightlife import (
     DEFAULT_LR,
     DUE,
+    SPEC,
     by_lr,
     failed,
     fire,
@@ -472,3 +474,61 @@ def test_two_coordinators_at_every_move_do_it_once(monkeypatch: pytest.MonkeyPat
     assert len(refused) == 3
     assert len(house.store.verdicts("flights")) == 1
     assert len(house.store.stage_studies([firing.id])) == 2
+
+
+def test_tuning_is_skipped_while_it_does_not_pay_and_comes_back_when_the_champion_falls_behind() -> None:
+    house, nights = house_with(), []
+    for seed in range(10):
+        another_seed(house, seed)
+        nights.append(whole_night(house, BETTER))
+    assert [told(each)[2] for each in nights[1:4]] == ["SEARCHING"] * 3, "the noise of a look is not known yet"
+    assert [each.state for each in nights[-3:]] == [FiringState.SKIPPED] * 3
+    skipped = nights[-1]
+    assert told(skipped) == ["DUE", "LOOKING", "SKIPPED"]
+    assert "less than it costs; the champion stays trial" in skipped.reason
+    assert skipped.steps[-1]["pays"]["action"] == "skip"
+    assert skipped.steps[-1]["pays"]["saved_s"] > 0
+    assert skipped.steps[-1]["device_s"] == 1.0
+    assert len(house.store.stage_studies([skipped.id])) == 1
+    [old] = house.store.champions("flights")
+
+    def has_fallen(lease: Lease) -> AttemptEnd:
+        end = BETTER(lease)
+        assert end.score is not None
+        if lease.params != old.params:
+            return end
+        return replace(end, score=end.score + 0.2, holdout=tuple(each + 0.2 for each in end.holdout))
+
+    another_seed(house, 77)
+    firing = whole_night(house, has_fallen)
+    assert told(firing) == ["DUE", "LOOKING", "SEARCHING", "CONFIRMING", "PROMOTED"]
+    assert firing.steps[-1]["after"] < 0.55, "the old one has 0.6 by now"
+
+
+def test_a_contender_that_waits_is_confirmed_without_a_search() -> None:
+    house = with_champion()
+    another_seed(house, 99)
+    [old] = house.store.champions("flights")
+
+    def better_with_few_blocks(lease: Lease) -> AttemptEnd:
+        end = BETTER(lease)
+        assert end.score is not None
+        gain = 0.0 if lease.params in (old.params, SPEC["default"]) else 0.1
+        return replace(end, score=end.score - gain, holdout=tuple(each - gain for each in end.holdout[:3]))
+
+    first = whole_night(house, better_with_few_blocks)
+    assert "a second night must agree" in first.reason
+    second = whole_night(house, better_with_few_blocks)
+    assert told(second) == ["DUE", "LOOKING", "CONFIRMING", "PROMOTED"]
+    assert "a contender waits" in second.steps[2]["reason"]
+    assert [study.stage for study in house.store.stage_studies([second.id])] == [Stage.LOOK, Stage.CONFIRM]
+
+
+def test_a_small_search_has_a_third_of_the_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = with_champion()
+    house.store.put_schedule(with_spec(house.store.schedule("flights"), budget={"trials": 18}))
+    small = PaysDecision("small", "a small search pays more")
+    monkeypatch.setattr("celeriac.decide.night.paying.decide_pays", lambda *_, **__: small)
+    firing = whole_night(house, BETTER)
+    search = house.store.stage_studies([firing.id])[1]
+    assert (search.stage, search.spec["budget"], search.counts.finished) == (Stage.SEARCH, {"trials": 6}, 6)

@@ -71,8 +71,13 @@ class Firings(Tables):
         return replace(self._rows.plans[_firing(self._rows, firing_id).id], due_at=self._rows.firings[firing_id].due_at)
 
     @atomic
-    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
-        found = [each for each in self._rows.firings.values() if each.schedule == schedule]
+    def firings(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 50) -> list[Firing]:
+        wanted = None if slice_ is None else slice_key(plain(slice_))
+        found = [
+            each
+            for each in self._rows.firings.values()
+            if each.schedule == schedule and wanted in (None, slice_key(each.slice))
+        ]
         return sorted(found, key=lambda each: (each.due_at, each.id), reverse=True)[:limit]
 
     @atomic

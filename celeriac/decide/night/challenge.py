@@ -103,7 +103,7 @@ def challenge_of(night: Night, rules: NightRules) -> ChallengeDecision:
         contestant,
         incumbent,
         before,
-        _past(night),
+        past_of(night),
         None if level is None else level.level,
         None if night.champion is None else night.champion.id,
         fails,
@@ -201,7 +201,8 @@ def _gain(rules: NightRules, before: float | None, after: float | None) -> float
     return after - before if rules.gate.goal == "maximize" else before - after
 
 
-def _past(night: Night) -> Past | None:
+def past_of(night: Night) -> Past | None:
+    """The noise of the slice's earlier tests."""
     tests = [_pairs(each.evidence["gate"]) for each in night.history if each.evidence.get("gate")]
     try:
         return pool_past(tests)

@@ -4,12 +4,13 @@ Pure: a night as it is now in, one move out. Whoever asks again after a crash ge
 once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from celeriac.decide.gate import GateDecision, decide_gate, write_decision
 from celeriac.decide.night.challenge import Challenge, challenge_of, champion_flaw, of_firing, verdict_of
 from celeriac.decide.night.pairs import MOST_BROKEN, flaw_of, pairs_of, seats_of, wanted_points
+from celeriac.decide.night.paying import pays, small_budget, told
 from celeriac.decide.night.rules import NightRules, rules_of
 from celeriac.decide.night.stages import given, point, seed_of, stage_study
 from celeriac.domain.errors import SpecInvalid
@@ -71,21 +72,39 @@ def _looked(night: Night, rules: NightRules) -> NightDecision:
     look = night.look[-1] if night.look else None
     if look is None or look.state is not TrialState.SCORED or look.score is None:
         return _search(night, "the look at the champion ended without a score")
-    return _search(night, f"the champion has {look.score:.6g} tonight")
+    decided = pays(night, rules, look)
+    evidence = {"look": {"score": look.score, "drift": look.drift}, "pays": told(decided)}
+    if decided.action == "skip":
+        return _end(night, FiringEvent.SKIP, f"{decided.reason}; {_stays(night)}", evidence=evidence)
+    if decided.action == "confirm":
+        return _challenged(night, rules, f"{decided.reason}: ", evidence)
+    return _search(night, decided.reason, small=decided.action == "small", evidence=evidence)
 
 
 def _searched(night: Night, rules: NightRules) -> NightDecision:
     if night.best is None or night.best.score is None:
         reason = f"no trial was scored; {_stays(night)}"
-        return _move(FiringEvent.FAIL, reason, verdict=verdict_of(night, None, reason, promoted=False))
+        return _end(night, FiringEvent.FAIL, reason, verdict=verdict_of(night, None, reason, promoted=False))
+    return _challenged(night, rules)
+
+
+def _challenged(
+    night: Night, rules: NightRules, because: str = "", evidence: dict[str, Any] | None = None
+) -> NightDecision:
+    """Confirm tonight's challenger, or keep, where no test is worth its runs."""
     decided = challenge_of(night, rules)
     challenge, opened = decided.challenge, decided.opened
     if challenge is None or opened is None:
-        reason = f"{decided.reason}; {_stays(night)}"
-        return _move(FiringEvent.KEEP, reason, verdict=verdict_of(night, None, reason, promoted=False))
+        reason = f"{because}{decided.reason}; {_stays(night)}"
+        verdict = verdict_of(night, None, reason, promoted=False)
+        return _end(night, FiringEvent.KEEP, reason, verdict=verdict, evidence=evidence)
     points = wanted_points(night, challenge, opened.wanted)
-    evidence = {"challenge": challenge.written()}
-    return _move(FiringEvent.CONFIRM, decided.reason, opening=given(night, Stage.CONFIRM, points), evidence=evidence)
+    return _move(
+        FiringEvent.CONFIRM,
+        f"{because}{decided.reason}",
+        opening=given(night, Stage.CONFIRM, points),
+        evidence={**(evidence or {}), "challenge": challenge.written()},
+    )
 
 
 def _confirmed(night: Night, rules: NightRules) -> NightDecision:
@@ -120,18 +139,18 @@ def _confirmed(night: Night, rules: NightRules) -> NightDecision:
 
 def _judged(night: Night, rules: NightRules, challenge: Challenge, gate: GateDecision) -> NightDecision:
     """The gate has spoken: promote, wait for a person, or keep."""
-    told = f"{challenge.challenger.name} against {challenge.incumbent.name}: {gate.reason}"
+    reason = f"{challenge.challenger.name} against {challenge.incumbent.name}: {gate.reason}"
     if gate.verdict != "promote":
-        return _kept(night, challenge, f"{told}; {_stays(night)}", gate)
+        return _kept(night, challenge, f"{reason}; {_stays(night)}", gate)
     if challenge.standing != (None if night.champion is None else night.champion.id):
-        return _kept(night, challenge, f"{told}; but the slice has another champion since the test began", gate)
+        return _kept(night, challenge, f"{reason}; but the slice has another champion since the test began", gate)
     asks = "" if not rules.require_approval else "the schedule asks for a person's approval"
     if challenge.champion_fails:
         asks = f"the champion keeps serving until a person approves: {challenge.champion_fails}"
     if asks:
-        return _kept(night, challenge, f"{told}; {asks}", gate, awaits=True)
-    verdict = verdict_of(night, challenge, told, promoted=True, evidence=_evidence(night, challenge, gate))
-    return _move(FiringEvent.PROMOTE, told, verdict=verdict, evidence=_said(gate))
+        return _kept(night, challenge, f"{reason}; {asks}", gate, awaits=True)
+    verdict = verdict_of(night, challenge, reason, promoted=True, evidence=_evidence(night, challenge, gate))
+    return _end(night, FiringEvent.PROMOTE, reason, verdict=verdict, evidence=_said(gate))
 
 
 def _kept(
@@ -145,7 +164,8 @@ def _kept(
 ) -> NightDecision:
     evidence = _evidence(night, challenge, gate)
     verdict = verdict_of(night, challenge, reason, promoted=False, awaits=awaits, evidence=evidence)
-    return _move(FiringEvent.FAIL if failed else FiringEvent.KEEP, reason, verdict=verdict, evidence=_said(gate))
+    event = FiringEvent.FAIL if failed else FiringEvent.KEEP
+    return _end(night, event, reason, verdict=verdict, evidence=_said(gate))
 
 
 def _evidence(night: Night, challenge: Challenge, gate: GateDecision | None) -> dict[str, Any]:
@@ -167,7 +187,10 @@ def _said(gate: GateDecision | None) -> dict[str, Any]:
     if gate is None:
         return {}
     interval = None if gate.interval is None else list(gate.interval)
-    return {"gate": {"pairs": len(gate.pairs), "gain": gate.gain, "interval": interval, "p": gate.p}}
+    said: dict[str, Any] = {"gate": {"pairs": len(gate.pairs), "gain": gate.gain, "interval": interval, "p": gate.p}}
+    if gate.verdict == "promote":  # what the new champion scores on tonight's data, to compare later looks with
+        said["after"] = sum(pair.challenger.score for pair in gate.pairs) / len(gate.pairs)
+    return said
 
 
 def _stays(night: Night) -> str:
@@ -177,9 +200,25 @@ def _stays(night: Night) -> str:
     return f"the champion stays trial {champion.trial} of {champion.study}"
 
 
-def _search(night: Night, reason: str) -> NightDecision:
-    opening = StageOpening(Stage.SEARCH, stage_study(night, Stage.SEARCH))
-    return _move(FiringEvent.SEARCH, reason, opening=opening)
+def _search(night: Night, reason: str, *, small: bool = False, evidence: dict[str, Any] | None = None) -> NightDecision:
+    study = stage_study(night, Stage.SEARCH)
+    if small:
+        budget = study.spec["budget"]
+        study = replace(study, spec={**study.spec, "budget": {**budget, "trials": small_budget(budget["trials"])}})
+    return _move(FiringEvent.SEARCH, reason, opening=StageOpening(Stage.SEARCH, study), evidence=evidence)
+
+
+def _end(
+    night: Night,
+    event: FiringEvent,
+    reason: str,
+    *,
+    verdict: Champion | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> NightDecision:
+    """The last move of a night, with what the night cost."""
+    cost = {"device_s": sum(study.device_s for study in night.studies.values())}
+    return _move(event, reason, verdict=verdict, evidence={**(evidence or {}), **cost})
 
 
 def _move(

@@ -15,9 +15,9 @@ class Night:
 
     `plan`: what its studies are like. `studies`: those of its stages, as far as they are opened. `look` and `pairs`:
     the trials of the stages that run given points. `first` and `best`: of the search, trial 0 and the best so far.
-    `history`: the slice's verdicts of earlier nights, newest first. `tallies`: of each earlier night of the whole
-    schedule, oldest first, what its tests spent (level x weight) and how many slices were promoted; only where the
-    schedule holds the share of false promotions (`fdr`).
+    `history`: the slice's verdicts of earlier nights, and `earlier`: its earlier firings, both newest first.
+    `tallies`: of each earlier night of the whole schedule, oldest first, what its tests spent (level x weight) and how
+    many slices were promoted; only where the schedule holds the share of false promotions (`fdr`).
     """
 
     firing: Firing
@@ -29,4 +29,5 @@ class Night:
     best: TrialRecord | None = None
     pairs: tuple[TrialRecord, ...] = ()
     history: tuple[Champion, ...] = ()
+    earlier: tuple[Firing, ...] = ()
     tallies: tuple[tuple[float, int], ...] = ()

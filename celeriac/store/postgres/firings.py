@@ -55,8 +55,10 @@ class Firings(Verbs):
             return found
         raise unknown_firing(firing_id)
 
-    def firings(self, schedule: str, *, limit: int = 50) -> list[Firing]:
-        return self._all(Firing, "firings", schedule=schedule, limit=limit)
+    def firings(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 50) -> list[Firing]:
+        if slice_ is None:
+            return self._all(Firing, "firings", schedule=schedule, limit=limit)
+        return self._all(Firing, "firings_of_slice", schedule=schedule, slice=slice_, limit=limit)
 
     def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
         return self._all(FiringOpen, "firings_to_mind", schedule=schedule, since=since)

@@ -24,6 +24,10 @@ FROM firing f WHERE f.id = :firing
 -- name: firings
 SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
 
+-- name: firings_of_slice
+SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule AND f.slice = CAST(:slice AS jsonb)
+ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
+
 -- name: firings_to_mind
 SELECT f.id AS firing_id, f.name, f.slice, f.due_at, CASE WHEN NOT {is_working} THEN f.entered_at END AS ended_at FROM firing f
 WHERE f.schedule = :schedule AND f.by_hand = 0 AND (f.due_at >= :since OR f.entered_at >= :since OR {is_working})
