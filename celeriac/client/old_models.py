@@ -11,6 +11,8 @@ from celeriac.runtime.artefacts import Artefacts, version_of
 from celeriac.runtime.artefacts.api import version_key
 from celeriac.store import Store
 
+_DAY_S = 86_400.0
+
 
 def champions_by_slice(store: Store) -> list[list[Champion]]:
     """The promoted verdicts of each slice, newest first."""
@@ -38,7 +40,7 @@ def prune_models(store: Store, artefacts: Artefacts, study_id: int, kept: set[st
 
 def prune_versions(artefacts: Artefacts, lines: Iterable[list[Champion]], before: datetime) -> Dropped:
     """Delete published versions that were decided before then, but for the current one and the one before it."""
-    dropped = Dropped()
+    dropped = Dropped(files=artefacts.tidy("champions", _DAY_S) + artefacts.tidy("models", _DAY_S))
     for line in lines:
         place = place_of(line[0].schedule, line[0].slice)
         decided = {each.id: each.decided_at for each in line}

@@ -48,6 +48,9 @@ class Artefacts(Protocol):
     def advance(self, place: str, version: int) -> bool:
         """Have `current` name this version, in one step, if it names an older one or none; whether it did."""
 
+    def tidy(self, below: str, older_than_s: float) -> int:
+        """Delete what was left half-written there, so long ago, by programs that died; how many things."""
+
     def address(self, key: str) -> str:
         """The key as a path or an address, for people."""
 

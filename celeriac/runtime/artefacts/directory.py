@@ -7,17 +7,19 @@ it once sees one whole version.
 
 import fcntl
 import os
+import re
 import shutil
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from celeriac.domain.records import Artefact
 from celeriac.runtime.artefacts.api import CURRENT, ArtefactDamaged, ArtefactsUnavailable, fetch, version_key
 
 LOCK_S = 30.0
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
 _AGAIN_S = 0.05
 
 
@@ -100,6 +102,19 @@ class Directory:
             link.replace(directory / CURRENT)
             _sync(directory)
             return True
+
+    def tidy(self, below: str, older_than_s: float) -> int:
+        before, gone = time.time() - older_than_s, 0
+        for path in list(self._path(below).rglob(".*.*")):
+            with suppress(OSError):
+                if not _TEMPORARY.fullmatch(path.name) or path.lstat().st_mtime >= before:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+                gone += 1
+        return gone
 
     def address(self, key: str) -> str:
         return str(self._root / key)

@@ -1,5 +1,6 @@
 """The contract of an artefact root, kept by a directory and by a real server of S3's protocol."""
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -119,3 +120,22 @@ def test_s3_that_is_away_is_an_error_to_try_again(s3: dict[str, str], monkeypatc
         monkeypatch.setenv(name, value)
     with pytest.raises(ArtefactsUnavailable, match=r"s3://models/x/champions"):
         open_artefacts("s3://models/x").current(PLACE)
+
+
+def test_what_a_program_that_died_left_half_written_goes_a_day_later(tmp_path: Path) -> None:
+    root = open_artefacts(str(tmp_path / "artefacts"))
+    model, key = kept(root, tmp_path), version_key(PLACE, 7)
+    root.pack(key, {"record.json": "{}"}, {"model": model})
+    root.advance(PLACE, 7)
+    versions = tmp_path / "artefacts" / PLACE / "versions"
+    half, new = versions / f".000000000008.{'a' * 32}", versions / f".000000000009.{'b' * 32}"
+    for each in (half, new):
+        each.mkdir()
+        (each / "model").write_text("half")
+    os.utime(half, (0, 0))
+    before = root.keys(PLACE)
+    assert root.tidy("champions", 86_400) == 1
+    assert (half.exists(), new.exists()) == (False, True)
+    assert set(before) - set(root.keys(PLACE)) == {f"{PLACE}/versions/{half.name}/model"}
+    assert root.current(PLACE) == 7
+    assert root.keys("models") == [model.path]
