@@ -532,3 +532,28 @@ def test_a_small_search_has_a_third_of_the_trials(monkeypatch: pytest.MonkeyPatc
     firing = whole_night(house, BETTER)
     search = house.store.stage_studies([firing.id])[1]
     assert (search.stage, search.spec["budget"], search.counts.finished) == (Stage.SEARCH, {"trials": 6}, 6)
+
+
+def test_where_the_default_serves_it_is_looked_at_and_tuning_is_skipped_too() -> None:
+    house, nights = house_with(), []
+    for seed in range(12):
+        another_seed(house, seed)
+        nights.append(whole_night(house, NO_BETTER))
+    assert house.store.champions("flights") == []
+    assert told(nights[0])[1] == "SEARCHING"
+    assert {told(each)[1] for each in nights[1:]} == {"LOOKING"}
+    look = house.store.stage_studies([nights[1].id])[0]
+    assert [(t.source, t.params["lr"]) for t in house.store.trials(look.id)] == [(Source.DEFAULT, DEFAULT_LR)]
+    assert FiringState.SKIPPED in {each.state for each in nights}
+
+
+def test_a_look_that_the_infrastructure_lost_says_nothing_of_the_champion() -> None:
+    house = with_champion()
+
+    def loses_the_look(lease: Lease) -> AttemptEnd:
+        stage = house.store.study(lease.study_id).stage
+        return failed(Fault.INFRASTRUCTURE, "the host burnt down") if stage is Stage.LOOK else BETTER(lease)
+
+    firing = whole_night(house, loses_the_look)
+    assert firing.steps[2]["reason"] == "the look ended without a score"
+    assert not house.store.verdicts("flights")[0].awaits

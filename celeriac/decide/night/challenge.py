@@ -25,6 +25,7 @@ from celeriac.decide.night.rules import NightRules
 from celeriac.domain.errors import SpaceInvalid
 from celeriac.domain.records import (
     Champion,
+    Fault,
     FiringState,
     Night,
     Params,
@@ -129,6 +130,11 @@ def of_firing(night: Night) -> Challenge:
     raise LookupError(f"firing {night.firing.name} is CONFIRMING, and no step of it says who challenges whom")
 
 
+def failed_itself(trial: TrialRecord) -> bool:
+    """Whether a trial failed by its own fault, and not by the infrastructure's."""
+    return trial.state is TrialState.FAILED and trial.fault not in (None, Fault.INFRASTRUCTURE, Fault.PREEMPTED)
+
+
 def champion_flaw(night: Night, rules: NightRules) -> str:
     """Why the champion cannot be run tonight; "" when it can, or when that is not known yet."""
     if night.champion is None:
@@ -137,20 +143,36 @@ def champion_flaw(night: Night, rules: NightRules) -> str:
         rules.spec.space.validate(night.champion.params)
     except SpaceInvalid as error:
         return f"its parameters are not in the space any more ({error})"
-    look = night.look[-1] if night.look else None
-    if look is not None and look.state is TrialState.FAILED:
+    look = look_of(night)
+    if look is not None and failed_itself(look):
         return f"it fails on tonight's data ({look.detail or look.fault})"
     return ""
 
 
+def look_of(night: Night) -> TrialRecord | None:
+    """The run of the one that serves, on tonight's data."""
+    return night.look[-1] if night.look else None
+
+
+def serving(night: Night, rules: NightRules) -> Contestant | None:
+    """Who can be looked at tonight: the champion; where there is none, the default, once a night has shown that it goes
+    on serving.
+    """
+    champion, default = night.champion, rules.spec.default
+    if champion is not None:
+        return Contestant(
+            Source.CHAMPION, f"the champion (trial {champion.trial} of {champion.study})", champion.params
+        )
+    return Contestant(Source.DEFAULT, "the default", default) if night.earlier and default is not None else None
+
+
 def incumbent_of(night: Night, rules: NightRules) -> tuple[Contestant | None, str]:
     """Who is to be beaten, and why it is not the champion where there is one; None: nobody can be compared with."""
-    flaw, champion, first = champion_flaw(night, rules), night.champion, night.first
-    if champion is not None and not flaw:
-        look = night.look[-1] if night.look else None
-        name = f"the champion (trial {champion.trial} of {champion.study})"
-        score = None if look is None else look.score
-        return Contestant(Source.CHAMPION, name, champion.params, score), ""
+    flaw, champion, first, look = champion_flaw(night, rules), night.champion, night.first, look_of(night)
+    serves = serving(night, rules)
+    searched = Stage.SEARCH in night.studies
+    if serves is not None and not flaw and (champion is not None or not searched):
+        return replace(serves, score=None if look is None else look.score), ""
     stays = f"the champion stays, though {flaw}" if champion else "the slice has no champion yet"
     if first is None or first.state is not TrialState.SCORED:
         state = "does not exist" if first is None else f"is {first.state}"

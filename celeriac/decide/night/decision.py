@@ -8,7 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from celeriac.decide.gate import GateDecision, decide_gate, write_decision
-from celeriac.decide.night.challenge import Challenge, challenge_of, champion_flaw, of_firing, verdict_of
+from celeriac.decide.night.challenge import (
+    Challenge,
+    challenge_of,
+    champion_flaw,
+    look_of,
+    of_firing,
+    serving,
+    verdict_of,
+)
 from celeriac.decide.night.pairs import MOST_BROKEN, flaw_of, pairs_of, seats_of, wanted_points
 from celeriac.decide.night.paying import pays, small_budget, told
 from celeriac.decide.night.rules import NightRules, rules_of
@@ -16,7 +24,7 @@ from celeriac.decide.night.stages import given, point, seed_of, stage_study
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.firing_moves import FiringMove, StageOpening
 from celeriac.domain.lifecycle import FiringEvent
-from celeriac.domain.records import CLOSED, WORKING, Champion, FiringState, Night, Source, Stage, StudyState, TrialState
+from celeriac.domain.records import CLOSED, WORKING, Champion, FiringState, Night, Stage, StudyState, TrialState
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,26 +60,25 @@ def tonight(night: Night) -> NightDecision:
 
 
 def _begins(night: Night, rules: NightRules) -> NightDecision:
-    """Without a champion there is nothing to look at."""
-    champion, flaw = night.champion, champion_flaw(night, rules)
-    if champion is None:
-        return _search(night, "the slice has no champion yet: trial 0 is to be beaten")
+    """On a slice's first night there is nothing to look at."""
+    serves, flaw = serving(night, rules), champion_flaw(night, rules)
     if flaw:
         return _search(night, f"the champion keeps serving, but {flaw}: trial 0 is to be beaten")
     if rules.always:
         return _search(night, "`always: true`: it searches each night")
-    reason = f"the champion (trial {champion.trial} of {champion.study}) runs on tonight's data first"
-    run = point(champion.params, Source.CHAMPION, seed_of(night, "look", 0), "the champion, on tonight's data")
+    if serves is None:
+        return _search(night, "the slice has no champion yet: trial 0 is to be beaten")
+    run = point(serves.params, serves.source, seed_of(night, "look", 0), f"{serves.name}, on tonight's data")
+    reason = f"{serves.name} runs on tonight's data first"
     return _move(FiringEvent.LOOK, reason, opening=given(night, Stage.LOOK, (run,)))
 
 
 def _looked(night: Night, rules: NightRules) -> NightDecision:
-    flaw = champion_flaw(night, rules)
+    flaw, look = champion_flaw(night, rules), look_of(night)
     if flaw:
         return _search(night, f"the champion keeps serving, but {flaw}: trial 0 is to be beaten")
-    look = night.look[-1] if night.look else None
     if look is None or look.state is not TrialState.SCORED or look.score is None:
-        return _search(night, "the look at the champion ended without a score")
+        return _search(night, "the look ended without a score")
     decided = pays(night, rules, look)
     evidence = {"look": {"score": look.score, "drift": look.drift}, "pays": told(decided)}
     if decided.action == "skip":

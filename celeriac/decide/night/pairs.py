@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from math import isfinite
 
 from celeriac.decide.gate import Pair, Run
-from celeriac.decide.night.challenge import Challenge, Contestant
+from celeriac.decide.night.challenge import Challenge, Contestant, failed_itself
 from celeriac.decide.night.stages import point, seed_of
-from celeriac.domain.records import ENDED, Fault, Night, Suggestion, TrialRecord, TrialState
+from celeriac.domain.records import ENDED, Night, Suggestion, TrialRecord, TrialState
 
 #: So many pairs of a night may break before it is decided on those that are whole.
 MOST_BROKEN = 3
@@ -76,9 +76,9 @@ def flaw_of(seats: list[Seat], challenge: Challenge) -> str:
     """Why no gate need be asked: a contestant that fails by its own fault; "" where none does."""
     for seat in seats:
         trial = seat.challenger
-        if trial is not None and _failed_itself(trial):
+        if trial is not None and failed_itself(trial):
             return f"{challenge.challenger.name} fails with seed {seat.seed}: {trial.detail or trial.fault}"
-    failed = [seat for seat in seats if seat.incumbent is not None and _failed_itself(seat.incumbent)]
+    failed = [seat for seat in seats if seat.incumbent is not None and failed_itself(seat.incumbent)]
     if len(failed) >= MOST_BROKEN:
         trial = failed[-1].incumbent
         why = "" if trial is None else trial.detail or trial.fault
@@ -109,11 +109,6 @@ def _runs(trial: TrialRecord, who: Contestant) -> bool:
 
 def _is(trial: TrialRecord | None, state: TrialState) -> bool:
     return trial is not None and trial.state is state
-
-
-def _failed_itself(trial: TrialRecord) -> bool:
-    is_its_own = trial.fault not in (None, Fault.INFRASTRUCTURE, Fault.PREEMPTED)
-    return trial.state is TrialState.FAILED and is_its_own
 
 
 def _run(trial: TrialRecord) -> Run:

@@ -126,6 +126,38 @@ def test_a_move_that_somebody_made_is_not_made_again(any_store: Store) -> None:
     assert any_store.firing(firing.id) == firing
 
 
+def test_many_coordinators_at_one_move_make_it_once(any_store: Store) -> None:
+    firing = due(any_store)
+    search = FiringMove(FiringEvent.SEARCH, "go", opening(any_store, firing))
+    won: list[int] = []
+
+    def move(k: int) -> None:
+        try:
+            won.append(any_store.move_firing(firing.id, 0, search).turn)
+        except StaleTurn:
+            won.append(0)
+
+    at_once(move)
+    assert sorted(won) == [0, 0, 0, 0, 0, 1]
+    assert len(any_store.stage_studies([firing.id])) == 1
+    [study] = any_store.stage_studies([firing.id])
+    any_store.move_study(study.id, StudyEvent.STOP, "enough")
+    given = FiringMove(FiringEvent.CONFIRM, "", opening(any_store, firing, Stage.CONFIRM, *points(4)))
+    any_store.move_firing(firing.id, 1, given)
+    more = FiringMove(FiringEvent.MORE, "", opening(any_store, firing, Stage.CONFIRM, *points(2)))
+    won.clear()
+
+    def give(_: int) -> None:
+        try:
+            won.append(any_store.move_firing(firing.id, 2, more).turn)
+        except StaleTurn:
+            won.append(0)
+
+    at_once(give)
+    assert sorted(won) == [0, 0, 0, 0, 0, 3]
+    assert any_store.stage_studies([firing.id])[1].next_number == 6
+
+
 def test_a_stage_whose_name_is_taken_is_not_opened_half(any_store: Store) -> None:
     firing = due(any_store)
     any_store.create_study(new_study(firing.name))
