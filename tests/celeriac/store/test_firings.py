@@ -268,6 +268,26 @@ def test_the_champion_is_the_newest_promoted(any_store: Store) -> None:
     assert [each.study_id for each in any_store.verdicts("nightly", limit=2)] == [studies[4].id, studies[3].id]
 
 
+def test_a_nights_tests_tell_what_they_spent(any_store: Store) -> None:
+    def judged(day: int, name: str, gate: dict[str, Any] | None, *, promoted: bool = False) -> None:
+        slice_ = {"region": f"{name}{day}"}
+        study = searching(any_store, f"{name}{day}", due_at=NOON + timedelta(days=day), slice=slice_)
+        evidence = {} if gate is None else {"gate": gate}
+        any_store.record_champion(replace(verdict(study, promoted=promoted, slice_=slice_), evidence=evidence))
+
+    def gate(level: float, weight: float) -> dict[str, Any]:
+        return {"said": {"level": level}, "asked": {"before": {"weight": weight}}}
+
+    judged(0, "a", gate(0.001, 1.0), promoted=True)
+    judged(0, "b", gate(0.002, 3.0))
+    judged(0, "c", None)
+    judged(1, "a", gate(0.004, 0.5))
+    judged(2, "a", gate(0.5, 1.0), promoted=True)
+    found = any_store.night_tallies("nightly", NOON + timedelta(days=2))
+    assert found == [(pytest.approx(0.007), 1), (pytest.approx(0.002), 0)]
+    assert any_store.night_tallies("weekly", NOON + timedelta(days=2)) == []
+
+
 def test_a_verdict_needs_its_study(any_store: Store) -> None:
     study = searching(any_store)
     with pytest.raises(UnknownStudy):
