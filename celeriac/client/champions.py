@@ -38,7 +38,7 @@ def slice_named(store: Store, schedule: str, named: str | None) -> Mapping[str, 
 
 def standing(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:
     """The slice's champion now."""
-    return next((each for each in store.champions(schedule) if each.slice == slice_), None)
+    return store.champion_of(schedule, slice_)
 
 
 def awaiting(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:

@@ -110,6 +110,9 @@ class ScheduleStore(Protocol):
         another by now, UnknownStudy.
         """
 
+    def champion_of(self, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:
+        """The newest promoted verdict of one slice: its champion now."""
+
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The newest promoted verdict of each slice, by schedule and slice."""
 

@@ -61,13 +61,12 @@ def night_of(store: Store, firing_id: int) -> Night:
     firing, plan = store.firing(firing_id), store.firing_plan(firing_id)
     studies = {study.stage: study for study in store.stage_studies([firing_id]) if study.stage}
     search = studies.get(Stage.SEARCH)
-    champions = (each for each in store.champions(firing.schedule) if each.slice == firing.slice)
     verdicts = store.verdicts(firing.schedule, slice_=firing.slice, limit=MOST_NIGHTS)
     firings = store.firings(firing.schedule, slice_=firing.slice, limit=MOST_LOOKS)
     return Night(
         firing,
         plan,
-        next(champions, None),
+        store.champion_of(firing.schedule, firing.slice),
         studies,
         look=_trials(store, studies.get(Stage.LOOK)),
         first=_trial(store, search, 0),

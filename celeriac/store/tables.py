@@ -389,6 +389,7 @@ champion = Table(
     CheckConstraint("kind IN ('night', 'approved', 'rejected', 'by hand', 'rollback')", name="kind"),
     Index("ix_champion_newest", "schedule", "slice", "id", postgresql_where=text("promoted")),
     Index("ix_champion_verdicts", "schedule", "id"),
+    Index("ix_champion_slice", "schedule", "slice", "id"),
     Index("ix_champion_study", "study_id"),
     # A firing has one verdict of its own, and a champion one successor: so their history is a line.
     Index("ix_champion_firing", "firing_id", unique=True, postgresql_where=text("kind = 'night'")),

@@ -94,8 +94,8 @@ def _past(study: StudyRecord, spec: StudySpec, ref: Ref, trials: Sequence[TrialR
 
 
 def _champion(store: Store, study: StudyRecord) -> Params | None:
-    champions = store.champions(study.schedule)
-    return next((each.params for each in champions if each.slice == study.slice), None)
+    found = None if study.schedule is None else store.champion_of(study.schedule, study.slice)
+    return None if found is None else found.params
 
 
 def _earlier(spec: StudySpec, its: StudySpec, ref: Ref, trials: Sequence[TrialRecord]) -> EarlierStudy:

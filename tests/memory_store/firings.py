@@ -157,6 +157,12 @@ class Firings(Tables):
         return first[0]
 
     @atomic
+    def champion_of(self, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:
+        wanted = slice_key(plain(slice_))
+        found = (each for each in self.champions(schedule) if slice_key(each.slice) == wanted)
+        return next(found, None)
+
+    @atomic
     def champions(self, schedule: str | None = None) -> list[Champion]:
         newest: dict[tuple[str, str], Champion] = {}
         for each in self._rows.verdicts.values():

@@ -104,6 +104,9 @@ class Firings(Verbs):
             return first
         raise another_champion(champion)
 
+    def champion_of(self, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:
+        return self._one(Champion, "champion_of", schedule=schedule, slice=slice_)
+
     def champions(self, schedule: str | None = None) -> list[Champion]:
         return self._all(Champion, "champions", schedule=schedule)
 

@@ -263,6 +263,8 @@ def test_the_champion_is_the_newest_promoted(any_store: Store) -> None:
         ("eu", studies[1].id),
         ("us", studies[3].id),
     ]
+    assert [any_store.champion_of("nightly", {"region": region}) for region in ("eu", "us")] == any_store.champions()
+    assert any_store.champion_of("nightly", {"region": "apac"}) is None
     assert any_store.champions() == any_store.champions("nightly")
     assert any_store.champions("weekly") == []
     assert [each.study_id for each in any_store.verdicts("nightly", limit=2)] == [studies[4].id, studies[3].id]

@@ -106,6 +106,10 @@ ON CONFLICT DO NOTHING RETURNING {champion_columns}
 -- name: verdict
 SELECT {champion_columns} FROM champion ch WHERE ch.firing_id = :firing AND ch.kind = 'night'
 
+-- name: champion_of
+SELECT {champion_columns} FROM champion ch
+WHERE ch.promoted AND ch.schedule = :schedule AND ch.slice = CAST(:slice AS jsonb) ORDER BY ch.id DESC LIMIT 1
+
 -- name: champions
 SELECT DISTINCT ON (ch.schedule, ch.slice) {champion_columns} FROM champion ch
 WHERE ch.promoted AND (CAST(:schedule AS text) IS NULL OR ch.schedule = :schedule)
