@@ -44,7 +44,7 @@ SISTER = 0.7
 #: At so many scored trials tonight, the hyperparameters are fitted anew.
 FITS = (8, 13, 19, 30, 45)
 #: Variances of what a night's standings, and tonight's level, may be off by.
-_OFFSET, _LEVEL = 0.1, 0.5**2
+_OFFSET, _LEVEL = 0.1, 0.1
 #: The prior of tonight's scale: so many observations' worth of this.
 _SCALE_ROWS, _SCALE = 2.0, 0.5
 _JITTER = 1e-8

@@ -143,14 +143,6 @@ def _cron(section: Section) -> str:
     return cron
 
 
-def _warm_start(section: Section) -> bool:
-    """Whether nights start from earlier ones; they do unless the file says no."""
-    given = section.get("warm_start")
-    if given is not None and not isinstance(given, bool):
-        section.fail("warm_start", f"must be true or false, not {show(given)}")
-    return given is not False
-
-
 def _timezone(section: Section) -> str:
     """A name of the IANA time zone database; UTC if none is given."""
     import zoneinfo  # reads files; only schedules pay for it
