@@ -29,7 +29,7 @@ def run_one(house: House, study: StudyRecord) -> None:
 
 def nights(house: House, count: int, **changes: Any) -> list[StudyRecord]:
     """The searches of so many nights of one slice, run to their ends, the oldest first."""
-    plan = {"name": "flights", "cron": "0 3 * * *", "slices": {"airport": ["JFK"]}, **changes}
+    plan = {"name": "flights", "cron": "0 3 * * *", "slices": {"airport": ["JFK"]}, "always": True, **changes}
     spec = parse({**SPEC, "study": "flights", "budget": {"trials": TRIALS}, "schedule": plan})
     put_schedule(house, slices=AIRPORTS[:1], spec=spec.to_dict())
     found = []
