@@ -29,7 +29,8 @@ DAY_S = 86_400
 
 
 def put_schedule(house: House, **plan: Any) -> Schedule:
-    given = {"name": "flights", "cron": "0 3 * * *", "slices": {"airport": ["JFK", "LGA"]}} | plan
+    slices = {"airport": ["JFK", "LGA"]}
+    given = {"name": "flights", "cron": "0 3 * * *", "slices": slices, "always": True} | plan
     spec = parse({**SPEC, "study": "flights", "schedule": given}, is_new=True)
     assert spec.schedule is not None
     row = Schedule(
