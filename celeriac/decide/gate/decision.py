@@ -28,8 +28,9 @@ from celeriac.decide.gate.student import upper_quantile, upper_tail
 from celeriac.decide.gate.veto import vetoes
 
 _FIRST_NIGHT = Evidence()
-#: From this share of the variance on, the hold-out is asked whether more pairs can help at all.
-_MOSTLY_HOLDOUT = 0.5
+#: From this share of the variance on, the hold-out is asked whether more pairs can help at all. A smaller share is seen
+#: by chance too often after a few pairs, and would end tests that more pairs can win.
+_MOSTLY_HOLDOUT = 0.8
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,14 @@ blocks (Searle, Casella, McCulloch: Variance Components, 1992; for clusters Came
 
     variance of pair means / pairs  +  variance of block means / blocks  -  residual / (pairs x blocks)
 
-The last two terms together are not less than 0. Its degrees of freedom are Satterthwaite's (1946).
+The last two terms together are the blocks' part. By chance they are negative as often as they are too large: cut off at
+0 they would make the error too large in the mean, most where seeds change some blocks in the same way. So they count as
+they are, and only the sum is held from below. Its degrees of freedom are Satterthwaite's (1946).
 """
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from celeriac.decide.gate.records import FEWEST_BLOCKS, Look, Pair, Past, Run, blocks_of
 from celeriac.decide.gate.student import f_upper_tail, upper_tail
@@ -18,6 +21,24 @@ from celeriac.domain.records import Goal
 
 #: Tonight's noise is told from the past's, which then is not used, where so large a ratio of variances is so rare.
 _UNLIKE = 0.05
+#: The variance is at least this share of the seeds' part, whatever the blocks say.
+_LEAST_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """The blocks' part of the mean gain's variance, negative by chance: `between` - `residual`. Both 0 where there are
+    too few blocks to tell.
+    """
+
+    between: float = 0.0
+    between_df: float = 1.0
+    residual: float = 0.0
+    residual_df: float = 1.0
+
+    @property
+    def part(self) -> float:
+        return self.between - self.residual
 
 
 def check(pairs: Sequence[Pair]) -> None:
@@ -57,17 +78,24 @@ def look_at(pairs: Sequence[Pair], goal: Goal, past: Past | None) -> Look:
     gain = math.fsum(found) / n
     of_pairs, pairs_df = _pooled(_variance(found), n - 1, past)
     of_seeds = of_pairs / n
-    of_blocks, blocks_df = _blocks_part(pairs)
-    total = of_seeds + of_blocks
+    blocks = _blocks(pairs)
+    total = max(of_seeds + blocks.part, _LEAST_SHARE * of_seeds)
     if total > 0:
-        df = total**2 / (of_seeds**2 / pairs_df + (of_blocks**2 / blocks_df if of_blocks else 0.0))
-        # The blocks' part is a difference, whose own degrees of freedom may be next to none: a sum has no fewer than
-        # the poorer of its parts.
-        df = max(df, min(pairs_df, blocks_of(pairs) - 1.0)) if of_blocks else df
+        df = _freedom(total, of_seeds, pairs_df, blocks)
         p = upper_tail(gain / math.sqrt(total), df)
     else:  # trainings that no seed changes: the difference is what it is
         df, p = float(pairs_df), (0.0 if gain > 0 else 1.0)
-    return Look(n, gain, math.sqrt(total), df, p, of_blocks / total if total > 0 else 0.0)
+    share = max(0.0, blocks.part) / total if total > 0 else 0.0
+    return Look(n, gain, math.sqrt(total), df, p, share)
+
+
+def _freedom(total: float, of_seeds: float, pairs_df: float, blocks: _Blocks) -> float:
+    if not blocks.between > 0:
+        return pairs_df
+    parts = of_seeds**2 / pairs_df + blocks.between**2 / blocks.between_df + blocks.residual**2 / blocks.residual_df
+    # The blocks' part is a difference, whose own degrees of freedom may be next to none: a sum has no fewer than the
+    # poorer of its parts.
+    return max(total**2 / parts, min(pairs_df, blocks.between_df))
 
 
 def _variance(values: Sequence[float]) -> float:
@@ -85,11 +113,10 @@ def _pooled(tonight: float, df: int, past: Past | None) -> tuple[float, float]:
     return (df * tonight + past.df * before) / (df + past.df), df + past.df
 
 
-def _blocks_part(pairs: Sequence[Pair]) -> tuple[float, float]:
-    """The hold-out's part of the mean gain's variance, with its degrees of freedom; 0 where too few blocks tell."""
+def _blocks(pairs: Sequence[Pair]) -> _Blocks:
     n, blocks = len(pairs), blocks_of(pairs)
     if blocks < FEWEST_BLOCKS:
-        return 0.0, 1.0
+        return _Blocks()
     table = [
         [new - old for new, old in zip(pair.challenger.holdout, pair.champion.holdout, strict=True)] for pair in pairs
     ]
@@ -98,12 +125,8 @@ def _blocks_part(pairs: Sequence[Pair]) -> tuple[float, float]:
     rows = [sum(row) / blocks for row in table]
     columns = [sum(column) / n for column in zip(*table, strict=True)]
     of_columns = sum(value * value for value in columns)
-    between = of_columns / (blocks - 1) / blocks
     residual_df = (n - 1) * (blocks - 1)
     all_squares = sum(value * value for row in table for value in row)
     left = all_squares - blocks * sum(value * value for value in rows) - n * of_columns
-    chance = max(0.0, left) / residual_df / (n * blocks)
-    part = between - chance
-    if not part > 0:
-        return 0.0, 1.0
-    return part, part**2 / (between**2 / (blocks - 1) + chance**2 / residual_df)
+    residual = max(0.0, left) / residual_df / (n * blocks)
+    return _Blocks(of_columns / (blocks - 1) / blocks, blocks - 1, residual, residual_df)

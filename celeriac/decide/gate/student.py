@@ -5,6 +5,7 @@ freedom need not be whole: Satterthwaite's are not.
 """
 
 import math
+from functools import lru_cache
 
 _TINY = 1e-300
 _ENOUGH = 3e-15
@@ -21,6 +22,7 @@ def upper_tail(t: float, df: float) -> float:
     return half if t > 0 else 1.0 - half
 
 
+@lru_cache(maxsize=1024)  # a decision asks twice for each look's
 def upper_quantile(p: float, df: float) -> float:
     """The t with P(T > t) = p, for 0 < p < 1: regula falsi (Illinois) on the logarithm of the tail."""
     if p > 0.5:
