@@ -163,7 +163,8 @@ def serving(night: Night, rules: NightRules) -> Contestant | None:
         return Contestant(
             Source.CHAMPION, f"the champion (trial {champion.trial} of {champion.study})", champion.params
         )
-    return Contestant(Source.DEFAULT, "the default", default) if night.earlier and default is not None else None
+    kept = any(each.state in (FiringState.KEPT, FiringState.SKIPPED) for each in night.earlier)
+    return Contestant(Source.DEFAULT, "the default", default) if kept and default is not None else None
 
 
 def incumbent_of(night: Night, rules: NightRules) -> tuple[Contestant | None, str]:

@@ -49,7 +49,8 @@ def test_what_waits_says_for_what(client: Client) -> None:
 
 
 def test_past_nights_are_replayed_one_after_the_other(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = {**PLAN["schedule"], "blackout": [{"from": "2013-10-02", "to": "2013-10-02"}]}  # type: ignore[dict-item]
+    blackout = [{"from": "2013-10-02", "to": "2013-10-02"}]
+    plan = {**PLAN["schedule"], "always": True, "blackout": blackout}  # type: ignore[dict-item]
     client.add_schedule({**SPEC, **PLAN, "schedule": plan})
     client.fire("nightly", date(2013, 10, 3))
     seen: list[list[str]] = []
