@@ -38,7 +38,7 @@ bench: $(READY)           ## speed and leanness beside peers and limits -> build
 bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connections -> build/bench/fleet.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fleet --out $(OUT)/bench/fleet.json
 
-bench-nights: $(READY)    ## nights with known truth: the gate, many slices, when tuning pays: minutes -> build/bench/nights.json
+bench-nights: $(READY)    ## nights with known truth: gate, many slices, when tuning pays; nights under faults: an hour -> build/bench/nights.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nights --out $(OUT)/bench/nights.json
 
 bench-search: $(PEERED)   ## suggestions beside Optuna's, skopt's and BoTorch's: hours, in pieces (what is there is not run again)

@@ -35,14 +35,17 @@ LONG_S = 1e7
 
 
 @contextmanager
-def postgres(*, max_connections: int = 60) -> Iterator[str]:
-    """The URL of a Postgres of our own with all tables, without fsync, for the block."""
+def postgres(*, max_connections: int = 60, before: Callable[[str], None] = lambda url: None) -> Iterator[str]:
+    """The URL of a Postgres of our own with all tables, without fsync, for the block. `before` is called with the URL
+    when there are no tables yet.
+    """
     home = Path(tempfile.mkdtemp(prefix="celeriac-fleet-"))
     server = Postgres(home / "postgres", home / "run", durable=False, max_connections=max_connections)
     try:
         server.init()
         server.start()
         server.wait_ready()
+        before(server.dsn)
         migrate(server.dsn)
         yield server.dsn
     finally:
