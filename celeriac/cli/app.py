@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import admin, plots, promotions, rungs, schedules, studies, trials
+from celeriac.cli import admin, morning, plots, promotions, rungs, schedules, studies, trials
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -58,6 +58,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (promotions.reject, "say no to what waits"),
     (promotions.promote, "make a trial champion by hand"),
     (promotions.rollback, "put the champion before back"),
+    (morning.morning, "what the last night changed"),
     (admin.workers, "hosts, devices, slots"),
     (admin.prune, "drop old reports, logs, checkpoints"),
     (admin.migrate, "bring the database up to date"),

@@ -6,12 +6,9 @@ lists the keys.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from datetime import datetime
-from enum import Enum
-from math import isfinite
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
     from celeriac.client.progress import Progress
@@ -25,23 +22,6 @@ if TYPE_CHECKING:
         StudyRecord,
         TrialRecord,
     )
-
-
-def plain(value: Any) -> Any:
-    """A record, or anything made of records, as JSON values; what JSON has no number for becomes null."""
-    if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(each) for each in value]
-    return str(value) if isinstance(value, Path) else value
 
 
 def study_form(study: "StudyRecord") -> dict[str, Any]:

@@ -8,9 +8,10 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, OK
-from celeriac.cli.json_output import plain, print_json, study_form
+from celeriac.cli.json_output import print_json, study_form
 from celeriac.cli.screen import Grid, say, show
 from celeriac.cli.service import AsJson, Home, connected
+from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
     from celeriac.domain.records import Firing, StudyRecord

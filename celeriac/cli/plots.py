@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from celeriac.cli.exit_codes import FAILED
-from celeriac.cli.json_output import plain, print_json
+from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, connected
+from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
     from celeriac.report.explain.importance import Importance, Importances

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from celeriac.decide.verdicts import unanswered
 from celeriac.domain.errors import CallerError, IllegalTransition
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent
@@ -43,12 +44,7 @@ def standing(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion
 
 def awaiting(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:
     """The newest verdict that waits for a person; None where none does, or it was answered."""
-    for each in store.verdicts(schedule, slice_=slice_, limit=_ALL):
-        if each.kind in (VerdictKind.APPROVED, VerdictKind.REJECTED):
-            return None
-        if each.awaits:
-            return each
-    return None
+    return unanswered(store.verdicts(schedule, slice_=slice_, limit=_ALL))
 
 
 def approve(store: Store, schedule: str, slice_: Mapping[str, Any], *, who: str, reason: str) -> Champion:

@@ -78,14 +78,17 @@ def firing_name(
     By hand it is always the date and the firing's number: `flights/airport=JFK/2026-11-24-by-hand-1`.
     """
     parts = [schedule, slice_name(slice_)] if slice_ else [schedule]
+    return "/".join([*parts, night_name(plan, due_at, by_hand=by_hand)])
+
+
+def night_name(plan: SlicePlan, due_at: datetime, *, by_hand: int = 0) -> str:
+    """The night that a slice's firing is part of: slices with clocks of their own meet in it by their local dates."""
     local = plan.local(due_at)
     minute, hour = plan.cron.split()[:2]
     once_a_day = minute.isdigit() and hour.isdigit()
     if by_hand:
-        parts.append(f"{local:%Y-%m-%d}-by-hand-{by_hand}")
-    else:
-        parts.append(f"{local:%Y-%m-%d}" if once_a_day else f"{local:%Y-%m-%dT%H:%M}{_which_pass(local)}")
-    return "/".join(parts)
+        return f"{local:%Y-%m-%d}-by-hand-{by_hand}"
+    return f"{local:%Y-%m-%d}" if once_a_day else f"{local:%Y-%m-%dT%H:%M}{_which_pass(local)}"
 
 
 def _which_pass(local: datetime) -> str:

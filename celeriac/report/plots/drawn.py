@@ -19,6 +19,11 @@ def png(chart: Chart) -> bytes:
     return vega.png(_spec(chart))
 
 
+def svg(chart: Chart) -> str:
+    """The chart as SVG. Raises ExtraMissing, and ValueError for one that shows nothing."""
+    return vega.svg(_spec(chart))
+
+
 def page(title: str, charts: Sequence[Chart]) -> str:
     """One HTML page with the charts below each other, whole in itself. Raises ExtraMissing."""
     places = "\n".join(f'<div class="chart" id="{each.kind}"></div>' for each in charts)

@@ -16,6 +16,12 @@ def png(spec: Mapping[str, Any]) -> bytes:
     return found
 
 
+def svg(spec: Mapping[str, Any]) -> str:
+    """The picture as SVG. Raises ExtraMissing."""
+    found: str = _vl_convert().vegalite_to_svg(dict(spec), vl_version=_VEGA_LITE)
+    return found
+
+
 def scripts() -> str:
     """Vega, Vega-Lite and their embedding as one script (0.9 MB). Raises ExtraMissing."""
     found: str = _vl_convert().javascript_bundle(vl_version=_VEGA_LITE)

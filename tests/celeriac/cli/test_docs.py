@@ -11,6 +11,7 @@ import pytest
 
 from celeriac.cli.app import app
 from celeriac.domain.records import Attempt, Champion, Device, Firing, Schedule, StudyRecord, TrialRecord
+from celeriac.report.morning import Morning, SliceMorning
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "cli.md").read_text()
 
@@ -36,6 +37,8 @@ def promised(name: str) -> set[str]:
         ("schedule", Schedule, set(), set()),
         ("firing", Firing, set(), set()),
         ("champion", Champion, set(), set()),
+        ("morning", Morning, set(), set()),
+        ("slice", SliceMorning, set(), set()),
     ],
 )
 def test_the_keys_are_the_records_own(name: str, record: Any, private: set[str], added: set[str]) -> None:
@@ -44,7 +47,7 @@ def test_the_keys_are_the_records_own(name: str, record: Any, private: set[str],
 
 def test_every_command_is_on_the_page() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert len(names) == 32
+    assert len(names) == 33
     assert [name for name in names if not re.search(rf"`{name}\b", PAGE)] == []
     (schedules,) = app.registered_groups
     assert schedules.typer_instance is not None

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.cli import text
-from celeriac.cli.json_output import dump, plain
+from celeriac.cli.json_output import dump
 from celeriac.cli.log_follow import grown
 from celeriac.cli.screen import Grid, aligned
 from celeriac.domain.records import Counts
 from celeriac.domain.study_file import seconds_of
+from celeriac.report.plain import plain
 from tests.celeriac.report.explain.rows import trial
 
 

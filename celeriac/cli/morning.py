@@ -1,0 +1,62 @@
+"""`celeriac morning`: what the last night changed, why, how sure that is, what it cost, and what to look at."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from celeriac.cli.exit_codes import FAILED
+from celeriac.cli.json_output import print_json
+from celeriac.cli.screen import remark, say
+from celeriac.cli.service import AsJson, Home, connected
+
+if TYPE_CHECKING:
+    from celeriac.report.morning import Morning
+
+OneSchedule = Annotated[
+    str | None, typer.Argument(metavar="[SCHEDULE]", help="One schedule; else all.", show_default=False)
+]
+Night = Annotated[
+    str | None, typer.Option("--night", metavar="DATE", help="This night, such as 2026-11-24; else the newest.")
+]
+Html = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write one page with plots, which opens offline.")
+]
+
+
+def morning(
+    schedule: OneSchedule = None, night: Night = None, html: Html = None, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Say what the last night changed, why, how sure that is, what it cost, and what a person should look at."""
+    from celeriac.report.morning import read_morning
+    from celeriac.report.morning.lines import lines
+
+    if html is not None and schedule is None:
+        raise typer.BadParameter("--html shows one schedule's night: name the schedule")
+    with connected(home) as client:
+        names = [each.name for each in client.schedules()] if schedule is None else [schedule]
+        found = [each for each in (read_morning(client.store, name, night) for name in names) if each is not None]
+    if html is not None and found:
+        _write(html, found[0])
+    if as_json:
+        print_json(found)
+    elif html is not None and found:
+        print(html)
+    else:
+        for place, each in enumerate(found):
+            for line in ("\n" if place else "", *lines(each)):
+                if line:
+                    say(line)
+    if not found:
+        remark(f"celeriac: no night yet{f': schedule {schedule} was never fired' if schedule else ''}")
+        raise typer.Exit(FAILED)
+
+
+def _write(path: Path, found: "Morning") -> None:
+    from celeriac.report.morning.page import page
+
+    text = page(found)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise typer.BadParameter(f"--html {path}: {error.strerror}") from None

@@ -1,0 +1,29 @@
+"""What a slice's line of verdicts says: what waits for a person, and which near miss waits for another night."""
+
+from collections.abc import Iterable
+
+from celeriac.domain.records import Champion, VerdictKind
+
+
+def unanswered(verdicts: Iterable[Champion]) -> Champion | None:
+    """The newest verdict that waits for a person; None where none does, or it was answered. `verdicts`: of one slice,
+    newest first.
+    """
+    for each in verdicts:
+        if each.kind in (VerdictKind.APPROVED, VerdictKind.REJECTED):
+            return None
+        if each.awaits:
+            return each
+    return None
+
+
+def near_miss(verdicts: Iterable[Champion], standing: int | None) -> Champion | None:
+    """The newest test's verdict where that left a contender, and the champion is still the one that it was tested
+    against. `standing`: the champion's id.
+    """
+    for each in verdicts:
+        challenge, gate = each.evidence.get("challenge"), each.evidence.get("gate")
+        if each.kind is VerdictKind.NIGHT and challenge and gate:
+            waits = gate["said"]["evidence"] is not None and not challenge["champion_fails"]
+            return each if waits and challenge["standing"] == standing else None
+    return None

@@ -1,0 +1,343 @@
+"""One night of a schedule as a value. Pure: rows in, a frozen `Morning` out.
+
+A gain is positive where the new champion is better, whatever the goal. Durations of devices are device-seconds, from
+the studies' rows; what a night saved is the mean cost of the slice's newest ten nights that searched in full, less
+what this one cost.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from celeriac.decide.verdicts import near_miss, unanswered
+from celeriac.domain.records import (
+    WORKING,
+    Champion,
+    Delivery,
+    DeliveryKind,
+    Firing,
+    FiringState,
+    Params,
+    Savings,
+    StudyRecord,
+    StudyState,
+    VerdictKind,
+)
+
+#: Of so many nights, with this one, the looks at the champion are shown.
+MOST_LOOKS = 30
+_FULL_NIGHTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRows:
+    """The rows of one slice's night.
+
+    `studies`: of its stages. `faults`: of their trials' attempts, by class. `verdicts`: of the slice, newest first.
+    `deliveries`: of the schedule's promotions. `earlier`: the slice's firings before this one, newest first.
+    `next_fired_at`: when the slice's next firing was made, where one was. `spared`: what early stopping spared the
+    search.
+    """
+
+    firing: Firing
+    studies: Sequence[StudyRecord] = ()
+    faults: Mapping[str, int] = field(default_factory=dict)
+    verdicts: Sequence[Champion] = ()
+    deliveries: Sequence[Delivery] = ()
+    earlier: Sequence[Firing] = ()
+    deadline_at: datetime | None = None
+    next_fired_at: datetime | None = None
+    spared: Savings = field(default_factory=Savings)
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A champion as it serves: where it was found, since when, and whose decision that was."""
+
+    id: int
+    study: str
+    trial: int | None
+    params: Params
+    since: datetime | None
+    kind: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """What the gate measured: means over `pairs` pairs of the hold-out's mean (of the score, where there are no
+    blocks). `before` and `after` are the two that were compared, whichever serves now.
+    """
+
+    pairs: int
+    before: float
+    after: float
+    gain: float | None
+    interval: tuple[float, float] | None
+    p: float
+    level: float
+    covers_holdout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NightLook:
+    """How the one that serves scored on one night's data; after a promotion, how the new champion did."""
+
+    due_at: datetime
+    score: float
+    promoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SliceMorning:
+    """What became of one slice. `deadline`: "" without one, else met, late, missed (never made), passed or ahead (it is
+    still at it); `margin_s`: seconds that were left, negative where it was late. `saved_s`: None where no earlier
+    night searched in full, so nobody knows. `trials`: finished ones, by stage.
+    """
+
+    slice: Mapping[str, Any]
+    firing: str
+    state: FiringState
+    reason: str
+    due_at: datetime
+    ended_at: datetime | None
+    before: Seat | None
+    after: Seat | None
+    changed: Mapping[str, tuple[Any, Any]]
+    test: Test | None
+    trials: Mapping[str, int]
+    device_s: Mapping[str, float]
+    saved_s: float | None
+    spared: Savings
+    faults: Mapping[str, int]
+    deadline_at: datetime | None
+    deadline: str
+    margin_s: float | None
+    looks: tuple[NightLook, ...]
+
+    @property
+    def used_s(self) -> float:
+        """Device-seconds of all its stages."""
+        return sum(self.device_s.values())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has come to its end."""
+        return self.state not in WORKING
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that a person should look at, and the command that shows it or answers it."""
+
+    slice: Mapping[str, Any]
+    kind: str
+    what: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class Morning:
+    """One night of a schedule. `to_come`: its slices that this night has not fired yet, and when they are due."""
+
+    schedule: str
+    night: str
+    metric: str
+    goal: str
+    at: datetime
+    is_over: bool
+    slices: tuple[SliceMorning, ...]
+    attention: tuple[Attention, ...]
+    to_come: tuple[tuple[Mapping[str, Any], datetime], ...]
+    states: Mapping[str, int]
+    trials: int
+    used_s: float
+    saved_s: float
+    faults: Mapping[str, int]
+
+
+def morning_of(
+    schedule: str,
+    night: str,
+    rows: Sequence[SliceRows],
+    now: datetime,
+    *,
+    metric: str,
+    goal: str,
+    to_come: Sequence[tuple[Mapping[str, Any], datetime]] = (),
+) -> Morning:
+    """The morning after these slices' firings, by slice."""
+    rows = sorted(rows, key=lambda each: each.firing.name)
+    slices = tuple(_slice(each, now) for each in rows)
+    faults: Counter[str] = Counter()
+    for each in slices:
+        faults.update(each.faults)
+    return Morning(
+        schedule=schedule,
+        night=night,
+        metric=metric,
+        goal=goal,
+        at=now,
+        is_over=all(each.is_over for each in slices) and not to_come,
+        slices=slices,
+        attention=tuple(note for row, found in zip(rows, slices, strict=True) for note in _attention(row, found)),
+        to_come=tuple(to_come),
+        states=dict(Counter(str(each.state) for each in slices)),
+        trials=sum(sum(each.trials.values()) for each in slices),
+        used_s=sum(each.used_s for each in slices),
+        saved_s=sum(each.saved_s or 0.0 for each in slices),
+        faults=dict(faults),
+    )
+
+
+def slice_text(slice_: Mapping[str, Any]) -> str:
+    """A slice as people write it: `airport=JFK`; "all" for the one empty slice."""
+    return ",".join(f"{key}={value}" for key, value in slice_.items()) or "all"
+
+
+def _slice(rows: SliceRows, now: datetime) -> SliceMorning:
+    firing = rows.firing
+    before, after = _served(rows, firing.fired_at), _served(rows, rows.next_fired_at)
+    deadline, margin_s = _deadline(rows, now)
+    device_s = {str(study.stage): study.device_s for study in rows.studies}
+    return SliceMorning(
+        slice=firing.slice,
+        firing=firing.name,
+        state=firing.state,
+        reason=firing.reason,
+        due_at=firing.due_at,
+        ended_at=None if firing.state in WORKING else firing.entered_at,
+        before=before,
+        after=after,
+        changed=_changed(before, after),
+        test=_test(rows),
+        trials={str(study.stage): study.counts.finished for study in rows.studies},
+        device_s=device_s,
+        saved_s=_saved_s(rows, sum(device_s.values())),
+        spared=rows.spared,
+        faults=dict(rows.faults),
+        deadline_at=rows.deadline_at,
+        deadline=deadline,
+        margin_s=margin_s,
+        looks=tuple(_looks([*reversed(rows.earlier[: MOST_LOOKS - 1]), firing])),
+    )
+
+
+def _served(rows: SliceRows, at: datetime | None) -> Seat | None:
+    """Who was champion just before that moment; None: who is now."""
+    for each in rows.verdicts:
+        if each.promoted and (at is None or (each.decided_at is not None and each.decided_at < at)):
+            return Seat(each.id, each.study, each.trial, each.params, each.decided_at, str(each.kind), each.who)
+    return None
+
+
+def _changed(before: Seat | None, after: Seat | None) -> dict[str, tuple[Any, Any]]:
+    """The parameters that differ, (before, after) each; None where one has no such parameter."""
+    if after is None or before is None or before.id == after.id:
+        return {}
+    names = dict.fromkeys([*before.params, *after.params])
+    pairs = {name: (before.params.get(name), after.params.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _test(rows: SliceRows) -> Test | None:
+    """The night's own test, from its verdict."""
+    for each in rows.verdicts:
+        gate = each.evidence.get("gate")
+        if each.firing_id == rows.firing.id and each.kind is VerdictKind.NIGHT and gate and gate["asked"]["pairs"]:
+            said, pairs = gate["said"], gate["asked"]["pairs"]
+            interval = said["interval"]
+            return Test(
+                pairs=len(pairs),
+                before=_mean([_value(pair["champion"]) for pair in pairs]),
+                after=_mean([_value(pair["challenger"]) for pair in pairs]),
+                gain=said["gain"],
+                interval=None if interval is None else (interval[0], interval[1]),
+                p=said["p"],
+                level=said["level"],
+                covers_holdout=said["covers_holdout"],
+            )
+    return None
+
+
+def _value(run: Mapping[str, Any]) -> float:
+    return _mean(run["holdout"] or [run["score"]])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _saved_s(rows: SliceRows, used_s: float) -> float | None:
+    """What a full night would have cost more; 0 where the night was one, or made nothing."""
+    if rows.firing.state in (*WORKING, FiringState.FAILED, FiringState.MISSED) or _is_full(rows.firing):
+        return 0.0
+    full = [cost for cost in (_told(each, "device_s") for each in rows.earlier if _is_full(each)) if cost]
+    return max(0.0, _mean(full[:_FULL_NIGHTS]) - used_s) if full else None
+
+
+def _is_full(firing: Firing) -> bool:
+    """Whether a night searched with all of its budget."""
+    searched = any(step["state"] == FiringState.SEARCHING for step in firing.steps)
+    return searched and (_told(firing, "pays") or {}).get("action", "full") == "full"
+
+
+def _told(firing: Firing, key: str) -> Any:
+    """What the newest step that says something of it says."""
+    return next((step[key] for step in reversed(firing.steps) if key in step), None)
+
+
+def _deadline(rows: SliceRows, now: datetime) -> tuple[str, float | None]:
+    if rows.deadline_at is None:
+        return "", None
+    is_open = rows.firing.state in WORKING
+    margin_s = (rows.deadline_at - (now if is_open else rows.firing.entered_at)).total_seconds()
+    if rows.firing.state is FiringState.MISSED:
+        return "missed", None
+    if is_open:
+        return ("ahead" if margin_s >= 0 else "passed"), margin_s
+    return ("met" if margin_s >= 0 else "late"), margin_s
+
+
+def _looks(firings: Sequence[Firing]) -> list[NightLook]:
+    """Oldest first."""
+    found = []
+    for each in firings:
+        promoted, after, look = each.state is FiringState.PROMOTED, _told(each, "after"), _told(each, "look")
+        score = after if promoted and after is not None else (look or {}).get("score")
+        if score is not None:
+            found.append(NightLook(each.due_at, score, promoted))
+    return found
+
+
+def _attention(rows: SliceRows, found: SliceMorning) -> list[Attention]:
+    """What a person should look at, the worst first."""
+    firing, standing = rows.firing, next((each for each in rows.verdicts if each.promoted), None)
+    schedule, named = firing.schedule, slice_text(firing.slice) if firing.slice else ""
+    show = f"celeriac schedule show {schedule}" + (f" --slice {named}" if named else "")
+    of_slice = f"{schedule} {named}".strip()
+    notes: list[tuple[str, str, str]] = []
+    if firing.state in (FiringState.FAILED, FiringState.MISSED):
+        notes.append((str(firing.state).lower(), firing.reason or "no reason was noted", show))
+    for study in rows.studies:
+        if study.state is StudyState.PAUSED:
+            notes.append(("paused", f"{study.name}: {study.reason}", f"celeriac resume {study.name}"))
+    if found.deadline in ("late", "passed"):
+        still = "" if found.is_over else ", and it is still at it"
+        notes.append(("deadline", f"{abs(found.margin_s or 0.0) / 60:.0f} minutes behind its deadline{still}", show))
+    waits = unanswered(rows.verdicts)
+    if waits is not None:
+        what = f"trial {waits.trial} of {waits.study} waits for approval: {waits.reason}"
+        notes.append(("approval", what, f"celeriac approve {of_slice}"))
+    near = near_miss(rows.verdicts, None if standing is None else standing.id)
+    if near is not None and waits is None:
+        what = f"trial {near.trial} of {near.study} was a near miss; its evidence counts on the next night"
+        notes.append(("contender", what, f"celeriac champions {schedule} --history"))
+    for each in rows.deliveries:
+        if each.slice == firing.slice and each.done_at is None and each.tries:
+            word = "published" if each.kind is DeliveryKind.PUBLISH else "through its hook"
+            what = f"promotion {each.promotion} is not {word} after {each.tries} tries: {each.detail or 'under way'}"
+            notes.append((str(each.kind), what, f"celeriac champion {of_slice}"))
+    return [Attention(firing.slice, *note) for note in notes]

@@ -1,0 +1,111 @@
+"""Reads what one night of a schedule left: in a few verbs a slice, and nothing that is not in the rows."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
+from celeriac.decide.firing import night_name
+from celeriac.domain.errors import CallerError
+from celeriac.domain.records import Firing, Savings, Schedule, Stage, StudyRecord
+from celeriac.report.morning.night import MOST_LOOKS, Morning, SliceRows, morning_of
+from celeriac.store import Store
+from celeriac.store.dues import slice_key
+
+#: Of a schedule's newest firings, at least so many are looked through for a night.
+_FIRINGS = 1000
+#: A slice's nights before this one: enough to find ten that searched in full.
+_EARLIER = 2 * MOST_LOOKS
+
+
+def nights_of(store: Store, schedule: Schedule) -> dict[str, list[Firing]]:
+    """The newest nights of a schedule that have a firing, the newest first: their names, and their firings. Slices meet
+    in a night by their local dates; a firing by hand is in a night of its own.
+    """
+    plans = _plans(schedule)
+    nights: dict[str, list[Firing]] = {}
+    for firing in store.firings(schedule.name, limit=max(_FIRINGS, 3 * len(schedule.slices))):
+        plan = plans.get(slice_key(firing.slice)) or plan_of(calendar_of(schedule), firing.slice)
+        nights.setdefault(night_name(plan, firing.due_at, by_hand=firing.by_hand), []).append(firing)
+    return nights
+
+
+def read_morning(store: Store, schedule: str, night: str | None = None) -> Morning | None:
+    """The newest night of a schedule, or the one of that name; None before its first.
+
+    Raises UnknownSchedule, and CallerError for a night that the schedule did not have, naming the newest ones.
+    """
+    row = store.schedule(schedule)
+    nights = nights_of(store, row)
+    if not nights:
+        return None
+    name = next(iter(nights)) if night is None else night
+    if name not in nights:
+        known = ", ".join(list(nights)[:7])
+        raise CallerError(f"schedule {schedule} had no night {name!r}; its newest: {known}")
+    return _read(store, row, name, nights[name])
+
+
+def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) -> Morning:
+    studies = store.stage_studies([each.id for each in firings])
+    deliveries = store.deliveries(row.name, limit=_FIRINGS)
+    plans, calendar = _plans(row), calendar_of(row)
+    rows = []
+    for each in firings:
+        own = [study for study in studies if study.firing_id == each.id]
+        search = next((study for study in own if study.stage is Stage.SEARCH), None)
+        others = [
+            other
+            for other in store.firings(row.name, slice_=each.slice, limit=_EARLIER)
+            if (other.due_at, other.id) != (each.due_at, each.id)
+        ]
+        later = [other.fired_at for other in others if other.fired_at > each.fired_at]
+        plan = plans.get(slice_key(each.slice)) or plan_of(calendar, each.slice)
+        rows.append(
+            SliceRows(
+                firing=each,
+                studies=own,
+                faults=_faults(store, own),
+                verdicts=store.verdicts(row.name, slice_=each.slice),
+                deliveries=deliveries,
+                earlier=[other for other in others if other.due_at < each.due_at],
+                deadline_at=plan.deadline_at(each.due_at),
+                next_fired_at=min(later, default=None),
+                spared=Savings() if search is None else store.savings(search.id),
+            )
+        )
+    return morning_of(
+        row.name,
+        night,
+        rows,
+        store.now(),
+        metric=str(row.spec["metric"]["name"]),
+        goal=str(row.spec["metric"]["goal"]),
+        to_come=_to_come(store, row, night),
+    )
+
+
+def _to_come(store: Store, row: Schedule, night: str) -> list[tuple[Mapping[str, Any], Any]]:
+    """Slices whose next due time is in this night."""
+    if row.paused:
+        return []
+    plans = _plans(row)
+    return [
+        (each.slice, each.next_due_at)
+        for each in store.slice_dues(row.name)
+        if night_name(plans[slice_key(each.slice)], each.next_due_at) == night
+    ]
+
+
+def _plans(schedule: Schedule) -> dict[str, SlicePlan]:
+    calendar = calendar_of(schedule)
+    return {slice_key(each): plan_of(calendar, each) for each in schedule.slices or ({},)}
+
+
+def _faults(store: Store, studies: Sequence[StudyRecord]) -> Mapping[str, int]:
+    """Of all attempts of the night, by class."""
+    found: Counter[str] = Counter()
+    for study in studies:
+        for trial in store.trials(study.id, limit=max(study.next_number, 1)):
+            found.update({str(fault): count for fault, count in trial.faults.items()})
+    return dict(found)
