@@ -1,5 +1,5 @@
-"""Whose turn it is on the fleet, as this coordinator sees it. Rule: rows say what studies hold; only who passed is
-remembered here.
+"""Whose turn it is on the fleet, as this coordinator sees it. Rule: rows say what studies hold; only who passed, and
+who is how far behind, is remembered here.
 
 A study that is offered a slot and cannot use it (its suggestions are being made, its sampler has no more, its trials
 may not run yet) passes: the others share its part until it is driven again. A slot that takes no trials is none, and
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import inf
 
+from celeriac.decide.credit import Account, settled, trials_behind
 from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share
 from celeriac.domain.records import Claim, Device, PutAside, Snapshot
 from celeriac.domain.study_file import StudySpec
@@ -40,6 +41,8 @@ class Fleet:
     claims: list[Claim] = field(default_factory=list)
     passed: set[int] = field(default_factory=set)
     put_asides: Sequence[PutAside] = ()
+    accounts: dict[int, Account] = field(default_factory=dict)
+    behind: dict[int, float] = field(default_factory=dict)
     _devices: Sequence[Device] = ()
     _devices_at: float = -inf
     _asked_at: dict[int, datetime] = field(default_factory=dict)
@@ -50,6 +53,8 @@ class Fleet:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
         self.claims = [self._usable(each) for each in store.claims()]
+        self.accounts = settled(self.accounts, self.claims)
+        self.behind = trials_behind(self.accounts, self.claims)
 
     def slots_of(self, study_id: int, gpus: int) -> int:
         """The live slots that may run this study."""
@@ -75,12 +80,21 @@ class Fleet:
         """The study's share, with its own counters as they are in the snapshot."""
         study = snapshot.study
         self.claims = [
-            self._usable(Claim.of(study, trials=spec.budget.trials, gpus=spec.gpus, age_s=each.age_s))
+            self._usable(
+                Claim.of(
+                    study,
+                    trials=spec.budget.trials,
+                    gpus=spec.gpus,
+                    age_s=each.age_s,
+                    weight=each.weight,
+                    deadline_s=each.deadline_s,
+                )
+            )
             if each.study_id == study.id
             else each
             for each in self.claims
         ]
-        return share(study.id, self.claims, self.slots, self.passed)
+        return share(study.id, self.claims, self.slots, self.passed, self.behind)
 
     def asks(self, study_id: int, now: datetime) -> None:
         """The study waits for suggestions; after AHEAD_S it passes."""
@@ -116,4 +130,4 @@ class Fleet:
 
     def next_in_turn(self) -> int | None:
         """The study to which the next ticket belongs, if one is missing."""
-        return next_in_turn(self.claims, self.slots, self.passed)
+        return next_in_turn(self.claims, self.slots, self.passed, self.behind)

@@ -13,6 +13,7 @@ from threading import Lock
 from time import monotonic
 
 from celeriac.decide.buffer import Sampling, learns, most_replaced
+from celeriac.decide.device_budget import has_device_budget, night_of_due, used_up
 from celeriac.decide.sampler import chosen_sampler
 from celeriac.decide.steps import after_adding, after_queueing, after_replacing
 from celeriac.decide.stop_study import newest_needed
@@ -217,6 +218,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
             share=share,
             exhausted=turn.exhausted,
             newest=_newest(coordinator.store, study, spec.stop_study),
+            used_up=_used_up(coordinator.store, study, spec),
         )
         if decision.event is not None:
             _move(coordinator, snapshot, decision.event, decision.reason)
@@ -242,6 +244,15 @@ def _with_tail(store: Store, snapshot: Snapshot, most: int) -> Snapshot:
 def _sampling(coordinator: Coordinator, spec: StudySpec, study: StudyRecord, turn: _Turn) -> Sampling:
     suggest_s = coordinator.suggesters.suggest_s(study.id)
     return Sampling(suggest_s, learns(chosen_sampler(spec, study).name) and not turn.keep)
+
+
+def _used_up(store: Store, study: StudyRecord, spec: StudySpec) -> str:
+    """Why no device time is left for it; read only where there is a budget of it."""
+    if not has_device_budget(study, spec):
+        return ""
+    of_night = spec.schedule is not None and spec.schedule.device_hours is not None
+    night = night_of_due(spec, study.due_at) if of_night else None
+    return used_up(study, spec, store.device_spent(study.id, night))
 
 
 def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[TrialRecord]:

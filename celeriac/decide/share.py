@@ -3,17 +3,16 @@
 Promises: a study that could use slots has a share of at least one. What it cannot use goes to the others. No slot
 lacks a ticket while a study within its share is ready. At most slots + 2 x studies tickets are QUEUED. Studies with
 about equally long trials start about as many trials a minute: one that had long trials by chance catches up, with at
-most twice its share, and at most one and a half times the mean device time.
+most twice its share, and at most one and a half times the mean device time. Shares are in proportion to the claims'
+weights: over time each study has its part of the device-seconds (`celeriac.decide.credit`).
 
 There are two demand classes: a GPU trial runs only on a GPU's slots, a CPU trial on any. GPU trials come first on
 GPUs, so CPU studies share what GPU studies do not hold.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
-from itertools import accumulate
 from math import ceil, floor
 
 from celeriac.domain.records import Claim
@@ -22,9 +21,11 @@ from celeriac.domain.records import Claim
 AHEAD_S = 5.0
 #: A study catches up until it has had so many times the mean device time.
 MOST_DEVICE_TIME = 1.5
-#: Trials take about as long when their mean lengths differ by no more than this factor.
-ALIKE = 2.0
 _ROUNDING = 1e-9
+#: Of a trial, into so many parts is told apart who is further behind.
+FINENESS = 2
+#: Nobody is behind.
+LEVEL: Mapping[int, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +54,22 @@ class Share:
     most: int = 0
 
 
-def share(study_id: int, claims: Sequence[Claim], slots: Slots, passed: Collection[int] = ()) -> Share:
+def share(
+    study_id: int,
+    claims: Sequence[Claim],
+    slots: Slots,
+    passed: Collection[int] = (),
+    behind: Mapping[int, float] = LEVEL,
+) -> Share:
     """The study's share. It takes its tickets as if it were ready; others only as many as they have ready.
 
-    `passed`: studies that could not use what they were offered; they have no share until they can.
+    `passed`: studies that could not use what they were offered; they have no share until they can. `behind`: by how
+    many trials each is behind the others.
     """
     mine = next((each for each in claims if each.study_id == study_id), None)
     if mine is None:
         return Share()
-    fleet = _Fleet(mine.gpus, claims, slots, set(passed) - {study_id})
+    fleet = _Fleet(mine.gpus, claims, slots, set(passed) - {study_id}, behind)
     part = fleet.parts.get(study_id)
     if part is None:
         return Share()
@@ -70,12 +78,14 @@ def share(study_id: int, claims: Sequence[Claim], slots: Slots, passed: Collecti
     return Share(part.base, now, len(dealt) - now, part.most)
 
 
-def next_in_turn(claims: Sequence[Claim], slots: Slots, passed: Collection[int] = ()) -> int | None:
+def next_in_turn(
+    claims: Sequence[Claim], slots: Slots, passed: Collection[int] = (), behind: Mapping[int, float] = LEVEL
+) -> int | None:
     """The study that is to be given the next ticket, and has a trial ready for it; None: no ticket is missing, or
     nobody has.
     """
     for gpus in (1, 0):
-        for owner in _Fleet(gpus, claims, slots, passed).deal():
+        for owner in _Fleet(gpus, claims, slots, passed, behind).deal():
             return owner
     return None
 
@@ -93,8 +103,11 @@ class _Part:
 
     @property
     def urgency(self) -> float:
-        """Less is more urgent: slots beyond its share, and trials that it is ahead; each ticket adds one to both."""
-        return self.claim.held - self.base + self.claim.queued - self.lag
+        """Less is more urgent: slots beyond its share, and trials that it is ahead; each ticket adds one to both.
+
+        Of those about equally urgent the first opened comes first, so that they take turns in one order.
+        """
+        return self.claim.held - self.base + self.claim.queued - round(self.lag * FINENESS) / FINENESS
 
 
 class _Fleet:
@@ -102,7 +115,9 @@ class _Fleet:
     part.
     """
 
-    def __init__(self, gpus: int, claims: Sequence[Claim], slots: Slots, passed: Collection[int]) -> None:
+    def __init__(
+        self, gpus: int, claims: Sequence[Claim], slots: Slots, passed: Collection[int], behind: Mapping[int, float]
+    ) -> None:
         ours = [each for each in claims if bool(each.gpus) == bool(gpus)]
         others_hold = sum(each.held for each in claims) - sum(each.held for each in ours)
         # GPU trials hold GPUs; of CPU trials, those that are more than the CPUs' slots sit on GPUs.
@@ -111,7 +126,7 @@ class _Fleet:
         running, queued = sum(each.running for each in ours), sum(each.queued for each in ours)
         free = max(count - running, 0)
         claimants = [each for each in ours if each.may_run and each.demand and each.study_id not in passed]
-        self.parts = _parts(claimants, count)
+        self.parts = _parts(claimants, count, behind)
         self.idle = max(free - queued, 0)
         self.missing = max(free + _ahead(self.parts.values(), count) - queued, 0)
 
@@ -137,14 +152,13 @@ class _Fleet:
                 heappop(line)
 
 
-def _parts(claimants: Sequence[Claim], slots: int) -> dict[int, _Part]:
-    level = max(ceil(_level([each.demand for each in claimants], slots) - _ROUNDING), 1)
-    age_s, device_s = sum(each.age_s for each in claimants), sum(each.device_s for each in claimants)
-    pace, parts = _Pace(claimants), {}
+def _parts(claimants: Sequence[Claim], slots: int, behind: Mapping[int, float]) -> dict[int, _Part]:
+    level, parts = _level(claimants, slots), {}
+    age_s, device_s = sum(each.weight * each.age_s for each in claimants), sum(each.device_s for each in claimants)
     for each in claimants:
-        base = min(each.demand, level)
-        lag = pace.of(each) * each.age_s - each.begun
-        has_had_most = each.device_s * age_s > MOST_DEVICE_TIME * device_s * each.age_s
+        base = min(each.demand, max(ceil(each.weight * level - _ROUNDING), 1))
+        lag = behind.get(each.study_id, 0.0)
+        has_had_most = each.device_s * age_s > MOST_DEVICE_TIME * device_s * each.weight * each.age_s
         extra = 0 if has_had_most else min(max(floor(lag), 0), base)
         cap = min(base + extra, each.demand)
         most = min(cap + max(ceil(cap * _ends_soon(each) - _ROUNDING), 1), each.running + base + 1)
@@ -154,43 +168,15 @@ def _parts(claimants: Sequence[Claim], slots: int) -> dict[int, _Part]:
     return parts
 
 
-def _level(demands: Sequence[int], slots: int) -> float:
-    """The share at which all slots are given out: who wants less leaves the rest to the others."""
-    left, level = float(slots), 0.0
-    for place, demand in enumerate(sorted(demands)):
-        level = left / (len(demands) - place)
-        if demand >= level:
+def _level(claimants: Sequence[Claim], slots: int) -> float:
+    """The slots of a weight of 1 at which all are given out: who wants less leaves the rest to the others."""
+    left, level, weight = float(slots), 0.0, sum(each.weight for each in claimants)
+    for each in sorted(claimants, key=lambda each: each.demand / each.weight):
+        level = left / weight
+        if each.demand >= each.weight * level:
             break
-        left -= demand
+        left, weight = max(left - each.demand, 0.0), max(weight - each.weight, _ROUNDING)
     return level
-
-
-class _Pace:
-    """How many trials a second does a study begin, on average over those whose trials take about as long?"""
-
-    def __init__(self, claimants: Sequence[Claim]) -> None:
-        finished = sum(each.finished for each in claimants)
-        self._mean_s = sum(each.device_s for each in claimants) / finished if finished else 0.0
-        ordered = sorted((self._length_s(each), each.age_s, each.begun) for each in claimants)
-        self._lengths = [length_s for length_s, _, _ in ordered]
-        self._ages = list(accumulate((age_s for _, age_s, _ in ordered), initial=0.0))
-        self._begun = list(accumulate((begun for _, _, begun in ordered), initial=0))
-
-    def of(self, claim: Claim) -> float:
-        """Trials a second."""
-        length_s = self._length_s(claim)
-        first = bisect_left(self._lengths, length_s / ALIKE)
-        last = bisect_right(self._lengths, length_s * ALIKE)
-        age_s = self._ages[last] - self._ages[first]
-        return (self._begun[last] - self._begun[first]) / age_s if age_s >= 1 else 0.0
-
-    def _length_s(self, claim: Claim) -> float:
-        """How long its trials take; while none is finished, as long as the others', or as long as its first have
-        run.
-        """
-        if claim.mean_s is not None:
-            return claim.mean_s
-        return max(self._mean_s, claim.age_s if claim.running else 0.0)
 
 
 def _ahead(parts: Collection[_Part], slots: int) -> int:

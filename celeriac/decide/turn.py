@@ -58,12 +58,14 @@ def what_next(
     share: Share | None = None,
     exhausted: str = "",
     newest: Sequence[TrialRecord] = (),
+    used_up: str = "",
 ) -> NextDecision:
     """Decide one step. `slots`: live ones that may run this study; `exhausted`: why the sampler has nothing left, if
     so.
 
     `share`: the study's part of the fleet (`celeriac.decide.share`); None: it has all slots to itself. `newest`: the
     trials with the highest numbers, where `limits.stop` asks for them (`celeriac.decide.stop_study.newest_needed`).
+    `used_up`: why no device time is left, if so (`celeriac.decide.device_budget`).
     """
     study = snapshot.study
     if study.state in CLOSED:
@@ -77,6 +79,8 @@ def what_next(
         return NextDecision(f"{study.name} is paused: {study.reason}")
     if study.stage in GIVEN:
         exhausted = "no more points are given"
+    if used_up:
+        return NextDecision(used_up, event=StudyEvent.FINISH)
     closing = _closing(snapshot, limits, exhausted, newest)
     if closing is not None:
         return closing

@@ -28,6 +28,7 @@ from celeriac.domain.records import (
     CodeRun,
     Crossing,
     Device,
+    DeviceSpent,
     Duty,
     Fault,
     Lease,
@@ -178,6 +179,11 @@ class Store(ScheduleStore, Protocol):
     def claims(self) -> list[Claim]:
         """What each OPEN, RUNNING or PAUSED study holds of the fleet and could use, by id: from the studies' rows,
         never from trials.
+        """
+
+    def device_spent(self, study_id: int, night: tuple[datetime, datetime] | None = None) -> DeviceSpent:
+        """What attempts of the study took until now, those of its firing, and those of its schedule's firings that are
+        due in `night` (from, until); all 0 of a study that is gone.
         """
 
     # -- the coordinator's turn -------------------------------------------------------------------------------------

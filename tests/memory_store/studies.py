@@ -10,12 +10,14 @@ from celeriac.domain.records import (
     ENDED,
     Claim,
     Counts,
+    DeviceSpent,
     NewStudy,
     StudyRecord,
     StudyState,
     TrialState,
     VerdictKind,
 )
+from celeriac.domain.study_file import deadline_of
 from celeriac.store.refusals import duplicate_study, unknown_study
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Rows, Tables, atomic, plain
@@ -82,19 +84,47 @@ class Studies(Tables):
         return sorted(study.id for study in self._rows.studies.values() if study.state in driven)
 
     @atomic
+    def device_spent(self, study_id: int, night: tuple[datetime, datetime] | None = None) -> DeviceSpent:
+        rows, me = self._rows, self._rows.studies.get(study_id)
+        if me is None:
+            return DeviceSpent(0.0)
+        beside = [each for each in rows.studies.values() if me.firing_id and each.firing_id == me.firing_id]
+        of_night = {each.id: each for each in (me, *beside)}
+        if night is not None and me.schedule:
+            for each in rows.studies.values():
+                is_of_it = each.due_at is not None and night[0] <= each.due_at < night[1]
+                if is_of_it and each.firing_id and each.schedule == me.schedule:
+                    of_night[each.id] = each
+        return DeviceSpent(
+            _spent(rows, me),
+            sum(_spent(rows, each) for each in beside),
+            sum(_spent(rows, each) for each in of_night.values()),
+        )
+
+    @atomic
     def claims(self) -> list[Claim]:
         now = self._rows.clock()
         found = sorted(self._rows.studies.items())
         return [_claim(study, now) for _, study in found if study.state not in CLOSED]
 
 
+def _spent(rows: Rows, study: StudyRecord) -> float:
+    held = [each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id]
+    attempts = [each for each in held if each.ended_at is None]
+    return study.device_s + sum(max((rows.clock() - each.leased_at).total_seconds(), 0.0) for each in attempts)
+
+
 def _claim(study: StudyRecord, now: datetime) -> Claim:
+    plan = study.spec.get("schedule") or {}
+    late = deadline_of(plan.get("deadline"), plan.get("timezone"), study.due_at)
     began = replace(study, first_leased_at=study.first_leased_at or study.started_at)
     return Claim.of(
         study,
         trials=int(study.spec.get("budget", {}).get("trials", 0)),
         gpus=int(study.spec.get("resources", {}).get("gpus", 0)),
         age_s=began.worked_s(now),
+        weight=float(study.spec.get("priority", 1)),
+        deadline_s=None if late is None else (late - now).total_seconds(),
     )
 
 

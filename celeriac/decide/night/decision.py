@@ -90,6 +90,9 @@ def _looked(night: Night, rules: NightRules) -> NightDecision:
 
 def _searched(night: Night, rules: NightRules) -> NightDecision:
     if night.best is None or night.best.score is None:
+        search = night.studies[Stage.SEARCH]
+        if search.state is StudyState.DONE and not search.counts.finished:  # its device time was spent before it began
+            return _end(night, FiringEvent.KEEP, f"its search ran no trial: {search.reason}; {_stays(night)}")
         reason = f"no trial was scored; {_stays(night)}"
         return _end(night, FiringEvent.FAIL, reason, verdict=verdict_of(night, None, reason, promoted=False))
     return _challenged(night, rules)

@@ -166,11 +166,23 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceSpent:
+    """Device-seconds of attempts, ended ones and those that run, until now: of a study, of all stages of its firing,
+    and of all firings of its schedule's night.
+    """
+
+    study_s: float
+    firing_s: float = 0.0
+    night_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What one study that is not closed holds of the fleet, and what more it could use, from its row alone.
 
     `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet;
     `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
+    `weight`: its priority; `deadline_s`: seconds until its firing should be done (None: at any time).
     """
 
     study_id: int
@@ -184,9 +196,20 @@ class Claim:
     finished: int
     device_s: float
     age_s: float
+    weight: float = 1.0
+    deadline_s: float | None = None
 
     @classmethod
-    def of(cls, study: StudyRecord, *, trials: int, gpus: int, age_s: float) -> "Claim":
+    def of(
+        cls,
+        study: StudyRecord,
+        *,
+        trials: int,
+        gpus: int,
+        age_s: float,
+        weight: float = 1.0,
+        deadline_s: float | None = None,
+    ) -> "Claim":
         """The claim of a study with a budget of so many trials, by its row."""
         counts = study.counts
         return cls(
@@ -201,6 +224,8 @@ class Claim:
             finished=counts.finished,
             device_s=study.device_s,
             age_s=age_s,
+            weight=weight,
+            deadline_s=deadline_s,
         )
 
     @property
@@ -212,6 +237,11 @@ class Claim:
     def begun(self) -> int:
         """Trials that it has finished or runs."""
         return self.finished + self.running
+
+    @property
+    def to_come(self) -> float:
+        """Trials that are still to run, those that run now as half of one."""
+        return self.running / 2 + self.queued + self.ready + self.left
 
     @property
     def demand(self) -> int:

@@ -22,7 +22,7 @@ from celeriac.domain.study_file.specs import (
 )
 from celeriac.domain.study_file.stops import run_plan, stop_rule
 from celeriac.domain.study_file.study import OUR_NAMES, load, parse
-from celeriac.domain.study_file.timing import covering, deadline_at, offset_s, slice_name
+from celeriac.domain.study_file.timing import covering, deadline_at, deadline_of, offset_s, slice_name
 from celeriac.domain.study_file.yaml import Scalar, plain_scalar
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "StudySpec",
     "covering",
     "deadline_at",
+    "deadline_of",
     "difference",
     "form_of_slice",
     "is_study_name",

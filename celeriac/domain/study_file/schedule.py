@@ -15,12 +15,12 @@ from celeriac.domain.study_file.hook import hook
 from celeriac.domain.study_file.names import study_name_flaw
 from celeriac.domain.study_file.section import Section
 from celeriac.domain.study_file.slices import collisions, listed, product
-from celeriac.domain.study_file.specs import ScheduleSpec, StudySpec
+from celeriac.domain.study_file.specs import LEAST_DEVICE_HOURS, ScheduleSpec, StudySpec
 from celeriac.domain.study_file.timing import flaws
 
 _KEYS = frozenset(
     {"name", "cron", "timezone", "slices", "catch_up", "overlap", "blackout", "jitter", "deadline"}
-    | {"gate", "guard", "always", "hook", "warm_start"}
+    | {"gate", "guard", "always", "hook", "warm_start", "budget"}
 )
 CATCH_UP = ("skip", "one", "all")
 OVERLAP = ("allow", "skip", "queue", "cancel")
@@ -42,6 +42,7 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
     if flaw:
         section.fail("name", flaw)
     cron = _cron(section) if section.required("cron", '"0 2 * * *"') else ""
+    budget = section.section("budget", {"device_hours", "device_hours_per_slice"})
     catch_up = section.word("catch_up", CATCH_UP, "one")
     return ScheduleSpec(
         name=study if given is None else str(given),
@@ -58,6 +59,8 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
         always=flag(section, "always"),
         hook=hook(section),
         warm_start=flag(section, "warm_start", True),
+        device_hours=budget.number("device_hours", LEAST_DEVICE_HOURS),
+        device_hours_per_slice=budget.number("device_hours_per_slice", LEAST_DEVICE_HOURS),
     )
 
 

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from celeriac.domain.space import nearest, same, show
-from celeriac.domain.study_file.section import NOT_BUILT, Section
+from celeriac.domain.study_file.section import Section
 from celeriac.domain.study_file.specs import OF_A_SLICE, SliceSpec
 from celeriac.domain.study_file.timing import slice_name
 from celeriac.domain.study_file.yaml import Scalar
 
 _TIMES = frozenset({"cron", "timezone"})
-_LATER = frozenset({"priority"})
 _TEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,59}")
 _TEXT_RULE = "is letters, digits, '.', '_', '+' or '-', 60 at most"
 _MOST = 1000
@@ -80,7 +79,7 @@ def _slice(given: Mapping[str, Any]) -> SliceSpec:
 
 def _names(key: object) -> bool:
     """Whether a key of a mapping is one that names its slice."""
-    return key not in OF_A_SLICE | _TIMES | _LATER
+    return key not in OF_A_SLICE | _TIMES
 
 
 def _mapping_flaws(given: object, first: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -91,9 +90,7 @@ def _mapping_flaws(given: object, first: Mapping[str, Any]) -> Iterator[tuple[st
     known = OF_A_SLICE | _TIMES
     naming, wanted = [key for key in given if _names(key)], [key for key in first if _names(key)]
     for key in given:
-        if key in _LATER:
-            yield str(key), f"{NOT_BUILT}; leave it out"
-        elif _names(key) and key not in wanted:
+        if _names(key) and key not in wanted:
             yield str(key), f"names this slice and not the first: {_hint(key, {*known, *wanted})}"
         elif _names(key):
             yield from ((str(key), text) for text in _key_flaws(key))

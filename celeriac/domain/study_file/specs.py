@@ -19,9 +19,13 @@ from celeriac.domain.study_file.gating import GateSpec
 from celeriac.domain.study_file.yaml import Scalar
 
 #: The keys of a study that a slice may have a value of its own for; of those with keys inside it changes only some.
-OF_A_SLICE = frozenset({"context", "space", "default", "budget", "resources", "labels", "timeout", "parallel"})
+OF_A_SLICE = frozenset(
+    {"context", "space", "default", "budget", "resources", "labels", "timeout", "parallel", "priority"}
+)
 #: More trials than any budget, and so the end of whatever counts trials.
 MOST_TRIALS = 1_000_000
+#: A budget of less than a second of device time is a mistake.
+LEAST_DEVICE_HOURS = 0.0003
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,18 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How many finished trials, exactly; and how long at most from the study's start, in seconds (None: no limit)."""
+    """How many finished trials, exactly; how long at most from the study's start, and how much device time at most, in
+    seconds (None: no limit).
+    """
 
     trials: int
     wall_s: float | None = None
+    device_hours: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical form: `budget` of a study file."""
-        return {"trials": self.trials} | ({} if self.wall_s is None else {"wall": self.wall_s})
+        form = {"trials": self.trials, "wall": self.wall_s, "device_hours": self.device_hours}
+        return {key: value for key, value in form.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,8 @@ class ScheduleSpec:
     `listed`), and how a night is judged. All others are as the study file's reference says.
 
     `always`: a night searches whether it pays or not. `warm_start`: it starts from what earlier nights and sister
-    slices found.
+    slices found. `device_hours` is what all firings of a night may take together,
+    `device_hours_per_slice` each of them.
     """
 
     name: str
@@ -84,6 +93,8 @@ class ScheduleSpec:
     deadline: str | float | None = None
     hook: Hook | None = None
     warm_start: bool = True
+    device_hours: float | None = None
+    device_hours_per_slice: float | None = None
 
     def combinations(self) -> list[dict[str, Scalar]]:
         """The slices: those listed, or every combination of the values of the slice keys; without keys, the one empty
@@ -115,6 +126,9 @@ class ScheduleSpec:
             form["jitter"] = self.jitter_s
         if self.deadline is not None:
             form["deadline"] = self.deadline
+        budget = {"device_hours": self.device_hours, "device_hours_per_slice": self.device_hours_per_slice}
+        if given := {key: value for key, value in budget.items() if value is not None}:
+            form["budget"] = given
         if self.hook is not None:
             form["hook"] = self.hook.to_dict()
         if not self.warm_start:
@@ -129,7 +143,7 @@ class StudySpec:
     `gpus` 0 runs on any slot, 1 only on a GPU's. `seed`, where the file gives none, follows from the study's name.
     `default`, if given, is trial 0. The grid sampler takes 10 values of a continuous float, all values of the rest.
     `keep_model`: "best" or "all", the trials whose models are kept; "" for none. `timeout_s` is a trial's,
-    `budget.wall_s` the study's; None is no limit.
+    `budget.wall_s` the study's; None is no limit. `priority` is its weight where studies share the fleet.
     """
 
     study: str
@@ -151,6 +165,7 @@ class StudySpec:
     stop_study: StopStudy | None = None
     keep_model: str = ""
     context: Mapping[str, Scalar] = field(default_factory=dict)
+    priority: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left
@@ -167,6 +182,7 @@ class StudySpec:
             "seed": self.seed,
             "budget": self.budget.to_dict(),
             "parallel": self.parallel,
+            "priority": None if self.priority == 1 else self.priority,
             "resources": {"gpus": self.gpus},
             "timeout": self.timeout_s,
             "retry": {"attempts": self.retry_attempts},

@@ -16,7 +16,15 @@ from celeriac.domain.stop_rules import RULES
 from celeriac.domain.study_file.names import seed_of, study_name_flaw
 from celeriac.domain.study_file.schedule import clashes, schedule, times
 from celeriac.domain.study_file.section import NOT_BUILT, Problems, Section
-from celeriac.domain.study_file.specs import MOST_TRIALS, Budget, Metric, ScheduleSpec, StudySpec, form_of_slice
+from celeriac.domain.study_file.specs import (
+    LEAST_DEVICE_HOURS,
+    MOST_TRIALS,
+    Budget,
+    Metric,
+    ScheduleSpec,
+    StudySpec,
+    form_of_slice,
+)
 from celeriac.domain.study_file.stops import stop_early, stop_study
 from celeriac.domain.study_file.yaml import Scalar, read
 
@@ -32,6 +40,7 @@ _KEYS = frozenset(
         "stop_study",
         "keep_model",
         "parallel",
+        "priority",
         "resources",
         "timeout",
         "retry",
@@ -40,7 +49,8 @@ _KEYS = frozenset(
         "schedule",
     }
 )
-_LATER_BUDGET_KEYS = frozenset({"gpu_hours"})
+#: A study of the largest weight gets so many times what one of the smallest gets.
+LEAST_PRIORITY, MOST_PRIORITY = 0.01, 100.0
 BEST, ALL = "best", "all"  # whose models are kept
 _STAND_IN = Space({"none": Choice((None,))})  # where a file has no sound space, and so makes no spec
 
@@ -128,6 +138,7 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         code=top.text("code", "."),
         timeout_s=top.seconds("timeout"),
         keep_model=_keep_model(top),
+        priority=_priority(top),
     )
 
 
@@ -223,10 +234,20 @@ def _sampler(top: Section) -> str:
 
 
 def _budget(top: Section) -> Budget:
-    section = top.section("budget", {"trials", "wall"}, _LATER_BUDGET_KEYS)
+    section = top.section("budget", {"trials", "wall", "device_hours"})
     if top.required("budget", "{trials: 60}") and isinstance(top.get("budget"), Mapping):
         section.required("trials", "60")
-    return Budget(section.whole("trials", 1, MOST_TRIALS, 1), section.seconds("wall"))
+    trials, wall_s = section.whole("trials", 1, MOST_TRIALS, 1), section.seconds("wall")
+    return Budget(trials, wall_s, section.number("device_hours", LEAST_DEVICE_HOURS))
+
+
+def _priority(top: Section) -> float:
+    """The study's weight on the fleet."""
+    value = top.number("priority", LEAST_PRIORITY)
+    if value is not None and value > MOST_PRIORITY:
+        top.fail("priority", f"must be {MOST_PRIORITY:g} or less, not {show(value)}")
+        return 1.0
+    return 1.0 if value is None else value
 
 
 def _gpus(top: Section) -> int:

@@ -5,6 +5,7 @@ together, which a file is refused for.
 import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
 from itertools import islice, pairwise, takewhile
 from typing import Any
 
@@ -44,6 +45,16 @@ def deadline_at(deadline: str | float | None, due_at: datetime, zone: Any) -> da
     if at > due_at:
         return at
     return datetime.combine(local.date() + timedelta(days=days + 1), clock, zone).astimezone(UTC)
+
+
+@lru_cache(maxsize=4096)
+def deadline_of(deadline: str | float | None, timezone: str | None, due_at: datetime | None) -> datetime | None:
+    """When the firing of a due time should be done, by its schedule's keys; None where one of them is not given."""
+    if deadline is None or due_at is None:
+        return None
+    from zoneinfo import ZoneInfo  # only schedules pay for it
+
+    return deadline_at(deadline, due_at, ZoneInfo(timezone or "UTC"))
 
 
 def covering(blackout: tuple[Blackout, ...], local: datetime) -> Blackout | None:

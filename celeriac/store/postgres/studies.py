@@ -3,9 +3,12 @@ attempts.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
 from celeriac.domain.lifecycle import AGAIN, FIRING_TRANSITIONS, STUDY_TRANSITIONS, StudyEvent, moved
-from celeriac.domain.records import CLOSED, Claim, FiringState, NewStudy, Stage, StudyRecord, StudyState
+from celeriac.domain.records import CLOSED, Claim, DeviceSpent, FiringState, NewStudy, Stage, StudyRecord, StudyState
+from celeriac.domain.study_file import deadline_of
 from celeriac.store.connection import Session
 from celeriac.store.postgres.records import record_of, values_of
 from celeriac.store.postgres.statements import statement
@@ -67,8 +70,18 @@ class Studies(Verbs):
     def studies_to_drive(self) -> list[int]:
         return [row["id"] for row in self._rows("studies_to_drive")]
 
+    def device_spent(self, study_id: int, night: tuple[datetime, datetime] | None = None) -> DeviceSpent:
+        since, until = night or (None, None)
+        return self._all(DeviceSpent, "device_spent", study=study_id, since=since, until=until)[0]
+
     def claims(self) -> list[Claim]:
-        return self._all(Claim, "claims")
+        return [_claim(dict(row)) for row in self._rows("claims")]
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    late = deadline_of(row.pop("deadline"), row.pop("timezone"), row.pop("due_at"))
+    now = row.pop("now")
+    return Claim(**row, deadline_s=None if late is None else (late - now).total_seconds())
 
 
 def moved_row(

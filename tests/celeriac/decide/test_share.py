@@ -2,14 +2,16 @@
 
 import heapq
 import random
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from math import log
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from celeriac.decide.credit import Account, settled, trials_behind
 from celeriac.decide.share import Share, Slots, next_in_turn, share
 from celeriac.domain.records import Claim
 
@@ -80,13 +82,25 @@ def test_gpu_trials_come_first_on_gpus_and_cpu_trials_share_the_rest() -> None:
 
 def test_long_trials_by_chance_are_made_up_for_and_long_trials_by_nature_are_not() -> None:
     alike = [claim(k, running=1, finished=9, device_s=540.0, age_s=600.0) for k in range(34)]
+
+    def most(study_id: int, last: Claim) -> int:
+        claims = [*alike, last]
+        accounts = settled({each.study_id: Account(0) for each in claims}, claims)
+        return share(study_id, claims, Slots(cpu=35), (), trials_behind(accounts, claims)).most
+
     unlucky = claim(34, running=1, finished=5, device_s=540.0, age_s=600.0)
-    assert share(34, [*alike, unlucky], Slots(cpu=35)).most == 3
-    assert share(0, [*alike, unlucky], Slots(cpu=35)).most == 2
+    assert (most(34, unlucky), most(0, unlucky)) == (3, 2)
     slow = claim(34, running=1, finished=1, device_s=540.0, age_s=600.0)
-    assert share(34, [*alike, slow], Slots(cpu=35)).most == 2
+    assert most(34, slow) == 2
     had_much = replace(unlucky, device_s=900.0, finished=8)
-    assert share(34, [*alike, had_much], Slots(cpu=35)).most == 2
+    assert most(34, had_much) == 2
+
+
+def test_slots_are_shared_by_weight_and_the_least_has_one() -> None:
+    claims = [claim(0, weight=3.0), claim(1), claim(2, weight=0.01)]
+    assert [share(k, claims, Slots(cpu=8)).slots for k in range(3)] == [6, 2, 1]
+    small = [claim(0, weight=3.0, parallel=1), claim(1), claim(2, weight=2.0)]
+    assert [share(k, small, Slots(cpu=10)).slots for k in range(3)] == [1, 3, 6]
 
 
 def test_gpu_trials_on_slots_that_are_put_aside_keep_no_cpu_idle() -> None:
@@ -147,34 +161,100 @@ def test_tickets_stay_few_however_long_they_are_dealt(claims: list[Claim], gpu: 
     assert not any(share(study_id, list(now.values()), slots).now for study_id in ready)
 
 
-def simulated(studies: int, slots: int, wall_s: float, lasts: Callable[[random.Random], float], seed: int) -> list[int]:
-    """Trials that each study finished: slots take tickets, ends deal new ones."""
-    rng, now, queue = random.Random(seed), 0.0, list[int]()
-    busy: list[tuple[float, int, float]] = []
-    claims = {k: claim(k, left=10**6) for k in range(studies)}
-    while True:
-        listed = [replace(each, age_s=now) for each in claims.values()]
-        following = next_in_turn(listed, Slots(cpu=slots))
-        if following is not None:
-            queue.append(following)
-            claims[following] = replace(claims[following], queued=claims[following].queued + 1)
-        elif queue and len(busy) < slots:
-            taken = claims[queue[0]]
-            lasts_s = lasts(rng)
-            heapq.heappush(busy, (now + lasts_s, queue.pop(0), lasts_s))
-            claims[taken.study_id] = replace(taken, queued=taken.queued - 1, running=taken.running + 1)
-        else:
-            now, study_id, lasts_s = heapq.heappop(busy)
-            if now > wall_s:
-                return [each.finished for each in claims.values()]
-            ended = claims[study_id]
-            claims[study_id] = replace(
-                ended, running=ended.running - 1, finished=ended.finished + 1, device_s=ended.device_s + lasts_s
-            )
+@dataclass(slots=True)
+class Simulated:
+    """What became of some claims on one fleet: slots take tickets, ends deal new ones."""
+
+    claims: dict[int, Claim]
+    waits: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def run(self, slots: int, wall_s: float, lasts: Callable[[random.Random, int], float], seed: int) -> "Simulated":
+        """Until that second. `waits`: of each study, how long it had no slot, each time until it had one."""
+        rng, now, queue, accounts = random.Random(seed), 0.0, list[int](), dict[int, Account]()
+        busy: list[tuple[float, int, float]] = []
+        without, since = dict.fromkeys(self.claims, 0.0), dict[int, float]()
+        while True:
+            listed = [replace(each, age_s=now - since.get(k, now)) for k, each in self.claims.items()]
+            accounts = settled(accounts, listed)
+            following = next_in_turn(listed, Slots(cpu=slots), (), trials_behind(accounts, listed))
+            if following is not None:
+                queue.append(following)
+                self._change(following, queued=1)
+            elif queue and len(busy) < slots:
+                taken = queue.pop(0)
+                lasts_s = lasts(rng, taken)
+                since.setdefault(taken, now)
+                heapq.heappush(busy, (now + lasts_s, taken, lasts_s))
+                if taken in without:
+                    self.waits[taken].append(now - without.pop(taken))
+                self._change(taken, queued=-1, running=1)
+            else:
+                now, ended, lasts_s = heapq.heappop(busy)
+                if now > wall_s:
+                    return self
+                self._change(ended, running=-1, finished=1, device_s=lasts_s)
+                if not self.claims[ended].running:
+                    without[ended] = now
+
+    def _change(self, study_id: int, **by: float) -> None:
+        each = self.claims[study_id]
+        self.claims[study_id] = replace(each, **{key: getattr(each, key) + value for key, value in by.items()})
+
+    @property
+    def finished(self) -> list[int]:
+        """Trials that each study finished."""
+        return [each.finished for each in self.claims.values()]
+
+
+def studies(count: int, **changes: Any) -> Simulated:
+    return Simulated({k: claim(k, left=10**6, **changes) for k in range(count)})
+
+
+def heavy(mean_s: float) -> Callable[[random.Random, int], float]:
+    return lambda rng, _: rng.lognormvariate(log(mean_s) - 0.5, 1.0)
 
 
 def test_the_finished_trials_of_many_studies_stay_close_although_lengths_have_a_heavy_tail() -> None:
-    for studies in (2, 35):
-        found = simulated(studies, 10, 900.0, lambda rng: rng.lognormvariate(log(30.0) - 0.5, 1.0), seed=studies)
+    for count in (2, 35):
+        found = studies(count).run(10, 900.0, heavy(30.0), seed=count).finished
         assert min(found) > 0
         assert max(found) <= 1.6 * min(found), found
+
+
+def test_of_equal_weights_nobody_waits_much_longer_than_the_others() -> None:
+    regular = studies(40).run(8, 3600.0, lambda rng, _: rng.uniform(27.0, 33.0), seed=1).waits
+    waits = [wait for each in regular.values() for wait in each[1:]]  # the first is until the fleet is filled
+    assert max(waits) <= 1.5 * (sum(waits) / len(waits))
+    tail = studies(40).run(8, 3600.0, heavy(30.0), seed=2).waits
+    means = [sum(each) / len(each) for each in tail.values()]
+    assert len(means) == 40
+    assert max(means) <= 1.5 * (sum(means) / len(means))
+
+
+def test_device_time_is_shared_by_weight_whatever_the_length_of_trials() -> None:
+    def lasts(rng: random.Random, study_id: int) -> float:
+        return (100.0 if study_id % 2 else 10.0) * rng.uniform(0.8, 1.2)
+
+    found = studies(10)
+    found.claims = {k: replace(each, weight=3.0 if k < 2 else 1.0) for k, each in found.claims.items()}
+    device = {k: each.device_s / each.weight for k, each in found.run(5, 20_000.0, lasts, seed=3).claims.items()}
+    mean = sum(device.values()) / len(device)
+    assert all(0.75 * mean <= each <= 1.25 * mean for each in device.values()), device
+
+
+def test_the_least_weight_goes_on_and_its_neighbours_do_not_notice() -> None:
+    found = studies(12)
+    found.claims[0] = replace(found.claims[0], weight=0.01)
+    finished = found.run(4, 20_000.0, heavy(30.0), seed=4).finished
+    assert 1 <= finished[0] <= min(finished[1:]) / 10
+    assert max(finished[1:]) <= 1.5 * min(finished[1:])
+
+
+def test_who_had_the_fleet_alone_does_not_wait_when_others_come() -> None:
+    found = studies(1).run(8, 36_000.0, heavy(30.0), seed=5)
+    before = found.claims[0].finished
+    again = studies(41)
+    again.claims[0] = replace(found.claims[0], running=0, queued=0)
+    after = again.run(8, 1800.0, heavy(30.0), seed=6).claims
+    others = [each.finished for k, each in after.items() if k]
+    assert min(others) / 1.5 <= after[0].finished - before <= 1.5 * max(others)

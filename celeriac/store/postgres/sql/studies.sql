@@ -49,8 +49,30 @@ SELECT id AS study_id, coalesce(CAST(spec #>> '{resources,gpus}' AS int), 0) AS 
         - waiting - queued - running - paused, 0) AS left,
     scored + pruned + failed AS finished, device_s,
     greatest(coalesce(extract(epoch FROM
-        coalesce(paused_at, clock_timestamp()) - coalesce(first_leased_at, started_at)) - paused_s, 0), 0) AS age_s
+        coalesce(paused_at, clock_timestamp()) - coalesce(first_leased_at, started_at)) - paused_s, 0), 0) AS age_s,
+    coalesce(CAST(spec ->> 'priority' AS double precision), 1) AS weight,
+    spec #> '{schedule,deadline}' AS deadline, spec #>> '{schedule,timezone}' AS timezone, due_at, clock_timestamp() AS now
 FROM study WHERE state IN ('OPEN', 'RUNNING', 'PAUSED') ORDER BY id
+
+-- name: device_spent
+-- Of the study, of its firing, and of the firings of its schedule with due times from `since` to `until`.
+WITH me AS (
+    SELECT id, schedule, firing_id FROM study WHERE id = :study
+), found AS (
+    SELECT me.id AS study_id FROM me
+    UNION SELECT s.id FROM me JOIN study s ON s.firing_id = me.firing_id
+    UNION SELECT s.id FROM me JOIN study s ON s.schedule = me.schedule
+    WHERE s.firing_id IS NOT NULL AND s.due_at >= CAST(:since AS timestamptz) AND s.due_at < CAST(:until AS timestamptz)
+), spent AS (
+    SELECT s.id = me.id AS mine, s.firing_id = me.firing_id AS beside, s.device_s + coalesce((
+        SELECT sum(greatest(extract(epoch FROM clock_timestamp() - a.leased_at), 0)) FROM attempt a
+        WHERE a.study_id = s.id AND a.ended_at IS NULL
+    ), 0) AS device_s
+    FROM found JOIN study s ON s.id = found.study_id, me
+)
+SELECT coalesce(sum(device_s) FILTER (WHERE mine), 0) AS study_s,
+    coalesce(sum(device_s) FILTER (WHERE beside), 0) AS firing_s, coalesce(sum(device_s), 0) AS night_s
+FROM spent
 
 -- name: take_code
 WITH p AS (DELETE FROM put_aside WHERE study_id = :study)

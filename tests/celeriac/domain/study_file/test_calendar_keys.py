@@ -77,6 +77,7 @@ def test_the_specs_of_a_products_slices_are_the_studys_own() -> None:
             "schedule.slices.0.space.lr.float: the range [1, 0] is inv",
         ),
         ([{"r": "eu", "budget": {"trails": 3}}], "schedule.slices.0.budget.trails: is not known here; did you mean"),
+        ([{"r": "eu", "priority": 0}], "schedule.slices.0.priority: must be 0.01 or more, not 0"),
         ([{"r": "eu", "default": {"lr": 7}}], "schedule.slices.0.default.lr"),
         ([{"r": "eu", "timezone": "Europe/Berlni"}], "schedule.slices.0.timezone: there is no time zone"),
         ([{"r": "eu", "cron": "61 2 * * *"}], "schedule.slices.0.cron: '61 2 * * *': bad minute"),

@@ -76,7 +76,6 @@ def test_a_schedule_without_slices_has_the_one_empty_slice() -> None:
         ({"blackout": [{"days": ["sta"]}]}, "schedule.blackout.0.days: cannot be 'sta'; did you mean 'sat'?"),
         ({"slices": [{"r": "eu"}, "us"]}, "schedule.slices.1: must be a mapping like the first slice"),
         ({"slices": [{"r": "eu"}, {"budget": {"trials": 2}}]}, "schedule.slices.1: has no r, which names the first"),
-        ({"slices": [{"r": "eu", "priority": 2}]}, "schedule.slices.0.priority: is not built yet"),
         ({"slices": [{"r": "eu"}, {"r": "us", "bugdet": 3}]}, "schedule.slices.1.bugdet: names this slice and not the"),
         ({"slices": [{"r": "eu", "bugdet": {"trials": 3}}]}, "schedule.slices.0.bugdet: {'trials': 3} is no text, nu"),
         ({"slices": [{"cron": "0 3 * * *"}]}, "schedule.slices.0: needs a key that names the slice"),
