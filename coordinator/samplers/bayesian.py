@@ -24,8 +24,6 @@ LEAST_SCORED = 3
 #: With earlier nights, the number of the trial that comes from the design all the same: only a point that the past did
 #: not choose can show that it misleads.
 PROBE = 2
-#: Where the past misleads, so many of the first trials come from the design.
-AFTER_MISLED = 6
 _MODEL, _CHAINED = "coordinator.samplers.model", "coordinator.samplers.chained"
 
 
@@ -42,9 +40,9 @@ def suggest(
     """
     load_ahead(_CHAINED if earlier else _MODEL)
     if earlier:
-        found = _chained(space, observations, pending, count, seed, earlier)
-        if found is not None:
-            return found
+        chained = _chained(space, observations, pending, seed, earlier)
+        if chained is not None:
+            return propose(lambda _: chained, space, observations, pending, count, seed, designed=0, probes=(PROBE,))
     built: list[Model] = []
 
     def build(waiting: Sequence[Point]) -> Model | None:
@@ -53,7 +51,7 @@ def suggest(
         return built[0] if built else None
 
     priors = sum(o.kind is Kind.PRIOR for o in observations)
-    designed = AFTER_MISLED if earlier else max(INITIAL - priors, LEAST_DESIGNED)
+    designed = max(INITIAL - priors, LEAST_DESIGNED)
     proposals = propose(build, space, observations, pending, count, seed, designed=designed)
     if built:
         _aside().submit(loaded(_MODEL).fit_ahead, space, tuple(observations), seed)
@@ -64,18 +62,15 @@ def _chained(
     space: Space,
     observations: Sequence[Observation],
     pending: Sequence[Point],
-    count: int,
     seed: int,
     earlier: tuple[EarlierStudy, ...],
-) -> list[Proposal] | None:
-    """By the model that knows the earlier nights; None while they are not to be used."""
+) -> Model | None:
+    """The model that knows the earlier nights; None while they are not to be used."""
     try:
-        model = loaded(_CHAINED).model_of(space, observations, earlier, pending, seed)
+        model = loaded(_CHAINED).Chained(space, observations, earlier, pending, seed)
     except (ValueError, ArithmeticError):
         return None
-    if model is None:
-        return None
-    return propose(lambda _: model, space, observations, pending, count, seed, designed=0, probes=(PROBE,))
+    return model if model.weight > 0.0 else None
 
 
 def settle() -> None:

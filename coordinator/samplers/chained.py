@@ -8,7 +8,7 @@ that expects nights to be alike.
 
 Before that, the past has to agree with tonight: what the earlier nights alone expect of tonight's trials must be
 correlated with their losses, by more than chance gives easily (AGREEMENT). While it is not, tonight is searched as if
-there were no past.
+there were no past, with the whole of a cold start's design.
 
 Length scales and noise are fitted on the earlier nights, and again on these and tonight's first trials when there are
 as many as FITS says; between two fits a suggestion adds a solve with the earlier nights' factor to the usual cost.
@@ -16,6 +16,7 @@ as many as FITS says; between two fits a suggestion adds a solve with the earlie
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ _EXPECTED = (-1.5, -1.0, -0.5, 0.0, 0.0)  # logarithms of the prior of each
 AGREEMENT, TELLING = 1.0, 3
 SISTER = 0.7
 #: At so many scored trials tonight, the hyperparameters are fitted anew.
-FITS = (8, 13, 19, 30, 45)
+FITS = (10, 20, 40)
 #: Variances of what a night's standings, and tonight's level, may be off by.
 _OFFSET, _LEVEL = 0.1, 0.1
 #: The prior of tonight's scale: so many observations' worth of this.
@@ -54,10 +55,13 @@ _known: "OrderedDict[tuple[int, int, tuple[int, ...]], tuple[tuple[EarlierStudy,
 
 
 class Chained(Improvement):
-    """The model of one moment. `weight`: how much an earlier night counts, 0 when the past is not to be used.
+    """The model of one moment. `weight`: how much an earlier night counts, 0 when the past is not to be used, and then
+    this is no model.
 
     Raises ValueError or ArithmeticError where the numbers do not allow a model.
     """
+
+    anywhere = 500  # the past says where to look
 
     def __init__(
         self,
@@ -72,14 +76,16 @@ class Chained(Improvement):
 
     def _build(self, observations: Sequence[Observation], pending: Sequence[Point]) -> None:
         kept = agreeing(self._box, self._earlier, tuple(observations))
-        past = _past(self._box, self._earlier, kept, tuple(observations))
-        if past is None:
-            return
         own = lessons(observations)
         places = self._box.units([o.point.unit for o in own.observations])
         x, scored = self._box.encoded(places), len(own.losses) > 0
-        night, warp = _tonight(past, self._box, own)
-        self.weight = night.weight if agrees(past, x, warp(own.losses)) else 0.0
+        warp = warp_of(own.losses if scored else np.zeros(1))
+        alone = _cached(self._box, self._earlier, kept, ())
+        if alone is None or not agrees(alone, x, warp(own.losses)):
+            return  # before anything is fitted for tonight
+        past = _past(self._box, self._earlier, kept, tuple(observations)) or alone
+        night = _tonight(past, x, own, warp)
+        self.weight = night.weight
         self._model, self._warp = night, warp  # type: ignore[assignment] # it answers what a GaussianProcess does
         self._scored = scored
         every = np.vstack([x, past.rows.x])
@@ -122,24 +128,34 @@ class _Past:
         self.shares = [_to_tonight(rows, weight) for weight in WEIGHTS]
 
 
-class _Tonight:
-    """The posterior of tonight's function under one weight; values are those of tonight's warped losses.
-
-    `x`, `values` and `noise` are tonight's scored trials.
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Tonight's scored trials: their scaled points, warped losses with the variance that is known of each, and the
+    correlation of their places with the past's rows and with each other, all for any weight.
     """
 
-    def __init__(self, past: _Past, at: int, x: Array, values: Array, noise: Array) -> None:
+    x: Array
+    values: Array
+    noise: Array
+    to_past: Array
+    alike: Array
+
+
+class _Tonight:
+    """The posterior of tonight's function under one weight; values are those of tonight's warped losses."""
+
+    def __init__(self, past: _Past, at: int, scored: _Scored) -> None:
         self._past, self._factor, self._alpha, self._share = past, past.factors[at], past.alphas[at], past.shares[at]
         self.weight, self.standing = WEIGHTS[at], np.zeros(0)
-        self._x = x * past.scale
+        self._x, values = scored.x, scored.values
         self._scale, self.evidence = 1.0, _EXPECTED[at]
         self._own, self._residual = np.zeros((0, 0)), np.zeros(0)
-        cross = self._cross(self._x)
+        cross = scored.to_past * self._share[:, None]
         self._half = self._solved(cross)
         if not len(values):
             return
-        kernel = matern(squared_distances(self._x, self._x)) + _LEVEL - self._half.T @ self._half
-        kernel[np.diag_indices(len(values))] += past.noise + noise * _SCALE**2
+        kernel = scored.alike + _LEVEL - self._half.T @ self._half
+        kernel[np.diag_indices(len(values))] += past.noise + scored.noise * _SCALE**2
         self._own = cholesky(kernel)
         expected = cross.T @ self._alpha
         by_value = cho_solve((self._own, True), values, check_finite=False)
@@ -216,13 +232,13 @@ def _same_study(rows: Standings) -> Array:
     return np.asarray(_OFFSET * (rows.study[:, None] == rows.study[None, :]))
 
 
-def _tonight(past: _Past, box: Box, own: Lessons) -> tuple[_Tonight, Warp]:
-    """Tonight under the most likely weight, and the warp of its losses."""
-    warp = warp_of(own.losses if len(own.losses) else np.zeros(1))
+def _tonight(past: _Past, x: Array, own: Lessons, warp: Warp) -> _Tonight:
+    """Tonight under the most likely weight; `x`: its scored trials' encoded points."""
     noise = own.noise * warp.slope(own.losses) ** 2
-    x = box.encoded(box.units([o.point.unit for o in own.observations]))
-    nights = [_Tonight(past, at, x, warp(own.losses), noise) for at in range(len(WEIGHTS))]
-    return max(nights, key=lambda night: night.evidence), warp
+    scaled = x * past.scale
+    to_past, alike = (matern(squared_distances(each, scaled)) for each in (past.x, scaled))
+    scored = _Scored(scaled, warp(own.losses), noise, to_past, alike)
+    return max((_Tonight(past, at, scored) for at in range(len(WEIGHTS))), key=lambda night: night.evidence)
 
 
 def _past(
@@ -264,11 +280,11 @@ def _with_tonight(
         return None
     own, rows = lessons(scored), past.rows
     places = box.units([o.point.unit for o in own.observations])
-    night, _ = _tonight(past, box, own)
-    new = len(places)
+    x, new = box.encoded(places), len(places)
+    night = _tonight(past, x, own, warp_of(own.losses))
     both = Standings(
         np.vstack([rows.places, places]),
-        np.vstack([rows.x, box.encoded(places)]),
+        np.vstack([rows.x, x]),
         np.concatenate([rows.standing, night.standing]),
         np.concatenate([rows.gap, np.zeros(new)]),
         np.concatenate([rows.study, np.full(new, rows.study.max() + 1)]),
@@ -337,15 +353,3 @@ class _Likelihood:
         off = (theta - self.start) / self._deviation
         value = 0.5 * float(y @ alpha) + float(np.log(np.diag(factor)).sum())
         return value + 0.5 * float(off @ off), gradient + off / self._deviation
-
-
-def model_of(
-    space: Space,
-    observations: Sequence[Observation],
-    earlier: tuple[EarlierStudy, ...],
-    pending: Sequence[Point],
-    seed: int,
-) -> Chained | None:
-    """The model of this moment; None when the past is not to be used."""
-    found = Chained(space, observations, earlier, pending, seed)
-    return found if found.weight > 0.0 else None

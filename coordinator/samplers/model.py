@@ -72,7 +72,12 @@ def fit_ahead(space: Space, observations: Sequence[Observation], seed: int) -> N
 
 
 class Improvement:
-    """The model of one moment; raises ValueError or ArithmeticError where the numbers do not allow one."""
+    """The model of one moment; raises ValueError or ArithmeticError where the numbers do not allow one.
+
+    `anywhere`: how many candidates are spread over the space.
+    """
+
+    anywhere = ANYWHERE
 
     def __init__(self, space: Space, observations: Sequence[Observation], pending: Sequence[Point], seed: int) -> None:
         self._seed, self._box = seed, Box(space)
@@ -123,7 +128,7 @@ class Improvement:
         small = self._box.all_places(SMALL_SPACE)
         if small is not None:
             return small, self._gain(small)
-        anywhere = self._box.snapped(rng.random((ANYWHERE, self._box.columns)))
+        anywhere = self._box.snapped(rng.random((self.anywhere, self._box.columns)))
         near = [self._box.around(self._centres, COPIES, scale, rng) for scale in SCALES]
         places = np.vstack([anywhere, *near])
         gains = self._gain(places)

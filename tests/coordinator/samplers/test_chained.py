@@ -65,9 +65,11 @@ def test_a_nights_unit_and_level_do_not_matter() -> None:
         assert one.params["x"] == pytest.approx(other.params["x"], abs=1e-3)
 
 
-def test_a_past_that_misleads_is_soon_not_used() -> None:
+def test_a_past_that_misleads_is_soon_not_used_and_the_night_goes_on_as_a_cold_one() -> None:
     found = searched(bowl, (night(lambda params: -bowl(params)),), 14)
-    assert [proposal.how["by"] for proposal, _ in found[3:6]] == ["latin hypercube"] * 3
+    cold = searched(bowl, (), 14)
+    assert [proposal.params for proposal, _ in found[2:10]] == [proposal.params for proposal, _ in cold[2:10]]
+    assert [proposal.how["by"] for proposal, _ in found[2:10]] == ["latin hypercube"] * 8
     assert all("weight" not in proposal.how for proposal, _ in found[3:])
     assert min(value for _, value in found) < 0.05
 
@@ -76,15 +78,13 @@ def test_a_sister_counts_only_while_it_ranks_tonight_right() -> None:
     own, wrong = night(bowl), night(lambda params: -bowl(params), sister=True, study=9)
     right = night(bowl, 2, sister=True, study=8)
     tonight = [seen(k, p, bowl(p)) for k, p in enumerate(SPACE.sample(dice(9, k, "tonight")) for k in range(6))]
-    model = chained.model_of(SPACE, tonight, (own, wrong, right), (), 0)
-    assert model is not None
+    model = chained.Chained(SPACE, tonight, (own, wrong, right), (), 0)
+    assert model.weight > 0.0
     best = model.best(6, set())
     assert best is not None
     assert best.how["counted"] == [1, 8]
-    alone = chained.model_of(SPACE, tonight, (wrong,), (), 0)
-    assert alone is None
-    early = chained.model_of(SPACE, tonight[:2], (wrong,), (), 0)
-    assert early is not None
+    assert chained.Chained(SPACE, tonight, (wrong,), (), 0).weight == 0.0
+    assert chained.Chained(SPACE, tonight[:2], (wrong,), (), 0).weight > 0.0
 
 
 def test_the_same_rows_give_the_same_points_whatever_was_asked_before() -> None:
