@@ -20,6 +20,7 @@ from celeriac.runtime.process.secrets import environment_without
 from celeriac.runtime.settings import Settings, inherited, secret_named
 from celeriac.store import Store, open_store
 from coordinator.deliveries import Outside, deliver
+from coordinator.reports import Post, tell
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Deliverer:
         if self._process is not None and not self._is_over(self._process):
             return
         self._process = None
-        if not store.due_deliveries(limit=1):
+        if not store.due_deliveries(limit=1) and not store.due_night_reports(limit=1):
             return
         process = Companion([sys.executable, "-P", "-m", "coordinator.delivery_program"], pipe_s=PIPE_S)
         try:
@@ -82,7 +83,8 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=line)
     store = open_store(settings.database_url)
     try:
-        connection.send(deliver(store, _outside(settings)))
+        made = deliver(store, _outside(settings))
+        connection.send(made + tell(store, Post(secret_named, settings.smtp_url, settings.mail_from)))
     except TryAgain as error:
         log.warning("nothing more is published for now: %s", error)
         connection.send(0)

@@ -31,7 +31,12 @@ def run_hook(hook: Hook, payload: Mapping[str, Any], *, secret: str, environment
     body = json.dumps(payload, default=str).encode()
     if hook.command:
         return _run(hook, body, {**environment, **_variables(payload)}, cwd)
-    return _in_time(lambda: _request(hook, body, payload["promotion"], secret), hook)
+    return post(hook, body, str(payload["promotion"]), secret)
+
+
+def post(hook: Hook, body: bytes, key: str, secret: str) -> str:
+    """Send JSON to a hook's address with an idempotency key; one line on what came of it. Raises HookFailed."""
+    return _in_time(lambda: _request(hook, body, key, secret), hook)
 
 
 def _variables(payload: Mapping[str, Any]) -> dict[str, str]:
@@ -85,8 +90,8 @@ def _end_of(printed: BinaryIO) -> str:
     return f": {text}" if text else ""
 
 
-def _request(hook: Hook, body: bytes, promotion: int, secret: str) -> str:
-    signed = headers(promotion, body, secret=secret, now_s=int(time.time()))
+def _request(hook: Hook, body: bytes, key: str, secret: str) -> str:
+    signed = headers(key, body, secret=secret, now_s=int(time.time()))
     request = urllib.request.Request(hook.url, data=body, headers=dict(signed), method="POST")  # noqa: S310 (http alone)
     try:
         with _OPENER.open(request, timeout=hook.timeout_s) as answer:

@@ -38,11 +38,11 @@ def told(record: Publication, *, address: str, current: int | None) -> dict[str,
     }
 
 
-def headers(promotion: int, body: bytes, *, secret: str, now_s: int) -> Mapping[str, str]:
-    """The headers of a request: the promotion's id as idempotency key, alike in every try, and, with a secret, the
+def headers(key: str, body: bytes, *, secret: str, now_s: int) -> Mapping[str, str]:
+    """The headers of a request: the idempotency key, alike in every try, and, with a secret, the
     signature: the hex HMAC-SHA256 of `<timestamp>.<body>`.
     """
-    plain = {"Content-Type": "application/json", "Idempotency-Key": str(promotion), "X-Celeriac-Timestamp": str(now_s)}
+    plain = {"Content-Type": "application/json", "Idempotency-Key": key, "X-Celeriac-Timestamp": str(now_s)}
     if not secret:
         return plain
     digest = hmac.new(secret.encode(), f"{now_s}.".encode() + body, hashlib.sha256).hexdigest()

@@ -59,6 +59,7 @@ class Settings:
     node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left
     ("": one that the node keeps in its log directory).
     hook_commands: whether a schedule's hook may be a command on the coordinator's host.
+    smtp_url: the server that takes the mails of mornings (smtp:// or smtps://); mail_from: their sender.
     """
 
     home: Path = Path("~/.celeriac")
@@ -103,6 +104,8 @@ class Settings:
     worker_password: str = ""
     node_key: str = ""
     hook_commands: bool = True
+    smtp_url: str = ""
+    mail_from: str = ""
 
     @classmethod
     def from_env(

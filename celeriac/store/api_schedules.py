@@ -17,6 +17,7 @@ from celeriac.domain.records import (
     Firing,
     FiringOpen,
     NewStudy,
+    NightReport,
     Publication,
     Schedule,
     ScheduleEdit,
@@ -138,6 +139,20 @@ class ScheduleStore(Protocol):
 
     def deliveries(self, schedule: str, *, limit: int = 50) -> list[Delivery]:
         """All of a schedule's promotions, newest first."""
+
+    def due_night_reports(self, limit: int = 100) -> list[NightReport]:
+        """Nights of schedules that are to be told of (`schedule.morning`) and all of whose firings are over, the oldest
+        first; those that ended within three days before anybody looked. Firings by hand are told of to nobody.
+        """
+
+    def claim_night_report(self, schedule: str, night: str, for_s: float) -> bool:
+        """Begin a try: nobody else does for so many seconds. False: another has, or it is done."""
+
+    def end_night_report(self, schedule: str, night: str, detail: str, again_s: float | None = None) -> None:
+        """Note what came of a try; `again_s`: it is to be tried again after so many seconds, else it is done."""
+
+    def night_reports(self, schedule: str, *, limit: int = 50) -> list[NightReport]:
+        """All of a schedule, the newest night first."""
 
     def publication(self, promotion: int) -> Publication:
         """What is to be published of a promotion, with the model of a run of its parameters, if one was kept. Raises

@@ -364,6 +364,18 @@ delivery = Table(
     Index("ix_delivery_open", "next_at", postgresql_where=text("done_at IS NULL")),
 )
 
+night_report = Table(
+    "night_report",
+    metadata,
+    Column("schedule", Text, nullable=False),
+    Column("night", Text, nullable=False),
+    _counter("tries"),
+    Column("next_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("done_at", Instant),
+    _words("detail"),
+    PrimaryKeyConstraint("schedule", "night"),
+)
+
 champion = Table(
     "champion",
     metadata,

@@ -26,6 +26,7 @@ from celeriac.domain.records import (
     Firing,
     FiringState,
     NewStudy,
+    NightReport,
     PutAside,
     ReaperLook,
     Report,
@@ -86,6 +87,7 @@ class Rows:
     look: ReaperLook | None = None
     logs_pruned_at: dict[int, datetime] = field(default_factory=dict)
     duties: dict[str, tuple[float, datetime]] = field(default_factory=dict)
+    night_reports: dict[tuple[str, str], NightReport] = field(default_factory=dict)
     deliveries: dict[tuple[int, DeliveryKind], Delivery] = field(default_factory=dict)
 
     def study(self, study_id: int, turn: int | None = None) -> StudyRecord:

@@ -16,11 +16,12 @@ from celeriac.domain.study_file.names import study_name_flaw
 from celeriac.domain.study_file.section import Section
 from celeriac.domain.study_file.slices import collisions, listed, product
 from celeriac.domain.study_file.specs import LEAST_DEVICE_HOURS, ScheduleSpec, StudySpec
+from celeriac.domain.study_file.telling import telling
 from celeriac.domain.study_file.timing import flaws
 
 _KEYS = frozenset(
     {"name", "cron", "timezone", "slices", "catch_up", "overlap", "blackout", "jitter", "deadline"}
-    | {"gate", "guard", "always", "hook", "warm_start", "budget"}
+    | {"gate", "guard", "always", "hook", "warm_start", "budget", "morning"}
 )
 CATCH_UP = ("skip", "one", "all")
 OVERLAP = ("allow", "skip", "queue", "cancel")
@@ -61,6 +62,7 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
         warm_start=flag(section, "warm_start", True),
         device_hours=budget.number("device_hours", LEAST_DEVICE_HOURS),
         device_hours_per_slice=budget.number("device_hours_per_slice", LEAST_DEVICE_HOURS),
+        morning=telling(section),
     )
 
 

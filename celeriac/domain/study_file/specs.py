@@ -17,6 +17,7 @@ from celeriac.domain.stop_rules import StopRule, StopStudy, to_dict
 from celeriac.domain.study_file.blackout import Blackout
 from celeriac.domain.study_file.gating import GateSpec
 from celeriac.domain.study_file.yaml import Scalar
+from celeriac.domain.telling import Telling
 
 #: The keys of a study that a slice may have a value of its own for; of those with keys inside it changes only some.
 OF_A_SLICE = frozenset(
@@ -95,6 +96,7 @@ class ScheduleSpec:
     warm_start: bool = True
     device_hours: float | None = None
     device_hours_per_slice: float | None = None
+    morning: Telling | None = None
 
     def combinations(self) -> list[dict[str, Scalar]]:
         """The slices: those listed, or every combination of the values of the slice keys; without keys, the one empty
@@ -131,6 +133,8 @@ class ScheduleSpec:
             form["budget"] = given
         if self.hook is not None:
             form["hook"] = self.hook.to_dict()
+        if self.morning is not None:
+            form["morning"] = self.morning.to_dict()
         if not self.warm_start:
             form["warm_start"] = False
         return form | self.gate.to_dict() | ({"always": True} if self.always else {})

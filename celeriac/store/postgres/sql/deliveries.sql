@@ -50,3 +50,35 @@ FROM champion ch LEFT JOIN LATERAL (
     ORDER BY s.id = ch.study_id DESC, s.id, t.number LIMIT 1
 ) m ON true
 WHERE ch.id = :promotion
+
+-- name: note_nights
+-- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one.
+INSERT INTO night_report (schedule, night)
+SELECT f.schedule, f.night FROM (
+    SELECT f.schedule, f.state, f.entered_at,
+        substring(f.name FROM '/([0-9]+-[0-9][0-9]-[0-9][0-9](T[0-9][0-9]:[0-9][0-9](-again)?)?)(-[0-9]+)?$') AS night
+    FROM firing f JOIN schedule sc ON sc.name = f.schedule
+    WHERE f.by_hand = 0 AND sc.spec #> '{schedule,morning}' IS NOT NULL
+        AND ({is_working} OR f.entered_at > clock_timestamp() - interval '3 days')
+) f
+WHERE NOT EXISTS (SELECT 1 FROM night_report r WHERE r.schedule = f.schedule AND r.night = f.night)
+GROUP BY f.schedule, f.night
+HAVING NOT bool_or({is_working})
+ON CONFLICT DO NOTHING
+
+-- name: due_night_reports
+SELECT r.* FROM night_report r WHERE r.done_at IS NULL AND r.next_at <= clock_timestamp()
+ORDER BY r.night, r.schedule LIMIT :limit
+
+-- name: claim_night_report
+UPDATE night_report SET tries = tries + 1, next_at = clock_timestamp() + make_interval(secs => :for_s)
+WHERE schedule = :schedule AND night = :night AND done_at IS NULL AND next_at <= clock_timestamp() RETURNING tries
+
+-- name: end_night_report
+UPDATE night_report SET detail = :detail,
+    done_at = CASE WHEN CAST(:again_s AS float8) IS NULL THEN clock_timestamp() END,
+    next_at = clock_timestamp() + make_interval(secs => coalesce(CAST(:again_s AS float8), 0))
+WHERE schedule = :schedule AND night = :night AND done_at IS NULL RETURNING night
+
+-- name: night_reports
+SELECT r.* FROM night_report r WHERE r.schedule = :schedule ORDER BY r.night DESC LIMIT :limit

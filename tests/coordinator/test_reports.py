@@ -1,0 +1,116 @@
+"""Mornings go out: when a night is over, at least once, signed, by request or mail; what fails is tried again."""
+
+import json
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes, policy
+from typing import Any
+
+from coordinator.reports import Post, tell
+from tests.coordinator.house import House
+from tests.coordinator.nightlife import by_lr, put_schedule, whole_night
+from tests.coordinator.test_hooks import receiver
+
+
+def a_night(**morning: Any) -> House:
+    house = House(slots=2)
+    put_schedule(house, morning=morning)
+    whole_night(house, by_lr(0.1))
+    return house
+
+
+def out(**secrets: str) -> Post:
+    return Post(lambda name: secrets.get(name, ""))
+
+
+def detail(house: House) -> str:
+    [report] = house.store.night_reports("flights")
+    return report.detail
+
+
+def test_a_night_that_is_over_is_posted_once_as_slack_takes_it() -> None:
+    house = a_night(url_env="SLACK")
+    with receiver((200, None)) as (url, asked):
+        assert tell(house.store, out(SLACK=url)) == 1
+        assert tell(house.store, out(SLACK=url)) == 0
+    [(headers, body)] = asked
+    told = json.loads(body)
+    assert told["text"].startswith("flights, night 2026-11-24: 1 promoted")
+    assert any("airport=JFK" in block["text"]["text"] for block in told["blocks"])
+    assert headers["Idempotency-Key"] == "morning flights 2026-11-24"
+    assert detail(house) == "$SLACK answered 200"  # the address is a secret
+
+
+def test_json_is_signed_and_what_fails_is_tried_again_with_the_same_key() -> None:
+    with receiver((500, None), (200, None)) as (url, asked):
+        house = a_night(url=url, format="json", secret_env="SECRET")
+        assert tell(house.store, out(SECRET="s3cret")) == 0
+        assert "answered 500: not today" in detail(house)
+        assert tell(house.store, out(SECRET="s3cret")) == 0  # not due yet
+        house.wait(11)
+        assert tell(house.store, out(SECRET="s3cret")) == 1
+    first, second = asked
+    assert first[0]["Idempotency-Key"] == second[0]["Idempotency-Key"]
+    assert second[0]["X-Celeriac-Signature"].startswith("sha256=")
+    assert json.loads(second[1])["slices"][0]["state"] == "PROMOTED"
+
+
+def test_an_address_or_a_secret_that_is_not_there_is_named() -> None:
+    house = a_night(url_env="SLACK")
+    assert tell(house.store, out()) == 0
+    assert detail(house) == "SLACK is not set where the coordinator's clock runs"
+    mailed = a_night(mail=["ann@example.com"])
+    assert tell(mailed.store, out()) == 0
+    assert "CELERIAC_SMTP_URL" in detail(mailed)
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """As much of SMTP as a mail needs."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        while line := self.rfile.readline():
+            word = line.split()[0].upper()
+            if word == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.server.mails.append(b"".join(lines))  # type: ignore[attr-defined]
+            self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 ok\r\n")
+            if word == b"QUIT":
+                return
+
+
+@contextmanager
+def mailbox() -> Iterator[tuple[str, list[bytes]]]:
+    with socketserver.TCPServer(("127.0.0.1", 0), Mailbox) as server:
+        server.mails = []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"smtp://127.0.0.1:{server.server_address[1]}", server.mails  # type: ignore[attr-defined]
+        server.shutdown()
+        thread.join()
+
+
+def test_a_mail_has_the_text_and_an_id_of_its_night() -> None:
+    house = a_night(mail=["ann@example.com", "bo@example.com"])
+    with mailbox() as (url, mails):
+        assert tell(house.store, Post(lambda _: "", url, "nights@example.com")) == 1
+    [given] = mails
+    mail = message_from_bytes(given, policy=policy.default)
+    assert (mail["To"], mail["From"]) == ("ann@example.com, bo@example.com", "nights@example.com")
+    assert mail["Subject"].startswith("flights, night 2026-11-24: 1 promoted")
+    assert mail["Message-ID"].endswith("@celeriac>")
+    body = mail.get_body()
+    assert body is not None
+    assert "airport=JFK: PROMOTED" in body.get_content()
+    assert detail(house) == "mailed to ann@example.com, bo@example.com"
+
+
+def test_a_night_with_a_slice_to_come_waits_for_it() -> None:
+    house = a_night(url_env="SLACK")
+    [due] = house.store.slice_dues("flights")
+    house.store.advance_slice(due, due.next_due_at.replace(day=24, hour=20))
+    assert tell(house.store, out(SLACK="http://127.0.0.1:9/")) == 0
+    assert detail(house) == "not all of its slices are over"
