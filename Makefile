@@ -18,7 +18,7 @@ demo: $(READY)            ## the nightly case on real flights, two nights, three
 	$(BIN)/python -m examples.flights.demo
 
 test: $(READY)            ## all tests: fast ones first, then those that need servers
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
 
 check: $(READY)           ## format, lint, types, import arrows: nothing may be printed but the tools' own OK
 	$(BIN)/ruff format --check .

@@ -49,11 +49,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs servers, and run it after the rest."""
+    """Mark what needs servers. Fast files come first; then those with long tests, so that none of them runs alone at
+    the end; then the rest of those that need servers.
+    """
     for item in items:
         if ON_SERVERS & set(getattr(item, "fixturenames", ())):
             item.add_marker("services")
-    items.sort(key=lambda item: item.get_closest_marker("services") is not None)
+    long = {item.path for item in items if {"slow", "stack"} & {mark.name for mark in item.iter_markers()}}
+
+    def place(item: pytest.Item) -> int:
+        return 1 if item.path in long else 2 if item.get_closest_marker("services") else 0
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from celeriac.domain.messages import RunTrial
 from celeriac.domain.records import Fault, Source, StudyState, Suggestion, TrialState
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE
 from celeriac.store import Store
+from coordinator import samplers
 from coordinator.reaper import resend
 from coordinator.samplers import sampler_for
 from coordinator.suggest import messages
@@ -210,7 +211,7 @@ def test_what_is_wrong_with_one_study_pauses_that_one_only(monkeypatch: pytest.M
     def fails(*_: Any) -> list[Any]:
         raise ZeroDivisionError("in the sampler")
 
-    monkeypatch.setattr(messages, "sampler_for", lambda name: fails if name == "grid" else sampler_for(name))
+    monkeypatch.setattr(samplers, "sampler_for", lambda name: fails if name == "grid" else sampler_for(name))
     drive_all(house.coordinator)
     paused = house.store.study(broken.id)
     assert paused.state is StudyState.PAUSED

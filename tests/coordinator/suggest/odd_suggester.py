@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from celeriac.domain.space import Space
+from coordinator import samplers
 from coordinator.samplers import sampler_for
 from coordinator.samplers.api import Observation, Point, Proposal
-from coordinator.suggest import messages, program
+from coordinator.suggest import program
 
 WAITS, DIES, DIES_ONCE, EXITS, GROWS, RAISES, STOPS = range(101, 108)
 
@@ -22,7 +23,7 @@ WAITS, DIES, DIES_ONCE, EXITS, GROWS, RAISES, STOPS = range(101, 108)
 def main(argv: list[str]) -> int:
     """As the real one, with one sampler exchanged."""
     odd = Odd(Path(argv[0]))
-    vars(messages)["sampler_for"] = lambda name: odd.suggest if name == "grid" else sampler_for(name)
+    vars(samplers)["sampler_for"] = lambda name: odd.suggest if name == "grid" else sampler_for(name)
     return program.main(argv[1:])
 
 
