@@ -8,7 +8,7 @@ at. So whoever crashes between the two leaves a slice that is due, whose firing 
 import logging
 
 from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
-from celeriac.decide.due import DueDecision, due_slice
+from celeriac.decide.due import DueDecision, due_slice, in_turn
 from celeriac.decide.firing import firing_of
 from celeriac.domain.errors import CeleriacError, IllegalTransition, StaleTurn, TryAgain
 from celeriac.domain.firing_moves import FiringMove
@@ -40,7 +40,7 @@ def fire_due(store: Store, tickets: Tickets) -> None:
 
 def _fire_slices(store: Store, tickets: Tickets, schedule: Schedule) -> None:
     calendar, now = calendar_of(schedule), store.now()
-    dues = [each for each in store.slice_dues(schedule.name) if each.next_due_at <= now]
+    dues = in_turn([each for each in store.slice_dues(schedule.name) if each.next_due_at <= now])
     minded = store.firings_to_mind(schedule.name, min((each.next_due_at for each in dues), default=now))
     wrong: Exception | None = None
     for each in dues:

@@ -6,6 +6,8 @@ made, one past its deadline neither; one that has become late waits for a blacko
 while the slice's firing before is open.
 """
 
+import json
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +33,19 @@ class DueDecision:
     skipped: int
     reason: str
     cancels: int | None = None
+
+
+def in_turn(dues: Sequence[SliceDue]) -> list[SliceDue]:
+    """The first due first; of those due together, another one first at each due time.
+
+    Where slots are few, who is fired first begins first: in one fixed order the same slice would wait longest for ever.
+    """
+
+    def place(due: SliceDue) -> tuple[datetime, int]:
+        told = f"{due.next_due_at.timestamp()} {json.dumps(dict(due.slice), sort_keys=True, default=str)}"
+        return due.next_due_at, zlib.crc32(told.encode())
+
+    return sorted(dues, key=place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from celeriac.decide.calendar import SlicePlan
 from celeriac.decide.cron import next_due
-from celeriac.decide.due import MOST_COUNTED, ON_TIME_S, due
-from celeriac.domain.records import FiringOpen
+from celeriac.decide.due import MOST_COUNTED, ON_TIME_S, due, in_turn
+from celeriac.domain.records import FiringOpen, SliceDue
 from celeriac.domain.study_file import Blackout
 
 BERLIN = "Europe/Berlin"
@@ -283,3 +283,19 @@ def test_however_the_clock_is_looked_at_each_due_time_is_made_at_most_once_and_n
     while each < at and between < MOST_COUNTED:
         between, each = between + 1, plan.next_after(each)
     assert between >= MOST_COUNTED or between == len(made) + passed, "each due time was made or passed over"
+
+
+def test_of_slices_that_are_due_together_another_one_comes_first_each_night() -> None:
+    names = [f"s{k:02}" for k in range(40)]
+    places: dict[str, list[int]] = {name: [] for name in names}
+    for night in range(30):
+        at = datetime(2026, 11, 1, 3, 0, tzinfo=UTC) + timedelta(days=night)
+        dues = [SliceDue("nights", {"s": name}, at) for name in names]
+        order = [str(each.slice["s"]) for each in in_turn(dues)]
+        assert order == [str(each.slice["s"]) for each in in_turn(dues[::-1])]
+        for place, name in enumerate(order):
+            places[name].append(place)
+    means = [sum(each) / len(each) for each in places.values()]
+    assert max(means) < 1.5 * 19.5, "the mean place of 40"
+    early = SliceDue("nights", {"s": "late in the alphabet"}, datetime(2026, 11, 1, 2, 0, tzinfo=UTC))
+    assert in_turn([SliceDue("nights", {"s": "a"}, datetime(2026, 11, 1, 3, 0, tzinfo=UTC)), early])[0] is early
