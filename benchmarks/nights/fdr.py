@@ -2,9 +2,9 @@
 
 Each night each slice has a challenger: the contender that waits, else a new one, which is one training's standard
 deviation better in 5 % or 20 % of cases and equal else. The levels, the weights and the p of the looks are the gate's
-own functions; the t tests of many slices are computed together. Beside it: each slice by itself at 5 %, and Benjamini
-and Hochberg's rule at 10 % on each night by itself, without contenders. `ours, same night` has challengers that
-correlate by 0.5 within a night.
+own functions; the t tests of many slices are computed together, and a test of this project holds them to
+`decide_gate`. Beside it: each slice by itself at 5 %, and Benjamini and Hochberg's rule at 10 % on each night by
+itself, without contenders. `ours, same night` has challengers that correlate by 0.5 within a night.
 """
 
 from dataclasses import dataclass, field
@@ -169,13 +169,18 @@ def _play(rng: np.random.Generator, share: float, rule: _Investing | _Alone, cor
 def _test(
     rng: np.random.Generator, better: np.ndarray, levels: np.ndarray, correlation: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Each slice's own p, and its pairs, when tests end at such levels."""
+    """Each slice's own p, and its pairs, when tests end at such levels (level x weight)."""
     size = (len(better), DESIGN.looks[-1])
     noise = (1 - correlation) ** 0.5 * rng.standard_normal(size) + correlation**0.5 * rng.standard_normal(size[1])
-    found = nominal(noise + GAIN * better[:, None], DESIGN.looks, None)
-    statistic, pairs = np.full(len(better), np.inf), np.zeros(len(better), int)
+    return judged(noise + GAIN * better[:, None], levels)
+
+
+def judged(differences: np.ndarray, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What `decide_gate` finds for each row of pairs' differences: its own p, and how many pairs it asked for."""
+    found = nominal(differences, DESIGN.looks, None)
+    statistic, pairs = np.full(len(levels), np.inf), np.zeros(len(levels), int)
     limits = np.array([DESIGN.statistic(min(0.5, level)) for level in levels])
-    going = np.ones(len(better), bool)
+    going = np.ones(len(levels), bool)
     for k, n in enumerate(DESIGN.looks):
         statistic = np.where(going, np.minimum(statistic, found[:, k] / WEIGHTS[k]), statistic)
         pairs[going] = n

@@ -243,7 +243,7 @@ def _jump(drift: float | None, usual: Sequence[float]) -> float:
     if not spread > 0:
         return _JUMP * (_DRIFT_TIMES if drift > middle else 1.0)
     rate = 1.0 / _JUMP_MEAN
-    above = min((drift - middle) / spread, 6.0) - rate
+    above = max(-6.0, min((drift - middle) / spread, 6.0)) - rate  # beyond either end the limits hold anyhow
     ratio = rate * math.exp(0.5 * above**2) * math.sqrt(2 * math.pi) * 0.5 * math.erfc(-above / math.sqrt(2))
     return _JUMP * min(_DRIFT_TIMES, max(1.0 / _DRIFT_TIMES, ratio))
 

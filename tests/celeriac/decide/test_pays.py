@@ -73,6 +73,13 @@ def test_a_drift_value_raises_the_expectation_and_does_not_decide_alone() -> Non
     assert (low.action, high.action) == ("skip", "full")
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_drift_value_far_from_the_usual_is_as_one_that_is_just_clear(sign: float) -> None:
+    history = quiet(12, drift=True)
+    clear, far = (decide_pays(0.9, history, "maximize", noise=NOISE, drift=sign * size) for size in (60.0, 1e9))
+    assert far == clear
+
+
 def test_a_contender_is_confirmed_first() -> None:
     found = decide_pays(0.5, quiet(12), "maximize", contender=True)
     assert found.action == "confirm"
