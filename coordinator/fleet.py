@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from math import inf
 
 from celeriac.decide.credit import Account, settled, trials_behind
+from celeriac.decide.deadlines import urgent
 from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share
 from celeriac.domain.records import Claim, Device, PutAside, Snapshot
 from celeriac.domain.study_file import StudySpec
@@ -43,6 +44,7 @@ class Fleet:
     put_asides: Sequence[PutAside] = ()
     accounts: dict[int, Account] = field(default_factory=dict)
     behind: dict[int, float] = field(default_factory=dict)
+    announced: set[int] = field(default_factory=set)
     _devices: Sequence[Device] = ()
     _devices_at: float = -inf
     _asked_at: dict[int, datetime] = field(default_factory=dict)
@@ -52,7 +54,7 @@ class Fleet:
         if now - self._devices_at >= DEVICES_S:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
-        self.claims = [self._usable(each) for each in store.claims()]
+        self.claims = urgent([self._usable(each) for each in store.claims()], self.slots)
         self.accounts = settled(self.accounts, self.claims)
         self.behind = trials_behind(self.accounts, self.claims)
 
@@ -122,6 +124,7 @@ class Fleet:
     def keep_only(self, study_ids: Sequence[int]) -> None:
         """Forget who passed, of all other studies."""
         self.passed &= set(study_ids)
+        self.announced &= set(study_ids)
         self._asked_at = {each: at for each, at in self._asked_at.items() if each in set(study_ids)}
 
     def standing(self, study_id: int) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from celeriac.domain.stop_rules import StopStudy
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, is_refusal
-from coordinator import nights
+from coordinator import deadlines, nights
 from coordinator.delivery_program import Deliverer
 from coordinator.fleet import Fleet
 from coordinator.specs import Specs
@@ -124,6 +124,9 @@ def drive_all(coordinator: Coordinator) -> None:
     for study_id in studies:
         _drive_apart(coordinator, study_id)
     nights.step_all(coordinator.store, coordinator.tickets)
+    with coordinator.lock:
+        coordinator.fleet.look(coordinator.store, coordinator.clock())
+        deadlines.announce(coordinator.store, coordinator.fleet)
     _drive_next_in_turn(coordinator)
 
 

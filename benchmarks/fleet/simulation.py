@@ -103,8 +103,14 @@ class VirtualStore:
 
     def claims(self) -> list[Claim]:
         now, began = self._clock(), self._opened | self._leased
+        ahead_s = (self._store.now() - now).total_seconds()
         return [
-            replace(each, age_s=(now - began.get(each.study_id, now)).total_seconds()) for each in self._store.claims()
+            replace(
+                each,
+                age_s=(now - began.get(each.study_id, now)).total_seconds(),
+                deadline_s=None if each.deadline_s is None else each.deadline_s + ahead_s,
+            )
+            for each in self._store.claims()
         ]
 
 

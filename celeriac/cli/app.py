@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import admin, morning, plots, promotions, rungs, schedules, studies, trials
+from celeriac.cli import admin, morning, plots, promotions, rungs, schedules, studies, trials, waiting
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -38,6 +38,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (studies.watch, "show a study live until it ends"),
     (studies.status, "studies and workers, or one study"),
     (trials.trials, "a study's trials"),
+    (waiting.why, "why a study or a trial waits"),
     (rungs.rungs, "who was stopped early, and where"),
     (trials.best, "its best trial, and how to use it"),
     (trials.logs, "what a trial printed"),

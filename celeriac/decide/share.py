@@ -90,6 +90,14 @@ def next_in_turn(
     return None
 
 
+def in_line(gpus: int, claims: Sequence[Claim], slots: Slots) -> list[int]:
+    """The studies that could use another slot of this demand class, the next one first."""
+    parts = _Fleet(gpus, claims, slots, (), LEVEL).parts.values()
+    wanting = [each for each in parts if each.claim.demand > each.claim.running]
+    ordered = sorted(wanting, key=lambda each: (each.claim.running - each.base, each.claim.study_id))
+    return [each.claim.study_id for each in ordered]
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """What one study may have: `base`, its fair share; `most` tickets and running trials; `lag`: by how many trials it

@@ -104,6 +104,11 @@ class ScheduleStore(Protocol):
         of the stage's new study is taken.
         """
 
+    def announce(self, firing_id: int, reason: str) -> bool:
+        """Tell in a working firing's life that its deadline will be missed: a step that moves nothing. Whether it was
+        told now: it is once a firing.
+        """
+
     def record_champion(self, champion: Champion) -> Champion:
         """Write a verdict. A firing's own (`VerdictKind.NIGHT`) once: a repeat returns the first.
 

@@ -147,6 +147,16 @@ class Firings(Tables):
         return rows.enter(firing, state, move.reason, move.evidence)
 
     @atomic
+    def announce(self, firing_id: int, reason: str) -> bool:
+        rows, firing = self._rows, self._rows.firings.get(firing_id)
+        if firing is None or firing.state not in WORKING or any(step.get("late") for step in firing.steps):
+            return False
+        said = plain_text(reason)
+        step = {"state": str(firing.state), "at": rows.clock().isoformat(), "reason": said, "late": True}
+        rows.firings[firing_id] = replace(firing, reason=said, steps=(*firing.steps, step))
+        return True
+
+    @atomic
     def record_champion(self, champion: Champion) -> Champion:
         self._rows.study(champion.study_id)
         if _may_be_written(self._rows, champion):

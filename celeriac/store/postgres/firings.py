@@ -93,6 +93,9 @@ class Firings(Verbs):
 
         return self._db.transaction(write)
 
+    def announce(self, firing_id: int, reason: str) -> bool:
+        return bool(self._db.once(statement("announce"), firing=firing_id, reason=reason))
+
     def record_champion(self, champion: Champion) -> Champion:
         try:
             made = self._db.once(statement("record_champion"), **values_of(champion))

@@ -50,6 +50,18 @@ def suggested(**changes: Any) -> Suggestion:
     return Suggestion({**proposal.params, **changes}, Source.SUGGESTED, {**FOUND, "by": "random"})
 
 
+def test_why_a_study_waits(celeriac: Celeriac, client: Client) -> None:
+    study = opened(client)
+    ran = celeriac("why", "digits")
+    assert (ran.code, ran.out) == (0, "digits: no live slot can run it\n")
+    form = json.loads(celeriac("why", "digits", "--json").out)
+    assert (form["study"], form["of"], form["place"], form["late"]) == ("digits", 0, None, "")
+    client.store.add_trials(study.id, study.record.turn, [suggested()])
+    ran = celeriac("why", "digits", "0")
+    assert "trial 0 of digits: WAITING" in ran.out
+    assert ran.out.endswith("digits: no live slot can run it\n")
+
+
 def test_the_page_tells_how_what_was_expected_and_what_came(celeriac: Celeriac, client: Client) -> None:
     study = opened(client)
     run_once(client, study, Suggestion({"lr": 0.02}, Source.SUGGESTED, {**FOUND, **MODEL}), 0.875)

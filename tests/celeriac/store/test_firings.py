@@ -335,3 +335,20 @@ def test_a_night_may_start_from_searches_that_were_over_before_it_was_opened(any
     assert later not in found(tonight, 9, 9)
     assert found(eu[1], 9, 9) == [eu[0]]
     assert found(opened.id, 9, 9) == []
+
+
+def test_a_deadline_that_will_be_missed_is_told_once_and_moves_nothing(any_store: Store) -> None:
+    firing = looking(any_store)
+    assert any_store.announce(firing.id, "too late")
+    assert not any_store.announce(firing.id, "later still")
+    told = any_store.firing(firing.id)
+    assert (told.state, told.turn, told.reason, told.entered_at) == (
+        firing.state,
+        firing.turn,
+        "too late",
+        firing.entered_at,
+    )
+    assert [step["state"] for step in told.steps] == [*(step["state"] for step in firing.steps), "LOOKING"]
+    assert (told.steps[-1]["reason"], told.steps[-1]["late"]) == ("too late", True)
+    over = any_store.move_firing(firing.id, told.turn, FiringMove(FiringEvent.FAIL, "it is over"))
+    assert not any_store.announce(over.id, "too late")

@@ -74,6 +74,13 @@ UPDATE firing f SET state = :state, reason = :reason, turn = turn + 1, entered_a
         'state', CAST(:state AS text), 'at', clock_timestamp(), 'reason', CAST(:reason AS text)))
 WHERE f.id = :firing RETURNING {firing_columns}
 
+-- name: announce
+-- Once a firing, and while it works: what it waits for is told, and nothing moves.
+UPDATE firing f SET reason = :reason, steps = steps || jsonb_build_array(jsonb_build_object(
+    'state', f.state, 'at', clock_timestamp(), 'reason', CAST(:reason AS text), 'late', true))
+WHERE f.id = :firing AND f.state IN ('DUE', 'LOOKING', 'SEARCHING', 'CONFIRMING')
+    AND NOT f.steps @> CAST('[{"late": true}]' AS jsonb) RETURNING f.id
+
 -- name: give_points
 -- Trials for a study that asks no sampler: they are there at once, and its budget is as many.
 WITH s AS (

@@ -1,0 +1,46 @@
+"""`celeriac why STUDY [N]`: what a study or a trial waits for, its place in the line, and its expected start."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from celeriac.cli import text
+from celeriac.cli.json_output import print_json
+from celeriac.cli.screen import say
+from celeriac.cli.service import AsJson, Home, StudyName, connected
+
+OneTrial = Annotated[int | None, typer.Argument(metavar="[N]", min=0, help="One trial of it.", show_default=False)]
+
+
+def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: AsJson = False) -> None:
+    """Say why a study waits: its part of the fleet, its place in the line, when it is expected to go on and to end.
+
+    With a trial's number: how its parameters were found, and what it waits for.
+    """
+    from celeriac.cli.why import tell_why
+    from celeriac.client.waiting import waiting_of
+    from celeriac.domain.records import TrialState
+
+    with connected(home) as client:
+        handle = client.study(study)
+        if number is not None:
+            trial = handle.trial(number)
+            code = tell_why(client, handle, number, as_json=as_json, replay=False)
+            if as_json or trial.state not in (TrialState.WAITING, TrialState.QUEUED, TrialState.PAUSED):
+                raise typer.Exit(code)
+            say("")
+        found = waiting_of(client.store, handle.id)
+    if as_json:
+        print_json({"study": handle.name, **asdict(found)})
+        return
+    say(f"{handle.name}: {found.reason}")
+    if found.of:
+        say(f"  its part of the fleet: {text.counted(found.slots, 'slot')} of {found.of}")
+    if found.place is not None:
+        when = "nobody knows yet" if found.starts_s is None else f"in about {text.span(found.starts_s)}"
+        say(f"  its next trial is expected to start: {when if found.starts_s != 0 else 'now'}")
+    if found.ends_s is not None:
+        say(f"  its last trial is expected to end in about {text.span(found.ends_s)}")
+    if found.late:
+        say(f"  {found.late}", "yellow")

@@ -1,0 +1,61 @@
+"""Why does a study wait, which place in the line has it, and when is its next trial expected to start?
+
+An estimate from rows: slots become free as trials end, each after the mean length of its study's trials, and go to the
+studies in the order of `celeriac.decide.share`. Who is behind by less than a trial is known to the coordinator alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from celeriac.decide.deadlines import ends_in_s, urgent, usable, will_it_be_done
+from celeriac.decide.share import Slots, in_line, share
+from celeriac.domain.records import Claim
+
+
+@dataclass(frozen=True, slots=True)
+class WaitDecision:
+    """`place` in the line for the next slot, 1 is next (None: it wants none); `slots`: its part of the fleet, of `of`
+    that may run it; seconds until its next start and its end are expected (None: nobody knows); `late`: why its
+    deadline will be missed, or "".
+    """
+
+    reason: str
+    slots: int = 0
+    of: int = 0
+    place: int | None = None
+    starts_s: float | None = None
+    ends_s: float | None = None
+    late: str = ""
+
+
+def why_it_waits(study_id: int, claims: Sequence[Claim], slots: Slots, now: datetime) -> WaitDecision:
+    """What the study waits for."""
+    claims = urgent(claims, slots)
+    mine = next((each for each in claims if each.study_id == study_id), None)
+    if mine is None:
+        return WaitDecision("it is over")
+    of = slots.of(mine.gpus)
+    part = min(share(study_id, claims, slots).slots, of)
+    if not mine.may_run:
+        return WaitDecision("it is paused", part, of)
+    late = will_it_be_done(mine, part, of, now)
+    lanes = min(part, usable(mine, of))
+    ends_s = ends_in_s(mine, lanes) if lanes else None
+    if not of:
+        return WaitDecision("no live slot can run it", 0, 0, late=late.reason)
+    line = in_line(mine.gpus, claims, slots)
+    if study_id not in line:
+        return WaitDecision("all that it may run at once runs", part, of, ends_s=ends_s, late=late.reason)
+    place = line.index(study_id) + 1
+    ours = [each for each in claims if bool(each.gpus) == bool(mine.gpus)]
+    idle = of - sum(each.running for each in claims if each.gpus or not mine.gpus)
+    starts_s = 0.0 if idle >= place else _free_after_s(ours, place - max(idle, 0))
+    busy = f"{max(of - max(idle, 0), 0)} of {of} slots are busy"
+    return WaitDecision(f"{busy}, and it is number {place} in the line", part, of, place, starts_s, ends_s, late.reason)
+
+
+def _free_after_s(claims: Sequence[Claim], count: int) -> float | None:
+    """When so many running trials will have ended; None while no length is known."""
+    a_second = sum(each.running / each.mean_s for each in claims if each.mean_s)
+    return count / a_second if a_second else None
