@@ -307,7 +307,9 @@ class Fleet:
                 self.now, _, lease = heapq.heappop(self.running)
                 store.finish_attempt(lease.token, self._end(lease))
                 said = drive(house.coordinator, study.id)
-                if "on their way" in said and self.rng.random() < 0.7:  # else the next end comes first
+                # At first a buffer is to be there that can grow stale; later the next end may come first.
+                waits = self.rng.random() < 0.7 or store.study(study.id).counts.finished < 40
+                if "on their way" in said and waits:
                     house.turns.get(timeout=PATIENCE_S)
             else:
                 house.turns.get(timeout=PATIENCE_S)

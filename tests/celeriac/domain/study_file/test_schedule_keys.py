@@ -91,7 +91,7 @@ def test_a_mistake_in_a_schedule(changes: dict[str, Any], says: str) -> None:
 def test_a_schedule_must_be_a_mapping() -> None:
     (problem,) = refused({"schedule": "0 2 * * *"})
     assert problem.startswith(
-        "file.yaml: schedule: must be a mapping with always, blackout, catch_up, cron, deadline, "
+        "file.yaml: schedule: must be a mapping with always, blackout, budget, catch_up, cron, deadline, "
     )
     assert problem.endswith(", slices, timezone, warm_start, not '0 2 * * *'")
 
