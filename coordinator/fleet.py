@@ -116,8 +116,8 @@ class Fleet:
         self.passed.add(study_id)
 
     def forget(self, study_id: int) -> None:
-        """The study claims nothing any more."""
-        self.passed.discard(study_id)
+        """The study claims nothing any more: who passed is asked anew, for there is more to be had."""
+        self.passed.clear()
         self._asked_at.pop(study_id, None)
         self.claims = [each for each in self.claims if each.study_id != study_id]
 
