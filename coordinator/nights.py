@@ -9,7 +9,7 @@ import logging
 
 from celeriac.decide.night import tonight
 from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, StaleTurn, StoreUnavailable
-from celeriac.domain.records import Night, StudyRecord
+from celeriac.domain.records import Night, Stage, StudyRecord
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store
 from celeriac.store.firing import move, night_of
@@ -52,7 +52,7 @@ def study_closed(store: Store, tickets: Tickets, study: StudyRecord) -> str:
     return "" if study.firing_id is None else step(store, tickets, study.firing_id)
 
 
-def _wake(store: Store, tickets: Tickets, night: Night, stage: object) -> None:
+def _wake(store: Store, tickets: Tickets, night: Night, stage: Stage) -> None:
     """Have the study of the stage driven now; without Redis the next tick does."""
     for study in store.stage_studies([night.firing.id]):
         if study.stage == stage:
