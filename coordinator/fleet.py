@@ -32,6 +32,11 @@ def live_slots(devices: Sequence[Device], put_aside: Collection[str] = ()) -> Sl
     return Slots(gpu, sum(map(count, devices)) - gpu)
 
 
+#: What decides a study's turn, as long as nothing else wakes it: the slots and tickets that it holds, those of all
+#: studies, the live slots, and how many studies pass.
+Standing = tuple[int, int, Slots, int]
+
+
 @dataclass(slots=True)
 class Fleet:
     """What was seen of slots and claims at the turn before, who passed, and the slots put aside at the last tick (they
@@ -48,6 +53,7 @@ class Fleet:
     _devices: Sequence[Device] = ()
     _devices_at: float = -inf
     _asked_at: dict[int, datetime] = field(default_factory=dict)
+    _standings: dict[int, Standing] = field(default_factory=dict)
 
     def look(self, store: Store, now: float) -> None:
         """Read who holds what: once a turn, for what the turn itself changes is known. `now`: seconds of any clock."""
@@ -119,6 +125,7 @@ class Fleet:
         """The study claims nothing any more: who passed is asked anew, for there is more to be had."""
         self.passed.clear()
         self._asked_at.pop(study_id, None)
+        self._standings.pop(study_id, None)
         self.claims = [each for each in self.claims if each.study_id != study_id]
 
     def keep_only(self, study_ids: Sequence[int]) -> None:
@@ -126,10 +133,21 @@ class Fleet:
         self.passed &= set(study_ids)
         self.announced &= set(study_ids)
         self._asked_at = {each: at for each, at in self._asked_at.items() if each in set(study_ids)}
+        self._standings = {each: at for each, at in self._standings.items() if each in set(study_ids)}
 
-    def standing(self, study_id: int) -> tuple[int, int]:
-        """What the study holds, and how many pass: as long as both are the same, its turn would end as it did."""
-        return sum(each.held for each in self.claims if each.study_id == study_id), len(self.passed)
+    def turn_over(self, study_id: int) -> None:
+        """The study's turn is over; called in the turn itself, before another thread's turn may look."""
+        self._standings[study_id] = self._standing(study_id)
+
+    def has_changed_since(self, study_id: int) -> bool:
+        """Whether the study's turn could end otherwise now than it did. Of another thread's turn in between it could:
+        what that has seen, this study's turn had not.
+        """
+        return self._standings.get(study_id) != self._standing(study_id)
+
+    def _standing(self, study_id: int) -> Standing:
+        mine = sum(each.held for each in self.claims if each.study_id == study_id)
+        return mine, sum(each.held for each in self.claims), self.slots, len(self.passed)
 
     def next_in_turn(self) -> int | None:
         """The study to which the next ticket belongs, if one is missing."""

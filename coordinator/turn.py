@@ -132,19 +132,18 @@ def drive_all(coordinator: Coordinator) -> None:
 
 def _drive_next_in_turn(coordinator: Coordinator, driven: int | None = None) -> None:
     """While slots want tickets, drive the study that is to be given the next; one that cannot use it passes."""
-    seen: dict[int, tuple[int, int]] = {}
+    seen = {driven}
     while True:
         with coordinator.lock:
-            if driven is not None:
-                seen[driven] = coordinator.fleet.standing(driven)
-            driven = coordinator.fleet.next_in_turn()
-            if driven is None:
+            following = coordinator.fleet.next_in_turn()
+            if following is None:
                 return
-            passes = seen.get(driven) == coordinator.fleet.standing(driven)
+            passes = following in seen and not coordinator.fleet.has_changed_since(following)
             if passes:
-                coordinator.fleet.passes(driven)
+                coordinator.fleet.passes(following)
         if not passes:
-            _drive_apart(coordinator, driven)
+            _drive_apart(coordinator, following)
+            seen.add(following)
 
 
 def _drive_apart(coordinator: Coordinator, study_id: int) -> None:
@@ -162,10 +161,10 @@ def _drive_apart(coordinator: Coordinator, study_id: int) -> None:
 
 def _drive(coordinator: Coordinator, study_id: int) -> str:
     with coordinator.lock, coordinator.store.driving(study_id) as mine:
-        if not _may_drive(coordinator, study_id, mine):
-            return "another coordinator drives this study"
         turn = _Turn()
         try:
+            if not _may_drive(coordinator, study_id, mine):
+                return "another coordinator drives this study"
             said = _turn(coordinator, study_id, turn)
             coordinator.seen[study_id] = turn.seen  # not before: what did not come to its end is done again
             return said
@@ -179,6 +178,8 @@ def _drive(coordinator: Coordinator, study_id: int) -> str:
             if not is_refusal(error):
                 raise
             return _paused(coordinator, study_id, refused(error))
+        finally:
+            coordinator.fleet.turn_over(study_id)
 
 
 def _may_drive(coordinator: Coordinator, study_id: int, mine: bool) -> bool:

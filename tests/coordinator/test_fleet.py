@@ -1,6 +1,9 @@
 """Many studies on one fleet, and what goes wrong with one of them."""
 
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
+from threading import Event, Lock, Thread, current_thread
 from typing import Any
 
 import pytest
@@ -158,3 +161,54 @@ def test_a_slot_without_a_studys_code_is_a_part_of_the_others_shares_only() -> N
     assert fleet.slots_of(lacks.id, 0) == 3
     other = open_study(house.store, study="other", sampler="random")
     assert fleet.slots_of(other.id, 0) == 4
+
+
+class InBetween:
+    """A lock behind whose `at`th release by the first thread another thread works, up to its own `until`th; it goes on
+    after the first thread's next release.
+    """
+
+    def __init__(self, work: Callable[[], Any], *, at: int, until: int) -> None:
+        self._lock, self._work, self._at, self._until = Lock(), work, at, until
+        self._first, self._released = current_thread(), Counter[Thread]()
+        self._stands, self._may_go_on = Event(), Event()
+        self.other = Thread(target=self._work, name="other")
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        me = current_thread()
+        self._released[me] += 1
+        if me is self.other and self._released[me] == self._until:
+            self._stands.set()
+            assert self._may_go_on.wait(10.0)
+        if me is self._first and self._released[me] == self._at:
+            self.other.start()
+            assert self._stands.wait(10.0)
+        elif me is self._first and self._released[me] == self._at + 1:
+            self._may_go_on.set()
+
+
+def test_what_another_threads_turn_has_seen_is_not_passed_by_a_study_whose_turn_was_before() -> None:
+    house = House(slots=1)
+    two_points = {"x": {"choice": [1, 2]}}
+    small = open_study(house.store, study="small", space=two_points, default=None, sampler="grid")
+    drive(house.coordinator, small.id)
+    lease = house.lease(house.take())
+    assert lease is not None
+    large = open_study(house.store, study="large", sampler="random")
+
+    def the_slot_takes_the_next_ticket() -> None:
+        house.finish(lease, 0.5, device_s=60.0)
+        house.lease(house.take())
+        drive(house.coordinator, small.id)
+
+    # The large study's turn finds a ticket behind the slot; before it is asked whether it passes, there is none.
+    lock = InBetween(the_slot_takes_the_next_ticket, at=2, until=2)
+    house.coordinator.lock = lock  # type: ignore[assignment]
+    drive(house.coordinator, large.id)
+    lock.other.join()
+    assert queued(house, small) == 0
+    assert queued(house, large) == 1
