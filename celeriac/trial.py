@@ -24,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
 
+from celeriac.batch_plan import BatchPlan, batch_plan
 from celeriac.result import MOST_INT as MOST_INT
 from celeriac.result import Result as Result
 from celeriac.result import Save as Save
@@ -85,6 +86,8 @@ class Trial:
         attempt: int = 1,
         checkpoint: str | None = None,
         start: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         """Made by the service (or by `Trial.offline`): checkpoints go to `directory`, which lies below `root`."""
         self._params = MappingProxyType(dict(params))
@@ -92,6 +95,8 @@ class Trial:
         self._seed, self._device, self._study = seed, device, study
         self._number, self._attempt = number, attempt
         self._checkpoint, self._start = checkpoint, start
+        self._rank, self._world = rank, world
+        self._recorded: dict[str, Any] = {}
         self._channel, self._root, self._directory = channel, root, directory
         self._last_step = -1
         self._heeded: str | None = None
@@ -176,6 +181,34 @@ class Trial:
     def start(self) -> int:
         """The step to begin with: the last checkpointed step + 1, or 0."""
         return self._start
+
+    @property
+    def rank(self) -> int:
+        """Which of the trial's processes this is, from 0; rank 0 alone reports."""
+        return self._rank
+
+    @property
+    def world(self) -> int:
+        """How many processes train this trial together, each on a device of its own."""
+        return self._world
+
+    @property
+    def recorded(self) -> Mapping[str, Any]:
+        """What was decided of batches and learning rates so far; it stands among the metrics of the trial's score."""
+        return MappingProxyType(self._recorded)
+
+    def batch_plan(
+        self, global_batch: int, per_device_max: int, world: int | None = None, *, most_steps: int | None = None
+    ) -> BatchPlan:
+        """How `global_batch` samples are cut for `world` devices (None: the trial's own), none of which takes more than
+        `per_device_max` at once; see `celeriac.batch_plan`.
+
+        Raises TypeError or ValueError naming the argument.
+        """
+        devices = self._world if world is None else world
+        plan = batch_plan(global_batch, per_device_max, devices, rank=self._rank, most_steps=most_steps)
+        self._recorded |= {"batch_plan": str(plan), "micro_batch": plan.largest, "accumulation_steps": plan.steps}
+        return plan
 
     @property
     def reports(self) -> tuple[Mapping[str, Any], ...]:

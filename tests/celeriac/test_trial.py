@@ -246,3 +246,15 @@ def test_an_objective_written_for_optuna_is_told_how_it_is_written_here(name: st
     with pytest.raises(AttributeError, match=r"trial\.params\[|`trial\.report\(value"):
         getattr(trial, name)
     assert not hasattr(trial, "suggestions")
+
+
+def test_a_trial_alone_is_rank_0_of_1_and_plans_its_batches(trial: Trial) -> None:
+    assert (trial.rank, trial.world, dict(trial.recorded)) == (0, 1, {})
+    assert trial.batch_plan(256, 64).sizes == (64,) * 4
+    assert trial.batch_plan(256, 64, world=3).sizes == (43, 43)
+    assert trial.recorded == {"batch_plan": "256 = 2 steps of 43/43/42", "micro_batch": 43, "accumulation_steps": 2}
+
+
+def test_a_member_plans_for_its_own_rank(channel: Recorded, tmp_path: Path) -> None:
+    member = Trial({}, channel=channel, root=tmp_path, directory=tmp_path, rank=2, world=3)
+    assert (member.rank, member.world, member.batch_plan(256, 64).sizes) == (2, 3, (42, 42))

@@ -86,7 +86,7 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
     result = returned if isinstance(returned, Result) else Result(returned)
     try:
         score = number_in(result.score, "the score that the objective returns")
-        told = {"metrics": flat(result.metrics), **_beside(result)}
+        told = {"metrics": {**trial.recorded, **flat(result.metrics)}, **_beside(result)}
     except (TypeError, ValueError, OverflowError) as error:
         detail = str(error) + (_AS_RESULT if isinstance(result.score, (Mapping, tuple)) else "")
         return from_words(Fault.USER_BUG, detail, "returned", type(result.score).__qualname__).message()

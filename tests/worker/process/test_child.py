@@ -148,6 +148,18 @@ def test_numbers_and_results_are_scores(returned: Any, score: float) -> None:
     assert judge(returned) == {"kind": "result", "score": score, "metrics": {}, "step": None}
 
 
+def test_what_was_decided_of_batches_stands_among_the_metrics() -> None:
+    trial = Trial.offline({})
+    trial.batch_plan(10, 4)
+    told = judged(Result(0.5, metrics={"micro_batch": "my own", "loss": 1.0}), trial)["metrics"]
+    assert told == {
+        "batch_plan": "10 = 3 steps, 1 of 4 and 2 of 3",
+        "micro_batch": "my own",
+        "accumulation_steps": 3,
+        "loss": 1.0,
+    }
+
+
 def test_blocks_and_drift_travel_beside_the_score_where_there_are_any() -> None:
     frame = judge(Result(0.5, holdout=(1, 0.25), drift=np.float32(2)))
     assert frame == {"kind": "result", "score": 0.5, "metrics": {}, "step": None, "holdout": [1.0, 0.25], "drift": 2.0}
