@@ -64,7 +64,7 @@ class Fleet:
         self.accounts = settled(self.accounts, self.claims)
         self.behind = trials_behind(self.accounts, self.claims)
 
-    def slots_of(self, study_id: int, gpus: int) -> int:
+    def slots_of(self, study_id: int, gpus: float) -> int:
         """The live slots that may run this study."""
         if all(each.study_id != study_id for each in self.put_asides):
             return self.slots.of(gpus)
@@ -92,7 +92,7 @@ class Fleet:
                 Claim.of(
                     study,
                     trials=spec.budget.trials,
-                    gpus=spec.gpus,
+                    resources=spec.resources,
                     age_s=each.age_s,
                     weight=each.weight,
                     deadline_s=each.deadline_s,

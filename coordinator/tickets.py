@@ -9,7 +9,7 @@ from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, trial_queue
 _MOST_SHOWN = 200
 
 
-def send_trials(tickets: Tickets, study: str, gpus: int, trials: Sequence[TrialRecord]) -> None:
+def send_trials(tickets: Tickets, study: str, gpus: float, trials: Sequence[TrialRecord]) -> None:
     """One ticket a trial, for the attempt that comes next. Raises BrokerUnavailable at the first that cannot be
     sent.
     """

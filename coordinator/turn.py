@@ -282,7 +282,7 @@ def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"
 
 
-def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: int) -> Snapshot | None:
+def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: float) -> Snapshot | None:
     """Queue trials and send their tickets. None: look again, since a trial was not where the snapshot saw it, or more
     are ready than it lists.
     """

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from celeriac.decide.share import AHEAD_S, Share, Slots, share
-from celeriac.domain.records import Claim, Snapshot, Source, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.records import Claim, Resources, Snapshot, Source, StudyRecord, TrialRecord, TrialState
 
 #: The results have changed the model much when there are so many more of them, as a share of those that a suggestion
 #: knew.
@@ -59,7 +59,7 @@ class Stale:
 
 def lone(study: StudyRecord, slots: int) -> Share:
     """The share of a study that has so many slots to itself."""
-    return share(study.id, [Claim.of(study, trials=_MANY, gpus=0, age_s=0.0)], Slots(cpu=slots))
+    return share(study.id, [Claim.of(study, trials=_MANY, resources=Resources(), age_s=0.0)], Slots(cpu=slots))
 
 
 def depth(study: StudyRecord, slots: int, part: Share) -> Depth:

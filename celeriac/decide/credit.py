@@ -1,10 +1,10 @@
 """How far behind its part of the fleet is each study? Weighted deficit round robin, in device-seconds.
 
 What is handed out between two looks is credited to all by their weights, and charged to those who took it: a trial is
-charged when it begins, with the mean length of trials like it, so that a study whose trials were long by chance is not
-charged for that. A study that comes has neither credit nor debt: what others had before it came is no matter. Both are
-bounded: who could not use its part is made up for a few trials only, and who had more is soon in turn again. Nothing is
-lost when the accounts are forgotten: all begin level.
+charged when it begins, with the mean length of trials like it times the slots that it holds, so that a study whose
+trials were long by chance is not charged for that. A study that comes has neither credit nor debt: what others had
+before it came is no matter. Both are bounded: who could not use its part is made up for a few trials only, and who had
+more is soon in turn again. Nothing is lost when the accounts are forgotten: all begin level.
 
 Source: Shreedhar and Varghese, Efficient fair queueing using deficit round robin, 1996.
 """
@@ -45,7 +45,7 @@ def trials_behind(accounts: Mapping[int, Account], claims: Collection[Claim]) ->
     """By how many of its trials each study is behind; less than 0: ahead."""
     lengths = {gpus: Lengths([each for each in claims if bool(each.gpus) == gpus]) for gpus in (True, False)}
     return {
-        each.study_id: accounts[each.study_id].owed_s / lengths[bool(each.gpus)].of(each)
+        each.study_id: accounts[each.study_id].owed_s / (lengths[bool(each.gpus)].of(each) * each.width)
         for each in claims
         if each.study_id in accounts
     }
@@ -58,7 +58,7 @@ def _settled(before: Mapping[int, Account], claims: Sequence[Claim]) -> dict[int
     if not any(each.finished for each in claims):
         return old  # nobody knows yet what to charge
     lengths, total = Lengths(claims), sum(each.weight for each in claims)
-    length_s = {each.study_id: lengths.of(each) for each in claims}
+    length_s = {each.study_id: lengths.of(each) * each.width for each in claims}
     took_s = {each.study_id: (each.begun - old[each.study_id].begun) * length_s[each.study_id] for each in claims}
     # What bounds have cut off is credited too, so that all together are owed nothing.
     given_s = (sum(took_s.values()) - sum(each.owed_s for each in old.values())) / total

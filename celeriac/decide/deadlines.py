@@ -53,13 +53,13 @@ def _urgent(claim: Claim, slots: int, weights: float) -> Claim:
     needed = work_s / claim.deadline_s
     if needed > usable(claim, slots):
         return claim
-    fair = slots * claim.weight / weights
+    fair = slots / claim.width * claim.weight / weights
     return replace(claim, weight=claim.weight * min(max(HEADROOM * needed / fair, 1.0), MOST_BOOST))
 
 
 def usable(claim: Claim, slots: int) -> int:
-    """The slots that it could use at once, if it had them all."""
-    return min(slots, claim.demand)
+    """The trials that it could run at once, if it had all slots."""
+    return min(floor(slots / claim.width), claim.demand)
 
 
 def _work_s(claim: Claim) -> float | None:
@@ -68,14 +68,14 @@ def _work_s(claim: Claim) -> float | None:
 
 
 def ends_in_s(claim: Claim, share: float) -> float | None:
-    """Seconds until its last trial is expected to end, on so many slots."""
+    """Seconds until its last trial is expected to end, with so many at once."""
     work_s = _work_s(claim)
     return None if work_s is None or share <= 0 else work_s / share
 
 
 def will_it_be_done(claim: Claim, share: int, slots: int, now: datetime) -> DeadlineDecision:
-    """Whether the study will be done in time on its share. `slots`: all that may run it."""
-    mine, late_s = min(share, slots), claim.deadline_s
+    """Whether the study will be done in time on its share, in trials at once. `slots`: all that may run it."""
+    mine, late_s = min(share, floor(slots / claim.width)), claim.deadline_s
     ends_s = ends_in_s(claim, mine)
     if late_s is None or late_s <= 0 or not claim.to_come:
         return DeadlineDecision("", ends_s)
@@ -97,13 +97,13 @@ def will_it_be_done(claim: Claim, share: int, slots: int, now: datetime) -> Dead
 
 def _told(claim: Claim, share: int, ends_s: float, late_s: float) -> str:
     """The expectation, and what would help."""
-    mean_s = claim.mean_s or 0.0
+    mean_s, slots = claim.mean_s or 0.0, share * claim.width
     expected = (
-        f"{claim.to_come:g} trials of {mean_s:.3g} s on {share} slot{'s' if share != 1 else ''} take "
+        f"{claim.to_come:g} trials of {mean_s:.3g} s on {slots:g} slot{'s' if slots != 1 else ''} take "
         f"{ends_s / 60:.3g} min, and {late_s / 60:.3g} min are left"
     )
     needed, fit = ceil(HEADROOM * mean_s * claim.to_come / late_s), floor(late_s * share / mean_s) if mean_s else 0
-    more = f"{needed} slots would do" if needed > share else "a later deadline would do"
+    more = f"{ceil(needed * claim.width)} slots would do" if needed > share else "a later deadline would do"
     if needed > claim.demand:
         more = "no number of slots would do"
     # A trial takes its time, however many slots there are.

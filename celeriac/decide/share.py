@@ -1,16 +1,19 @@
 """How many slots is each study's share of the fleet, and which study gets the next ticket?
 
-Promises: a study that could use slots has a share of at least one. What it cannot use goes to the others. No slot
-lacks a ticket while a study within its share is ready. At most slots + 2 x studies tickets are QUEUED. Studies with
-about equally long trials start about as many trials a minute: one that had long trials by chance catches up, with at
-most twice its share, and at most one and a half times the mean device time. Shares are in proportion to the claims'
+Promises: a study that could use slots has a share that one trial fits into. What it cannot use goes to the others. No
+slot lacks a ticket while a study within its share is ready. At most slots + 2 x studies tickets are QUEUED. Studies
+with about equally long trials start about as many trials a minute: one that had long trials by chance catches up, with
+at most twice its share, and at most one and a half times the mean device time. Shares are in proportion to the claims'
 weights: over time each study has its part of the device-seconds (`celeriac.decide.credit`).
 
 There are two demand classes: a GPU trial runs only on a GPU's slots, a CPU trial on any. GPU trials come first on
 GPUs, so CPU studies share what GPU studies do not hold.
+
+A trial may hold a part of a slot, or several (a claim's width): slots are shared in slots, and what a study may run,
+queue or be given is counted in its trials.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heappop, heapreplace
 from math import ceil, floor
@@ -35,15 +38,15 @@ class Slots:
     gpu: int = 0
     cpu: int = 0
 
-    def of(self, gpus: int) -> int:
+    def of(self, gpus: float) -> int:
         """Those that may run a study which asks for so many GPUs."""
         return self.gpu if gpus else self.gpu + self.cpu
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One study's part of the fleet: its `slots`; `now` and `ahead`: tickets that it may add, for idle slots and for
-    busy ones.
+    """One study's part of the fleet, in its trials: as many as fit its `slots`; `now` and `ahead`: tickets that it may
+    add, for idle slots and for busy ones.
 
     `most`: how many tickets and running trials it may have together.
     """
@@ -73,8 +76,8 @@ def share(
     part = fleet.parts.get(study_id)
     if part is None:
         return Share()
-    dealt = [place for place, owner in enumerate(fleet.deal(study_id)) if owner == study_id]
-    now = sum(place < fleet.idle for place in dealt)
+    dealt = [taken for owner, taken in fleet.deal(study_id) if owner == study_id]
+    now = sum(taken < fleet.idle - _ROUNDING for taken in dealt)
     return Share(part.base, now, len(dealt) - now, part.most)
 
 
@@ -85,12 +88,12 @@ def next_in_turn(
     nobody has.
     """
     for gpus in (1, 0):
-        for owner in _Fleet(gpus, claims, slots, passed, behind).deal():
+        for owner, _ in _Fleet(gpus, claims, slots, passed, behind).deal():
             return owner
     return None
 
 
-def in_line(gpus: int, claims: Sequence[Claim], slots: Slots) -> list[int]:
+def in_line(gpus: float, claims: Sequence[Claim], slots: Slots) -> list[int]:
     """The studies that could use another slot of this demand class, the next one first."""
     parts = _Fleet(gpus, claims, slots, (), LEVEL).parts.values()
     wanting = [each for each in parts if each.claim.demand > each.claim.running]
@@ -119,28 +122,29 @@ class _Part:
 
 
 class _Fleet:
-    """The slots of one demand class: `idle` ones that no ticket is coming to, `missing` tickets, and each claimant's
-    part.
+    """The slots of one demand class: `idle` ones that no ticket is coming to, those whose ticket is `missing`, and each
+    claimant's part.
     """
 
     def __init__(
-        self, gpus: int, claims: Sequence[Claim], slots: Slots, passed: Collection[int], behind: Mapping[int, float]
+        self, gpus: float, claims: Sequence[Claim], slots: Slots, passed: Collection[int], behind: Mapping[int, float]
     ) -> None:
         ours = [each for each in claims if bool(each.gpus) == bool(gpus)]
-        others_hold = sum(each.held for each in claims) - sum(each.held for each in ours)
+        others_hold = ceil(_slots(each.held * each.width for each in claims if bool(each.gpus) != bool(gpus)))
         # GPU trials hold GPUs; of CPU trials, those that are more than the CPUs' slots sit on GPUs.
         taken = max(others_hold - slots.cpu, 0) if gpus else min(others_hold, slots.gpu)
         count = max(slots.of(gpus) - taken, 0)
-        running, queued = sum(each.running for each in ours), sum(each.queued for each in ours)
+        running = _slots(each.running * each.width for each in ours)
+        queued = _slots(each.queued * each.width for each in ours)
         free = max(count - running, 0)
         claimants = [each for each in ours if each.may_run and each.demand and each.study_id not in passed]
         self.parts = _parts(claimants, count, behind)
         self.idle = max(free - queued, 0)
         self.missing = max(free + _ahead(self.parts.values(), count) - queued, 0)
 
-    def deal(self, eager: int | None = None) -> Iterator[int]:
-        """To whom the missing tickets go, one after the other. Each takes what it has ready, the `eager` one whatever
-        is its.
+    def deal(self, eager: int | None = None) -> Iterator[tuple[int, float]]:
+        """To whom the missing tickets go, one after the other, each with the slots that went before it. Each study
+        takes what it has ready, the `eager` one whatever is its.
         """
         line = []
         for study_id, part in self.parts.items():
@@ -149,11 +153,11 @@ class _Fleet:
             if room > 0:
                 line.append((part.urgency, study_id, room))
         heapify(line)
-        for _ in range(self.missing):
-            if not line:
-                return
+        taken = 0.0
+        while taken < self.missing - _ROUNDING and line:
             urgency, study_id, room = line[0]
-            yield study_id
+            yield study_id, taken
+            taken += self.parts[study_id].claim.width
             if room > 1:
                 heapreplace(line, (urgency + 2, study_id, room - 1))
             else:
@@ -164,13 +168,13 @@ def _parts(claimants: Sequence[Claim], slots: int, behind: Mapping[int, float]) 
     level, parts = _level(claimants, slots), {}
     age_s, device_s = sum(each.weight * each.age_s for each in claimants), sum(each.device_s for each in claimants)
     for each in claimants:
-        base = min(each.demand, max(ceil(each.weight * level - _ROUNDING), 1))
+        base = min(each.demand, max(ceil(each.weight * level / each.width - _ROUNDING), 1))
         lag = behind.get(each.study_id, 0.0)
         has_had_most = each.device_s * age_s > MOST_DEVICE_TIME * device_s * each.weight * each.age_s
         extra = 0 if has_had_most else min(max(floor(lag), 0), base)
         cap = min(base + extra, each.demand)
         most = min(cap + max(ceil(cap * _ends_soon(each) - _ROUNDING), 1), each.running + base + 1)
-        if each.parallel is not None and each.parallel < slots:
+        if each.parallel is not None and each.parallel * each.width < slots:
             most = min(most, each.parallel)  # a ticket ahead would be taken by a slot that may not run it
         parts[each.study_id] = _Part(each, base, most, lag)
     return parts
@@ -179,18 +183,24 @@ def _parts(claimants: Sequence[Claim], slots: int, behind: Mapping[int, float]) 
 def _level(claimants: Sequence[Claim], slots: int) -> float:
     """The slots of a weight of 1 at which all are given out: who wants less leaves the rest to the others."""
     left, level, weight = float(slots), 0.0, sum(each.weight for each in claimants)
-    for each in sorted(claimants, key=lambda each: each.demand / each.weight):
+    for each in sorted(claimants, key=lambda each: each.demand * each.width / each.weight):
         level = left / weight
-        if each.demand >= each.weight * level:
+        if each.demand * each.width >= each.weight * level:
             break
-        left, weight = max(left - each.demand, 0.0), max(weight - each.weight, _ROUNDING)
+        left, weight = max(left - each.demand * each.width, 0.0), max(weight - each.weight, _ROUNDING)
     return level
 
 
+def _slots(widths: Iterable[float]) -> float:
+    """Their sum; parts of slots that make up whole ones make exactly those."""
+    found = sum(widths)
+    return round(found) if abs(found - round(found)) < _ROUNDING else found
+
+
 def _ahead(parts: Collection[_Part], slots: int) -> int:
-    """How many tickets lie ahead of busy slots: about as many as trials end within AHEAD_S, at least one."""
-    base = sum(part.base for part in parts)
-    ends = sum(part.base * _ends_soon(part.claim) for part in parts)
+    """How many slots have a ticket ahead: about as many as become free within AHEAD_S, at least one."""
+    base = sum(part.base * part.claim.width for part in parts)
+    ends = sum(part.base * part.claim.width * _ends_soon(part.claim) for part in parts)
     return max(ceil(slots * ends / base - _ROUNDING), 1) if base and slots else 0
 
 

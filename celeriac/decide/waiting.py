@@ -7,6 +7,7 @@ studies in the order of `celeriac.decide.share`. Who is behind by less than a tr
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import floor
 
 from celeriac.decide.deadlines import ends_in_s, urgent, usable, will_it_be_done
 from celeriac.decide.share import Slots, in_line, share
@@ -15,9 +16,9 @@ from celeriac.domain.records import Claim
 
 @dataclass(frozen=True, slots=True)
 class WaitDecision:
-    """`place` in the line for the next slot, 1 is next (None: it wants none); `slots`: its part of the fleet, of `of`
-    that may run it; seconds until its next start and its end are expected (None: nobody knows); `late`: why its
-    deadline will be missed, or "".
+    """`place` in the line for the next slot, 1 is next (None: it wants none); `slots`: its part of the fleet, in trials
+    at once; `of`: the slots that may run it; seconds until its next start and its end are expected (None: nobody
+    knows); `late`: why its deadline will be missed, or "".
     """
 
     reason: str
@@ -36,7 +37,7 @@ def why_it_waits(study_id: int, claims: Sequence[Claim], slots: Slots, now: date
     if mine is None:
         return WaitDecision("it is over")
     of = slots.of(mine.gpus)
-    part = min(share(study_id, claims, slots).slots, of)
+    part = min(share(study_id, claims, slots).slots, floor(of / mine.width))
     if not mine.may_run:
         return WaitDecision("it is paused", part, of)
     late = will_it_be_done(mine, part, of, now)
@@ -49,9 +50,9 @@ def why_it_waits(study_id: int, claims: Sequence[Claim], slots: Slots, now: date
         return WaitDecision("all that it may run at once runs", part, of, ends_s=ends_s, late=late.reason)
     place = line.index(study_id) + 1
     ours = [each for each in claims if bool(each.gpus) == bool(mine.gpus)]
-    idle = of - sum(each.running for each in claims if each.gpus or not mine.gpus)
-    starts_s = 0.0 if idle >= place else _free_after_s(ours, place - max(idle, 0))
-    busy = f"{max(of - max(idle, 0), 0)} of {of} slots are busy"
+    idle = max(floor(of - sum(each.running * each.width for each in claims if each.gpus or not mine.gpus)), 0)
+    starts_s = 0.0 if idle >= place else _free_after_s(ours, place - idle)
+    busy = f"{of - idle} of {of} slots are busy"
     return WaitDecision(f"{busy}, and it is number {place} in the line", part, of, place, starts_s, ends_s, late.reason)
 
 

@@ -47,7 +47,7 @@ _MOST_ID = 80
 _TASK_OF: dict[type[Message], str] = {DriveStudy: DRIVE_TASK, TrialEnded: DRIVE_TASK, RunTrial: RUN_TASK}
 
 
-def trial_queue(gpus: int) -> str:
+def trial_queue(gpus: float) -> str:
     """The queue of a demand class: trials that ask for a GPU, and those that do not."""
     return GPU_QUEUE if gpus else CPU_QUEUE
 

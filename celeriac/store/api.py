@@ -346,7 +346,7 @@ class Store(ScheduleStore, Protocol):
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         """Note that the slot which had this lease, open or ended, takes no trials for so long, or none of its study."""
 
-    def has_other_slots(self, worker: str, gpus: int) -> bool:
+    def has_other_slots(self, worker: str, gpus: float) -> bool:
         """Whether a live slot besides this one could run a trial that needs so many GPUs."""
 
     def put_asides(self) -> list[PutAside]:

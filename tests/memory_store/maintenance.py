@@ -125,7 +125,7 @@ class Care(Tables):
             self._rows.put_asides[row.worker, study_id] = row
 
     @atomic
-    def has_other_slots(self, worker: str, gpus: int) -> bool:
+    def has_other_slots(self, worker: str, gpus: float) -> bool:
         alive = self.devices(alive=True)
         return any(slot != worker for each in alive if each.is_gpu or not gpus for slot in each.slots)
 

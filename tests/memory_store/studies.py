@@ -121,7 +121,7 @@ def _claim(study: StudyRecord, now: datetime) -> Claim:
     return Claim.of(
         study,
         trials=int(study.spec.get("budget", {}).get("trials", 0)),
-        gpus=int(study.spec.get("resources", {}).get("gpus", 0)),
+        resources=study.resources,
         age_s=began.worked_s(now),
         weight=float(study.spec.get("priority", 1)),
         deadline_s=None if late is None else (late - now).total_seconds(),

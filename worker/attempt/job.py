@@ -90,7 +90,7 @@ def job_of(
     lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool, model_bytes: int
 ) -> Job:
     """All that the trial's process is told."""
-    wants_gpu = lease.plan.demand > 0
+    wants_gpu = lease.plan.resources.on_gpu
     return Job(
         study=lease.study,
         number=lease.number,

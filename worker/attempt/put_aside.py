@@ -25,7 +25,7 @@ class Left:
     until: float
     wait_s: float
     study: str
-    gpus: int
+    gpus: float
     reason: str
 
 
@@ -52,4 +52,4 @@ class PutAside:
 
 
 def _left(lease: Lease, wait_s: float, reason: str) -> Left:
-    return Left(time.monotonic() + wait_s, wait_s, lease.study, lease.plan.demand, reason)
+    return Left(time.monotonic() + wait_s, wait_s, lease.study, lease.plan.resources.gpus, reason)

@@ -56,7 +56,7 @@ def _left_to_others(ticket: RunTrial, context: WorkerContext) -> Left | None:
     return trial
 
 
-def _has_others(context: WorkerContext, gpus: int) -> bool:
+def _has_others(context: WorkerContext, gpus: float) -> bool:
     """Whether another live slot could run it."""
     try:
         return context.store.has_other_slots(context.slot.name, gpus)

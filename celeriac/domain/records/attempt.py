@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from celeriac.domain.records.resources import Resources
 from celeriac.domain.records.states import Fault, Goal, Outcome, Params, Source
 from celeriac.domain.stop_rules import StopRule
 
@@ -83,7 +84,7 @@ IF_GIVEN = "if given"
 @dataclass(frozen=True, slots=True)
 class RunPlan:
     """What a study's spec says of running one of its trials; read by `celeriac.domain.study_file.run_plan`, once for
-    each lease. `demand`: the GPUs that a trial needs. `keep_model`: "best", "all", IF_GIVEN
+    each lease. `resources`: what a trial asks for. `keep_model`: "best", "all", IF_GIVEN
     (all, and none is missed that is not given), or "" where no model is kept.
     """
 
@@ -93,7 +94,7 @@ class RunPlan:
     seed: int
     timeout_s: float | None
     retry_attempts: int
-    demand: int
+    resources: Resources
     labels: Mapping[str, str]
     stop_rule: StopRule | None
     keep_model: str = ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from celeriac.domain.records.resources import Resources
 from celeriac.domain.records.states import Goal, Stage, StudyState
 from celeriac.domain.records.trial import EndedTrial, TrialRecord
 
@@ -108,9 +109,14 @@ class StudyRecord:
         return str(self.spec["metric"]["name"])
 
     @property
-    def gpus(self) -> int:
+    def resources(self) -> Resources:
+        """What one trial of it asks for."""
+        return Resources.read(self.spec.get("resources"))
+
+    @property
+    def gpus(self) -> float:
         """How many GPUs a trial of it needs: its demand class."""
-        return int(self.spec.get("resources", {}).get("gpus", 0))
+        return self.resources.gpus
 
     def worked_s(self, now: datetime) -> float:
         """Seconds since its first lease, but for those that it was paused, until its end or now: what its wall budget
@@ -182,11 +188,12 @@ class Claim:
 
     `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet;
     `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
-    `weight`: its priority; `deadline_s`: seconds until its firing should be done (None: at any time).
+    `resources`: what one trial asks for. `weight`: its priority; `deadline_s`: seconds until its firing should be done
+    (None: at any time).
     """
 
     study_id: int
-    gpus: int
+    resources: Resources
     parallel: int | None
     may_run: bool
     running: int
@@ -205,7 +212,7 @@ class Claim:
         study: StudyRecord,
         *,
         trials: int,
-        gpus: int,
+        resources: Resources,
         age_s: float,
         weight: float = 1.0,
         deadline_s: float | None = None,
@@ -214,7 +221,7 @@ class Claim:
         counts = study.counts
         return cls(
             study_id=study.id,
-            gpus=gpus,
+            resources=resources,
             parallel=study.parallel,
             may_run=study.state in (StudyState.OPEN, StudyState.RUNNING),
             running=counts.running,
@@ -229,8 +236,18 @@ class Claim:
         )
 
     @property
+    def gpus(self) -> float:
+        """How many GPUs one trial needs: its demand class."""
+        return self.resources.gpus
+
+    @property
+    def width(self) -> float:
+        """Slots that one trial holds: 0.25 of one, one, or several. All counts of a claim are in trials."""
+        return self.resources.width
+
+    @property
     def held(self) -> int:
-        """Slots that it has, and tickets for which it will have one."""
+        """Trials that have a slot, and tickets for which one will have one."""
         return self.running + self.queued
 
     @property
@@ -245,7 +262,7 @@ class Claim:
 
     @property
     def demand(self) -> int:
-        """The slots that it could use at once."""
+        """The trials that it could run at once."""
         wanted = self.held + self.ready + self.left
         return wanted if self.parallel is None else min(wanted, self.parallel)
 

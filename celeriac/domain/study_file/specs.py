@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celeriac.domain.hooks import Hook
-from celeriac.domain.records import Goal
+from celeriac.domain.records import Goal, Resources
 from celeriac.domain.space import Space
 from celeriac.domain.stop_rules import StopRule, StopStudy, to_dict
 from celeriac.domain.study_file.blackout import Blackout
@@ -144,7 +144,7 @@ class ScheduleSpec:
 class StudySpec:
     """A study as its file describes it, every default filled in; `parse` and `load` make it.
 
-    `gpus` 0 runs on any slot, 1 only on a GPU's. `seed`, where the file gives none, follows from the study's name.
+    `resources` are what one trial asks for. `seed`, where the file gives none, follows from the study's name.
     `default`, if given, is trial 0. The grid sampler takes 10 values of a continuous float, all values of the rest.
     `keep_model`: "best" or "all", the trials whose models are kept; "" for none. `timeout_s` is a trial's,
     `budget.wall_s` the study's; None is no limit. `priority` is its weight where studies share the fleet.
@@ -160,7 +160,7 @@ class StudySpec:
     seed: int
     budget: Budget
     parallel: int | None
-    gpus: int
+    resources: Resources
     timeout_s: float | None
     retry_attempts: int
     labels: Mapping[str, str]
@@ -170,6 +170,11 @@ class StudySpec:
     keep_model: str = ""
     context: Mapping[str, Scalar] = field(default_factory=dict)
     priority: float = 1.0
+
+    @property
+    def gpus(self) -> float:
+        """How many GPUs a trial of it needs: its demand class."""
+        return self.resources.gpus
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical JSON form, itself a study file: `parse(spec.to_dict()) == spec`. What is not set is left
@@ -187,7 +192,7 @@ class StudySpec:
             "budget": self.budget.to_dict(),
             "parallel": self.parallel,
             "priority": None if self.priority == 1 else self.priority,
-            "resources": {"gpus": self.gpus},
+            "resources": self.resources.to_dict(),
             "timeout": self.timeout_s,
             "retry": {"attempts": self.retry_attempts},
             "labels": dict(self.labels) or None,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from celeriac.domain.records import IF_GIVEN, RunPlan, Stage
+from celeriac.domain.records import IF_GIVEN, Resources, RunPlan, Stage
 from celeriac.domain.sampler_names import EXPECTING
 from celeriac.domain.space import show
 from celeriac.domain.stop_rules import RULES, STEP, Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
@@ -43,7 +43,7 @@ def run_plan(spec: Mapping[str, Any], stage: str | None = None) -> RunPlan:
         seed=spec["seed"],
         timeout_s=spec.get("timeout"),
         retry_attempts=spec["retry"]["attempts"],
-        demand=spec.get("resources", {}).get("gpus", 0),
+        resources=Resources.read(spec.get("resources")),
         labels=spec.get("labels", {}),
         context=spec.get("context", {}),
         timezone=(spec.get("schedule") or {}).get("timezone", "UTC"),

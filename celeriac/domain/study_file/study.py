@@ -14,8 +14,9 @@ from celeriac.domain.sampler_names import AUTO, name_flaw
 from celeriac.domain.space import Choice, Space, is_name, nearest, show
 from celeriac.domain.stop_rules import RULES
 from celeriac.domain.study_file.names import seed_of, study_name_flaw
+from celeriac.domain.study_file.resources import labels, not_yet, resources
 from celeriac.domain.study_file.schedule import clashes, schedule, times
-from celeriac.domain.study_file.section import NOT_BUILT, Problems, Section
+from celeriac.domain.study_file.section import Problems, Section
 from celeriac.domain.study_file.specs import (
     LEAST_DEVICE_HOURS,
     MOST_TRIALS,
@@ -88,6 +89,7 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
     spec = _spec(top, name)
     if is_new:
         clashes(top, spec)
+        not_yet(top, spec.resources)
     problems.raise_any()
     if is_new and spec.schedule is not None:
         times(top, spec.schedule)
@@ -105,7 +107,8 @@ def _each_slice(top: Section, spec: StudySpec, plan: ScheduleSpec) -> None:
             if key not in spec.space.parameters:
                 top.fail(f"{path}.space.{key}", f"is no parameter of the study; {nearest(key, spec.space.parameters)}")
         try:
-            _parse(form_of_slice(form, each.values), "", {}, None, is_new=False)
+            made = _parse(form_of_slice(form, each.values), "", {}, None, is_new=False)
+            not_yet(top, made.resources, f"{path}.resources")
         except SpecInvalid as error:
             for problem in error.problems:
                 where, _, text = problem.partition(": ")
@@ -128,9 +131,9 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         seed=top.whole("seed", 0, 2**32 - 1, seed_of(study)),
         budget=_budget(top),
         parallel=top.whole("parallel", 1, MOST_TRIALS, 0) or None,
-        gpus=_gpus(top),
+        resources=resources(top),
         retry_attempts=top.section("retry", {"attempts"}).whole("attempts", 1, 100, 3),
-        labels=_labels(top),
+        labels=labels(top),
         context=_context(top),
         schedule=schedule(top, study),
         stop_early=stop_early(top),
@@ -250,16 +253,6 @@ def _priority(top: Section) -> float:
     return 1.0 if value is None else value
 
 
-def _gpus(top: Section) -> int:
-    section = top.section("resources", {"gpus"})
-    value = section.get("gpus")
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 and value != 1:
-        what = "a share of a GPU" if value < 1 else "more than one GPU a trial"
-        section.fail("gpus", f"{show(value)}: {what} {NOT_BUILT}; write 0 or 1")
-        return 0
-    return section.whole("gpus", 0, 1, 0)
-
-
 def _context(top: Section) -> dict[str, Scalar]:
     value = top.get("context")
     if value is None:
@@ -274,19 +267,3 @@ def _context(top: Section) -> dict[str, Scalar]:
         else:
             context[str(key)] = each
     return context
-
-
-def _labels(top: Section) -> dict[str, str]:
-    value = top.get("labels")
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        top.fail("labels", f"must be a mapping of words to text, not {show(value)}")
-        return {}
-    labels = {}
-    for key, label in value.items():
-        if not is_name(key) or isinstance(label, bool) or not isinstance(label, (str, int)):
-            top.fail(f"labels.{key}", f"must be a word with a text, not {show(label)}")
-        else:
-            labels[str(key)] = str(label)
-    return labels

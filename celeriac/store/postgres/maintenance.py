@@ -56,7 +56,7 @@ class Care(Verbs):
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
         self._rows("put_aside", token=token, reason=reason, for_s=for_s, study_only=study_only)
 
-    def has_other_slots(self, worker: str, gpus: int) -> bool:
+    def has_other_slots(self, worker: str, gpus: float) -> bool:
         return bool(self._rows("has_other_slots", worker=worker, gpus=gpus)[0]["found"])
 
     def put_asides(self) -> list[PutAside]:

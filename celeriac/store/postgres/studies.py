@@ -7,7 +7,17 @@ from datetime import datetime
 from typing import Any
 
 from celeriac.domain.lifecycle import AGAIN, FIRING_TRANSITIONS, STUDY_TRANSITIONS, StudyEvent, moved
-from celeriac.domain.records import CLOSED, Claim, DeviceSpent, FiringState, NewStudy, Stage, StudyRecord, StudyState
+from celeriac.domain.records import (
+    CLOSED,
+    Claim,
+    DeviceSpent,
+    FiringState,
+    NewStudy,
+    Resources,
+    Stage,
+    StudyRecord,
+    StudyState,
+)
 from celeriac.domain.study_file import deadline_of
 from celeriac.store.connection import Session
 from celeriac.store.postgres.records import record_of, values_of
@@ -80,8 +90,8 @@ class Studies(Verbs):
 
 def _claim(row: dict[str, Any]) -> Claim:
     late = deadline_of(row.pop("deadline"), row.pop("timezone"), row.pop("due_at"))
-    now = row.pop("now")
-    return Claim(**row, deadline_s=None if late is None else (late - now).total_seconds())
+    now, asked = row.pop("now"), Resources.read(row.pop("resources"))
+    return Claim(**row, resources=asked, deadline_s=None if late is None else (late - now).total_seconds())
 
 
 def moved_row(

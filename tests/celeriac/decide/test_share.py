@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from celeriac.decide.credit import Account, settled, trials_behind
 from celeriac.decide.share import Share, Slots, next_in_turn, share
-from celeriac.domain.records import Claim
+from celeriac.domain.records import Claim, Resources
 
 
 def claim(study_id: int, **changes: Any) -> Claim:
@@ -30,7 +30,7 @@ def claim(study_id: int, **changes: Any) -> Claim:
         "device_s": 0.0,
         "age_s": 0.0,
     } | changes
-    return Claim(study_id, **given_)
+    return Claim(study_id, resources=Resources(gpus=given_.pop("gpus")), **given_)
 
 
 def test_slots_are_shared_by_those_who_could_use_them() -> None:
@@ -258,3 +258,22 @@ def test_who_had_the_fleet_alone_does_not_wait_when_others_come() -> None:
     after = again.run(8, 1800.0, heavy(30.0), seed=6).claims
     others = [each.finished for k, each in after.items() if k]
     assert min(others) / 1.5 <= after[0].finished - before <= 1.5 * max(others)
+
+
+def test_slots_are_shared_by_what_a_trial_holds_of_them() -> None:
+    quarter, whole, four = (claim(k, gpus=gpus) for k, gpus in enumerate((0.25, 1, 4)))
+    assert [share(k, [quarter, whole, four], Slots(gpu=24)).slots for k in range(3)] == [32, 8, 2]
+    alone = share(0, [quarter], Slots(gpu=2))
+    assert (alone.slots, alone.now) == (8, 8)
+    assert share(0, [claim(0, gpus=0.25, running=5)], Slots(gpu=2)).now == 3
+    # One that is wider than its part still has a trial: nobody waits for ever.
+    assert share(2, [quarter, whole, four], Slots(gpu=4)).slots == 1
+
+
+def test_who_holds_more_is_charged_more() -> None:
+    wide, narrow = (claim(k, gpus=gpus, running=1, finished=10, device_s=100.0) for k, gpus in enumerate((4, 1)))
+    level = {0: Account(10), 1: Account(10)}
+    behind = trials_behind(settled(level, [wide, narrow]), [wide, narrow])
+    owed = settled(level, [wide, narrow])
+    assert (owed[0].owed_s, owed[1].owed_s) == (-15.0, 15.0)
+    assert (behind[0], behind[1]) == (-15.0 / 40, 1.5)

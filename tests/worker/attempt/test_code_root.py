@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from celeriac.client.objective import stored_root
-from celeriac.domain.records import Lease, RunPlan
+from celeriac.domain.records import Lease, Resources, RunPlan
 from celeriac.runtime.fingerprint import fingerprint
 from worker.attempt.job import CodeDiffers, code_roots, context_of, located
 
@@ -22,7 +22,7 @@ def lease_of(stored: str, code: str = ".") -> Lease:
         number=0,
         attempt=1,
         params={},
-        plan=RunPlan("train:objective", code, "maximize", 0, None, 3, 0, {}, None),
+        plan=RunPlan("train:objective", code, "maximize", 0, None, 3, Resources(), {}, None),
         code_root=stored,
         slice={},
         due_at=None,

@@ -30,7 +30,7 @@ SELECT worker, study_id, :reason, clock_timestamp(), clock_timestamp() + make_in
 ON CONFLICT (worker, study_id) DO UPDATE SET reason = excluded.reason, since = excluded.since, until = excluded.until
 RETURNING true
 
--- name: has_other_slots(worker text, gpus int) -> found boolean
+-- name: has_other_slots(worker text, gpus float8) -> found boolean
 -- Whether a live slot besides this one could run a trial that needs so many GPUs.
 SELECT EXISTS (
     SELECT 1 FROM device d, json_array_elements_text(d.slots) AS slot

@@ -43,7 +43,7 @@ SELECT number FROM trial WHERE study_id = :study AND ended_no IS NULL ORDER BY n
 SELECT id FROM study WHERE state IN ('OPEN', 'RUNNING') ORDER BY id
 
 -- name: claims
-SELECT id AS study_id, coalesce(CAST(spec #>> '{resources,gpus}' AS int), 0) AS gpus, parallel,
+SELECT id AS study_id, spec -> 'resources' AS resources, parallel,
     state <> 'PAUSED' AS may_run, running, queued, waiting + paused AS ready,
     greatest(coalesce(CAST(spec #>> '{budget,trials}' AS int), 0) - scored - pruned - failed
         - waiting - queued - running - paused, 0) AS left,
