@@ -93,3 +93,13 @@ def test_the_lifecycle_page_is_what_the_tables_say() -> None:
     from docs.draw import PAGE, page
 
     assert PAGE.read_text() == page(), "run `make docs`"
+
+
+def test_nothing_large_and_no_package_is_kept_in_the_repository() -> None:
+    if not (ROOT / ".git").exists():
+        pytest.skip("no git checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    kept = [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    assert kept
+    assert [path.name for path in kept if path.suffix in (".whl", ".gz", ".so") and path.parent == ROOT] == []
+    assert [path.name for path in kept if path.stat().st_size > 1_000_000] == []
