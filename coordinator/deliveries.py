@@ -1,16 +1,17 @@
-"""Makes the deliveries that are due: publishes each promotion, then runs its schedule's hook, at least once.
+"""The outbox: makes the deliveries that are due. Of a promotion, its publication and then its schedule's hook; of a
+night, its morning; each at least once.
 
-Rules: a try is claimed before it begins and its end is written after it, so a crash in between means one more try and
-never one less; what goes wrong is written down and tried again later; a slice that goes wrong holds up no other.
+Rules: a try is claimed before it begins, its claim is renewed while it works, and its end is written after it. So a
+crash in between means one more try, CLAIM_S later, and never one less. What goes wrong is written down and tried again
+later; a delivery that goes wrong holds up no other.
 """
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from contextlib import contextmanager
+from threading import Event, Thread
 
 from celeriac.decide.deliver import told, wait_s
 from celeriac.decide.publication import place_of
@@ -18,36 +19,33 @@ from celeriac.domain.errors import CeleriacError, UnknownSchedule
 from celeriac.domain.hooks import Hook
 from celeriac.domain.records import Delivery, DeliveryKind
 from celeriac.domain.study_file import parse
-from celeriac.runtime.artefacts import Artefacts
 from celeriac.runtime.artefacts.api import version_key
 from celeriac.store import Store
-from coordinator.hooks import HookFailed, run_hook
+from coordinator.hooks import run_hook
+from coordinator.outside import NotDelivered, Outside
 from coordinator.publication import publish
+from coordinator.reports import send_morning
 
 log = logging.getLogger(__name__)
 
-#: How long a publication may take before another program may try it too, which does no harm.
-PUBLISH_S = 300.0
+#: For so long a claim holds, and so often it is renewed: whoever does not renew it is dead, or as good as.
+CLAIM_S, RENEW_S = 20.0, 5.0
 AT_ONCE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """What deliveries need besides the store. `artefacts` opens the root, or says why it cannot be opened; `secret_of`
-    gives the secret in a variable of the environment.
-    """
-
-    artefacts: Callable[[], Artefacts]
-    code_root: Path
-    environment: dict[str, str]
-    secret_of: Callable[[str], str]
-    hook_commands: bool = True
-
-
 def deliver(store: Store, outside: Outside) -> int:
-    """Make all that is due, some at once; how many came through. Raises StoreUnavailable."""
+    """Make all that is due, some at once; how many came through. Raises StoreUnavailable.
+
+    Promotions go first, for a morning tells what has come through.
+    """
+    return _deliver(store, outside, {DeliveryKind.PUBLISH, DeliveryKind.HOOK}) + _deliver(
+        store, outside, {DeliveryKind.MORNING}
+    )
+
+
+def _deliver(store: Store, outside: Outside, kinds: set[DeliveryKind]) -> int:
     made = 0
-    while due := store.due_deliveries():
+    while due := [each for each in store.due_deliveries() if each.kind in kinds]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             ends = list(pool.map(lambda each: _one(store, outside, each), due))
         made += sum(ends)
@@ -58,21 +56,41 @@ def deliver(store: Store, outside: Outside) -> int:
 
 def _one(store: Store, outside: Outside, delivery: Delivery) -> bool:
     """One delivery; whether it came through."""
-    promotion, kind = delivery.promotion, delivery.kind
-    try:
-        hook = hook_of(store, delivery.schedule) if kind is DeliveryKind.HOOK else None
-        for_s = PUBLISH_S if hook is None else hook.timeout_s + 60.0
-        if not store.claim_delivery(promotion, kind, for_s):
-            return False
-        said = (_publish if kind is DeliveryKind.PUBLISH else partial(_run, hook))(store, outside, delivery)
-    except (HookFailed, CeleriacError, OSError) as error:
-        again_s = wait_s(delivery.tries + 1)
-        log.warning("%s of promotion %d failed, again in %g s: %s", kind, promotion, again_s, error)
-        store.end_delivery(promotion, kind, str(error), again_s)
+    number = store.claim_delivery(delivery.id, CLAIM_S)
+    if not number:
         return False
-    log.info("%s of promotion %d of %s: %s", kind, promotion, delivery.schedule, said)
-    store.end_delivery(promotion, kind, said)
-    return True
+    try:
+        with _kept(store, delivery, number):
+            said, again_s = _HOW[delivery.kind](store, outside, delivery), None
+    except (NotDelivered, CeleriacError, OSError) as error:
+        said, again_s = str(error), getattr(error, "again_s", None) or wait_s(number)
+    is_over = again_s is None
+    level, end = (logging.INFO, "") if is_over else (logging.WARNING, f" failed, again in {again_s:g} s")
+    about = f"promotion {delivery.promotion}" if delivery.promotion else f"night {delivery.night}"
+    log.log(level, "%s of %s of %s%s: %s", delivery.kind, about, delivery.schedule, end, said)
+    store.end_delivery(delivery.id, number, said, again_s)
+    return is_over
+
+
+@contextmanager
+def _kept(store: Store, delivery: Delivery, number: int) -> Iterator[None]:
+    """The claim, renewed for the block."""
+    is_over = Event()
+
+    def renew() -> None:
+        while not is_over.wait(RENEW_S):
+            try:
+                store.renew_delivery(delivery.id, number, CLAIM_S)
+            except CeleriacError as error:
+                log.warning("%s of %s: its claim is not renewed: %s", delivery.kind, delivery.schedule, error)
+
+    renewing = Thread(target=renew, name="renewing a claim", daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        renewing.join()
 
 
 def hook_of(store: Store, schedule: str) -> Hook | None:
@@ -85,22 +103,28 @@ def hook_of(store: Store, schedule: str) -> Hook | None:
 
 
 def _publish(store: Store, outside: Outside, delivery: Delivery) -> str:
-    published = publish(outside.artefacts(), store.publication(delivery.promotion))
+    published = publish(outside.artefacts(), store.publication(delivery.promotion or 0))
     return f"{published.path}: {published.reason}"
 
 
-def _run(hook: Hook | None, store: Store, outside: Outside, delivery: Delivery) -> str:
+def _hook(store: Store, outside: Outside, delivery: Delivery) -> str:
+    hook = hook_of(store, delivery.schedule)
     if hook is None:
         return "its schedule has no hook"
     if hook.command and not outside.hook_commands:
-        raise HookFailed("this coordinator runs no commands: CELERIAC_HOOK_COMMANDS is false; use a url")
-    secret = outside.secret_of(hook.secret_env) if hook.secret_env else ""
-    if hook.secret_env and not secret:
-        raise HookFailed(f"{hook.secret_env} is not set where the coordinator's clock runs: the request is not signed")
-    record = store.publication(delivery.promotion)
+        raise NotDelivered("this coordinator runs no commands: CELERIAC_HOOK_COMMANDS is false; use a url")
+    secret = outside.secret(hook.secret_env)
+    record = store.publication(delivery.promotion or 0)
     artefacts, place = outside.artefacts(), place_of(record.schedule, record.slice)
     address = artefacts.address(version_key(place, record.version))
     payload = told(record, address=address, current=artefacts.current(place))
     root = outside.code_root / store.schedule(delivery.schedule).code_root
     cwd = str(root) if root.is_dir() else os.sep
     return run_hook(hook, payload, secret=secret, environment=outside.environment, cwd=cwd)
+
+
+_HOW: Mapping[DeliveryKind, Callable[[Store, Outside, Delivery], str]] = {
+    DeliveryKind.PUBLISH: _publish,
+    DeliveryKind.HOOK: _hook,
+    DeliveryKind.MORNING: send_morning,
+}

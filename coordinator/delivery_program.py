@@ -19,8 +19,8 @@ from celeriac.runtime.process.linux import die_with_parent
 from celeriac.runtime.process.secrets import environment_without
 from celeriac.runtime.settings import Settings, inherited, secret_named
 from celeriac.store import Store, open_store
-from coordinator.deliveries import Outside, deliver
-from coordinator.reports import Post, tell
+from coordinator.deliveries import deliver
+from coordinator.outside import Outside
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Deliverer:
         if self._process is not None and not self._is_over(self._process):
             return
         self._process = None
-        if not store.due_deliveries(limit=1) and not store.due_night_reports(limit=1):
+        if not store.due_deliveries(limit=1):
             return
         process = Companion([sys.executable, "-P", "-m", "coordinator.delivery_program"], pipe_s=PIPE_S)
         try:
@@ -83,8 +83,7 @@ def main(argv: list[str]) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=line)
     store = open_store(settings.database_url)
     try:
-        made = deliver(store, _outside(settings))
-        connection.send(made + tell(store, Post(secret_named, settings.smtp_url, settings.mail_from)))
+        connection.send(deliver(store, _outside(settings)))
     except TryAgain as error:
         log.warning("nothing more is published for now: %s", error)
         connection.send(0)
@@ -101,6 +100,8 @@ def _outside(settings: Settings) -> Outside:
         environment={name: value for name, value in kept.items() if name != "CELERIAC_SECRETS_FD"},
         secret_of=secret_named,
         hook_commands=settings.hook_commands,
+        smtp_url=settings.smtp_url,
+        mail_from=settings.mail_from,
     )
 
 

@@ -18,16 +18,13 @@ from typing import Any, BinaryIO
 
 from celeriac.decide.deliver import headers
 from celeriac.domain.hooks import Hook
+from coordinator.outside import NotDelivered
 
 _SHOWN_BYTES = 500
 
 
-class HookFailed(Exception):
-    """It did not come through; says how."""
-
-
 def run_hook(hook: Hook, payload: Mapping[str, Any], *, secret: str, environment: Mapping[str, str], cwd: str) -> str:
-    """Run a hook; one line on what came of it. Raises HookFailed."""
+    """Run a hook; one line on what came of it. Raises NotDelivered."""
     body = json.dumps(payload, default=str).encode()
     if hook.command:
         return _run(hook, body, {**environment, **_variables(payload)}, cwd)
@@ -35,7 +32,7 @@ def run_hook(hook: Hook, payload: Mapping[str, Any], *, secret: str, environment
 
 
 def post(hook: Hook, body: bytes, key: str, secret: str) -> str:
-    """Send JSON to a hook's address with an idempotency key; one line on what came of it. Raises HookFailed."""
+    """Send JSON to a hook's address with an idempotency key; one line on what came of it. Raises NotDelivered."""
     return _in_time(lambda: _request(hook, body, key, secret), hook)
 
 
@@ -67,18 +64,18 @@ def _run(hook: Hook, body: bytes, environment: Mapping[str, str], cwd: str) -> s
                 start_new_session=True,
             )
         except OSError as error:
-            raise HookFailed(f"{name} cannot be started in {cwd}: {error.strerror or error}") from error
+            raise NotDelivered(f"{name} cannot be started in {cwd}: {error.strerror or error}") from error
         try:
             status = process.wait(hook.timeout_s)
         except subprocess.TimeoutExpired:
-            raise HookFailed(f"{name} was ended after {hook.timeout_s:g} s{_end_of(printed)}") from None
+            raise NotDelivered(f"{name} was ended after {hook.timeout_s:g} s{_end_of(printed)}") from None
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if status:
             how = f"killed by signal {-status}" if status < 0 else f"ended with exit code {status}"
-            raise HookFailed(f"{name} {how}{_end_of(printed)}")
+            raise NotDelivered(f"{name} {how}{_end_of(printed)}")
         return f"{name} ran"
 
 
@@ -99,9 +96,9 @@ def _request(hook: Hook, body: bytes, key: str, secret: str) -> str:
     except urllib.error.HTTPError as error:
         with error:
             said = " ".join(error.read(_SHOWN_BYTES).decode(errors="replace").split())
-        raise HookFailed(f"{hook.url} answered {error.code}{f': {said}' if said else ''}") from error
+        raise NotDelivered(f"{hook.url} answered {error.code}{f': {said}' if said else ''}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HookFailed(f"{hook.url} cannot be asked: {getattr(error, 'reason', None) or error}") from error
+        raise NotDelivered(f"{hook.url} cannot be asked: {getattr(error, 'reason', None) or error}") from error
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -116,19 +113,19 @@ _OPENER = urllib.request.build_opener(_NoRedirect)
 
 def _in_time(ask: Callable[[], str], hook: Hook) -> str:
     """What `ask` returns or raises; an answer that drips for ever is not waited for."""
-    found: list[str | HookFailed] = []
+    found: list[str | NotDelivered] = []
 
     def work() -> None:
         try:
             found.append(ask())
-        except HookFailed as error:
+        except NotDelivered as error:
             found.append(error)
 
     thread = threading.Thread(target=work, name="hook", daemon=True)
     thread.start()
     thread.join(hook.timeout_s + 1.0)
     if not found:
-        raise HookFailed(f"{hook.url} did not answer within {hook.timeout_s:g} s")
-    if isinstance(found[0], HookFailed):
+        raise NotDelivered(f"{hook.url} did not answer within {hook.timeout_s:g} s")
+    if isinstance(found[0], NotDelivered):
         raise found[0]
     return found[0]

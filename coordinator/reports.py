@@ -1,99 +1,63 @@
-"""Sends each night's morning where its schedule says, once the last slice's firing is over; at least once.
-
-Rules: as for promotions: a try is claimed before it begins and its end is written after it; what goes wrong is written
-down and tried again later. Every try has the same idempotency key, and a mail the same id.
-"""
+"""Sends a night's morning where its schedule says. Rule: every try has one idempotency key, and a mail one id."""
 
 import json
-import logging
 import smtplib
 import ssl
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from email.message import EmailMessage
 from hashlib import sha256
 from urllib.parse import unquote, urlsplit
 
-from celeriac.decide.deliver import wait_s
-from celeriac.domain.errors import CeleriacError, UnknownSchedule
+from celeriac.domain.errors import UnknownSchedule
 from celeriac.domain.hooks import Hook
-from celeriac.domain.records import NightReport
+from celeriac.domain.records import Delivery
 from celeriac.domain.study_file import parse
 from celeriac.domain.telling import Telling
 from celeriac.report.morning import Morning, read_morning
 from celeriac.report.morning.messages import mail, slack
 from celeriac.report.plain import plain
 from celeriac.store import Store
-from coordinator.hooks import HookFailed, post
+from coordinator.hooks import post
+from coordinator.outside import NotDelivered, Outside
 
-log = logging.getLogger(__name__)
-
-_CLAIM_S, _MAIL_S = 300.0, 60.0
+_MAIL_S = 60.0
 #: A night whose other slices are still to come is looked at again so much later.
 _LATER_S = 120.0
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
-    """How reports go out. `secret_of` gives the secret in a variable of the environment."""
-
-    secret_of: Callable[[str], str]
-    smtp_url: str = ""
-    mail_from: str = ""
-
-
-def tell(store: Store, out: Post) -> int:
-    """Send all that is due; how many came through. Raises StoreUnavailable."""
-    return sum(_one(store, out, each) for each in store.due_night_reports())
-
-
-def _one(store: Store, out: Post, report: NightReport) -> bool:
-    if not store.claim_night_report(report.schedule, report.night, _CLAIM_S):
-        return False
+def send_morning(store: Store, outside: Outside, delivery: Delivery) -> str:
+    """Send a night's morning; one line on what came of it. Raises NotDelivered."""
     try:
-        said, again_s = _send(store, out, report)
-    except (HookFailed, CeleriacError, OSError, smtplib.SMTPException) as error:
-        said, again_s = str(error), wait_s(report.tries + 1)
-        log.warning("the morning of %s, %s failed, again in %g s: %s", report.schedule, report.night, again_s, said)
-    store.end_night_report(report.schedule, report.night, said, again_s)
-    return again_s is None
-
-
-def _send(store: Store, out: Post, report: NightReport) -> tuple[str, float | None]:
-    """What came of it, and when to try again; None: it is done."""
-    try:
-        plan = parse(store.schedule(report.schedule).spec, f"schedule {report.schedule}").schedule
+        plan = parse(store.schedule(delivery.schedule).spec, f"schedule {delivery.schedule}").schedule
         to = None if plan is None else plan.morning
-        morning = read_morning(store, report.schedule, report.night)
+        morning = read_morning(store, delivery.schedule, delivery.night)
     except UnknownSchedule:
-        return "its schedule is gone", None
+        return "its schedule is gone"
     if to is None or morning is None:
-        return "its schedule has no morning any more", None
+        return "its schedule has no morning any more"
     if not morning.is_over:
-        return "not all of its slices are over", _LATER_S
-    return (_mailed if to.mail else _posted)(out, to, morning), None
+        raise NotDelivered("not all of its slices are over", _LATER_S)
+    # That a morning was not sent is no news for those whom it reaches.
+    morning = replace(morning, attention=tuple(each for each in morning.attention if each.kind != delivery.kind))
+    return (_mailed if to.mail else _posted)(outside, to, morning)
 
 
-def _posted(out: Post, to: Telling, morning: Morning) -> str:
-    url = to.url or out.secret_of(to.url_env)
-    secret = out.secret_of(to.secret_env) if to.secret_env else ""
-    for name, value in ((to.url_env, url), (to.secret_env, secret)):
-        if name and not value:
-            raise HookFailed(f"{name} is not set where the coordinator's clock runs")
+def _posted(outside: Outside, to: Telling, morning: Morning) -> str:
+    url, secret = to.url or outside.secret(to.url_env), outside.secret(to.secret_env)
     body = json.dumps(slack(morning) if to.format == "slack" else plain(morning), ensure_ascii=False).encode()
     try:
         said = post(Hook(url=url), body, f"morning {morning.schedule} {morning.night}", secret)
-    except HookFailed as error:
-        raise HookFailed(str(error).replace(url, to.url or f"${to.url_env}")) from None
+    except NotDelivered as error:
+        raise NotDelivered(str(error).replace(url, to.url or f"${to.url_env}")) from None
     return said.replace(url, to.url or f"${to.url_env}")
 
 
-def _mailed(out: Post, to: Telling, morning: Morning) -> str:
-    if not out.smtp_url or not out.mail_from:
-        raise HookFailed("mail needs CELERIAC_SMTP_URL and CELERIAC_MAIL_FROM where the coordinator's clock runs")
+def _mailed(outside: Outside, to: Telling, morning: Morning) -> str:
+    if not outside.smtp_url or not outside.mail_from:
+        raise NotDelivered("mail needs CELERIAC_SMTP_URL and CELERIAC_MAIL_FROM where the coordinator's clock runs")
     digest = sha256(f"{morning.schedule}\n{morning.night}".encode()).hexdigest()[:24]
-    _hand_over(out.smtp_url, mail(morning, out.mail_from, to.mail, f"<{digest}@celeriac>"))
+    _hand_over(outside.smtp_url, mail(morning, outside.mail_from, to.mail, f"<{digest}@celeriac>"))
     return f"mailed to {', '.join(to.mail)}"
 
 

@@ -25,7 +25,8 @@ from celeriac.runtime.broker import CPU_QUEUE, DRIVE_QUEUE
 from celeriac.store import open_store
 from celeriac.store.api import AttemptEnd
 from coordinator import reaper, schedules
-from coordinator.deliveries import Outside, deliver
+from coordinator.deliveries import deliver
+from coordinator.outside import Outside
 from coordinator.suggest.messages import SuggestRequest, SuggestResult
 from coordinator.turn import Coordinator, drive, drive_all
 
@@ -61,7 +62,9 @@ class NightHouse:
         self.artefacts = home / "artefacts"
         self.told = home / "told"
         self.told.mkdir(parents=True)
-        self._outside = Outside(lambda: open_artefacts(str(self.artefacts)), home, {"PATH": "/usr/bin:/bin"}, {}.get)  # type: ignore[arg-type]
+        self._outside = Outside(
+            lambda: open_artefacts(str(self.artefacts)), lambda _: "", home, {"PATH": "/usr/bin:/bin"}
+        )
         self._put_schedule(slices)
 
     def close(self) -> None:

@@ -61,11 +61,10 @@ OBJECTIVE = textwrap.dedent('''
 ''')
 
 
-def measure(seconds: float = SECONDS, seed: int = SEED, *, back: int = 0, hurry: bool = False) -> dict[str, Any]:
+def measure(seconds: float = SECONDS, seed: int = SEED, *, back: int = 0) -> dict[str, Any]:
     """Run the stack, kill for `seconds`, let the nights end, and count.
 
-    back: how many minutes before the start the schedule is due first. hurry: at the end, what a killed publisher had
-    claimed is tried again at once, not after minutes.
+    back: how many minutes before the start the schedule is due first.
     """
     with TemporaryDirectory(prefix="celeriac-killed-") as aside:
         code, told = Path(aside, "code"), Path(aside, "told")
@@ -81,7 +80,7 @@ def measure(seconds: float = SECONDS, seed: int = SEED, *, back: int = 0, hurry:
                 while time.monotonic() < began + seconds:
                     killer.go_on()
                 client.edit_schedule(NAME, "paused", "the nights end")
-                ended = _end(client.store, killer, hurry)
+                ended = _end(client.store, killer)
                 found = _audit(client.store, first, root, told)
             return {
                 "seconds": seconds,
@@ -202,13 +201,9 @@ def _settled(process: psutil.Process) -> bool:
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------
-def _end(store: Store, killer: Killer, hurry: bool) -> list[str]:
+def _end(store: Store, killer: Killer) -> list[str]:
     """Wait until nothing is left to do; what is left when the time is over."""
     deadline = time.monotonic() + ENDS_WITHIN_S
-    if hurry:
-        for each in store.deliveries(NAME, limit=MANY):
-            if not each.done_at:
-                store.end_delivery(each.promotion, each.kind, "its publisher may be dead", 0.0)
     while left := _left(store):
         if time.monotonic() > deadline:
             return [f"after {ENDS_WITHIN_S:g} s there is left: {left}"]

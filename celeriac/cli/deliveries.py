@@ -1,4 +1,4 @@
-"""What became of a promotion outside the database, in lines: its publication and its hook."""
+"""What became of promotions and nights outside the database, in lines: publications, hooks and mornings."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -8,7 +8,11 @@ from celeriac.cli import text
 if TYPE_CHECKING:
     from celeriac.domain.records import Delivery
 
-_WHAT = {"publish": ("published", "not published"), "hook": ("hook", "hook has not come through")}
+_WHAT = {
+    "publish": ("published", "not published"),
+    "hook": ("hook", "hook has not come through"),
+    "morning": ("morning sent", "morning not sent"),
+}
 
 
 def delivery_lines(deliveries: "Iterable[Delivery]") -> "Iterator[str]":
@@ -29,4 +33,5 @@ def trouble(deliveries: "Iterable[Delivery]") -> "Iterator[str]":
     for each in deliveries:
         if each.done_at is None and each.tries and each.detail:
             where = f"{each.schedule} {text.assigned(each.slice)}".strip()
-            yield f"{where}: promotion {each.promotion}: " + next(delivery_lines([each]))
+            about = f"promotion {each.promotion}" if each.promotion else f"night {each.night}"
+            yield f"{where}: {about}: " + next(delivery_lines([each]))

@@ -13,11 +13,9 @@ from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.records import (
     Champion,
     Delivery,
-    DeliveryKind,
     Firing,
     FiringOpen,
     NewStudy,
-    NightReport,
     Publication,
     Schedule,
     ScheduleEdit,
@@ -131,33 +129,27 @@ class ScheduleStore(Protocol):
         """
 
     def due_deliveries(self, limit: int = 100) -> list[Delivery]:
-        """What is to be done of promotions now, the oldest first: a hook only once its promotion is published.
+        """What is to be done outside the database now. First of promotions, the oldest first, a hook only once its
+        promotion is published; then mornings of nights.
 
-        Each promotion has its two deliveries from the moment it is there, whoever wrote it.
+        Each promotion has its two deliveries from the moment it is there, whoever wrote it. A night has one where its
+        schedule says so (`schedule.morning`) once all its firings are over; those that ended within three days before
+        anybody looked. Firings by hand are told of to nobody.
         """
 
-    def claim_delivery(self, promotion: int, kind: DeliveryKind, for_s: float) -> bool:
-        """Begin a try: nobody else does for so many seconds. False: another has, or it is done."""
+    def claim_delivery(self, delivery: int, for_s: float) -> int:
+        """Begin a try: nobody else does for so many seconds. Its number; 0: another has it, or it is done."""
 
-    def end_delivery(self, promotion: int, kind: DeliveryKind, detail: str, again_s: float | None = None) -> None:
-        """Note what came of a try; `again_s`: it is to be tried again after so many seconds, else it is done."""
+    def renew_delivery(self, delivery: int, number: int, for_s: float) -> bool:
+        """Keep a try for so many seconds from now. False: another has begun the next, or it is done."""
+
+    def end_delivery(self, delivery: int, number: int, detail: str, again_s: float | None = None) -> None:
+        """Note what came of a try, if it is still the newest; `again_s`: it is to be tried again after so many seconds,
+        else it is done.
+        """
 
     def deliveries(self, schedule: str, *, limit: int = 50) -> list[Delivery]:
-        """All of a schedule's promotions, newest first."""
-
-    def due_night_reports(self, limit: int = 100) -> list[NightReport]:
-        """Nights of schedules that are to be told of (`schedule.morning`) and all of whose firings are over, the oldest
-        first; those that ended within three days before anybody looked. Firings by hand are told of to nobody.
-        """
-
-    def claim_night_report(self, schedule: str, night: str, for_s: float) -> bool:
-        """Begin a try: nobody else does for so many seconds. False: another has, or it is done."""
-
-    def end_night_report(self, schedule: str, night: str, detail: str, again_s: float | None = None) -> None:
-        """Note what came of a try; `again_s`: it is to be tried again after so many seconds, else it is done."""
-
-    def night_reports(self, schedule: str, *, limit: int = 50) -> list[NightReport]:
-        """All of a schedule, the newest night first."""
+        """All of a schedule, newest first."""
 
     def publication(self, promotion: int) -> Publication:
         """What is to be published of a promotion, with the model of a run of its parameters, if one was kept. Raises

@@ -350,30 +350,26 @@ firing = Table(
     Index("ix_firing_working", "id", postgresql_where=text("state IN ('DUE', 'LOOKING', 'SEARCHING', 'CONFIRMING')")),
 )
 
+# The outbox: what is to be done outside the database, of a promotion or of a night.
 delivery = Table(
     "delivery",
     metadata,
-    Column("promotion", BigInteger, ForeignKey("champion.id"), nullable=False),
+    Column("id", BigInteger, Identity(), primary_key=True),
     Column("kind", Text, nullable=False),
-    _counter("tries"),
-    Column("next_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
-    Column("done_at", Instant),
-    _words("detail"),
-    PrimaryKeyConstraint("promotion", "kind"),
-    CheckConstraint("kind IN ('publish', 'hook')", name="kind"),
-    Index("ix_delivery_open", "next_at", postgresql_where=text("done_at IS NULL")),
-)
-
-night_report = Table(
-    "night_report",
-    metadata,
     Column("schedule", Text, nullable=False),
-    Column("night", Text, nullable=False),
+    Column("promotion", BigInteger, ForeignKey("champion.id")),
+    Column("night", Text),
     _counter("tries"),
     Column("next_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
     Column("done_at", Instant),
     _words("detail"),
-    PrimaryKeyConstraint("schedule", "night"),
+    UniqueConstraint("promotion", "kind"),
+    UniqueConstraint("schedule", "night"),
+    CheckConstraint("kind IN ('publish', 'hook', 'morning')", name="kind"),
+    CheckConstraint(
+        "(promotion IS NULL) = (kind = 'morning') AND (night IS NULL) = (kind <> 'morning')", name="subject"
+    ),
+    Index("ix_delivery_open", "next_at", postgresql_where=text("done_at IS NULL")),
 )
 
 champion = Table(

@@ -16,9 +16,11 @@ from celeriac.runtime.artefacts.api import hashed
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
-from coordinator.deliveries import Outside, deliver
+from coordinator import deliveries
+from coordinator.deliveries import CLAIM_S, deliver
 from coordinator.delivery_program import Deliverer
-from tests.celeriac.store.conftest import Subject
+from coordinator.outside import Outside
+from tests.celeriac.store.conftest import Subject, postgres_subject
 from tests.celeriac.store.conftest import subject as subject
 from tests.celeriac.store.scenes import schedule
 from tests.celeriac.store.test_deliveries import promoted
@@ -55,7 +57,7 @@ def appending(path: Path) -> Hook:
 
 def states(store: Store) -> list[tuple[int, str, bool]]:
     found = store.deliveries("nightly")
-    return sorted((each.promotion, str(each.kind), each.done_at is not None) for each in found)
+    return sorted((each.promotion or 0, str(each.kind), each.done_at is not None) for each in found)
 
 
 def test_a_promotion_is_published_and_its_hook_runs_once(subject: Subject, tmp_path: Path) -> None:
@@ -163,7 +165,9 @@ def test_a_model_that_is_missing_or_spoiled_keeps_the_version_before_it(subject:
     assert model.read_text() == "fourth"
 
 
-def test_the_clock_s_process_delivers_and_outlives_a_kill(store: Store, settings: Settings, tmp_path: Path) -> None:
+def test_the_clock_s_process_delivers_and_outlives_a_kill(
+    store: Store, settings: Settings, database: str, tmp_path: Path
+) -> None:
     """The real process: killed while its hook hangs, and the next one runs the hook again for the same promotion."""
     began = tmp_path / "began"
     hang = Hook(command=("sh", "-c", f"echo $CELERIAC_PROMOTION >> {began}; sleep 60"), timeout_s=60)
@@ -176,7 +180,8 @@ def test_the_clock_s_process_delivers_and_outlives_a_kill(store: Store, settings
     deliverer.close()
     assert states(store) == [(first.id, "hook", False), (first.id, "publish", True)]
     scheduled(store, appending(tmp_path / "told"))
-    store.end_delivery(first.id, DeliveryKind.HOOK, "its program was killed", 0.0)
+    with postgres_subject(store, database) as subject:
+        subject.pass_time(CLAIM_S)  # nobody renews the claim of the dead
     again = Deliverer(replace(settings, code_root=tmp_path))
     again.tick(store)
     wait_for(lambda: all(done for _, _, done in states(store)))
@@ -239,6 +244,24 @@ def wait_for(true: Any) -> None:
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
+
+
+def test_a_claim_is_renewed_while_its_program_works(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hook that takes three times as long as a claim holds runs once, though another program is at it too."""
+    monkeypatch.setattr(deliveries, "CLAIM_S", 1.0)
+    monkeypatch.setattr(deliveries, "RENEW_S", 0.2)
+    slow = Hook(command=("sh", "-c", f"echo $CELERIAC_PROMOTION >> {tmp_path}/told; sleep 3"))
+    scheduled(store, slow)
+    first = promoted(store)
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(deliver, store, outside(tmp_path))
+        wait_for(lambda: told(tmp_path / "told") == [first.id])
+        while not working.done():
+            assert deliver(store, outside(tmp_path)) == 0
+    assert working.result() == 2
+    assert told(tmp_path / "told") == [first.id]
 
 
 def test_two_coordinators_at_it_deliver_each_promotion_once(store: Store, tmp_path: Path) -> None:

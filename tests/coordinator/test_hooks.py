@@ -17,7 +17,8 @@ import pytest
 
 from celeriac.decide.deliver import wait_s
 from celeriac.domain.hooks import Hook
-from coordinator.hooks import HookFailed, run_hook
+from coordinator.hooks import run_hook
+from coordinator.outside import NotDelivered
 
 PAYLOAD: dict[str, Any] = {
     "promotion": 42,
@@ -48,15 +49,15 @@ def test_a_command_is_told_which_promotion_it_is(tmp_path: Path) -> None:
 
 
 def test_a_command_that_fails_is_told_with_what_it_printed(tmp_path: Path) -> None:
-    with pytest.raises(HookFailed, match=r"hook\.sh ended with exit code 3: no such model"):
+    with pytest.raises(NotDelivered, match=r"hook\.sh ended with exit code 3: no such model"):
         ran(Hook(command=(script(tmp_path, "echo no such model >&2; exit 3"),)), tmp_path)
-    with pytest.raises(HookFailed, match=r"nowhere cannot be started in .*: No such file"):
+    with pytest.raises(NotDelivered, match=r"nowhere cannot be started in .*: No such file"):
         ran(Hook(command=("nowhere",)), tmp_path)
 
 
 def test_a_command_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     hook = Hook(command=(script(tmp_path, "sleep 1000 & echo $! > child; echo waiting; wait"),), timeout_s=0.5)
-    with pytest.raises(HookFailed, match=r"hook\.sh was ended after 0\.5 s: waiting"):
+    with pytest.raises(NotDelivered, match=r"hook\.sh was ended after 0\.5 s: waiting"):
         ran(hook, tmp_path)
     child = int((tmp_path / "child").read_text())
     with suppress(psutil.NoSuchProcess):  # killed, it may take a moment; nobody may reap it here
@@ -114,7 +115,7 @@ def test_a_request_has_the_promotion_as_its_key_and_is_signed(tmp_path: Path) ->
 
 @pytest.mark.parametrize("status", [302, 404, 500])
 def test_any_answer_but_success_is_a_failure(tmp_path: Path, status: int) -> None:
-    with receiver((status, None)) as (url, asked), pytest.raises(HookFailed, match=f"answered {status}: not today"):
+    with receiver((status, None)) as (url, asked), pytest.raises(NotDelivered, match=f"answered {status}: not today"):
         ran(Hook(url=url), tmp_path)
     assert len(asked) == 1  # nor is it sent on to where a redirect points
 
@@ -122,11 +123,11 @@ def test_any_answer_but_success_is_a_failure(tmp_path: Path, status: int) -> Non
 def test_who_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
     over, began = threading.Event(), time.monotonic()
     with receiver((200, over)) as (url, _):
-        with pytest.raises(HookFailed, match=r"cannot be asked: timed out|did not answer within"):
+        with pytest.raises(NotDelivered, match=r"cannot be asked: timed out|did not answer within"):
             ran(Hook(url=url, timeout_s=0.3), tmp_path)
         over.set()
     assert time.monotonic() - began < 10
-    with pytest.raises(HookFailed, match=r"cannot be asked: .*refused"):
+    with pytest.raises(NotDelivered, match=r"cannot be asked: .*refused"):
         ran(Hook(url=url), tmp_path)
 
 

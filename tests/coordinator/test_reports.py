@@ -8,7 +8,11 @@ from contextlib import contextmanager
 from email import message_from_bytes, policy
 from typing import Any
 
-from coordinator.reports import Post, tell
+from celeriac.domain.records import DeliveryKind
+from celeriac.runtime.artefacts import Artefacts
+from celeriac.runtime.artefacts.api import ArtefactsUnavailable
+from coordinator.deliveries import deliver
+from coordinator.outside import Outside
 from tests.coordinator.house import House
 from tests.coordinator.nightlife import by_lr, put_schedule, whole_night
 from tests.coordinator.test_hooks import receiver
@@ -21,20 +25,26 @@ def a_night(**morning: Any) -> House:
     return house
 
 
-def out(**secrets: str) -> Post:
-    return Post(lambda name: secrets.get(name, ""))
+def tell(house: House, *, smtp_url: str = "", mail_from: str = "", **secrets: str) -> int:
+    """Make the deliveries that are due, of mornings alone; how many came through."""
+
+    def no_artefacts() -> Artefacts:
+        raise ArtefactsUnavailable("there is no root here")
+
+    outside = Outside(no_artefacts, lambda name: secrets.get(name, ""), smtp_url=smtp_url, mail_from=mail_from)
+    return deliver(house.store, outside)
 
 
 def detail(house: House) -> str:
-    [report] = house.store.night_reports("flights")
-    return report.detail
+    [morning] = [each for each in house.store.deliveries("flights") if each.kind is DeliveryKind.MORNING]
+    return morning.detail
 
 
 def test_a_night_that_is_over_is_posted_once_as_slack_takes_it() -> None:
     house = a_night(url_env="SLACK")
     with receiver((200, None)) as (url, asked):
-        assert tell(house.store, out(SLACK=url)) == 1
-        assert tell(house.store, out(SLACK=url)) == 0
+        assert tell(house, SLACK=url) == 1
+        assert tell(house, SLACK=url) == 0
     [(headers, body)] = asked
     told = json.loads(body)
     assert told["text"].startswith("flights, night 2026-11-24: 1 promoted")
@@ -46,11 +56,11 @@ def test_a_night_that_is_over_is_posted_once_as_slack_takes_it() -> None:
 def test_json_is_signed_and_what_fails_is_tried_again_with_the_same_key() -> None:
     with receiver((500, None), (200, None)) as (url, asked):
         house = a_night(url=url, format="json", secret_env="SECRET")
-        assert tell(house.store, out(SECRET="s3cret")) == 0
+        assert tell(house, SECRET="s3cret") == 0
         assert "answered 500: not today" in detail(house)
-        assert tell(house.store, out(SECRET="s3cret")) == 0  # not due yet
+        assert tell(house, SECRET="s3cret") == 0  # not due yet
         house.wait(11)
-        assert tell(house.store, out(SECRET="s3cret")) == 1
+        assert tell(house, SECRET="s3cret") == 1
     first, second = asked
     assert first[0]["Idempotency-Key"] == second[0]["Idempotency-Key"]
     assert second[0]["X-Celeriac-Signature"].startswith("sha256=")
@@ -59,10 +69,10 @@ def test_json_is_signed_and_what_fails_is_tried_again_with_the_same_key() -> Non
 
 def test_an_address_or_a_secret_that_is_not_there_is_named() -> None:
     house = a_night(url_env="SLACK")
-    assert tell(house.store, out()) == 0
+    assert tell(house) == 0
     assert detail(house) == "SLACK is not set where the coordinator's clock runs"
     mailed = a_night(mail=["ann@example.com"])
-    assert tell(mailed.store, out()) == 0
+    assert tell(mailed) == 0
     assert "CELERIAC_SMTP_URL" in detail(mailed)
 
 
@@ -96,7 +106,7 @@ def mailbox() -> Iterator[tuple[str, list[bytes]]]:
 def test_a_mail_has_the_text_and_an_id_of_its_night() -> None:
     house = a_night(mail=["ann@example.com", "bo@example.com"])
     with mailbox() as (url, mails):
-        assert tell(house.store, Post(lambda _: "", url, "nights@example.com")) == 1
+        assert tell(house, smtp_url=url, mail_from="nights@example.com") == 1
     [given] = mails
     mail = message_from_bytes(given, policy=policy.default)
     assert (mail["To"], mail["From"]) == ("ann@example.com, bo@example.com", "nights@example.com")
@@ -112,5 +122,5 @@ def test_a_night_with_a_slice_to_come_waits_for_it() -> None:
     house = a_night(url_env="SLACK")
     [due] = house.store.slice_dues("flights")
     house.store.advance_slice(due, due.next_due_at.replace(day=24, hour=20))
-    assert tell(house.store, out(SLACK="http://127.0.0.1:9/")) == 0
+    assert tell(house, SLACK="http://127.0.0.1:9/") == 0
     assert detail(house) == "not all of its slices are over"

@@ -1,26 +1,19 @@
-"""What is to be done of each promotion outside the database."""
+"""The outbox: what is to be done outside the database."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
-from celeriac.domain.records import (
-    WORKING,
-    Champion,
-    Delivery,
-    DeliveryKind,
-    Firing,
-    NightReport,
-    Publication,
-    Stage,
-    TrialRecord,
-)
+from celeriac.domain.records import WORKING, Champion, Delivery, DeliveryKind, Firing, Publication, Stage, TrialRecord
 from celeriac.store.refusals import unknown_promotion
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Tables, atomic
 
 _NIGHT = re.compile(r"/(\d+-\d\d-\d\d(?:T\d\d:\d\d(?:-again)?)?)(?:-\d+)?$")
-BOTH = (DeliveryKind.PUBLISH, DeliveryKind.HOOK)
+#: In the order of their ids.
+BOTH = (DeliveryKind.HOOK, DeliveryKind.PUBLISH)
 
 
 class Deliveries(Tables):
@@ -28,77 +21,83 @@ class Deliveries(Tables):
 
     @atomic
     def due_deliveries(self, limit: int = 100) -> list[Delivery]:
+        self._note_promotions()
+        self._note_nights()
         rows, now = self._rows, self._rows.clock()
-        for each in rows.verdicts.values():
-            for kind in BOTH if each.promoted else ():
-                new = Delivery(each.id, kind, each.schedule, each.slice, 0, now, None, "")
-                rows.deliveries.setdefault((each.id, kind), new)
-        found = [each for each in rows.deliveries.values() if each.done_at is None and each.next_at <= now]
+        published = {each.promotion for each in rows.deliveries.values() if each.done_at and each.kind in BOTH[1:]}
         due = [
             each
-            for each in found
-            if each.kind is DeliveryKind.PUBLISH or rows.deliveries[each.promotion, DeliveryKind.PUBLISH].done_at
+            for each in rows.deliveries.values()
+            if each.done_at is None
+            and each.next_at <= now
+            and (each.kind is not DeliveryKind.HOOK or each.promotion in published)
         ]
-        return sorted(due, key=lambda each: (each.promotion, BOTH.index(each.kind)))[:limit]
+        return sorted(
+            due, key=lambda each: (each.promotion is None, each.promotion, each.kind is DeliveryKind.HOOK, each.night)
+        )[:limit]
 
-    @atomic
-    def claim_delivery(self, promotion: int, kind: DeliveryKind, for_s: float) -> bool:
-        now, found = self._rows.clock(), self._rows.deliveries.get((promotion, kind))
-        if found is None or found.done_at is not None or found.next_at > now:
-            return False
-        claimed = replace(found, tries=found.tries + 1, next_at=now + timedelta(seconds=for_s))
-        self._rows.deliveries[promotion, kind] = claimed
-        return True
+    def _note_promotions(self) -> None:
+        for each in self._rows.verdicts.values():
+            for kind in BOTH if each.promoted else ():
+                self._note(kind, each.schedule, each.slice, each.id, "")
 
-    @atomic
-    def end_delivery(self, promotion: int, kind: DeliveryKind, detail: str, again_s: float | None = None) -> None:
-        now, found = self._rows.clock(), self._rows.deliveries.get((promotion, kind))
-        if found is not None and found.done_at is None:
-            next_at, done_at = now + timedelta(seconds=again_s or 0.0), now if again_s is None else None
-            ended = replace(found, detail=plain_text(detail), next_at=next_at, done_at=done_at)
-            self._rows.deliveries[promotion, kind] = ended
-
-    @atomic
-    def deliveries(self, schedule: str, *, limit: int = 50) -> list[Delivery]:
-        found = [each for each in self._rows.deliveries.values() if each.schedule == schedule]
-        return sorted(found, key=lambda each: (-each.promotion, BOTH.index(each.kind)))[:limit]
-
-    @atomic
-    def due_night_reports(self, limit: int = 100) -> list[NightReport]:
+    def _note_nights(self) -> None:
         rows, now = self._rows, self._rows.clock()
         nights: dict[tuple[str, str], list[Firing]] = {}
         for each in rows.firings.values():
             found, schedule = _NIGHT.search(each.name), rows.schedules.get(each.schedule)
             if found and schedule and not each.by_hand and schedule.spec.get("schedule", {}).get("morning"):
                 nights.setdefault((each.schedule, found[1]), []).append(each)
-        for key, firings in nights.items():
+        for (name, night), firings in sorted(nights.items()):
             is_over = all(each.state not in WORKING for each in firings)
             if is_over and max(each.entered_at for each in firings) > now - timedelta(days=3):
-                rows.night_reports.setdefault(key, NightReport(*key, 0, now, None, ""))
-        due = [each for each in rows.night_reports.values() if each.done_at is None and each.next_at <= now]
-        return sorted(due, key=lambda each: (each.night, each.schedule))[:limit]
+                self._note(DeliveryKind.MORNING, name, {}, None, night)
+
+    def _note(
+        self, kind: DeliveryKind, schedule: str, slice_: Mapping[str, Any], promotion: int | None, night: str
+    ) -> None:
+        rows = self._rows
+        about = (kind, promotion) if promotion else (schedule, night)
+        if about not in rows.noted:
+            rows.noted.add(about)
+            new = Delivery(
+                rows.next_id("delivery"), kind, schedule, slice_, promotion, night, 0, rows.clock(), None, ""
+            )
+            rows.deliveries[new.id] = new
 
     @atomic
-    def claim_night_report(self, schedule: str, night: str, for_s: float) -> bool:
-        now, found = self._rows.clock(), self._rows.night_reports.get((schedule, night))
+    def claim_delivery(self, delivery: int, for_s: float) -> int:
+        now, found = self._rows.clock(), self._rows.deliveries.get(delivery)
         if found is None or found.done_at is not None or found.next_at > now:
-            return False
+            return 0
         claimed = replace(found, tries=found.tries + 1, next_at=now + timedelta(seconds=for_s))
-        self._rows.night_reports[schedule, night] = claimed
-        return True
+        self._rows.deliveries[delivery] = claimed
+        return claimed.tries
+
+    def _begun(self, delivery: int, number: int) -> Delivery | None:
+        found = self._rows.deliveries.get(delivery)
+        return found if found is not None and found.done_at is None and found.tries == number else None
 
     @atomic
-    def end_night_report(self, schedule: str, night: str, detail: str, again_s: float | None = None) -> None:
-        now, found = self._rows.clock(), self._rows.night_reports.get((schedule, night))
-        if found is not None and found.done_at is None:
+    def renew_delivery(self, delivery: int, number: int, for_s: float) -> bool:
+        found = self._begun(delivery, number)
+        if found is not None:
+            until = self._rows.clock() + timedelta(seconds=for_s)
+            self._rows.deliveries[delivery] = replace(found, next_at=until)
+        return found is not None
+
+    @atomic
+    def end_delivery(self, delivery: int, number: int, detail: str, again_s: float | None = None) -> None:
+        now, found = self._rows.clock(), self._begun(delivery, number)
+        if found is not None:
             next_at, done_at = now + timedelta(seconds=again_s or 0.0), now if again_s is None else None
             ended = replace(found, detail=plain_text(detail), next_at=next_at, done_at=done_at)
-            self._rows.night_reports[schedule, night] = ended
+            self._rows.deliveries[delivery] = ended
 
     @atomic
-    def night_reports(self, schedule: str, *, limit: int = 50) -> list[NightReport]:
-        found = [each for each in self._rows.night_reports.values() if each.schedule == schedule]
-        return sorted(found, key=lambda each: each.night, reverse=True)[:limit]
+    def deliveries(self, schedule: str, *, limit: int = 50) -> list[Delivery]:
+        found = [each for each in self._rows.deliveries.values() if each.schedule == schedule]
+        return sorted(found, key=lambda each: -each.id)[:limit]
 
     @atomic
     def publication(self, promotion: int) -> Publication:

@@ -20,13 +20,11 @@ from celeriac.domain.records import (
     Checkpoint,
     Counts,
     Delivery,
-    DeliveryKind,
     Device,
     Fault,
     Firing,
     FiringState,
     NewStudy,
-    NightReport,
     PutAside,
     ReaperLook,
     Report,
@@ -87,8 +85,8 @@ class Rows:
     look: ReaperLook | None = None
     logs_pruned_at: dict[int, datetime] = field(default_factory=dict)
     duties: dict[str, tuple[float, datetime]] = field(default_factory=dict)
-    night_reports: dict[tuple[str, str], NightReport] = field(default_factory=dict)
-    deliveries: dict[tuple[int, DeliveryKind], Delivery] = field(default_factory=dict)
+    deliveries: dict[int, Delivery] = field(default_factory=dict)
+    noted: set[tuple[Any, ...]] = field(default_factory=set)
 
     def study(self, study_id: int, turn: int | None = None) -> StudyRecord:
         """The study; raises UnknownStudy, and StaleTurn when it is at another turn than the one given."""

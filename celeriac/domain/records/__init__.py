@@ -31,7 +31,6 @@ from celeriac.domain.records.fleet import Duty as Duty
 from celeriac.domain.records.fleet import PutAside as PutAside
 from celeriac.domain.records.fleet import ReaperLook as ReaperLook
 from celeriac.domain.records.night import Night as Night
-from celeriac.domain.records.night_report import NightReport as NightReport
 from celeriac.domain.records.resources import Resources as Resources
 from celeriac.domain.records.rungs import Crossing as Crossing
 from celeriac.domain.records.rungs import Ranking as Ranking

@@ -52,22 +52,27 @@ class Published:
 
 
 class DeliveryKind(StrEnum):
-    """What is to be done of a promotion outside the database; the hook follows the publication."""
+    """What is to be done outside the database: of a promotion, its publication and then its hook; of a night, its
+    morning.
+    """
 
     PUBLISH = "publish"
     HOOK = "hook"
+    MORNING = "morning"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One of them. `tries` were begun so far; the next is not before `next_at`; `done_at`: it came through, or there
-    was nothing to do. `detail`: what came of the last.
+    """One of them. `promotion` and its `slice`, or the `night` that it is about. `tries` were begun so far; the next is
+    not before `next_at`; `done_at`: it came through, or there was nothing to do. `detail`: what came of the last.
     """
 
-    promotion: int
+    id: int
     kind: DeliveryKind
     schedule: str
     slice: Mapping[str, Any]
+    promotion: int | None
+    night: str
     tries: int
     next_at: datetime
     done_at: datetime | None

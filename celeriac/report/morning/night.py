@@ -36,7 +36,7 @@ class SliceRows:
     """The rows of one slice's night.
 
     `studies`: of its stages. `faults`: of their trials' attempts, by class. `verdicts`: of the slice, newest first.
-    `deliveries`: of the schedule's promotions. `earlier`: the slice's firings before this one, newest first.
+    `deliveries`: of the slice's promotions. `earlier`: the slice's firings before this one, newest first.
     `next_fired_at`: when the slice's next firing was made, where one was. `spared`: what early stopping spared the
     search.
     """
@@ -167,8 +167,9 @@ def morning_of(
     metric: str,
     goal: str,
     to_come: Sequence[tuple[Mapping[str, Any], datetime]] = (),
+    deliveries: Sequence[Delivery] = (),
 ) -> Morning:
-    """The morning after these slices' firings, by slice."""
+    """The morning after these slices' firings, by slice. `deliveries`: all of the schedule."""
     rows = sorted(rows, key=lambda each: each.firing.name)
     slices = tuple(_slice(each, now) for each in rows)
     faults: Counter[str] = Counter()
@@ -182,7 +183,10 @@ def morning_of(
         at=now,
         is_over=all(each.is_over for each in slices) and not to_come,
         slices=slices,
-        attention=tuple(note for row, found in zip(rows, slices, strict=True) for note in _attention(row, found)),
+        attention=(
+            *(note for row, found in zip(rows, slices, strict=True) for note in _attention(row, found)),
+            *_not_sent(schedule, deliveries),
+        ),
         to_come=tuple(to_come),
         states=dict(Counter(str(each.state) for each in slices)),
         trials=sum(sum(each.trials.values()) for each in slices),
@@ -336,8 +340,22 @@ def _attention(rows: SliceRows, found: SliceMorning) -> list[Attention]:
         what = f"trial {near.trial} of {near.study} was a near miss; its evidence counts on the next night"
         notes.append(("contender", what, f"celeriac champions {schedule} --history"))
     for each in rows.deliveries:
-        if each.slice == firing.slice and each.done_at is None and each.tries:
+        if each.done_at is None and each.tries:
             word = "published" if each.kind is DeliveryKind.PUBLISH else "through its hook"
             what = f"promotion {each.promotion} is not {word} after {each.tries} tries: {each.detail or 'under way'}"
             notes.append((str(each.kind), what, f"celeriac champion {of_slice}"))
     return [Attention(firing.slice, *note) for note in notes]
+
+
+def _not_sent(schedule: str, deliveries: Sequence[Delivery]) -> list[Attention]:
+    """The mornings that have not reached those whom the schedule tells."""
+    return [
+        Attention(
+            {},
+            str(each.kind),
+            f"the morning of {each.night} is not sent after {each.tries} tries: {each.detail}",
+            f"celeriac schedule show {schedule}",
+        )
+        for each in deliveries
+        if each.kind is DeliveryKind.MORNING and each.done_at is None and each.detail
+    ]

@@ -67,7 +67,7 @@ def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) ->
                 studies=own,
                 faults=_faults(store, own),
                 verdicts=store.verdicts(row.name, slice_=each.slice),
-                deliveries=deliveries,
+                deliveries=[sent for sent in deliveries if sent.promotion and sent.slice == each.slice],
                 earlier=[other for other in others if other.due_at < each.due_at],
                 deadline_at=plan.deadline_at(each.due_at),
                 next_fired_at=min(later, default=None),
@@ -82,6 +82,7 @@ def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) ->
         metric=str(row.spec["metric"]["name"]),
         goal=str(row.spec["metric"]["goal"]),
         to_come=_to_come(store, row, night),
+        deliveries=deliveries,
     )
 
 

@@ -1,6 +1,6 @@
-"""What is to be done of each promotion outside the database. Rule: it follows from the verdicts, so none is lost."""
+"""The outbox: what is to be done outside the database. Rule: it follows from verdicts and firings, so none is lost."""
 
-from celeriac.domain.records import Delivery, DeliveryKind, NightReport, Publication
+from celeriac.domain.records import Delivery, Publication
 from celeriac.store.postgres.verbs import Verbs
 from celeriac.store.refusals import unknown_promotion
 
@@ -10,29 +10,21 @@ class Deliveries(Verbs):
 
     def due_deliveries(self, limit: int = 100) -> list[Delivery]:
         self._rows("note_promotions")
+        self._rows("note_nights")
         return self._all(Delivery, "due_deliveries", limit=limit)
 
-    def claim_delivery(self, promotion: int, kind: DeliveryKind, for_s: float) -> bool:
-        return bool(self._rows("claim_delivery", promotion=promotion, kind=kind, for_s=for_s))
+    def claim_delivery(self, delivery: int, for_s: float) -> int:
+        found = self._rows("claim_delivery", delivery=delivery, for_s=for_s)
+        return int(found[0]["tries"]) if found else 0
 
-    def end_delivery(self, promotion: int, kind: DeliveryKind, detail: str, again_s: float | None = None) -> None:
-        self._rows("end_delivery", promotion=promotion, kind=kind, detail=detail, again_s=again_s)
+    def renew_delivery(self, delivery: int, number: int, for_s: float) -> bool:
+        return bool(self._rows("renew_delivery", delivery=delivery, number=number, for_s=for_s))
+
+    def end_delivery(self, delivery: int, number: int, detail: str, again_s: float | None = None) -> None:
+        self._rows("end_delivery", delivery=delivery, number=number, detail=detail, again_s=again_s)
 
     def deliveries(self, schedule: str, *, limit: int = 50) -> list[Delivery]:
         return self._all(Delivery, "deliveries_of", schedule=schedule, limit=limit)
-
-    def due_night_reports(self, limit: int = 100) -> list[NightReport]:
-        self._rows("note_nights")
-        return self._all(NightReport, "due_night_reports", limit=limit)
-
-    def claim_night_report(self, schedule: str, night: str, for_s: float) -> bool:
-        return bool(self._rows("claim_night_report", schedule=schedule, night=night, for_s=for_s))
-
-    def end_night_report(self, schedule: str, night: str, detail: str, again_s: float | None = None) -> None:
-        self._rows("end_night_report", schedule=schedule, night=night, detail=detail, again_s=again_s)
-
-    def night_reports(self, schedule: str, *, limit: int = 50) -> list[NightReport]:
-        return self._all(NightReport, "night_reports", schedule=schedule, limit=limit)
 
     def publication(self, promotion: int) -> Publication:
         if found := self._one(Publication, "publication", promotion=promotion):

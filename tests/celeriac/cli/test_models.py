@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from celeriac.client import Client
-from celeriac.domain.records import Artefact, Champion, DeliveryKind, Publication
+from celeriac.domain.records import Artefact, Champion, Publication
 from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.artefacts.api import hashed
 from coordinator.publication import publish
@@ -82,10 +82,10 @@ def test_what_has_not_come_through_is_shown(celeriac: Celeriac, client: Client) 
     study = client.open(SPEC).study
     verdict = Champion("nightly", {"r": "eu"}, study.id, "digits", 0, {"lr": 0.01}, 0.5, 0.4, {}, True, "better")
     made = client.store.record_champion(verdict)
-    assert len(client.store.due_deliveries()) == 1
+    [publish] = client.store.due_deliveries()
     assert "not published yet" in celeriac("champion", "nightly", "r=eu").out
-    assert client.store.claim_delivery(made.id, DeliveryKind.PUBLISH, 60)
-    client.store.end_delivery(made.id, DeliveryKind.PUBLISH, "the disk is full", 600.0)
+    assert client.store.claim_delivery(publish.id, 60) == 1
+    client.store.end_delivery(publish.id, 1, "the disk is full", 600.0)
     assert "not published after one try, next at" in celeriac("champion", "nightly", "r=eu").out
     shown = celeriac("schedule", "show", "nightly").out
     assert f"nightly r=eu: promotion {made.id}: not published after one try" in shown
@@ -95,7 +95,7 @@ def test_what_has_not_come_through_is_shown(celeriac: Celeriac, client: Client) 
         (made.id, "publish", 1),
         (made.id, "hook", 0),
     ]
-    client.store.end_delivery(made.id, DeliveryKind.PUBLISH, "/artefacts/versions/1: the slice's first version")
+    client.store.end_delivery(publish.id, 1, "/artefacts/versions/1: the slice's first version")
     champion = celeriac("champion", "nightly", "r=eu").out
     assert "published: /artefacts/versions/1: the slice's first version" in champion
     assert "hook has not come through yet" in champion

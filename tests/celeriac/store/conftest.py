@@ -19,7 +19,6 @@ AGE = (
     "UPDATE trial SET not_before = not_before - make_interval(secs => :by_s) WHERE not_before IS NOT NULL",
     "UPDATE put_aside SET until = until - make_interval(secs => :by_s)",
     "UPDATE delivery SET next_at = next_at - make_interval(secs => :by_s)",
-    "UPDATE night_report SET next_at = next_at - make_interval(secs => :by_s)",
     (
         "UPDATE study SET started_at = started_at - make_interval(secs => :by_s), paused_at = paused_at -"
         " make_interval(secs => :by_s), first_leased_at = first_leased_at - make_interval(secs => :by_s), ended_at ="

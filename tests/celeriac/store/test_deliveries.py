@@ -1,4 +1,4 @@
-"""The contract on what is to be done of promotions, kept by both stores: none is lost, none is done by two at once."""
+"""The contract on the outbox, kept by both stores: nothing of a promotion is lost, and nothing done by two at once."""
 
 from dataclasses import replace
 
@@ -26,16 +26,21 @@ def promoted(store: Store, *, model: Artefact | None = None, before: Champion | 
     return store.record_champion(told)
 
 
-def due(store: Store) -> list[tuple[int, str]]:
+def due(store: Store) -> list[tuple[int | None, str]]:
     return [(each.promotion, str(each.kind)) for each in store.due_deliveries()]
+
+
+def ids(store: Store) -> list[int]:
+    return [each.id for each in store.due_deliveries()]
 
 
 def test_each_promotion_is_to_be_published_and_then_hooked(any_store: Store) -> None:
     assert due(any_store) == []
     first = promoted(any_store)
     assert due(any_store) == due(any_store) == [(first.id, "publish")]
-    assert any_store.claim_delivery(first.id, PUBLISH, 60)
-    any_store.end_delivery(first.id, PUBLISH, "there")
+    [publish] = ids(any_store)
+    assert any_store.claim_delivery(publish, 60) == 1
+    any_store.end_delivery(publish, 1, "there")
     assert due(any_store) == [(first.id, "hook")]
     second = promoted(any_store, before=first)
     assert due(any_store) == [(first.id, "hook"), (second.id, "publish")]
@@ -47,7 +52,7 @@ def test_each_promotion_is_to_be_published_and_then_hooked(any_store: Store) -> 
         (first.id, HOOK, 0, ""),
     ]
     assert [each.done_at is not None for each in told] == [False, False, True, False]
-    assert (told[0].schedule, told[0].slice) == ("nightly", {"region": "eu"})
+    assert (told[0].schedule, told[0].slice, told[0].night) == ("nightly", {"region": "eu"}, "")
 
 
 def test_a_verdict_that_promotes_nothing_is_delivered_to_nobody(any_store: Store) -> None:
@@ -59,15 +64,14 @@ def test_a_verdict_that_promotes_nothing_is_delivered_to_nobody(any_store: Store
 def test_a_try_is_one_program_s_until_its_time_is_over(subject: Subject) -> None:
     store = subject.store
     champion = promoted(store)
-    assert not store.claim_delivery(champion.id, PUBLISH, 60)  # nobody has looked yet: there is no row
-    assert due(store)
-    assert store.claim_delivery(champion.id, PUBLISH, 60)
-    assert not store.claim_delivery(champion.id, PUBLISH, 60)
+    [publish] = ids(store)
+    assert store.claim_delivery(publish, 60) == 1
+    assert store.claim_delivery(publish, 60) == 0
     assert due(store) == []
     subject.pass_time(61)
     assert due(store) == [(champion.id, "publish")]
-    assert store.claim_delivery(champion.id, PUBLISH, 60)
-    store.end_delivery(champion.id, PUBLISH, "the disk is full", 100.0)
+    assert store.claim_delivery(publish, 60) == 2
+    store.end_delivery(publish, 2, "the disk is full", 100.0)
     assert due(store) == []
     (waiting, _) = store.deliveries("nightly")
     assert (waiting.tries, waiting.done_at, waiting.detail) == (2, None, "the disk is full")
@@ -75,13 +79,43 @@ def test_a_try_is_one_program_s_until_its_time_is_over(subject: Subject) -> None
     assert due(store) == [(champion.id, "publish")]
 
 
+def test_a_try_that_is_renewed_stays_one_program_s(subject: Subject) -> None:
+    store = subject.store
+    promoted(store)
+    [publish] = ids(store)
+    assert store.claim_delivery(publish, 20) == 1
+    subject.pass_time(15)
+    assert store.renew_delivery(publish, 1, 20)
+    subject.pass_time(15)
+    assert due(store) == []
+    assert store.claim_delivery(publish, 20) == 0
+    subject.pass_time(6)
+    assert store.claim_delivery(publish, 20) == 2
+
+
+def test_who_lost_a_try_to_another_can_neither_keep_nor_end_it(subject: Subject) -> None:
+    store = subject.store
+    promoted(store)
+    [publish] = ids(store)
+    assert store.claim_delivery(publish, 20) == 1
+    subject.pass_time(21)
+    assert store.claim_delivery(publish, 20) == 2
+    assert not store.renew_delivery(publish, 1, 1000)
+    store.end_delivery(publish, 1, "a late failure", 1000.0)
+    assert store.deliveries("nightly")[0].detail == ""
+    subject.pass_time(21)
+    assert ids(store) == [publish]
+
+
 def test_what_is_done_stays_done(any_store: Store) -> None:
-    champion = promoted(any_store)
-    assert due(any_store)
-    any_store.end_delivery(champion.id, PUBLISH, "there")
-    any_store.end_delivery(champion.id, PUBLISH, "a late failure", 1.0)
+    promoted(any_store)
+    [publish] = ids(any_store)
+    number = any_store.claim_delivery(publish, 0)
+    any_store.end_delivery(publish, number, "there")
+    any_store.end_delivery(publish, number, "a late failure", 1.0)
     assert any_store.deliveries("nightly")[0].detail == "there"
-    assert not any_store.claim_delivery(champion.id, PUBLISH, 60)
+    assert not any_store.claim_delivery(publish, 60)
+    assert not any_store.renew_delivery(publish, number, 60)
 
 
 def test_a_publication_has_the_promotion_with_model_and_code(any_store: Store) -> None:

@@ -11,6 +11,7 @@ from celeriac.store import Store
 from tests.celeriac.store.conftest import Subject
 from tests.celeriac.store.conftest import subject as subject
 from tests.celeriac.store.scenes import new_study, schedule
+from tests.celeriac.store.test_deliveries import promoted
 
 DUE = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 
@@ -31,7 +32,7 @@ def over(store: Store, firing: Firing) -> None:
 
 
 def due(store: Store) -> list[tuple[str, str]]:
-    return [(each.schedule, each.night) for each in store.due_night_reports()]
+    return [(each.schedule, each.night) for each in store.due_deliveries()]
 
 
 def test_a_night_is_due_once_its_last_firing_is_over(any_store: Store) -> None:
@@ -53,23 +54,21 @@ def test_only_a_schedule_s_own_nights_are_told_and_only_where_it_says_so(any_sto
     assert due(any_store) == [("nightly", "2026-11-24"), ("nightly", "2026-11-25T02:30")]
 
 
-def test_a_try_is_one_program_s_and_what_is_done_stays_done(subject: Subject) -> None:
+def test_a_night_is_told_of_once_and_after_the_promotions_that_are_due(subject: Subject) -> None:
     store = subject.store
     put(store, morning={"url": "http://x/"})
     over(store, fired(store, "eu"))
-    assert not store.claim_night_report("nightly", "2026-11-24", 60)
-    assert due(store)
-    assert store.claim_night_report("nightly", "2026-11-24", 60)
-    assert not store.claim_night_report("nightly", "2026-11-24", 60)
-    subject.pass_time(61)
-    assert due(store)
-    assert store.claim_night_report("nightly", "2026-11-24", 60)
-    store.end_night_report("nightly", "2026-11-24", "no answer", 100.0)
-    [waiting] = store.night_reports("nightly")
-    assert (waiting.tries, waiting.done_at, waiting.detail, due(store)) == (2, None, "no answer", [])
+    champion = promoted(store)
+    publish, morning = store.due_deliveries()
+    assert (publish.promotion, publish.night) == (champion.id, "")
+    assert (morning.promotion, morning.night, morning.slice) == (None, "2026-11-24", {})
+    assert store.claim_delivery(morning.id, 60) == 1
+    store.end_delivery(morning.id, 1, "no answer", 100.0)
+    assert [each.id for each in store.due_deliveries()] == [publish.id]
     subject.pass_time(101)
-    assert due(store)
-    store.end_night_report("nightly", "2026-11-24", "sent")
-    store.end_night_report("nightly", "2026-11-24", "a late failure", 1.0)
-    assert [(each.detail, each.done_at is not None) for each in store.night_reports("nightly")] == [("sent", True)]
-    assert due(store) == []
+    assert store.claim_delivery(morning.id, 60) == 2
+    store.end_delivery(morning.id, 2, "sent")
+    subject.pass_time(101)
+    assert [each.id for each in store.due_deliveries()] == [publish.id]
+    told = {each.id: each for each in store.deliveries("nightly")}
+    assert (told[morning.id].detail, told[morning.id].done_at is not None) == ("sent", True)

@@ -1,33 +1,54 @@
--- What is to be done of each promotion, outside the database: publish it, then run its schedule's hook.
+-- The outbox: what is to be done outside the database. Of each promotion: publish it, then run its schedule's hook. Of each night whose
+-- schedule says so: send its morning. A try is known by its number, so whoever lost it to another can neither keep it nor end it.
 
 -- name: note_promotions
 -- What no row says yet. It follows from the verdicts alone, so that no crash between a promotion and this loses one.
-INSERT INTO delivery (promotion, kind)
-SELECT ch.id, k.kind FROM champion ch CROSS JOIN (VALUES ('publish'), ('hook')) AS k(kind)
+INSERT INTO delivery (kind, schedule, promotion)
+SELECT k.kind, ch.schedule, ch.id FROM champion ch CROSS JOIN (VALUES ('publish'), ('hook')) AS k(kind)
 WHERE ch.promoted AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.promotion = ch.id AND d.kind = k.kind)
+ORDER BY ch.id, k.kind ON CONFLICT DO NOTHING
+
+-- name: note_nights
+-- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one.
+INSERT INTO delivery (kind, schedule, night)
+SELECT 'morning', f.schedule, f.night FROM (
+    SELECT f.schedule, f.state, f.entered_at,
+        substring(f.name FROM '/([0-9]+-[0-9][0-9]-[0-9][0-9](T[0-9][0-9]:[0-9][0-9](-again)?)?)(-[0-9]+)?$') AS night
+    FROM firing f JOIN schedule sc ON sc.name = f.schedule
+    WHERE f.by_hand = 0 AND sc.spec #> '{schedule,morning}' IS NOT NULL
+        AND ({is_working} OR f.entered_at > clock_timestamp() - interval '3 days')
+) f
+WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.schedule = f.schedule AND d.night = f.night)
+GROUP BY f.schedule, f.night
+HAVING NOT bool_or({is_working})
 ON CONFLICT DO NOTHING
 
 -- name: due_deliveries
-{deliveries} WHERE d.done_at IS NULL AND d.next_at <= clock_timestamp() AND (d.kind = 'publish' OR EXISTS (
+{deliveries} WHERE d.done_at IS NULL AND d.next_at <= clock_timestamp() AND (d.kind <> 'hook' OR EXISTS (
     SELECT 1 FROM delivery p WHERE p.promotion = d.promotion AND p.kind = 'publish' AND p.done_at IS NOT NULL))
-ORDER BY d.promotion, d.kind DESC LIMIT :limit
+ORDER BY d.promotion NULLS LAST, d.kind DESC, d.night, d.schedule LIMIT :limit
 
 -- name: deliveries_of
-{deliveries} WHERE ch.schedule = :schedule ORDER BY d.promotion DESC, d.kind DESC LIMIT :limit
+{deliveries} WHERE d.schedule = :schedule ORDER BY d.id DESC LIMIT :limit
 
 -- phrase: deliveries
-SELECT d.promotion, d.kind, ch.schedule, ch.slice, d.tries, d.next_at, d.done_at, d.detail
-FROM delivery d JOIN champion ch ON ch.id = d.promotion
+SELECT d.id, d.kind, d.schedule, coalesce(ch.slice, jsonb_build_object()) AS slice, d.promotion, coalesce(d.night, '') AS night,
+    d.tries, d.next_at, d.done_at, d.detail
+FROM delivery d LEFT JOIN champion ch ON ch.id = d.promotion
 
 -- name: claim_delivery
 UPDATE delivery SET tries = tries + 1, next_at = clock_timestamp() + make_interval(secs => :for_s)
-WHERE promotion = :promotion AND kind = :kind AND done_at IS NULL AND next_at <= clock_timestamp() RETURNING tries
+WHERE id = :delivery AND done_at IS NULL AND next_at <= clock_timestamp() RETURNING tries
+
+-- name: renew_delivery
+UPDATE delivery SET next_at = clock_timestamp() + make_interval(secs => :for_s)
+WHERE id = :delivery AND tries = :number AND done_at IS NULL RETURNING id
 
 -- name: end_delivery
 UPDATE delivery SET detail = :detail,
     done_at = CASE WHEN CAST(:again_s AS float8) IS NULL THEN clock_timestamp() END,
     next_at = clock_timestamp() + make_interval(secs => coalesce(CAST(:again_s AS float8), 0))
-WHERE promotion = :promotion AND kind = :kind AND done_at IS NULL RETURNING promotion
+WHERE id = :delivery AND tries = :number AND done_at IS NULL RETURNING id
 
 -- name: publication
 -- The model is the search's own where that kept one, else that of the first run of these parameters in the firing that judged them:
@@ -50,35 +71,3 @@ FROM champion ch LEFT JOIN LATERAL (
     ORDER BY s.id = ch.study_id DESC, s.id, t.number LIMIT 1
 ) m ON true
 WHERE ch.id = :promotion
-
--- name: note_nights
--- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one.
-INSERT INTO night_report (schedule, night)
-SELECT f.schedule, f.night FROM (
-    SELECT f.schedule, f.state, f.entered_at,
-        substring(f.name FROM '/([0-9]+-[0-9][0-9]-[0-9][0-9](T[0-9][0-9]:[0-9][0-9](-again)?)?)(-[0-9]+)?$') AS night
-    FROM firing f JOIN schedule sc ON sc.name = f.schedule
-    WHERE f.by_hand = 0 AND sc.spec #> '{schedule,morning}' IS NOT NULL
-        AND ({is_working} OR f.entered_at > clock_timestamp() - interval '3 days')
-) f
-WHERE NOT EXISTS (SELECT 1 FROM night_report r WHERE r.schedule = f.schedule AND r.night = f.night)
-GROUP BY f.schedule, f.night
-HAVING NOT bool_or({is_working})
-ON CONFLICT DO NOTHING
-
--- name: due_night_reports
-SELECT r.* FROM night_report r WHERE r.done_at IS NULL AND r.next_at <= clock_timestamp()
-ORDER BY r.night, r.schedule LIMIT :limit
-
--- name: claim_night_report
-UPDATE night_report SET tries = tries + 1, next_at = clock_timestamp() + make_interval(secs => :for_s)
-WHERE schedule = :schedule AND night = :night AND done_at IS NULL AND next_at <= clock_timestamp() RETURNING tries
-
--- name: end_night_report
-UPDATE night_report SET detail = :detail,
-    done_at = CASE WHEN CAST(:again_s AS float8) IS NULL THEN clock_timestamp() END,
-    next_at = clock_timestamp() + make_interval(secs => coalesce(CAST(:again_s AS float8), 0))
-WHERE schedule = :schedule AND night = :night AND done_at IS NULL RETURNING night
-
--- name: night_reports
-SELECT r.* FROM night_report r WHERE r.schedule = :schedule ORDER BY r.night DESC LIMIT :limit

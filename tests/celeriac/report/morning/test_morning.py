@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from celeriac.domain.errors import CallerError
-from celeriac.domain.records import DeliveryKind, FiringState, Lease, Savings, StudyState
+from celeriac.domain.records import FiringState, Lease, Savings, StudyState
 from celeriac.report.morning import Morning, SliceMorning, read_morning
 from celeriac.report.morning.charts import charts, gains
 from celeriac.report.morning.lines import lines
@@ -142,10 +142,20 @@ def test_a_promotion_that_did_not_come_through_is_to_be_looked_at() -> None:
     house = house_of(JFK)
     assert night(house, by_lr(0.1)).attention == ()
     [due] = house.store.due_deliveries()
-    assert house.store.claim_delivery(due.promotion, DeliveryKind.PUBLISH, 60)
-    house.store.end_delivery(due.promotion, DeliveryKind.PUBLISH, "the disk is full", 600.0)
+    number = house.store.claim_delivery(due.id, 60)
+    house.store.end_delivery(due.id, number, "the disk is full", 600.0)
     [note] = read_again(house).attention
     assert (note.kind, "the disk is full" in note.what) == ("publish", True)
+
+
+def test_a_morning_that_was_not_sent_is_to_be_looked_at() -> None:
+    house = house_of(JFK, morning={"url": "http://127.0.0.1:9/"})
+    assert night(house, by_lr(0.1)).attention == ()
+    [due] = [each for each in house.store.due_deliveries() if each.night]
+    house.store.end_delivery(due.id, house.store.claim_delivery(due.id, 60), "no answer", 600.0)
+    [note] = read_again(house).attention
+    assert (note.kind, note.slice, note.command) == ("morning", {}, "celeriac schedule show flights")
+    assert note.what == f"the morning of {due.night} is not sent after 1 tries: no answer"
 
 
 @pytest.mark.parametrize(("lasts_s", "deadline"), [(3600.0, "met"), (4 * 3600.0, "late")])
