@@ -23,6 +23,9 @@ Detach = Annotated[bool, typer.Option("--detach", help="Do not watch: return onc
 OneStudy = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="One study; else all.", show_default=False)]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="How many at most, the newest of them; 0: all.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why: it is kept with the study.", show_default=False)]
+HandBack = Annotated[
+    bool, typer.Option("--hand-back", help="Running trials that have a checkpoint stop too, and go on from it later.")
+]
 Trials = Annotated[
     str | None, typer.Option("--trials", help="Finished trials in all, or `+20` more.", show_default=False)
 ]
@@ -197,11 +200,14 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
         print(line)
 
 
-def pause(study: StudyName, reason: Reason = "paused by a user", home: Home = None) -> None:
-    """Start no more trials of a study; those that run go on to their end."""
+def pause(
+    study: StudyName, reason: Reason = "paused by a user", hand_back: HandBack = False, home: Home = None
+) -> None:
+    """Start no more trials of a study; those that run go on to their end, or hand themselves back."""
     with connected(home) as client:
-        record = client.study(study).pause(reason)
-        say(f"{study} is {record.state}; {text.counted(record.counts.running, 'running trial')} will go on to the end")
+        record = client.study(study).pause(reason, hand_back=hand_back)
+        until = "their next checkpointed report, or without a checkpoint to their end" if hand_back else "the end"
+        say(f"{study} is {record.state}; {text.counted(record.counts.running, 'running trial')} will go on to {until}")
         remark(f"Go on with:  {command('resume', study)}")
 
 

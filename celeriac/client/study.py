@@ -231,9 +231,17 @@ class Study:
         """Close it now: its open trials become CANCELLED, its running ones are killed. Raises IllegalTransition."""
         return self._move(StudyEvent.STOP, reason)
 
-    def pause(self, reason: str = "paused by a user") -> StudyRecord:
-        """Start no more trials; those that run go on to their end. Raises IllegalTransition."""
-        return self._move(StudyEvent.PAUSE, reason)
+    def pause(self, reason: str = "paused by a user", *, hand_back: bool = False) -> StudyRecord:
+        """Start no more trials; those that run go on to their end. Raises IllegalTransition.
+
+        `hand_back`: those of them that have written a checkpoint hand themselves back at their next report, and go on
+        from there after a resume.
+        """
+        record = self._move(StudyEvent.PAUSE, reason)
+        if hand_back:
+            running = self._store.running_attempts([self.id])
+            self._store.preempt([each.token for each in running if each.saved_at is not None], f"paused: {reason}")
+        return record
 
     def resume(self, reason: str = "resumed by a user") -> StudyRecord:
         """Go on after a pause, with the code as it is now (`took_code`: it is another). Raises IllegalTransition."""

@@ -49,6 +49,7 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.store.api_preemption import PreemptionStore
 from celeriac.store.api_schedules import ScheduleStore
 
 
@@ -101,8 +102,10 @@ class Pruned:
     logs: int = 0
 
 
-class Store(ScheduleStore, Protocol):
-    """All that the programs may ask of Postgres; what schedules and their nights need is in `ScheduleStore`."""
+class Store(ScheduleStore, PreemptionStore, Protocol):
+    """All that the programs may ask of Postgres; what schedules and their nights need is in `ScheduleStore`, what
+    pre-emption needs in `PreemptionStore`.
+    """
 
     # -- the store itself -------------------------------------------------------------------------------------------
     def now(self) -> datetime:
@@ -249,8 +252,10 @@ class Store(ScheduleStore, Protocol):
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
         """Note what the attempt runs with, once the child is up. Raises LeaseLost."""
 
-    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
-        """Prolong the lease from the store's now, also when it has run out but nobody took it. Raises LeaseLost."""
+    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> str:
+        """Prolong the lease from the store's now, also when it has run out but nobody took it; returns why the trial
+        is to hand itself back (`preempt`), or "". Raises LeaseLost.
+        """
 
     def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
         """Insert reports with their checkpoints, and rank those that cross a rung, in one statement. Raises LeaseLost.

@@ -178,6 +178,8 @@ attempt = Table(
     _words("digest"),
     Column("late", JSON),
     _words("device_kind"),
+    Column("preempted_at", Instant),
+    _words("preempt_reason"),
     PrimaryKeyConstraint("study_id", "trial", "number"),
     ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),

@@ -12,6 +12,7 @@ from tests.memory_store.finish import Ends
 from tests.memory_store.firings import Firings
 from tests.memory_store.leases import Leases
 from tests.memory_store.maintenance import Care
+from tests.memory_store.preemption import Preemption
 from tests.memory_store.reading import Reading
 from tests.memory_store.reports import Reports
 from tests.memory_store.rows import Rows, system_clock
@@ -20,7 +21,9 @@ from tests.memory_store.studies import Studies
 from tests.memory_store.turns import Turns
 
 
-class MemoryStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Reading):
+class MemoryStore(
+    Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
+):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 
     def __init__(self, clock: Callable[[], datetime] = system_clock) -> None:

@@ -55,11 +55,12 @@ class Leases(Tables):
         )
 
     @atomic
-    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
+    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> str:
         held = self._rows.held(token)
         held.lease_s = lease_s
         held.attempt = replace(held.attempt, lease_until=self._until(lease_s))
         self._rows.keep_tail(held.attempt, log_tail)
+        return held.attempt.preempt_reason
 
     def _leased(self, study: StudyRecord, trial: TrialRecord, place: "_Place", lease_s: float) -> Lease:
         now, number = self._rows.clock(), trial.attempts + 1

@@ -17,14 +17,16 @@ class Written:
         self.calls: list[tuple[str, object]] = []
         self.errors: list[Exception] = []
         self.hangs = ""
+        self.asked_back = ""
         self.go_on = threading.Event()
         self.seen = threading.Condition()
 
     def begin(self, token: str, **more: object) -> None:
         self._note("begin", more["fingerprint"])
 
-    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
+    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> str:
         self._note("renew", token if log_tail is None else log_tail)
+        return self.asked_back
 
     def report(self, token: str, reports: Sequence[Report], crossings: Sequence[Crossing] = ()) -> ReportAck:
         self._note("report", [each.step for each in reports])

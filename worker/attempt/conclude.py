@@ -44,6 +44,8 @@ def judge(attempt: Run) -> AttemptEnd:
     if attempt.results.dropped:
         attempt.notes.append(f"reports were not written: {attempt.results.dropped}")
     verdict = classify.classify(evidence_of(attempt))
+    if verdict.fault is Fault.PREEMPTED and attempt.kept.asked_back:
+        attempt.notes.append(attempt.kept.asked_back)
     attempt.model = keep_model(attempt)
     if verdict.fault is Fault.USER_BUG:  # or was the code taken from under the trial?
         code_of(attempt.lease, attempt.context, afresh=True)

@@ -37,6 +37,7 @@ def follow(attempt: Run) -> None:
         process.hold(attempt.results.crowded)
         hear_rungs(attempt)
         answer(attempt, process)
+        hear_request(attempt, process)
         if hand_back_by == math.inf and context.control.draining():
             process.send("preempt")
             hand_back_by = time.monotonic() + context.settings.checkpoint_grace_s
@@ -66,6 +67,16 @@ def answer(attempt: Run, process: TrialProcess) -> None:
     elif pruner.goes_on is not None:
         process.answer(pruner.goes_on)
         pruner.goes_on = None
+
+
+def hear_request(attempt: Run, process: TrialProcess) -> None:
+    """Have the trial hand itself back that was asked to, at its next report. Nobody is in a hurry: it is not cut short,
+    for then it would lose what it did since its last checkpoint.
+    """
+    if attempt.kept.asked_back and not attempt.asked_back:
+        attempt.asked_back = True
+        attempt.log.note(f"asked to hand the trial back: {attempt.kept.asked_back}")
+        process.send("preempt")
 
 
 def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:

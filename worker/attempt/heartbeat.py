@@ -23,17 +23,20 @@ AGAIN_S = 1.0
 class Renews(Protocol):
     """What of the store is used here."""
 
-    def renew(self, token: str, lease_s: float) -> None:
+    def renew(self, token: str, lease_s: float) -> str:
         """See `Store.renew`."""
 
 
 @dataclass(slots=True, eq=False)
 class KeptLease:
-    """One lease while it is kept. `lost` is set, once, by the keeper's thread; the runner is woken then."""
+    """One lease while it is kept. `lost`, and `asked_back` (why the trial is to hand itself back), are set, once, by
+    the keeper's thread; the runner is woken then.
+    """
 
     token: str
     renew_at: float
     lost: LeaseLost | None = None
+    asked_back: str = ""
     troubled: bool = False
 
 
@@ -63,8 +66,11 @@ class LeaseKeeper(DueThread[KeptLease]):
         """Whatever goes wrong, the thread lives on: a lease that cannot be renewed lapses, and no other one with it."""
         again_s = min(AGAIN_S, self.heartbeat_s)
         try:
-            self.store.renew(kept.token, self.lease_s)
+            asked_back = self.store.renew(kept.token, self.lease_s)
             again_s, kept.troubled = self.heartbeat_s, False
+            if asked_back and not kept.asked_back:
+                kept.asked_back = asked_back
+                self._wakeup.set()
         except LeaseLost as lost:
             kept.lost = lost
             self.leave(kept)

@@ -44,6 +44,7 @@ class Run:
     cut: Cut | None = None
     last_step: int | None = None
     unjudged: bool = False
+    asked_back: bool = False
     summary: str = ""
     fault: Fault | None = Fault.PREEMPTED  # until it is judged: nothing was learned of the slot
 

@@ -18,6 +18,7 @@ from celeriac.domain.records.attempt import LetGo as LetGo
 from celeriac.domain.records.attempt import OpenAttempt as OpenAttempt
 from celeriac.domain.records.attempt import Refusal as Refusal
 from celeriac.domain.records.attempt import Report as Report
+from celeriac.domain.records.attempt import RunningAttempt as RunningAttempt
 from celeriac.domain.records.attempt import RunPlan as RunPlan
 from celeriac.domain.records.calendar import FiringOpen as FiringOpen
 from celeriac.domain.records.calendar import ScheduleEdit as ScheduleEdit

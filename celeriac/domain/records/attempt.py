@@ -15,7 +15,7 @@ class Attempt:
     """One run of a trial under one lease.
 
     `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was
-    when it was leased, "" when unknown.
+    when it was leased, "" when unknown. `preempted_at`: when it was asked to hand itself back, for this reason.
     """
 
     study_id: int
@@ -38,6 +38,8 @@ class Attempt:
     log_path: str
     late: Mapping[str, Any] | None
     device_kind: str = ""
+    preempted_at: datetime | None = None
+    preempt_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,24 @@ class OpenAttempt:
     leased_at: datetime
     lease_s: float
     lease_until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunningAttempt:
+    """An open attempt, with what a pre-emption looks at. `saved_at`: when its own newest checkpoint was written;
+    `preempted_at`: when it was asked to hand itself back, and `preempted_before_at` an attempt of its trial before it.
+    """
+
+    token: str
+    study_id: int
+    study: str
+    number: int
+    attempt: int
+    worker: str
+    leased_at: datetime
+    preempted_at: datetime | None
+    preempted_before_at: datetime | None
+    saved_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from celeriac.store.postgres.firings import Firings
 from celeriac.store.postgres.functions import digest
 from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.maintenance import Care
+from celeriac.store.postgres.preemption import Preemption
 from celeriac.store.postgres.reading import Reading
 from celeriac.store.postgres.reports import Reports
 from celeriac.store.postgres.schedules import Schedules
@@ -22,7 +23,9 @@ from celeriac.store.postgres.turns import Turns
 from celeriac.store.revision import FOUND, agree
 
 
-class PostgresStore(Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Reading):
+class PostgresStore(
+    Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
+):
     """`celeriac.store.api.Store` on Postgres."""
 
     def now(self) -> datetime:

@@ -49,9 +49,11 @@ class Leases(Verbs):
         if not self._rows("begin", token=token, **given):
             raise self._lost(token)
 
-    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> None:
-        if not self._rows("renew", token=token, lease_s=lease_s, log_tail=log_tail):
+    def renew(self, token: str, lease_s: float, *, log_tail: str | None = None) -> str:
+        rows = self._rows("renew", token=token, lease_s=lease_s, log_tail=log_tail)
+        if not rows:
             raise self._lost(token)
+        return str(rows[0]["preempt_reason"])
 
 
 def _refusal(rows: Sequence[Row], *, study: int, number: int, attempt: int) -> Refusal:

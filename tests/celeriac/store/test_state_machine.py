@@ -81,7 +81,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.both(whole_turn)
         self.a_worker_takes_a_ticket(place=0, lease_s=LONG_S, stale=0, kind="H200")
         if parked:
-            self.a_worker_speaks(place=0, step=0, checkpoint=True, lease_s=LONG_S, tail=None)
+            self.a_worker_speaks(place=0, step=0, checkpoint=True, lease_s=LONG_S, tail=None, asked_back=False)
             self.a_worker_finishes(place=0, how=Fault.PREEMPTED, twice=False)
         self.a_worker_takes_a_ticket(place=0, lease_s=lease_s, stale=0, kind="A100")
 
@@ -140,8 +140,11 @@ class Lifecycle(RuleBasedStateMachine):
         checkpoint=st.booleans(),
         lease_s=leases,
         tail=st.none() | st.text(max_size=3),
+        asked_back=st.booleans(),
     )
-    def a_worker_speaks(self, place: int, step: int, checkpoint: bool, lease_s: float, tail: str | None) -> None:
+    def a_worker_speaks(
+        self, place: int, step: int, checkpoint: bool, lease_s: float, tail: str | None, asked_back: bool
+    ) -> None:
         def ask(store: Store, token: str) -> Any:
             lease = lease_of(store, self.studies[store], token)
             value = 0.1 * step
@@ -153,6 +156,9 @@ class Lifecycle(RuleBasedStateMachine):
             return [(each.attempt, each.step) for each in landed.checkpoints], landed.rungs
 
         self.by_token(place, ask)
+        if asked_back:
+            self.by_token(place, lambda store, token: store.preempt([token], "another waits"))
+        self.both(lambda store, study: sorted(store.running_attempts([study]), key=lambda each: each.number))
         self.by_token(place, lambda store, token: store.renew(token, lease_s, log_tail=tail))
 
     @precondition(lambda self: bool(self.tokens))

@@ -89,6 +89,44 @@ def test_a_drained_worker_begins_no_trial(bench: Bench) -> None:
     assert bench.trial(ticket).attempts == 0
 
 
+def ask_back(bench: Bench, reason: str) -> None:
+    """As the coordinator does."""
+    (attempt,) = bench.store.open_attempts_of(bench.context.slot.name)
+    assert bench.store.preempt([attempt.token], reason) == 1
+
+
+def test_a_trial_that_is_asked_back_goes_on_later_from_its_checkpoint_and_the_slot_takes_others(
+    bench: Bench, tmp_path: Path
+) -> None:
+    ticket, sign = _trains(bench, tmp_path, saves=True)
+    with once_there(sign, lambda: ask_back(bench, "study flights has waited")):
+        bench.attempt(ticket)
+    trial = bench.trial(ticket)
+    assert (trial.state, trial.fault, trial.faults) == (TrialState.PAUSED, Fault.PREEMPTED, {"preempted": 1})
+    assert trial.detail.startswith("study flights has waited; handed back after step")
+    newest = bench.store.checkpoints(ticket.study, ticket.trial)[0]
+    assert newest.step == trial.last_step
+    assert "asked to hand the trial back: study flights has waited" in bench.tail(trial)
+    assert bench.run("quick:good", name="other").state is TrialState.SCORED
+
+
+def test_a_trial_that_does_not_report_is_asked_back_in_vain(bench: Bench, tmp_path: Path) -> None:
+    bench.context.settings = replace(bench.settings, checkpoint_grace_s=0.2)
+    params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
+    ticket = bench.ticket(bench.study("attempts:waits_for_a_file"), params)
+
+    def deed() -> None:
+        ask_back(bench, "study flights has waited")
+        while "asked to hand" not in bench.store.log_tail(ticket.study, ticket.trial, 1):
+            time.sleep(0.05)  # the tail comes with a heartbeat
+        (tmp_path / "go").touch()
+
+    with once_there(tmp_path / "running", deed):
+        bench.attempt(ticket)
+    trial = bench.trial(ticket)
+    assert (trial.state, trial.score, trial.detail) == (TrialState.SCORED, 2.0, "")
+
+
 def test_a_revoke_is_a_cancel(bench: Bench, tmp_path: Path) -> None:
     ticket, sign = _trains(bench, tmp_path, saves=True)
 

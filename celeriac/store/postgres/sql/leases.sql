@@ -68,17 +68,17 @@ SELECT s.name, s.state, s.running, o.number, o.state, o.attempts FROM s LEFT JOI
 UPDATE attempt SET fingerprint = :fingerprint, resumed_step = :resumed_step, log_path = :log_path
 WHERE token = :token AND ended_at IS NULL RETURNING true
 
--- name: renew(token text, lease_s float8, log_tail text) -> renewed boolean
--- Prolongs the lease from now on, and keeps what the attempt printed last where it is given.
+-- name: renew(token text, lease_s float8, log_tail text) -> preempt_reason text
+-- Prolongs the lease from now on, and keeps what the attempt printed last where it is given; says why it is asked back.
 WITH e AS (
     UPDATE attempt SET lease_s = least(:lease_s, {day_s}),
         lease_until = clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
-    WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number
+    WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number, preempt_reason
 ), l AS (
     INSERT INTO attempt_log (study_id, trial, attempt, tail)
     SELECT study_id, trial, number, :log_tail FROM e WHERE :log_tail IS NOT NULL {keep_tail}
 )
-SELECT true FROM e
+SELECT e.preempt_reason FROM e
 
 -- name: attempt(token text) -> {attempt}
 -- The attempt that had this token, open or ended: who lost a lease asks by whom.
