@@ -216,7 +216,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
         sampling = _sampling(coordinator, spec, study, turn)
         decision = what_next(
             _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),
-            Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study),
+            Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study, in_order=spec.reproducible),
             slots,
             sampling,
             share=share,

@@ -140,7 +140,7 @@ class Client:
             name=spec.study,
             spec=spec.to_dict(),
             goal=spec.metric.goal,
-            parallel=spec.parallel,
+            parallel=spec.at_once,
             code_root=stored_root(root, self.settings.code_root),
             fingerprint=fingerprint(root),
         )

@@ -1,4 +1,5 @@
-"""Past nights of a schedule, run one after the other: each slice's next night begins when the one before has ended.
+"""Past nights of a schedule, run one after the other: each slice's next night begins when the one before has ended; of a
+reproducible study's, when it has ended for all slices, so that each night learns from the same earlier ones.
 
 A night's due time is its clock, on the same path as every night. What was made already is not made again, so a replay
 that was interrupted goes on when it is asked for once more.
@@ -12,7 +13,7 @@ from datetime import date, datetime
 from celeriac.client.client import Client
 from celeriac.client.study import POLL_S, Outage
 from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
-from celeriac.decide.firing import firing_of
+from celeriac.decide.firing import firing_of, night_name
 from celeriac.domain.errors import StudyPaused
 from celeriac.domain.records import WORKING, Firing, Schedule, SliceDue, StudyState
 from celeriac.store.dues import slice_key
@@ -27,6 +28,12 @@ class _Chain:
     plan: SlicePlan
     nights: list[datetime]
     running: Firing | None = field(default=None)
+
+    @property
+    def at(self) -> str:
+        """The night that it is at, by name; "" at its end."""
+        due_at = self.running.due_at if self.running is not None else next(iter(self.nights), None)
+        return "" if due_at is None else night_name(self.plan, due_at)
 
 
 def replay(
@@ -44,11 +51,12 @@ def replay(
         for due in client.store.slice_dues(name)
         for plan in [plan_of(calendar, due.slice)]
     ]
+    in_step = chains if row.spec.get("reproducible") else []
     ended: list[Firing] = []
     outage = Outage()
-    while any(chain.nights or chain.running for chain in chains):
+    while any(chain.at for chain in chains):
         for chain in chains:
-            over = outage.bridged(lambda chain=chain: _step(client, row, chain))  # type: ignore[misc]
+            over = outage.bridged(lambda chain=chain: _step(client, row, chain, in_step))  # type: ignore[misc]
             if over is not None:
                 ended.append(over)
                 told(over)
@@ -56,8 +64,10 @@ def replay(
     return ended
 
 
-def _step(client: Client, row: Schedule, chain: _Chain) -> Firing | None:
-    """Begin the slice's next night where none runs; returns the one that has ended."""
+def _step(client: Client, row: Schedule, chain: _Chain, in_step: list[_Chain]) -> Firing | None:
+    """Begin the slice's next night where none runs, and none of `in_step` is at an earlier one; returns the one that
+    has ended.
+    """
     over = None
     if chain.running is not None:
         firing = client.store.firing(chain.running.id)
@@ -65,7 +75,7 @@ def _step(client: Client, row: Schedule, chain: _Chain) -> Firing | None:
             _raise_paused(client, firing)
             return None
         over, chain.running = firing, None
-    while chain.running is None and chain.nights:
+    while chain.running is None and chain.nights and not any("" < each.at < chain.at for each in in_step):
         at = chain.nights[0]
         made = fire(client.store, at, firing_of(row, chain.plan, chain.due.slice, at, note="replayed"))
         chain.running = made or _made_before(client, row, chain.due, at)

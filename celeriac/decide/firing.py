@@ -48,7 +48,7 @@ def firing_of(
         goal=spec.metric.goal,
         code_root=schedule.code_root,
         fingerprint=schedule.fingerprint,
-        parallel=spec.parallel,
+        parallel=spec.at_once,
         schedule=schedule.name,
         slice=slice_,
         due_at=due_at,

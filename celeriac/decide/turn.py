@@ -26,12 +26,14 @@ SAMPLING = Sampling()
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What the study's file limits: finished trials, exactly; seconds since its first lease but for pauses, at most;
-    and what ends it before (None: no limit).
+    and what ends it before (None: no limit). `in_order`: each trial is suggested when the one before has ended, so that
+    its suggestion depends on nobody's speed.
     """
 
     trials: int
     wall_s: float | None = None
     stop: StopStudy | None = None
+    in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,9 @@ def _filling(
         return NextDecision(f"the last {counts.open} trials of {limits.trials} are under way")
     if exhausted:
         return NextDecision(f"{exhausted}; {counts.open} trials are under way")
+    if limits.in_order:
+        said = f"{counts.open} trials are under way, and the next is suggested when they have ended"
+        return NextDecision(said) if counts.open else NextDecision("the next in order", add=1)
     if wants.now:  # and nothing is ready
         return NextDecision("slots want suggestions", add=min(wants.now, left, MOST_WANTED))
     missing = wants.tickets + wants.waiting - counts.queued - counts.waiting - counts.paused

@@ -86,7 +86,8 @@ class ScheduleStore(Protocol):
     def earlier_studies(self, study_id: int, *, nights: int, sisters: int) -> list[StudyRecord]:
         """What a night's search may start from: searches of the same schedule that were due before this one and closed
         before it was opened, the newest first; at most `nights` of its own slice, then of at most `sisters` other
-        slices the newest each. Empty for a study that no schedule opened.
+        slices the newest each, of one due time by name. Empty for a study that no schedule opened. One that is
+        `reproducible` starts from nothing that was due when it was.
         """
 
     def firings_to_move(self) -> list[int]:

@@ -115,13 +115,16 @@ class Firings(Tables):
             and (each.due_at, each.id) < (now.due_at, now.id)
             and each.ended_at is not None
             and each.ended_at <= now.created_at
+            and (each.due_at < now.due_at or not now.spec.get("reproducible"))
         ]
         before.sort(key=lambda each: (each.due_at, each.id), reverse=True)
         newest: dict[str, StudyRecord] = {}
         for each in before:
             if each.slice != now.slice:
                 newest.setdefault(slice_key(each.slice), each)
-        return [each for each in before if each.slice == now.slice][:nights] + list(newest.values())[:sisters]
+        others = sorted(newest.values(), key=lambda each: each.name)
+        others.sort(key=lambda each: each.due_at or now.created_at, reverse=True)
+        return [each for each in before if each.slice == now.slice][:nights] + others[:sisters]
 
     @atomic
     def firings_to_move(self) -> list[int]:

@@ -9,8 +9,9 @@ from celeriac.domain.firing_moves import StageOpening
 from celeriac.domain.provenance import By, Provenance
 from celeriac.domain.records import GIVEN, NewStudy, Night, Params, Source, Stage, Suggestion
 
-#: Ends that are early for a search would be wrong for trials that are compared with each other.
-_OF_A_SEARCH = frozenset({"stop_early", "stop_study"})
+#: Ends that are early for a search would be wrong for trials that are compared with each other; and what is given needs
+#: no order to come out the same.
+_OF_A_SEARCH = frozenset({"stop_early", "stop_study", "reproducible"})
 
 
 def stage_study(night: Night, stage: Stage) -> NewStudy:
@@ -19,7 +20,7 @@ def stage_study(night: Night, stage: Stage) -> NewStudy:
     if stage not in GIVEN:
         return replace(plan, name=name, stage=stage)
     spec = {key: value for key, value in plan.spec.items() if key not in _OF_A_SEARCH}
-    return replace(plan, name=f"{name}/{stage}", stage=stage, spec=spec)
+    return replace(plan, name=f"{name}/{stage}", stage=stage, spec=spec, parallel=spec.get("parallel"))
 
 
 def given(night: Night, stage: Stage, points: tuple[Suggestion, ...]) -> StageOpening:

@@ -148,6 +148,7 @@ class StudySpec:
     `default`, if given, is trial 0. The grid sampler takes 10 values of a continuous float, all values of the rest.
     `keep_model`: "best" or "all", the trials whose models are kept; "" for none. `timeout_s` is a trial's,
     `budget.wall_s` the study's; None is no limit. `priority` is its weight where studies share the fleet.
+    `reproducible`: one trial after the other, each suggested when the one before has ended.
     """
 
     study: str
@@ -170,6 +171,12 @@ class StudySpec:
     keep_model: str = ""
     context: Mapping[str, Scalar] = field(default_factory=dict)
     priority: float = 1.0
+    reproducible: bool = False
+
+    @property
+    def at_once(self) -> int | None:
+        """How many trials may run at once; None: as many as there are slots."""
+        return 1 if self.reproducible else self.parallel
 
     @property
     def gpus(self) -> float:
@@ -200,6 +207,7 @@ class StudySpec:
             "schedule": None if self.schedule is None else self.schedule.to_dict(),
             "stop_early": None if self.stop_early is None else to_dict(self.stop_early),
             "keep_model": self.keep_model or None,
+            "reproducible": self.reproducible or None,
             "stop_study": None if self.stop_study is None else self.stop_study.to_dict(),
         }
         return {key: value for key, value in form.items() if value is not None}

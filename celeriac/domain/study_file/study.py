@@ -13,6 +13,7 @@ from celeriac.domain.records import Goal
 from celeriac.domain.sampler_names import AUTO, name_flaw
 from celeriac.domain.space import Choice, Space, is_name, nearest, show
 from celeriac.domain.stop_rules import RULES
+from celeriac.domain.study_file.gating import flag
 from celeriac.domain.study_file.names import seed_of, study_name_flaw
 from celeriac.domain.study_file.resources import labels, not_yet, resources
 from celeriac.domain.study_file.schedule import clashes, schedule, times
@@ -42,6 +43,7 @@ _KEYS = frozenset(
         "keep_model",
         "parallel",
         "priority",
+        "reproducible",
         "resources",
         "timeout",
         "retry",
@@ -142,7 +144,19 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         timeout_s=top.seconds("timeout"),
         keep_model=_keep_model(top),
         priority=_priority(top),
+        reproducible=_reproducible(top, sampler),
     )
+
+
+def _reproducible(top: Section, sampler: str) -> bool:
+    """Whether a second run makes the same trials; what cannot hold that is refused."""
+    if not flag(top, "reproducible"):
+        return False
+    if sampler == AUTO:
+        top.fail("reproducible", "needs a sampler by its name: `auto` chooses by how long trials take")
+    if top.whole("parallel", 1, MOST_TRIALS, 1) > 1:
+        top.fail("reproducible", "runs one trial at a time, so `parallel` cannot be more than 1")
+    return True
 
 
 def _keep_model(top: Section) -> str:

@@ -76,6 +76,27 @@ def test_past_nights_are_replayed_one_after_the_other(client: Client, monkeypatc
         replay(client, "weekly", date(2013, 9, 30), date(2013, 10, 4))
 
 
+def test_nights_of_a_reproducible_study_are_replayed_in_step(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    client.add_schedule({**SPEC, **PLAN, "sampler": "sobol", "reproducible": True})
+    seen: list[list[str]] = []
+
+    def play(_: float) -> None:
+        """One slice comes to its end while the replay waits."""
+        open_now = [each for each in client.store.firings("nightly") if each.state is FiringState.SEARCHING]
+        seen.append(sorted(each.name[8:] for each in open_now))
+        for each in open_now[:1]:
+            client.store.move_firing(each.id, each.turn, FiringMove(FiringEvent.KEEP, "the default is best"))
+
+    def searches(firing: Firing) -> None:
+        client.store.move_firing(firing.id, firing.turn, FiringMove(FiringEvent.SEARCH, "first"))
+
+    monkeypatch.setattr("celeriac.client.replay.time.sleep", play)
+    monkeypatch.setattr(client, "begin", searches)
+    replay(client, "nightly", date(2013, 10, 1), date(2013, 10, 2))
+    assert [len(each) for each in seen] == [2, 1, 2, 1, 0]
+    assert all(len({name[-10:] for name in each}) <= 1 for each in seen), "one night at a time"
+
+
 def test_a_replay_stops_where_a_night_waits_for_a_person(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.add_schedule({**SPEC, **PLAN})
 

@@ -52,6 +52,17 @@ def test_the_first_suggestions_do_not_wait_for_slots() -> None:
     assert what_next(four, Limits(10), 0).add == 2
 
 
+def test_in_order_the_next_is_suggested_when_the_one_before_has_ended() -> None:
+    limits = Limits(10, in_order=True)
+    assert what_next(in_states(), limits, 3).add == 1
+    assert what_next(in_states(waiting=1), limits, 3).queue == (0,)
+    for under_way in ({"queued": 1}, {"running": 1}, {"running": 1, "scored": 4}):
+        decision = what_next(in_states(**under_way), limits, 3)
+        assert (decision.add, decision.queue, decision.replace) == (0, (), ())
+    assert what_next(in_states(scored=4), limits, 3).add == 1
+    assert what_next(in_states(scored=4), limits, 0).add == 1
+
+
 def test_what_a_slot_could_take_at_once_comes_before_the_buffer() -> None:
     assert what_next(in_states(), Limits(100), 3).add == 3
     short = in_states(queued=3, running=3, scored=1)

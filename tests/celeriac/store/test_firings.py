@@ -337,6 +337,21 @@ def test_a_night_may_start_from_searches_that_were_over_before_it_was_opened(any
     assert found(opened.id, 9, 9) == []
 
 
+def test_a_reproducible_night_starts_from_earlier_nights_alone(any_store: Store) -> None:
+    def search(region: str, day: int, **spec: Any) -> int:
+        at, made = NOON + timedelta(days=day), {**new_study().spec, **spec}
+        study = searching(any_store, f"{region}-{day}", due_at=at, slice={"region": region}, spec=made)
+        if not spec:
+            any_store.move_study(study.id, StudyEvent.STOP, "enough")
+        return study.id
+
+    us, asia, eu = search("us", 1), search("asia", 1), search("eu", 1)
+    us_tonight = search("us", 2)
+    anew, plain = search("eu", 2, reproducible=True), search("africa", 2, parallel=1)
+    assert [each.id for each in any_store.earlier_studies(anew, nights=9, sisters=9)] == [eu, asia, us]
+    assert [each.id for each in any_store.earlier_studies(plain, nights=9, sisters=9)] == [us_tonight, asia, eu]
+
+
 def test_a_deadline_that_will_be_missed_is_told_once_and_moves_nothing(any_store: Store) -> None:
     firing = looking(any_store)
     assert any_store.announce(firing.id, "too late")

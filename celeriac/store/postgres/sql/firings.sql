@@ -46,21 +46,25 @@ WHERE s.state IN ('OPEN', 'RUNNING', 'PAUSED') AND NOT {is_working} ORDER BY s.i
 SELECT {study_columns} FROM study s WHERE s.firing_id = ANY(CAST(:firings AS bigint[])) ORDER BY s.id
 
 -- name: earlier_studies
+-- A reproducible one learns from earlier nights alone: which sisters have ended tonight, and in which order they began,
+-- is another matter each time.
 WITH now AS (
     SELECT * FROM study WHERE id = :study AND schedule IS NOT NULL
 ), before AS (
     SELECT e.*, e.slice = now.slice AS is_own FROM study e JOIN now ON e.schedule = now.schedule
     WHERE e.stage = 'search' AND (e.due_at, e.id) < (now.due_at, now.id) AND e.ended_at <= now.created_at
+        AND (e.due_at < now.due_at OR now.spec->>'reproducible' IS DISTINCT FROM 'true')
 ), ranked AS (
-    SELECT b.id, b.due_at, b.is_own, row_number() OVER (
+    SELECT b.id, b.due_at, b.name, b.is_own, row_number() OVER (
         PARTITION BY b.is_own, CASE WHEN NOT b.is_own THEN b.slice END ORDER BY b.due_at DESC, b.id DESC) AS place
     FROM before b
 ), chosen AS (
     (SELECT id, is_own FROM ranked WHERE is_own AND place <= :nights)
     UNION ALL
-    (SELECT id, is_own FROM ranked WHERE NOT is_own AND place = 1 ORDER BY due_at DESC, id DESC LIMIT :sisters)
+    (SELECT id, is_own FROM ranked WHERE NOT is_own AND place = 1 ORDER BY due_at DESC, name LIMIT :sisters)
 )
-SELECT {study_columns} FROM study s JOIN chosen c ON c.id = s.id ORDER BY c.is_own DESC, s.due_at DESC, s.id DESC
+SELECT {study_columns} FROM study s JOIN chosen c ON c.id = s.id 
+ORDER BY c.is_own DESC, s.due_at DESC, CASE WHEN c.is_own THEN s.id END DESC, s.name
 
 -- name: stage_study
 SELECT s.id FROM study s WHERE s.firing_id = :firing AND s.stage = :stage

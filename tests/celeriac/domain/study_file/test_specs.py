@@ -69,6 +69,7 @@ forms = st.fixed_dictionaries(
         "sampler": st.sampled_from(["auto", "bayesian", "random", "grid", "optuna:TPESampler"]),
         "seed": st.integers(0, 2**32 - 1),
         "parallel": st.integers(1, 64),
+        "keep_model": st.booleans(),
         "resources": st.sampled_from([{"gpus": 0}, {"gpus": 1}, {}]),
         "timeout": st.one_of(st.integers(1, 10**6), st.floats(0.001, 1e6), st.just("90s")),
         "retry": st.fixed_dictionaries({"attempts": st.integers(1, 9)}),
