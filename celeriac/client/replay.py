@@ -1,5 +1,7 @@
-"""Past nights of a schedule, run one after the other: each slice's next night begins when the one before has ended; of a
-reproducible study's, when it has ended for all slices, so that each night learns from the same earlier ones.
+"""Past nights of a schedule, run one after the other: each slice's next night begins when the one before has ended.
+
+Of a reproducible study it begins when that has ended for all slices, so that each night learns from the same earlier
+ones.
 
 A night's due time is its clock, on the same path as every night. What was made already is not made again, so a replay
 that was interrupted goes on when it is asked for once more.
