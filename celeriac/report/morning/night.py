@@ -21,8 +21,10 @@ from celeriac.domain.records import (
     FiringState,
     Params,
     Savings,
+    Source,
     StudyRecord,
     StudyState,
+    TrialRecord,
     VerdictKind,
 )
 
@@ -38,7 +40,7 @@ class SliceRows:
     `studies`: of its stages. `faults`: of their trials' attempts, by class. `verdicts`: of the slice, newest first.
     `deliveries`: of the slice's promotions. `earlier`: the slice's firings before this one, newest first.
     `next_fired_at`: when the slice's next firing was made, where one was. `spared`: what early stopping spared the
-    search.
+    search. `runs`: tonight's run of the one that serves (the look), and the search's of the default, where scored.
     """
 
     firing: Firing
@@ -50,6 +52,7 @@ class SliceRows:
     deadline_at: datetime | None = None
     next_fired_at: datetime | None = None
     spared: Savings = field(default_factory=Savings)
+    runs: Sequence[TrialRecord] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,18 @@ class Test:
     p: float
     level: float
     covers_holdout: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HoldOut:
+    """The mean of tonight's hold-out (of the score, where there are no blocks) of the default, of the champion of the
+    night before, and of tonight's challenger. Of those that were in the test over all its pairs, else of one run; None
+    where none ran tonight.
+    """
+
+    default: float | None = None
+    champion: float | None = None
+    challenger: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,7 @@ class SliceMorning:
     deadline: str
     margin_s: float | None
     looks: tuple[NightLook, ...]
+    holdout: HoldOut
 
     @property
     def used_s(self) -> float:
@@ -226,6 +242,7 @@ def _slice(rows: SliceRows, now: datetime) -> SliceMorning:
         deadline=deadline,
         margin_s=margin_s,
         looks=tuple(_looks([*reversed(rows.earlier[: MOST_LOOKS - 1]), firing])),
+        holdout=_holdout(rows),
     )
 
 
@@ -248,22 +265,39 @@ def _changed(before: Seat | None, after: Seat | None) -> dict[str, tuple[Any, An
 
 def _test(rows: SliceRows) -> Test | None:
     """The night's own test, from its verdict."""
+    evidence = _tested(rows)
+    if evidence is None:
+        return None
+    said, pairs = evidence["gate"]["said"], evidence["gate"]["asked"]["pairs"]
+    interval = said["interval"]
+    return Test(
+        pairs=len(pairs),
+        before=_mean([_value(pair["champion"]) for pair in pairs]),
+        after=_mean([_value(pair["challenger"]) for pair in pairs]),
+        gain=said["gain"],
+        interval=None if interval is None else (interval[0], interval[1]),
+        p=said["p"],
+        level=said["level"],
+        covers_holdout=said["covers_holdout"],
+    )
+
+
+def _tested(rows: SliceRows) -> Mapping[str, Any] | None:
+    """The evidence of the night's own verdict, where there was a test."""
     for each in rows.verdicts:
         gate = each.evidence.get("gate")
         if each.firing_id == rows.firing.id and each.kind is VerdictKind.NIGHT and gate and gate["asked"]["pairs"]:
-            said, pairs = gate["said"], gate["asked"]["pairs"]
-            interval = said["interval"]
-            return Test(
-                pairs=len(pairs),
-                before=_mean([_value(pair["champion"]) for pair in pairs]),
-                after=_mean([_value(pair["challenger"]) for pair in pairs]),
-                gain=said["gain"],
-                interval=None if interval is None else (interval[0], interval[1]),
-                p=said["p"],
-                level=said["level"],
-                covers_holdout=said["covers_holdout"],
-            )
+            return each.evidence
     return None
+
+
+def _holdout(rows: SliceRows) -> HoldOut:
+    found = {each.source: _mean(each.holdout or [each.score or 0.0]) for each in rows.runs}
+    test, evidence = _test(rows), _tested(rows)
+    if test is not None and evidence is not None:
+        found[Source(evidence["challenge"]["incumbent"]["source"])] = test.before
+    after = None if test is None else test.after
+    return HoldOut(found.get(Source.DEFAULT), found.get(Source.CHAMPION), after)
 
 
 def _value(run: Mapping[str, Any]) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
 from celeriac.decide.firing import night_name
 from celeriac.domain.errors import CallerError
-from celeriac.domain.records import Firing, Savings, Schedule, Stage, StudyRecord
+from celeriac.domain.records import Firing, Savings, Schedule, Source, Stage, StudyRecord, TrialRecord, TrialState
 from celeriac.report.morning.night import MOST_LOOKS, Morning, SliceRows, morning_of
 from celeriac.store import Store
 from celeriac.store.dues import slice_key
@@ -72,6 +72,7 @@ def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) ->
                 deadline_at=plan.deadline_at(each.due_at),
                 next_fired_at=min(later, default=None),
                 spared=Savings() if search is None else store.savings(search.id),
+                runs=_runs(store, own),
             )
         )
     return morning_of(
@@ -84,6 +85,22 @@ def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) ->
         to_come=_to_come(store, row, night),
         deliveries=deliveries,
     )
+
+
+def _runs(store: Store, studies: Sequence[StudyRecord]) -> list[TrialRecord]:
+    """Trial 0 of the look, and of the search where it is the default: those that were scored, the look's last."""
+    first = {each.stage: store.trials(each.id, limit=1) for each in studies if each.stage is not Stage.CONFIRM}
+    found = [trial for stage in (Stage.SEARCH, Stage.LOOK) for trial in first.get(stage, ())]
+    return [
+        each for each in found if each.state is TrialState.SCORED and each.source in (Source.DEFAULT, Source.CHAMPION)
+    ]
+
+
+def last_mornings(store: Store, schedule: str, count: int) -> list[Morning]:
+    """The newest nights of a schedule, at most so many, the oldest first. Raises UnknownSchedule."""
+    row = store.schedule(schedule)
+    nights = list(nights_of(store, row).items())[:count]
+    return [_read(store, row, name, firings) for name, firings in reversed(nights)]
 
 
 def _to_come(store: Store, row: Schedule, night: str) -> list[tuple[Mapping[str, Any], Any]]:

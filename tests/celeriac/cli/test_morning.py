@@ -36,6 +36,21 @@ def test_the_morning_is_told_as_text_and_as_json(celeriac: Celeriac, client: Cli
     assert json.loads(celeriac("morning", "nightly", "--night", "2026-01-01", "--json").out)[0]["night"] == "2026-01-01"
 
 
+def test_the_last_nights_are_one_table(celeriac: Celeriac, client: Client) -> None:
+    a_night(client)
+    lines = celeriac("morning", "nightly", "--last", "3").out.splitlines()
+    assert lines[0].split()[:6] == ["night", "slice", "outcome", "default", "champion", "tonight"]
+    assert [line.split()[:3] for line in lines[1:3]] == [
+        ["2026-01-01", "r=eu", "MISSED"],
+        ["2026-01-01", "r=us", "DUE"],
+    ]
+    assert lines[-1] == "1 night: 1 due, 1 missed; 0 trials, 0.000 device-hours spent, 0.000 saved"
+    [told] = json.loads(celeriac("morning", "nightly", "--last", "3", "--json").out)
+    assert told["slices"][0]["holdout"] == {"default": None, "champion": None, "challenger": None}
+    assert celeriac("morning", "--last", "3", "--night", "2026-01-01").code == 2
+    assert celeriac("morning", "nightly", "--last", "0").code == 2
+
+
 def test_the_page_is_written_where_it_is_asked_for(celeriac: Celeriac, client: Client, tmp_path: Path) -> None:
     a_night(client)
     assert celeriac("morning", "nightly", "--html", "night.html").out == "night.html\n"

@@ -9,10 +9,11 @@ import pytest
 
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import FiringState, Lease, Savings, StudyState
-from celeriac.report.morning import Morning, SliceMorning, read_morning
+from celeriac.report.morning import Morning, SliceMorning, last_mornings, read_morning
 from celeriac.report.morning.charts import charts, gains
 from celeriac.report.morning.lines import lines
 from celeriac.report.morning.page import page
+from celeriac.report.morning.table import COST, HEAD, table_lines, table_rows
 from celeriac.report.plain import plain
 from celeriac.store.api import AttemptEnd
 from coordinator.schedules import fire_due
@@ -113,6 +114,42 @@ def test_a_night_that_skips_saved_what_full_nights_cost_on_average() -> None:
     looks = mornings[skipped].looks
     assert len(looks) == skipped + 1
     assert [each.promoted for each in looks] == [True] + [False] * skipped
+
+
+def test_many_nights_are_one_table_with_the_holdout_of_each_and_what_they_cost() -> None:
+    house = house_of(JFK, always=True)
+    first, second = only(night(house, by_lr(0.1))), only(night(house, by_lr(0.1), seed=8))
+    assert first.test is not None
+    assert (first.holdout.default, first.holdout.champion) == (first.test.before, None)
+    assert first.holdout.challenger == first.test.after
+    search = next(each for each in house.store.studies() if each.name == second.firing)
+    default = house.store.trial(search.id, 0)
+    assert second.holdout.default == pytest.approx(sum(default.holdout) / len(default.holdout))
+    if second.test is not None:
+        assert (second.holdout.champion, second.holdout.challenger) == (second.test.before, second.test.after)
+    mornings = last_mornings(house.store, "flights", 5)
+    assert [each.night for each in mornings] == ["2026-11-24", "2026-11-25"]
+    assert [each.night for each in last_mornings(house.store, "flights", 1)] == ["2026-11-25"]
+    rows = table_rows(mornings)
+    assert all(len(row) == len(HEAD + COST) for row in rows)
+    assert rows[0][:6] == (
+        *("2026-11-24", "airport=JFK", "PROMOTED", f"{first.test.before:.4g}", "-"),
+        f"{first.test.after:.4g}",
+    )
+    hours = (first.used_s + second.used_s) / 3600
+    assert (
+        f"{sum(each.trials for each in mornings)} trials, {hours:.3f} device-hours spent"
+        in list(table_lines(mornings))[-1]
+    )
+
+
+def test_a_night_that_only_looked_shows_the_champions_holdout_alone() -> None:
+    house = house_of(JFK)
+    mornings = [only(night(house, by_lr(0.1), seed=k)) for k in range(8)]
+    skipped = next(each for each in mornings if each.state is FiringState.SKIPPED)
+    assert (skipped.holdout.default, skipped.holdout.challenger) == (None, None)
+    look = house.store.trial(next(s.id for s in house.store.studies() if s.name == f"{skipped.firing}/look"), 0)
+    assert skipped.holdout.champion == pytest.approx(sum(look.holdout) / len(look.holdout))
 
 
 def test_a_failure_and_its_faults_are_what_a_person_should_look_at() -> None:
