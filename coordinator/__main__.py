@@ -1,7 +1,8 @@
 """`python -m coordinator drive | clock | beat | flower`: one program of the coordinator, until it is told to stop.
 
 `python -m coordinator replay STUDY N` is none of the service's: it asks a study's sampler again for trial N, prints
-the parameters as JSON, and ends.
+the parameters as JSON, and ends. `python -m coordinator rescore SAMPLER SEEDS STUDY…` (ids) does so for what another
+sampler would have found.
 
 Exit codes: 0 told to stop, or printed; 2 it cannot run as it is set up (a setting, an older or newer database), or
 what was asked for is not there.
@@ -25,6 +26,8 @@ PROGRAMS = {
 }
 #: These never open the database, so a fleet gives them no login to it.
 BROKER_ONLY = frozenset({"beat", "flower"})
+#: These read rows and end; they need no Redis, so they also run where an embedded service is down.
+READS_ONLY = frozenset({"replay", "rescore"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     replay = programs.add_parser("replay", help="asks a study's sampler again for one of its trials")
     replay.add_argument("study")
     replay.add_argument("number", type=int)
+    rescore = programs.add_parser("rescore", help="estimates what another sampler would have found in past searches")
+    rescore.add_argument("sampler")
+    rescore.add_argument("seeds", type=int)
+    rescore.add_argument("studies", type=int, nargs="+")
     asked = parser.parse_args(argv)
     program = asked.program
     try:
@@ -44,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _require_service(settings, program)
         if program == "replay":
             _replay(settings, asked.study, asked.number)
+        elif program == "rescore":
+            _rescore(settings, asked.sampler, asked.seeds, asked.studies)
         else:
             _run(program, settings)
     except CeleriacError as error:
@@ -53,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _require_service(settings: Settings, program: str) -> None:
+    if program in READS_ONLY and settings.database_url:
+        return
     if not (settings.has_service or (program in BROKER_ONLY and settings.broker_url)):
         raise SettingInvalid(
             "neither CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL nor a running stack says where Postgres and Redis "
@@ -81,6 +92,14 @@ def _replay(settings: Settings, study: str, number: int) -> None:
 
     with closing(open_store(settings.database_url, pool_size=settings.pool_size)) as store:
         print(json.dumps(replayed(store, store.study_named(study).id, number)))
+
+
+def _rescore(settings: Settings, sampler: str, seeds: int, studies: Sequence[int]) -> None:
+    from celeriac.store import open_store
+    from coordinator.suggest.rescore import rescored
+
+    with closing(open_store(settings.database_url, pool_size=settings.pool_size)) as store:
+        print(json.dumps([rescored(store, each, sampler, seeds) for each in studies]))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import admin, morning, plots, promotions, rungs, schedules, studies, trials, waiting
+from celeriac.cli import admin, morning, plots, promotions, rescoring, rungs, schedules, studies, trials, waiting
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -68,4 +68,5 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
 )
 for _command, _summary in _COMMANDS:
     app.command(short_help=_summary)(_command)
+app.add_typer(rescoring.app, short_help="past nights under other settings")
 app.add_typer(schedules.app, short_help="studies that run again by the clock")

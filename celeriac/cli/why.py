@@ -4,9 +4,6 @@ The sampler lives in the coordinator, which a door does not import: it is asked 
 replay`.
 """
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 from celeriac.cli import text
@@ -14,9 +11,10 @@ from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import STYLE_OF, say
+from celeriac.client.asking import ask_coordinator
 from celeriac.client.client import Client
 from celeriac.client.study import Study
-from celeriac.domain.errors import CallerError, CeleriacError, UnknownTrial
+from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.provenance import Expectation
 from celeriac.domain.records import Source, StudyRecord, TrialRecord
 from celeriac.report.explain.why import Explanation, Outcome, explained
@@ -74,16 +72,13 @@ def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]
     """
     if trial.source is not Source.SUGGESTED:
         raise UnknownTrial(f"trial {trial.number} of {study.name} is a {trial.source}: no sampler suggested it")
-    words = ["--home", str(client.settings.home), "replay", study.name, str(trial.number)]
-    done = subprocess.run([sys.executable, "-P", "-m", "coordinator", *words], capture_output=True, text=True)
-    if done.returncode == 2:
-        raise CallerError(done.stderr.strip())
-    if done.returncode:
-        raise CeleriacError(
-            f"the replay of trial {trial.number} of {study.name} failed; is the coordinator installed here "
-            f"(`pip install 'celeriac[coordinator]'`)? {text.one_line(done.stderr.strip().splitlines()[-1], 200)}"
-        )
-    params: dict[str, Any] = json.loads(done.stdout)
+    params: dict[str, Any] = ask_coordinator(
+        client.settings,
+        "replay",
+        study.name,
+        str(trial.number),
+        what=f"the replay of trial {trial.number} of {study.name}",
+    )
     return params
 
 

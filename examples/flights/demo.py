@@ -14,12 +14,14 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from rich.console import Console
-from rich.table import Table
 
+from celeriac.cli.screen import Grid, aligned
 from celeriac.client import Client
 from celeriac.client.embedded import attached, ensure_service
 from celeriac.client.nights import follow
-from celeriac.domain.records import Champion, Firing, FiringState
+from celeriac.domain.records import Firing, FiringState
+from celeriac.report.morning import last_mornings
+from celeriac.report.morning.table import COST, HEAD, NUMERIC, table_rows
 from celeriac.runtime.settings import Settings
 
 HERE = Path(__file__).parent
@@ -48,10 +50,11 @@ def main() -> int:
             console.print(f"\n[bold]Night of {night:%d %B %Y}[/bold]: each airport looks, searches and confirms")
             fired = client.fire(SCHEDULE, night.astimezone(UTC))
             ended = watch(console, client, [each.record.firing_id for each in fired if each.record.firing_id])
-            console.print(morning(night, client, ended))
+            morning(client)
             if any(firing.state is FiringState.FAILED for firing in ended):
                 return 1
         console.print(f"{time.monotonic() - began:.0f} s in all. The state is in {HOME}; look around with:")
+        console.print(f"  celeriac morning {SCHEDULE} --last 2 --home {HOME}")
         console.print(f"  celeriac schedule show {SCHEDULE} --home {HOME}")
         console.print(f"  celeriac champion {SCHEDULE} airport=JFK --home {HOME}")
     return 0
@@ -66,41 +69,12 @@ def watch(console: Console, client: Client, firing_ids: Sequence[int]) -> list[F
     return [ended[each] for each in firing_ids]
 
 
-def morning(night: datetime, client: Client, firings: Sequence[Firing]) -> Table:
-    """What changed, why, and how sure that is: for each airport the test on its hold-out days, and who serves now."""
-    table = Table(
-        title=f"The morning after {night:%d %B}: log loss on the 21 days before it, in pairs of one seed",
-        title_justify="left",
-    )
-    for name in ("airport", "outcome", "before", "challenger", "gain (interval)", "pairs", "p", "champion is"):
-        table.add_column(name, justify="right" if name in ("before", "challenger", "pairs", "p") else "left")
-    champions = {champion.slice["airport"]: champion for champion in client.champions(SCHEDULE)}
-    verdicts = {verdict.firing_id: verdict for verdict in client.store.verdicts(SCHEDULE)}
-    for firing in sorted(firings, key=lambda each: str(each.slice["airport"])):
-        airport = firing.slice["airport"]
-        champion = champions.get(airport)
-        serves = "none yet: the default serves" if champion is None else _named(champion)
-        table.add_row(airport, str(firing.state), *_test_of(verdicts.get(firing.id)), serves)
-    return table
-
-
-def _test_of(verdict: Champion | None) -> tuple[str, str, str, str, str]:
-    """Mean hold-out loss before and of the challenger, the gain with its interval, the pairs and p."""
-    gate = {} if verdict is None else verdict.evidence.get("gate", {})
-    if not gate:
-        return "-", "-", "no test was worth it", "-", "-"
-    pairs, said = gate["asked"]["pairs"], gate["said"]
-    means = [
-        sum(sum(pair[who]["holdout"]) / len(pair[who]["holdout"]) for pair in pairs) / len(pairs)
-        for who in ("champion", "challenger")
-    ]
-    low, high = said["interval"]
-    gain = f"{said['gain']:+.4f} ({low:+.4f} to {high:+.4f})"
-    return f"{means[0]:.4f}", f"{means[1]:.4f}", gain, str(len(pairs)), f"{said['p']:.3g}"
-
-
-def _named(champion: Champion) -> str:
-    return f"{champion.study.split('/')[-1]} trial {champion.trial}"
+def morning(client: Client) -> None:
+    """What changed and how sure that is, for each airport: the newest row of `celeriac morning SCHEDULE --last N`."""
+    nights = last_mornings(client.store, SCHEDULE, 1)
+    print()
+    for line in aligned(Grid((*HEAD, *COST), table_rows(nights), NUMERIC)):
+        print(line)
 
 
 if __name__ == "__main__":

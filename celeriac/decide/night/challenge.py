@@ -12,6 +12,7 @@ from typing import Any
 from celeriac.decide.gate import (
     Evidence,
     GateDecision,
+    GateRules,
     LevelDecision,
     NightTally,
     Pair,
@@ -115,7 +116,7 @@ def challenge_of(night: Night, rules: NightRules) -> ChallengeDecision:
         challenge.past,
         before=before,
         level=challenge.level,
-        expected_gain=_gain(rules, incumbent.score, contestant.score),
+        expected_gain=hoped_gain(rules.gate, incumbent.score, contestant.score),
     )
     if opened.verdict != "more":
         return ChallengeDecision(f"{contestant.name} against {incumbent.name}: {opened.reason}")
@@ -217,11 +218,11 @@ def _challenger(night: Night, incumbent: Contestant) -> tuple[Contestant, Eviden
     return found, Evidence()
 
 
-def _gain(rules: NightRules, before: float | None, after: float | None) -> float | None:
+def hoped_gain(rules: GateRules, before: float | None, after: float | None) -> float | None:
     """By how much the search, with one run of each, has the challenger better: at best what can be hoped for."""
     if before is None or after is None:
         return None
-    return after - before if rules.gate.goal == "maximize" else before - after
+    return after - before if rules.goal == "maximize" else before - after
 
 
 def past_of(night: Night) -> Past | None:

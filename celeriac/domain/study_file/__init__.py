@@ -8,7 +8,7 @@ YAML is read as version 1.2 with its core schema, whatever the file says of its 
 """
 
 from celeriac.domain.study_file.blackout import Blackout
-from celeriac.domain.study_file.gating import GateSpec
+from celeriac.domain.study_file.gating import GateSpec, parse_gate
 from celeriac.domain.study_file.names import is_study_name, seed_of
 from celeriac.domain.study_file.section import seconds_of
 from celeriac.domain.study_file.specs import (
@@ -44,6 +44,7 @@ __all__ = [
     "load",
     "offset_s",
     "parse",
+    "parse_gate",
     "plain_scalar",
     "run_plan",
     "seconds_of",

@@ -6,7 +6,7 @@ from typing import Any
 
 from celeriac.domain.guards import Guard, parse_guards, write_guards
 from celeriac.domain.space import show
-from celeriac.domain.study_file.section import Section
+from celeriac.domain.study_file.section import Problems, Section
 
 _FEWEST_PAIRS, _USUAL_PAIRS, _MOST_PAIRS = 2, 18, 200
 _LARGEST_FDR = 0.5
@@ -53,6 +53,14 @@ def gate(section: Section) -> GateSpec:
         require_approval=flag(given, "require_approval"),
         guards=_guards(section),
     )
+
+
+def parse_gate(given: Mapping[str, Any], source: str) -> GateSpec:
+    """The gate of a mapping with the keys of `schedule.gate`. Raises SpecInvalid, its lines led by `source`."""
+    problems = Problems(source, {})
+    found = gate(Section({"gate": dict(given)}, "", problems, {"gate"}))
+    problems.raise_any()
+    return found
 
 
 def flag(section: Section, key: str, unless_said: bool = False) -> bool:

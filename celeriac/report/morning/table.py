@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from celeriac.domain.records import FiringState
 from celeriac.report.morning.night import Morning, SliceMorning, slice_text
-from celeriac.report.words import counted, number
+from celeriac.report.words import counted
 
 HEAD = ("night", "slice", "outcome", "default", "champion", "tonight", "gain (interval)", "pairs", "trials")
 COST = ("spent", "saved")
@@ -36,19 +36,24 @@ def _row(each: SliceMorning) -> tuple[str, ...]:
     test, holdout = each.test, each.holdout
     between = ""
     if test is not None and test.interval is not None:
-        between = f" ({number(test.interval[0], 3)} to {number(test.interval[1], 3)})"
+        between = f" ({_even(test.interval[0], 2)} to {_even(test.interval[1], 2)})"
     return (
         slice_text(each.slice),
         str(each.state),
-        number(holdout.default, 4),
-        number(holdout.champion, 4),
-        number(holdout.challenger, 4),
-        "-" if test is None else f"{number(test.gain, 3)}{between}",
+        _even(holdout.default, 4),
+        _even(holdout.champion, 4),
+        _even(holdout.challenger, 4),
+        "-" if test is None else f"{_even(test.gain, 2)}{between}",
         "-" if test is None else str(test.pairs),
         str(sum(each.trials.values())),
         _hours(each.used_s),
         "-" if each.saved_s is None else _hours(each.saved_s),
     )
+
+
+def _even(value: float | None, digits: int) -> str:
+    """As `number`, with its last zeros, so that a column's numbers are alike."""
+    return "-" if value is None else f"{value:#.{digits}g}"
 
 
 def _hours(seconds: float) -> str:

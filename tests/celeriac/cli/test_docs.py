@@ -49,7 +49,9 @@ def test_every_command_is_on_the_page() -> None:
     names = [command.callback.__name__ for command in app.registered_commands if command.callback]
     assert len(names) == 34
     assert [name for name in names if not re.search(rf"`{name}\b", PAGE)] == []
-    (schedules,) = app.registered_groups
+    studies, schedules = app.registered_groups
+    assert studies.typer_instance is not None
+    assert [f"`study {each.name}" in PAGE for each in studies.typer_instance.registered_commands] == [True]
     assert schedules.typer_instance is not None
     verbs = [command.name for command in schedules.typer_instance.registered_commands]
     assert [verb for verb in verbs if f"`schedule {verb}" not in PAGE] == []

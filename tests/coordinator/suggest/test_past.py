@@ -27,10 +27,11 @@ def run_one(house: House, study: StudyRecord) -> None:
     house.finish(lease, loss(dict(lease.params)))
 
 
-def nights(house: House, count: int, **changes: Any) -> list[StudyRecord]:
+def nights(house: House, count: int, *, reproducible: bool = False, **changes: Any) -> list[StudyRecord]:
     """The searches of so many nights of one slice, run to their ends, the oldest first."""
     plan = {"name": "flights", "cron": "0 3 * * *", "slices": {"airport": ["JFK"]}, "always": True, **changes}
-    spec = parse({**SPEC, "study": "flights", "budget": {"trials": TRIALS}, "schedule": plan})
+    own = {"study": "flights", "budget": {"trials": TRIALS}, "reproducible": reproducible}
+    spec = parse({**SPEC, **own, "schedule": plan})
     put_schedule(house, slices=AIRPORTS[:1], spec=spec.to_dict())
     found = []
     for _ in range(count):

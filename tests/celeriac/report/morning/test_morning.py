@@ -133,8 +133,8 @@ def test_many_nights_are_one_table_with_the_holdout_of_each_and_what_they_cost()
     rows = table_rows(mornings)
     assert all(len(row) == len(HEAD + COST) for row in rows)
     assert rows[0][:6] == (
-        *("2026-11-24", "airport=JFK", "PROMOTED", f"{first.test.before:.4g}", "-"),
-        f"{first.test.after:.4g}",
+        *("2026-11-24", "airport=JFK", "PROMOTED", f"{first.test.before:#.4g}", "-"),
+        f"{first.test.after:#.4g}",
     )
     hours = (first.used_s + second.used_s) / 3600
     assert (

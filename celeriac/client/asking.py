@@ -1,0 +1,40 @@
+"""Asking the coordinator as a program: `python -m coordinator …` prints JSON and ends. A door does not import it, since
+it may not be installed where the door is.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from celeriac.domain.errors import CallerError, CeleriacError
+from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
+from celeriac.runtime.settings import Settings, inherited
+
+
+def ask_coordinator(settings: Settings, *words: str, what: str) -> Any:
+    """What it prints when it is asked `words`, on the database of these settings.
+
+    Raises CallerError with its own words when it refuses, CeleriacError when it is not installed here or fails; `what`
+    is then said to have failed.
+    """
+    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "coordinator", "--home", str(settings.home), *words],
+            capture_output=True,
+            text=True,
+            pass_fds=[descriptor],
+            env=environment_without(inherited({}), descriptor),
+        )
+    finally:
+        os.close(descriptor)
+    if done.returncode == 2:
+        raise CallerError(done.stderr.strip())
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise CeleriacError(
+            f"{what} failed; is the coordinator installed here (`pip install 'celeriac[coordinator]'`)? {told[:200]}"
+        )
+    return json.loads(done.stdout)
