@@ -32,6 +32,9 @@ ScheduleName = Annotated[str, typer.Argument(metavar="NAME", help="The schedule'
 From = Annotated[str, typer.Option("--from", metavar="DATE", help="The first day, such as 2013-10-01.")]
 To = Annotated[str, typer.Option("--to", metavar="DATE", help="The last day.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; its history keeps it.")]
+WhyFired = Annotated[str, typer.Option("--reason", help="Why; the firing keeps it, with who asked for it.")]
+OneSlice = Annotated[str | None, typer.Option("--slice", metavar="SLICE", help="Only this one, such as `airport=JFK`.")]
+Again = Annotated[bool, typer.Option("--again", help="Also a night that had its firing: once more, by hand.")]
 Count = Annotated[int, typer.Option("-n", min=1, max=1000, help="How many due times.")]
 Replace = Annotated[bool, typer.Option("--replace", help="Put this spec in the place of another one of that name.")]
 Due = Annotated[
@@ -160,22 +163,36 @@ def _coming_row(alike: "list[Coming]", now: datetime) -> tuple[str, ...]:
 
 
 @app.command("fire")
-def fire(name: ScheduleName, due: Due = None, home: Home = None) -> None:
+def fire(
+    name: ScheduleName,
+    due: Due = None,
+    slice_: OneSlice = None,
+    again: Again = False,
+    reason: WhyFired = "",
+    home: Home = None,
+) -> None:
     """Open one firing's studies now; the clock's own firings are made regardless.
 
-    A due time of the schedule's own that has passed is made up for, each slice once. For any other time, and without
-    one, it is a firing by hand, any number of times.
+    A due time of the schedule's own that has passed is made up for, each slice once; `--again` runs a night once more
+    at its own due time. For any other time, and without one, it is a firing by hand, any number of times.
     """
+    from celeriac.client.champions import slice_named
+
+    if again and due is None:
+        raise typer.BadParameter("--again runs a past night once more: say which, `--due 2013-10-01`")
     with connected(home, serving=True) as client:
         row = client.store.schedule(name)
-        opened = client.fire(name, None if due is None else _due_at(due, row))
+        where = None if slice_ is None else slice_named(client.store, name, slice_)
+        at = None if due is None else _due_at(due, row)
+        opened = client.fire(name, at, slice_=where, again=again, reason=reason)
         for study in opened:
             print(study.name)
-        missing = max(len(row.slices), 1) - len(opened)
+        missing = (1 if where is not None else max(len(row.slices), 1)) - len(opened)
         if missing:  # or, of slices with times of their own, was not due then
+            more = ("--due", due, *(("--slice", slice_) if slice_ else ()), "--again") if due else ()
             remark(
                 f"{text.counted(missing, 'slice')} had its firing for that time already, or was not due then"
-                f" (`{command('schedule', 'show', name)}`); once more, by hand:  {command('schedule', 'fire', name)}"
+                f" (`{command('schedule', 'show', name)}`); once more:  {command('schedule', 'fire', name, *more)}"
             )
 
 

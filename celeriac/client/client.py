@@ -206,17 +206,27 @@ class Client:
         """All schedules, by name."""
         return self.store.schedules()
 
-    def fire(self, schedule: str, due_at: datetime | date | None = None) -> list[Study]:
-        """Open one firing's studies now, one for each slice, as if `due_at` (default: now) had come; a date is each
-        slice's own first time on it.
+    def fire(
+        self,
+        schedule: str,
+        due_at: datetime | date | None = None,
+        *,
+        slice_: Mapping[str, Any] | None = None,
+        again: bool = False,
+        reason: str = "",
+    ) -> list[Study]:
+        """Open one firing's studies now, one for each slice (or for this `slice_`), as if `due_at` (default: now) had
+        come; a date is each slice's own first time on it.
 
         A due time of the schedule's own that has passed is made up for, each slice once: what was fired for it already
         is not in the answer. For any other time it is a firing by hand, as often as you ask, and the clock's own
-        firings are made regardless. Raises UnknownSchedule.
+        firings are made regardless; with `again` also for a time that had its firing. The firing notes who asked, and
+        the `reason`. Raises UnknownSchedule.
         """
         from celeriac.client.schedules import fire_now
 
-        return [study for firing in fire_now(self.store, schedule, due_at) for study in self.begin(firing)]
+        made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason)
+        return [study for firing in made for study in self.begin(firing)]
 
     def begin(self, firing: Firing) -> list[Study]:
         """The study that a firing begins with. The coordinator would open it too, at its next tick."""

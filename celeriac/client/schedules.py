@@ -70,34 +70,50 @@ def put(
     return store.put_schedule(row, dues, edit=ScheduleEdit(row.name, who(), "replaced", tuple(differs), reason))
 
 
-def fire_now(store: Store, name: str, due_at: datetime | date | None) -> list[Firing]:
-    """Make one firing of each slice, as if `due_at` had come; a date is each slice's own first time on it.
+def fire_now(
+    store: Store,
+    name: str,
+    due_at: datetime | date | None,
+    *,
+    slice_: Mapping[str, Any] | None = None,
+    again: bool = False,
+    reason: str = "",
+) -> list[Firing]:
+    """Make one firing of each slice, or of one, as if `due_at` had come; a date is each slice's own first time on it.
 
     Of slices with times of their own, those have their own firing for a past time that are due at it; where none is,
-    all are fired by hand. Raises UnknownSchedule.
+    all are fired by hand. `again`: by hand also where the slice had its own firing for that time. What is fired by hand
+    or for a reason notes who asked for it. Raises UnknownSchedule.
     """
     row, now = store.schedule(name), store.now()
     calendar, next_at = calendar_of(row), {slice_key(each.slice): each.next_due_at for each in store.slice_dues(name)}
     moments, own = {}, set()
-    for slice_ in row.slices or ({},):
-        plan, key = plan_of(calendar, slice_), slice_key(slice_)
+    slices = (row.slices or ({},)) if slice_ is None else (slice_,)
+    for each in slices:
+        plan, key = plan_of(calendar, each), slice_key(each)
         if due_at is None:
             moments[key] = now.replace(microsecond=0)
         elif isinstance(due_at, datetime):
             moments[key] = due_at.astimezone(UTC)
         else:
             moments[key] = plan.first_on(datetime(due_at.year, due_at.month, due_at.day, tzinfo=UTC)).astimezone(UTC)
-        if due_at is not None and plan.is_past_due_time(moments[key], now, next_at.get(key, now)):
+        if due_at is not None and not again and plan.is_past_due_time(moments[key], now, next_at.get(key, now)):
             own.add(key)
     made = []
     recent = [] if own else store.firings(name, limit=_RECENT_FIRINGS)
-    for slice_ in row.slices or ({},):
-        at, key = moments[slice_key(slice_)], slice_key(slice_)
+    note = "" if own and not reason else _asked_by(reason)
+    for each in slices:
+        at, key = moments[slice_key(each)], slice_key(each)
         if own and key not in own:
             continue
         by_hand = 0 if own else next_by_hand(row, at, recent)
-        made.append(fire(store, at, firing_of(row, plan_of(calendar, slice_), slice_, at, by_hand=by_hand)))
+        made.append(fire(store, at, firing_of(row, plan_of(calendar, each), each, at, by_hand=by_hand, note=note)))
     return [each for each in made if each is not None]
+
+
+def _asked_by(reason: str) -> str:
+    """What a firing keeps of who asked for it, and why; when, its row says."""
+    return f"asked for by {who()}" + (f": {reason}" if reason else "")
 
 
 def waiting_of(

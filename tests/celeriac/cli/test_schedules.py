@@ -33,6 +33,14 @@ def test_a_schedules_life(celeriac: Celeriac, client: Client, tmp_path: Path) ->
     assert fired.out.split() == ["nightly/r=eu/2013-10-01", "nightly/r=us/2013-10-01"]
     again = celeriac("schedule", "fire", "nightly", "--due", "2013-10-01T02:00")
     assert (again.code, again.out, "had its firing for that time already" in again.err) == (0, "", True)
+    assert "schedule fire nightly --due 2013-10-01T02:00 --again" in again.err
+    more = celeriac(
+        "schedule", "fire", "nightly", "--due", "2013-10-01", "--slice", "r=eu", "--again", "--reason", "late"
+    )
+    assert more.out.split() == ["nightly/r=eu/2013-10-01-by-hand-1"]
+    assert celeriac("schedule", "fire", "nightly", "--again").code == 2
+    unknown = celeriac("schedule", "fire", "nightly", "--slice", "r=moon")
+    assert (unknown.code, "it has r=eu; r=us" in unknown.err) == (2, True)
     for wrong in ("tomorrow", "9999-12-31", "0001-01-01"):
         assert celeriac("schedule", "fire", "nightly", "--due", wrong).code == 2
     first = celeriac("schedule", "fire", "nightly").out.split()

@@ -7,7 +7,7 @@ import pytest
 
 from celeriac.client import Client
 from celeriac.client.replay import replay
-from celeriac.client.schedules import waiting_of
+from celeriac.client.schedules import waiting_of, who
 from celeriac.domain.errors import DuplicateStudy, SpecInvalid, StudyPaused, UnknownSchedule
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
@@ -121,3 +121,20 @@ def test_fire_opens_each_slice_once_for_a_due_time(client: Client) -> None:
     assert studies[0].record.slice == {"r": "eu"}
     assert client.fire("nightly", due_at) == []
     assert client.tickets.waiting(DRIVE_QUEUE) == 2
+
+
+def test_a_past_night_is_run_again_at_its_own_due_time_and_says_who_wanted_it(client: Client) -> None:
+    client.add_schedule({**SPEC, **PLAN})
+    day, eu = date(2013, 10, 1), {"r": "eu"}
+    [first] = client.fire("nightly", day, slice_=eu)
+    assert client.fire("nightly", day, slice_=eu) == []
+    again = [client.fire("nightly", day, slice_=eu, again=True, reason="its data were late") for _ in range(2)]
+    assert [[study.name for study in each] for each in again] == [
+        [f"nightly/r=eu/2013-10-01-by-hand-{k}"] for k in (1, 2)
+    ]
+    assert {study.record.due_at for each in again for study in each} == {first.record.due_at}
+    notes = [each.note for each in client.store.firings("nightly")]
+    assert notes[-1] == ""
+    assert all(note == f"asked for by {who()}: its data were late" for note in notes[:2])
+    assert [each.name for each in client.fire("nightly", day)] == ["nightly/r=us/2013-10-01"], "the other's own is free"
+    assert client.fire("nightly", day, reason="all of it") == []
