@@ -30,10 +30,10 @@ def ask_coordinator(settings: Settings, *words: str, what: str) -> Any:
         )
     finally:
         os.close(descriptor)
+    told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
     if done.returncode == 2:
-        raise CallerError(done.stderr.strip())
+        raise CallerError(told.removeprefix(f"coordinator {words[0]}: "))
     if done.returncode:
-        told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise CeleriacError(
             f"{what} failed; is the coordinator installed here (`pip install 'celeriac[coordinator]'`)? {told[:200]}"
         )

@@ -1,19 +1,20 @@
 """A slice's past nights under another gate or sampler, from the rows alone; nothing is trained and nothing written."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from celeriac.client.asking import ask_coordinator
 from celeriac.client.client import Client
 from celeriac.decide.calendar import calendar_of, plan_of
 from celeriac.decide.firing import night_name
-from celeriac.decide.gate import NightTally
 from celeriac.decide.night.rescore import Changes, NightRecord, RescoredNight, rescore
 from celeriac.decide.night.rules import rules_of
-from celeriac.domain.errors import CallerError, UnknownSchedule
-from celeriac.domain.records import Champion, NewStudy, Stage, StudyRecord, VerdictKind
+from celeriac.domain.errors import CallerError
+from celeriac.domain.records import Schedule, Stage, StudyRecord, VerdictKind
 from celeriac.domain.study_file import parse_gate, plain_scalar
 from celeriac.store import Store
+from celeriac.store.dues import slice_key
 
 #: So many verdicts of a slice are looked back at, at most.
 _MOST_VERDICTS = 10_000
@@ -44,31 +45,30 @@ def gate_changes(written: str) -> Changes:
 
 def rescore_gate(store: Store, schedule: str, slice_: Mapping[str, Any], changes: Changes) -> list[RescoredNight]:
     """The slice's nights with a verdict, the oldest first. Raises UnknownSchedule, and CallerError before the first."""
-    row = store.schedule(schedule)
-    calendar = calendar_of(row)
-    verdicts = store.verdicts(schedule, slice_=slice_, limit=_MOST_VERDICTS)
-    if not any(each.kind is VerdictKind.NIGHT for each in verdicts):
+    row, slices = store.schedule(schedule), store.slice_dues(schedule)
+    own = _records(store, row, slice_)
+    if not own:
         raise CallerError(f"no night of this slice of {schedule} has ended with a verdict: there is nothing to replay")
-    records: list[NightRecord] = []
-    for verdict in reversed(verdicts):
-        plan = _plan(store, verdict)
-        if plan is None or plan.due_at is None or verdict.firing_id is None:
-            records += [] if not records else [NightRecord("", verdict, records[-1].rules)]
-            continue
-        firing = store.firing(verdict.firing_id)
-        rules = rules_of(plan)
-        asks_fdr = changes.fdr is not None or rules.gate.fdr is not None
-        tallies = store.night_tallies(schedule, firing.due_at) if asks_fdr else []
-        records.append(
-            NightRecord(
-                night_name(plan_of(calendar, firing.slice), firing.due_at, by_hand=firing.by_hand),
-                verdict,
-                rules.gate,
-                tuple(NightTally(spent, promoted) for spent, promoted in tallies),
-                len(row.slices) or 1,
-            )
-        )
-    return rescore(records, changes)
+    asks_fdr = any(changes.of(each.rules).fdr is not None for each in own)
+    others = [each.slice for each in slices if each.slice != slice_] if asks_fdr else []
+    records = [*own, *(record for each in others for record in _records(store, row, each))]
+    found = rescore(sorted(records, key=lambda each: each.due_at), changes, max(len(slices), 1))
+    return [each for each in found if each.slice == own[0].slice]
+
+
+def _records(store: Store, row: Schedule, slice_: Mapping[str, Any]) -> list[NightRecord]:
+    """The verdicts on a slice, the oldest first; a person's stands beside the night before it."""
+    calendar, key = calendar_of(row), slice_key(slice_)
+    found: list[NightRecord] = []
+    for verdict in reversed(store.verdicts(row.name, slice_=slice_, limit=_MOST_VERDICTS)):
+        if verdict.firing_id is not None and verdict.kind is VerdictKind.NIGHT:
+            firing = store.firing(verdict.firing_id)
+            night = night_name(plan_of(calendar, firing.slice), firing.due_at, by_hand=firing.by_hand)
+            rules = rules_of(store.firing_plan(firing.id)).gate
+            found.append(NightRecord(night, firing.due_at, key, verdict, rules))
+        elif found:
+            found.append(replace(found[-1], verdict=verdict))
+    return found
 
 
 def rescore_sampler(
@@ -96,13 +96,3 @@ def _searches(client: Client, firing_ids: Sequence[int]) -> list[StudyRecord]:
     """By due time."""
     studies = [each for each in client.store.stage_studies(firing_ids) if each.stage is Stage.SEARCH]
     return sorted(studies, key=lambda each: (str(each.due_at), each.id))
-
-
-def _plan(store: Store, verdict: Champion) -> NewStudy | None:
-    """What the verdict's night was made with; None for a person's."""
-    if verdict.firing_id is None or verdict.kind is not VerdictKind.NIGHT:
-        return None
-    try:
-        return store.firing_plan(verdict.firing_id)
-    except UnknownSchedule:
-        return None

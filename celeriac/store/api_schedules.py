@@ -126,7 +126,7 @@ class ScheduleStore(Protocol):
 
     def night_tallies(self, schedule: str, before: datetime) -> list[tuple[float, int]]:
         """Of each night of a schedule before that due time, oldest first: what its slices' tests spent (level x
-        weight), and how many slices were promoted.
+        weight), and how many slices were promoted. Only tests that had an `fdr` count.
         """
 
     def due_deliveries(self, limit: int = 100) -> list[Delivery]:

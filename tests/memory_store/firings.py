@@ -198,7 +198,8 @@ class Firings(Tables):
         rows, nights = self._rows, dict[datetime, list[Champion]]()
         for each in rows.verdicts.values():
             firing = rows.firings.get(each.firing_id or 0)
-            is_test = each.kind is VerdictKind.NIGHT and "gate" in each.evidence
+            asked = each.evidence.get("gate", {}).get("asked", {})
+            is_test = each.kind is VerdictKind.NIGHT and asked.get("rules", {}).get("fdr") is not None
             if firing and is_test and each.schedule == schedule and firing.due_at < before:
                 nights.setdefault(firing.due_at, []).append(each)
         return [

@@ -70,12 +70,16 @@ def open_gate(
     level: float | None = None,
     expected_gain: float | None = None,
 ) -> GateDecision:
-    """Before any pair: how many are wanted first, or "keep" where the model expects less than `min_gain`, so that no
-    test is worth its runs. Arguments as for `decide_gate`. Raises ValueError for rules that cannot be.
+    """Before any pair: how many are wanted first, or "keep" where the model expects less than `min_gain`, or nothing
+    is left of `fdr`, so that no test is worth its runs. Arguments as for `decide_gate`. Raises ValueError for rules
+    that cannot be.
     """
     night = _night((), rules, past, before, level, closing=False)
     if expected_gain is not None and not expected_gain >= rules.min_gain:
         why = f"no test: the model expects a gain of {expected_gain:.6g}, less than min_gain {rules.min_gain:.6g}"
+        return replace(_say(night, "keep", why), expected_gain=expected_gain)
+    if not night.level > 0:
+        why = "no test: the schedule's share of false promotions (fdr) is used up for now, so nothing could pass"
         return replace(_say(night, "keep", why), expected_gain=expected_gain)
     first = min(night.design.looks[0], rules.most_pairs)
     return replace(
@@ -222,8 +226,10 @@ def _say(
 
 
 def _interval(night: _Night) -> tuple[float, float] | None:
-    """The repeated confidence interval of the newest look (Jennison and Turnbull 2000, chapter 9)."""
-    if not night.looks:
+    """The repeated confidence interval of the newest look (Jennison and Turnbull 2000, chapter 9); None where there
+    was none, or where the level is 0, so that the interval has no end.
+    """
+    if not night.looks or not night.limit > 0:
         return None
     look = night.looks[-1]
     limit = night.limit * night.design.weight(len(night.looks) - 1)
@@ -237,9 +243,9 @@ def _found(night: _Night) -> str:
 
 def _numbers(night: _Night) -> str:
     look, interval = night.looks[-1], _interval(night)
-    low, high = interval if interval is not None else (look.gain, look.gain)
+    between = "" if interval is None else f" ({interval[0]:.4g} to {interval[1]:.4g})"
     earlier = f" with {night.before.nights} earlier nights" if night.before.nights else ""
-    return f"gain {look.gain:.4g} ({low:.4g} to {high:.4g}) in {look.pairs} pairs{earlier}, p {night.p:.3g}"
+    return f"gain {look.gain:.4g}{between} in {look.pairs} pairs{earlier}, p {night.p:.3g}"
 
 
 def _uncovered(night: _Night) -> str:

@@ -5,8 +5,11 @@ each line says where: a test that would have gone on beyond the pairs that were 
 and all nights after the first on which the slice would have got another champion than it did.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
 from typing import Any, Literal
 
 from celeriac.decide.gate import (
@@ -29,26 +32,25 @@ _NOBODY = (0, None)
 
 @dataclass(frozen=True, slots=True)
 class NightRecord:
-    """One verdict on the slice, with what stood beside it: the night's name, its gate's rules, and, for `fdr`, what
-    the schedule's earlier nights had spent, and how many slices it has.
-    """
+    """One verdict, with what stood beside it: the night's name, when it was due, its slice, and its gate's rules."""
 
     night: str
+    due_at: datetime
+    slice: str
     verdict: Champion
     rules: GateRules
-    tallies: Sequence[NightTally] = field(default_factory=tuple)
-    slices: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class RescoredNight:
-    """`was` and `would`: what the gate said, and says under the other rules; "unknown": the rows cannot tell; "": there
-    was no test, and would be none. `pairs`: how many it stands on; `run`: how many there were. `caution` and `parted`:
-    why the line is not what would have happened, of itself and because an earlier night came out otherwise; "" where
-    it is.
+    """One night of a slice. `was` and `would`: what the gate said, and says under the other rules; "unknown": the rows
+    cannot tell; "": there was no test, and would be none. `pairs`: how many it stands on; `run`: how many there were.
+    `caution` and `parted`: why the line is not what would have happened, of itself and because an earlier night came
+    out otherwise; "" where it is.
     """
 
     night: str
+    slice: str
     was: Said
     would: Said
     run: int
@@ -83,65 +85,89 @@ class Changes:
         return replace(found, fdr=None) if self.no_fdr else found
 
 
-def rescore(records: Sequence[NightRecord], changes: Changes) -> list[RescoredNight]:
-    """Decide each night's test again; `records`: all verdicts on one slice, the oldest first."""
-    found: list[RescoredNight] = []
+@dataclass(slots=True)
+class _Line:
+    """What a slice has come to under the other rules: its contender, if one waits (where it was found, what it brings),
+    and why its later nights are not what would have been.
+    """
+
     waits: tuple[tuple[int, int | None], Evidence] = (_NOBODY, Evidence())
-    parted = ""
-    for record in records:
-        if record.verdict.kind is not VerdictKind.NIGHT:
-            if record.verdict.promoted and record.verdict.kind is not VerdictKind.APPROVED:
-                parted = ""  # whoever was champion, a person chose this one
-            continue
-        told, evidence = _night(record, changes.of(record.rules), waits)
-        waits = (_who(record.verdict), evidence) if evidence is not None else (_NOBODY, Evidence())
-        found.append(replace(told, parted=parted))
-        unknown = told.would == "unknown"
-        if not parted and (unknown or (told.differs and "promote" in (told.was, told.would))):
-            parted = f"since {record.night} the slice {'may' if unknown else 'would'} have had another champion to beat"
+    parted: str = ""
+
+
+def rescore(records: Sequence[NightRecord], changes: Changes, slices: int = 1) -> list[RescoredNight]:
+    """Decide each night's test again; `records`: all verdicts, the oldest first; with an `fdr`, which slices spend
+    together, those of all the schedule's `slices`.
+    """
+    found: list[RescoredNight] = []
+    lines: defaultdict[str, _Line] = defaultdict(_Line)
+    tallies: list[NightTally] = []
+    for _, due in groupby(records, lambda each: each.due_at):
+        spent, promoted, shares = 0.0, 0, False
+        for record in due:
+            line = lines[record.slice]
+            if record.verdict.kind is not VerdictKind.NIGHT:
+                if record.verdict.promoted and record.verdict.kind is not VerdictKind.APPROVED:
+                    line.parted = ""  # whoever was champion, a person chose this one
+                continue
+            rules = changes.of(record.rules)
+            told, now = _night(record, rules, line, tallies, slices)
+            found.append(replace(told, parted=line.parted))
+            _go_on(line, record, told, now)
+            if rules.fdr is not None and now is not None and now.looks:
+                spent, promoted, shares = (
+                    spent + now.level * now.before.weight,
+                    promoted + (told.would == "promote"),
+                    True,
+                )
+        if shares:
+            tallies.append(NightTally(spent, promoted))
     return found
 
 
+def _go_on(line: _Line, record: NightRecord, told: RescoredNight, now: GateDecision | None) -> None:
+    """What the slice takes along to its next night."""
+    evidence = now.evidence if now is not None and told.would == "contender" else None
+    line.waits = (_who(record.verdict), evidence) if evidence is not None else (_NOBODY, Evidence())
+    unknown = told.would == "unknown"
+    if not line.parted and (unknown or (told.differs and "promote" in (told.was, told.would))):
+        line.parted = (
+            f"since {record.night} the slice {'may' if unknown else 'would'} have had another champion to beat"
+        )
+
+
 def _night(
-    record: NightRecord, rules: GateRules, waits: tuple[tuple[int, int | None], Evidence]
-) -> tuple[RescoredNight, Evidence | None]:
-    """One night's line, and what its challenger takes along under the other rules."""
+    record: NightRecord, rules: GateRules, line: _Line, tallies: Sequence[NightTally], slices: int
+) -> tuple[RescoredNight, GateDecision | None]:
+    """One night, and what the gate says of it under the other rules."""
     verdict, evidence = record.verdict, record.verdict.evidence
     if not evidence.get("challenge"):
         return _untested(record, rules), None
-    challenge = Challenge.read(evidence["challenge"])
     if not evidence.get("gate"):
-        return _line(record, "", "", 0, verdict.reason), None
-    then = recompute(evidence["gate"])
-    before = waits[1] if waits[0] == _who(verdict) else Evidence()
-    level = _level(record, rules, before)
+        return _told(record, "", "", 0, verdict.reason), None
+    challenge, then = Challenge.read(evidence["challenge"]), recompute(evidence["gate"])
+    before = line.waits[1] if line.waits[0] == _who(verdict) else Evidence()
+    level = None if rules.fdr is None else fdr_level(tallies, slices, rules.fdr, before.weight).level
     hoped = hoped_gain(rules, challenge.incumbent.score, challenge.challenger.score)
-    try:
-        opened = open_gate(rules, then.past, before=before, level=level, expected_gain=hoped)
-        now = opened if opened.verdict != "more" else _decided(then, rules, before, level)
-    except ValueError as error:
-        return _line(record, then.verdict, "unknown", len(then.pairs), f"the record cannot be judged so: {error}"), None
+    now = open_gate(rules, then.past, before=before, level=level, expected_gain=hoped)
+    if now.verdict == "more":  # a night that could get no more pairs then could get none now
+        now = decide_gate(then.pairs, rules, then.past, before=before, level=level, closing=then.closing)
     dropped = then.before.nights and not before.nights
     caution = "as a contender it would not have waited until this night" if dropped else ""
     if now.verdict == "more":
         reason = f"it would have asked for {now.wanted} pairs, and {len(then.pairs)} were run: {now.reason}"
-        return _line(record, then.verdict, "unknown", len(then.pairs), reason, now, caution), None
-    return _line(record, then.verdict, now.verdict, len(then.pairs), now.reason, now, caution), now.evidence
-
-
-def _decided(then: GateDecision, rules: GateRules, before: Evidence, level: float | None) -> GateDecision:
-    """The test on the pairs that there are; a night that could get no more then could get none now."""
-    return decide_gate(then.pairs, rules, then.past, before=before, level=level, closing=then.closing)
+        return _told(record, then.verdict, "unknown", len(then.pairs), reason, now, caution), now
+    return _told(record, then.verdict, now.verdict, len(then.pairs), now.reason, now, caution), now
 
 
 def _untested(record: NightRecord, rules: GateRules) -> RescoredNight:
     """A night without a test: with a smaller `min_gain` there may have been one."""
     asks_less = rules.min_gain < record.rules.min_gain
     reason = record.verdict.reason
-    return _line(record, "", "unknown" if asks_less else "", 0, f"no test was run: {reason}" if asks_less else reason)
+    return _told(record, "", "unknown" if asks_less else "", 0, f"no test was run: {reason}" if asks_less else reason)
 
 
-def _line(
+def _told(
     record: NightRecord,
     was: Said | Literal["more"],
     would: Said | Literal["more"],
@@ -153,6 +179,7 @@ def _line(
     looked = now is not None and bool(now.looks)
     return RescoredNight(
         record.night,
+        record.slice,
         "unknown" if was == "more" else was,
         "unknown" if would == "more" else would,
         run,
@@ -164,12 +191,6 @@ def _line(
         reason,
         caution,
     )
-
-
-def _level(record: NightRecord, rules: GateRules, before: Evidence) -> float | None:
-    if rules.fdr is None:
-        return None
-    return fdr_level(record.tallies, record.slices, rules.fdr, before.weight).level
 
 
 def _who(verdict: Champion) -> tuple[int, int | None]:

@@ -2,12 +2,13 @@
 
 import json
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from celeriac.decide.gate import GateRules, NightTally
+from celeriac.decide.gate import GateRules
 from celeriac.decide.night.rescore import Changes, NightRecord, RescoredNight, counted_outcomes, rescore
 from celeriac.domain.records import Champion, VerdictKind
 
@@ -19,9 +20,13 @@ def verdict(row: dict[str, Any]) -> Champion:
     return Champion(**{**row, "kind": VerdictKind(row["kind"]), "decided_at": None})
 
 
-def nights(**more: Any) -> list[NightRecord]:
+def nights(where: str = "JFK") -> list[NightRecord]:
     """Oldest first."""
-    return [NightRecord(row["study"][-10:], verdict(row), RULES, **more) for row in reversed(ROWS)]
+    return [record(row, row["study"][-10:], where) for row in reversed(ROWS)]
+
+
+def record(row: dict[str, Any], night: str, where: str = "JFK", rules: GateRules = RULES) -> NightRecord:
+    return NightRecord(night, datetime.fromisoformat(f"{row['study'][-10:]}T07:00Z"), where, verdict(row), rules)
 
 
 def said(found: list[RescoredNight]) -> list[tuple[str, str, int]]:
@@ -57,34 +62,38 @@ def test_a_test_that_would_have_gone_on_is_not_decided() -> None:
     cut = json.loads(json.dumps(ROWS[1]))
     del cut["evidence"]["gate"]["asked"]["pairs"][4:]
     cut["evidence"]["gate"]["said"]["verdict"] = "keep"
-    found = rescore([NightRecord("first", verdict(cut), RULES), *nights()[1:]], Changes(pairs=20))
+    found = rescore([record(cut, "first"), *nights()[1:]], Changes(pairs=20))
     assert (found[0].would, found[0].run) == ("unknown", 4)
     assert "it would have asked for 6 pairs, and 4 were run" in found[0].reason
     assert found[1].parted == "since first the slice may have had another champion to beat"
     assert counted_outcomes(found)["unknown"] == 1
 
 
-def test_a_share_of_false_promotions_asks_for_more_the_less_there_is_to_spend() -> None:
-    poor = rescore(nights(tallies=(NightTally(0.04, 0),), slices=3), Changes(fdr=0.1))
-    rich = rescore(nights(tallies=(NightTally(0.0, 3),), slices=3), Changes(fdr=0.1))
-    assert [each.level for each in poor] < [each.level for each in rich]
-    assert poor[0].would != "promote"
-    assert poor[0].p is None or poor[0].level is None or poor[0].p > poor[0].level
+def test_slices_spend_a_share_of_false_promotions_together() -> None:
+    alone = rescore(nights(), Changes(fdr=0.1))
+    both = rescore(sorted([*nights(), *nights("LGA")], key=lambda each: each.due_at), Changes(fdr=0.1), 2)
+    assert [each.slice for each in both] == ["JFK", "LGA", "JFK", "LGA"]
+    first = 0.05 * 0.3  # half of fdr is there, and a night spends 30 % of it
+    assert [each.level for each in alone[:1]] == pytest.approx([first])
+    assert [each.level for each in both[:2]] == pytest.approx([first / 2] * 2)
+    second = (0.05 - first + 0.1 / 60) * 0.3 / 2  # none was promoted at that level
+    assert [each.would == "promote" for each in both[:2]] == [False, False]
+    assert [each.level for each in both[2:]] == pytest.approx([second] * 2)
     assert [each.level for each in rescore(nights(), Changes(no_fdr=True))] == pytest.approx([0.045, 0.045])
 
 
 def test_a_night_without_a_test_stays_one_unless_less_is_asked_of_a_gain() -> None:
-    kept = replace(verdict(ROWS[0]), evidence={}, promoted=False, reason="no test: less than min_gain 0.1")
-    record = NightRecord("kept", kept, GateRules("minimize", min_gain=0.1))
-    [same] = rescore([record], Changes(pairs=9))
+    strict = record(ROWS[0], "kept", rules=GateRules("minimize", min_gain=0.1))
+    kept = replace(strict.verdict, evidence={}, promoted=False, reason="no test: less than min_gain 0.1")
+    [same] = rescore([replace(strict, verdict=kept)], Changes(pairs=9))
     assert (same.was, same.would, same.reason) == ("", "", kept.reason)
-    [asked_less] = rescore([record], Changes(min_gain=0.0))
+    [asked_less] = rescore([replace(strict, verdict=kept)], Changes(min_gain=0.0))
     assert (asked_less.would, asked_less.reason) == ("unknown", f"no test was run: {kept.reason}")
 
 
 def test_whoever_a_person_made_champion_is_champion_under_all_rules() -> None:
-    by_hand = NightRecord("", replace(verdict(ROWS[0]), kind=VerdictKind.BY_HAND, evidence={}), RULES)
     first, second = nights()
+    by_hand = replace(first, verdict=replace(first.verdict, kind=VerdictKind.BY_HAND, evidence={}))
     _, after = rescore([first, by_hand, second], Changes(min_gain=0.014))
     assert after.parted == ""
     approved = replace(by_hand, verdict=replace(by_hand.verdict, kind=VerdictKind.APPROVED))

@@ -277,9 +277,10 @@ def test_a_nights_tests_tell_what_they_spent(any_store: Store) -> None:
         evidence = {} if gate is None else {"gate": gate}
         any_store.record_champion(replace(verdict(study, promoted=promoted, slice_=slice_), evidence=evidence))
 
-    def gate(level: float, weight: float) -> dict[str, Any]:
-        return {"said": {"level": level}, "asked": {"before": {"weight": weight}}}
+    def gate(level: float, weight: float, fdr: float | None = 0.1) -> dict[str, Any]:
+        return {"said": {"level": level}, "asked": {"before": {"weight": weight}, "rules": {"fdr": fdr}}}
 
+    judged(-1, "a", gate(0.045, 1.0, None), promoted=True)  # before the schedule had a share to spend
     judged(0, "a", gate(0.001, 1.0), promoted=True)
     judged(0, "b", gate(0.002, 3.0))
     judged(0, "c", None)

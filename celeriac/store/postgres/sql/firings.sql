@@ -134,12 +134,13 @@ SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule AND ch.
 ORDER BY ch.id DESC LIMIT :limit
 
 -- name: night_tallies
+-- Of nights whose tests had a share of false promotions to spend: a schedule that is given one begins with all of it.
 SELECT sum(CAST(ch.evidence #>> '{gate,said,level}' AS float8)
         * CAST(ch.evidence #>> '{gate,asked,before,weight}' AS float8)) AS spent,
     count(*) FILTER (WHERE ch.promoted) AS promoted
 FROM champion ch JOIN firing f ON f.id = ch.firing_id
 WHERE ch.schedule = :schedule AND ch.kind = 'night' AND f.due_at < :before
-    AND ch.evidence #>> '{gate,said,level}' IS NOT NULL
+    AND ch.evidence #>> '{gate,said,level}' IS NOT NULL AND ch.evidence #>> '{gate,asked,rules,fdr}' IS NOT NULL
 GROUP BY f.due_at ORDER BY f.due_at
 
 -- name: forget_verdict

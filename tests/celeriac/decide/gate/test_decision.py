@@ -177,6 +177,16 @@ def test_rules_that_cannot_be_are_refused() -> None:
         open_gate(replace(RULES, fdr=0.1))
 
 
+def test_where_nothing_is_left_to_spend_there_is_no_test_and_one_that_runs_ends() -> None:
+    rules = replace(RULES, fdr=0.1)
+    opened = open_gate(rules, level=0.0)
+    assert (opened.verdict, "fdr) is used up" in opened.reason) == ("keep", True)
+    decided = decide_gate(night(random.Random(3), gain=3.0), rules, level=0.0, closing=True)
+    assert decided.verdict in ("keep", "contender")
+    assert decided.interval is None
+    assert recompute(write_decision(decided)) == decided
+
+
 def test_with_fdr_the_level_is_the_one_that_is_left() -> None:
     rules = replace(RULES, fdr=0.1)
     pairs = night(random.Random(14), gain=1.6)
