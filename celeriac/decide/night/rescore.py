@@ -145,7 +145,12 @@ def _night(
         return _untested(record, rules), None
     if not evidence.get("gate"):
         return _told(record, "", "", 0, verdict.reason), None
-    challenge, then = Challenge.read(evidence["challenge"]), recompute(evidence["gate"])
+    challenge = Challenge.read(evidence["challenge"])
+    try:
+        then = recompute(evidence["gate"])
+    except ValueError as error:  # another version's
+        was: Said = "promote" if verdict.promoted else "keep"
+        return _told(record, was, "unknown", len(evidence.get("pairs", ())), str(error)), None
     before = line.waits[1] if line.waits[0] == _who(verdict) else Evidence()
     level = None if rules.fdr is None else fdr_level(tallies, slices, rules.fdr, before.weight).level
     hoped = hoped_gain(rules, challenge.incumbent.score, challenge.challenger.score)

@@ -69,6 +69,16 @@ def test_a_test_that_would_have_gone_on_is_not_decided() -> None:
     assert counted_outcomes(found)["unknown"] == 1
 
 
+def test_a_record_of_another_version_is_not_judged() -> None:
+    first, second = nights()
+    gate = {**first.verdict.evidence["gate"], "version": 7}
+    newer = replace(first.verdict, evidence={**first.verdict.evidence, "gate": gate})
+    found = rescore([replace(first, verdict=newer), second], Changes(pairs=9))
+    assert (found[0].was, found[0].would, found[0].run) == ("promote", "unknown", 13)
+    assert "a gate's record of version 7 cannot be read here" in found[0].reason
+    assert found[1].would == "promote"
+
+
 def test_slices_spend_a_share_of_false_promotions_together() -> None:
     alone = rescore(nights(), Changes(fdr=0.1))
     both = rescore(sorted([*nights(), *nights("LGA")], key=lambda each: each.due_at), Changes(fdr=0.1), 2)
