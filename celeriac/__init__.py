@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from celeriac.domain.errors import CeleriacError
     from celeriac.domain.space import Choice, Float, Int, Space
     from celeriac.result import Result
-    from celeriac.trial import Trial
+    from celeriac.trial import Trial, own_process_group
 
 _HOME = {
     "Client": "celeriac.client",
@@ -25,9 +25,22 @@ _HOME = {
     "Space": "celeriac.domain.space",
     "Result": "celeriac.result",
     "Trial": "celeriac.trial",
+    "own_process_group": "celeriac.trial",
 }
 
-__all__ = ["CeleriacError", "Choice", "Client", "Float", "Int", "Result", "Space", "Study", "Trial", "tune"]
+__all__ = [
+    "CeleriacError",
+    "Choice",
+    "Client",
+    "Float",
+    "Int",
+    "Result",
+    "Space",
+    "Study",
+    "Trial",
+    "own_process_group",
+    "tune",
+]
 __version__ = "0.1.0"
 
 

@@ -19,10 +19,10 @@ import sys
 import tempfile
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from celeriac.batch_plan import BatchPlan, batch_plan
 from celeriac.result import MOST_INT as MOST_INT
@@ -35,6 +35,21 @@ from celeriac.saving import DiskRefused, write_file
 
 STOP = "stop"
 PREEMPT = "preempt"
+
+
+#: What an objective is marked with that makes its own process group.
+OWN_PROCESS_GROUP = "celeriac_own_process_group"
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def own_process_group(objective: F) -> F:
+    """Mark an objective that calls `torch.distributed.init_process_group` itself, as under torchrun.
+
+    On several slots its processes find RANK, WORLD_SIZE, MASTER_ADDR and all the rest in their environment, and no
+    process group. Rank 0 hears that the trial is to stop; the others are ended with it.
+    """
+    setattr(objective, OWN_PROCESS_GROUP, True)
+    return objective
 
 
 class TrialStopped(BaseException):
@@ -184,7 +199,7 @@ class Trial:
 
     @property
     def rank(self) -> int:
-        """Which of the trial's processes this is, from 0; rank 0 alone reports."""
+        """Which of the trial's processes this is, from 0; rank 0's reports and score count."""
         return self._rank
 
     @property
@@ -242,7 +257,8 @@ class Trial:
 
         Steps are whole numbers, 0 or more, and grow within an attempt. `metrics` maps names to finite numbers or
         strings. `checkpoint(path)` writes one file; what it raises comes through, except that a disk's refusal only
-        warns. Raises TypeError or ValueError for a bad report, TrialStopped, TrialPreempted.
+        warns. On several slots rank 0's report counts and saves; another rank's waits for rank 0's of the same step,
+        and stops where that stops. Raises TypeError or ValueError for a bad report, TrialStopped, TrialPreempted.
         """
         if os.getpid() != self._pid:
             raise RuntimeError(
@@ -256,7 +272,7 @@ class Trial:
                 "value": number_in(value, "report's value"),
                 "metrics": flat(metrics or {}),
             }
-            if checkpoint is not None:
+            if checkpoint is not None and self._rank == 0:
                 message |= self._saved(checkpoint, number)
             self._channel.send(message)
             self._last_step = number

@@ -6,6 +6,7 @@ may not run yet) passes: the others share its part until it is driven again. A s
 one that lacks a study's code is none of that study's. Nothing is lost when this is forgotten.
 """
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from math import inf
 
 from celeriac.decide.credit import Account, settled, trials_behind
 from celeriac.decide.deadlines import urgent
-from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share
+from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share, spare
 from celeriac.domain.records import Claim, Device, PutAside, Snapshot
 from celeriac.domain.study_file import StudySpec
 from celeriac.store import Store
@@ -35,6 +36,16 @@ def live_slots(devices: Sequence[Device], put_aside: Collection[str] = ()) -> Sl
 #: What decides a study's turn, as long as nothing else wakes it: the slots and tickets that it holds, those of all
 #: studies, the live slots, and how many studies pass.
 Standing = tuple[int, int, Slots, int]
+
+
+def _with_members(store: Store, claims: Sequence[Claim]) -> Sequence[Claim]:
+    """The claims, with the slots that their running gangs really have; read only where there may be any."""
+    if not any(each.running and each.resources.is_gang for each in claims):
+        return claims
+    found = Counter[int]()
+    for gang in store.running_gangs():
+        found[gang.study_id] += gang.world
+    return [replace(each, members=found[each.study_id]) if each.resources.is_gang else each for each in claims]
 
 
 @dataclass(slots=True)
@@ -60,7 +71,7 @@ class Fleet:
         if now - self._devices_at >= DEVICES_S:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
-        self.claims = urgent([self._usable(each) for each in store.claims()], self.slots)
+        self.claims = urgent([self._usable(each) for each in _with_members(store, store.claims())], self.slots)
         self.accounts = settled(self.accounts, self.claims)
         self.behind = trials_behind(self.accounts, self.claims)
 
@@ -96,6 +107,7 @@ class Fleet:
                     age_s=each.age_s,
                     weight=each.weight,
                     deadline_s=each.deadline_s,
+                    members=each.members,
                 )
             )
             if each.study_id == study.id
@@ -148,6 +160,10 @@ class Fleet:
     def _standing(self, study_id: int) -> Standing:
         mine = sum(each.held for each in self.claims if each.study_id == study_id)
         return mine, sum(each.held for each in self.claims), self.slots, len(self.passed)
+
+    def spare(self, gpus: float) -> int:
+        """Idle slots that nobody waits for."""
+        return spare(gpus, self.claims, self.slots, self.passed, self.behind)
 
     def next_in_turn(self) -> int | None:
         """The study to which the next ticket belongs, if one is missing."""

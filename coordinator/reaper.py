@@ -23,6 +23,10 @@ from coordinator.turn import pause, refused
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 3.0
+#: For so long a gang gathers before its tickets are sent again.
+GATHERING_S = 10.0
+#: Memberships of rounds that are over, and whose own word never came, are forgotten after so long.
+FORGOTTEN_S = 60.0
 MOST_AGAIN = 1000
 MOST_REAPED = 100
 #: The tokens of attempts whose end the database refuses.
@@ -106,6 +110,13 @@ def resend(store: Store, tickets: Tickets) -> None:
     BrokerUnavailable.
     """
     claims = [claim for claim in store.claims() if claim.queued]
+    gangs = [claim for claim in claims if claim.resources.is_gang]
+    claims = [claim for claim in claims if not claim.resources.is_gang]
+    for claim in gangs:
+        # Its tickets are gone while it gathers. One that came for nothing is a no-op.
+        if tickets.waiting(trial_queue(claim.gpus)) < claim.resources.members:
+            oldest = store.unclaimed([claim.study_id], GATHERING_S, limit=MOST_AGAIN)
+            _send_again(store, tickets, oldest, "its gang is not complete")
     for queue in TRIAL_QUEUES:
         of_queue = [claim for claim in claims if trial_queue(claim.gpus) == queue]
         if not of_queue:
@@ -146,5 +157,5 @@ def _send_again(store: Store, tickets: Tickets, trials: Sequence[TrialRecord], r
     studies = {study_id: store.study(study_id) for study_id in {trial.study_id for trial in touched}}
     for trial in touched:
         study = studies[trial.study_id]
-        send_trials(tickets, study.name, study.gpus, [trial])
+        send_trials(tickets, study.name, study.resources, [trial])
         log.warning("%s trial %d: ticket sent again (%s)", study.name, trial.number, reason)

@@ -39,6 +39,7 @@ def reap_leases(ticket: Mapping[str, Any]) -> None:
     reaper.reap(current().store, current().tickets, tick_s=current().tick_s)
     reaper.pause_without_code(current().store)
     reaper.resend(current().store, current().tickets)
+    current().store.forget_members(reaper.FORGOTTEN_S)
     _did("reap")
 
 

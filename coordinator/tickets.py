@@ -2,25 +2,35 @@
 
 from collections.abc import Sequence
 
-from celeriac.domain.messages import DriveStudy, RunTrial, TrialEnded
-from celeriac.domain.records import TrialRecord
+from celeriac.domain.messages import DriveStudy, JoinGang, RunTrial, TrialEnded
+from celeriac.domain.records import Resources, TrialRecord
 from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, trial_queue
 
 _MOST_SHOWN = 200
 
 
-def send_trials(tickets: Tickets, study: str, gpus: float, trials: Sequence[TrialRecord]) -> None:
-    """One ticket a trial, for the attempt that comes next. Raises BrokerUnavailable at the first that cannot be
-    sent.
+def send_trials(tickets: Tickets, study: str, asked: Resources, trials: Sequence[TrialRecord]) -> None:
+    """One ticket a trial, for the attempt that comes next; of a gang one for each member.
+
+    Raises BrokerUnavailable at the first that cannot be sent.
     """
     for trial in trials:
         attempt = trial.attempts + 1
-        tickets.send(
-            RunTrial(trial.study_id, trial.number, attempt),
-            queue=trial_queue(gpus),
-            summary=f"{study} trial {trial.number} attempt {attempt} {_shown(trial)}",
-            task_id=f"{study}-{trial.number}-{attempt}",
-        )
+        named = f"{study} trial {trial.number} attempt {attempt}"
+        if not asked.is_gang:
+            tickets.send(
+                RunTrial(trial.study_id, trial.number, attempt),
+                queue=trial_queue(asked.gpus),
+                summary=f"{named} {_shown(trial)}",
+                task_id=f"{study}-{trial.number}-{attempt}",
+            )
+            continue
+        for member in range(asked.members):
+            tickets.send(
+                JoinGang(trial.study_id, trial.number, attempt),
+                queue=trial_queue(asked.gpus),
+                summary=f"{named} slot {member + 1} of {asked.members}: {_shown(trial)}",
+            )
 
 
 def wake(tickets: Tickets, study_id: int, name: str) -> None:

@@ -31,12 +31,21 @@ from celeriac.domain.errors import (
 )
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.provenance import By, Provenance
-from celeriac.domain.records import CLOSED, Snapshot, Source, StudyRecord, StudyState, Suggestion, TrialRecord
+from celeriac.domain.records import (
+    CLOSED,
+    Resources,
+    Snapshot,
+    Source,
+    StudyRecord,
+    StudyState,
+    Suggestion,
+    TrialRecord,
+)
 from celeriac.domain.stop_rules import StopStudy
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, is_refusal
-from coordinator import deadlines, nights
+from coordinator import deadlines, gangs, nights
 from coordinator.delivery_program import Deliverer
 from coordinator.fleet import Fleet
 from coordinator.specs import Specs
@@ -128,6 +137,8 @@ def drive_all(coordinator: Coordinator) -> None:
         coordinator.fleet.look(coordinator.store, coordinator.clock())
         deadlines.announce(coordinator.store, coordinator.fleet)
     _drive_next_in_turn(coordinator)
+    with coordinator.lock:
+        gangs.grow(coordinator.store, coordinator.fleet)
 
 
 def _drive_next_in_turn(coordinator: Coordinator, driven: int | None = None) -> None:
@@ -228,7 +239,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
             _move(coordinator, snapshot, decision.event, decision.reason)
             snapshot = None
         elif decision.queue:
-            snapshot = _queue(coordinator, snapshot, decision, spec.gpus)
+            snapshot = _queue(coordinator, snapshot, decision, spec.resources)
         elif decision.replace or decision.add:
             now = snapshot.now
             snapshot = _suggest(coordinator, snapshot, decision, spec, turn)
@@ -282,7 +293,7 @@ def _closed(coordinator: Coordinator, snapshot: Snapshot) -> str:
     return f"{snapshot.study.name} is {snapshot.study.state}: {snapshot.study.reason}"
 
 
-def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, gpus: float) -> Snapshot | None:
+def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision, asked: Resources) -> Snapshot | None:
     """Queue trials and send their tickets. None: look again, since a trial was not where the snapshot saw it, or more
     are ready than it lists.
     """
@@ -290,7 +301,7 @@ def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision,
     queued = coordinator.store.queue_trials(study.id, study.turn, decision.queue)
     coordinator.suggesters.carry(study.id, study.turn)
     try:
-        send_trials(coordinator.tickets, study.name, gpus, queued)
+        send_trials(coordinator.tickets, study.name, asked, queued)
     except BrokerUnavailable as error:
         log.warning("study %s: tickets wait for the reaper: %s", study.name, error)
     after = after_queueing(snapshot, set(decision.queue))

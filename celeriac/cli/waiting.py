@@ -10,6 +10,9 @@ from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import say
 from celeriac.cli.service import AsJson, Home, StudyName, connected
 
+#: Of so many waiting trials it is told what became of them before.
+MOST_TOLD = 20
+
 OneTrial = Annotated[int | None, typer.Argument(metavar="[N]", min=0, help="One trial of it.", show_default=False)]
 
 
@@ -31,10 +34,14 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
                 raise typer.Exit(code)
             say("")
         found = waiting_of(client.store, handle.id)
+        waiting = client.store.trials(handle.id, states=[TrialState.WAITING], limit=MOST_TOLD)
     if as_json:
         print_json({"study": handle.name, **asdict(found)})
         return
     say(f"{handle.name}: {found.reason}")
+    for trial in waiting:
+        if trial.detail:
+            say(f"  trial {trial.number}: {text.one_line(trial.detail)}")
     if found.of:
         say(f"  its part of the fleet: {text.counted(found.slots, 'slot')} of {found.of}")
     if found.place is not None:

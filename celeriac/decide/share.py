@@ -93,6 +93,19 @@ def next_in_turn(
     return None
 
 
+def spare(
+    gpus: float,
+    claims: Sequence[Claim],
+    slots: Slots,
+    passed: Collection[int] = (),
+    behind: Mapping[int, float] = LEVEL,
+) -> int:
+    """The idle slots of this demand class that nobody waits for: a running gang may grow into them."""
+    fleet = _Fleet(gpus, claims, slots, passed, behind)
+    dealt = [taken for _, taken in fleet.deal()]
+    return 0 if dealt or fleet.is_reserved else floor(fleet.idle + _ROUNDING)
+
+
 def in_line(gpus: float, claims: Sequence[Claim], slots: Slots) -> list[int]:
     """The studies that could use another slot of this demand class, the next one first."""
     parts = _Fleet(gpus, claims, slots, (), LEVEL).parts.values()
@@ -130,21 +143,29 @@ class _Fleet:
         self, gpus: float, claims: Sequence[Claim], slots: Slots, passed: Collection[int], behind: Mapping[int, float]
     ) -> None:
         ours = [each for each in claims if bool(each.gpus) == bool(gpus)]
-        others_hold = ceil(_slots(each.held * each.width for each in claims if bool(each.gpus) != bool(gpus)))
+        others_hold = ceil(_slots(each.slots_held for each in claims if bool(each.gpus) != bool(gpus)))
         # GPU trials hold GPUs; of CPU trials, those that are more than the CPUs' slots sit on GPUs.
         taken = max(others_hold - slots.cpu, 0) if gpus else min(others_hold, slots.gpu)
         count = max(slots.of(gpus) - taken, 0)
-        running = _slots(each.running * each.width for each in ours)
+        running = _slots(each.slots_running for each in ours)
         queued = _slots(each.queued * each.width for each in ours)
         free = max(count - running, 0)
-        claimants = [each for each in ours if each.may_run and each.demand and each.study_id not in passed]
+        claimants = [
+            each
+            for each in ours
+            if each.may_run and each.demand and each.study_id not in passed and each.resources.least <= max(count, 1)
+        ]
         self.parts = _parts(claimants, count, behind)
         self.idle = max(free - queued, 0)
         self.missing = max(free + _ahead(self.parts.values(), count) - queued, 0)
+        self.is_reserved = False
 
     def deal(self, eager: int | None = None) -> Iterator[tuple[int, float]]:
         """To whom the missing tickets go, one after the other, each with the slots that went before it. Each study
         takes what it has ready, the `eager` one whatever is its.
+
+        A gang gets its tickets together, once its least members have idle slots. While it is next in the line and
+        they have not, nobody else is given any: so they become free, and small trials never starve a wide one.
         """
         line = []
         for study_id, part in self.parts.items():
@@ -156,8 +177,12 @@ class _Fleet:
         taken = 0.0
         while taken < self.missing - _ROUNDING and line:
             urgency, study_id, room = line[0]
+            asked = self.parts[study_id].claim.resources
+            if asked.is_gang and taken + asked.least > self.idle + _ROUNDING:
+                self.is_reserved = True
+                return
             yield study_id, taken
-            taken += self.parts[study_id].claim.width
+            taken += asked.width
             if room > 1:
                 heapreplace(line, (urgency + 2, study_id, room - 1))
             else:

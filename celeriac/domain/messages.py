@@ -55,11 +55,22 @@ class RunTrial:
     attempt: int
 
 
+@dataclass(frozen=True, slots=True)
+class JoinGang:
+    """Come to the gang of this trial if its next attempt is still number `attempt`: a ticket for each member."""
+
+    kind: ClassVar[str] = "join_gang"
+    version: ClassVar[int] = 1
+    study: int
+    trial: int
+    attempt: int
+
+
 #: Rows have no larger number of a trial or an attempt, and no service ever has more studies.
 LARGEST_ID = 2**31 - 1
 
-Message = DriveStudy | TrialEnded | Tick | RunTrial
-KINDS: Mapping[str, type[Message]] = {m.kind: m for m in (DriveStudy, TrialEnded, Tick, RunTrial)}
+Message = DriveStudy | TrialEnded | Tick | RunTrial | JoinGang
+KINDS: Mapping[str, type[Message]] = {m.kind: m for m in (DriveStudy, TrialEnded, Tick, RunTrial, JoinGang)}
 
 
 def encode(message: Message) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from celeriac.domain.errors import BrokerUnavailable, MessageInvalid
-from celeriac.domain.messages import DriveStudy, Message, RunTrial, Tick, TrialEnded, decode, encode
+from celeriac.domain.messages import DriveStudy, JoinGang, Message, RunTrial, Tick, TrialEnded, decode, encode
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,12 @@ FIRE_TASK = "celeriac.fire_schedules"
 RUN_TASK = "celeriac.run_trial"
 
 _MOST_ID = 80
-_TASK_OF: dict[type[Message], str] = {DriveStudy: DRIVE_TASK, TrialEnded: DRIVE_TASK, RunTrial: RUN_TASK}
+_TASK_OF: dict[type[Message], str] = {
+    DriveStudy: DRIVE_TASK,
+    TrialEnded: DRIVE_TASK,
+    RunTrial: RUN_TASK,
+    JoinGang: RUN_TASK,
+}
 
 
 def trial_queue(gpus: float) -> str:

@@ -39,6 +39,8 @@ class Settings:
     code_root: objectives load only from below it. checkpoint_root: one directory that all hosts see.
     artefact_root: where models are kept and champions published, a directory that all hosts see or an address of S3;
     model_bytes, model_s: a model that is larger, or takes longer to write, is not kept.
+    address: where other hosts reach trials of this one that run on several slots ("": the address from which it reaches
+    Postgres).
     lease_s, heartbeat_s, reap_s: the lease, how often it is renewed, how often the reaper looks.
     checkpoint_grace_s: how long a pre-empted trial may take to write its checkpoint. kill_grace_s: from TERM to KILL.
     import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is
@@ -72,6 +74,7 @@ class Settings:
     model_bytes: int = 10_737_418_240
     model_s: float = 600.0
     host: str = ""
+    address: str = ""
     lease_s: float = 30.0
     heartbeat_s: float = 5.0
     reap_s: float = 5.0

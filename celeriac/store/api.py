@@ -49,6 +49,7 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.store.api_gangs import GangStore
 from celeriac.store.api_preemption import PreemptionStore
 from celeriac.store.api_schedules import ScheduleStore
 
@@ -102,9 +103,9 @@ class Pruned:
     logs: int = 0
 
 
-class Store(ScheduleStore, PreemptionStore, Protocol):
+class Store(ScheduleStore, PreemptionStore, GangStore, Protocol):
     """All that the programs may ask of Postgres; what schedules and their nights need is in `ScheduleStore`, what
-    pre-emption needs in `PreemptionStore`.
+    pre-emption needs in `PreemptionStore`, and what gangs need in `GangStore`.
     """
 
     # -- the store itself -------------------------------------------------------------------------------------------

@@ -213,6 +213,37 @@ def refused(
     return Refusal(f"{running} trials of {name} run, as many as `parallel` allows: this one waits")
 
 
+def not_joined(
+    *, name: str, study_state: str, running: int, number: int, state: str, attempts: int, attempt: int
+) -> Refusal:
+    """Why a slot that came to a gang is no member of it: the ticket is stale, or the gang needs nobody more."""
+    may_run = attempts == attempt - 1 and state in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
+    if may_run and study_state == StudyState.RUNNING:
+        return Refusal(
+            f"trial {number} of {name} needs no slot more: its gang is complete, or {running} trials are as many as"
+            " `parallel` allows"
+        )
+    return refused(
+        name=name,
+        study_state=study_state,
+        running=running,
+        number=number,
+        state=state,
+        attempts=attempts,
+        attempt=attempt,
+    )
+
+
+def membership_lost(token: str, attempt: Attempt | None) -> LeaseLost:
+    """The error of a member's token that opens nothing any more; `attempt`: rank 0's, whose lease it was as well."""
+    if attempt is not None and attempt.outcome is not None:
+        return lease_lost(token, attempt)
+    return LeaseLost(
+        f"the membership {token[:8]}… is gone: it was given back or given up; stop, write nothing",
+        reason="its membership has ended",
+    )
+
+
 def lease_lost(token: str, attempt: Attempt | None) -> LeaseLost:
     """The error of a token that opens nothing any more: who ended its attempt, and why."""
     if attempt is None:

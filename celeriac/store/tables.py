@@ -239,6 +239,40 @@ checkpoint = Table(
     PrimaryKeyConstraint("study_id", "trial", "step", "attempt"),
 )
 
+# A slot that has come to a gang for one attempt of a trial. `rank` is set when the round begins; rank 0's token is then
+# the attempt's as well. `leaving`: why its worker wants the trial handed back; `grow`: why the round is to make room.
+gang_member = Table(
+    "gang_member",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("study_id", BigInteger, nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    _words("device_kind"),
+    Column("address", Text, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("joined_at", Instant, nullable=False),
+    Column("lease_s", Double, nullable=False),
+    Column("lease_until", Instant, nullable=False),
+    Column("rank", Integer),
+    Column("world", Integer),
+    _words("leaving"),
+    _words("grow"),
+    Column("ended_at", Instant),
+    Column("fault", Text),
+    _words("detail"),
+    _words("traceback"),
+    _words("signature"),
+    ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
+    CheckConstraint("(rank IS NULL) = (world IS NULL)", name="placed"),
+    Index("ix_gang_member_attempt", "study_id", "trial", "attempt"),
+    Index("ix_gang_member_open", "worker", postgresql_where=text("ended_at IS NULL")),
+    postgresql_with={"fillfactor": 70},
+)
+
 device = Table(
     "device",
     metadata,

@@ -10,7 +10,7 @@ from tests.memory_store.changes import Changes
 from tests.memory_store.deliveries import Deliveries
 from tests.memory_store.finish import Ends
 from tests.memory_store.firings import Firings
-from tests.memory_store.leases import Leases
+from tests.memory_store.gangs import Gangs
 from tests.memory_store.maintenance import Care
 from tests.memory_store.preemption import Preemption
 from tests.memory_store.reading import Reading
@@ -22,7 +22,7 @@ from tests.memory_store.turns import Turns
 
 
 class MemoryStore(
-    Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
+    Studies, Turns, Gangs, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
 ):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 

@@ -71,6 +71,7 @@ class Changes(Tables):
         ]
         if error := not_deletable(study, evidence[0] if evidence else None):
             raise error
+        rows.members = {token: each for token, each in rows.members.items() if each.study_id != study_id}
         tables: list[dict[Any, Any]] = [rows.trials, rows.reports, rows.rungs, rows.checkpoints, rows.logs]
         for table in tables:
             for key in [key for key in table if key[0] == study_id]:

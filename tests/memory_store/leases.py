@@ -34,7 +34,7 @@ class Leases(Tables):
         has_room = study.parallel is None or study.counts.running < study.parallel
         may_run = current and trial.state in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
         if may_run and has_room and study.state is StudyState.RUNNING:
-            return self._leased(study, trial, _Place(worker, device, plain_text(device_kind)), lease_s)
+            return self._leased(study, trial, Place(worker, device, plain_text(device_kind)), lease_s)
         if current and trial.state is TrialState.QUEUED:
             self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
         return refused(
@@ -62,7 +62,9 @@ class Leases(Tables):
         self._rows.keep_tail(held.attempt, log_tail)
         return held.attempt.preempt_reason
 
-    def _leased(self, study: StudyRecord, trial: TrialRecord, place: "_Place", lease_s: float) -> Lease:
+    def _leased(
+        self, study: StudyRecord, trial: TrialRecord, place: "Place", lease_s: float, *, token: str = ""
+    ) -> Lease:
         now, number = self._rows.clock(), trial.attempts + 1
         self._rows.move_trial(
             trial,
@@ -79,13 +81,17 @@ class Leases(Tables):
         if began.first_leased_at is None:
             self._rows.studies[study.id] = replace(began, first_leased_at=now, paused_s=0.0)
         attempt = _new_attempt(trial, number, place, now, self._until(lease_s))
+        attempt = replace(attempt, token=token or attempt.token)
         self._rows.attempts[attempt.token] = Held(attempt, lease_s)
+        return self._lease_of(study, trial, attempt.token, number, attempt.lease_until)
+
+    def _lease_of(self, study: StudyRecord, trial: TrialRecord, token: str, attempt: int, until: datetime) -> Lease:
         return Lease(
-            token=attempt.token,
+            token=token,
             study_id=study.id,
             study=study.name,
             number=trial.number,
-            attempt=number,
+            attempt=attempt,
             params=trial.params,
             plan=run_plan(study.spec, study.stage),
             code_root=study.code_root,
@@ -93,7 +99,7 @@ class Leases(Tables):
             due_at=study.due_at,
             faults=trial.faults,
             checkpoints=tuple(self._rows.checkpoints_of(study.id, trial.number)),
-            lease_until=attempt.lease_until,
+            lease_until=until,
             source=trial.source,
             seed=trial.seed,
             fingerprint=study.fingerprint,
@@ -104,7 +110,7 @@ class Leases(Tables):
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where an attempt runs."""
 
     worker: str
@@ -112,7 +118,7 @@ class _Place:
     device_kind: str
 
 
-def _new_attempt(trial: TrialRecord, number: int, place: _Place, now: datetime, until: datetime) -> Attempt:
+def _new_attempt(trial: TrialRecord, number: int, place: Place, now: datetime, until: datetime) -> Attempt:
     return Attempt(
         study_id=trial.study_id,
         trial=trial.number,

@@ -24,7 +24,9 @@ from celeriac.domain.records import (
     Fault,
     Firing,
     FiringState,
+    Member,
     NewStudy,
+    Peer,
     PutAside,
     ReaperLook,
     Report,
@@ -59,6 +61,27 @@ class Held:
         return self.attempt.ended_at is None
 
 
+@dataclass(slots=True)
+class HeldMember:
+    """A slot that came to the gang of an attempt, with what its record does not show."""
+
+    study_id: int
+    trial: int
+    attempt: int
+    member: Member
+    peer: Peer
+    device_kind: str
+    joined_at: datetime
+    lease_s: float
+    lease_until: datetime
+    grow: str = ""
+
+    @property
+    def gang(self) -> tuple[int, int, int]:
+        """Whose it is."""
+        return self.study_id, self.trial, self.attempt
+
+
 @dataclass
 class Rows:
     """Everything kept."""
@@ -87,6 +110,7 @@ class Rows:
     duties: dict[str, tuple[float, datetime]] = field(default_factory=dict)
     deliveries: dict[int, Delivery] = field(default_factory=dict)
     noted: set[tuple[Any, ...]] = field(default_factory=set)
+    members: dict[str, HeldMember] = field(default_factory=dict)
 
     def study(self, study_id: int, turn: int | None = None) -> StudyRecord:
         """The study; raises UnknownStudy, and StaleTurn when it is at another turn than the one given."""

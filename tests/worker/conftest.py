@@ -151,10 +151,8 @@ class Host:
     store: Store
     tickets: Tickets
 
-    def study(self, objective: str, **more: object) -> StudyRecord:
-        made = self.store.create_study(
-            NewStudy("digits", spec(objective, **more), "maximize", code_root=str(OBJECTIVES))
-        )
+    def study(self, objective: str, name: str = "digits", **more: object) -> StudyRecord:
+        made = self.store.create_study(NewStudy(name, spec(objective, **more), "maximize", code_root=str(OBJECTIVES)))
         return self.store.move_study(made.id, StudyEvent.START, "test")
 
     def send(self, study: StudyRecord, params: Mapping[str, object] | None = None) -> RunTrial:
@@ -219,15 +217,15 @@ def runs(host: Host, tmp_path: Path) -> tuple[RunTrial, Path]:
 
 @pytest.fixture
 def start(store: Store, settings: Settings, tmp_path: Path) -> Iterator[Callable[..., Host]]:
-    """Starts nodes with one CPU slot, one after the other on the same home."""
+    """Starts nodes with one CPU slot, or more, one after the other on the same home."""
     started: list[Host] = []
     log = tmp_path / "node.log"
 
-    def start_one(**more: str) -> Host:
+    def start_one(slots: int = 1, **more: str) -> Host:
         ready, announce = os.pipe()
         with log.open("ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "--slots", "1"],
+                [sys.executable, "-m", "worker", "--slots", str(slots)],
                 env={**environment_of(settings), "CELERIAC_READY_FD": str(announce), **more},
                 cwd=ROOT,
                 pass_fds=(announce,),

@@ -38,6 +38,7 @@ class Cut(StrEnum):
     REVOKED = "revoked"
     LEASE_LOST = "lease lost"
     VALUE_REFUSED = "value refused"
+    MEMBER = "member lost"
 
 
 @dataclass(frozen=True, slots=True)

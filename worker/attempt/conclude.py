@@ -15,6 +15,7 @@ from celeriac.domain.messages import TrialEnded
 from celeriac.domain.records import ENDED, Fault, Lease, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from worker.attempt import classify
+from worker.attempt.blame import blamed
 from worker.attempt.classify import Cut, Evidence, Verdict
 from worker.attempt.job import code_of
 from worker.attempt.keep_model import keep_model, stand_by_score, tidy_models
@@ -43,11 +44,11 @@ def judge(attempt: Run) -> AttemptEnd:
         raise attempt.results.refused
     if attempt.results.dropped:
         attempt.notes.append(f"reports were not written: {attempt.results.dropped}")
-    verdict = classify.classify(evidence_of(attempt))
+    verdict = blamed(attempt, classify.classify(evidence_of(attempt)))
     if verdict.fault is Fault.PREEMPTED and attempt.kept.asked_back:
         attempt.notes.append(attempt.kept.asked_back)
     attempt.model = keep_model(attempt)
-    if verdict.fault is Fault.USER_BUG:  # or was the code taken from under the trial?
+    if verdict.fault is Fault.USER_BUG and not attempt.by_member:  # or was the code taken from under the trial?
         code_of(attempt.lease, attempt.context, afresh=True)
     return end_of(attempt, verdict)
 
@@ -69,7 +70,7 @@ def evidence_of(attempt: Run) -> Evidence:
 
 def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     """The verdict as the attempt's end, with what was measured, and its model where it has a score."""
-    attempt.fault = verdict.fault
+    attempt.fault = Fault.PREEMPTED if attempt.by_member else verdict.fault
     attempt.log.close()
     told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
     end = classify.attempt_end(

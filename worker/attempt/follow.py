@@ -38,14 +38,21 @@ def follow(attempt: Run) -> None:
         hear_rungs(attempt)
         answer(attempt, process)
         hear_request(attempt, process)
-        if hand_back_by == math.inf and context.control.draining():
+        if hand_back_by == math.inf and (context.control.draining() or is_left(attempt)):
             process.send("preempt")
             hand_back_by = time.monotonic() + context.settings.checkpoint_grace_s
+        if attempt.membership is not None and attempt.membership.grow:
+            process.send("regroup")
         cut = None if attempt.over else reason_to_cut(attempt, hand_back_by, time.monotonic())
         if cut is not None:
             cut_short(attempt, process, cut)
     if process is not None:
         take_in(attempt, process.receive())  # what it printed before its last word is in the pipe by now
+
+
+def is_left(attempt: Run) -> bool:
+    """Whether another member of its gang wants the trial handed back."""
+    return attempt.membership is not None and bool(attempt.membership.hand_back)
 
 
 def hear_rungs(attempt: Run) -> None:
@@ -86,6 +93,8 @@ def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
         return Cut.LEASE_LOST
     if attempt.results.refused is not None:
         return Cut.VALUE_REFUSED
+    if attempt.membership is not None and attempt.membership.is_over:
+        return Cut.MEMBER
     if control.terminated and not control.draining():
         return Cut.REVOKED
     if control.terminated or now >= hand_back_by:
@@ -98,7 +107,8 @@ def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
 def cut_short(attempt: Run, process: TrialProcess, cut: Cut) -> None:
     """End the whole process tree; a score that came in the last moment still counts."""
     attempt.cut = cut
-    attempt.exit = process.kill(attempt.context.settings.kill_grace_s)
+    # Others wait for the devices of a round that is over, and nothing of it is worth a farewell.
+    attempt.exit = process.kill(0.0 if cut is Cut.MEMBER else attempt.context.settings.kill_grace_s)
 
 
 def take_in(attempt: Run, events: Sequence[Event]) -> None:

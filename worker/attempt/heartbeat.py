@@ -8,6 +8,7 @@ lease.
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,9 +32,12 @@ class Renews(Protocol):
 class KeptLease:
     """One lease while it is kept. `lost`, and `asked_back` (why the trial is to hand itself back), are set, once, by
     the keeper's thread; the runner is woken then.
+
+    `renew`: what renews it, every `every_s`, and says as `Renews.renew` why the trial is asked back.
     """
 
-    token: str
+    renew: Callable[[], str]
+    every_s: float
     renew_at: float
     lost: LeaseLost | None = None
     asked_back: str = ""
@@ -51,7 +55,18 @@ class LeaseKeeper(DueThread[KeptLease]):
 
     def keep(self, token: str) -> KeptLease:
         """Renew this lease at every heartbeat from now on, instead of the one before."""
-        return self._take(KeptLease(token, time.monotonic() + self.heartbeat_s))
+        every_s = self.heartbeat_s
+        return self._take(KeptLease(lambda: self.store.renew(token, self.lease_s), every_s, time.monotonic() + every_s))
+
+    def keep_otherwise(self, renew: Callable[[], str], every_s: float) -> KeptLease:
+        """Have a membership renewed, instead of the lease before; `renew` answers and raises as `Renews.renew`."""
+        return self._take(KeptLease(renew, every_s, time.monotonic()))
+
+    def hurry(self, kept: KeptLease) -> None:
+        """Renew it now: there is something to say with it."""
+        with self._changed:
+            kept.renew_at = time.monotonic()
+            self._changed.notify_all()
 
     def leave(self, kept: KeptLease) -> None:
         """Renew it no more. A renewal that is under way is not waited for: after the attempt's end it changes
@@ -64,10 +79,10 @@ class LeaseKeeper(DueThread[KeptLease]):
 
     def _work(self, kept: KeptLease) -> None:
         """Whatever goes wrong, the thread lives on: a lease that cannot be renewed lapses, and no other one with it."""
-        again_s = min(AGAIN_S, self.heartbeat_s)
+        again_s = min(AGAIN_S, kept.every_s)
         try:
-            asked_back = self.store.renew(kept.token, self.lease_s)
-            again_s, kept.troubled = self.heartbeat_s, False
+            asked_back = kept.renew()
+            again_s, kept.troubled = kept.every_s, False
             if asked_back and not kept.asked_back:
                 kept.asked_back = asked_back
                 self._wakeup.set()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from celeriac.domain.records import Checkpoint, Lease
+from celeriac.domain.records import Checkpoint, Lease, Place
 from celeriac.runtime.fingerprint import same_code
 from worker.attempt.checkpoints import directory
 from worker.attempt.context import WorkerContext
@@ -90,22 +90,54 @@ def job_of(
     lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool, model_bytes: int
 ) -> Job:
     """All that the trial's process is told."""
-    wants_gpu = lease.plan.resources.on_gpu
+    wants_gpu, place = lease.plan.resources.on_gpu, lease.place
+    local_rank = 0 if place is None else place.local_rank
     return Job(
         study=lease.study,
         number=lease.number,
         attempt=lease.attempt,
         params=lease.params,
         seed=trial_seed(lease.plan.seed, lease.number) if lease.seed is None else lease.seed,
-        device="cuda:0" if wants_gpu and has_gpu else "cpu",
+        device=f"cuda:{local_rank}" if wants_gpu and has_gpu else "cpu",
         checkpoint_root=str(checkpoint_root),
         checkpoint_dir=directory(lease.study_id, lease.number),
         context=context_of(lease),
         checkpoint=None if resumed is None else str(checkpoint_root / resumed.path),
         start=0 if resumed is None else resumed.step + 1,
         judged=judged,
-        keep_model=bool(lease.plan.keep_model),
+        keep_model=bool(lease.plan.keep_model) and (place is None or place.rank == 0),
         model_bytes=model_bytes,
+        rank=0 if place is None else place.rank,
+        world=1 if place is None else place.world,
+        environment={} if place is None else environment_of(place, lease),
+    )
+
+
+def environment_of(place: Place, lease: Lease) -> dict[str, str]:
+    """What torchrun would tell this member's process, and the devices of its host's members, in their order.
+
+    Rank 0 keeps the store by which they meet. Members of one host meet on its loopback, whatever names it has.
+    """
+    lead, local = place.peers[0], place.neighbours
+    alone = len(place.hosts) == 1
+    told = {
+        "RANK": place.rank,
+        "WORLD_SIZE": place.world,
+        "LOCAL_RANK": place.local_rank,
+        "LOCAL_WORLD_SIZE": len(local),
+        "GROUP_RANK": place.hosts.index(local[0].host),
+        "GROUP_WORLD_SIZE": len(place.hosts),
+        "ROLE_RANK": place.rank,
+        "ROLE_WORLD_SIZE": place.world,
+        "MASTER_ADDR": "127.0.0.1" if alone else lead.address,
+        "MASTER_PORT": lead.port,
+        "TORCHELASTIC_RUN_ID": f"{lease.study}-{lease.number}-{lease.attempt}",
+        "TORCHELASTIC_RESTART_COUNT": lease.attempt - 1,
+    }
+    devices = [each.device for each in local if each.device]
+    given = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
+    return {**{name: str(value) for name, value in told.items()}, **given} | (
+        {"GLOO_SOCKET_IFNAME": "lo"} if alone else {}
     )
 
 

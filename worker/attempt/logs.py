@@ -24,9 +24,19 @@ class AttemptLog:
     """
 
     def __init__(
-        self, root: Path, study_id: int, number: int, attempt: int, *, writer: Janitor, file_bytes: int, tail_bytes: int
+        self,
+        root: Path,
+        study_id: int,
+        number: int,
+        attempt: int,
+        *,
+        writer: Janitor,
+        file_bytes: int,
+        tail_bytes: int,
+        rank: int = 0,
     ) -> None:
-        self.path = root / str(study_id) / f"{number}-{attempt}.log"
+        name = f"{number}-{attempt}.rank{rank}.log" if rank else f"{number}-{attempt}.log"
+        self.path = root / str(study_id) / name
         self._writer = writer
         self._file_left, self._tail_bytes = file_bytes, tail_bytes
         self._file_bytes = file_bytes

@@ -18,11 +18,14 @@ log = logging.getLogger(__name__)
 def release(
     store: Store, tickets: Tickets, worker: str, why: str, *, only: RunTrial | None = None
 ) -> list[OpenAttempt]:
-    """End the open attempts of this worker (or `only` the one that a ticket names) as infrastructure faults.
+    """End the open attempts of this worker (or `only` the one that a ticket names) as infrastructure faults, and its
+    membership of a gang.
 
     Returns those that were ended here; one that the database refuses for a reason of its own is said and left to
     lapse. Raises TryAgain: then all of them lapse, and the reaper does the same.
     """
+    for _, study, number, attempt_no in store.give_back_members(worker, why):
+        log.warning("%s is no member of the gang of %s trial %d attempt %d: %s", worker, study, number, attempt_no, why)
     ended = []
     for attempt in store.own_attempts(worker):
         if only is None or (attempt.study_id, attempt.number, attempt.attempt) == (

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from celeriac.decide.gang import BEAT_S
 from celeriac.domain.errors import (
     CeleriacError,
     LeaseLost,
@@ -37,6 +38,7 @@ from worker.attempt.early_stop import pruner_of
 from worker.attempt.follow import follow
 from worker.attempt.job import CodeDiffers, code_of, job_of
 from worker.attempt.logs import AttemptLog
+from worker.attempt.membership import Membership
 from worker.attempt.result_writer import AttemptStarted
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import passed_on, rest_if_sick
@@ -65,14 +67,19 @@ def run(ticket: RunTrial, context: WorkerContext) -> str:
         lease = take_lease(ticket, context)
         if isinstance(lease, Refusal):
             return f"nothing to do: {lease.reason}"
-        with attempt_scope(ticket, lease, context) as attempt:
-            resume(attempt)
-            begin(attempt)
-            follow(attempt)
-            end = judge(attempt)
-            announce(attempt, record(attempt, end))
-        rest_if_sick(lease, attempt.fault, context)
-        return attempt.summary
+        return run_leased(ticket, lease, context)
+
+
+def run_leased(ticket: RunTrial, lease: Lease, context: WorkerContext, membership: Membership | None = None) -> str:
+    """Run the attempt of that lease; `membership`: of a gang's rank 0, whose lease it is as well."""
+    with attempt_scope(ticket, lease, context, membership) as attempt:
+        resume(attempt)
+        begin(attempt)
+        follow(attempt)
+        end = judge(attempt)
+        announce(attempt, record(attempt, end))
+    rest_if_sick(lease, attempt.fault, context)
+    return attempt.summary
 
 
 # -- lease ---------------------------------------------------------------------------------------------------------
@@ -101,11 +108,14 @@ def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
 
 
 @contextmanager
-def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Iterator[Run]:
+def attempt_scope(
+    ticket: RunTrial, lease: Lease, context: WorkerContext, membership: Membership | None = None
+) -> Iterator[Run]:
     """The attempt's log, its lease and its results; leaves no process and no open lease behind, also when we fail
     ourselves.
     """
-    kept = context.lease_keeper.keep(lease.token)
+    keeper = context.lease_keeper
+    kept = keeper.keep_otherwise(membership.renew, BEAT_S) if membership is not None else keeper.keep(lease.token)
     settings = context.settings
     output = AttemptLog(
         settings.log_root,
@@ -118,7 +128,7 @@ def attempt_scope(ticket: RunTrial, lease: Lease, context: WorkerContext) -> Ite
     )
     retention = checkpoints.Retention(lease, context.store, context.janitor, settings.checkpoint_root)
     results = context.results.open(lease.token, tail=output.changed_tail, saved=retention.saved)
-    attempt = Run(context, ticket, lease, output, kept, results, retention)
+    attempt = Run(context, ticket, lease, output, kept, results, retention, membership)
     try:
         with handle_failures(attempt):
             yield attempt

@@ -12,6 +12,7 @@ from worker.attempt.context import WorkerContext
 from worker.attempt.early_stop import Pruner
 from worker.attempt.heartbeat import KeptLease
 from worker.attempt.logs import AttemptLog
+from worker.attempt.membership import Membership
 from worker.attempt.result_writer import Results
 from worker.process.events import Exit, Failed, Returned, Stopped
 from worker.process.trial_process import TrialProcess
@@ -28,6 +29,7 @@ class Run:
     kept: KeptLease
     results: Results
     retention: Retention
+    membership: Membership | None = None
     resumed: Checkpoint | None = None
     pruner: Pruner | None = None
     model: Artefact | None = None
@@ -45,6 +47,7 @@ class Run:
     last_step: int | None = None
     unjudged: bool = False
     asked_back: bool = False
+    by_member: bool = False  # the fault is another member's, and tells nothing of this slot
     summary: str = ""
     fault: Fault | None = Fault.PREEMPTED  # until it is judged: nothing was learned of the slot
 

@@ -11,7 +11,7 @@ import time
 from celeriac.decide.put_aside import after_attempt
 from celeriac.domain.errors import BrokerUnavailable
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
-from celeriac.domain.messages import RunTrial
+from celeriac.domain.messages import JoinGang, RunTrial
 from celeriac.domain.records import Fault, Lease
 from celeriac.runtime.broker import trial_queue
 from celeriac.store.api import AttemptEnd
@@ -26,7 +26,7 @@ HELD_S = 1.0
 MARGIN_S = 15.0
 
 
-def passed_on(ticket: RunTrial, context: WorkerContext) -> str:
+def passed_on(ticket: RunTrial | JoinGang, context: WorkerContext) -> str:
     """Give the ticket back to its queue if it is not for this slot, and say why; else "" at once."""
     left = _left_to_others(ticket, context)
     if left is None:
@@ -38,18 +38,20 @@ def passed_on(ticket: RunTrial, context: WorkerContext) -> str:
             ticket,
             queue=trial_queue(left.gpus),
             summary=f"{name} left to another slot",
-            task_id=f"{left.study}-{ticket.trial}-{ticket.attempt}",
+            task_id=None if isinstance(ticket, JoinGang) else f"{left.study}-{ticket.trial}-{ticket.attempt}",
         )
     except BrokerUnavailable as error:
         log.warning("%s", error)  # the reaper sends it again
     return f"{name}: left to another slot, {left.reason}"
 
 
-def _left_to_others(ticket: RunTrial, context: WorkerContext) -> Left | None:
+def _left_to_others(ticket: RunTrial | JoinGang, context: WorkerContext) -> Left | None:
     memory, now = context.put_aside, time.monotonic()
     study = memory.studies.get(ticket.study)
     if study is not None and study.until > now:
         return study
+    if isinstance(ticket, JoinGang):  # whose fault a gang's was is not this slot's to know: it is needed again at once
+        return None
     trial = memory.trials.get((ticket.study, ticket.trial))
     if trial is None or trial.until <= now or not _has_others(context, trial.gpus):
         return None

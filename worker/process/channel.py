@@ -12,6 +12,7 @@ from worker.process.frames import Inbox, encode
 
 _READ_BYTES = 65_536
 GO = "go"
+REGROUP = "regroup"
 # What a judged report may wait for its answer, which takes some milliseconds: a share of the step's own time, and
 # never long.
 WAIT_SHARE = 0.25
@@ -28,6 +29,7 @@ class SocketChannel:
 
     def __init__(self, channel: socket.socket) -> None:
         self.judged = False
+        self.regroup = False
         self._answered = -1
         self._alone = False
         self._reported_at = time.monotonic()
@@ -82,5 +84,7 @@ class SocketChannel:
                 continue
             if message.get("word") == GO:
                 self._answered = max(self._answered, message["step"])
+            elif message.get("word") == REGROUP:
+                self.regroup = True
             elif self._word != PREEMPT:
                 self._word = PREEMPT if message.get("word") == PREEMPT else STOP

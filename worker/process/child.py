@@ -25,11 +25,12 @@ from typing import Any, NoReturn
 from celeriac.domain.records import Fault
 from celeriac.result import MOST_INT, Result, blocks_in, described, finite_in, flat, number_in
 from celeriac.runtime.process.linux import die_with_parent
-from celeriac.trial import Trial, TrialStopped
-from worker.process import linux
+from celeriac.trial import Channel, Trial, TrialStopped
+from worker.process import linux, rendezvous
 from worker.process.channel import SocketChannel
 from worker.process.failure import from_exception, from_words
 from worker.process.frames import CHANNEL_LOST, FrameTooLarge
+from worker.process.gang_channel import FollowChannel, LeadChannel
 from worker.process.objective import Objective, Unusable, load, reseed
 from worker.process.scratch import HOME, TEMPORARY
 
@@ -67,10 +68,13 @@ def live(
     outcome = outcome or _attempted(code_root, objective)
     reseed(job["seed"])
     link.send({"kind": "started", "pid": os.getpid()})
+    speaks: Channel = link
+    if job["environment"] and not isinstance(outcome, Unusable):
+        outcome, speaks = _met(job, outcome, link)
     if isinstance(outcome, Unusable):
         link.send(outcome.faulted.message())
     else:
-        _tell(link, *_trained(outcome, _trial(job, link), code_root, Keep(job, link)))
+        _tell(link, *_trained(outcome, _trial(job, link, speaks), code_root, Keep(job, link)))
     _end()
 
 
@@ -83,6 +87,8 @@ def judged(returned: Any, trial: Trial) -> dict[str, Any]:
     if trial.heeded is not None:
         # It came to an end because it was asked to: the number, if any, is that of a partial training.
         return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step, **_partial(returned)}
+    if trial.rank:  # rank 0 returns the score
+        return {"kind": "result", "score": 0.0, "step": None, "metrics": {}}
     result = returned if isinstance(returned, Result) else Result(returned)
     try:
         score = number_in(result.score, "the score that the objective returns")
@@ -164,11 +170,21 @@ def _attempted(code_root: str, objective: str) -> Objective | Unusable:
         return unusable
 
 
-def _trial(job: dict[str, Any], link: SocketChannel) -> Trial:
+def _met(job: dict[str, Any], objective: Objective, link: SocketChannel) -> tuple[Objective | Unusable, Channel]:
+    """The objective of a gang's member, once its process has met the others, and the channel of its rank."""
+    os.environ.update(job["environment"])
+    try:
+        words = rendezvous.enter(job, objective)
+    except Unusable as unusable:
+        return unusable, link
+    return objective, FollowChannel(link, words) if job["rank"] else LeadChannel(link, words)
+
+
+def _trial(job: dict[str, Any], link: SocketChannel, channel: Channel) -> Trial:
     root, link.judged = Path(job["checkpoint_root"]), job["judged"]
     return Trial(
         job["params"],
-        channel=link,
+        channel=channel,
         root=root,
         directory=root / job["checkpoint_dir"],
         context=job["context"],
@@ -179,6 +195,8 @@ def _trial(job: dict[str, Any], link: SocketChannel) -> Trial:
         attempt=job["attempt"],
         checkpoint=job["checkpoint"],
         start=job["start"],
+        rank=job["rank"],
+        world=job["world"],
     )
 
 

@@ -21,7 +21,7 @@ _ALLOWED = frozenset(
 )
 _ALLOWED_PREFIXES = (
     *("LC_", "PYTHON", "OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "NUMEXPR_"),
-    *("CUDA_", "CUBLAS_", "CUDNN_", "NCCL_", "NVIDIA_", "TORCH", "PYTORCH_", "TRITON_", "XDG_"),
+    *("CUDA_", "CUBLAS_", "CUDNN_", "NCCL_", "NVIDIA_", "GLOO_", "TORCH", "PYTORCH_", "TRITON_", "XDG_"),
 )
 # A trial has a home of its own: what libraries keep in the user's between runs, downloads above all, stays where it is.
 _KEPT_AT_HOME = {

@@ -1,7 +1,8 @@
 """How the runner and a trial's process speak: frames of a 4-byte length and a JSON object, over one Unix stream
 socket.
 
-Runner to child: `job` once, then `control` with the word "stop" or "preempt". Child to runner: `started`, `report`s,
+Runner to child: `job` once, then `control` with the word "stop", "preempt" or "regroup" (pre-empted at the next
+checkpoint, so that more can join). Child to runner: `started`, `report`s,
 `scored` where a model is to be written after the score, and at the end one of `result`, `stopped` or `fault`. A frame
 holds at most 1 MiB: scores and metrics, never data.
 
@@ -66,7 +67,8 @@ class Job:
     path.
 
     `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment
-    for it. `keep_model`: its model is to be written, of `model_bytes` at most.
+    for it. `keep_model`: its model is to be written, of `model_bytes` at most. `environment`: of a gang's member, what
+    torchrun would tell it.
     """
 
     study: str
@@ -83,6 +85,9 @@ class Job:
     judged: bool = False
     keep_model: bool = False
     model_bytes: int = 0
+    rank: int = 0
+    world: int = 1
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class FrameTooLarge(ValueError):

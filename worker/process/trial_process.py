@@ -66,7 +66,8 @@ class TrialProcess:
         self._selector = selectors.EpollSelector()
         self._events: list[Event] = []
         self._frames: list[bytes] = []  # what was said to the child until it began: another one will need it
-        self._words: set[str] = set()
+        self._words: set[str] = set()  # what it may say that it heeded
+        self._sent: set[str] = set()
         self._directory = ""
         self._killing = self._held = False
         self._inbox = Inbox()
@@ -83,10 +84,17 @@ class TrialProcess:
         self._directory = job.checkpoint_dir
         self._say(encode({"kind": "job", **asdict(job)}, MAX_JOB_BYTES))
 
-    def send(self, word: Literal["stop", "preempt"]) -> None:
-        """Ask the trial to stop, or to hand back; it hears at its next report. Repeats are not sent."""
-        if word not in self._words:
-            self._words.add(word)
+    def hears_elsewhere(self) -> None:
+        """It is told to stop, or to hand back, by rank 0 of its gang."""
+        self._words |= {"stop", "preempt"}
+
+    def send(self, word: Literal["stop", "preempt", "regroup"]) -> None:
+        """Ask the trial to stop, or to hand back, at once or at its next checkpoint (regroup); it hears at its next
+        report. Repeats are not sent.
+        """
+        if word not in self._sent:
+            self._sent.add(word)
+            self._words.add("preempt" if word == "regroup" else word)
             self._say(encode({"kind": "control", "word": word}))
 
     def answer(self, step: int) -> None:

@@ -25,7 +25,7 @@ from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
 from celeriac.domain.errors import IllegalTransition, MessageInvalid
-from celeriac.domain.messages import RunTrial, decode
+from celeriac.domain.messages import JoinGang, RunTrial, decode
 from celeriac.runtime.broker import (
     BrokerConfig,
     Tickets,
@@ -157,6 +157,8 @@ def _ticket(args: Any) -> RunTrial | None:
         ticket = decode(args[0])
     except (MessageInvalid, IndexError, KeyError, TypeError):
         return None
+    if isinstance(ticket, JoinGang):  # one slot of it: what is said of it holds for the whole trial
+        return RunTrial(ticket.study, ticket.trial, ticket.attempt)
     return ticket if isinstance(ticket, RunTrial) else None
 
 

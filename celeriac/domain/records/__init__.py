@@ -31,6 +31,12 @@ from celeriac.domain.records.fleet import Device as Device
 from celeriac.domain.records.fleet import Duty as Duty
 from celeriac.domain.records.fleet import PutAside as PutAside
 from celeriac.domain.records.fleet import ReaperLook as ReaperLook
+from celeriac.domain.records.gang import Member as Member
+from celeriac.domain.records.gang import Peer as Peer
+from celeriac.domain.records.gang import Place as Place
+from celeriac.domain.records.gang import Round as Round
+from celeriac.domain.records.gang import RunningGang as RunningGang
+from celeriac.domain.records.gang import Seat as Seat
 from celeriac.domain.records.night import Night as Night
 from celeriac.domain.records.resources import Resources as Resources
 from celeriac.domain.records.rungs import Crossing as Crossing

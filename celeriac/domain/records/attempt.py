@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from celeriac.domain.records.gang import Place
 from celeriac.domain.records.resources import Resources
 from celeriac.domain.records.states import Fault, Goal, Outcome, Params, Source
 from celeriac.domain.stop_rules import StopRule
@@ -108,7 +109,8 @@ class RunPlan:
 class Lease:
     """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first;
     `fingerprint` is the study's. `seed`, where it is given, takes the place of the one that follows from `plan.seed`
-    and the trial's number.
+    and the trial's number. `place`: of a gang's member, where it stands in the round; its token is that of its
+    membership, and rank 0's that of the attempt as well.
     """
 
     token: str
@@ -127,6 +129,7 @@ class Lease:
     source: Source = Source.SUGGESTED
     fingerprint: str = ""
     seed: int | None = None
+    place: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,8 @@ class Claim:
 
     `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet;
     `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
-    `resources`: what one trial asks for. `weight`: its priority; `deadline_s`: seconds until its firing should be done
+    `resources`: what one trial asks for; `members`: the slots that its running gangs really have (None: a whole width
+    each). `weight`: its priority; `deadline_s`: seconds until its firing should be done
     (None: at any time).
     """
 
@@ -205,6 +206,7 @@ class Claim:
     age_s: float
     weight: float = 1.0
     deadline_s: float | None = None
+    members: int | None = None
 
     @classmethod
     def of(
@@ -216,6 +218,7 @@ class Claim:
         age_s: float,
         weight: float = 1.0,
         deadline_s: float | None = None,
+        members: int | None = None,
     ) -> "Claim":
         """The claim of a study with a budget of so many trials, by its row."""
         counts = study.counts
@@ -233,6 +236,7 @@ class Claim:
             age_s=age_s,
             weight=weight,
             deadline_s=deadline_s,
+            members=members,
         )
 
     @property
@@ -244,6 +248,16 @@ class Claim:
     def width(self) -> float:
         """Slots that one trial holds: 0.25 of one, one, or several. All counts of a claim are in trials."""
         return self.resources.width
+
+    @property
+    def slots_held(self) -> float:
+        """Slots that its running trials have, and those to which its tickets will go."""
+        return self.slots_running + self.queued * self.width
+
+    @property
+    def slots_running(self) -> float:
+        """Slots that its running trials have."""
+        return self.running * self.width if self.members is None else float(self.members)
 
     @property
     def held(self) -> int:

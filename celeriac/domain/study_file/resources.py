@@ -27,9 +27,6 @@ def resources(top: Section) -> Resources:
 
 def not_yet(top: Section, asked: Resources, path: str = "resources") -> None:
     """Note what this version does not run, so that no trial waits for ever."""
-    if asked.is_gang:
-        key = "gpus" if asked.on_gpu else "slots"
-        top.fail(f"{path}.{key}", f"several {key} for one trial: {NOT_BUILT}; write 1")
     if asked.share < 1:
         top.fail(f"{path}.gpus", f"{show(asked.gpus)}: a share of a GPU {NOT_BUILT}; write 0 or 1")
     if asked.gpu_memory_bytes:

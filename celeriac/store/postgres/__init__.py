@@ -11,6 +11,7 @@ from celeriac.store.postgres.deliveries import Deliveries
 from celeriac.store.postgres.finish import Ends
 from celeriac.store.postgres.firings import Firings
 from celeriac.store.postgres.functions import digest
+from celeriac.store.postgres.gangs import Gangs
 from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.maintenance import Care
 from celeriac.store.postgres.preemption import Preemption
@@ -24,7 +25,7 @@ from celeriac.store.revision import FOUND, agree
 
 
 class PostgresStore(
-    Studies, Turns, Leases, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
+    Studies, Turns, Leases, Gangs, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
 ):
     """`celeriac.store.api.Store` on Postgres."""
 

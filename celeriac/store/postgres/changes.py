@@ -15,7 +15,7 @@ from celeriac.store.postgres.verbs import Verbs, ask, locked
 from celeriac.store.refusals import checked_budget, not_deletable, unknown_trial
 
 #: What hangs on attempts: any number of rows, so it goes portion by portion; a study that lost only these is whole.
-_LEAVES = ("report", "attempt_log", "rung", "checkpoint")
+_LEAVES = ("report", "attempt_log", "rung", "checkpoint", "gang_member")
 _REST = {"attempt": "study_id", "trial": "study_id", "champion": "study_id", "study": "id"}
 
 

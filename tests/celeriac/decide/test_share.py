@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.decide.credit import Account, settled, trials_behind
-from celeriac.decide.share import Share, Slots, next_in_turn, share
+from celeriac.decide.share import Share, Slots, next_in_turn, share, spare
 from celeriac.domain.records import Claim, Resources
 
 
@@ -277,3 +277,38 @@ def test_who_holds_more_is_charged_more() -> None:
     owed = settled(level, [wide, narrow])
     assert (owed[0].owed_s, owed[1].owed_s) == (-15.0, 15.0)
     assert (behind[0], behind[1]) == (-15.0 / 40, 1.5)
+
+
+def gang(study_id: int, least: int, most: int, **more: Any) -> Claim:
+    return replace(claim(study_id, **more), resources=Resources(slots=most, least=least))
+
+
+def test_a_gang_gets_its_tickets_together_once_its_slots_are_idle() -> None:
+    assert share(0, [gang(0, 3, 3)], Slots(cpu=2)).now == 0
+    alone = share(0, [gang(0, 3, 3)], Slots(cpu=7))
+    assert (alone.now, alone.ahead) == (2, 0)
+    busy = [gang(0, 3, 3), claim(1, running=2)]
+    assert share(0, busy, Slots(cpu=4)).now == 0
+    assert share(0, [gang(0, 2, 3), claim(1, running=2)], Slots(cpu=4)).now == 1
+
+
+def test_two_gangs_never_hold_each_others_half() -> None:
+    first = gang(0, 3, 3, queued=1)
+    assert share(1, [first, gang(1, 3, 3)], Slots(cpu=5)).now == 0
+    assert share(1, [first, gang(1, 3, 3)], Slots(cpu=6)).now == 1
+
+
+def test_slots_are_kept_free_for_the_gang_that_is_next_in_the_line() -> None:
+    wide, narrow = gang(0, 3, 3), claim(1, running=2)
+    assert share(1, [wide, narrow], Slots(cpu=4)).now == 0, "two idle slots wait for a third"
+    assert next_in_turn([wide, narrow], Slots(cpu=4)) is None
+    assert spare(0, [wide, narrow], Slots(cpu=4)) == 0
+    never = gang(0, 9, 9)
+    assert share(1, [never, narrow], Slots(cpu=4)).now == 2, "the fleet will never have nine"
+
+
+def test_a_gang_that_runs_with_fewer_than_its_most_leaves_the_others_free() -> None:
+    small = replace(gang(0, 2, 4, running=1, ready=0, left=0), members=2)
+    assert spare(0, [small], Slots(cpu=4)) == 2
+    assert share(1, [small, claim(1)], Slots(cpu=4)).now == 2
+    assert spare(0, [small, claim(1)], Slots(cpu=4)) == 0

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from celeriac.domain.errors import MessageInvalid
-from celeriac.domain.messages import KINDS, DriveStudy, Message, RunTrial, Tick, TrialEnded, decode, encode
+from celeriac.domain.messages import KINDS, DriveStudy, JoinGang, Message, RunTrial, Tick, TrialEnded, decode, encode
 
 GOLDEN = Path(__file__).parent / "golden"
 #: What each golden file was written from. Never change a line, and never a file: they lie in queues out there. Add new
@@ -21,6 +21,7 @@ SENT: dict[str, Message] = {
     "trial_ended.2.json": TrialEnded(study=12, trial=34, attempt=2, ended_no=31),
     "tick.1.json": Tick(),
     "run_trial.1.json": RunTrial(study=12, trial=34, attempt=2),
+    "join_gang.1.json": JoinGang(study=12, trial=34, attempt=2),
 }
 
 

@@ -15,6 +15,10 @@ from tests.memory_store import MemoryStore
 # Time passes in Postgres by making everything older.
 AGE = (
     "UPDATE attempt SET lease_until = lease_until - make_interval(secs => :by_s)",
+    (
+        "UPDATE gang_member SET lease_until = lease_until - make_interval(secs => :by_s), joined_at = joined_at -"
+        " make_interval(secs => :by_s)"
+    ),
     "UPDATE trial SET queued_at = queued_at - make_interval(secs => :by_s) WHERE queued_at IS NOT NULL",
     "UPDATE trial SET not_before = not_before - make_interval(secs => :by_s) WHERE not_before IS NOT NULL",
     "UPDATE put_aside SET until = until - make_interval(secs => :by_s)",

@@ -18,10 +18,13 @@ ON CONFLICT (host, uuid) DO UPDATE SET kind = excluded.kind, memory_bytes = excl
 RETURNING true
 
 -- name: put_aside(token text, reason text, for_s float8, study_only boolean) -> noted boolean
--- Notes that the slot which had this lease takes no trials for so long, or none of its study: one row a slot and study, and those of this
+-- Notes that the slot which had this lease, or was a gang's member by it, takes no trials for so long, or none of its study: one row a slot and study, and those of this
 -- slot that are over go with it.
 WITH a AS (
-    SELECT worker, CASE WHEN :study_only THEN study_id ELSE 0 END AS study_id FROM attempt WHERE token = :token
+    SELECT x.worker, CASE WHEN :study_only THEN x.study_id ELSE 0 END AS study_id FROM (
+        SELECT worker, study_id FROM attempt WHERE token = :token
+        UNION SELECT worker, study_id FROM gang_member WHERE token = :token
+    ) x
 ), gone AS (
     DELETE FROM put_aside p USING a WHERE p.worker = a.worker AND p.study_id <> a.study_id AND p.until < clock_timestamp()
 )

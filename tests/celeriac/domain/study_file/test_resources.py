@@ -64,8 +64,6 @@ def test_each_mistake_is_told(written: dict[str, Any], says: str) -> None:
     ("written", "key"),
     [
         ({"gpus": 0.5}, "gpus: 0.5: a share of a GPU"),
-        ({"gpus": 4}, "gpus: several gpus for one trial"),
-        ({"slots": 2}, "slots: several slots for one trial"),
         ({"gpus": 1, "gpu_memory": "6GiB"}, "gpu_memory:"),
         ({"labels": {"region": "eu"}}, "labels:"),
     ],

@@ -1,0 +1,104 @@
+"""Trials on several slots, with a node, its workers and their processes as real ones, and gloo between them: whoever is
+killed with -9, the trial goes on from its newest checkpoint, and has one score.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from celeriac.domain.messages import JoinGang, RunTrial
+from celeriac.domain.records import Fault, Outcome, Source, StudyRecord, Suggestion, TrialRecord, TrialState
+from celeriac.runtime.broker import CPU_QUEUE
+from tests.worker.conftest import Host, until
+
+SUM = float(sum(range(6)))
+
+
+class Gang:
+    """A trial on three slots, with the test as its coordinator."""
+
+    def __init__(
+        self, host: Host, place: Path, objective: str = "gangs:sums", name: str = "digits", **params: object
+    ) -> None:
+        self.host, self.place = host, place
+        self.study: StudyRecord = host.study(objective, name=name, resources={"gpus": 0, "slots": 3})
+        turn = host.store.study(self.study.id).turn
+        given = Suggestion({"dir": str(place), **params}, Source.SUGGESTED)
+        (self.first,) = host.store.add_trials(self.study.id, turn, [given])
+
+    def send(self, attempt: int) -> None:
+        turn = self.host.store.study(self.study.id).turn
+        self.host.store.queue_trials(self.study.id, turn, [0])
+        for _ in range(3):
+            self.host.tickets.send(JoinGang(self.study.id, 0, attempt), queue=CPU_QUEUE, summary="test")
+
+    @property
+    def trial(self) -> TrialRecord:
+        return self.host.trial(RunTrial(self.study.id, 0, 1))
+
+    def hold(self, attempt: int, step: int) -> Path:
+        held = self.place / f"hold-{attempt}-{step}"
+        held.touch()
+        return held
+
+    def until_held(self, attempt: int, step: int) -> None:
+        until((self.place / f"held-{attempt}-{step}").exists, within_s=40)
+        until(lambda: self.trial.last_step == step - 1)
+
+    def pid(self, attempt: int, rank: int) -> int:
+        return int((self.place / f"pid-{attempt}-{rank}").read_text().split()[0])
+
+
+def workers_of(pid: int) -> psutil.Process:
+    """The main process of the worker whose trial's process this is."""
+    above = psutil.Process(pid).parents()
+    return next(each for each in reversed(above) if "worker.slot.celery_worker" in " ".join(each.cmdline()))
+
+
+@pytest.mark.timeout(120)
+def test_whoever_is_killed_the_gang_goes_on_from_its_checkpoint(start: Callable[..., Host], tmp_path: Path) -> None:
+    gang = Gang(start(slots=3), tmp_path)
+    gang.hold(1, 2)
+    gang.hold(2, 4)
+    gang.send(1)
+    gang.until_held(1, 2)
+    first = [gang.pid(1, rank) for rank in range(3)]
+    os.kill(first[1], signal.SIGKILL)
+    until(lambda: gang.trial.state is TrialState.WAITING)
+    until(lambda: not any(psutil.pid_exists(pid) for pid in first))
+    assert "rank 1 on" in gang.trial.detail
+    gang.send(2)
+    gang.until_held(2, 4)
+    second = [gang.pid(2, rank) for rank in range(3)]
+    workers_of(second[0]).kill()
+    until(lambda: gang.trial.state is TrialState.WAITING)
+    until(lambda: not any(psutil.pid_exists(pid) for pid in second))
+    gang.send(3)
+    until(lambda: gang.trial.state is TrialState.SCORED, within_s=30)
+    trial, attempts = gang.trial, gang.host.store.attempts(gang.study.id, 0)
+    assert trial.score == pytest.approx(SUM)
+    assert [each.outcome for each in attempts] == [Outcome.FAULT, Outcome.FAULT, Outcome.SCORED]
+    assert [each.resumed_step for each in attempts] == [None, 1, 3]
+    assert set(trial.faults) == {Fault.INFRASTRUCTURE}
+
+
+@pytest.mark.timeout(90)
+def test_the_script_that_failed_is_blamed_and_one_for_torchrun_runs_unchanged(
+    start: Callable[..., Host], tmp_path: Path
+) -> None:
+    host = start(slots=3)
+    gang = Gang(host, tmp_path, fails=2)
+    gang.send(1)
+    until(lambda: gang.trial.state is TrialState.FAILED, within_s=40)
+    assert gang.trial.fault is Fault.USER_BUG
+    assert "rank 2 cannot do this" in gang.trial.detail, "and not the broken connection of those it left alone"
+    (attempt,) = host.store.attempts(gang.study.id, 0)
+    assert "raise ValueError" in attempt.traceback
+    plain = Gang(host, tmp_path, "gangs:as_under_torchrun", name="plain")
+    plain.send(1)
+    until(lambda: plain.trial.state is TrialState.SCORED, within_s=40)
+    assert plain.trial.score == 3.0 + 3.0 + 3.0
