@@ -34,7 +34,9 @@ _SECOND_HAND = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class GatherDecision:
-    """Whether the round begins now, or the gang is given up; neither: its members wait."""
+    """Whether the round begins now, or the gang is given up; both: given up, if it may not begin; neither: its members
+    wait.
+    """
 
     begin: bool
     give_up: bool
@@ -62,6 +64,8 @@ class GrowDecision:
 def gather(gang: Round, least: int, most: int) -> GatherDecision:
     """Decide for a gang whose round has not begun, as one of its members sees it."""
     here = sum(not (each.ended or each.lapsed or each.leaving) and each.rank is None for each in gang.members)
+    if here >= least and gang.waited_s >= PATIENCE_S:
+        return GatherDecision(True, True, "its gang was complete, but as many trials run as `parallel` allows")
     if here >= most:
         return GatherDecision(True, False, f"all {most} slots are there")
     if here >= least and gang.waited_s >= MORE_S:

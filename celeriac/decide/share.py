@@ -199,7 +199,7 @@ def _parts(claimants: Sequence[Claim], slots: int, behind: Mapping[int, float]) 
         extra = 0 if has_had_most else min(max(floor(lag), 0), base)
         cap = min(base + extra, each.demand)
         most = min(cap + max(ceil(cap * _ends_soon(each) - _ROUNDING), 1), each.running + base + 1)
-        if each.parallel is not None and each.parallel * each.width < slots:
+        if each.parallel is not None and (each.resources.is_gang or each.parallel * each.width < slots):
             most = min(most, each.parallel)  # a ticket ahead would be taken by a slot that may not run it
         parts[each.study_id] = _Part(each, base, most, lag)
     return parts

@@ -118,10 +118,12 @@ class Care(Tables):
 
     @atomic
     def put_aside(self, token: str, reason: str, for_s: float, *, study_only: bool) -> None:
-        held = self._rows.attempts.get(token)
-        if held is not None:
-            now, study_id = self._rows.clock(), held.attempt.study_id if study_only else 0
-            row = PutAside(held.attempt.worker, study_id, plain_text(reason), now, now + timedelta(seconds=for_s))
+        held, member = self._rows.attempts.get(token), self._rows.members.get(token)
+        if held is not None or member is not None:
+            worker = held.attempt.worker if held is not None else member.member.worker if member is not None else ""
+            of_study = held.attempt.study_id if held is not None else member.study_id if member is not None else 0
+            now, study_id = self._rows.clock(), of_study if study_only else 0
+            row = PutAside(worker, study_id, plain_text(reason), now, now + timedelta(seconds=for_s))
             self._rows.put_asides[row.worker, study_id] = row
 
     @atomic

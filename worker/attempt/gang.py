@@ -12,7 +12,7 @@ from contextlib import closing
 from celeriac.decide import gang
 from celeriac.domain.errors import CeleriacError, LeaseLost, SpecInvalid, TryAgain, UnknownStudy, UnknownTrial
 from celeriac.domain.messages import JoinGang, RunTrial, TrialEnded
-from celeriac.domain.records import Lease, Refusal, Seat
+from celeriac.domain.records import Fault, Lease, Refusal, Seat
 from worker.attempt.context import WorkerContext
 from worker.attempt.member import follow_round
 from worker.attempt.membership import Address, Membership, address_of
@@ -40,6 +40,7 @@ def take_part(ticket: JoinGang, context: WorkerContext) -> str:
             try:
                 lease = gather(ticket, seat, membership, context)
                 if isinstance(lease, Refusal):
+                    leave(membership, context, lease.reason)
                     return f"{seat.study} trial {ticket.trial}: {lease.reason}"
                 if lease.place is not None and lease.place.rank:
                     return follow_round(lease, membership, context)
@@ -85,7 +86,7 @@ def gather(ticket: JoinGang, seat: Seat, membership: Membership, context: Worker
                 return store.gang_lease(seat.token)
             decision = gang.gather(found, seat.least, seat.most)
             if decision.begin and store.close_round(seat.token, seat.least, seat.most):
-                log.info("%s trial %d: its gang begins, %s", seat.study, ticket.trial, decision.reason)
+                log.info("%s trial %d: its gang begins", seat.study, ticket.trial)
                 continue
             if decision.give_up and store.give_up_gang(seat.token, decision.reason, gang.AGAIN_S):
                 tell(ticket, f"{seat.study} trial {ticket.trial}: {decision.reason}", context)
@@ -99,10 +100,14 @@ def gather(ticket: JoinGang, seat: Seat, membership: Membership, context: Worker
         context.control.pause(LOOK_S)
 
 
-def leave(membership: Membership, context: WorkerContext) -> None:
-    """Be a member no more, if that was not said before; a store that is away lets it lapse."""
+def leave(membership: Membership, context: WorkerContext, reason: str = "") -> None:
+    """Be a member no more, if that was not said before; a store that is away lets it lapse.
+
+    `reason`: why it took no part. Should the round have begun meanwhile, the others know that it waits for nobody.
+    """
+    fault = Fault.PREEMPTED if reason else None
     try:
-        context.store.end_membership(membership.token)
+        context.store.end_membership(membership.token, fault=fault, detail=reason)
     except CeleriacError as error:
         log.warning("a membership is left to lapse: %s", error)
 

@@ -33,6 +33,8 @@ class Membership:
     def beat(self) -> Round:
         """Renew, and see. Raises LeaseLost when the round is over or the gang is given up, TryAgain."""
         found = self.store.gang_beat(self.token, gang.LEASE_S, leaving=self.leaving)
+        if not found.is_open:  # or did the round begin while Postgres answered, which then saw half of it?
+            found = self.store.gang_beat(self.token, gang.LEASE_S, leaving=self.leaving)
         now = time.monotonic()
         if now - self._heard_at > GAP_S:
             self._answers_since = now

@@ -5,6 +5,7 @@ which they meet, on the port that its worker keeps for it; it also carries rank 
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -36,9 +37,12 @@ class Words:
             try:
                 self._store.wait([key], LOOK)
                 return str(self._store.get(key).decode())
-            except RuntimeError:  # DistStoreError: nothing yet, or rank 0 is gone; then this process is ended
-                if self._store.check(["newest"]) and int(self._store.get("newest")) > step:
+            except RuntimeError:  # DistStoreError: nothing yet, or rank 0 is gone
+                with suppress(RuntimeError):
+                    if not self._store.check(["newest"]) or int(self._store.get("newest")) <= step:
+                        continue
                     return str(self._store.get(key).decode()) if self._store.check([key]) else None
+                return None  # rank 0 has ended, well or not: so does this process, with its round
 
     def agree(self, rank: int, start: int) -> None:
         """Refuse to go on from another step than rank 0. Raises Unusable."""

@@ -149,3 +149,9 @@ def test_a_round_that_is_young_full_or_asked_already_is_left_alone() -> None:
     assert may_grow([running(1, 2, growing=True)], {1: 4}, 2) == []
     # What it was asked to make room for is not free for others.
     assert may_grow([running(1, 2, growing=True, age_s=90), running(2, 1)], {1: 4, 2: 2}, 2) == []
+
+
+def test_a_complete_gang_that_may_not_begin_does_not_hold_its_slots_for_ever() -> None:
+    late = gather(waiting(3, PATIENCE_S), 3, 3)
+    assert (late.begin, late.give_up) == (True, True)
+    assert late.reason == "its gang was complete, but as many trials run as `parallel` allows"

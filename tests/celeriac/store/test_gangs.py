@@ -268,6 +268,13 @@ def test_a_round_is_asked_to_grow_while_it_runs(subject: Subject) -> None:
     assert store.forget_members(60.0) == 0
 
 
+def test_a_member_without_the_studys_code_is_put_aside(any_store: Store) -> None:
+    study = gang_study(any_store)
+    _, second, _ = begun(any_store, study, "w1", "w2", "w3")
+    any_store.put_aside(second.token, "the code is not here", 60.0, study_only=True)
+    assert [(each.worker, each.study_id) for each in any_store.put_asides()] == [("w2", study.id)]
+
+
 def test_a_study_with_gangs_can_be_deleted(any_store: Store) -> None:
     study = gang_study(any_store)
     begun(any_store, study, "w1", "w2", "w3")
