@@ -2,16 +2,18 @@
 be expected to gain, and past nights what it costs.
 
 The *gap* is how much better than the champion the best parameters are by now. After each promotion it is next to
-nothing; then it may grow slowly, at a pace that is not known, or jump. A filter over a grid of gaps, paces and
-baselines (a hidden Markov model: Rabiner 1989) weighs each night's look with the champion's own noise, the drift value
-where the objective reports one, and what came of searches: none promoted speaks against a large gap. So one bad night
-of a noisy slice is no reason to search, several are, and so is one that noise cannot explain. What is learned about a
-slice's pace outlives its champions. The search of the largest expected gain for its price is chosen (a forecast with
-its uncertainty and a cost ratio: Regol et al., ICML 2025).
+nothing; then it grows by so much a night, at a pace that is not known and may be none, and it may jump. A filter over a
+grid of paces, jumps and baselines (a hidden Markov model: Rabiner 1989; a level with a trend: Harvey 1989) weighs each
+night's look with the champion's own noise, the drift value where the objective reports one, and what came of searches.
+A search that was tested in pairs has measured the gap, promoted or not, and far better than a look can: so a few
+searches tell a slice that drifts from one that does not. One bad night of a noisy slice is no reason to search, several
+are, and so is one that noise cannot explain. What is learned about a slice's pace outlives its champions. The search of
+the largest expected gain for its price is chosen (a forecast with its uncertainty and a cost ratio: Regol et al., ICML
+2025).
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -22,26 +24,33 @@ from celeriac.domain.records import Goal
 Action = Literal["skip", "confirm", "small", "full"]
 
 #: A search must be expected to gain this much, in standard deviations of a look, for one night's full price.
-_WORTH = 0.09
+_WORTH = 0.04
 #: What a small search finds of the gap, and what it costs of a full night: fewer trials, as many pairs.
 SMALL_FINDS, SMALL_COSTS = 0.75, 0.6
-#: Fewer differences between two nights' looks do not tell their noise.
+#: Fewer differences between two nights' looks do not tell their noise, where a training's is not known either.
 _FEWEST_STEPS = 4
+#: A look is a training and a night's data: its deviation is about so many of a training's. Counts as so many nights.
+_OF_TRAINING, _AS_NIGHTS = 1.4, 4
 #: A look cannot see everything: not even a champion that scores as ever is left alone for longer.
-_MOST_NIGHTS = 21
-_STEP, _STEPS = 0.5, 17
-_PACES = ((0.0, 0.79), (0.1, 0.07), (0.25, 0.07), (0.5, 0.07))  # chance of one step a night, and how likely that is
+_MOST_NIGHTS = 28
+#: The gap grows by so much a night, and how likely that is before anything is seen.
+_PACES = ((0.0, 0.79), (0.1, 0.07), (0.2, 0.07), (0.3, 0.07))
 _BASELINES = ((-1.6, 0.08), (-0.8, 0.24), (0.0, 0.36), (0.8, 0.24), (1.6, 0.08))
-_JUMP, _JUMP_MEAN = 0.02, 3.0
+#: Jumps: the grid of their sum, the chance of one on a night, its mean size, and that of a gap which a promotion left.
+_STEP, _STEPS = 0.5, 17
+_JUMP, _JUMP_MEAN, _LEFT = 0.01, 3.0, 0.05
 #: How much likelier a drift value may make a jump.
 _DRIFT_TIMES = 15.0
+#: Nothing that was seen rules anything out for ever.
+_ODD_LOOK, _ODD_GAIN = 1e-12, 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class PastNight:
     """One earlier night of a slice. `look`: the champion's score on that night's data, None where it had none.
     `action`: what was done. `promoted`: the slice got another champion, whose score on that night's data is `after`.
-    `device_s`: what the night cost in all.
+    `gain`: of the challenger over the champion in the night's pairs, positive where it is better whatever the goal,
+    with its standard `error` (`error_of_gain`); None where nothing was tested. `device_s`: what the night cost in all.
     """
 
     look: float | None
@@ -50,6 +59,8 @@ class PastNight:
     after: float | None = None
     drift: float | None = None
     device_s: float = 0.0
+    gain: float | None = None
+    error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +90,9 @@ def decide_pays(
     drift: float | None = None,
     contender: bool = False,
     training_sd: float | None = None,
-    noise: float | None = None,
 ) -> PaysDecision:
     """Decide after tonight's `look`. `history`: the slice's earlier nights, oldest first. `contender`: one waits for
-    confirmation. `training_sd`: of one training, from the gate's past. `noise`: of a look, where it is known better
-    than from this slice alone (`noise_of_looks`). Raises ValueError for a look that is not finite.
+    confirmation. `training_sd`: of one training, from the gate's past. Raises ValueError for a look that is not finite.
     """
     if not math.isfinite(look):
         raise ValueError(f"the champion's score tonight is {look}: without a finite look nothing can be said")
@@ -92,21 +101,27 @@ def decide_pays(
         price = _price(history, "confirm") or SMALL_COSTS * full_s
         why = "a contender waits: a confirmation is cheaper than a search, and the gate would test it first"
         return PaysDecision("confirm", why, None, price, max(0.0, full_s - price))
-    noise = noise_of_looks([history]) if noise is None else noise
+    noise = noise_of_looks([*history, PastNight(look, "skip")], training_sd)
     if noise is None or not history:
         return PaysDecision("full", "too few looks at champions to know their noise", None, full_s)
     if noise == 0:
         return _without_noise(look, history, goal, full_s)
-    told = _filtered(look, history, goal, noise, drift, (training_sd or noise) / noise)
-    return _chosen(told, look, history, noise, full_s, (training_sd or noise) / noise)
+    training = (training_sd or noise) / noise
+    gaps = _filtered(look, history, goal, noise, drift, training)
+    return _chosen(gaps, look, history, noise, full_s, training)
 
 
 def _chosen(
-    gaps: Sequence[float], look: float, history: Sequence[PastNight], noise: float, full_s: float, training: float
+    gaps: Sequence[tuple[float, float]],
+    look: float,
+    history: Sequence[PastNight],
+    noise: float,
+    full_s: float,
+    training: float,
 ) -> PaysDecision:
-    full = sum(p * _gained(_STEP * i, training) for i, p in enumerate(gaps))
-    small = sum(p * _gained(SMALL_FINDS * _STEP * i, training) for i, p in enumerate(gaps))
-    chance = sum(p for i, p in enumerate(gaps) if _STEP * i > 1)
+    full = sum(chance * _gained(gap, training) for gap, chance in gaps)
+    small = sum(chance * _gained(SMALL_FINDS * gap, training) for gap, chance in gaps)
+    chance = sum(chance for gap, chance in gaps if gap > 1)
     waited = next((n for n, each in enumerate(reversed(history)) if each.action in ("full", "small")), len(history))
     found = f"champion {look:.6g} tonight (noise {noise:.3g}); {100 * chance:.0f} % that it is behind by more than that"
     told = f"{found}; a full search is expected to gain {full * noise:.3g}"
@@ -145,91 +160,125 @@ def _price(history: Sequence[PastNight], action: Action) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def noise_of_looks(histories: Sequence[Sequence[PastNight]]) -> float | None:
-    """A look's standard deviation, over slices whose scores have one scale: from the differences of successive nights
-    with one champion, so that slow drift hardly counts, by their median, so that a jump does not. None where there
-    are too few.
+def noise_of_looks(history: Sequence[PastNight], training_sd: float | None = None) -> float | None:
+    """A look's standard deviation: from the differences of successive nights with one champion, so that slow drift
+    hardly counts, by their median, so that a jump does not; and from a training's, which the first night's pairs tell.
+    None where there are too few differences, and no pairs.
     """
     steps: list[float] = []
-    for history in histories:
-        for before, now in pairwise(history):
-            start = before.after if before.promoted else before.look
-            if start is not None and now.look is not None:
-                steps.append(abs(now.look - start))
-    return 1.4826 * median(steps) / math.sqrt(2) if len(steps) >= _FEWEST_STEPS else None
+    for before, now in pairwise(history):
+        start = before.after if before.promoted else before.look
+        if start is not None and now.look is not None:
+            steps.append(abs(now.look - start))
+    own = 1.4826 * median(steps) / math.sqrt(2) if steps else 0.0
+    if training_sd is None:
+        return own if len(steps) >= _FEWEST_STEPS else None
+    told = len(steps) * own**2 + _AS_NIGHTS * (_OF_TRAINING * training_sd) ** 2
+    return math.sqrt(told / (len(steps) + _AS_NIGHTS))
 
 
-#: For each pace and each baseline, the chance of each gap.
+def error_of_gain(pairs: int, error: float | None, training_sd: float | None) -> float | None:
+    """The standard error of a gain over so many pairs: the gate's own, which few pairs estimate badly, but no less than
+    that of trainings which do not correlate. None where neither is known.
+    """
+    least = None if training_sd is None or pairs < 1 else training_sd * math.sqrt(2 / pairs)
+    return max((each for each in (error, least) if each is not None), default=None)
+
+
+#: For each pace and each baseline, the chance of each sum of jumps since the champion took its place.
 _Belief = dict[tuple[int, int], list[float]]
 
 
 def _filtered(
     look: float, history: Sequence[PastNight], goal: Goal, noise: float, drift: float | None, training: float
-) -> list[float]:
-    """The chance of each gap tonight. What was learned about the slice's pace outlives its champions."""
+) -> list[tuple[float, float]]:
+    """Each gap that there may be tonight, and its chance. What was learned about the pace outlives champions."""
     base = next((each.look for each in history if each.look is not None), look)
     usual = [each.drift for each in history if each.drift is not None]
-    belief = _fresh([likely for _, likely in _PACES])
+    belief, nights = _fresh([likely for _, likely in _PACES]), 0
     for night in [*history, PastNight(look, "skip", drift=drift)]:
+        nights += 1  # with this champion
         belief = _moved(belief, _jump(night.drift, usual))
         if night.look is not None:
-            belief = _weighted(belief, _likelihood(_sign(goal) * (night.look - base) / noise))
+            belief = _weighted(belief, nights, _of_look(_sign(goal) * (night.look - base) / noise))
         if night.action == "skip":
             continue
-        chances = [_power(_finds(night.action) * _STEP * gap, training) for gap in range(_STEPS)]
-        belief = _weighted(belief, _outcome(chances, night.promoted))
+        belief = _weighted(belief, nights, _of_search(night, noise, training))
         if night.promoted:
             paces = [sum(sum(belief[k, b]) for b in range(len(_BASELINES))) for k in range(len(_PACES))]
-            belief = _fresh(paces)
+            belief, nights = _fresh(paces), 0
             base = night.after if night.after is not None else base
-    return [sum(gaps[gap] for gaps in belief.values()) for gap in range(_STEPS)]
+    return [
+        (gap, chance)
+        for (k, _), chances in belief.items()
+        for gap, chance in zip(_gaps(k, nights), chances, strict=True)
+    ]
 
 
-def _finds(action: Action) -> float:
-    """How much of the gap; a contender was found by an earlier full search."""
-    return SMALL_FINDS if action == "small" else 1.0
+def _gaps(pace: int, nights: int) -> Iterator[float]:
+    """The gaps of the grid after so many nights with one champion."""
+    grown = _PACES[pace][0] * nights
+    return (grown + _STEP * jumps for jumps in range(_STEPS))
 
 
 def _fresh(paces: Sequence[float]) -> _Belief:
     """With a new champion: next to no gap, and a baseline as unsure as one night's noise."""
     rest = [0.0] * (_STEPS - 2)
     return {
-        (k, b): [0.85 * chance * weight, 0.15 * chance * weight, *rest]
+        (k, b): [(1.0 - _LEFT) * chance * weight, _LEFT * chance * weight, *rest]
         for k, chance in enumerate(paces)
         for b, (_, weight) in enumerate(_BASELINES)
     }
 
 
 def _moved(belief: _Belief, jump: float) -> _Belief:
-    """One night on: the gap grows by a step at its pace, or jumps by a size with a geometric distribution."""
-    return {key: _grown(gaps, _PACES[key[0]][0], jump) for key, gaps in belief.items()}
+    """One night on: it may jump by a size with a geometric distribution."""
+    return {key: _jumped(chances, jump) for key, chances in belief.items()}
 
 
-def _grown(gaps: Sequence[float], step: float, jump: float) -> list[float]:
+def _jumped(chances: Sequence[float], jump: float) -> list[float]:
     decay = math.exp(-_STEP / _JUMP_MEAN)
-    after, jumped = [], 0.0
-    for gap, chance in enumerate(gaps):
-        below = gaps[gap - 1] if gap else 0.0
+    after, jumped, below = [], 0.0, 0.0
+    for chance in chances:
         jumped = decay * jumped + (1.0 - decay) * below
-        after.append((1.0 - jump) * ((1.0 - step) * chance + step * below) + jump * jumped)
-    after[-1] += sum(gaps) - sum(after)  # what would go beyond the grid
+        after.append((1.0 - jump) * chance + jump * jumped)
+        below = chance
+    after[-1] += sum(chances) - sum(after)  # what would go beyond the grid
     return after
 
 
-def _likelihood(look: float) -> Callable[[int, int], float]:
-    return lambda gap, baseline: math.exp(-0.5 * (look - _BASELINES[baseline][0] + _STEP * gap) ** 2) + 1e-12
+#: How likely what was seen is, given the gap and the baseline.
+_Likelihood = Callable[[float, float], float]
 
 
-def _outcome(chances: Sequence[float], promoted: bool) -> Callable[[int, int], float]:
-    return lambda gap, _: chances[gap] if promoted else 1.0 - chances[gap]
+def _of_look(look: float) -> _Likelihood:
+    return lambda gap, baseline: _bell(look - baseline + gap) + _ODD_LOOK
 
 
-def _weighted(belief: _Belief, likelihood: Callable[[int, int], float]) -> _Belief:
+def _of_search(night: PastNight, noise: float, training: float) -> _Likelihood:
+    """What came of it: the gain that the pairs measured, which an early stop does not distort (the likelihood
+    principle); else whether it promoted. A contender was found by an earlier full search.
+    """
+    finds = SMALL_FINDS if night.action == "small" else 1.0
+    if night.gain is None or not night.error:  # an error of 0 tells of one pair, or of trainings without any noise
+        return lambda gap, _: _power(finds * gap, training) if night.promoted else 1.0 - _power(finds * gap, training)
+    gain, error = night.gain / noise, night.error / noise
+    return lambda gap, _: _bell((gain - finds * gap) / error) + _ODD_GAIN
+
+
+def _bell(z: float) -> float:
+    return math.exp(-0.5 * z * z)  # `z**2` would raise where it overflows
+
+
+def _weighted(belief: _Belief, nights: int, likelihood: _Likelihood) -> _Belief:
     found = {
-        (k, b): [chance * likelihood(gap, b) for gap, chance in enumerate(gaps)] for (k, b), gaps in belief.items()
+        (k, b): [
+            chance * likelihood(gap, _BASELINES[b][0]) for gap, chance in zip(_gaps(k, nights), chances, strict=True)
+        ]
+        for (k, b), chances in belief.items()
     }
     total = sum(map(sum, found.values()))
-    return {key: [chance / total for chance in gaps] for key, gaps in found.items()}
+    return {key: [chance / total for chance in chances] for key, chances in found.items()}
 
 
 def _jump(drift: float | None, usual: Sequence[float]) -> float:

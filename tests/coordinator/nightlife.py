@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
-from celeriac.domain.records import Fault, Firing, Lease, Schedule
+from celeriac.domain.records import Fault, Firing, FiringState, Lease, Schedule
 from celeriac.store.api import AttemptEnd
 from coordinator.schedules import fire_due
 from coordinator.turn import drive_all
@@ -87,6 +87,28 @@ def whole_night(house: House, train: Train) -> Firing:
 def told(firing: Firing) -> list[str]:
     """The states that a firing went through."""
     return [step["state"] for step in firing.steps]
+
+
+BETTER, NO_BETTER = by_lr(0.1), by_lr(0.0)
+
+
+def house_with(**keys: Any) -> House:
+    """A house with a schedule; `keys` are of its section in the file."""
+    house = House(slots=2)
+    put_schedule(house, **keys)
+    return house
+
+
+def with_champion(**keys: Any) -> House:
+    """A house whose slice has a champion since the first night."""
+    house = house_with(**keys)
+    assert whole_night(house, BETTER).state is FiringState.PROMOTED
+    return house
+
+
+def another_seed(house: House, seed: int) -> None:
+    """Tonight's search looks elsewhere."""
+    house.store.put_schedule(with_spec(house.store.schedule("flights"), seed=seed))
 
 
 def with_spec(schedule: Schedule, **keys: Any) -> Schedule:

@@ -197,7 +197,8 @@ def _said(gate: GateDecision | None) -> dict[str, Any]:
     if gate is None:
         return {}
     interval = None if gate.interval is None else list(gate.interval)
-    said: dict[str, Any] = {"gate": {"pairs": len(gate.pairs), "gain": gate.gain, "interval": interval, "p": gate.p}}
+    numbers = {"gain": gate.gain, "error": gate.looks[-1].error if gate.looks else None, "interval": interval}
+    said: dict[str, Any] = {"gate": {"pairs": len(gate.pairs), **numbers, "p": gate.p}}
     if gate.verdict == "promote":  # what the new champion scores on tonight's data, to compare later looks with
         said["after"] = sum(pair.challenger.score for pair in gate.pairs) / len(gate.pairs)
     return said

@@ -7,22 +7,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from celeriac.decide.pays import PastNight, PaysDecision, decide_pays, noise_of_looks
+from celeriac.decide.pays import PastNight, PaysDecision, decide_pays, error_of_gain, noise_of_looks
 
 NOISE = 0.01
+TRAINING = NOISE / 1.4
 
 
 def quiet(nights: int, *, drift: bool = False) -> list[PastNight]:
-    """Nights with one champion, whose score goes up and down around 0.9; searched on the first two."""
-    return [
-        PastNight(
+    """Nights with one champion, whose score goes up and down around 0.9. Each fifth was searched, and the pairs found
+    nothing.
+    """
+    history = []
+    for n in range(nights):
+        night = PastNight(
             0.9 + NOISE * (0.0, 0.9, -0.9)[n % 3],
-            "full" if n < 2 else "skip",
+            "skip",
             drift=(0.0, 1.0, -1.0)[n % 3] if drift else None,
-            device_s=100.0 if n < 2 else 4.0,
+            device_s=4.0,
         )
-        for n in range(nights)
-    ]
+        searched = replace(night, action="full", device_s=100.0, gain=0.0, error=0.35 * NOISE)
+        history.append(searched if n % 5 == 0 else night)
+    return history
 
 
 def varied(seed: int) -> list[PastNight]:
@@ -32,7 +37,7 @@ def varied(seed: int) -> list[PastNight]:
 
 
 def test_a_champion_that_scores_as_ever_is_left_alone() -> None:
-    found = decide_pays(0.9, quiet(12), "maximize", noise=NOISE)
+    found = decide_pays(0.9, quiet(12), "maximize", training_sd=TRAINING)
     assert found.action == "skip"
     assert (found.price_s, found.saved_s) == (0.0, 100.0)
     assert found.chance is not None
@@ -42,31 +47,82 @@ def test_a_champion_that_scores_as_ever_is_left_alone() -> None:
 
 def test_a_fall_that_noise_cannot_explain_is_searched_at_once_and_one_bad_night_is_not() -> None:
     history = quiet(12)
-    assert decide_pays(0.9 - 6 * NOISE, history, "maximize", noise=NOISE).action == "full"
-    assert decide_pays(0.9 - 0.5 * NOISE, history, "maximize", noise=NOISE).action == "skip"
+    assert decide_pays(0.9 - 6 * NOISE, history, "maximize", training_sd=TRAINING).action == "full"
+    assert decide_pays(0.9 - 0.5 * NOISE, history, "maximize", training_sd=TRAINING).action == "skip"
 
 
 def test_several_bad_nights_are_searched() -> None:
     history = quiet(12)
     bad = [PastNight(0.9 - 2.2 * NOISE, "skip") for _ in range(4)]
-    assert decide_pays(0.9 - 2.2 * NOISE, [*history, *bad], "maximize", noise=NOISE).action != "skip"
+    assert decide_pays(0.9 - 2.2 * NOISE, [*history, *bad], "maximize", training_sd=TRAINING).action != "skip"
 
 
 def test_searches_that_promoted_nothing_speak_against_a_gap() -> None:
     history = quiet(12)
     bad = [PastNight(0.9 - 3 * NOISE, "skip") for _ in range(3)]
     tried = [replace(each, action="full") for each in bad]
-    before = decide_pays(0.9 - 3 * NOISE, [*history, *bad], "maximize", noise=NOISE)
-    after = decide_pays(0.9 - 3 * NOISE, [*history, *tried], "maximize", noise=NOISE)
+    before = decide_pays(0.9 - 3 * NOISE, [*history, *bad], "maximize", training_sd=TRAINING)
+    after = decide_pays(0.9 - 3 * NOISE, [*history, *tried], "maximize", training_sd=TRAINING)
     assert before.expected_gain is not None
     assert after.expected_gain is not None
     assert after.expected_gain < before.expected_gain / 2
 
 
+def searched(gains: list[float], *, promoted: bool) -> list[PastNight]:
+    """Each third night is searched in full, and its pairs measure a gain of so many deviations of a look."""
+    history = []
+    for gain in gains:
+        night = PastNight(0.9, "full", promoted, 0.9, gain=gain * NOISE, error=0.3 * NOISE, device_s=100.0)
+        history += [night, PastNight(0.9, "skip"), PastNight(0.9, "skip")]
+    return history
+
+
+def test_what_the_pairs_measured_counts_though_nothing_was_promoted() -> None:
+    found = [
+        decide_pays(0.9, searched([gain] * 3, promoted=False), "maximize", training_sd=TRAINING) for gain in (0, 1)
+    ]
+    assert [each.action for each in found] == ["skip", "full"]
+    assert found[0].expected_gain is not None
+    assert found[1].expected_gain is not None
+    assert found[1].expected_gain > 10 * found[0].expected_gain
+
+
+def test_a_slice_that_has_drifted_is_searched_sooner_under_its_next_champion_too() -> None:
+    drifts, rests = (searched([gain] * 4, promoted=True) for gain in (0.6, 0.0))
+    assert decide_pays(0.9, drifts, "maximize", training_sd=TRAINING).action != "skip"
+    assert decide_pays(0.9, rests, "maximize", training_sd=TRAINING).action == "skip"
+
+
+def test_a_small_search_measures_a_part_of_the_gap() -> None:
+    full = searched([0.75] * 2, promoted=False)
+    small = [replace(each, action="small") if each.action == "full" else each for each in full]
+    after = [decide_pays(0.9, history, "maximize", training_sd=TRAINING).expected_gain for history in (full, small)]
+    assert after[0] is not None
+    assert after[1] is not None
+    assert after[1] > after[0]
+
+
+@pytest.mark.parametrize("gain", [-1e300, 1e300])
+@pytest.mark.parametrize("error", [0.0, 1e-300, 1e300])
+def test_a_measure_without_sense_is_survived(gain: float, error: float) -> None:
+    history = [*quiet(4), PastNight(0.9, "full", gain=gain, error=error)]
+    found = decide_pays(0.9, history, "maximize", training_sd=TRAINING)
+    assert found.expected_gain is not None
+    assert 0 <= found.expected_gain < 20 * NOISE
+
+
+def test_the_error_of_a_gain_is_the_gates_and_no_less_than_that_of_as_many_trainings() -> None:
+    assert error_of_gain(8, 0.6, 1.0) == 0.6
+    assert error_of_gain(8, 0.1, 1.0) == pytest.approx(0.5)
+    assert error_of_gain(8, 0.1, None) == 0.1
+    assert error_of_gain(8, None, 1.0) == pytest.approx(0.5)
+    assert error_of_gain(0, None, 1.0) is None
+
+
 def test_a_drift_value_raises_the_expectation_and_does_not_decide_alone() -> None:
     history = quiet(12, drift=True)
-    low = decide_pays(0.9 - 0.5 * NOISE, history, "maximize", noise=NOISE, drift=0.0)
-    high = decide_pays(0.9 - 0.5 * NOISE, history, "maximize", noise=NOISE, drift=6.0)
+    low = decide_pays(0.9 - 0.5 * NOISE, history, "maximize", training_sd=TRAINING, drift=0.0)
+    high = decide_pays(0.9 - 0.5 * NOISE, history, "maximize", training_sd=TRAINING, drift=6.0)
     assert low.chance is not None
     assert high.chance is not None
     assert high.chance > 3 * low.chance
@@ -76,7 +132,9 @@ def test_a_drift_value_raises_the_expectation_and_does_not_decide_alone() -> Non
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_a_drift_value_far_from_the_usual_is_as_one_that_is_just_clear(sign: float) -> None:
     history = quiet(12, drift=True)
-    clear, far = (decide_pays(0.9, history, "maximize", noise=NOISE, drift=sign * size) for size in (60.0, 1e9))
+    clear, far = (
+        decide_pays(0.9, history, "maximize", training_sd=TRAINING, drift=sign * size) for size in (60.0, 1e9)
+    )
     assert far == clear
 
 
@@ -90,11 +148,13 @@ def test_without_history_it_searches_to_learn() -> None:
     found = decide_pays(0.9, [], "maximize")
     assert found == PaysDecision("full", "too few looks at champions to know their noise", None, 0.0)
     assert decide_pays(0.9, quiet(3), "maximize").action == "full"
-    assert decide_pays(0.9, quiet(3), "maximize", noise=NOISE).action == "skip"  # the sisters know it
+    assert decide_pays(0.9, quiet(1), "maximize", training_sd=TRAINING).action == "skip"  # the first night's pairs tell
 
 
 def test_no_champion_is_left_alone_for_ever() -> None:
-    found = decide_pays(0.9, quiet(30), "maximize", noise=NOISE)
+    history = [*quiet(11), *(PastNight(0.9 + 2 * NOISE, "skip", device_s=4.0) for _ in range(28))]
+    assert decide_pays(0.9 + 2 * NOISE, history[:-1], "maximize", training_sd=TRAINING).action == "skip"
+    found = decide_pays(0.9 + 2 * NOISE, history, "maximize", training_sd=TRAINING)
     assert found.action == "full"
     assert "none for 28 nights" in found.reason
 
@@ -109,7 +169,7 @@ def test_looks_without_noise_are_taken_at_their_word() -> None:
 
 def test_a_look_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="tonight is nan"):
-        decide_pays(float("nan"), quiet(8), "maximize", noise=NOISE)
+        decide_pays(float("nan"), quiet(8), "maximize", training_sd=TRAINING)
 
 
 def test_noise_is_told_by_one_champions_nights() -> None:
@@ -122,8 +182,11 @@ def test_noise_is_told_by_one_champions_nights() -> None:
         PastNight(5.1, "skip"),
         PastNight(5.0, "skip"),
     ]
-    assert noise_of_looks([history]) == pytest.approx(1.4826 * 0.1 / 2**0.5)
-    assert noise_of_looks([history[:3]]) is None
+    own = 1.4826 * 0.1 / 2**0.5
+    assert noise_of_looks(history) == pytest.approx(own)
+    assert noise_of_looks(history[:3]) is None
+    assert noise_of_looks(history[:1], 0.05) == pytest.approx(1.4 * 0.05)
+    assert noise_of_looks(history, 0.05) == pytest.approx(((4 * own**2 + 4 * (1.4 * 0.05) ** 2) / 8) ** 0.5)
 
 
 @given(seed=st.integers(0, 1000), behind=st.floats(-2, 6), scale=st.sampled_from([0.01, 3.0, 1000.0]))
@@ -147,8 +210,8 @@ def test_scale_and_goal_change_nothing_but_the_units(seed: int, behind: float, s
 @settings(max_examples=30, deadline=None)
 def test_the_further_the_champion_falls_the_more_is_expected(seed: int, behind: float) -> None:
     history = varied(seed)
-    near = decide_pays(0.9 - behind * NOISE, history, "maximize", noise=NOISE)
-    far = decide_pays(0.9 - (behind + 1) * NOISE, history, "maximize", noise=NOISE)
+    near = decide_pays(0.9 - behind * NOISE, history, "maximize", training_sd=TRAINING)
+    far = decide_pays(0.9 - (behind + 1) * NOISE, history, "maximize", training_sd=TRAINING)
     assert near.chance is not None
     assert far.chance is not None
     assert far.chance >= near.chance
