@@ -15,7 +15,9 @@ from celeriac.client.study import Study, row_of
 
 
 def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
-    """One row a trial, or one a report; returns how many. Parameters come after what every row has, metrics last."""
+    """One row a trial, or one a report; returns how many. Parameters come after what every row has, then metrics, and
+    the blocks of the hold-out last.
+    """
     rows = list(study.each_report()) if reports else [row_of(trial) for trial in study.each_trial()]
     columns = sorted(dict.fromkeys(column for row in rows for column in row), key=_group)
     writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
@@ -34,7 +36,7 @@ def write_json(client: Client, study: Study, out: TextIO, *, reports: bool) -> i
 
 
 def _group(column: str) -> int:
-    return ("params", "metrics").index(column.partition(".")[0]) + 1 if "." in column else 0
+    return ("params", "metrics", "holdout").index(column.partition(".")[0]) + 1 if "." in column else 0
 
 
 def _trials(client: Client, study: Study, reports: bool) -> Iterator[dict[str, Any]]:

@@ -146,7 +146,8 @@ class Study:
     def trials(self) -> Any:
         """All trials by number: a pandas DataFrame where pandas is installed, else a list of dicts.
 
-        Parameters are columns `params.<name>`, metrics `metrics.<name>`.
+        Parameters are columns `params.<name>`, metrics `metrics.<name>`, scores on the hold-out `holdout.<block>`, from
+        0 on.
         """
         rows = [row_of(trial) for trial in self.each_trial()]
         if importlib.util.find_spec("pandas") is None:
@@ -345,7 +346,9 @@ class Outage:
 
 
 def row_of(trial: TrialRecord) -> dict[str, Any]:
-    """A trial as one flat row: parameters as `params.<name>`, metrics as `metrics.<name>`."""
+    """A trial as one flat row: parameters as `params.<name>`, metrics as `metrics.<name>`, scores on the hold-out as
+    `holdout.<block>`, from 0 on.
+    """
     started, ended = trial.started_at, trial.ended_at
     return {
         "number": trial.number,
@@ -353,6 +356,8 @@ def row_of(trial: TrialRecord) -> dict[str, Any]:
         "source": str(trial.source),
         "score": trial.score,
         "step": trial.step,
+        "seed": trial.seed,
+        "drift": trial.drift,
         "attempts": trial.attempts,
         "fault": None if trial.fault is None else str(trial.fault),
         "detail": trial.detail,
@@ -362,6 +367,7 @@ def row_of(trial: TrialRecord) -> dict[str, Any]:
         "duration_s": (ended - started).total_seconds() if started and ended else None,
         **{f"params.{name}": value for name, value in trial.params.items()},
         **{f"metrics.{name}": value for name, value in trial.metrics.items()},
+        **{f"holdout.{block}": value for block, value in enumerate(trial.holdout)},
     }
 
 

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from celeriac.client import Client, Study
+from celeriac.client.study import row_of
 from celeriac.domain.records import Lease, Report, Source, Suggestion
 from tests.celeriac.cli.played import SPEC, Celeriac, started
 from tests.celeriac.store.scenes import scored
@@ -51,6 +53,21 @@ def test_csv_has_a_row_a_trial_and_a_column_a_parameter(celeriac: Celeriac, stud
     assert json.loads(rows[0]["metrics.per_class"]) == [1, 2]
     names = list(rows[0])
     assert names.index("params.m") < names.index("metrics.f1")
+
+
+def test_hold_out_scores_are_columns_of_the_csv_and_of_the_frame(
+    celeriac: Celeriac, client: Client, study: Study
+) -> None:
+    ended = replace(scored(0.7), holdout=(0.1, 0.2), drift=3.5)
+    lease = client.store.lease(study.id, 2, 1, worker="w", device="cpu", lease_s=30)
+    assert isinstance(lease, Lease)
+    client.store.finish_attempt(lease.token, ended)
+    rows = list(csv.DictReader(io.StringIO(celeriac("export", "digits").out)))
+    assert [(row["holdout.0"], row["holdout.1"]) for row in rows] == [("", ""), ("", ""), ("0.1", "0.2")]
+    assert [row["drift"] for row in rows] == ["", "", "3.5"]
+    assert list(rows[0])[-2:] == ["holdout.0", "holdout.1"]
+    assert (row_of(study.trial(2))["holdout.1"], row_of(study.trial(2))["drift"]) == (0.2, 3.5)
+    assert "holdout.0" not in row_of(study.trial(0))
 
 
 def test_csv_of_the_reports(celeriac: Celeriac, study: Study) -> None:
