@@ -383,6 +383,8 @@ firing = Table(
         "state IN ('DUE', 'LOOKING', 'SEARCHING', 'CONFIRMING', 'PROMOTED', 'KEPT', 'SKIPPED', 'FAILED', 'MISSED')",
         name="state",
     ),
+    Index("ix_firing_due", "schedule", "due_at"),
+    Index("ix_firing_entered", "entered_at"),
     Index("ix_firing_working", "id", postgresql_where=text("state IN ('DUE', 'LOOKING', 'SEARCHING', 'CONFIRMING')")),
 )
 

@@ -9,14 +9,15 @@ WHERE ch.promoted AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.promotion = c
 ORDER BY ch.id, k.kind ON CONFLICT DO NOTHING
 
 -- name: note_nights
--- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one.
+-- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one. Each
+-- tick asks it: the time is read once, so that an index finds those of the last days.
 INSERT INTO delivery (kind, schedule, night)
 SELECT 'morning', f.schedule, f.night FROM (
     SELECT f.schedule, f.state, f.entered_at,
         substring(f.name FROM '/([0-9]+-[0-9][0-9]-[0-9][0-9](T[0-9][0-9]:[0-9][0-9](-again)?)?)(-[0-9]+)?$') AS night
     FROM firing f JOIN schedule sc ON sc.name = f.schedule
     WHERE f.by_hand = 0 AND sc.spec #> '{schedule,morning}' IS NOT NULL
-        AND ({is_working} OR f.entered_at > clock_timestamp() - interval '3 days')
+        AND ({is_working} OR f.entered_at > (SELECT clock_timestamp()) - interval '3 days')
 ) f
 WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.schedule = f.schedule AND d.night = f.night)
 GROUP BY f.schedule, f.night
