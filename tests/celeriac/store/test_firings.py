@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from celeriac.decide.night.paying import past_night
+from celeriac.decide.pays import PastNight
 from celeriac.domain.errors import DuplicateStudy, IllegalTransition, StaleTurn, UnknownSchedule, UnknownStudy
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
@@ -236,6 +238,17 @@ def test_a_firing_that_ended_goes_on_when_its_study_does(any_store: Store) -> No
     again = any_store.firing(study.firing_id)
     assert (again.state, again.reason, again.turn) == (FiringState.SEARCHING, "a person wants more", 3)
     assert any_store.verdicts("nightly") == []
+
+
+def test_what_a_nights_pairs_measured_comes_back_for_later_nights(any_store: Store) -> None:
+    study = searching(any_store)
+    assert study.firing_id is not None
+    gate = {"pairs": 8, "gain": -0.1234567890123456, "error": 1 / 3, "interval": [-1.0, 1.0], "p": 0.7}
+    evidence = {"gate": gate, "device_s": 7.5}
+    any_store.move_firing(study.firing_id, 1, FiringMove(FiringEvent.KEEP, "no better", evidence=evidence))
+    [firing] = any_store.firings("nightly", slice_=study.slice)
+    assert past_night(firing, 0.5) == PastNight(None, "full", device_s=7.5, gain=gate["gain"], error=1 / 3)
+    assert past_night(firing, 1.0).error == 0.5, "no less than that of eight pairs that do not correlate"
 
 
 def test_a_night_is_judged_once(any_store: Store) -> None:
