@@ -27,7 +27,7 @@ from celeriac.decide.pays import Action, PastNight, decide_pays, error_of_gain
 
 WORLDS, SLICES, NIGHTS = 5, 40, 30
 #: What is reported. A rule is tuned on other worlds, by `measure(first=TUNING)`, and these are looked at once.
-REPORTED, TUNING = 30_000, 7_000
+REPORTED, TUNING = 40_000, 7_000
 #: The share of slices that drift slowly; none: they jump.
 KINDS = {"rare": 0.0, "slow": 0.2, "slow, half": 0.5, "slow, all": 1.0}
 JUDGED = ("rare", "slow")

@@ -262,7 +262,7 @@ def _of_search(night: PastNight, noise: float, training: float) -> _Likelihood:
     finds = SMALL_FINDS if night.action == "small" else 1.0
     if night.gain is None or not night.error:  # an error of 0 tells of one pair, or of trainings without any noise
         return lambda gap, _: _power(finds * gap, training) if night.promoted else 1.0 - _power(finds * gap, training)
-    gain, error = night.gain / noise, night.error / noise
+    gain, error = night.gain / noise, max(night.error / noise, _STEP / 2)  # the grid tells no finer
     return lambda gap, _: _bell((gain - finds * gap) / error) + _ODD_GAIN
 
 

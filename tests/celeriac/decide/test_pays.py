@@ -102,6 +102,18 @@ def test_a_small_search_measures_a_part_of_the_gap() -> None:
     assert after[1] > after[0]
 
 
+def test_a_measure_finer_than_the_grid_is_not_lost_between_its_points() -> None:
+    def expected(gain: float) -> float:
+        night = replace(quiet(1)[0], gain=gain * NOISE, error=0.001 * NOISE)
+        found = decide_pays(0.9, [night], "maximize", training_sd=TRAINING).expected_gain
+        assert found is not None
+        return found
+
+    some = [expected(gain) for gain in (0.0, 0.24, 0.5, 0.76, 1.0)]
+    assert some == sorted(some)
+    assert some[-1] > 3 * some[0]
+
+
 @pytest.mark.parametrize("gain", [-1e300, 1e300])
 @pytest.mark.parametrize("error", [0.0, 1e-300, 1e300])
 def test_a_measure_without_sense_is_survived(gain: float, error: float) -> None:
