@@ -243,7 +243,7 @@ def test_a_firing_that_ended_goes_on_when_its_study_does(any_store: Store) -> No
 def test_what_a_nights_pairs_measured_comes_back_for_later_nights(any_store: Store) -> None:
     study = searching(any_store)
     assert study.firing_id is not None
-    gate = {"pairs": 8, "gain": -0.1234567890123456, "error": 1 / 3, "interval": [-1.0, 1.0], "p": 0.7}
+    gate: dict[str, Any] = {"pairs": 8, "gain": -0.1234567890123456, "error": 1 / 3, "interval": [-1.0, 1.0], "p": 0.7}
     evidence = {"gate": gate, "device_s": 7.5}
     any_store.move_firing(study.firing_id, 1, FiringMove(FiringEvent.KEEP, "no better", evidence=evidence))
     [firing] = any_store.firings("nightly", slice_=study.slice)
