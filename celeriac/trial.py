@@ -20,11 +20,12 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from celeriac.batch_plan import BatchPlan, batch_plan
+from celeriac.batch_plan import AdaptedRate, BatchPlan, Rule, adapted, batch_plan
 from celeriac.result import MOST_INT as MOST_INT
 from celeriac.result import Result as Result
 from celeriac.result import Save as Save
@@ -32,6 +33,9 @@ from celeriac.result import described as described
 from celeriac.result import flat as flat
 from celeriac.result import number_in as number_in
 from celeriac.saving import DiskRefused, write_file
+
+if TYPE_CHECKING:
+    from celeriac.distributed import Distributed
 
 STOP = "stop"
 PREEMPT = "preempt"
@@ -224,6 +228,51 @@ class Trial:
         plan = batch_plan(global_batch, per_device_max, devices, rank=self._rank, most_steps=most_steps)
         self._recorded |= {"batch_plan": str(plan), "micro_batch": plan.largest, "accumulation_steps": plan.steps}
         return plan
+
+    def adapted_rate(self, rate: float, plan: BatchPlan, rule: Rule | str, *, warmup_steps: int = 0) -> AdaptedRate:
+        """The learning rate for the plan's global batch, where `rate` belongs to the one that was asked for: "linear"
+        for SGD, "square root" for Adam; see `celeriac.batch_plan.adapted`.
+        """
+        found = adapted(rate, plan, rule, warmup_steps=warmup_steps)
+        self._recorded |= {
+            "learning_rate": found.rate,
+            "learning_rate_asked": rate,
+            "learning_rate_rule": found.rule.value,
+        }
+        self._recorded |= {"global_batch": plan.global_batch, "global_batch_asked": plan.asked}
+        return found
+
+    def distributed(
+        self,
+        model: Any,
+        optimizer: Any,
+        loader: Any,
+        *,
+        per_device_max: int | None = None,
+        most_steps: int | None = None,
+        rule: Rule | str | None = None,
+        warmup_steps: int = 0,
+        find_unused_parameters: bool = False,
+    ) -> "Distributed":
+        """A plain torch loop on all the trial's devices: iterate what is returned, call its `model`, `backward` and
+        `step`; see `celeriac.distributed`. The loader's `batch_size` is the global batch.
+
+        `per_device_max`: samples that fit on one device (None: tried out, and halved when memory runs out).
+        `most_steps`: more accumulation is not wanted; the batch shrinks then, and the learning rate follows by `rule`
+        (None: the optimizer's) with `warmup_steps`. Raises TypeError or ValueError saying what does not go together.
+        """
+        found: Distributed = import_module("celeriac.distributed").distribute(
+            self,
+            model,
+            optimizer,
+            loader,
+            per_device_max=per_device_max,
+            most_steps=most_steps,
+            rule=rule,
+            warmup_steps=warmup_steps,
+            find_unused_parameters=find_unused_parameters,
+        )
+        return found
 
     @property
     def reports(self) -> tuple[Mapping[str, Any], ...]:
