@@ -46,5 +46,10 @@ def forest() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def elastic() -> ModuleType:
+    return _loaded("elastic")
+
+
+@pytest.fixture(scope="session")
 def departures(flights: ModuleType) -> ModuleType:
     return sys.modules["departures"]
