@@ -12,7 +12,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench bench-fleet bench-nights bench-search bench-stop chaos compose-test docs clean
+.PHONY: demo test check fmt bench bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test docs clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -37,6 +37,9 @@ bench: $(READY)           ## speed and leanness beside peers and limits -> build
 
 bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connections -> build/bench/fleet.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fleet --out $(OUT)/bench/fleet.json
+
+bench-gpus: $(READY)      ## what is promised of GPUs, on this machine's processors: batches -> build/bench/gpus.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpus --out $(OUT)/bench/gpus.json
 
 bench-nights: $(READY)    ## nights with known truth: gate, many slices, when tuning pays; nights under faults: an hour -> build/bench/nights.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nights --out $(OUT)/bench/nights.json

@@ -107,6 +107,7 @@ class Trial:
         start: int = 0,
         rank: int = 0,
         world: int = 1,
+        most_samples: int | None = None,
     ) -> None:
         """Made by the service (or by `Trial.offline`): checkpoints go to `directory`, which lies below `root`."""
         self._params = MappingProxyType(dict(params))
@@ -114,7 +115,7 @@ class Trial:
         self._seed, self._device, self._study = seed, device, study
         self._number, self._attempt = number, attempt
         self._checkpoint, self._start = checkpoint, start
-        self._rank, self._world = rank, world
+        self._rank, self._world, self._most_samples = rank, world, most_samples
         self._recorded: dict[str, Any] = {}
         self._channel, self._root, self._directory = channel, root, directory
         self._last_step = -1
@@ -220,13 +221,18 @@ class Trial:
         self, global_batch: int, per_device_max: int, world: int | None = None, *, most_steps: int | None = None
     ) -> BatchPlan:
         """How `global_batch` samples are cut for `world` devices (None: the trial's own), none of which takes more than
-        `per_device_max` at once; see `celeriac.batch_plan`.
+        `per_device_max` at once, nor more than half of what an earlier attempt ran out of memory with; see
+        `celeriac.batch_plan`.
 
         Raises TypeError or ValueError naming the argument.
         """
         devices = self._world if world is None else world
-        plan = batch_plan(global_batch, per_device_max, devices, rank=self._rank, most_steps=most_steps)
+        most = per_device_max if self._most_samples is None else min(per_device_max, self._most_samples)
+        plan = batch_plan(global_batch, most, devices, rank=self._rank, most_steps=most_steps)
         self._recorded |= {"batch_plan": str(plan), "micro_batch": plan.largest, "accumulation_steps": plan.steps}
+        if os.getpid() == self._pid:
+            with self._lock:
+                self._channel.send({"kind": "plan", "micro_batch": plan.largest})
         return plan
 
     def adapted_rate(self, rate: float, plan: BatchPlan, rule: Rule | str, *, warmup_steps: int = 0) -> AdaptedRate:
@@ -384,7 +390,9 @@ class _Printed:
         self.messages: list[dict[str, Any]] = []
 
     def send(self, message: dict[str, Any]) -> None:
-        """Keep and print."""
+        """Keep and print a report; a batch plan is neither."""
+        if message["kind"] != "report":
+            return
         self.messages.append(message)
         metrics = "".join(f"  {name} {value}" for name, value in message["metrics"].items())
         print(f"step {message['step']}: {message['value']:.6g}{metrics}")

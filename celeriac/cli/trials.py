@@ -57,6 +57,8 @@ def trials(
     """List a study's trials by number: the newest 50, or as `--state` and `--limit` say; or explain one of them."""
     if replay and why is None:
         raise typer.BadParameter("--replay needs `--why N`: which trial?")
+    from celeriac.report.advice import advice, advice_by_class
+
     with connected(home) as client:
         found = client.study(study)
         if why is not None:
@@ -67,12 +69,14 @@ def trials(
         listed = found.newest_trials(limit, states) if limit else list(found.each_trial(states))
         if as_json:
             runs = client.store.attempts_of(found.id, [each.number for each in listed])
-            print_json([trial_form(each, runs[each.number]) for each in listed])
+            print_json([{**trial_form(each, runs[each.number]), "advice": advice(each, study)} for each in listed])
             return
         head = ("trial", "state", "score", "attempts", "took", "source", "worker", "parameters", "note")
         numeric = frozenset({"trial", "score", "attempts", "took"})
         spare = ("worker", "source", "attempts", "took")
         show(Grid(head, [_row(each) for each in listed], numeric, frozenset({"parameters"}), spare))
+        for line in advice_by_class(listed, found.name):
+            remark(line)
         total = found.record.next_number
         if not states and len(listed) < total:
             remark(f"The newest {len(listed)} of {total}; `--limit 0` lists all.")

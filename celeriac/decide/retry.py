@@ -5,7 +5,8 @@ infrastructure   again, free; the sixth such fault in a row fails the trial, so 
                  A checkpoint beyond all earlier ones is progress and starts the count again. The first retry comes at
                  once, later ones after growing waits: a sick host must not use up the retries in a second
 preempted        again, free, from its checkpoint if there is one
-out_of_memory    again while the study's `retry: {attempts}` lasts, then FAILED (infeasible)
+out_of_memory    once again with a smaller micro-batch where the script uses the batch plan; then, or without a plan, on
+                 another kind of device if there is one; then FAILED (infeasible). `retry: {attempts}` bounds both
 not_finite       FAILED at once: the same parameters give the same NaN
 timeout          FAILED at once: the same parameters take the same time
 user_bug         FAILED at once, with the traceback
@@ -14,6 +15,7 @@ user_bug         FAILED at once, with the traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from celeriac.decide.memory import MemoryDecision
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Fault
 
@@ -46,12 +48,15 @@ def after_fault(
     has_checkpoint: bool,
     has_progressed: bool = False,
     lease_lapsed: bool = False,
+    memory: MemoryDecision | None = None,
+    elsewhere: bool = False,
 ) -> RetryDecision:
     """Decide for one fault; `faults` counts the trial's earlier ones by class, without this one.
 
-    `retry_attempts` counts for a fault of memory only. `has_progressed`: this attempt brought a checkpoint further than
-    all before it. `lease_lapsed`: nobody saw the attempt end, its lease ran out; it is then superseded rather than
-    faulted.
+    Of faults of memory only: `retry_attempts`; `memory`, what all attempts that ran out of it mean, this one included;
+    `elsewhere`, whether a kind of device is there on which it may run. `has_progressed`: this attempt brought a
+    checkpoint further than all before it. `lease_lapsed`: nobody saw the attempt end, its lease ran out; it is then
+    superseded rather than faulted.
     """
     before = faults.get(fault, 0)
     ended = AttemptEvent.SUPERSEDE if lease_lapsed else AttemptEvent.FAULT
@@ -79,9 +84,10 @@ def after_fault(
             wait_s=wait_s,
         )
     if fault is Fault.OUT_OF_MEMORY:
-        if before + 1 < retry_attempts:
-            return RetryDecision(
-                ended, TrialEvent.RETRY, f"out of memory; attempt {before + 2} of {retry_attempts} follows"
-            )
-        return RetryDecision(ended, TrialEvent.FAIL, f"out of memory in {before + 1} of {retry_attempts} attempts")
+        goes_on = before + 1 < retry_attempts and (elsewhere or (memory is not None and memory.smaller))
+        how = "on another kind of device" if memory is None or not memory.smaller else memory.reason
+        if goes_on:
+            return RetryDecision(ended, TrialEvent.RETRY, f"attempt {before + 2} of {retry_attempts} follows {how}")
+        not_again = "" if memory is None or memory.smaller else f"; {memory.reason}"
+        return RetryDecision(ended, TrialEvent.FAIL, f"out of memory in {before + 1} attempts{not_again}")
     return RetryDecision(ended, TrialEvent.FAIL, f"{fault.replace('_', ' ')}: never retried", is_final=True)

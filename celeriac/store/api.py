@@ -62,6 +62,7 @@ class AttemptEnd:
     `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one
     more. `wait_s`: a trial that goes on is not before so many seconds are over (`TrialRecord.not_before`). `log_tail`
     None keeps the tail that `renew` last stored. `holdout` and `drift` stand beside the score; all three are finite.
+    `micro_batch`: the most samples at once that the attempt's batch plan had.
     """
 
     attempt_event: AttemptEvent
@@ -81,6 +82,7 @@ class AttemptEnd:
     holdout: tuple[float, ...] = ()
     drift: float | None = None
     model: Artefact | None = None
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +356,9 @@ class Store(ScheduleStore, PreemptionStore, GangStore, Protocol):
 
     def has_other_slots(self, worker: str, gpus: float) -> bool:
         """Whether a live slot besides this one could run a trial that needs so many GPUs."""
+
+    def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
+        """Whether a GPU of another kind than these is alive, with as much memory as any known device of these."""
 
     def put_asides(self) -> list[PutAside]:
         """The slots that take no trials now, or none of a study; by worker."""

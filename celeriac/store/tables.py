@@ -137,6 +137,7 @@ trial = Table(
     Column("queued_at", Instant),
     Column("started_at", Instant),
     Column("ended_at", Instant),
+    _counter("rerun_after"),
     PrimaryKeyConstraint("study_id", "number"),
     CheckConstraint(
         "state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED', 'SCORED', 'PRUNED', 'FAILED', 'CANCELLED')", name="state"
@@ -180,6 +181,7 @@ attempt = Table(
     _words("device_kind"),
     Column("preempted_at", Instant),
     _words("preempt_reason"),
+    Column("micro_batch", Integer),
     PrimaryKeyConstraint("study_id", "trial", "number"),
     ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),

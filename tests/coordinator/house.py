@@ -195,7 +195,7 @@ class House:
 
     def fail(self, lease: Lease, fault: Fault, *, signature: str = "") -> None:
         """End the attempt with a fault, as the worker's retry decision has it."""
-        decision = after_fault(fault, faults=lease.faults, retry_attempts=3, has_checkpoint=False)
+        decision = after_fault(fault, faults=lease.faults, retry_attempts=3, has_checkpoint=False, elsewhere=True)
         end = AttemptEnd(
             decision.attempt_event, decision.trial_event, fault=fault, detail=f"{fault}", signature=signature
         )

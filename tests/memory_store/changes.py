@@ -50,6 +50,7 @@ class Changes(Tables):
         times = {"worker": "", "ended_no": None, "ended_at": None, "queued_at": None}
         for each in chosen:
             rows.move_trial(each, TrialEvent.RERUN, **blank, **times)
+            rows.rerun_after[each.study_id, each.number] = each.attempts
         ended = sorted(
             (each for each in rows.trials_of(study_id) if each.ended_no), key=lambda each: each.ended_no or 0
         )

@@ -102,6 +102,7 @@ class Leases(Tables):
             lease_until=until,
             source=trial.source,
             seed=trial.seed,
+            memory_faults=self._rows.memory_faults(study.id, trial.number),
             fingerprint=study.fingerprint,
         )
 

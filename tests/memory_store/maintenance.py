@@ -132,6 +132,12 @@ class Care(Tables):
         return any(slot != worker for each in alive if each.is_gpu or not gpus for slot in each.slots)
 
     @atomic
+    def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
+        least = max((each.memory_bytes for each in self.devices() if each.kind in kinds), default=0)
+        others = [each for each in self.devices(alive=True) if each.is_gpu and each.slots and each.kind not in kinds]
+        return any(each.memory_bytes >= least for each in others)
+
+    @atomic
     def put_asides(self) -> list[PutAside]:
         now = self._rows.clock()
         return [each for _, each in sorted(self._rows.put_asides.items()) if each.until > now]

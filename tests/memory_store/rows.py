@@ -25,6 +25,7 @@ from celeriac.domain.records import (
     Firing,
     FiringState,
     Member,
+    MemoryFault,
     NewStudy,
     Peer,
     PutAside,
@@ -104,6 +105,7 @@ class Rows:
     plans: dict[int, NewStudy] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
     verdicts: dict[int, Champion] = field(default_factory=dict)
+    rerun_after: dict[tuple[int, int], int] = field(default_factory=dict)
     driven: set[int] = field(default_factory=set)
     look: ReaperLook | None = None
     logs_pruned_at: dict[int, datetime] = field(default_factory=dict)
@@ -156,7 +158,8 @@ class Rows:
         """The trials of a page with their rungs, and with the kinds of devices whose memory was too small."""
         short: dict[tuple[int, int], set[str]] = {}
         for each in (held.attempt for held in self.attempts.values()):
-            if each.fault is Fault.OUT_OF_MEMORY:
+            ended_well = self.trials[each.study_id, each.trial].state in (TrialState.SCORED, TrialState.PRUNED)
+            if each.fault is Fault.OUT_OF_MEMORY and not (ended_well and (each.micro_batch or 1) > 1):
                 short.setdefault((each.study_id, each.trial), set()).add(each.device_kind)
         found: dict[tuple[int, int], list[tuple[int, float]]] = {}
         for (study_id, number, rung), record in sorted(self.rungs.items()):
@@ -169,6 +172,14 @@ class Rows:
             )
             for t in page
         ]
+
+    def memory_faults(self, study_id: int, number: int) -> tuple[MemoryFault, ...]:
+        """The trial's attempts that ran out of memory since a person had it run once more, in order."""
+        mine = [each.attempt for each in self.attempts.values() if each.attempt.study_id == study_id]
+        after = self.rerun_after.get((study_id, number), 0)
+        here = [each for each in mine if each.trial == number and each.number > after]
+        short = [each for each in here if each.fault is Fault.OUT_OF_MEMORY]
+        return tuple(MemoryFault(e.device_kind, e.micro_batch) for e in sorted(short, key=lambda each: each.number))
 
     def checkpoints_of(self, study_id: int, number: int) -> list[Checkpoint]:
         """The trial's checkpoints, newest first."""

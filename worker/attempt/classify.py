@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from celeriac.decide.memory import MemoryDecision
 from celeriac.decide.retry import RetryDecision, after_fault
 from celeriac.decide.stop_early import StopDecision
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
@@ -23,6 +24,8 @@ from worker.process.failure import from_words
 MAX_TEXT = 32_000
 # The exit code of a child that failed in our own code, before or after the objective (sysexits' EX_SOFTWARE).
 OUR_FAILURE = 70
+# What C and C++ print before they abort for memory, as under a resource limit.
+_ABORTS_FOR_MEMORY = ("std::bad_alloc", "out of memory", "Cannot allocate memory", "cudaErrorMemoryAllocation")
 # A process killed with this share of its memory limit in use was killed for memory, also where no counter says so.
 NEAR_LIMIT = 0.9
 # Signals that somebody sends; all others are raised by what the process itself did.
@@ -46,8 +49,8 @@ class Evidence:
     """What is known when a trial's process has said its last word, or is gone.
 
     last: its last word, if it had one. exit: how its process ended, as far as that is known yet. cut: why the runner
-    ended it.
-    stop: the decision that stopped it early. keeps_score: then a score that it returns all the same counts.
+    ended it. stop: the decision that stopped it early. keeps_score: then a score that it returns all the same counts.
+    printed: the end of what it printed.
     """
 
     last: Returned | Stopped | Failed | None = None
@@ -59,6 +62,7 @@ class Evidence:
     memory_limit_bytes: int | None = None
     stop: StopDecision | None = None
     keeps_score: bool = False
+    printed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +115,14 @@ def attempt_end(
     device_s: float,
     peak_memory_bytes: int,
     log_tail: str,
+    micro_batch: int | None = None,
+    memory: MemoryDecision | None = None,
+    elsewhere: bool = False,
 ) -> AttemptEnd:
     """The verdict as the attempt's end: the score, or what `celeriac.decide.retry` makes of the fault.
 
     `notes` are what else the trial's owner should know, as that no checkpoint was sound; they stand in front of the
-    detail.
+    detail. `micro_batch`: what its batch plan took at once; `memory`, `elsewhere`: as `after_fault` has them.
     """
     measured = AttemptEnd(
         AttemptEvent.SCORE,
@@ -124,6 +131,7 @@ def attempt_end(
         device_s=device_s,
         peak_memory_bytes=peak_memory_bytes,
         log_tail=log_tail,
+        micro_batch=micro_batch,
     )
     if verdict.fault is None:
         told = "; ".join(filter(None, [measured.detail, verdict.detail]))
@@ -138,6 +146,8 @@ def attempt_end(
         retry_attempts=retry_attempts,
         has_checkpoint=has_checkpoint,
         has_progressed=has_progressed,
+        memory=memory,
+        elsewhere=elsewhere,
     )
     return replace(
         measured,
@@ -231,6 +241,8 @@ def _by_signal(evidence: Evidence, number: int, after: str) -> Failed:
     if number == signal.SIGKILL and _for_memory(evidence):
         peak = f"{evidence.exit.peak_memory_bytes / 2**20:,.0f} MiB"
         return from_words(Fault.OUT_OF_MEMORY, f"killed by the kernel for memory{after}; its peak was {peak}")
+    if number not in _SENT and any(words in evidence.printed for words in _ABORTS_FOR_MEMORY):
+        return from_words(Fault.OUT_OF_MEMORY, f"aborted for memory ({name}){after}: see the end of its log")
     if number in _SENT:
         return from_words(Fault.INFRASTRUCTURE, f"killed by {name} from outside{after}")
     return from_words(

@@ -19,6 +19,7 @@ from worker.attempt.blame import blamed
 from worker.attempt.classify import Cut, Evidence, Verdict
 from worker.attempt.job import code_of
 from worker.attempt.keep_model import keep_model, stand_by_score, tidy_models
+from worker.attempt.memory import after_this, not_here
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import without_code
 from worker.attempt.store_retry import StoreRetry, UntilStopped
@@ -65,6 +66,7 @@ def evidence_of(attempt: Run) -> Evidence:
         memory_limit_bytes=attempt.context.memory_limit_bytes,
         stop=attempt.pruner.decision if attempt.pruner else None,
         keeps_score=attempt.pruner is not None and attempt.pruner.keeps_score,
+        printed=attempt.log.tail() if attempt.exit and attempt.exit.signal is not None else "",
     )
 
 
@@ -72,6 +74,8 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     """The verdict as the attempt's end, with what was measured, and its model where it has a score."""
     attempt.fault = Fault.PREEMPTED if attempt.by_member else verdict.fault
     attempt.log.close()
+    short = verdict.fault is Fault.OUT_OF_MEMORY
+    memory, elsewhere = after_this(attempt.lease, attempt.micro_batch, attempt.context) if short else (None, False)
     told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
     end = classify.attempt_end(
         verdict,
@@ -83,6 +87,9 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
         device_s=time.monotonic() - attempt.started_at if attempt.started_at else 0.0,
         peak_memory_bytes=max(told, attempt.exit.peak_memory_bytes if attempt.exit else 0),
         log_tail=attempt.log.tail(),
+        micro_batch=attempt.micro_batch,
+        memory=memory,
+        elsewhere=elsewhere,
     )
     return replace(end, model=attempt.model if end.score is not None else None)
 
@@ -166,6 +173,11 @@ def refuse_value(attempt: Run, error: ValueRefused) -> None:
 def refuse_study(attempt: Run, reason: str) -> None:
     """The study's code is not on this host: the attempt ends at no charge, and others run the trial."""
     _end_otherwise(attempt, reason, lambda: without_code(attempt.lease, reason, attempt.context))
+
+
+def leave_kind(attempt: Run, reason: str) -> None:
+    """The trial ran out of memory on this kind of device: it runs on another one, or not at all."""
+    _end_otherwise(attempt, reason, lambda: not_here(attempt.lease, reason, attempt.context))
 
 
 def give_back(attempt: Run, detail: str) -> None:

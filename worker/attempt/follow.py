@@ -14,7 +14,19 @@ from worker.attempt.classify import Cut
 from worker.attempt.early_stop import Pruner
 from worker.attempt.run_state import Run
 from worker.attempt.wakeup import wait
-from worker.process.events import Ended, Event, Failed, Noted, Printed, Reported, Returned, Scored, Started, Stopped
+from worker.process.events import (
+    Ended,
+    Event,
+    Failed,
+    Noted,
+    Planned,
+    Printed,
+    Reported,
+    Returned,
+    Scored,
+    Started,
+    Stopped,
+)
 from worker.process.trial_process import TrialProcess
 
 # Reports that are kept while the store is slow or away. A trial that reports more waits: it must not fill this
@@ -119,6 +131,8 @@ def take_in(attempt: Run, events: Sequence[Event]) -> None:
                 attempt.log.write(event.data)
             case Reported():
                 take_report(attempt, event)
+            case Planned():
+                attempt.micro_batch = max(attempt.micro_batch or 0, event.micro_batch)
             case Noted():
                 attempt.log.note(event.text)
             case Started():

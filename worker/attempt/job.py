@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from celeriac.decide.memory import after_memory
 from celeriac.domain.records import Checkpoint, Lease, Place
 from celeriac.runtime.fingerprint import same_code
 from worker.attempt.checkpoints import directory
@@ -107,6 +108,7 @@ def job_of(
         judged=judged,
         keep_model=bool(lease.plan.keep_model) and (place is None or place.rank == 0),
         model_bytes=model_bytes,
+        most_samples=after_memory(lease.memory_faults).most_samples,
         rank=0 if place is None else place.rank,
         world=1 if place is None else place.world,
         environment={} if place is None else environment_of(place, lease),

@@ -31,7 +31,17 @@ from celeriac.domain.messages import RunTrial
 from celeriac.domain.records import Fault, Lease, Refusal, Report
 from worker.attempt import checkpoints
 from worker.attempt.classify import Cut
-from worker.attempt.conclude import announce, give_back, give_up, judge, record, refuse_study, refuse_value, step_aside
+from worker.attempt.conclude import (
+    announce,
+    give_back,
+    give_up,
+    judge,
+    leave_kind,
+    record,
+    refuse_study,
+    refuse_value,
+    step_aside,
+)
 from worker.attempt.context import WorkerContext
 from worker.attempt.control import Unanswered
 from worker.attempt.early_stop import pruner_of
@@ -39,6 +49,7 @@ from worker.attempt.follow import follow
 from worker.attempt.job import CodeDiffers, code_of, job_of
 from worker.attempt.logs import AttemptLog
 from worker.attempt.membership import Membership
+from worker.attempt.memory import BarredHere, check_kind
 from worker.attempt.result_writer import AttemptStarted
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import passed_on, rest_if_sick
@@ -158,6 +169,9 @@ def handle_failures(attempt: Run) -> Iterator[None]:
             refuse_value(attempt, error)
         else:
             give_up(attempt, error)
+    except BarredHere as error:
+        end_process(attempt)
+        leave_kind(attempt, str(error))
     except CodeDiffers as error:
         end_process(attempt)
         refuse_study(attempt, str(error))
@@ -218,6 +232,7 @@ def begin(attempt: Run) -> None:
     if attempt.over:
         return
     context = attempt.context
+    check_kind(attempt.lease, context)
     code = code_of(attempt.lease, context)
     context.put_aside.studies.pop(attempt.lease.study_id, None)
     job = job_of(

@@ -45,6 +45,7 @@ class Run:
     exit: Exit | None = None
     cut: Cut | None = None
     last_step: int | None = None
+    micro_batch: int | None = None
     unjudged: bool = False
     asked_back: bool = False
     by_member: bool = False  # the fault is another member's, and tells nothing of this slot

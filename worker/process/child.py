@@ -197,6 +197,7 @@ def _trial(job: dict[str, Any], link: SocketChannel, channel: Channel) -> Trial:
         start=job["start"],
         rank=job["rank"],
         world=job["world"],
+        most_samples=job["most_samples"],
     )
 
 

@@ -15,6 +15,9 @@ from celeriac.trial import PREEMPT, STOP
 from worker.process.failure import Failed as Failed  # an event as well
 from worker.process.failure import from_words
 
+#: What a column of 32 bits holds.
+MOST_SAMPLES = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Noted:
@@ -46,6 +49,13 @@ class Reported:
     metrics: Mapping[str, Any]
     checkpoint: Artefact | None = None
     checkpoint_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The script cuts its batch by the plan: on one device it takes so many samples at once."""
+
+    micro_batch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ class Ended:
     exit: Exit
 
 
-Event = Noted | Started | Printed | Reported | Scored | Returned | Stopped | Failed | Ended
+Event = Noted | Started | Printed | Reported | Planned | Scored | Returned | Stopped | Failed | Ended
 
 
 def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> Event:
@@ -125,6 +135,8 @@ def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> 
         return Started(_whole(message["pid"]))
     if kind == "report":
         return _reported(message, directory)
+    if kind == "plan":
+        return Planned(min(_whole(message["micro_batch"]), MOST_SAMPLES))
     if kind == "result":
         return _returned(message, directory)
     if kind == "scored":

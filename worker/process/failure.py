@@ -4,8 +4,10 @@ reading frames.
 The signature is the same for the same failure at the same place, on whichever host, so that three in a row can be told.
 """
 
+import errno
 import hashlib
 import os
+import sys
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +21,33 @@ MAX_TRACEBACK = 24_000
 _LAST_FRAMES = 3
 _HERE = str(Path(__file__).parents[1]) + os.sep
 # How libraries say it when they do not raise MemoryError.
-_NO_MEMORY = ("CUDA out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "can't allocate memory", "out of memory on device")
+_NO_MEMORY = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "HIP out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "cudaErrorMemoryAllocation",
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory on device",
+    "RESOURCE_EXHAUSTED: Out of memory",
+    "std::bad_alloc",
+)
+# What a driver or a library says of a device that is gone or broken: another one would have done.
+_SICK = (
+    "uncorrectable ECC error",
+    "uncorrectable NVLink error",
+    "GPU is lost",
+    "fallen off the bus",
+    "no CUDA-capable device is detected",
+    "CUDA-capable device(s) is/are busy or unavailable",
+    "hardware stack error",
+)
+# Of a GPU without this share of its memory free, an error of its libraries is one of memory: they often say it
+# otherwise, as that they could not be initialised.
+_FULL = 0.02
+_GPU_WORDS = ("CUDA", "CUBLAS", "cuBLAS", "CUDNN", "cuDNN", "NCCL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +71,10 @@ def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> 
     if isinstance(error, SystemExit):
         last = f"exited with code {0 if error.code is None else error.code}: return a score instead"
     detail = f"{doing}: {last}" if doing else last
+    fault, why = _class_of(error)
+    detail += f" ({why})" if why else ""
     return Failed(
-        Fault.OUT_OF_MEMORY if out_of_memory(error) else Fault.USER_BUG,
+        fault,
         _cut(detail, MAX_DETAIL),
         _cut("".join(traceback.format_exception(type(error), error, trace)), MAX_TRACEBACK),
         signature(type(error).__qualname__, *_places(trace, code_root)),
@@ -56,10 +86,42 @@ def from_words(fault: Fault, detail: str, *marks: str) -> Failed:
     return Failed(fault, _cut(detail, MAX_DETAIL), "", signature(fault, *marks))
 
 
+def _class_of(error: BaseException) -> tuple[Fault, str]:
+    """The class of what was raised, and what speaks for it beside its own words."""
+    if out_of_memory(error):
+        return Fault.OUT_OF_MEMORY, _device_memory()[1]
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _SICK):
+        return Fault.INFRASTRUCTURE, "sick device"
+    if isinstance(error, RuntimeError) and any(words in str(error) for words in _GPU_WORDS):
+        free, told = _device_memory()
+        if free < _FULL:
+            return Fault.OUT_OF_MEMORY, f"{told}: for memory, whatever it says"
+    return Fault.USER_BUG, ""
+
+
+def _device_memory() -> tuple[float, str]:
+    """The share of the GPU's memory that is free while the trial still holds its own, as the driver tells, and in
+    words; all of it, and "", where no GPU is in use. Loads nothing.
+    """
+    torch = sys.modules.get("torch")
+    try:
+        if torch is None or not torch.cuda.is_initialized():
+            return 1.0, ""
+        free, total = torch.cuda.mem_get_info()
+        held = torch.cuda.memory_reserved()
+    except Exception:  # a device that is gone cannot be asked
+        return 1.0, ""
+    gib = 2**30
+    told = f"{free / gib:.1f} of the device's {total / gib:.1f} GiB were free, the trial held {held / gib:.1f}"
+    return free / total, told
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Whether this, or what it was raised from, says that memory ran out: Python's, torch's or CUDA's way."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, OSError) and cause.errno == errno.ENOMEM:
+            return True
         names = {each.__name__ for each in type(cause).__mro__}
         if names & {"MemoryError", "OutOfMemoryError"}:
             return True

@@ -2,7 +2,7 @@
 socket.
 
 Runner to child: `job` once, then `control` with the word "stop", "preempt" or "regroup" (pre-empted at the next
-checkpoint, so that more can join). Child to runner: `started`, `report`s,
+checkpoint, so that more can join). Child to runner: `started`, `report`s, `plan` where the script cuts its batch,
 `scored` where a model is to be written after the score, and at the end one of `result`, `stopped` or `fault`. A frame
 holds at most 1 MiB: scores and metrics, never data.
 
@@ -57,7 +57,14 @@ PROCESS_TRANSITIONS: Mapping[ProcessState, Mapping[ProcessEvent, ProcessState]] 
 #: The frames that a child may send in each state, with what they do to it. Any other breaks the channel.
 FRAMES: Mapping[ProcessState, Mapping[str, ProcessEvent | None]] = {
     _S.READY: {"started": _E.BEGIN},
-    _S.RUNNING: {"report": None, "scored": None, "result": _E.CONCLUDE, "stopped": _E.CONCLUDE, "fault": _E.CONCLUDE},
+    _S.RUNNING: {
+        "report": None,
+        "plan": None,
+        "scored": None,
+        "result": _E.CONCLUDE,
+        "stopped": _E.CONCLUDE,
+        "fault": _E.CONCLUDE,
+    },
 }
 
 
@@ -68,7 +75,7 @@ class Job:
 
     `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment
     for it. `keep_model`: its model is to be written, of `model_bytes` at most. `environment`: of a gang's member, what
-    torchrun would tell it.
+    torchrun would tell it. `most_samples`: a batch plan takes no more at once, for memory ran out with more.
     """
 
     study: str
@@ -88,6 +95,7 @@ class Job:
     rank: int = 0
     world: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
+    most_samples: int | None = None
 
 
 class FrameTooLarge(ValueError):

@@ -15,6 +15,7 @@ from celeriac.domain.records.attempt import Checkpoint as Checkpoint
 from celeriac.domain.records.attempt import CodeRun as CodeRun
 from celeriac.domain.records.attempt import Lease as Lease
 from celeriac.domain.records.attempt import LetGo as LetGo
+from celeriac.domain.records.attempt import MemoryFault as MemoryFault
 from celeriac.domain.records.attempt import OpenAttempt as OpenAttempt
 from celeriac.domain.records.attempt import Refusal as Refusal
 from celeriac.domain.records.attempt import Report as Report

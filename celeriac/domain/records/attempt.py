@@ -17,6 +17,7 @@ class Attempt:
 
     `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was
     when it was leased, "" when unknown. `preempted_at`: when it was asked to hand itself back, for this reason.
+    `micro_batch`: the most samples at once that its batch plan had; None without a plan.
     """
 
     study_id: int
@@ -41,6 +42,17 @@ class Attempt:
     device_kind: str = ""
     preempted_at: datetime | None = None
     preempt_reason: str = ""
+    micro_batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryFault:
+    """An attempt that ran out of memory: on which kind of device, and the most samples at once that its batch plan had
+    (None: it used no plan).
+    """
+
+    device_kind: str
+    micro_batch: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +122,8 @@ class Lease:
     """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first;
     `fingerprint` is the study's. `seed`, where it is given, takes the place of the one that follows from `plan.seed`
     and the trial's number. `place`: of a gang's member, where it stands in the round; its token is that of its
-    membership, and rank 0's that of the attempt as well.
+    membership, and rank 0's that of the attempt as well. `memory_faults`: of the trial's attempts before, those that
+    ran out of memory, in order.
     """
 
     token: str
@@ -130,6 +143,7 @@ class Lease:
     fingerprint: str = ""
     seed: int | None = None
     place: Place | None = None
+    memory_faults: tuple[MemoryFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

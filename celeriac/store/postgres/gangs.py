@@ -9,6 +9,7 @@ from celeriac.domain.records import (
     Fault,
     Lease,
     Member,
+    MemoryFault,
     Peer,
     Place,
     Refusal,
@@ -68,8 +69,10 @@ class Gangs(Verbs):
         given: dict[str, Any] = dict(rows[0])
         place = Place(given.pop("rank"), tuple(Peer(**each) for each in given.pop("peers")))
         kept = self._all(Checkpoint, "gang_checkpoints", token=token) if given["attempt"] > 1 else ()
+        faults = self._all(MemoryFault, "memory_faults", token=token) if Fault.OUT_OF_MEMORY in given["faults"] else ()
         plan = run_plan(given.pop("spec"), given.pop("stage"))
-        return record_of(Lease, {**given, "checkpoints": kept, "plan": plan, "place": place})
+        more = {"checkpoints": kept, "plan": plan, "place": place, "memory_faults": faults}
+        return record_of(Lease, {**given, **more})
 
     def end_membership(
         self, token: str, *, fault: Fault | None = None, detail: str = "", traceback: str = "", signature: str = ""

@@ -10,7 +10,7 @@ chain that breaks returns no row; why, is asked after.
 
 from collections.abc import Sequence
 
-from celeriac.domain.records import Checkpoint, Lease, Refusal
+from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, Refusal
 from celeriac.domain.study_file import run_plan
 from celeriac.store.connection import Row
 from celeriac.store.postgres.records import record_of
@@ -40,7 +40,9 @@ class Leases(Verbs):
         if not rows:
             return _refusal(self._rows("refuse", **ticket), **ticket)
         kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else ()
-        given = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept}
+        short = Fault.OUT_OF_MEMORY in rows[0]["faults"]
+        faults = self._all(MemoryFault, "memory_faults", token=token) if short else ()
+        given = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept, "memory_faults": faults}
         plan = run_plan(given.pop("spec"), given.pop("stage"))
         return record_of(Lease, {**given, "plan": plan})
 

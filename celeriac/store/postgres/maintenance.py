@@ -59,6 +59,9 @@ class Care(Verbs):
     def has_other_slots(self, worker: str, gpus: float) -> bool:
         return bool(self._rows("has_other_slots", worker=worker, gpus=gpus)[0]["found"])
 
+    def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
+        return bool(self._rows("has_roomier_kinds", kinds=list(kinds))[0]["found"])
+
     def put_asides(self) -> list[PutAside]:
         return self._all(PutAside, "put_asides")
 

@@ -30,9 +30,9 @@ def test_preemption_is_no_fault(has_checkpoint: bool, event: TrialEvent) -> None
 
 
 @pytest.mark.parametrize(("before", "event"), [(0, TrialEvent.RETRY), (1, TrialEvent.RETRY), (2, TrialEvent.FAIL)])
-def test_out_of_memory_has_the_studys_attempts(before: int, event: TrialEvent) -> None:
+def test_out_of_memory_has_the_studys_attempts_on_other_kinds_of_devices(before: int, event: TrialEvent) -> None:
     decision = after_fault(
-        Fault.OUT_OF_MEMORY, faults={"out_of_memory": before}, retry_attempts=3, has_checkpoint=False
+        Fault.OUT_OF_MEMORY, faults={"out_of_memory": before}, retry_attempts=3, has_checkpoint=False, elsewhere=True
     )
     assert decision.trial_event is event
 

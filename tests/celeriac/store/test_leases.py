@@ -1,6 +1,7 @@
 """The contract on leases, kept by both stores: a ticket is leased once, and a token is a fence."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import text
 
 from celeriac.domain.errors import LeaseLost, UnknownStudy, UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent, TrialEvent
-from celeriac.domain.records import Counts, Fault, Lease, Refusal, Report, TrialState
+from celeriac.domain.records import Counts, Fault, Lease, MemoryFault, Refusal, Report, TrialState
 from celeriac.domain.study_file import run_plan
 from celeriac.store import Store
 from celeriac.store.connection import open_engine
@@ -53,6 +54,43 @@ def test_the_kind_of_the_device_stays_with_the_attempt_when_the_device_is_gone(a
     page = any_store.trials(study.id)
     assert [each.device_kind for each in page] == ["H200", "", ""]
     assert [each.oom_device_kinds for each in page] == [("A100",), (), ()]
+
+
+def test_a_lease_tells_where_and_with_what_the_trial_ran_out_of_memory(any_store: Store) -> None:
+    study = queued(any_store, 1)
+    for attempt, (kind, micro_batch) in enumerate((("T4", None), ("A100", 64)), start=1):
+        lease = leased(any_store, study, 0, attempt=attempt, device_kind=kind)
+        end = failed(Fault.OUT_OF_MEMORY, trial_event=TrialEvent.RETRY, micro_batch=micro_batch)
+        any_store.finish_attempt(lease.token, end)
+    lease = leased(any_store, study, 0, attempt=3, device_kind="A100")
+    assert lease.memory_faults == (MemoryFault("T4", None), MemoryFault("A100", 64))
+    any_store.finish_attempt(lease.token, scored(0.5, micro_batch=32))
+    assert [each.micro_batch for each in any_store.attempts(study.id, 0)] == [None, 64, 32]
+    (told,) = any_store.ended_since(study.id, 0)
+    assert told.oom_device_kinds == ("T4",), "on the A100 a smaller micro-batch was enough"
+
+
+def test_for_a_trial_that_a_person_runs_once_more_its_memory_faults_count_no_longer(any_store: Store) -> None:
+    study = queued(any_store, 1)
+    lease = leased(any_store, study, 0, device_kind="T4")
+    any_store.finish_attempt(lease.token, failed(Fault.OUT_OF_MEMORY))
+    any_store.retry_trials(study.id, None, "the leak is mended")
+    again = leased(any_store, study, 0, attempt=2, device_kind="T4")
+    assert again.memory_faults == ()
+    any_store.finish_attempt(again.token, failed(Fault.OUT_OF_MEMORY, trial_event=TrialEvent.RETRY))
+    assert leased(any_store, study, 0, attempt=3).memory_faults == (MemoryFault("T4", None),)
+
+
+def test_another_kind_helps_if_it_is_a_gpu_that_lives_and_has_as_much_memory(any_store: Store) -> None:
+    assert not any_store.has_roomier_kinds([])
+    small, large = replace(device("GPU-1", kind="T4"), memory_bytes=16), device("GPU-2", kind="H200")
+    any_store.put_devices("here", [small, large, device("cpu")])
+    assert any_store.has_roomier_kinds(["T4"])
+    assert not any_store.has_roomier_kinds(["H200"])
+    assert not any_store.has_roomier_kinds(["H200", "T4"])
+    assert any_store.has_roomier_kinds(["unknown"])
+    any_store.put_devices("here", [small])
+    assert not any_store.has_roomier_kinds(["T4"])
 
 
 def test_a_page_tells_on_which_kinds_of_devices_a_trial_ran_out_of_memory(any_store: Store) -> None:

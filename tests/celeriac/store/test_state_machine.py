@@ -296,6 +296,7 @@ def faulted(
         has_checkpoint=has_checkpoint,
         has_progressed=has_progressed,
         lease_lapsed=lapsed,
+        elsewhere=True,
     )
     return AttemptEnd(
         decided.attempt_event,

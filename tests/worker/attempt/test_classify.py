@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from celeriac.decide.memory import after_memory
 from celeriac.decide.stop_early import StopDecision
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
-from celeriac.domain.records import Fault
+from celeriac.domain.records import Fault, MemoryFault
 from celeriac.store.api import AttemptEnd
 from worker.attempt.classify import MAX_TEXT, Cut, Evidence, Verdict, attempt_end, classify, clean, clean_metrics
 from worker.process.events import Exit, Failed, Returned, Stopped
@@ -123,6 +124,9 @@ def test_a_stop_by_a_nan_is_a_fault() -> None:
     assert verdict.signature
 
 
+SMALLER = after_memory([MemoryFault("A100", 64)])
+
+
 def _end(verdict: Verdict, **more: object) -> AttemptEnd:
     known: dict[str, object] = {
         "faults": {},
@@ -143,8 +147,15 @@ def _end(verdict: Verdict, **more: object) -> AttemptEnd:
         (Fault.USER_BUG, {}, AttemptEvent.FAULT, TrialEvent.FAIL),
         (Fault.INFRASTRUCTURE, {}, AttemptEvent.FAULT, TrialEvent.RETRY),
         (Fault.INFRASTRUCTURE, {"faults": {Fault.INFRASTRUCTURE: 5}}, AttemptEvent.FAULT, TrialEvent.FAIL),
-        (Fault.OUT_OF_MEMORY, {}, AttemptEvent.FAULT, TrialEvent.RETRY),
-        (Fault.OUT_OF_MEMORY, {"faults": {Fault.OUT_OF_MEMORY: 1}}, AttemptEvent.FAULT, TrialEvent.FAIL),
+        (Fault.OUT_OF_MEMORY, {}, AttemptEvent.FAULT, TrialEvent.FAIL),
+        (Fault.OUT_OF_MEMORY, {"elsewhere": True}, AttemptEvent.FAULT, TrialEvent.RETRY),
+        (Fault.OUT_OF_MEMORY, {"memory": SMALLER}, AttemptEvent.FAULT, TrialEvent.RETRY),
+        (
+            Fault.OUT_OF_MEMORY,
+            {"faults": {Fault.OUT_OF_MEMORY: 1}, "memory": SMALLER, "elsewhere": True},
+            AttemptEvent.FAULT,
+            TrialEvent.FAIL,
+        ),
         (Fault.PREEMPTED, {"has_checkpoint": True}, AttemptEvent.RELEASE, TrialEvent.PARK),
         (Fault.PREEMPTED, {}, AttemptEvent.RELEASE, TrialEvent.RETRY),
         (Fault.TIMEOUT, {}, AttemptEvent.FAULT, TrialEvent.FAIL),

@@ -87,15 +87,6 @@ def test_a_lost_fork_server_is_infrastructure_and_the_next_attempt_gets_a_new_on
     assert bench.run("quick:good", name="after").state is TrialState.SCORED
 
 
-def test_out_of_memory_is_tried_again_and_then_infeasible(bench: Bench) -> None:
-    ticket = bench.ticket(bench.study("quick:out_of_memory"))
-    bench.attempt(ticket)
-    assert bench.trial(ticket).state is TrialState.WAITING
-    bench.attempt(replace(ticket, attempt=2))
-    trial = bench.trial(ticket)
-    assert (trial.state, trial.fault, trial.faults) == (TrialState.FAILED, Fault.OUT_OF_MEMORY, {"out_of_memory": 2})
-
-
 @pytest.mark.parametrize("objective", ["attempts:sleeps", "attempts:sleeps_deaf"])
 def test_a_sleeper_is_ended_at_its_timeout(bench: Bench, objective: str) -> None:
     trial = bench.run(objective, timeout=0.3)

@@ -2,6 +2,7 @@
 loading.
 """
 
+import errno
 import json
 import math
 import os
@@ -247,6 +248,8 @@ def test_a_detail_is_one_line_of_any_characters() -> None:
     ("error", "is_memory"),
     [
         (MemoryError(), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be"), True),
         (RuntimeError("CUDA out of memory. Tried to allocate"), True),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
         (ValueError("CUDA out of memory"), False),
@@ -261,6 +264,45 @@ def test_memory_faults_are_told_from_others(error: Exception, is_memory: bool) -
 
 
 # -- seeds and processes
+class _Cuda:
+    """torch as far as it is asked for a device's memory."""
+
+    def __init__(self, free_gib: float) -> None:
+        self.cuda, self._free = self, free_gib
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def mem_get_info(self) -> tuple[int, int]:
+        return int(self._free * 2**30), 80 * 2**30
+
+    def memory_reserved(self) -> int:
+        return 60 * 2**30
+
+
+CUDNN = "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"
+
+
+@pytest.mark.parametrize(
+    ("words", "free_gib", "fault", "says"),
+    [
+        (CUDNN, 0.5, Fault.OUT_OF_MEMORY, "0.5 of the device's 80.0 GiB were free, the trial held 60.0: for memory"),
+        (CUDNN, 20.0, Fault.USER_BUG, CUDNN),
+        ("CUDA out of memory. Tried to allocate", 1.0, Fault.OUT_OF_MEMORY, "1.0 of the device's 80.0 GiB were free"),
+        ("shapes do not match", 0.0, Fault.USER_BUG, "shapes do not match"),
+        ("CUDA error: uncorrectable ECC error encountered", 20.0, Fault.INFRASTRUCTURE, "(sick device)"),
+        ("No CUDA GPUs: no CUDA-capable device is detected", 20.0, Fault.INFRASTRUCTURE, "(sick device)"),
+    ],
+)
+def test_the_devices_own_figures_tell_memory_from_other_errors(
+    monkeypatch: pytest.MonkeyPatch, words: str, free_gib: float, fault: Fault, says: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", _Cuda(free_gib))
+    failed = from_exception(raised(RuntimeError(words)), "/")
+    assert failed.fault is fault
+    assert says in failed.detail
+
+
 def test_reseeding_repeats_every_generator() -> None:
     numpy = pytest.importorskip("numpy")
     before = random.getstate(), numpy.random.get_state()

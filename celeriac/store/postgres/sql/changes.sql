@@ -11,7 +11,7 @@ ORDER BY number FOR NO KEY UPDATE
 -- name: rerun
 WITH t AS (
     UPDATE trial SET state = {after_rerun}, score = NULL, metrics = '{}', step = NULL, holdout = '[]', drift = NULL, model = NULL, fault = NULL, detail = '',
-        signature = '', worker = '', ended_no = NULL, ended_at = NULL, queued_at = NULL
+        signature = '', worker = '', ended_no = NULL, ended_at = NULL, queued_at = NULL, rerun_after = attempts
     WHERE study_id = :study AND number = ANY(CAST(:numbers AS int[])) RETURNING trial.*
 ), s AS (
     UPDATE study SET failed = failed - (SELECT count(*) FROM t), waiting = waiting + (SELECT count(*) FROM t)

@@ -41,6 +41,13 @@ SELECT EXISTS (
         AND slot <> :worker
 )
 
+-- name: has_roomier_kinds(kinds text[]) -> found boolean
+-- Whether a GPU of another kind than these is alive, with as much memory as any known device of these.
+SELECT EXISTS (
+    SELECT 1 FROM device d WHERE {alive} AND d.kind <> 'cpu' AND d.kind <> ALL(:kinds) AND json_array_length(d.slots) > 0
+        AND d.memory_bytes >= coalesce((SELECT max(known.memory_bytes) FROM device known WHERE known.kind = ANY(:kinds)), 0)
+) AS found
+
 -- name: let_go(study bigint, numbers int[], older_than_s float8) -> number int, checkpoints boolean, logs boolean
 -- Of these trials, ended so long ago: those of which files may be deleted, since no row names their checkpoints or their logs were pruned.
 SELECT * FROM (

@@ -12,7 +12,8 @@ LEFT JOIN LATERAL (
 ) a ON true
 
 -- phrase: trials_with_past
--- A page of trials with their rungs, likewise by key, and for those few that ran out of memory where they did.
+-- A page of trials with their rungs, likewise by key, and for those few that ran out of memory where they did;
+-- not so where a smaller micro-batch was enough: these parameters run there.
 SELECT {trial_columns}, g.rungs, m.oom_device_kinds FROM trial t {newest_attempt}
 LEFT JOIN LATERAL (
     SELECT json_agg(json_build_array(rung.rung, rung.value) ORDER BY rung.rung) AS rungs FROM rung
@@ -22,6 +23,7 @@ LEFT JOIN LATERAL (
     SELECT json_agg(DISTINCT attempt.device_kind) AS oom_device_kinds FROM attempt
     WHERE jsonb_exists(t.faults, 'out_of_memory') AND attempt.fault = 'out_of_memory'
         AND attempt.study_id = t.study_id AND attempt.trial = t.number
+        AND (t.state NOT IN ('SCORED', 'PRUNED') OR coalesce(attempt.micro_batch, 1) = 1)
 ) m ON true
 
 -- phrase: alive
@@ -49,11 +51,11 @@ due_at timestamptz, stage text, faults jsonb, source text, seed bigint, lease_un
 -- phrase: end
 token text, attempt_event text, trial_event text, score float8, metrics json, step bigint, fault text, detail text,
 traceback text, signature text, device_s float8, peak_memory_bytes bigint, log_tail text, digest text,
-forgives boolean, wait_s float8, holdout json, drift float8, model json
+forgives boolean, wait_s float8, holdout json, drift float8, model json, micro_batch int
 
 -- phrase: noted
 fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s,
-peak_memory_bytes = :peak_memory_bytes, digest = :digest
+peak_memory_bytes = :peak_memory_bytes, digest = :digest, micro_batch = :micro_batch
 
 -- phrase: sound
 (:fault IS NULL OR :fault IN ({faults})) AND :device_s >= 0 AND :device_s < CAST('Infinity' AS float8)

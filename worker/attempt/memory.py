@@ -1,0 +1,50 @@
+"""What a slot makes of trials that ran out of memory: whether one may run here, and what follows when one did."""
+
+import logging
+
+from celeriac.decide.memory import MemoryDecision, after_memory
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.records import Fault, Lease, MemoryFault
+from celeriac.store.api import AttemptEnd
+from worker.attempt.context import WorkerContext
+
+log = logging.getLogger(__name__)
+
+
+class BarredHere(Exception):
+    """These parameters ran out of memory on this kind of device, and nothing about them has changed."""
+
+
+def check_kind(lease: Lease, context: WorkerContext) -> None:
+    """Look before a process is started. Raises BarredHere."""
+    if context.slot.kind in after_memory(lease.memory_faults).barred:
+        raise BarredHere(f"trial {lease.number} ran out of memory on {context.slot.kind} before")
+
+
+def after_this(lease: Lease, micro_batch: int | None, context: WorkerContext) -> tuple[MemoryDecision, bool]:
+    """What follows now that this attempt ran out of memory too, and whether there is another kind of device for it."""
+    decision = after_memory((*lease.memory_faults, MemoryFault(context.slot.kind, micro_batch)))
+    return decision, not decision.smaller and _has_roomier(lease, decision, context)
+
+
+def not_here(lease: Lease, reason: str, context: WorkerContext) -> AttemptEnd:
+    """How an attempt ends that must not run on this kind of device: given back at no charge, or, where no other kind
+    is alive, as what it is, infeasible.
+    """
+    if not _has_roomier(lease, after_memory(lease.memory_faults), context):
+        detail = f"{reason}, and no device of another kind is there"
+        return AttemptEnd(AttemptEvent.FAULT, TrialEvent.FAIL, fault=Fault.OUT_OF_MEMORY, detail=detail)
+    context.put_aside.leave_trial(lease, reason)
+    goes_on = TrialEvent.PARK if lease.checkpoints else TrialEvent.RETRY
+    return AttemptEnd(AttemptEvent.RELEASE, goes_on, detail=f"not run on {context.settings.host}: {reason}")
+
+
+def _has_roomier(lease: Lease, decision: MemoryDecision, context: WorkerContext) -> bool:
+    """Only GPUs differ in kind; a trial that runs on the processor has the host's memory wherever it runs."""
+    if not lease.plan.resources.on_gpu:
+        return False
+    try:
+        return context.store.has_roomier_kinds(decision.barred)
+    except Exception as error:  # whatever Postgres answers, the slot goes on
+        log.warning("whether there are other kinds of devices is not known: %s", error)
+        return False
