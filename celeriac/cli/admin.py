@@ -62,14 +62,17 @@ def _become(verb: str, home: Path | None, *options: str) -> None:
 
 def workers(home: Home = None, as_json: AsJson = False) -> None:
     """Show hosts, devices and slots, when they last spoke, and what each slot runs."""
+    from celeriac.client.busy import busy_slots
+
     with connected(home) as client:
         devices = client.store.devices()
         runs = {slot: client.store.open_attempts_of(slot) for each in devices for slot in each.slots}
         aside = client.store.put_asides()
+        busy = busy_slots(client.store)
         names = {each.study_id: client.store.study(each.study_id).name for each in aside if each.study_id}
         now = client.store.now()
     if as_json:
-        print_json([device_form(each, runs, aside, alive=each.is_alive(now)) for each in devices])
+        print_json([device_form(each, runs, aside, busy, alive=each.is_alive(now)) for each in devices])
         return
     rows = []
     for each in devices:
@@ -79,9 +82,10 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
             running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
             told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, names)]
             health = "; ".join(filter(None, told)) or each.health or "-"
-            rows.append((slot, each.kind, memory, health if each.is_alive(now) else "-", heard, running))
-    head = ("slot", "device", "memory", "health", "heard", "running")
-    grid = Grid(head, rows, frozenset({"memory"}), frozenset({"health"}))
+            used = str(busy[slot]) if slot in busy else "-"
+            rows.append((slot, each.kind, memory, health if each.is_alive(now) else "-", heard, used, running))
+    head = ("slot", "device", "memory", "health", "heard", "last hour", "running")
+    grid = Grid(head, rows, frozenset({"memory"}), frozenset({"health", "last hour"}))
     show(grid, "No worker has ever spoken: `celeriac up` starts some here, `python -m worker` joins a service.")
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         StudyRecord,
         TrialRecord,
     )
+    from celeriac.report.busy import Busy
 
 
 def study_form(study: "StudyRecord") -> dict[str, Any]:
@@ -34,10 +35,11 @@ def study_form(study: "StudyRecord") -> dict[str, Any]:
 
 
 def form_of_all(
-    studies: "Sequence[StudyRecord]", devices: "Sequence[Device]", schedules: "Sequence[Schedule]"
+    studies: "Sequence[StudyRecord]", devices: "Sequence[Device]", schedules: "Sequence[Schedule]", busy: "Busy | None"
 ) -> dict[str, Any]:
     """All that is there: what `status` shows without a name."""
-    return {"studies": [study_form(each) for each in studies], "devices": devices, "schedules": schedules}
+    used = None if busy is None else busy_form(busy)
+    return {"studies": [study_form(each) for each in studies], "devices": devices, "schedules": schedules, "busy": used}
 
 
 def progress_form(progress: "Progress", waiting: str, saved: "Savings") -> dict[str, Any]:
@@ -62,7 +64,12 @@ def trial_form(trial: "TrialRecord", attempts: "list[Attempt] | None" = None) ->
 
 
 def device_form(
-    device: "Device", runs: "Mapping[str, list[OpenAttempt]]", aside: "Sequence[PutAside]", *, alive: bool
+    device: "Device",
+    runs: "Mapping[str, list[OpenAttempt]]",
+    aside: "Sequence[PutAside]",
+    busy: "Mapping[str, Busy]",
+    *,
+    alive: bool,
 ) -> dict[str, Any]:
     """A device's row, whether its node spoke lately, what each of its slots runs, and what they do not take now."""
     running = {
@@ -70,7 +77,13 @@ def device_form(
         for slot in device.slots
     }
     put_aside = [plain(each) for each in aside if each.worker in device.slots]
-    return {**plain(device), "alive": alive, "running": running, "put_aside": put_aside}
+    used = {slot: busy_form(busy[slot]) for slot in device.slots if slot in busy}
+    return {**plain(device), "alive": alive, "running": running, "put_aside": put_aside, "busy": used}
+
+
+def busy_form(busy: "Busy") -> dict[str, Any]:
+    """How busy a slot was, or all of them: the share of the seconds that were looked at, and idle ones by reason."""
+    return {"share": busy.share, "window_s": busy.window_s, "idle_s": {str(why): s for why, s in busy.idle_s.items()}}
 
 
 def dump(value: Any) -> str:

@@ -138,10 +138,15 @@ def status(study: OneStudy = None, home: Home = None, as_json: AsJson = False, l
 
 
 def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
+    from celeriac.client.busy import busy_slots
+    from celeriac.report.busy import together
+
     records = client.store.studies(limit=limit or _ALL)
     devices, schedules = client.devices(), client.schedules()
+    slots_busy = busy_slots(client.store)
+    busy = together(slots_busy.values()) if slots_busy else None
     if as_json:
-        print_json(form_of_all(records, devices, schedules))
+        print_json(form_of_all(records, devices, schedules, busy))
         return
     head = ("study", "state", "finished", "best", "trial", "created", "reason")
     rows = [_row(each) for each in records]
@@ -152,6 +157,8 @@ def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
     slots = sum(len(each.slots) for each in devices)
     alive = f"{text.counted(slots, 'slot')} alive on {text.counted(hosts, 'host')}, {gpus} of them on GPUs"
     say(alive if slots else "no worker is alive: `celeriac up` starts some here, `python -m worker` joins a service")
+    if slots and busy is not None:
+        say(f"the slots in the last hour: {busy}")
     for each in schedules:
         say(f"schedule {each.name}: {text.due(each)}, {text.counted(len(each.slices), 'slice')}")
 

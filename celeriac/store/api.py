@@ -42,6 +42,7 @@ from celeriac.domain.records import (
     Report,
     RungRecord,
     Savings,
+    SlotRun,
     Snapshot,
     StudyRecord,
     StudyState,
@@ -362,6 +363,9 @@ class Store(ScheduleStore, PreemptionStore, GangStore, Protocol):
 
     def put_asides(self) -> list[PutAside]:
         """The slots that take no trials now, or none of a study; by worker."""
+
+    def slot_runs(self, since: datetime) -> list[SlotRun]:
+        """What ran on the slots since then, by lease, of studies that have not ended before: for a person who looks."""
 
     # -- reading ----------------------------------------------------------------------------------------------------
     def trial(self, study_id: int, number: int) -> TrialRecord:

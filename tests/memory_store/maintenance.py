@@ -14,6 +14,7 @@ from celeriac.domain.records import (
     OpenAttempt,
     PutAside,
     ReaperLook,
+    SlotRun,
     TrialRecord,
     TrialState,
 )
@@ -136,6 +137,19 @@ class Care(Tables):
         least = max((each.memory_bytes for each in self.devices() if each.kind in kinds), default=0)
         others = [each for each in self.devices(alive=True) if each.is_gpu and each.slots and each.kind not in kinds]
         return any(each.memory_bytes >= least for each in others)
+
+    @atomic
+    def slot_runs(self, since: datetime) -> list[SlotRun]:
+        rows, found = self._rows, []
+        ended = {(e.study_id, e.trial, e.number): e.ended_at for e in (held.attempt for held in rows.attempts.values())}
+        for a in (held.attempt for held in rows.attempts.values()):
+            study, trial = rows.studies[a.study_id], rows.trials[a.study_id, a.trial]
+            if any(at is not None and at <= since for at in (study.ended_at, a.ended_at)):
+                continue
+            opened_at = max(filter(None, (study.created_at, study.resumed_at, study.reopened_at)))
+            ready_at = ended.get((a.study_id, a.trial, a.number - 1)) or trial.created_at
+            found.append(SlotRun(a.worker, a.leased_at, a.ended_at, a.device_s, opened_at, ready_at))
+        return sorted(found, key=lambda each: (each.leased_at, each.worker))
 
     @atomic
     def put_asides(self) -> list[PutAside]:

@@ -48,6 +48,22 @@ class PutAside:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotRun:
+    """One attempt as its slot's time: when it was leased and ended (None: it runs), and how long its objective ran.
+
+    `opened_at`: from when on its study could use a slot; `ready_at`: when its trial was there to be run, suggested or
+    handed back.
+    """
+
+    worker: str
+    leased_at: datetime
+    ended_at: datetime | None
+    device_s: float
+    opened_at: datetime
+    ready_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Duty:
     """Something that the coordinator does again and again, every `every_s`, and how long ago it last came through."""
 

@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from celeriac.domain.records import Checkpoint, Device, Duty, LetGo, OpenAttempt, PutAside, ReaperLook, TrialRecord
+from celeriac.domain.records import (
+    Checkpoint,
+    Device,
+    Duty,
+    LetGo,
+    OpenAttempt,
+    PutAside,
+    ReaperLook,
+    SlotRun,
+    TrialRecord,
+)
 from celeriac.store.api import Pruned
 from celeriac.store.postgres.records import values_of
 from celeriac.store.postgres.statements import statement
@@ -61,6 +71,9 @@ class Care(Verbs):
 
     def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
         return bool(self._rows("has_roomier_kinds", kinds=list(kinds))[0]["found"])
+
+    def slot_runs(self, since: datetime) -> list[SlotRun]:
+        return self._all(SlotRun, "slot_runs", since=since)
 
     def put_asides(self) -> list[PutAside]:
         return self._all(PutAside, "put_asides")

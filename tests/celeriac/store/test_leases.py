@@ -280,3 +280,21 @@ def test_a_lease_that_meets_its_trials_queueing_takes_the_counters_as_they_are_t
     engine.dispose()
     assert [lease.number for lease in taken] == [0]
     assert store.study(study.id).counts == Counts(running=1)
+
+
+def test_slot_runs_are_what_a_slots_time_was_spent_on(any_store: Store) -> None:
+    before = any_store.now()
+    study = queued(any_store, 3)
+    first = leased(any_store, study, 0, worker="a")
+    any_store.finish_attempt(first.token, failed(Fault.INFRASTRUCTURE, trial_event=TrialEvent.RETRY, device_s=2.5))
+    second = leased(any_store, study, 0, attempt=2, worker="b")
+    leased(any_store, study, 1, worker="a")
+    any_store.finish_attempt(second.token, scored(0.5))
+    one, two, three = any_store.slot_runs(before)
+    assert [each.worker for each in (one, two, three)] == ["a", "b", "a"]
+    assert (one.device_s, one.ended_at is None, three.ended_at) == (2.5, False, None)
+    assert two.ready_at == one.ended_at, "it was there from the end of the attempt before"
+    assert one.opened_at <= one.ready_at <= one.leased_at
+    assert any_store.slot_runs(any_store.now()) == [three]
+    any_store.move_study(study.id, StudyEvent.STOP, "enough")
+    assert any_store.slot_runs(any_store.now()) == []

@@ -48,6 +48,14 @@ SELECT EXISTS (
         AND d.memory_bytes >= coalesce((SELECT max(known.memory_bytes) FROM device known WHERE known.kind = ANY(:kinds)), 0)
 ) AS found
 
+-- name: slot_runs
+SELECT a.worker, a.leased_at, a.ended_at, a.device_s,
+    greatest(s.created_at, s.resumed_at, s.reopened_at) AS opened_at, coalesce(p.ended_at, t.created_at) AS ready_at
+FROM study s JOIN attempt a ON a.study_id = s.id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
+LEFT JOIN attempt p ON p.study_id = a.study_id AND p.trial = a.trial AND p.number = a.number - 1
+WHERE (s.ended_at IS NULL OR s.ended_at > :since) AND (a.ended_at IS NULL OR a.ended_at > :since)
+ORDER BY a.leased_at, a.worker
+
 -- name: let_go(study bigint, numbers int[], older_than_s float8) -> number int, checkpoints boolean, logs boolean
 -- Of these trials, ended so long ago: those of which files may be deleted, since no row names their checkpoints or their logs were pruned.
 SELECT * FROM (
