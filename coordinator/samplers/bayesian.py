@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
+from celeriac.domain.records import Source
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Kind, Observation, Point, Proposal
 from coordinator.samplers.earlier import EarlierStudy
@@ -21,9 +22,6 @@ from coordinator.samplers.model_based import INITIAL, Model, propose, scored_in
 
 LEAST_DESIGNED = 2
 LEAST_SCORED = 3
-#: With earlier nights, the number of the trial that comes from the design all the same: only a point that the past did
-#: not choose can show that it misleads.
-PROBE = 2
 _MODEL, _CHAINED = "coordinator.samplers.model", "coordinator.samplers.chained"
 
 
@@ -42,12 +40,14 @@ def suggest(
     if earlier:
         chained = _chained(space, observations, pending, seed, earlier)
         if chained is not None:
-            return propose(lambda _: chained, space, observations, pending, count, seed, designed=0, probes=(PROBE,))
+            probes = _probe(observations, pending)
+            return propose(lambda _: chained, space, observations, pending, count, seed, designed=0, probes=probes)
     built: list[Model] = []
 
     def build(waiting: Sequence[Point]) -> Model | None:
         if scored_in(observations) >= LEAST_SCORED:
-            built.append(loaded(_MODEL).Improvement(space, observations, waiting, seed))
+            made = loaded(_CHAINED).Spread if earlier else loaded(_MODEL).Improvement
+            built.append(made(space, observations, waiting, seed))
         return built[0] if built else None
 
     priors = sum(o.kind is Kind.PRIOR for o in observations)
@@ -56,6 +56,15 @@ def suggest(
     if built:
         _aside().submit(loaded(_MODEL).fit_ahead, space, tuple(observations), seed)
     return proposals
+
+
+def _probe(observations: Sequence[Observation], pending: Sequence[Point]) -> tuple[int, ...]:
+    """With earlier nights, the night's first suggestion comes from the design all the same: only a point that the past
+    did not choose can show that it misleads. It is made as early as that, so that such a night loses little.
+    """
+    points = [*(o.point for o in observations if o.kind is not Kind.PRIOR), *pending]
+    begun = any(point.source is Source.SUGGESTED for point in points)
+    return () if begun or len(points) >= INITIAL else (len(points),)
 
 
 def _chained(
