@@ -15,13 +15,16 @@ from functools import cache
 
 from celeriac.domain.records import Source
 from celeriac.domain.space import Space
-from coordinator.samplers.api import Kind, Observation, Point, Proposal
+from coordinator.samplers.api import Kind, Observation, Point, Proposal, next_number, proposed
 from coordinator.samplers.earlier import EarlierStudy
 from coordinator.samplers.lazy_import import load_ahead, loaded
 from coordinator.samplers.model_based import INITIAL, Model, propose, scored_in
 
 LEAST_DESIGNED = 2
 LEAST_SCORED = 3
+#: From this trial on, every second one is searched by tonight's trials alone: where the optimum has moved, a past that
+#: is right about all the rest of the space keeps a search at the old one.
+ALONE_FROM = 10
 _MODEL, _CHAINED = "coordinator.samplers.model", "coordinator.samplers.chained"
 
 
@@ -37,7 +40,9 @@ def suggest(
     here looks at the past.
     """
     load_ahead(_CHAINED if earlier else _MODEL)
-    if earlier:
+    if earlier and count > 1:
+        return _one_after_another(space, observations, pending, count, seed, earlier)
+    if earlier and not _is_alone(next_number(observations, pending)):
         chained = _chained(space, observations, pending, seed, earlier)
         if chained is not None:
             probes = _probe(observations, pending)
@@ -56,6 +61,29 @@ def suggest(
     if built:
         _aside().submit(loaded(_MODEL).fit_ahead, space, tuple(observations), seed)
     return proposals
+
+
+def _one_after_another(
+    space: Space,
+    observations: Sequence[Observation],
+    pending: Sequence[Point],
+    count: int,
+    seed: int,
+    earlier: tuple[EarlierStudy, ...],
+) -> list[Proposal]:
+    """In a night that has a past, trials of one call may come from two models."""
+    waiting, found = list(pending), list[Proposal]()
+    for _ in range(count):
+        proposals = suggest(space, observations, waiting, 1, seed, earlier)
+        if not proposals:
+            break
+        waiting.append(proposed(space, proposals[0].params, next_number(observations, waiting)))
+        found += proposals
+    return found
+
+
+def _is_alone(number: int) -> bool:
+    return number >= ALONE_FROM and (number - ALONE_FROM) % 2 == 0
 
 
 def _probe(observations: Sequence[Observation], pending: Sequence[Point]) -> tuple[int, ...]:

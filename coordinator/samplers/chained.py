@@ -175,7 +175,7 @@ class _Past:
         correlation of its standing with the leave-one-out mean (Rasmussen & Williams 2006, 5.4.2); 1 when the rows are
         too few to say.
         """
-        own = int(np.sum(~self.rows.is_sister)) or len(self.rows.x)  # own nights come first
+        own = int(np.logical_not(self.rows.is_sister).sum()) or len(self.rows.x)  # own nights come first
         standing = self.rows.standing[:own]
         if own < RATHER_FEW or not standing.std() > 0.0:
             return 1.0

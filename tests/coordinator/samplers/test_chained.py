@@ -101,6 +101,25 @@ def test_no_trial_of_the_model_is_close_to_another_one(past: Loss) -> None:
         assert np.sqrt(((x[:number] - x[number]) ** 2).sum(axis=1).min()) >= apart - 1e-9
 
 
+def test_from_the_tenth_trial_on_every_second_one_is_searched_by_tonights_trials_alone() -> None:
+    earlier = (night(bowl),)
+    found = [proposal for proposal, _ in searched(bowl, earlier, 16)]
+    assert [number for number, each in enumerate(found) if "weight" not in each.how] == [0, 10, 12, 14]
+    assert all(found[number].how["by"] == "log expected improvement" for number in (10, 12, 14))
+
+
+def test_trials_of_one_call_are_those_of_calls_one_by_one() -> None:
+    earlier = (night(bowl),)
+    observations = [seen(k, p.params, v) for k, (p, v) in enumerate(searched(bowl, earlier, 9))]
+    together = bayesian.suggest(SPACE, observations, [], 4, 3, earlier)
+    pending: list[Point] = []
+    for number, each in enumerate(together, 9):
+        [alone] = bayesian.suggest(SPACE, observations, pending, 1, 3, earlier)
+        assert alone == each
+        key = SPACE.key(each.params)
+        pending.append(Point(number, each.params, tuple(SPACE.to_unit(each.params)), key, Source.SUGGESTED))
+
+
 def test_a_small_space_is_used_up_all_the_same() -> None:
     space = Space.from_dict({"x": {"float": [0, 1], "step": 0.02}})
     earlier, observations = night(lambda params: params["x"], space=space), []
