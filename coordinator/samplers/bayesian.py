@@ -58,7 +58,7 @@ def suggest(
     priors = sum(o.kind is Kind.PRIOR for o in observations)
     designed = max(INITIAL - priors, LEAST_DESIGNED)
     proposals = propose(build, space, observations, pending, count, seed, designed=designed)
-    if built:
+    if built and not earlier:  # with a past, the next suggestion may be the other model's
         _aside().submit(loaded(_MODEL).fit_ahead, space, tuple(observations), seed)
     return proposals
 

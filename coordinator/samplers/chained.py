@@ -54,7 +54,7 @@ APART = 0.2
 _TOO_NEAR = 1e6
 SISTER = 0.7
 #: At so many scored trials tonight, the hyperparameters are fitted anew.
-FITS = (10, 20, 40)
+FITS = (10, 30, 90)
 #: Variances of what a night's standings, and tonight's level, may be off by.
 _OFFSET, _LEVEL = 0.1, 0.1
 #: The prior of tonight's scale: so many observations' worth of this.
