@@ -79,7 +79,7 @@ def test_a_past_that_misleads_is_soon_not_used_and_the_night_goes_on_as_a_cold_o
 
 
 def test_a_past_without_any_order_is_not_used_at_all() -> None:
-    points = [o.point.params for o in night(bowl).observations]
+    points = [dict(o.point.params) for o in night(bowl).observations]
     losses = [bowl(params) for params in points]
     dice(0, 0, "shuffle").shuffle(losses)
     shuffled = EarlierStudy(
@@ -122,7 +122,8 @@ def test_trials_of_one_call_are_those_of_calls_one_by_one() -> None:
 
 def test_a_small_space_is_used_up_all_the_same() -> None:
     space = Space.from_dict({"x": {"float": [0, 1], "step": 0.02}})
-    earlier, observations = night(lambda params: params["x"], space=space), []
+    earlier = night(lambda params: params["x"], space=space)
+    observations: list[Observation] = []
     for number in range(51):
         [proposal] = bayesian.suggest(space, observations, [], 1, 3, (earlier,))
         observations.append(seen(number, proposal.params, proposal.params["x"], space))
