@@ -17,7 +17,7 @@ from celeriac.decide.calendar import calendar_of, coming, dues_of, plan_of
 from celeriac.domain.errors import StoreUnavailable
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent
-from celeriac.domain.records import Firing, FiringState, Schedule, StudyState
+from celeriac.domain.records import Firing, FiringState, Schedule, Stage, StudyState
 from celeriac.domain.study_file import parse
 from celeriac.store import Store
 from coordinator.nights import step_all
@@ -57,6 +57,23 @@ def end(house: House, firing: Firing) -> None:
     """The firing at its end, and its studies with it."""
     now = house.store.firing(firing.id)
     house.store.move_firing(now.id, now.turn, FiringMove(FiringEvent.FAIL, "enough"))
+
+
+def look_first(house: House, **plan: Any) -> datetime:
+    """A schedule whose nights begin with a look, since its first one ended by keeping the default; when the second is
+    due, which is now.
+    """
+    put_schedule(house, **{"always": False, **plan})
+    look(house)
+    for firing in house.store.firings("flights"):
+        house.store.move_firing(firing.id, firing.turn, FiringMove(FiringEvent.KEEP, "the default is best"))
+    house.wait(DAY_S)
+    return DUE + timedelta(days=1)
+
+
+def newest(house: House, airport: str = "JFK") -> Firing:
+    """The slice's newest firing."""
+    return house.store.firings("flights", slice_={"airport": airport})[0]
 
 
 def made(house: House) -> list[tuple[str, datetime]]:
@@ -169,6 +186,39 @@ def test_a_firing_takes_the_place_of_the_old_one_also_when_the_clock_crashes_bet
     assert len(house.store.firings("flights")) == 2
 
 
+def test_a_queued_firing_waits_for_a_look_too() -> None:
+    house = House()
+    due = look_first(house, overlap="queue", slices={"airport": ["JFK"]})
+    look(house)
+    first = newest(house)
+    assert (first.due_at, first.state) == (due, FiringState.LOOKING)
+    look(house, DAY_S)
+    assert newest(house).id == first.id
+    end(house, first)
+    look(house)
+    assert (newest(house).due_at, newest(house).state) == (due + timedelta(days=1), FiringState.LOOKING)
+
+
+def test_a_firing_takes_the_place_of_a_look_also_when_the_clock_crashes_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+    due = look_first(house, overlap="cancel", slices={"airport": ["JFK"]})
+    look(house)
+    old = newest(house)
+    house.wait(DAY_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(house.store, "move_study", gone)
+        with pytest.raises(StoreUnavailable):
+            look(house)
+    look(house)
+    assert (old.state, house.store.firing(old.id).state) == (FiringState.LOOKING, FiringState.MISSED)
+    assert [study.state for study in house.store.stage_studies([old.id])] == [StudyState.STOPPED]
+    assert (newest(house).due_at, newest(house).state) == (due + timedelta(days=1), FiringState.LOOKING)
+    [study] = house.store.stage_studies([newest(house).id])
+    assert (study.stage, study.state) == (Stage.LOOK, StudyState.OPEN)
+
+
 def test_a_firing_that_could_only_begin_past_its_deadline_is_missed_and_told() -> None:
     house = House()
     put_schedule(house, deadline="06:00", slices={"airport": ["JFK"]})
@@ -257,6 +307,7 @@ def crashing(house: House, crashes: list[int]) -> Callable[[], None]:
         left[0] = crashes.pop() if crashes else -1
         with suppress(StoreUnavailable):
             fire_due(house.store, house.mailbox)
+        left[0] = -1  # what was not reached in this look is no crash of whoever asks next
 
     return look_once
 
@@ -266,12 +317,15 @@ def crashing(house: House, crashes: list[int]) -> Callable[[], None]:
     waits=st.lists(st.sampled_from([0, 5, 3600, DAY_S, 2 * DAY_S]), min_size=20, max_size=20),
     overlap=st.sampled_from(["allow", "skip", "queue", "cancel"]),
     catch_up=st.sampled_from(["one", "skip"]),
+    always=st.booleans(),
 )
 def test_whatever_crashes_each_firing_is_made_once_and_the_last_of_every_slice_is_made(
-    crashes: list[int], waits: list[int], overlap: str, catch_up: str
+    crashes: list[int], waits: list[int], overlap: str, catch_up: str, always: bool
 ) -> None:
     house = House()
-    put_schedule(house, overlap=overlap, catch_up=catch_up, slices={"airport": ["A", "B", "C"]})
+    begins = put_schedule if always else look_first
+    begins(house, overlap=overlap, catch_up=catch_up, slices={"airport": ["A", "B", "C"]})
+    at_work = FiringState.SEARCHING if always else FiringState.LOOKING
     look_once = crashing(house, crashes)
     for wait in waits:
         house.wait(wait)
@@ -282,7 +336,7 @@ def test_whatever_crashes_each_firing_is_made_once_and_the_last_of_every_slice_i
     step_all(house.store, house.mailbox)
     for _ in range(4):  # what was interrupted comes first, and whoever has to wait for it, waits
         for firing in house.store.firings("flights", limit=1000):
-            if firing.state is FiringState.SEARCHING and firing.due_at < last and overlap in ("queue", "skip"):
+            if firing.state is at_work and firing.due_at < last and overlap in ("queue", "skip"):
                 end(house, firing)
         look_once()
         step_all(house.store, house.mailbox)
@@ -290,7 +344,7 @@ def test_whatever_crashes_each_firing_is_made_once_and_the_last_of_every_slice_i
     assert len(found) == len(set(found))
     assert [name for name, at in found if at == last] == ["A", "B", "C"]
     if overlap == "cancel":
-        open_now = [each for each in house.store.firings("flights", limit=1000) if each.state is FiringState.SEARCHING]
+        open_now = [each for each in house.store.firings("flights", limit=1000) if each.state is at_work]
         assert sorted(each.slice["airport"] for each in open_now) == ["A", "B", "C"]
         running = [study for study in house.store.studies(limit=1000) if study.state is StudyState.OPEN]
         ended = {each.id for each in house.store.firings("flights", limit=1000) if each.state is FiringState.MISSED}

@@ -11,7 +11,7 @@ from celeriac.client.schedules import waiting_of, who
 from celeriac.domain.errors import DuplicateStudy, SpecInvalid, StudyPaused, UnknownSchedule
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
-from celeriac.domain.records import Firing, FiringState, StudyState
+from celeriac.domain.records import WORKING, Firing, FiringState, StudyState
 from celeriac.runtime.broker import DRIVE_QUEUE
 from tests.celeriac.cli.played import NEW_YEAR, PLAN, SPEC
 
@@ -48,19 +48,25 @@ def test_what_waits_says_for_what(client: Client) -> None:
     ]
 
 
-def test_past_nights_are_replayed_one_after_the_other(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("always", [True, False])
+def test_past_nights_are_replayed_one_after_the_other(
+    client: Client, monkeypatch: pytest.MonkeyPatch, always: bool
+) -> None:
     blackout = [{"from": "2013-10-02", "to": "2013-10-02"}]
-    plan = {**PLAN["schedule"], "always": True, "blackout": blackout}  # type: ignore[dict-item]
+    plan = {**PLAN["schedule"], "always": always, "blackout": blackout}  # type: ignore[dict-item]
     client.add_schedule({**SPEC, **PLAN, "schedule": plan})
     client.fire("nightly", date(2013, 10, 3))
     seen: list[list[str]] = []
+    states: set[FiringState] = set()
 
     def play(_: float) -> None:
         """The oldest night comes to its end while the replay waits."""
-        open_now = [each for each in client.store.firings("nightly") if each.state is FiringState.SEARCHING]
+        open_now = [each for each in client.store.firings("nightly") if each.state in WORKING]
+        states.update(each.state for each in open_now)
         seen.append(sorted(each.name for each in open_now))
         for each in [each for each in open_now if each.due_at == min(other.due_at for other in open_now)]:
-            client.store.move_firing(each.id, each.turn, FiringMove(FiringEvent.KEEP, "the default is best"))
+            over = FiringEvent.SKIP if each.state is FiringState.LOOKING else FiringEvent.KEEP
+            client.store.move_firing(each.id, each.turn, FiringMove(over, "the default is best"))
 
     monkeypatch.setattr("celeriac.client.replay.time.sleep", play)
     told: list[Firing] = []
@@ -69,7 +75,10 @@ def test_past_nights_are_replayed_one_after_the_other(client: Client, monkeypatc
     for part in ("eu", "us"):
         names = [each.name for each in nights if each.slice == {"r": part}]
         assert names == [f"nightly/r={part}/2013-{day}" for day in ("09-30", "10-01", "10-03", "10-04")]
-    assert all(each.state is FiringState.KEPT for each in nights)
+    kept, later = FiringState.KEPT, FiringState.KEPT if always else FiringState.SKIPPED
+    states_by_day = [each.state for each in sorted(nights, key=lambda each: each.due_at)]
+    assert states_by_day == [kept, kept, later, later, kept, kept, later, later], "the third night had begun before"
+    assert states == {FiringState.SEARCHING} | (set() if always else {FiringState.LOOKING})
     assert [len(each) for each in seen] == [4, 4, 2, 2, 0], "of both slices one night, and the one that ran before"
     assert replay(client, "nightly", date(2013, 9, 30), date(2013, 10, 4)) == []
     with pytest.raises(UnknownSchedule):

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import CLOSED, Source, StudyRecord, TrialState
+from celeriac.domain.records import CLOSED, Source, Stage, StudyRecord, TrialState
 from celeriac.domain.study_file import parse
 from celeriac.runtime.broker import CPU_QUEUE
 from coordinator.schedules import fire_due
@@ -27,6 +29,18 @@ def run_one(house: House, study: StudyRecord) -> None:
     house.finish(lease, loss(dict(lease.params)))
 
 
+def search_of(house: House) -> StudyRecord:
+    """Tonight's search, after the look where the night begins with one."""
+    study = house.store.studies()[0]
+    house.mailbox.queues[CPU_QUEUE].clear()
+    if study.stage is Stage.LOOK:
+        run_one(house, study)
+        drive(house.coordinator, study.id)
+        study = house.store.studies()[0]
+    assert study.stage is Stage.SEARCH
+    return study
+
+
 def nights(house: House, count: int, *, reproducible: bool = False, **changes: Any) -> list[StudyRecord]:
     """The searches of so many nights of one slice, run to their ends, the oldest first."""
     plan = {"name": "flights", "cron": "0 3 * * *", "slices": {"airport": ["JFK"]}, "always": True, **changes}
@@ -36,7 +50,7 @@ def nights(house: House, count: int, *, reproducible: bool = False, **changes: A
     found = []
     for _ in range(count):
         fire_due(house.store, house.mailbox)
-        study = house.store.studies()[0]
+        study = search_of(house)
         house.mailbox.queues[CPU_QUEUE].clear()
         for _ in range(TRIALS):
             run_one(house, study)
@@ -50,10 +64,18 @@ def nights(house: House, count: int, *, reproducible: bool = False, **changes: A
     return found
 
 
-def test_a_night_starts_from_the_nights_before() -> None:
+def stages(house: House, study: StudyRecord) -> list[Stage | None]:
+    """Of the firing that this study is of."""
+    assert study.firing_id is not None
+    return [each.stage for each in house.store.stage_studies([study.firing_id])]
+
+
+@pytest.mark.parametrize("always", [True, False])
+def test_a_night_starts_from_the_nights_before(always: bool) -> None:
     house = House(slots=1)
-    first, second = nights(house, 2)
+    first, second = nights(house, 2, always=always)
     store = house.store
+    assert (stages(house, second)[0] is Stage.LOOK) is not always
     assert {trial.source for trial in store.trials(first.id)} == {Source.DEFAULT, Source.SUGGESTED}
     assert all(not trial.provenance.earlier for trial in store.trials(first.id))
     tonight = store.trials(second.id)
@@ -67,19 +89,22 @@ def test_a_night_starts_from_the_nights_before() -> None:
     assert any(trial.why.get("counted") == [first.id] and trial.why["weight"] > 0 for trial in suggested)
 
 
-def test_every_suggestion_of_a_warm_night_is_made_again_from_its_rows() -> None:
+@pytest.mark.parametrize("always", [True, False])
+def test_every_suggestion_of_a_warm_night_is_made_again_from_its_rows(always: bool) -> None:
     house = House(slots=1)
-    *_, last = nights(house, 3)
+    *_, last = nights(house, 3, always=always)
+    assert (stages(house, last)[0] is Stage.LOOK) is not always
     for trial in house.store.trials(last.id):
         if trial.source is Source.SUGGESTED:
             assert replayed(house.store, last.id, trial.number) == trial.params, trial.number
 
 
-def test_a_coordinator_that_restarts_starts_from_the_same_past() -> None:
+@pytest.mark.parametrize("always", [True, False])
+def test_a_coordinator_that_restarts_starts_from_the_same_past(always: bool) -> None:
     house = House(slots=1)
-    [first] = nights(house, 1)
+    [first] = nights(house, 1, always=always)
     fire_due(house.store, house.mailbox)
-    study = house.store.studies()[0]
+    study = search_of(house)
     house.mailbox.queues[CPU_QUEUE].clear()
     for _ in range(5):
         run_one(house, study)
