@@ -29,7 +29,7 @@ def announce(store: Store, fleet: Fleet) -> None:
 
 def _announce(store: Store, fleet: Fleet, claim: Claim) -> None:
     part = share(claim.study_id, fleet.claims, fleet.slots, fleet.passed, fleet.behind)
-    decision = will_it_be_done(claim, part.slots, fleet.slots_of(claim.study_id, claim.gpus), store.now())
+    decision = will_it_be_done(claim, part.slots, fleet.slots_of(claim.study_id, claim.resources), store.now())
     if not decision.is_late:
         return
     firing_id = store.study(claim.study_id).firing_id

@@ -7,17 +7,19 @@ one that lacks a study's code is none of that study's. Nothing is lost when this
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from math import inf
+from math import floor, inf
 
 from celeriac.decide.credit import Account, settled, trials_behind
 from celeriac.decide.deadlines import urgent
-from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, share, spare
-from celeriac.domain.records import Claim, Device, PutAside, Snapshot
+from celeriac.decide.placement import Demand
+from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, parts, share, spare
+from celeriac.domain.records import Claim, Device, Placed, PutAside, Resources, Snapshot
 from celeriac.domain.study_file import StudySpec
 from celeriac.store import Store
+from coordinator.placing import Placing, marked, spots_of
 
 #: So old may the list of live devices be that a turn decides by: reading thousands of rows takes longer than a turn.
 DEVICES_S = 1.0
@@ -30,7 +32,8 @@ def live_slots(devices: Sequence[Device], put_aside: Collection[str] = ()) -> Sl
         return sum(slot not in put_aside for slot in device.slots) if put_aside else len(device.slots)
 
     gpu = sum(count(device) for device in devices if device.is_gpu)
-    return Slots(gpu, sum(map(count, devices)) - gpu)
+    cards = sum(device.is_gpu and count(device) > 0 for device in devices)
+    return Slots(gpu, sum(map(count, devices)) - gpu, cards)
 
 
 #: What decides a study's turn, as long as nothing else wakes it: the slots and tickets that it holds, those of all
@@ -61,6 +64,8 @@ class Fleet:
     accounts: dict[int, Account] = field(default_factory=dict)
     behind: dict[int, float] = field(default_factory=dict)
     announced: set[int] = field(default_factory=set)
+    placing: Placing = field(default_factory=Placing)
+    places_gangs: bool = False
     _devices: Sequence[Device] = ()
     _devices_at: float = -inf
     _asked_at: dict[int, datetime] = field(default_factory=dict)
@@ -71,15 +76,37 @@ class Fleet:
         if now - self._devices_at >= DEVICES_S:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
-        self.claims = urgent([self._usable(each) for each in _with_members(store, store.claims())], self.slots)
+        claims = marked(_with_members(store, store.claims()), self._devices, gangs=self.places_gangs)
+        self.claims = urgent([self._usable(each) for each in claims], self.slots)
         self.accounts = settled(self.accounts, self.claims)
         self.behind = trials_behind(self.accounts, self.claims)
+        self.placing.look(store, self.claims, spots_of(self._devices, self.put_asides), now)
 
-    def slots_of(self, study_id: int, gpus: float) -> int:
-        """The live slots that may run this study."""
+    def slots_of(self, study_id: int, resources: Resources) -> int:
+        """The live slots that may run this study, by the trials that they could run at once."""
+        if self.is_placed(study_id):
+            demand = Demand(study_id, resources, 1, resources.gpu_memory_bytes)
+            suiting = [spot for spot in self.placing.spots.values() if spot.suits(demand)]
+            return floor(sum(1 if spot.is_gpu else spot.slots for spot in suiting) / resources.width)
         if all(each.study_id != study_id for each in self.put_asides):
-            return self.slots.of(gpus)
-        return live_slots(self._devices, self._put_aside(study_id)).of(gpus)
+            return self.slots.of(resources.gpus)
+        return live_slots(self._devices, self._put_aside(study_id)).of(resources.gpus)
+
+    def _place(self, passed: Collection[int], eager: int | None = None) -> None:
+        """Choose places anew: for what each study has ready, of the `eager` one for whatever it could use."""
+        self.placing.decide(self.claims, parts(self.claims, self.slots, passed, self.behind), passed, eager)
+
+    def placed(self, study_id: int, places: Mapping[int, Placed]) -> None:
+        """These trials of the study have been placed, and the others have what is left."""
+        self.placing.took(study_id, places)
+        count = len(places)
+        self.claims = [
+            replace(each, queued=each.queued + count, ready=max(each.ready - count, 0))
+            if each.study_id == study_id
+            else each
+            for each in self.claims
+        ]
+        self._place(self.passed - {study_id}, study_id)
 
     def tick(self, put_asides: Sequence[PutAside]) -> None:
         """Time has passed: these slots are put aside, and the next turn reads the devices anew."""
@@ -92,29 +119,42 @@ class Fleet:
         """The claim, on no more slots than have the study's code."""
         if all(each.study_id != claim.study_id for each in self.put_asides):
             return claim
-        usable = self.slots_of(claim.study_id, claim.gpus)
+        if claim.is_placed:
+            return claim  # its places are chosen
+        usable = self.slots_of(claim.study_id, claim.resources)
         return replace(claim, parallel=usable if claim.parallel is None else min(claim.parallel, usable))
 
     def share_of(self, snapshot: Snapshot, spec: StudySpec) -> Share:
         """The study's share, with its own counters as they are in the snapshot."""
         study = snapshot.study
         self.claims = [
-            self._usable(
-                Claim.of(
-                    study,
-                    trials=spec.budget.trials,
-                    resources=spec.resources,
-                    age_s=each.age_s,
-                    weight=each.weight,
-                    deadline_s=each.deadline_s,
-                    members=each.members,
-                )
-            )
+            self._usable(replace(self._anew(each, snapshot, spec), is_placed=each.is_placed))
             if each.study_id == study.id
             else each
             for each in self.claims
         ]
-        return share(study.id, self.claims, self.slots, self.passed, self.behind)
+        found = share(study.id, self.claims, self.slots, self.passed, self.behind)
+        if not self.is_placed(study.id):
+            return found
+        self._place(self.passed - {study.id}, study.id)
+        now = len(self.placing.decision.of(study.id))
+        held = study.counts.queued + study.counts.running
+        return Share(found.slots, now, 0, held + now, is_placed=True)
+
+    def _anew(self, claim: Claim, snapshot: Snapshot, spec: StudySpec) -> Claim:
+        return Claim.of(
+            snapshot.study,
+            trials=spec.budget.trials,
+            resources=spec.resources,
+            age_s=claim.age_s,
+            weight=claim.weight,
+            deadline_s=claim.deadline_s,
+            members=claim.members,
+        )
+
+    def is_placed(self, study_id: int) -> bool:
+        """Whether its trials go to devices that are chosen for them."""
+        return any(each.is_placed for each in self.claims if each.study_id == study_id)
 
     def asks(self, study_id: int, now: datetime) -> None:
         """The study waits for suggestions; after AHEAD_S it passes."""
@@ -167,4 +207,8 @@ class Fleet:
 
     def next_in_turn(self) -> int | None:
         """The study to which the next ticket belongs, if one is missing."""
+        if any(each.is_placed for each in self.claims):
+            self._place(self.passed)
+            for each in self.placing.decision.places:
+                return each.study_id
         return next_in_turn(self.claims, self.slots, self.passed, self.behind)

@@ -13,11 +13,11 @@ from celeriac.decide.retry import after_fault
 from celeriac.decide.without_code import without_code
 from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, LeaseLost, StaleTurn, StudyPaused
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import Fault, OpenAttempt, ReaperLook, TrialRecord
-from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, trial_queue
+from celeriac.domain.records import Fault, Holding, OpenAttempt, ReaperLook, TrialRecord
+from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, device_queue, trial_queue
 from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
-from coordinator.tickets import ended, send_trials
+from coordinator.tickets import ended, send_trials, wake
 from coordinator.turn import pause, refused
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ GATHERING_S = 10.0
 FORGOTTEN_S = 60.0
 MOST_AGAIN = 1000
 MOST_REAPED = 100
+#: A ticket that its device has not taken for so long is for a place that was not free after all.
+STUCK_S = 30.0
 #: The tokens of attempts whose end the database refuses.
 _left: set[str] = set()
 
@@ -110,6 +112,8 @@ def resend(store: Store, tickets: Tickets) -> None:
     BrokerUnavailable.
     """
     claims = [claim for claim in store.claims() if claim.queued]
+    placed = [each for each in store.holdings().placed if not each.is_running] if claims else []
+    _resend_placed(store, tickets, placed)
     gangs = [claim for claim in claims if claim.resources.is_gang]
     claims = [claim for claim in claims if not claim.resources.is_gang]
     for claim in gangs:
@@ -119,14 +123,35 @@ def resend(store: Store, tickets: Tickets) -> None:
             _send_again(store, tickets, oldest, "its gang is not complete")
     for queue in TRIAL_QUEUES:
         of_queue = [claim for claim in claims if trial_queue(claim.gpus) == queue]
-        if not of_queue:
+        queued = sum(claim.queued for claim in of_queue)
+        queued -= sum(each.study_id == claim.study_id for each in placed for claim in of_queue)
+        if queued <= 0:
             continue
-        decision = lost(sum(claim.queued for claim in of_queue), tickets.waiting(queue))
+        decision = lost(queued, tickets.waiting(queue))
         if decision.again:
             studies = [claim.study_id for claim in of_queue]
             # Younger rows are left alone: their tickets may be on the way, or in a worker's hands right now.
             oldest = store.unclaimed(studies, PATIENCE_S, limit=min(decision.again, MOST_AGAIN))
-            _send_again(store, tickets, oldest, decision.reason)
+            _send_again(store, tickets, [each for each in oldest if each.placed is None], decision.reason)
+
+
+def _resend_placed(store: Store, tickets: Tickets, placed: Sequence[Holding]) -> None:
+    """The same for each device's queue. What waits for a device that is gone, or for too long, is placed anew."""
+    if not placed:
+        return
+    alive = {each.uuid for each in store.devices(alive=True) if each.slots}
+    for device in sorted({each.placed.devices[0] for each in placed}):
+        queued = [each for each in placed if each.placed.devices[0] == device]
+        stuck = [each for each in queued if device not in alive or each.queued_s > STUCK_S]
+        for each in stuck:
+            if store.unplace(each.study_id, each.number, each.attempts + 1):
+                log.warning("trial %d of study %d is placed anew: %s has no room", each.number, each.study_id, device)
+                wake(tickets, each.study_id, f"study {each.study_id}")
+        waiting = [each for each in queued if each not in stuck and each.queued_s > PATIENCE_S]
+        decision = lost(len(waiting), tickets.waiting(device_queue(device)))
+        if decision.again:
+            oldest = sorted(waiting, key=lambda each: -each.queued_s)[: decision.again]
+            _send_again(store, tickets, [store.trial(each.study_id, each.number) for each in oldest], decision.reason)
 
 
 def pause_without_code(store: Store) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from celeriac.domain.messages import DriveStudy, JoinGang, RunTrial, TrialEnded
 from celeriac.domain.records import Resources, TrialRecord
-from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, trial_queue
+from celeriac.runtime.broker import DRIVE_QUEUE, Tickets, device_queue, trial_queue
 
 _MOST_SHOWN = 200
 
@@ -17,18 +17,20 @@ def send_trials(tickets: Tickets, study: str, asked: Resources, trials: Sequence
     for trial in trials:
         attempt = trial.attempts + 1
         named = f"{study} trial {trial.number} attempt {attempt}"
+        places = trial.placed.devices if trial.placed else ()
+        queues = [device_queue(each) for each in places] or [trial_queue(asked.gpus)] * asked.members
         if not asked.is_gang:
             tickets.send(
                 RunTrial(trial.study_id, trial.number, attempt),
-                queue=trial_queue(asked.gpus),
+                queue=queues[0],
                 summary=f"{named} {_shown(trial)}",
                 task_id=f"{study}-{trial.number}-{attempt}",
             )
             continue
-        for member in range(asked.members):
+        for member, queue in enumerate(queues):
             tickets.send(
                 JoinGang(trial.study_id, trial.number, attempt),
-                queue=trial_queue(asked.gpus),
+                queue=queue,
                 summary=f"{named} slot {member + 1} of {asked.members}: {_shown(trial)}",
             )
 

@@ -223,7 +223,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
         if study.state in CLOSED:
             return _closed(coordinator, snapshot)
         spec = coordinator.specs.of(study)
-        share, slots = fleet.share_of(snapshot, spec), fleet.slots_of(study_id, spec.gpus)
+        share, slots = fleet.share_of(snapshot, spec), fleet.slots_of(study_id, spec.resources)
         sampling = _sampling(coordinator, spec, study, turn)
         decision = what_next(
             _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),
@@ -248,7 +248,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
                 return f"{decision.reason}: suggestions are on their way"
         else:
             fleet.waits(study_id, share)
-            return decision.reason
+            return "; ".join(filter(None, (decision.reason, fleet.placing.decision.waits.get(study_id, ""))))
 
 
 def _with_tail(store: Store, snapshot: Snapshot, most: int) -> Snapshot:
@@ -297,16 +297,20 @@ def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision,
     """Queue trials and send their tickets. None: look again, since a trial was not where the snapshot saw it, or more
     are ready than it lists.
     """
-    study = snapshot.study
-    queued = coordinator.store.queue_trials(study.id, study.turn, decision.queue)
+    study, fleet = snapshot.study, coordinator.fleet
+    places = dict(zip(decision.queue, fleet.placing.decision.of(study.id), strict=False))
+    numbers = tuple(places) if fleet.is_placed(study.id) else decision.queue
+    queued = coordinator.store.queue_trials(study.id, study.turn, numbers, places)
+    if places:
+        fleet.placed(study.id, {each.number: places[each.number] for each in queued})
     coordinator.suggesters.carry(study.id, study.turn)
     try:
         send_trials(coordinator.tickets, study.name, asked, queued)
     except BrokerUnavailable as error:
         log.warning("study %s: tickets wait for the reaper: %s", study.name, error)
-    after = after_queueing(snapshot, set(decision.queue))
+    after = after_queueing(snapshot, set(numbers))
     are_listed = after.ready or not after.study.counts.waiting + after.study.counts.paused
-    return after if are_listed and len(queued) == len(decision.queue) else None
+    return after if are_listed and len(queued) == len(numbers) else None
 
 
 def _suggest(

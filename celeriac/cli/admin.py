@@ -1,5 +1,6 @@
 """Commands for whoever keeps the service: up, down, workers, prune, migrate, init, doctor."""
 
+import getpass
 import os
 import secrets
 import sys
@@ -74,19 +75,59 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json([device_form(each, runs, aside, busy, alive=each.is_alive(now)) for each in devices])
         return
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for each in devices:
         memory = f"{each.memory_bytes / 2**30:.1f} GiB" if each.memory_bytes else "-"
         heard = f"{text.between(each.heartbeat_at, now)} ago" + ("" if each.is_alive(now) else ": gone")
+        named = text.labels(each.labels)
+        if not each.slots:
+            rows.append(
+                (each.uuid, each.kind, memory, each.health if each.is_alive(now) else "-", heard, "-", "-", named)
+            )
         for slot in each.slots:
             running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
             told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, names)]
             health = "; ".join(filter(None, told)) or each.health or "-"
             used = str(busy[slot]) if slot in busy else "-"
-            rows.append((slot, each.kind, memory, health if each.is_alive(now) else "-", heard, used, running))
-    head = ("slot", "device", "memory", "health", "heard", "last hour", "running")
+            rows.append((slot, each.kind, memory, health if each.is_alive(now) else "-", heard, used, running, named))
+    head: tuple[str, ...] = ("slot", "device", "memory", "health", "heard", "last hour", "running", "labels")
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
     grid = Grid(head, rows, frozenset({"memory"}), frozenset({"health", "last hour"}))
     show(grid, "No worker has ever spoken: `celeriac up` starts some here, `python -m worker` joins a service.")
+
+
+def drain(
+    place: str = typer.Argument(help="HOST, or HOST:DEVICES: indexes or uuids, with commas", show_default=False),
+    home: Home = None,
+) -> None:
+    """Take a host, or some of its devices, out: each trial there writes a checkpoint and goes on elsewhere, at no
+    charge. It stays out until `celeriac undrain`.
+    """
+    host, devices = _host_and_devices(place)
+    with connected(home) as client:
+        known = {each.host for each in client.store.devices()}
+        client.store.drain(host, devices, getpass.getuser())
+    what = f"{', '.join(devices)} of {host}" if devices else host
+    say(f"{what} is taken out; `celeriac undrain {place}` gives it back")
+    if host not in known:
+        say(f"no host of that name has spoken yet (there are: {', '.join(sorted(known)) or 'none'})")
+
+
+def undrain(
+    place: str = typer.Argument(help="HOST, or HOST:DEVICES, as it was taken out", show_default=False),
+    home: Home = None,
+) -> None:
+    """Give a host, or some of its devices, back; without devices, all that was taken out of it."""
+    host, devices = _host_and_devices(place)
+    with connected(home) as client:
+        over = client.store.undrain(host, devices)
+    say(f"{place} is given back" if over else f"nothing was taken out of {place}: `celeriac workers` shows what is")
+
+
+def _host_and_devices(place: str) -> tuple[str, list[str]]:
+    host, _, devices = place.partition(":")
+    return host, [each.strip() for each in devices.split(",") if each.strip()]
 
 
 def _put_aside(slot: str, rows: "Sequence[PutAside]", names: "Mapping[int, str]") -> list[str]:

@@ -4,7 +4,19 @@ from collections.abc import Callable
 
 import typer
 
-from celeriac.cli import admin, morning, plots, promotions, rescoring, rungs, schedules, studies, trials, waiting
+from celeriac.cli import (
+    admin,
+    advising,
+    morning,
+    plots,
+    promotions,
+    rescoring,
+    rungs,
+    schedules,
+    studies,
+    trials,
+    waiting,
+)
 
 # Plain help: rich's takes as long to load as everything else together.
 app = typer.Typer(
@@ -61,6 +73,9 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (promotions.rollback, "put the champion before back"),
     (morning.morning, "what the last night changed"),
     (admin.workers, "hosts, devices, slots"),
+    (admin.drain, "take a host or devices out"),
+    (admin.undrain, "give them back"),
+    (advising.advise, "which share of a GPU fits a study"),
     (admin.prune, "drop old reports, logs, checkpoints"),
     (admin.migrate, "bring the database up to date"),
     (admin.init, "write .env for docker compose"),

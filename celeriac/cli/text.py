@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from celeriac.report.words import assigned, counted, number, span, value_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from celeriac.domain.records import Schedule, StudyRecord
 
 __all__ = [
@@ -16,6 +18,7 @@ __all__ = [
     "due",
     "finished",
     "harmless",
+    "labels",
     "moment",
     "number",
     "one_line",
@@ -61,3 +64,8 @@ def one_line(text: str, most: int = 100) -> str:
     """The text's first line, cut where it is too long."""
     line = text.strip().splitlines()[0] if text.strip() else ""
     return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
+def labels(found: "Mapping[str, str]") -> str:
+    """A host's labels, as `CELERIAC_LABELS` has them."""
+    return ",".join(f"{key}={value}" for key, value in sorted(found.items()))

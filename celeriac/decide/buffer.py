@@ -65,7 +65,7 @@ def lone(study: StudyRecord, slots: int) -> Share:
 def depth(study: StudyRecord, slots: int, part: Share) -> Depth:
     """How deep the study's buffer is to be, with so many live slots that may run it, of which `part` is its share."""
     counts, most = study.counts, study.parallel or 1
-    if not slots:  # the first trials are ready when the first slots come
+    if not slots and not part.is_placed:  # the first trials are ready when the first slots come
         tickets = max(min(most, 2) - counts.running, 0)
         return Depth(max(tickets - counts.queued, 0), tickets, most)
     # Nobody says when a slot takes a ticket, so those ahead are sent while slots are free still.

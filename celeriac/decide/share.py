@@ -33,14 +33,19 @@ LEVEL: Mapping[int, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Live slots: of GPUs, which take both kinds of trials, and of CPUs."""
+    """Live slots: of GPUs, which take both kinds of trials, and of CPUs. `devices`: how many GPUs the former belong to,
+    where they are not one each.
+    """
 
     gpu: int = 0
     cpu: int = 0
+    devices: int | None = None
 
     def of(self, gpus: float) -> int:
-        """Those that may run a study which asks for so many GPUs."""
-        return self.gpu if gpus else self.gpu + self.cpu
+        """GPUs for a study which asks for GPUs; else all slots."""
+        if gpus:
+            return self.gpu if self.devices is None else self.devices
+        return self.gpu + self.cpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +53,15 @@ class Share:
     """One study's part of the fleet, in its trials: as many as fit its `slots`; `now` and `ahead`: tickets that it may
     add, for idle slots and for busy ones.
 
-    `most`: how many tickets and running trials it may have together.
+    `most`: how many tickets and running trials it may have together. `is_placed`: the tickets are for devices that were
+    chosen, and none is sent before there is one.
     """
 
     slots: int = 0
     now: int = 0
     ahead: int = 0
     most: int = 0
+    is_placed: bool = False
 
 
 def share(
@@ -79,6 +86,17 @@ def share(
     dealt = [taken for owner, taken in fleet.deal(study_id) if owner == study_id]
     now = sum(taken < fleet.idle - _ROUNDING for taken in dealt)
     return Share(part.base, now, len(dealt) - now, part.most)
+
+
+def parts(
+    claims: Sequence[Claim], slots: Slots, passed: Collection[int] = (), behind: Mapping[int, float] = LEVEL
+) -> dict[int, int]:
+    """Each study's part of the fleet, in trials; those that have none are left out."""
+    return {
+        study_id: part.base
+        for gpus in (1, 0)
+        for study_id, part in _Fleet(gpus, claims, slots, passed, behind).parts.items()
+    }
 
 
 def next_in_turn(
@@ -171,7 +189,7 @@ class _Fleet:
         for study_id, part in self.parts.items():
             room = part.most - part.claim.held
             room = room if study_id == eager else min(room, part.claim.ready)
-            if room > 0:
+            if room > 0 and not part.claim.is_placed:
                 line.append((part.urgency, study_id, room))
         heapify(line)
         taken = 0.0

@@ -36,6 +36,7 @@ CLOCK_QUEUE = "coordinator.clock"
 CPU_QUEUE = "trials.cpu"
 GPU_QUEUE = "trials.gpu"
 TRIAL_QUEUES = (CPU_QUEUE, GPU_QUEUE)
+DEVICE_QUEUES = "trials.device."
 KEY_PREFIX = "celeriac:"
 
 DRIVE_TASK = "celeriac.drive_study"
@@ -57,6 +58,11 @@ def trial_queue(gpus: float) -> str:
     return GPU_QUEUE if gpus else CPU_QUEUE
 
 
+def device_queue(uuid: str) -> str:
+    """The queue of one device: of trials that were placed on it. Its slots take these before all others."""
+    return DEVICE_QUEUES + uuid
+
+
 def _queue(name: str) -> Queue:
     # The default exchange routes by queue name alone. A named exchange keeps its bindings in Redis, and a FLUSHALL
     # would make every later ticket vanish until some process declared them again. no_ack: Redis forgets a ticket when
@@ -74,9 +80,11 @@ class BrokerConfig:
     socket_timeout_s: float = 10.0
 
 
-def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float | None = None) -> Celery:
+def make_app(
+    config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float | None = None, queues: Sequence[str] = ()
+) -> Celery:
     """The Celery application of one program. `tick_s` is beat's: how often the coordinator is told that time has
-    passed.
+    passed. `queues`: those that it reads, where they are a device's.
     """
     url, tls = verified(config.url)
     app = Celery("celeriac", broker=url, include=list(include))
@@ -120,7 +128,7 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
         timezone="UTC",
         enable_utc=True,
         task_default_exchange="",
-        task_queues=[_queue(name) for name in (DRIVE_QUEUE, CLOCK_QUEUE, *TRIAL_QUEUES)],
+        task_queues=[_queue(name) for name in _known(queues)],
         task_default_queue=CLOCK_QUEUE,
         task_create_missing_queues=False,  # a typo in a queue name is an error, not a queue nobody reads
         beat_max_loop_interval=5,
@@ -128,6 +136,12 @@ def make_app(config: BrokerConfig, *, include: Sequence[str] = (), tick_s: float
     if tick_s is not None:
         app.conf.beat_schedule = _ticks(tick_s)
     return app
+
+
+def _known(queues: Sequence[str]) -> list[str]:
+    """The queues that every program knows, and a worker's own."""
+    known = (DRIVE_QUEUE, CLOCK_QUEUE, *TRIAL_QUEUES)
+    return [*known, *(each for each in queues if each not in known)]
 
 
 def _transport(config: BrokerConfig) -> dict[str, Any]:
@@ -330,6 +344,7 @@ class Tickets:
 
         Raises BrokerUnavailable: the rows are written already, and the reaper sends the ticket again.
         """
+        self._know(queue)
         with _broker_errors(queue):
             self._app.send_task(
                 _TASK_OF[type(message)],
@@ -340,6 +355,11 @@ class Tickets:
                 kwargsrepr="",
                 retry=False,
             )
+
+    def _know(self, queue: str) -> None:
+        """A device's queue is declared when its first ticket is sent: which devices there are, rows say."""
+        if queue.startswith(DEVICE_QUEUES) and queue not in self._app.amqp.queues:
+            self._app.amqp.queues.add(_queue(queue))
 
     def waiting(self, queue: str) -> int:
         """How many tickets nobody has taken yet. Raises BrokerUnavailable."""

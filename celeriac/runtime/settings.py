@@ -23,10 +23,20 @@ PREFIX = "CELERIAC_"
 #: Seconds that would make a program spin, or give up at once, if they were 0; other numbers may be 0, and only a
 #: descriptor less.
 _ABOVE_0 = frozenset(
-    {"lease_s", "heartbeat_s", "reap_s", "import_s", "idle_watch_s", "suggest_timeout_s", "suggest_memory_bytes"}
+    {
+        "slots_per_gpu",
+        "lease_s",
+        "heartbeat_s",
+        "reap_s",
+        "import_s",
+        "idle_watch_s",
+        "suggest_timeout_s",
+        "suggest_memory_bytes",
+    }
     | {"model_bytes", "model_s"}
 )
 _MOST = {"flower_port": 65_535}
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
 
 
@@ -46,6 +56,8 @@ class Settings:
     import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is
     kept in Postgres; log_file_bytes: in its file on the host.
     idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
+    slots_per_gpu: how many trials may share one GPU at once (1: none); labels: what this host is, such as
+    `region=eu,gpu=h100`, for studies that ask for it.
     trial_tasks: processes and threads that a trial may have at once; trial_memory_bytes: memory of all its processes
     (0: no limit).
     suggest_processes: how many processes make suggestions, at most; suggest_timeout_s: seconds for one question to
@@ -91,6 +103,8 @@ class Settings:
     suggest_memory_bytes: int = 536_870_912
     suggest_idle_s: float = 600.0
     slots: int = 0
+    slots_per_gpu: int = 1
+    labels: str = ""
     trial_tasks: int = 4096
     trial_memory_bytes: int = 0
     flower_port: int = 5555
@@ -243,6 +257,12 @@ def _flaw(name: str, value: Any) -> str:
     """
     if name in ("database_url", "broker_url") and (flaw := _flawed_password(name, value)):
         return flaw
+    if name == "labels":
+        try:
+            labels_of(value)
+        except ValueError as error:
+            return f"={value!r}: must be like region=eu,gpu=h100, each key once; {str(error)!r} is not"
+        return ""
     if name == "broker_url":
         told = (
             ": must be like redis://:password@host:6379/0, or rediss:// for TLS (the value is not shown, it may hold a"
@@ -257,6 +277,17 @@ def _flaw(name: str, value: Any) -> str:
     if most < math.inf:
         return "" if 0 <= value <= most else f"={value}: must be from 0 to {most}"
     return "" if 0 <= value < most else f"={value}: must be 0 or more"
+
+
+def labels_of(text: str) -> dict[str, str]:
+    """The labels that `CELERIAC_LABELS` says. Raises ValueError for what is no list of `key=value`."""
+    found: dict[str, str] = {}
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = (part.strip() for part in each.partition("="))
+        if not (equals and value and _LABEL.fullmatch(key)) or key in found:
+            raise ValueError(each)
+        found[key] = value
+    return found
 
 
 def _flawed_password(name: str, url: str) -> str:

@@ -36,6 +36,7 @@ from celeriac.domain.records import (
     NewStudy,
     OpenAttempt,
     PendingTrial,
+    Placed,
     PutAside,
     ReaperLook,
     Refusal,
@@ -51,8 +52,12 @@ from celeriac.domain.records import (
     TrialState,
 )
 from celeriac.store.api_gangs import GangStore
+from celeriac.store.api_placing import PlacingStore
 from celeriac.store.api_preemption import PreemptionStore
 from celeriac.store.api_schedules import ScheduleStore
+
+#: Trials for the queue of their class.
+NOWHERE: Mapping[int, Placed] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class AttemptEnd:
     drift: float | None = None
     model: Artefact | None = None
     micro_batch: int | None = None
+    gpu_peak_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ class Pruned:
     logs: int = 0
 
 
-class Store(ScheduleStore, PreemptionStore, GangStore, Protocol):
+class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, Protocol):
     """All that the programs may ask of Postgres; what schedules and their nights need is in `ScheduleStore`, what
     pre-emption needs in `PreemptionStore`, and what gangs need in `GangStore`.
     """
@@ -231,8 +237,13 @@ class Store(ScheduleStore, PreemptionStore, GangStore, Protocol):
         an attempt has had stays as it was, and so does all that a later trial's `why` points to. Raises StaleTurn.
         """
 
-    def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
-        """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Tickets come after. Raises StaleTurn."""
+    def queue_trials(
+        self, study_id: int, turn: int, numbers: Sequence[int], places: Mapping[int, Placed] = NOWHERE
+    ) -> list[TrialRecord]:
+        """WAITING or PAUSED -> QUEUED, and take the turn; returns those moved. Tickets come after. Raises StaleTurn.
+
+        `places`: where those numbers are placed that are not for the queue of their class.
+        """
 
     # -- the worker -------------------------------------------------------------------------------------------------
     def lease(
@@ -249,7 +260,8 @@ class Store(ScheduleStore, PreemptionStore, GangStore, Protocol):
         """WAITING|QUEUED -> RUNNING under a fresh token, once, if the trial's next attempt is `attempt`.
 
         Refused, with the trial back in WAITING, when the study is not RUNNING or as many trials run as `parallel`
-        allows; refused without any change when the ticket is stale. Makes the attempt's row; it keeps the device's
+        allows, or a placed trial finds what it was to hold of this device taken; refused without any change when the
+        ticket is stale. Makes the attempt's row; it keeps the device's
         kind ("": unknown), since a device's own row comes and goes with its host.
         """
 

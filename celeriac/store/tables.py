@@ -138,6 +138,7 @@ trial = Table(
     Column("started_at", Instant),
     Column("ended_at", Instant),
     _counter("rerun_after"),
+    Column("placed", JSONB),
     PrimaryKeyConstraint("study_id", "number"),
     CheckConstraint(
         "state IN ('WAITING', 'QUEUED', 'RUNNING', 'PAUSED', 'SCORED', 'PRUNED', 'FAILED', 'CANCELLED')", name="state"
@@ -149,6 +150,12 @@ trial = Table(
     Index("ix_trial_ended", "study_id", "ended_no", unique=True, postgresql_where=text("ended_no IS NOT NULL")),
     Index("ix_trial_ready", "study_id", "state", "number", postgresql_where=text("state IN ('PAUSED', 'WAITING')")),
     Index("ix_trial_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
+    Index(
+        "ix_trial_placed",
+        "study_id",
+        "number",
+        postgresql_where=text("placed IS NOT NULL AND state IN ('QUEUED', 'RUNNING')"),
+    ),
     postgresql_with={"fillfactor": 70},
 )
 
@@ -182,6 +189,7 @@ attempt = Table(
     Column("preempted_at", Instant),
     _words("preempt_reason"),
     Column("micro_batch", Integer),
+    Column("gpu_peak_bytes", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("study_id", "trial", "number"),
     ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),
@@ -290,6 +298,17 @@ device = Table(
     _words("owner"),
     Column("heartbeat_s", Double, nullable=False, server_default="5"),
     PrimaryKeyConstraint("host", "uuid"),
+)
+
+# Taken out by a person; device "": all of the host's.
+drain = Table(
+    "drain",
+    metadata,
+    Column("host", Text, nullable=False),
+    _words("device"),
+    _words("who"),
+    Column("at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    PrimaryKeyConstraint("host", "device"),
 )
 
 # study_id 0: of any study.

@@ -11,7 +11,7 @@ import pytest
 from celeriac.decide.share import Share
 from celeriac.domain.errors import SamplerFailed
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import Fault, StudyRecord
+from celeriac.domain.records import Fault, Resources, StudyRecord
 from celeriac.domain.study_file import StudySpec
 from coordinator.fleet import Fleet
 from coordinator.turn import drive, drive_all
@@ -60,13 +60,13 @@ def test_devices_are_read_once_a_second_and_at_every_tick() -> None:
     fleet.look(house.store, 10.0)
     with_slots(house.store, 6)
     fleet.look(house.store, 10.9)
-    assert fleet.slots_of(1, 0) == 4
+    assert fleet.slots_of(1, Resources()) == 4
     fleet.look(house.store, 11.0)
-    assert fleet.slots_of(1, 0) == 6
+    assert fleet.slots_of(1, Resources()) == 6
     with_slots(house.store, 8)
     fleet.tick(())
     fleet.look(house.store, 11.1)
-    assert fleet.slots_of(1, 0) == 8
+    assert fleet.slots_of(1, Resources()) == 8
 
 
 def test_a_study_whose_suggestions_take_long_passes_until_they_are_there() -> None:
@@ -158,9 +158,9 @@ def test_a_slot_without_a_studys_code_is_a_part_of_the_others_shares_only() -> N
     put_aside(house, lacks, study_only=True)
     assert (part().slots, part().most) == (3, 3)  # a ticket ahead would be taken by the slot without its code
     assert fleet.slots.cpu == 4
-    assert fleet.slots_of(lacks.id, 0) == 3
+    assert fleet.slots_of(lacks.id, Resources()) == 3
     other = open_study(house.store, study="other", sampler="random")
-    assert fleet.slots_of(other.id, 0) == 4
+    assert fleet.slots_of(other.id, Resources()) == 4
 
 
 class InBetween:

@@ -79,7 +79,7 @@ class Ends(Tables):
 
     def _noted(self, trial: TrialRecord, held: Held, end: AttemptEnd, event: AttemptEvent) -> TrialRecord:
         """The trial, after what is known of its attempt's end was written down."""
-        noted = ("fault", "detail", "traceback", "device_s", "peak_memory_bytes", "micro_batch")
+        noted = ("fault", "detail", "traceback", "device_s", "peak_memory_bytes", "gpu_peak_bytes", "micro_batch")
         self._rows.end_attempt(held, event, **{name: getattr(end, name) for name in noted})
         held.digest = digest(end)
         self._rows.keep_tail(held.attempt, end.log_tail)

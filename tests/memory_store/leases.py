@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
-from celeriac.domain.records import Attempt, Lease, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.domain.records import Attempt, Lease, Placed, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
 from celeriac.domain.study_file import run_plan
 from celeriac.store.refusals import refused
 from celeriac.store.sanitize import new_token, plain_text
@@ -33,9 +33,13 @@ class Leases(Tables):
         current = trial.attempts == attempt - 1
         has_room = study.parallel is None or study.counts.running < study.parallel
         may_run = current and trial.state in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
+        is_here = trial.placed is not None and trial.placed.devices[0] == device
+        if trial.placed is not None:
+            may_run = may_run and is_here and trial.state is TrialState.QUEUED and self._device_has_room(trial.placed)
         if may_run and has_room and study.state is StudyState.RUNNING:
             return self._leased(study, trial, Place(worker, device, plain_text(device_kind)), lease_s)
-        if current and trial.state is TrialState.QUEUED:
+        waits = study.state is not StudyState.RUNNING or not has_room or is_here
+        if current and trial.state is TrialState.QUEUED and waits:
             self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
         return refused(
             name=study.name,
@@ -104,7 +108,22 @@ class Leases(Tables):
             seed=trial.seed,
             memory_faults=self._rows.memory_faults(study.id, trial.number),
             fingerprint=study.fingerprint,
+            placed=trial.placed,
         )
+
+    def _device_has_room(self, placed: Placed) -> bool:
+        """Whether what a trial was to hold of its first device is free there; a CPU's slots are not counted."""
+        device = placed.devices[0]
+        found = next((each for (_, uuid), each in self._rows.devices.items() if uuid == device), None)
+        if found is None or not found.is_gpu:
+            return True
+        held = [
+            each.placed
+            for each in self._rows.trials.values()
+            if each.placed is not None and each.state is TrialState.RUNNING and device in each.placed.devices
+        ]
+        share, memory = sum(each.share for each in held), sum(each.memory_bytes for each in held)
+        return share + placed.share <= 1.000001 and memory + placed.memory_bytes <= found.memory_bytes
 
     def _until(self, lease_s: float) -> datetime:
         return self._rows.clock() + timedelta(seconds=lease_s)

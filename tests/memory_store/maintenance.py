@@ -1,19 +1,24 @@
 """What keeps the service going: leases that ran out, tickets that got lost, devices, and what may be thrown away."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from celeriac.domain.lifecycle import TrialEvent
 from celeriac.domain.records import (
     CLOSED,
     Attempt,
     Checkpoint,
     Device,
     Duty,
+    Holding,
+    Holdings,
     LetGo,
     OpenAttempt,
     PutAside,
     ReaperLook,
+    ShareFigures,
     SlotRun,
     TrialRecord,
     TrialState,
@@ -87,6 +92,50 @@ class Care(Tables):
         return touched
 
     @atomic
+    def holdings(self) -> Holdings:
+        now, found = self._rows.clock(), []
+        for (study_id, number), trial in sorted(self._rows.trials.items()):
+            if trial.placed is not None and trial.state in (TrialState.QUEUED, TrialState.RUNNING):
+                queued_s = (now - trial.queued_at).total_seconds() if trial.queued_at else 0.0
+                is_running = trial.state is TrialState.RUNNING
+                found.append(Holding(study_id, number, trial.attempts, is_running, queued_s, trial.placed))
+        return Holdings(tuple(found), Counter(each.attempt.device for each in self._open()))
+
+    @atomic
+    def peak_memory(self, studies: Sequence[int]) -> dict[int, int]:
+        found: dict[int, int] = {}
+        for each in (held.attempt for held in self._rows.attempts.values()):
+            newest = self._rows.studies[each.study_id].next_number
+            if each.study_id in studies and each.trial >= newest - 256:
+                found[each.study_id] = max(found.get(each.study_id, 0), each.gpu_peak_bytes)
+        return {study_id: peak for study_id, peak in found.items() if peak}
+
+    @atomic
+    def share_figures(self, study_id: int) -> list[ShareFigures]:
+        found: dict[float, list[Attempt]] = {}
+        for each in (held.attempt for held in self._rows.attempts.values()):
+            trial = self._rows.trials[each.study_id, each.trial]
+            is_last = trial.state is TrialState.SCORED and trial.attempts == each.number
+            if each.study_id == study_id and is_last and each.device_kind not in ("", "cpu"):
+                found.setdefault(trial.placed.share if trial.placed else 1.0, []).append(each)
+        return [
+            ShareFigures(
+                share, len(some), sum(x.device_s for x in some) / len(some), max(x.gpu_peak_bytes for x in some)
+            )
+            for share, some in sorted(found.items())
+        ]
+
+    @atomic
+    def unplace(self, study_id: int, number: int, attempt: int) -> bool:
+        trial = self._rows.trials.get((study_id, number))
+        if trial is None or trial.placed is None or trial.attempts != attempt - 1:
+            return False
+        if trial.state is not TrialState.QUEUED:
+            return False
+        self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
+        return True
+
+    @atomic
     def put_devices(self, host: str, devices: Sequence[Device]) -> None:
         now = self._rows.clock()
         others = {key: each for key, each in self._rows.devices.items() if key[0] != host}
@@ -100,6 +149,20 @@ class Care(Tables):
         found = [each for _, each in sorted(self._rows.devices.items())]
         now = self._rows.clock()
         return [each for each in found if not alive or each.is_alive(now)]
+
+    @atomic
+    def drain(self, host: str, devices: Sequence[str], who: str) -> None:
+        self._rows.drains |= {(host, each) for each in devices or ("",)}
+
+    @atomic
+    def undrain(self, host: str, devices: Sequence[str]) -> int:
+        over = {(at, each) for at, each in self._rows.drains if at == host and (not devices or each in devices)}
+        self._rows.drains -= over
+        return len(over)
+
+    @atomic
+    def drained(self, host: str) -> list[str]:
+        return sorted(each for at, each in self._rows.drains if at == host)
 
     @atomic
     def let_go(self, study_id: int, numbers: Sequence[int], older_than_s: float) -> list[LetGo]:

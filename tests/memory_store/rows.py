@@ -107,6 +107,7 @@ class Rows:
     verdicts: dict[int, Champion] = field(default_factory=dict)
     rerun_after: dict[tuple[int, int], int] = field(default_factory=dict)
     driven: set[int] = field(default_factory=set)
+    drains: set[tuple[str, str]] = field(default_factory=set)
     look: ReaperLook | None = None
     logs_pruned_at: dict[int, datetime] = field(default_factory=dict)
     duties: dict[str, tuple[float, datetime]] = field(default_factory=dict)

@@ -1,6 +1,6 @@
 """The coordinator's turn: look at one study, add trials, queue them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from celeriac.domain.records import (
     MOST_READY,
     EndedTrial,
     PendingTrial,
+    Placed,
     Snapshot,
     Source,
     StudyRecord,
@@ -17,6 +18,7 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.store.api import NOWHERE
 from celeriac.store.refusals import moved_meanwhile, not_running
 from tests.memory_store.rows import Rows, Tables, atomic, plain
 
@@ -102,13 +104,15 @@ class Turns(Tables):
         ]
 
     @atomic
-    def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
+    def queue_trials(
+        self, study_id: int, turn: int, numbers: Sequence[int], places: Mapping[int, Placed] = NOWHERE
+    ) -> list[TrialRecord]:
         study = self._turn(study_id, turn, "queue trials")
         self._rows.studies[study_id] = replace(study, turn=turn + 1)
         movable = sources(TRIAL_TRANSITIONS, TrialEvent.QUEUE)
         wanted, now = set(numbers), self._rows.clock()
         return [
-            self._rows.move_trial(trial, TrialEvent.QUEUE, queued_at=now)
+            self._rows.move_trial(trial, TrialEvent.QUEUE, queued_at=now, placed=places.get(trial.number))
             for trial in self._rows.trials_of(study_id)
             if trial.number in wanted and trial.state in movable
         ]

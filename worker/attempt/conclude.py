@@ -91,7 +91,8 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
         memory=memory,
         elsewhere=elsewhere,
     )
-    return replace(end, model=attempt.model if end.score is not None else None)
+    gpu_peak = attempt.last.gpu_peak_bytes if isinstance(attempt.last, Returned) else 0
+    return replace(end, model=attempt.model if end.score is not None else None, gpu_peak_bytes=gpu_peak)
 
 
 def record(attempt: Run, end: AttemptEnd) -> TrialRecord:

@@ -17,7 +17,7 @@ from worker.attempt.janitor import Janitor
 from worker.attempt.put_aside import PutAside
 from worker.attempt.result_writer import ResultWriter
 from worker.attempt.wakeup import Wakeup
-from worker.devices.probe import Slot
+from worker.devices.probe import NvmlProbe, Probe, Slot
 from worker.process.environment import scrubbed
 from worker.process.limits import Limits
 from worker.process.pool import ServerPool
@@ -49,6 +49,7 @@ class WorkerContext:
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     studies: set[int] = field(default_factory=set)
     put_aside: PutAside = field(default_factory=PutAside)
+    probe: Probe = field(default_factory=lambda: NvmlProbe(None))
 
     def announce(self, ended: TrialEnded, summary: str) -> None:
         """Tell the coordinator, soon; a tick heals what is lost."""

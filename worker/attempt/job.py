@@ -109,6 +109,7 @@ def job_of(
         keep_model=bool(lease.plan.keep_model) and (place is None or place.rank == 0),
         model_bytes=model_bytes,
         most_samples=after_memory(lease.memory_faults).most_samples,
+        gpu_memory_bytes=lease.placed.memory_bytes if wants_gpu and lease.placed else 0,
         rank=0 if place is None else place.rank,
         world=1 if place is None else place.world,
         environment={} if place is None else environment_of(place, lease),

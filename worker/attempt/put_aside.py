@@ -26,6 +26,7 @@ class Left:
     wait_s: float
     study: str
     gpus: float
+    is_placed: bool
     reason: str
 
 
@@ -52,4 +53,6 @@ class PutAside:
 
 
 def _left(lease: Lease, wait_s: float, reason: str) -> Left:
-    return Left(time.monotonic() + wait_s, wait_s, lease.study, lease.plan.resources.gpus, reason)
+    return Left(
+        time.monotonic() + wait_s, wait_s, lease.study, lease.plan.resources.gpus, lease.placed is not None, reason
+    )

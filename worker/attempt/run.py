@@ -46,6 +46,7 @@ from worker.attempt.context import WorkerContext
 from worker.attempt.control import Unanswered
 from worker.attempt.early_stop import pruner_of
 from worker.attempt.follow import follow
+from worker.attempt.free_memory import not_free
 from worker.attempt.job import CodeDiffers, code_of, job_of
 from worker.attempt.logs import AttemptLog
 from worker.attempt.membership import Membership
@@ -235,6 +236,9 @@ def begin(attempt: Run) -> None:
     check_kind(attempt.lease, context)
     code = code_of(attempt.lease, context)
     context.put_aside.studies.pop(attempt.lease.study_id, None)
+    if flaw := not_free(attempt.lease, context.slot.device_uuid, context.probe, context.control):
+        attempt.exit = Exit(lost=flaw)
+        return
     job = job_of(
         attempt.lease,
         attempt.resumed,

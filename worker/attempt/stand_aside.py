@@ -11,9 +11,9 @@ import time
 from celeriac.decide.put_aside import after_attempt
 from celeriac.domain.errors import BrokerUnavailable
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
-from celeriac.domain.messages import JoinGang, RunTrial
+from celeriac.domain.messages import DriveStudy, JoinGang, RunTrial
 from celeriac.domain.records import Fault, Lease
-from celeriac.runtime.broker import trial_queue
+from celeriac.runtime.broker import DRIVE_QUEUE, trial_queue
 from celeriac.store.api import AttemptEnd
 from worker.attempt.context import WorkerContext
 from worker.attempt.put_aside import Left
@@ -31,8 +31,11 @@ def passed_on(ticket: RunTrial | JoinGang, context: WorkerContext) -> str:
     left = _left_to_others(ticket, context)
     if left is None:
         return ""
-    context.control.pause(HELD_S)
     name = f"{left.study} trial {ticket.trial} attempt {ticket.attempt}"
+    if left.is_placed:
+        _placed_anew(ticket, left, context)
+        return f"{name}: to be placed elsewhere, {left.reason}"
+    context.control.pause(HELD_S)
     try:
         context.tickets.send(
             ticket,
@@ -45,6 +48,15 @@ def passed_on(ticket: RunTrial | JoinGang, context: WorkerContext) -> str:
     return f"{name}: left to another slot, {left.reason}"
 
 
+def _placed_anew(ticket: RunTrial | JoinGang, left: Left, context: WorkerContext) -> None:
+    """Have a place chosen that is not this one: the coordinator knows from the store what this slot does not take."""
+    try:
+        if context.store.unplace(ticket.study, ticket.trial, ticket.attempt):
+            context.tickets.send(DriveStudy(ticket.study), queue=DRIVE_QUEUE, summary=f"{left.study} drive")
+    except Exception as error:  # the reaper does it later
+        log.warning("study %d trial %d is not placed anew yet: %s", ticket.study, ticket.trial, error)
+
+
 def _left_to_others(ticket: RunTrial | JoinGang, context: WorkerContext) -> Left | None:
     memory, now = context.put_aside, time.monotonic()
     study = memory.studies.get(ticket.study)
@@ -53,7 +65,7 @@ def _left_to_others(ticket: RunTrial | JoinGang, context: WorkerContext) -> Left
     if isinstance(ticket, JoinGang):  # whose fault a gang's was is not this slot's to know: it is needed again at once
         return None
     trial = memory.trials.get((ticket.study, ticket.trial))
-    if trial is None or trial.until <= now or not _has_others(context, trial.gpus):
+    if trial is None or trial.until <= now or trial.is_placed or not _has_others(context, trial.gpus):
         return None
     return trial
 

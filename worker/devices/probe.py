@@ -5,10 +5,12 @@ GPU by uuid, which means the same to NVML, to CUDA and across restarts; indexes 
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from celeriac.decide.health import Condition
 
 CPU = "cpu"
 
@@ -25,12 +27,15 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A share of a device that runs one trial at a time. `name` is also its worker's, as gpu0.s0@host."""
+    """A share of a device that runs one trial at a time. `name` is also its worker's, as gpu0.s0@host. `is_shared`: its
+    device has other slots.
+    """
 
     name: str
     device_uuid: str
     kind: str
     cuda_visible: str
+    is_shared: bool = False
 
     @property
     def is_gpu(self) -> bool:
@@ -44,10 +49,13 @@ class Slot:
 
 
 class Probe(Protocol):
-    """A way to find devices."""
+    """A way to find devices, and to ask how they are."""
 
     def devices(self) -> list[DeviceInfo]:
         """The devices there are now, by index. None at all is an empty list, never an error."""
+
+    def condition(self, uuid: str) -> Condition | None:
+        """How a device is; None: it does not answer, or is gone."""
 
 
 class NvmlProbe:
@@ -64,6 +72,31 @@ class NvmlProbe:
         with _nvml() as nvml:
             return [] if nvml is None else allowed(_all_gpus(nvml), self._visible)
 
+    def condition(self, uuid: str) -> Condition | None:
+        """As `Probe.condition`; what a kind of GPU does not tell counts as well."""
+        with _nvml() as nvml:
+            if nvml is None:
+                return None
+            try:
+                handle = nvml.nvmlDeviceGetHandleByUUID(uuid)
+                free = int(nvml.nvmlDeviceGetMemoryInfo(handle).free)
+            except nvml.NVMLError:
+                return None
+            return Condition(
+                free,
+                temperature_c=_told(nvml, lambda: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
+                limit_c=_told(
+                    nvml,
+                    lambda: nvml.nvmlDeviceGetTemperatureThreshold(handle, nvml.NVML_TEMPERATURE_THRESHOLD_SLOWDOWN),
+                ),
+                ecc_errors=_told(
+                    nvml,
+                    lambda: nvml.nvmlDeviceGetTotalEccErrors(
+                        handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
+                    ),
+                ),
+            )
+
 
 class CpuProbe:
     """The host's processors as one device, when it is to have `slots` of them."""
@@ -77,6 +110,10 @@ class CpuProbe:
             return []
         memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         return [DeviceInfo(0, f"cpu-{self._host}", CPU, memory_bytes)]
+
+    def condition(self, uuid: str) -> Condition | None:
+        """As `Probe.condition`: a processor that runs this is well."""
+        return Condition(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
 
 
 def allowed(devices: Sequence[DeviceInfo], visible: str | None) -> list[DeviceInfo]:
@@ -104,9 +141,19 @@ def slots(devices: Sequence[DeviceInfo], cpu_slots: int, host: str, *, per_gpu: 
     for device in devices:
         is_cpu = device.kind == CPU
         prefix = f"{'cpu' if is_cpu else 'gpu'}{device.index}"
-        for share in range(cpu_slots if is_cpu else per_gpu):
-            found.append(Slot(f"{prefix}.s{share}@{host}", device.uuid, device.kind, "" if is_cpu else device.uuid))
+        count = cpu_slots if is_cpu else per_gpu
+        for share in range(count):
+            visible = "" if is_cpu else device.uuid
+            found.append(Slot(f"{prefix}.s{share}@{host}", device.uuid, device.kind, visible, count > 1))
     return found
+
+
+def _told(nvml: Any, ask: Callable[[], int]) -> int | None:
+    """What a device says; None where its kind has no such thing."""
+    try:
+        return int(ask())
+    except nvml.NVMLError:
+        return None
 
 
 def _named(devices: Sequence[DeviceInfo], entry: str) -> DeviceInfo | None:

@@ -15,24 +15,25 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from celeriac.domain.errors import CallerError, SettingInvalid, TryAgain
 from celeriac.domain.records import Device
-from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, make_app
+from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, device_queue, make_app
 from celeriac.runtime.fingerprint import CODE_LOOK_S, FingerprintCache
 from celeriac.runtime.liveness import show_life, show_turning
 from celeriac.runtime.process.programs import Child, announce_ready
 from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
 from celeriac.runtime.process.supervisor import Supervisor
-from celeriac.runtime.settings import Settings
+from celeriac.runtime.settings import Settings, labels_of
 from celeriac.store import Store, open_store
 from worker.attempt.context import tag_of
 from worker.attempt.release_leases import release
 from worker.attempt.store_retry import StoreRetry
 from worker.devices.probe import CPU, CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
+from worker.node.device_watch import DeviceWatch
 from worker.node.sweep import Sweeper
 from worker.node.writable_dirs import WritableDirs
 from worker.process import linux
@@ -49,7 +50,9 @@ TOLD_TO_WORKERS = ("database_url", "broker_url", "node_key")
 
 @dataclass(frozen=True, slots=True)
 class HostStatus:
-    """What a host's device rows share. `down`: slots without a running worker; `flaw`: what it cannot write, why."""
+    """What a host's device rows share. `down`: slots without a running worker; `flaw`: what it cannot write, why.
+    `out`: the devices that take no trials, by uuid, and why.
+    """
 
     host: str
     fingerprint: str
@@ -57,6 +60,8 @@ class HostStatus:
     now: datetime
     flaw: str = ""
     heartbeat_s: float = 5.0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    out: Mapping[str, str] = field(default_factory=dict)
 
 
 class Node:
@@ -73,6 +78,7 @@ class Node:
         store: Store,
         tickets: Tickets,
         environ: Mapping[str, str],
+        watch: DeviceWatch | None = None,
     ) -> None:
         """`environ` is what the workers' environment is made from."""
         self._settings, self._store, self._tickets = settings, store, tickets
@@ -85,6 +91,8 @@ class Node:
         self._announced = False
         self._told_of_store = False
         self._sweeper = Sweeper(store, settings)
+        self._watch = watch or DeviceWatch(store, settings, devices)
+        self._out: Mapping[str, str] = {}
 
     def run(self) -> int:
         """Keep the workers until SIGTERM or SIGINT; a second one ends them at once. Returns the exit status."""
@@ -136,11 +144,21 @@ class Node:
     def _beat(self) -> bool:
         """What is due at each heartbeat. Never the end: what the supervisor asks for is whether it is to stop."""
         show_turning(self._settings.alive_file)
+        self._rest()
         if self._put_devices() and not self._announced:
             announce_ready(self._settings.ready_fd)
             self._announced = True
         self._sweeper.look(time.monotonic())
         return False
+
+    def _rest(self) -> None:
+        """Have the workers of devices that are sick or taken out hand back what they run, and take no more."""
+        out = self._watch.out(time.monotonic())
+        for uuid in out.keys() | self._out.keys():
+            if out.get(uuid) != self._out.get(uuid):
+                log.warning("%s: %s", uuid, out.get(uuid, "is back"))
+        self._out = out
+        self._supervisor.rest({slot.name for slot in self._slots if slot.device_uuid in out})
 
     def _put_devices(self) -> bool:
         """Say in Postgres what this host has; whether it was heard."""
@@ -150,10 +168,12 @@ class Node:
         status = HostStatus(
             self._settings.host,
             fingerprint,
-            frozenset(kept.child.name for kept in self._supervisor.kept if not kept.runs),
+            frozenset(kept.child.name for kept in self._supervisor.kept if not kept.runs and not kept.rests),
             datetime.now(UTC),
             self._places.flaw(time.monotonic()),
             self._settings.heartbeat_s,
+            labels_of(self._settings.labels),
+            self._out,
         )
         try:
             self._store.put_devices(self._settings.host, device_rows(self._slots, self._devices, status))
@@ -170,7 +190,7 @@ class Node:
     def _all_steady(self) -> bool:
         """Whether every slot's worker has lived through a heartbeat; one that dies at each start is no sign of life."""
         since = time.monotonic() - self._settings.heartbeat_s
-        return all(kept.runs and kept.started <= since for kept in self._supervisor.kept)
+        return all(kept.rests or (kept.runs and kept.started <= since) for kept in self._supervisor.kept)
 
     def _tell_of_store(self, error: Exception) -> None:
         """Once an outage."""
@@ -183,6 +203,7 @@ class Node:
         settings, kept = self._settings, [each.child.name for each in self._supervisor.kept]
         grace_s = settings.checkpoint_grace_s + settings.kill_grace_s + MARGIN_S
         self._sweeper.close()
+        self._watch.close()
         self._supervisor.stop(lambda _: grace_s, hurried_s=0.0)
         for name in kept:
             self._sweep(name)
@@ -208,9 +229,8 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
     settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root, devices))
     store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
     try:
-        node = Node(
-            settings, devices, slots(devices, count, settings.host), store=store, tickets=tickets, environ=os.environ
-        )
+        places = slots(devices, count, settings.host, per_gpu=settings.slots_per_gpu)
+        node = Node(settings, devices, places, store=store, tickets=tickets, environ=os.environ)
         return node.run()
     finally:
         store.close()
@@ -218,8 +238,13 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
 
 # -- pure, or nearly --------------------------------------------------------------------------------------------------
 def queues_of(slot: Slot) -> tuple[str, ...]:
-    """A GPU's worker takes GPU trials first and CPU trials when there are none; a CPU slot's only the latter."""
-    return (GPU_QUEUE, CPU_QUEUE) if slot.is_gpu else (CPU_QUEUE,)
+    """First what was placed on the device; then a GPU's only worker takes any GPU trial, and CPU trials when there are
+    none. Where a GPU has several, what goes there is chosen: a trial of the class would take it whole.
+    """
+    own = device_queue(slot.device_uuid)
+    if not slot.is_gpu:
+        return own, CPU_QUEUE
+    return (own,) if slot.is_shared else (own, GPU_QUEUE, CPU_QUEUE)
 
 
 def start_delays(count: int) -> list[float]:
@@ -294,10 +319,14 @@ def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: H
                 host=status.host,
                 kind=device.kind,
                 memory_bytes=device.memory_bytes,
-                labels={},
-                slots=names,
+                labels=status.labels,
+                slots=() if device.uuid in status.out else names,
                 fingerprint=status.fingerprint,
-                health=f"starting {', '.join(down)}" if down else status.flaw or "ok",
+                health=status.out[device.uuid]
+                if device.uuid in status.out
+                else f"starting {', '.join(down)}"
+                if down
+                else status.flaw or "ok",
                 heartbeat_at=status.now,
                 heartbeat_s=status.heartbeat_s,
             )

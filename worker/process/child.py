@@ -26,7 +26,7 @@ from celeriac.domain.records import Fault
 from celeriac.result import MOST_INT, Result, blocks_in, described, finite_in, flat, number_in
 from celeriac.runtime.process.linux import die_with_parent
 from celeriac.trial import Channel, Trial, TrialStopped
-from worker.process import linux, rendezvous
+from worker.process import gpu_memory, linux, rendezvous
 from worker.process.channel import SocketChannel
 from worker.process.failure import from_exception, from_words
 from worker.process.frames import CHANNEL_LOST, FrameTooLarge
@@ -74,6 +74,7 @@ def live(
     if isinstance(outcome, Unusable):
         link.send(outcome.faulted.message())
     else:
+        gpu_memory.cap(job["gpu_memory_bytes"])
         _tell(link, *_trained(outcome, _trial(job, link, speaks), code_root, Keep(job, link)))
     _end()
 
@@ -262,7 +263,7 @@ def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
             sys.stderr.write(trace)
     flush_output()
     if message["kind"] == "result":
-        message = {**message, "peak_memory_bytes": _peak_memory_bytes()}
+        message = {**message, "peak_memory_bytes": _peak_memory_bytes(), "gpu_peak_bytes": gpu_memory.peak_bytes()}
     try:
         try:
             link.send(message)

@@ -73,6 +73,7 @@ class Returned:
     drift: float | None = None
     model: Artefact | None = None
     model_error: str = ""
+    gpu_peak_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,7 @@ def _returned(message: Mapping[str, Any], directory: str) -> Returned:
         _drift(message.get("drift")),
         _file(message["model"], directory) if "model" in message else None,
         _text(message.get("model_error", "")),
+        _whole(message.get("gpu_peak_bytes", 0)),
     )
 
 

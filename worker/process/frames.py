@@ -76,6 +76,7 @@ class Job:
     `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment
     for it. `keep_model`: its model is to be written, of `model_bytes` at most. `environment`: of a gang's member, what
     torchrun would tell it. `most_samples`: a batch plan takes no more at once, for memory ran out with more.
+    `gpu_memory_bytes`: what it may hold of its GPU's memory; 0: all of it.
     """
 
     study: str
@@ -96,6 +97,7 @@ class Job:
     world: int = 1
     environment: Mapping[str, str] = field(default_factory=dict)
     most_samples: int | None = None
+    gpu_memory_bytes: int = 0
 
 
 class FrameTooLarge(ValueError):

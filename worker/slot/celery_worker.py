@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     warnings.simplefilter("ignore", SecurityWarning)  # on being root: no pickle here, so a ticket is no program
     settings = Settings.from_env()
-    app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.slot.tasks"])
+    app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.slot.tasks"], queues=queues)
     slot = Slot(name, uuid, kind, cuda_visible)
     shared = Shared(slot, tuple(queues), settings, Control(), app, Tickets(app))
     ignore_warnings()

@@ -40,6 +40,10 @@ from celeriac.domain.records.gang import Round as Round
 from celeriac.domain.records.gang import RunningGang as RunningGang
 from celeriac.domain.records.gang import Seat as Seat
 from celeriac.domain.records.night import Night as Night
+from celeriac.domain.records.placing import Holding as Holding
+from celeriac.domain.records.placing import Holdings as Holdings
+from celeriac.domain.records.placing import Placed as Placed
+from celeriac.domain.records.placing import ShareFigures as ShareFigures
 from celeriac.domain.records.resources import Resources as Resources
 from celeriac.domain.records.rungs import Crossing as Crossing
 from celeriac.domain.records.rungs import Ranking as Ranking

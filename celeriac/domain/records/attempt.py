@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from celeriac.domain.records.gang import Place
+from celeriac.domain.records.placing import Placed
 from celeriac.domain.records.resources import Resources
 from celeriac.domain.records.states import Fault, Goal, Outcome, Params, Source
 from celeriac.domain.stop_rules import StopRule
@@ -18,6 +19,7 @@ class Attempt:
     `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was
     when it was leased, "" when unknown. `preempted_at`: when it was asked to hand itself back, for this reason.
     `micro_batch`: the most samples at once that its batch plan had; None without a plan.
+    `gpu_peak_bytes`: the most that it held of a GPU's memory; 0: not measured.
     """
 
     study_id: int
@@ -42,6 +44,7 @@ class Attempt:
     device_kind: str = ""
     preempted_at: datetime | None = None
     preempt_reason: str = ""
+    gpu_peak_bytes: int = 0
     micro_batch: int | None = None
 
 
@@ -123,7 +126,7 @@ class Lease:
     `fingerprint` is the study's. `seed`, where it is given, takes the place of the one that follows from `plan.seed`
     and the trial's number. `place`: of a gang's member, where it stands in the round; its token is that of its
     membership, and rank 0's that of the attempt as well. `memory_faults`: of the trial's attempts before, those that
-    ran out of memory, in order.
+    ran out of memory, in order. `placed`: what it holds of which devices, where it was placed.
     """
 
     token: str
@@ -144,6 +147,7 @@ class Lease:
     seed: int | None = None
     place: Place | None = None
     memory_faults: tuple[MemoryFault, ...] = ()
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,8 +189,8 @@ class Claim:
     `ready`: trials that a ticket may be sent for; `left`: those of its budget that have not been suggested yet;
     `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
     `resources`: what one trial asks for; `members`: the slots that its running gangs really have (None: a whole width
-    each). `weight`: its priority; `deadline_s`: seconds until its firing should be done
-    (None: at any time).
+    each). `weight`: its priority; `deadline_s`: seconds until its firing should be done (None: at any time).
+    `is_placed`: its trials go to devices that are chosen for them.
     """
 
     study_id: int
@@ -207,6 +207,7 @@ class Claim:
     weight: float = 1.0
     deadline_s: float | None = None
     members: int | None = None
+    is_placed: bool = False
 
     @classmethod
     def of(

@@ -8,6 +8,7 @@ from typing import Any
 
 from celeriac.domain.provenance import Provenance
 from celeriac.domain.records.artefact import Artefact
+from celeriac.domain.records.placing import Placed
 from celeriac.domain.records.states import Fault, Params, Source, TrialState
 
 
@@ -28,6 +29,7 @@ class TrialRecord:
     `oom_device_kinds` the kinds of the devices on which an attempt ran out of memory, sorted. `not_before`: after a
     fault, no ticket is sent earlier. `holdout`, its result's scores by block, and `drift` are for a schedule's gate: no
     sampler sees them. `seed`: given with the suggestion; None, it follows from the study's and the trial's number.
+    `placed`: where its newest ticket was sent; None: to the queue of its class.
     """
 
     study_id: int
@@ -60,6 +62,7 @@ class TrialRecord:
     drift: float | None = None
     seed: int | None = None
     model: Artefact | None = None
+    placed: Placed | None = None
 
     @property
     def provenance(self) -> Provenance:

@@ -1,6 +1,6 @@
 """The key `resources`: what one trial asks for. Rule: what the file says is told apart from what nobody runs yet."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from celeriac.domain.records.resources import LEAST_SHARE, MOST_MEMBERS, Resources, bytes_of
@@ -25,14 +25,15 @@ def resources(top: Section) -> Resources:
     return Resources(gpus, slots, least, _memory(section, gpus), labels(section))
 
 
-def not_yet(top: Section, asked: Resources, path: str = "resources") -> None:
-    """Note what this version does not run, so that no trial waits for ever."""
-    if asked.share < 1:
-        top.fail(f"{path}.gpus", f"{show(asked.gpus)}: a share of a GPU {NOT_BUILT}; write 0 or 1")
-    if asked.gpu_memory_bytes:
-        top.fail(f"{path}.gpu_memory", f"{NOT_BUILT}; leave it out")
-    if asked.labels:
-        top.fail(f"{path}.labels", f"{NOT_BUILT}; leave it out")
+def not_yet(top: Section, asked: Resources, path: str = "resources", slices: Collection[str] = ()) -> None:
+    """Note what this version does not run, and labels that are no slice's, so that no trial waits for ever."""
+    for key, label in asked.labels.items():
+        if label.startswith("$") and label[1:] not in slices:
+            top.fail(f"{path}.labels.{key}", f"{show(label)} is the value of no slice key: write a schedule with it")
+    if asked.is_gang and asked.gpu_memory_bytes:
+        top.fail(f"{path}.gpu_memory", f"beside several GPUs for one trial: {NOT_BUILT}; leave it out")
+    if asked.is_gang and asked.labels:
+        top.fail(f"{path}.labels", f"beside several slots for one trial: {NOT_BUILT}; leave them out")
 
 
 def labels(section: Section) -> dict[str, str]:

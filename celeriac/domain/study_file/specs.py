@@ -241,6 +241,7 @@ def form_of_slice(form: Mapping[str, Any], slice_: Mapping[str, Any]) -> dict[st
 
     Of the slices of a list only this one is left, as the cron line and the time zone of the schedule in it.
     """
+    form = _routed(form, slice_)
     plan = form.get("schedule")
     given = plan.get("slices") if isinstance(plan, Mapping) else None
     if not isinstance(plan, Mapping) or not isinstance(given, (list, tuple)):
@@ -254,4 +255,15 @@ def form_of_slice(form: Mapping[str, Any], slice_: Mapping[str, Any]) -> dict[st
         made[key] = {**form[key], **own[key]} if both else own[key]
     times = {key: own[key] for key in ("cron", "timezone") if key in own}
     made["schedule"] = {**{key: value for key, value in plan.items() if key != "slices"}, **times}
-    return made
+    return _routed(made, slice_)
+
+
+def _routed(form: Mapping[str, Any], slice_: Mapping[str, Any]) -> dict[str, Any]:
+    """The form, with the slice's own values where a label of its resources is the name of one: `$region`."""
+    asked = form.get("resources")
+    labels = asked.get("labels") if isinstance(asked, Mapping) else None
+    if not isinstance(asked, Mapping) or not isinstance(labels, Mapping):
+        return dict(form)
+    values = {f"${key}": str(value) for key, value in slice_.items()}
+    routed = {key: values.get(str(label), label) for key, label in labels.items()}
+    return {**form, "resources": {**asked, "labels": routed}}

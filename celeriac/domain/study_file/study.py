@@ -91,13 +91,17 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
     spec = _spec(top, name)
     if is_new:
         clashes(top, spec)
-        not_yet(top, spec.resources)
+        not_yet(top, spec.resources, slices=_slice_keys(spec.schedule))
     problems.raise_any()
     if is_new and spec.schedule is not None:
         times(top, spec.schedule)
         _each_slice(top, spec, spec.schedule)
         problems.raise_any()
     return spec
+
+
+def _slice_keys(plan: ScheduleSpec | None) -> set[str]:
+    return set() if plan is None else {key for slice_ in plan.combinations()[:1] for key in slice_}
 
 
 def _each_slice(top: Section, spec: StudySpec, plan: ScheduleSpec) -> None:

@@ -10,7 +10,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ OnDeath = Callable[[str, int], None]
 
 @dataclass
 class Kept:
-    """A child under supervision: it runs while `pidfd` is set, else it is due again at `restart_at`.
+    """A child under supervision: it runs while `pidfd` is set, else it is due again at `restart_at`, or `rests`.
 
     While a server has lately died, the others' early deaths are not held against them.
     """
@@ -39,6 +39,7 @@ class Kept:
     pidfd: int = -1
     restart_at: float | None = None
     early_deaths: int = 0
+    rests: bool = False
 
     @property
     def runs(self) -> bool:
@@ -82,6 +83,20 @@ class Supervisor:
             kept.restart_at = time.monotonic() + delay_s
         else:
             self._start(kept)
+
+    def rest(self, names: Collection[str]) -> None:
+        """Have these children, and no others, rest: they are told to stop, and are not started again until they are
+        named no more.
+        """
+        for kept in self._kept:
+            asked = kept.child.name in names
+            if asked and not kept.rests:
+                kept.restart_at = None
+                if kept.runs:
+                    kept.child.signal(kept.child.stop_signal)
+            elif kept.rests and not asked and not kept.runs:
+                kept.restart_at = time.monotonic()
+            kept.rests = asked
 
     @property
     def kept(self) -> Sequence[Kept]:
@@ -195,6 +210,8 @@ class Supervisor:
         if self._on_death is not None:
             self._on_death(kept.child.name, status)
         now = time.monotonic()
+        if kept.rests:
+            return
         if kept.is_server:
             self._server_died = now
         kept.backoff = kept.backoff.died(after_s=lived_s)

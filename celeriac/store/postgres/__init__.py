@@ -14,6 +14,7 @@ from celeriac.store.postgres.functions import digest
 from celeriac.store.postgres.gangs import Gangs
 from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.maintenance import Care
+from celeriac.store.postgres.placing import PlacedTrials
 from celeriac.store.postgres.preemption import Preemption
 from celeriac.store.postgres.reading import Reading
 from celeriac.store.postgres.reports import Reports
@@ -25,7 +26,20 @@ from celeriac.store.revision import FOUND, agree
 
 
 class PostgresStore(
-    Studies, Turns, Leases, Gangs, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
+    Studies,
+    Turns,
+    Leases,
+    Gangs,
+    Reports,
+    Ends,
+    Care,
+    Changes,
+    Schedules,
+    Firings,
+    Deliveries,
+    Preemption,
+    PlacedTrials,
+    Reading,
 ):
     """`celeriac.store.api.Store` on Postgres."""
 

@@ -8,13 +8,14 @@ changed by somebody in between checks its WHERE again on the new row (READ COMMI
 chain that breaks returns no row; why, is asked after.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, Refusal
 from celeriac.domain.study_file import run_plan
-from celeriac.store.connection import Row
+from celeriac.store.connection import Row, Session
 from celeriac.store.postgres.records import record_of
-from celeriac.store.postgres.verbs import Verbs
+from celeriac.store.postgres.verbs import Verbs, ask
 from celeriac.store.refusals import refused, unknown_study, unknown_trial
 from celeriac.store.sanitize import new_token
 
@@ -36,15 +37,27 @@ class Leases(Verbs):
         """See `Store.lease`. The token is made here, so that a repeat after a broken connection finds its own lease."""
         token, ticket = new_token(self._key), {"study": study_id, "number": number, "attempt": attempt}
         place = {"worker": worker, "device": device, "device_kind": device_kind}
-        rows = self._rows("lease", **ticket, **place, token=token, lease_s=lease_s) or self._rows("leased", token=token)
+        given = {**ticket, **place, "token": token, "lease_s": lease_s}
+        rows = self._rows("lease", **given) or self._rows("leased", token=token) or self._lease_placed(given)
         if not rows:
-            return _refusal(self._rows("refuse", **ticket), **ticket)
+            return _refusal(self._rows("refuse", **ticket, device=device), **ticket)
         kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else ()
         short = Fault.OUT_OF_MEMORY in rows[0]["faults"]
         faults = self._all(MemoryFault, "memory_faults", token=token) if short else ()
-        given = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept, "memory_faults": faults}
-        plan = run_plan(given.pop("spec"), given.pop("stage"))
-        return record_of(Lease, {**given, "plan": plan})
+        found = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept, "memory_faults": faults}
+        plan = run_plan(found.pop("spec"), found.pop("stage"))
+        return record_of(Lease, {**found, "plan": plan})
+
+    def _lease_placed(self, given: Mapping[str, Any]) -> Sequence[Row]:
+        """The lease of a trial that was placed here. The device's row is locked first, by a statement of its own: what
+        the next one counts is then as all leases before it left it.
+        """
+
+        def lease(connection: Session) -> Sequence[Row]:
+            ask(connection, "lock_device", device=given["device"])
+            return ask(connection, "lease_placed", **given)
+
+        return self._db.transaction(lease)
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
         given = {"fingerprint": fingerprint, "resumed_step": resumed_step, "log_path": log_path}

@@ -7,7 +7,17 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
-from celeriac.domain.records import Artefact, Checkpoint, Counts, EndedTrial, Fault, Report, Snapshot, StudyRecord
+from celeriac.domain.records import (
+    Artefact,
+    Checkpoint,
+    Counts,
+    EndedTrial,
+    Fault,
+    Placed,
+    Report,
+    Snapshot,
+    StudyRecord,
+)
 from celeriac.store.connection import Row
 from celeriac.store.postgres.statements import COUNTERS
 
@@ -45,9 +55,16 @@ def _conversions(record: Hashable) -> Mapping[str, Callable[[Any], Any]]:
         enums = [each for each in (hint, *get_args(hint)) if isinstance(each, type) and issubclass(each, StrEnum)]
         if Artefact in (hint, *get_args(hint)):
             found[name] = lambda kept: Artefact(**kept)
+        elif Placed in (hint, *get_args(hint)):
+            found[name] = placed_of
         elif enums or get_origin(hint) is tuple:
             found[name] = enums[0] if enums else tuple
     return found
+
+
+def placed_of(kept: Mapping[str, Any]) -> Placed:
+    """Where a trial was placed, as its row has it."""
+    return Placed(tuple(kept["devices"]), float(kept["share"]), int(kept["memory_bytes"]))
 
 
 def snapshot_of(row: Row) -> Snapshot:

@@ -6,16 +6,17 @@ counts the turn on, so that a coordinator which stands still leaves no transacti
 connection, it finds its turn taken and is refused. Where it changed nothing, a second look tells why.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
 from celeriac.domain.errors import CeleriacError
-from celeriac.domain.records import MOST_READY, PendingTrial, Snapshot, StudyState, Suggestion, TrialRecord
+from celeriac.domain.records import MOST_READY, PendingTrial, Placed, Snapshot, StudyState, Suggestion, TrialRecord
+from celeriac.store.api import NOWHERE
 from celeriac.store.connection import Session
-from celeriac.store.postgres.records import record_of, snapshot_of
+from celeriac.store.postgres.records import record_of, snapshot_of, values_of
 from celeriac.store.postgres.statements import statement
 from celeriac.store.postgres.verbs import Verbs, ask, locked
 from celeriac.store.refusals import moved_meanwhile, not_running, unknown_study
@@ -64,8 +65,12 @@ class Turns(Verbs):
         given = {"first": first, "count": len(suggestions), "suggestions": listed(suggestions)}
         return self._taken("replace_waiting", study_id, turn, "have its suggestions replaced", **given)
 
-    def queue_trials(self, study_id: int, turn: int, numbers: Sequence[int]) -> list[TrialRecord]:
-        return self._taken("queue_trials", study_id, turn, "queue trials", numbers=list(numbers))
+    def queue_trials(
+        self, study_id: int, turn: int, numbers: Sequence[int], places: Mapping[int, Placed] = NOWHERE
+    ) -> list[TrialRecord]:
+        placed = {str(number): values_of(place) for number, place in places.items()}
+        given = {"numbers": list(numbers), "places": placed}
+        return self._taken("queue_trials", study_id, turn, "queue trials", **given)
 
     def _taken(self, name: str, study_id: int, turn: int, verb: str, **values: Any) -> list[TrialRecord]:
         """The trials of a write that took its turn; raises the reason of one that did not."""

@@ -12,7 +12,7 @@ import pytest
 from kombu.utils.url import url_to_parts
 
 from celeriac.domain.errors import SettingInvalid, StackError
-from celeriac.runtime.settings import Settings
+from celeriac.runtime.settings import Settings, labels_of
 from celeriac.store.connection import parsed
 
 
@@ -27,6 +27,7 @@ def test_defaults_live_under_home(tmp_path: Path) -> None:
 def test_every_field_has_its_variable(tmp_path: Path) -> None:
     for each in fields(Settings):
         wanted = {bool: True, int: 7, float: 17.5, str: "redis://text"}.get(type(each.default), tmp_path / each.name)
+        wanted = "a=b" if each.name == "labels" else wanted
         env = {"CELERIAC_LEASE_S": "60", "CELERIAC_" + each.name.upper(): str(wanted)}
         found = Settings.from_env(env, home=None)
         assert getattr(found, each.name) == wanted, each.name
@@ -166,3 +167,10 @@ def test_a_broken_stack_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "run" / "stack.json").write_text("{")
     with pytest.raises(StackError, match=r"is unreadable .*celeriac down"):
         Settings.from_env({}, home=tmp_path)
+
+
+def test_labels_are_words_with_values() -> None:
+    assert labels_of("region=eu, gpu=h100") == {"region": "eu", "gpu": "h100"}
+    for bad in ("region", "region=", "=eu", "a b=c", "a=1,a=2"):
+        with pytest.raises(SettingInvalid, match=r"CELERIAC_LABELS=.*must be like region=eu,gpu=h100"):
+            Settings.from_env({"CELERIAC_LABELS": bad})

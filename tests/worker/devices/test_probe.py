@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from celeriac.decide.health import Condition
 from worker.devices.probe import CpuProbe, DeviceInfo, NvmlProbe, Probe, Slot, allowed, slots
 from worker.node.node import kept_key
 
@@ -15,6 +16,9 @@ class BoxOfEight:
 
     def devices(self) -> list[DeviceInfo]:
         return [DeviceInfo(index, f"GPU-{index}abc", "NVIDIA H200", 141 << 30) for index in range(8)]
+
+    def condition(self, uuid: str) -> Condition | None:
+        return Condition(141 << 30)
 
 
 def test_eight_gpus_make_eight_slots() -> None:

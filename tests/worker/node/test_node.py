@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from celeriac.domain.records import Fault, Outcome, TrialState
-from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE
+from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, device_queue
 from celeriac.runtime.process.secrets import secrets_descriptor
 from celeriac.runtime.settings import Settings
 from tests.worker.conftest import SLOT as PLACE
@@ -205,11 +205,18 @@ def test_a_host_that_cannot_write_checkpoints_says_so_until_it_can(
 
 def test_a_gpu_s_worker_prefers_gpu_trials_and_sees_its_gpu_only() -> None:
     slot = slots(_gpus(8), 0, "box")[5]
-    assert queues_of(slot) == (GPU_QUEUE, CPU_QUEUE)
+    assert queues_of(slot) == (device_queue("GPU-5"), GPU_QUEUE, CPU_QUEUE)
     child = child_of(slot, {}, 7)
-    assert list(child.argv[4:]) == ["gpu5.s0@box", "GPU-5", "NVIDIA H100", "GPU-5", GPU_QUEUE, CPU_QUEUE]
+    assert list(child.argv[4:]) == ["gpu5.s0@box", "GPU-5", "NVIDIA H100", "GPU-5", *queues_of(slot)]
     (processors,) = slots([DeviceInfo(0, "cpu-box", CPU, 1 << 30)], 1, "box")
-    assert queues_of(processors) == (CPU_QUEUE,)
+    assert queues_of(processors) == (device_queue("cpu-box"), CPU_QUEUE)
+    shared = slots(_gpus(1), 0, "box", per_gpu=4)
+    assert [queues_of(each) for each in shared] == [(device_queue("GPU-0"),)] * 4
+
+
+def test_a_host_s_labels_stand_in_its_devices() -> None:
+    status = HostStatus("box", "", frozenset(), datetime.now(UTC), labels={"region": "eu"})
+    assert [row.labels for row in device_rows(slots(_gpus(2), 0, "box"), _gpus(2), status)] == [{"region": "eu"}] * 2
 
 
 def test_the_workers_environment_has_no_secrets_and_a_share_of_the_processors() -> None:

@@ -7,55 +7,52 @@
 -- A lease is the one commit that does not wait for the disk: should Postgres crash before it is written, nobody holds that lease,
 -- its token is refused, and the trial is queued again. Whatever is written under it waits, and brings it to disk too.
 -- No lease is longer than a day: nobody can take a trial away for ever.
-WITH s AS (
-    SELECT id, name, spec, code_root, fingerprint, slice, due_at, stage, waiting, queued, running FROM study
-    WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
-    FOR NO KEY UPDATE
-), o AS (
+WITH {startable}, o AS (
     SELECT trial.state FROM trial JOIN s ON trial.study_id = s.id
     WHERE trial.number = :number AND trial.attempts = :attempt - 1 AND trial.state IN ({may_lease})
+        AND trial.placed IS NULL
     FOR NO KEY UPDATE OF trial
-), t AS (
-    UPDATE trial SET state = {after_lease}, attempts = trial.attempts + 1, worker = :worker, queued_at = NULL,
-        started_at = coalesce(trial.started_at, clock_timestamp())
-    FROM o WHERE trial.study_id = :study AND trial.number = :number
-    RETURNING trial.params, trial.faults, trial.source, trial.seed
-), a AS (
-    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until)
-    SELECT :study, :number, :attempt, :token, :worker, :device, :device_kind, clock_timestamp(), least(:lease_s, {day_s}),
-        clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
-    FROM t RETURNING token, lease_until
-), c AS (
-    UPDATE study SET running = s.running + 1,
-        paused_s = CASE WHEN study.first_leased_at IS NULL THEN 0 ELSE study.paused_s END,
-        first_leased_at = coalesce(study.first_leased_at, clock_timestamp()),
-        waiting = s.waiting - CAST(o.state = 'WAITING' AS int),
-        queued = s.queued - CAST(o.state = 'QUEUED' AS int)
-    FROM s, o WHERE study.id = s.id
-)
-SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, s.stage, t.faults, t.source,
-    t.seed, a.lease_until
-FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
+), {leased}
+
+-- name: lock_device(device text) -> locked boolean
+-- One lease at a time counts what is held of a device. It comes before `lease_placed`, in one transaction: what that reads is then newer.
+SELECT true FROM device d WHERE d.uuid = :device FOR NO KEY UPDATE
+
+-- name: lease_placed(study bigint, number int, attempt int, token text, worker text, device text, device_kind text, lease_s float8) -> {given}
+-- As `lease`, of a trial that was placed on this device, if what it holds is free there. A CPU's slots are counted by the workers alone.
+WITH {startable}, o AS (
+    SELECT trial.state FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.number = :number AND trial.attempts = :attempt - 1 AND trial.state = 'QUEUED'
+        AND trial.placed -> 'devices' ->> 0 = :device
+        AND NOT EXISTS (
+            SELECT 1 FROM device d, {held_of_device} AS h
+            WHERE d.uuid = :device AND d.kind <> 'cpu'
+                AND (h.share + CAST(trial.placed ->> 'share' AS float8) > 1.000001
+                    OR h.memory_bytes + CAST(trial.placed ->> 'memory_bytes' AS bigint) > d.memory_bytes))
+    FOR NO KEY UPDATE OF trial
+), {leased}
 
 -- name: leased(token text) -> {given}
 -- What a lease was given with, for a worker whose connection broke after the commit and before the answer.
 SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, s.stage, t.faults, t.source,
-    t.seed, a.lease_until
+    t.seed, a.lease_until, t.placed
 FROM attempt a JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial JOIN study s ON s.id = a.study_id
 WHERE a.token = :token AND a.ended_at IS NULL
 
--- name: refuse(study bigint, number int, attempt int) -> name text, study_state text, running int, number int, state text, attempts int
--- Why a ticket became no lease. One that is right, but early or late for its study, sends its trial back to the buffer.
+-- name: refuse(study bigint, number int, attempt int, device text) -> name text, study_state text, running int, number int, state text, attempts int
+-- Why a ticket became no lease. One that is right, but early or late for its study, or for which its device has no room any more, sends its
+-- trial back to the buffer.
 WITH s AS (
     SELECT study.id, study.name, study.state, study.waiting, study.queued, study.running, study.parallel FROM study
     WHERE study.id = :study FOR NO KEY UPDATE
 ), o AS (
-    SELECT trial.number, trial.state, trial.attempts FROM trial JOIN s ON trial.study_id = s.id
+    SELECT trial.number, trial.state, trial.attempts, trial.placed FROM trial JOIN s ON trial.study_id = s.id
     WHERE trial.number = :number FOR NO KEY UPDATE OF trial
 ), t AS (
     UPDATE trial SET state = {after_unqueue}, queued_at = NULL
     FROM s, o WHERE trial.study_id = :study AND trial.number = o.number
-        AND o.state IN ({may_unqueue}) AND o.attempts = :attempt - 1 AND (s.state <> 'RUNNING' OR s.running >= s.parallel)
+        AND o.state IN ({may_unqueue}) AND o.attempts = :attempt - 1 AND (s.state <> 'RUNNING' OR s.running >= s.parallel
+            OR o.placed -> 'devices' ->> 0 = :device)
     RETURNING 1
 ), c AS (
     UPDATE study SET queued = s.queued - 1, waiting = s.waiting + 1

@@ -46,16 +46,16 @@ has_checkpoint boolean, has_progressed boolean, leased_at timestamptz, lease_s f
 
 -- phrase: given
 token text, study_id bigint, study text, params json, spec json, code_root text, fingerprint text, slice jsonb,
-due_at timestamptz, stage text, faults jsonb, source text, seed bigint, lease_until timestamptz
+due_at timestamptz, stage text, faults jsonb, source text, seed bigint, lease_until timestamptz, placed jsonb
 
 -- phrase: end
 token text, attempt_event text, trial_event text, score float8, metrics json, step bigint, fault text, detail text,
-traceback text, signature text, device_s float8, peak_memory_bytes bigint, log_tail text, digest text,
+traceback text, signature text, device_s float8, peak_memory_bytes bigint, gpu_peak_bytes bigint, log_tail text, digest text,
 forgives boolean, wait_s float8, holdout json, drift float8, model json, micro_batch int
 
 -- phrase: noted
 fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s,
-peak_memory_bytes = :peak_memory_bytes, digest = :digest, micro_batch = :micro_batch
+peak_memory_bytes = :peak_memory_bytes, gpu_peak_bytes = :gpu_peak_bytes, digest = :digest, micro_batch = :micro_batch
 
 -- phrase: sound
 (:fault IS NULL OR :fault IN ({faults})) AND :device_s >= 0 AND :device_s < CAST('Infinity' AS float8)
@@ -140,3 +140,44 @@ FROM checkpoint c {of_old_study}
 JOIN study s ON s.id = c.study_id
 WHERE c.study_id = :study AND s.ended_at < :before AND NOT EXISTS (
     SELECT 1 FROM champion ch WHERE ch.study_id = c.study_id AND ch.trial = c.trial AND ch.promoted)
+
+-- phrase: startable
+-- The study of a ticket, if it may run another trial.
+s AS (
+    SELECT id, name, spec, code_root, fingerprint, slice, due_at, stage, waiting, queued, running FROM study
+    WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
+    FOR NO KEY UPDATE
+)
+
+-- phrase: leased
+-- From the study `s` and its trial `o`, both locked.
+t AS (
+    UPDATE trial SET state = {after_lease}, attempts = trial.attempts + 1, worker = :worker, queued_at = NULL,
+        started_at = coalesce(trial.started_at, clock_timestamp())
+    FROM o WHERE trial.study_id = :study AND trial.number = :number
+    RETURNING trial.params, trial.faults, trial.source, trial.seed, trial.placed
+), a AS (
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until)
+    SELECT :study, :number, :attempt, :token, :worker, :device, :device_kind, clock_timestamp(), least(:lease_s, {day_s}),
+        clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
+    FROM t RETURNING token, lease_until
+), c AS (
+    UPDATE study SET running = s.running + 1,
+        paused_s = CASE WHEN study.first_leased_at IS NULL THEN 0 ELSE study.paused_s END,
+        first_leased_at = coalesce(study.first_leased_at, clock_timestamp()),
+        waiting = s.waiting - CAST(o.state = 'WAITING' AS int),
+        queued = s.queued - CAST(o.state = 'QUEUED' AS int)
+    FROM s, o WHERE study.id = s.id
+)
+SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, s.stage, t.faults, t.source,
+    t.seed, a.lease_until, t.placed
+FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
+
+-- phrase: held_of_device
+-- Of the device of that name, by trials that run.
+(
+    SELECT coalesce(sum(CAST(p.placed ->> 'share' AS float8)), 0) AS share,
+        coalesce(sum(CAST(p.placed ->> 'memory_bytes' AS bigint)), 0) AS memory_bytes
+    FROM trial p WHERE p.placed IS NOT NULL AND p.state = 'RUNNING'
+        AND jsonb_exists(p.placed -> 'devices', :device)
+)

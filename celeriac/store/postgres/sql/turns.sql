@@ -81,7 +81,7 @@ WITH s AS (
     WHERE trial.study_id = :study AND trial.number = ANY(CAST(:numbers AS int[])) AND trial.state IN ({may_queue})
     ORDER BY trial.number FOR NO KEY UPDATE OF trial
 ), t AS (
-    UPDATE trial SET state = {after_queue}, queued_at = s.now
+    UPDATE trial SET state = {after_queue}, queued_at = s.now, placed = CAST(:places AS jsonb) -> CAST(trial.number AS text)
     FROM s WHERE trial.study_id = :study AND trial.number = ANY(ARRAY(SELECT number FROM o))
     RETURNING trial.*
 ), c AS (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.records import Resources
 from celeriac.domain.records.resources import bytes_of, bytes_text
-from celeriac.domain.study_file import parse, run_plan
+from celeriac.domain.study_file import form_of_slice, parse, run_plan
 from tests.celeriac.domain.study_file.files import SMALL, refused
 
 
@@ -63,9 +63,8 @@ def test_each_mistake_is_told(written: dict[str, Any], says: str) -> None:
 @pytest.mark.parametrize(
     ("written", "key"),
     [
-        ({"gpus": 0.5}, "gpus: 0.5: a share of a GPU"),
-        ({"gpus": 1, "gpu_memory": "6GiB"}, "gpu_memory:"),
-        ({"labels": {"region": "eu"}}, "labels:"),
+        ({"gpus": 2, "gpu_memory": "6GiB"}, "gpu_memory: beside several GPUs"),
+        ({"slots": 2, "labels": {"region": "eu"}}, "labels: beside several slots"),
     ],
 )
 def test_what_nobody_runs_yet_is_refused_when_it_is_new(written: dict[str, Any], key: str) -> None:
@@ -74,6 +73,21 @@ def test_what_nobody_runs_yet_is_refused_when_it_is_new(written: dict[str, Any],
     (problem,) = caught.value.problems
     assert problem.startswith(f"file.yaml: resources.{key}")
     assert "is not built yet in this version" in problem
+
+
+def test_a_slice_routes_its_study_to_the_region_s_workers() -> None:
+    plan = {"name": "n", "cron": "0 2 * * *", "slices": {"region": ["eu", "us"], "level": [1]}}
+    asked = {"labels": {"region": "$region", "gpu": "h100"}}
+    small = {key: value for key, value in SMALL.items() if key != "study"}
+    spec = parse(small | {"schedule": plan, "resources": asked}, is_new=True)
+    made = parse(form_of_slice(spec.to_dict(), {"region": "us", "level": 1}))
+    assert made.resources.labels == {"region": "us", "gpu": "h100"}
+    listed = [{"region": "eu"}, {"region": "us", "resources": {"labels": {"region": "$region"}}}]
+    spec = parse(small | {"schedule": plan | {"slices": listed}}, is_new=True)
+    forms = [form_of_slice(spec.to_dict(), {"region": each}) for each in ("eu", "us")]
+    assert [dict(parse(each).resources.labels) for each in forms] == [{}, {"region": "us"}]
+    with pytest.raises(SpecInvalid, match=r"resources.labels.region: '\$zone' is the value of no slice key"):
+        parse(small | {"schedule": plan, "resources": {"labels": {"region": "$zone"}}}, is_new=True)
 
 
 @given(st.integers(0, 2**50))

@@ -171,3 +171,21 @@ def test_the_log_is_kept_and_turned_over(tmp_path: Path) -> None:
         assert child.wait(30)
     assert (tmp_path / "talker.old.log").read_text() == "x" * 100 + "\n"
     assert child.log_tail() == "x" * 100
+
+
+def test_a_child_that_rests_is_stopped_and_started_again_when_it_is_wanted(tmp_path: Path) -> None:
+    deaths: list[str] = []
+    supervisor = Supervisor(lambda text: None, lambda name, status: deaths.append(name))
+    for name in ("tired", "fresh"):
+        supervisor.keep(_child(tmp_path, FOREVER, name))
+    before = dict(supervisor.pids())
+    supervisor.rest({"tired"})
+    supervisor.run(until=lambda: supervisor.pids()["tired"] is None, every_s=0.05)
+    looks = iter(range(10))
+    supervisor.run(until=lambda: next(looks) == 9, every_s=0.05)
+    assert supervisor.pids() == {"tired": None, "fresh": before["fresh"]}
+    assert deaths == ["tired"]
+    supervisor.rest(set())
+    supervisor.run(until=lambda: supervisor.pids()["tired"] is not None, every_s=0.05)
+    assert supervisor.pids()["tired"] != before["tired"]
+    supervisor.stop(lambda name: 5.0)

@@ -1,0 +1,28 @@
+"""`celeriac advise STUDY`: which share of a GPU fits it, by what its trials took."""
+
+from dataclasses import asdict
+
+from celeriac.cli.json_output import print_json
+from celeriac.cli.screen import say
+from celeriac.cli.service import AsJson, Home, StudyName, connected
+
+
+def advise(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
+    """Say which share of a GPU a study's trials should have and how many then run at once, with the figures that say
+    so.
+    """
+    from celeriac.decide.advise import advise as decide
+
+    with connected(home) as client:
+        handle = client.study(study)
+        memory = [each.memory_bytes for each in client.devices() if each.is_gpu]
+        found = decide(client.store.share_figures(handle.id), min(memory, default=0))
+    if as_json:
+        print_json({"study": handle.name, **asdict(found)})
+        return
+    if found.share is None:
+        say(f"{handle.name}: nothing to advise yet")
+    else:
+        say(f"{handle.name}: `resources: {{gpus: {found.share:g}}}`, {found.parallel} at once on a GPU")
+    for each in found.reasons:
+        say(f"  {each}")

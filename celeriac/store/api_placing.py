@@ -1,0 +1,33 @@
+"""What a store keeps of placed trials and of devices that are taken out: a part of `Store`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from celeriac.domain.records import Holdings, ShareFigures
+
+
+class PlacingStore(Protocol):
+    """Verbs of placement."""
+
+    def holdings(self) -> Holdings:
+        """What holds the fleet's devices now: placed trials, and open attempts."""
+
+    def peak_memory(self, studies: Sequence[int]) -> dict[int, int]:
+        """The largest peak of a GPU's memory, in bytes, among the newest 256 trials of each study that were measured on
+        one.
+        """
+
+    def share_figures(self, study_id: int) -> list[ShareFigures]:
+        """What its scored trials took at each share of a GPU. Reads all of them: for a person who looks."""
+
+    def unplace(self, study_id: int, number: int, attempt: int) -> bool:
+        """QUEUED -> WAITING of a placed trial whose next attempt is this one; False: it is elsewhere by now."""
+
+    def drain(self, host: str, devices: Sequence[str], who: str) -> None:
+        """Take these devices of a host out; none named: all that it has, and will have."""
+
+    def undrain(self, host: str, devices: Sequence[str]) -> int:
+        """Give them back; none named: all of the host. How many of the drains are over."""
+
+    def drained(self, host: str) -> list[str]:
+        """What is taken out of a host: its devices; "" stands for all."""

@@ -1,0 +1,56 @@
+-- Placed trials, and devices that are taken out.
+
+-- name: placed_trials
+SELECT t.study_id, t.number, t.attempts, t.state = 'RUNNING' AS is_running,
+    CAST(coalesce(extract(epoch FROM clock_timestamp() - t.queued_at), 0) AS float8) AS queued_s, t.placed
+FROM trial t WHERE t.placed IS NOT NULL AND t.state IN ('QUEUED', 'RUNNING') ORDER BY t.study_id, t.number
+
+-- name: open_by_device
+-- Of a gang each member counts where it is; rank 0's membership has the attempt's token.
+SELECT x.device, CAST(count(*) AS int) AS attempts FROM (
+    SELECT a.device FROM attempt a
+    WHERE a.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM gang_member g WHERE g.token = a.token)
+    UNION ALL SELECT g.device FROM gang_member g WHERE g.ended_at IS NULL AND g.lease_until > clock_timestamp()
+) x GROUP BY x.device
+
+-- name: peak_memory
+-- By key: only the newest trials of a study are looked at, however long it is.
+SELECT s.id AS study_id, max(a.gpu_peak_bytes) AS peak
+FROM study s JOIN attempt a ON a.study_id = s.id AND a.trial >= s.next_number - 256
+WHERE s.id = ANY(CAST(:studies AS bigint[])) AND a.gpu_peak_bytes > 0
+GROUP BY s.id
+
+-- name: share_figures
+SELECT coalesce(CAST(t.placed ->> 'share' AS float8), 1) AS share, CAST(count(*) AS int) AS trials,
+    avg(a.device_s) AS mean_s, max(a.gpu_peak_bytes) AS peak_bytes
+FROM trial t JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+WHERE t.study_id = :study AND t.state = 'SCORED' AND a.device_kind NOT IN ('', 'cpu')
+GROUP BY 1 ORDER BY 1
+
+-- name: unplace(study bigint, number int, attempt int) -> moved boolean
+-- A placed trial that cannot run where it was placed goes back to the buffer.
+WITH s AS (
+    SELECT study.id, study.waiting, study.queued FROM study WHERE study.id = :study FOR NO KEY UPDATE
+), o AS (
+    SELECT trial.number FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.number = :number AND trial.attempts = :attempt - 1 AND trial.state IN ({may_unqueue})
+        AND trial.placed IS NOT NULL FOR NO KEY UPDATE OF trial
+), t AS (
+    UPDATE trial SET state = {after_unqueue}, queued_at = NULL
+    FROM o WHERE trial.study_id = :study AND trial.number = o.number RETURNING 1
+), c AS (
+    UPDATE study SET queued = s.queued - 1, waiting = s.waiting + 1 FROM s, t WHERE study.id = s.id
+)
+SELECT true FROM t
+
+-- name: drain
+INSERT INTO drain (host, device, who) SELECT :host, unnest(CAST(:devices AS text[])), :who
+ON CONFLICT (host, device) DO NOTHING
+
+-- name: undrain
+DELETE FROM drain WHERE host = :host AND (CAST(:devices AS text[]) IS NULL OR device = ANY(CAST(:devices AS text[])))
+RETURNING device
+
+-- name: drained(host text) -> device text
+-- What is taken out of a host, for its node; '' is all of it.
+SELECT device FROM drain WHERE host = :host ORDER BY device

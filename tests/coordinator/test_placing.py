@@ -1,0 +1,165 @@
+"""Trials that are placed: their tickets, their turns beside others, and what becomes of a place that is gone."""
+
+from typing import Any
+
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
+from celeriac.domain.messages import RunTrial
+from celeriac.domain.records import Device, Lease, TrialState
+from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, device_queue
+from celeriac.store.api import AttemptEnd
+from coordinator.reaper import resend
+from coordinator.turn import drive, drive_all
+from tests.coordinator.house import House, open_study
+
+GIB = 2**30
+
+
+def with_cards(house: House, *names: str, slots: int = 4, cpus: int = 0, **labels: str) -> None:
+    """A host of such GPUs of 80 GiB, and CPU slots beside them."""
+    now = house.store.now()
+    cards = [
+        Device(name, "box", "H100", 80 * GIB, labels, tuple(f"{name}.s{k}" for k in range(slots)), "", "ok", now)
+        for name in names
+    ]
+    if cpus:
+        cards.append(Device("cpu-box", "box", "cpu", 0, labels, tuple(f"c{k}" for k in range(cpus)), "", "ok", now))
+    house.store.put_devices("box", cards)
+
+
+def empty(**changes: Any) -> House:
+    return House(slots=0, **changes)
+
+
+def waiting(house: House, device: str) -> int:
+    return house.mailbox.waiting(device_queue(device))
+
+
+def run(house: House, device: str, *, worker: str = "w") -> Lease:
+    """The device's oldest ticket becomes a lease."""
+    ticket = house.take(device_queue(device))
+    found = house.store.lease(
+        ticket.study, ticket.trial, ticket.attempt, worker=worker, device=device, device_kind="H100", lease_s=30.0
+    )
+    assert isinstance(found, Lease)
+    return found
+
+
+def score(house: House, lease: Lease, *, peak: int = 0) -> None:
+    end = AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=1.0, device_s=10.0, gpu_peak_bytes=peak)
+    house.store.finish_attempt(lease.token, end)
+
+
+def test_shares_of_known_memory_fill_a_device() -> None:
+    house = empty()
+    with_cards(house, "a", "b")
+    study = open_study(house.store, resources={"gpus": 0.5, "gpu_memory": "20GiB"})
+    drive(house.coordinator, study.id)
+    assert (waiting(house, "a"), waiting(house, "b")) == (2, 2)
+    assert house.store.study(study.id).counts.queued == 4
+    leases = [run(house, "a") for _ in range(2)]
+    drive_all(house.coordinator)
+    assert waiting(house, "a") == 0  # it is full
+    score(house, leases[0])
+    drive(house.coordinator, study.id)
+    assert waiting(house, "a") == 1
+    assert leases[1].placed is not None
+    assert leases[1].placed.memory_bytes == 20 * GIB
+
+
+def test_the_first_trial_of_a_study_is_alone_and_the_others_follow_its_measure() -> None:
+    house = empty()
+    with_cards(house, "a")
+    study = open_study(house.store, resources={"gpus": 0.25})
+    drive(house.coordinator, study.id)
+    assert waiting(house, "a") == 1
+    first = run(house, "a")
+    drive_all(house.coordinator)
+    assert waiting(house, "a") == 0
+    score(house, first, peak=10 * GIB)
+    house.clock.advance(6.0)
+    with_cards(house, "a")
+    drive_all(house.coordinator)
+    assert waiting(house, "a") == 4
+    held = run(house, "a").placed
+    assert held is not None
+    assert held.share == 0.25
+    assert 11 * GIB < held.memory_bytes < 13 * GIB
+
+
+def test_a_study_s_labels_choose_its_host() -> None:
+    house = empty()
+    now = house.store.now()
+    for region in ("eu", "us"):
+        slots = tuple(f"{region}{k}" for k in range(2))
+        house.store.put_devices(
+            region, [Device(f"cpu-{region}", region, "cpu", 0, {"region": region}, slots, "", "ok", now)]
+        )
+    open_study(house.store, resources={"labels": {"region": "eu"}})
+    plain = open_study(house.store, study="plain")
+    drive_all(house.coordinator)
+    assert waiting(house, "cpu-us") == 0
+    assert waiting(house, "cpu-eu") == 3  # one more than slots, or the plain study's would always be there first
+    assert house.mailbox.waiting(CPU_QUEUE) > 0
+    assert {trial.placed is None for trial in house.store.trials(plain.id)} == {True}
+    nowhere = open_study(house.store, study="nowhere", resources={"labels": {"region": "asia"}})
+    drive(house.coordinator, nowhere.id)
+    assert house.store.study(nowhere.id).counts.queued == 0
+
+
+def test_whole_gpus_use_the_queue_of_their_class_until_somebody_is_placed() -> None:
+    house = empty()
+    with_cards(house, "a", "b", "c", slots=1)
+    plain = open_study(house.store, study="plain", resources={"gpus": 1})
+    drive(house.coordinator, plain.id)
+    assert house.mailbox.waiting(GPU_QUEUE) >= 3
+    house = empty()
+    with_cards(house, "a", "b", "c", slots=1)
+    plain = open_study(house.store, study="plain", resources={"gpus": 1})
+    half = open_study(house.store, study="half", resources={"gpus": 0.5, "gpu_memory": "8GiB"})
+    drive_all(house.coordinator)
+    assert house.mailbox.waiting(GPU_QUEUE) == 0
+    placed = [each.study_id for each in house.store.holdings().placed]
+    assert sorted(placed) == sorted([plain.id] * 2 + [half.id]) or sorted(placed) == sorted([plain.id] + [half.id] * 2)
+
+
+def test_who_waits_on_a_device_that_is_gone_is_placed_elsewhere() -> None:
+    house = empty()
+    with_cards(house, "a")
+    study = open_study(house.store, resources={"gpus": 0.5, "gpu_memory": "8GiB"}, budget={"trials": 2})
+    drive(house.coordinator, study.id)
+    assert waiting(house, "a") == 2
+    with_cards(house, "b")  # the host has another card now
+    resend(house.store, house.mailbox)
+    assert [trial.state for trial in house.store.trials(study.id)] == [TrialState.WAITING] * 2
+    drive_all(house.coordinator)
+    assert waiting(house, "b") == 2
+    stale = house.take(device_queue("a"))
+    found = house.store.lease(stale.study, stale.trial, stale.attempt, worker="w", device="a", lease_s=30.0)
+    assert not isinstance(found, Lease)
+    assert {run(house, "b").number for _ in range(2)} == {0, 1}
+
+
+def test_a_lost_ticket_of_a_device_is_sent_again_to_it() -> None:
+    house = empty()
+    with_cards(house, "a")
+    study = open_study(house.store, resources={"gpus": 1, "gpu_memory": "8GiB"})
+    drive(house.coordinator, study.id)
+    house.mailbox.queues.clear()
+    house.clock.advance(4.0)
+    with_cards(house, "a")
+    resend(house.store, house.mailbox)
+    (again,) = house.mailbox.queues[device_queue("a")]
+    assert again == RunTrial(study.id, 0, 1)
+    resend(house.store, house.mailbox)
+    assert waiting(house, "a") == 1
+
+
+def test_a_trial_that_its_device_does_not_take_is_placed_anew() -> None:
+    house = empty()
+    with_cards(house, "a")
+    study = open_study(house.store, resources={"gpus": 1, "gpu_memory": "8GiB"})
+    drive(house.coordinator, study.id)
+    house.clock.advance(31.0)
+    with_cards(house, "a")
+    resend(house.store, house.mailbox)
+    assert house.store.trial(study.id, 0).state is TrialState.WAITING
