@@ -4,6 +4,8 @@ raises.
 
 import os
 import shutil
+import tempfile
+import uuid
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -69,6 +71,8 @@ def _machine(settings: Settings) -> Iterator[Check]:
     yield _other_samplers()
     for name, path in (("home", settings.home), ("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)):
         yield _disk(name, path)
+    if settings.checkpoints:
+        yield _storage(settings.checkpoints)
     yield _shared_memory(Path("/dev/shm"))  # noqa: S108 - looked at, not written to
 
 
@@ -104,6 +108,21 @@ def _disk(name: str, path: Path) -> Check:
     if free < _GIB:
         return Check(f"disk: {name}", "warn", f"{told}: `celeriac prune --older-than 30d` makes room")
     return Check(f"disk: {name}", "ok", told)
+
+
+def _storage(address: str) -> Check:
+    """Write a small file to the checkpoints' storage, and delete it."""
+    from celeriac.runtime.artefacts import CHECKPOINTS, open_artefacts
+
+    key = f".doctor-{uuid.uuid4().hex}"
+    try:
+        storage = open_artefacts(address, CHECKPOINTS)
+        with tempfile.NamedTemporaryFile() as file:
+            storage.put(Path(file.name), key)
+        storage.delete([key])
+    except CeleriacError as error:
+        return Check("checkpoints", "fail", str(error))
+    return Check("checkpoints", "ok", f"{address} can be written")
 
 
 def _shared_memory(path: Path) -> Check:

@@ -8,7 +8,7 @@ from pathlib import Path
 from celeriac.client.dropped import Dropped as Dropped
 from celeriac.client.old_models import champions_by_slice, models_to_keep, prune_models, prune_versions
 from celeriac.domain.records import CLOSED, StudyRecord
-from celeriac.runtime.artefacts import open_artefacts
+from celeriac.runtime.artefacts import CHECKPOINTS, open_artefacts
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 
@@ -71,10 +71,15 @@ def _prune_rows(store: Store, study_id: int, before: datetime, kinds: Kinds) -> 
 
 
 def _prune_checkpoints(store: Store, settings: Settings, study_id: int, before: datetime) -> Dropped:
-    """Files, then rows, page by page; the row of a file that cannot be deleted stays."""
+    """Files, then rows, page by page; the row of a file that cannot be deleted stays. Raises ArtefactsUnavailable."""
     root, dropped, after = settings.checkpoint_root, Dropped(), (-1, -1, -1)
+    storage = open_artefacts(settings.checkpoints, CHECKPOINTS) if settings.checkpoints else None
     while page := store.old_checkpoints(study_id, before, after=after):
         after = (page[-1].trial, page[-1].step, page[-1].attempt)
+        if storage is not None:  # what hosts have beside it, their nodes delete
+            storage.delete(each.path for each in page)
+            dropped += Dropped(checkpoints=store.prune_checkpoints(study_id, before, page))
+            continue
         if not root.is_dir():
             told = (
                 f"{root} is not on this host, so the checkpoints of study {study_id} are kept: see"
@@ -100,7 +105,13 @@ def delete_files(settings: Settings, study_id: int) -> Dropped:
     artefacts = open_artefacts(settings.artefact_root)
     models = artefacts.keys(f"models/{study_id}")
     artefacts.delete(models)
-    return _delete(study_files(settings, study_id)) + Dropped(files=len(models))
+    deleted = _delete(study_files(settings, study_id)) + Dropped(files=len(models))
+    if not settings.checkpoints:
+        return deleted
+    storage = open_artefacts(settings.checkpoints, CHECKPOINTS)
+    checkpoints = storage.keys(str(study_id))
+    storage.delete(checkpoints)
+    return deleted + Dropped(files=len(checkpoints))
 
 
 def _old_logs(root: Path, study_id: int, kept: Set[tuple[int, int]]) -> Iterator[tuple[Path, Path]]:

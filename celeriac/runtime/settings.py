@@ -37,6 +37,7 @@ _ABOVE_0 = frozenset(
 )
 _MOST = {"flower_port": 65_535}
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_S3 = ("s3://", "s3a://")
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
 
 
@@ -46,7 +47,8 @@ class Settings:
 
     home: where the embedded stack keeps its state. database_url: SQLAlchemy URL of Postgres (psycopg). broker_url:
     Redis.
-    code_root: objectives load only from below it. checkpoint_root: one directory that all hosts see.
+    code_root: objectives load only from below it. checkpoint_root: where trials write checkpoints, a directory that all
+    hosts see; where `checkpoints` is an address of S3, this host's own directory, from which they are copied there.
     artefact_root: where models are kept and champions published, a directory that all hosts see or an address of S3;
     model_bytes, model_s: a model that is larger, or takes longer to write, is not kept.
     address: where other hosts reach trials of this one that run on several slots ("": the address from which it reaches
@@ -64,6 +66,8 @@ class Settings:
     them;
     suggest_memory_bytes: resident memory of one, above which it is replaced; suggest_idle_s: how long one without a
     question stays.
+    preempt_after_s: for so long a study has less than its share before trials of studies with clearly smaller weights
+    are asked back (0: never).
     flower_address: where Flower listens; beyond loopback it wants a login.
     ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag
     of the embedded stack that started it.
@@ -81,6 +85,7 @@ class Settings:
     broker_url: str = ""
     code_root: Path = Path("/")
     checkpoint_root: Path = Path("~/.celeriac/checkpoints")
+    checkpoints: str = ""
     log_root: Path = Path("~/.celeriac/logs")
     artefact_root: str = "~/.celeriac/artefacts"
     model_bytes: int = 10_737_418_240
@@ -102,6 +107,7 @@ class Settings:
     suggest_timeout_s: float = 300.0
     suggest_memory_bytes: int = 536_870_912
     suggest_idle_s: float = 600.0
+    preempt_after_s: float = 120.0
     slots: int = 0
     slots_per_gpu: int = 1
     labels: str = ""
@@ -269,6 +275,8 @@ def _flaw(name: str, value: Any) -> str:
             " password)"
         )
         return "" if value.startswith(_BROKERS) else told
+    if name == "checkpoints" and "://" in value and not value.startswith(_S3):
+        return f"={value}: must be a directory or an address of S3 such as s3://bucket/prefix"
     if isinstance(value, bool) or not isinstance(value, int | float) or name == "ready_fd":
         return ""
     most = _MOST.get(name, math.inf)
@@ -323,7 +331,9 @@ def _kind(default: Any) -> str:
 def _expanded(settings: Settings, *, given: set[str]) -> Settings:
     """Paths made absolute; checkpoints, logs and artefacts live under `home` unless they were given."""
     home = settings.home.expanduser().absolute()
-    checkpoints = settings.checkpoint_root if "checkpoint_root" in given else home / "checkpoints"
+    kept = settings.checkpoints if "://" in settings.checkpoints else ""
+    shared = Path(settings.checkpoints) if settings.checkpoints and not kept else home / "checkpoints"
+    checkpoints = settings.checkpoint_root if "checkpoint_root" in given else shared
     logs = settings.log_root if "log_root" in given else home / "logs"
     artefacts = settings.artefact_root if "artefact_root" in given else str(home / "artefacts")
     if "://" not in artefacts:
@@ -334,6 +344,7 @@ def _expanded(settings: Settings, *, given: set[str]) -> Settings:
         host=settings.host or os.uname().nodename,
         code_root=settings.code_root.expanduser().absolute(),
         checkpoint_root=checkpoints.expanduser().absolute(),
+        checkpoints=kept.rstrip("/"),
         log_root=logs.expanduser().absolute(),
         artefact_root=artefacts,
     )

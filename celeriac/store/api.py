@@ -277,9 +277,9 @@ class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, Protocol):
         """Insert reports with their checkpoints, and rank those that cross a rung, in one statement. Raises LeaseLost.
 
         Repeats are ignored: the first report of a step and an attempt stays, and the first record of a trial at a
-        rung. What a rung tells costs the same at its tenth record and at its ten thousandth: a new record finds its
-        cutoff from the one before it and one neighbour in the order of values. Two that arrive at once are ranked one
-        after the other.
+        rung. A repeat may bring the report's checkpoint, which came later. What a rung tells costs the same at its
+        tenth record and at its ten thousandth: a new record finds its cutoff from the one before it and one neighbour
+        in the order of values. Two that arrive at once are ranked one after the other.
         """
 
     def own_reports(self, token: str) -> list[Report]:

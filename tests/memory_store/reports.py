@@ -24,9 +24,10 @@ class Reports(Tables):
         for each in reports:
             self._keep_report(held.attempt, each)
         last = max(reports, key=lambda each: each.step)
-        held.last_step, held.last_value = last.step, float(last.value)
+        if held.last_step is None or last.step >= held.last_step:
+            held.last_step, held.last_value = last.step, float(last.value)
         self._rows.trials[trial.study_id, trial.number] = replace(
-            trial, last_step=last.step, last_value=float(last.value)
+            trial, last_step=held.last_step, last_value=held.last_value
         )
         rungs = [self._at_rung(held.attempt, each) for each in first_at_each(crossings)]
         if all(each.checkpoint is None for each in reports):

@@ -1,22 +1,28 @@
 """Checkpoint files: which to resume from, which to delete. Deciding is apart from deleting; no path leaves the root.
 
 Below the checkpoint root, which every host may see: `<study id>/<number>/attempt<a>-step<s>.ckpt`. Rows name files
-relative to the root, and a file is only trusted when its hash is that of its row.
+relative to the root, and a file is only trusted when its hash is that of its row. Where the root is this host's own, a
+`storage` that all hosts see has the same files under the same names; what is here need not be fetched from there.
 """
 
 import hashlib
 import math
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from celeriac.domain.errors import CallerError
-from celeriac.domain.records import Checkpoint, Lease, Report
+from celeriac.domain.records import Artefact, Checkpoint, Lease, Report
+from celeriac.runtime.artefacts import ArtefactDamaged, Artefacts
+from celeriac.runtime.artefacts.api import fetch
 from celeriac.store import Store
 from worker.attempt.janitor import Janitor
 
 _KEPT_LAST = 2
+
+#: What opens the storage; None where the root itself is what all hosts see.
+Storage = Callable[[], Artefacts] | None
 
 
 def directory(study_id: int, number: int) -> str:
@@ -32,11 +38,18 @@ def resolved(root: Path, path: str) -> Path:
     return full
 
 
-def newest_sound(checkpoints: Sequence[Checkpoint], root: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The checkpoint of the highest step whose file is there and whole, and a line for each newer one that is not."""
+def newest_sound(
+    checkpoints: Sequence[Checkpoint], root: Path, storage: Storage = None
+) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint of the highest step whose file is there and whole, and a line for each newer one that is not.
+
+    One that is not here is fetched from the storage. Raises ArtefactsUnavailable when that does not answer.
+    """
     refused: list[str] = []
     for checkpoint in sorted(checkpoints, key=lambda each: each.step, reverse=True):
         reason = why_unsound(checkpoint, root)
+        if reason and storage is not None:
+            reason = why_not_fetched(checkpoint, root, storage())
         if not reason:
             return checkpoint, refused
         refused.append(f"checkpoint of step {checkpoint.step} refused: {reason}")
@@ -61,25 +74,46 @@ def why_unsound(checkpoint: Checkpoint, root: Path) -> str:
     return "" if sha256 == checkpoint.sha256 else f"{checkpoint.path} is damaged: its hash is not its row's"
 
 
+def why_not_fetched(checkpoint: Checkpoint, root: Path, storage: Artefacts) -> str:
+    """Why this checkpoint cannot be fetched whole; empty when it is here now. Raises ArtefactsUnavailable."""
+    try:
+        local = resolved(root, checkpoint.path)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        fetch(storage, Artefact(checkpoint.path, checkpoint.sha256, checkpoint.size_bytes), local)
+    except (OSError, ArtefactDamaged, CallerError) as error:
+        return str(error)
+    return ""
+
+
 def doomed(checkpoints: Sequence[Checkpoint], best_step: int | None) -> tuple[Checkpoint, ...]:
     """Which to delete while the trial lives: all but the last two steps' and the best step's."""
     last = sorted({each.step for each in checkpoints}, reverse=True)[:_KEPT_LAST]
     return tuple(each for each in checkpoints if each.step not in last and each.step != best_step)
 
 
-def delete(checkpoints: Iterable[Checkpoint], root: Path) -> None:
-    """Delete the files of these rows; one that is gone already, or cannot be deleted now, costs only its space."""
-    for checkpoint in checkpoints:
+def delete(checkpoints: Iterable[Checkpoint], root: Path, storage: Storage = None) -> None:
+    """Delete the files of these rows; one that is gone already, or cannot be deleted now, costs only its space. Raises
+    ArtefactsUnavailable.
+    """
+    gone = list(checkpoints)
+    for checkpoint in gone:
         with suppress(OSError):
             resolved(root, checkpoint.path).unlink()
+    if storage is not None:
+        storage().delete(each.path for each in gone)
 
 
-def remove(root: Path, study_id: int, number: int) -> None:
-    """Delete all checkpoints of a trial that has ended, and the study's directory with its last one."""
+def remove(root: Path, study_id: int, number: int, storage: Storage = None) -> None:
+    """Delete all checkpoints of a trial that has ended, and the study's directory with its last one. Raises
+    ArtefactsUnavailable.
+    """
     place = resolved(root, directory(study_id, number))
     shutil.rmtree(place, ignore_errors=True)
     with suppress(OSError):
         place.parent.rmdir()
+    if storage is not None:
+        opened = storage()
+        opened.delete(opened.keys(directory(study_id, number)))
 
 
 class Retention:
@@ -89,8 +123,9 @@ class Retention:
     by the janitor: a directory that does not answer holds up nobody.
     """
 
-    def __init__(self, lease: Lease, store: Store, janitor: Janitor, root: Path) -> None:
+    def __init__(self, lease: Lease, store: Store, janitor: Janitor, root: Path, storage: Storage = None) -> None:
         self._lease, self._store, self._janitor, self._root = lease, store, janitor, root
+        self._storage = storage
         self._values: dict[int, float] = {}
 
     def saved(self, reports: Sequence[Report], rows: Sequence[Checkpoint]) -> None:
@@ -98,21 +133,21 @@ class Retention:
         self._values.update({each.step: each.value for each in reports if each.checkpoint is not None})
         gone = doomed(rows, self._best_step(rows))
         if gone:
-            lease, root = self._lease, self._root
+            lease, root, storage = self._lease, self._root, self._storage
             self._store.forget_checkpoints(lease.token, [each.path for each in gone])
             self._janitor.put(
                 f"deleting {len(gone)} checkpoints of {lease.study} trial {lease.number} in {root}",
-                lambda: delete(gone, root),
+                lambda: delete(gone, root, storage),
             )
 
     def forget_all(self) -> None:
         """All, if the trial has ended. Raises TryAgain; then rows and files stay until the study is pruned."""
-        lease, root = self._lease, self._root
+        lease, root, storage = self._lease, self._root, self._storage
         if not self._store.drop_checkpoints(lease.token):
             return
         self._janitor.put(
             f"deleting the checkpoints of {lease.study} trial {lease.number} in {root}",
-            lambda: remove(root, lease.study_id, lease.number),
+            lambda: remove(root, lease.study_id, lease.number, storage),
         )
 
     def _best_step(self, rows: Sequence[Checkpoint]) -> int | None:

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from celeriac.domain.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
+from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.messages import TrialEnded
 from celeriac.domain.records import ENDED, Fault, Lease, TrialRecord, TrialState
 from celeriac.store.api import AttemptEnd
 from worker.attempt import classify
 from worker.attempt.blame import blamed
 from worker.attempt.classify import Cut, Evidence, Verdict
+from worker.attempt.control import Unanswered
+from worker.attempt.follow import note_kept
 from worker.attempt.job import code_of
 from worker.attempt.keep_model import keep_model, stand_by_score, tidy_models
 from worker.attempt.memory import after_this, not_here
@@ -31,6 +34,12 @@ log = logging.getLogger(__name__)
 # How long after a SIGTERM the main process may take to write down that it was a user's revoke.
 REVOKE_WORD_S = 2.0
 REVOKED = "revoked by a user"
+# The faults after which a trial may go on, from a checkpoint.
+GOES_ON = (Fault.PREEMPTED, Fault.INFRASTRUCTURE, Fault.OUT_OF_MEMORY)
+# So long a checkpoint may take to be copied, also when the trial took all of the grace to write it.
+LEAST_S = 1.0
+# A trial whose checkpoints cannot be reached is not tried again before so many seconds are over.
+PUT_OFF_S = 60.0
 
 
 def judge(attempt: Run) -> AttemptEnd:
@@ -48,10 +57,28 @@ def judge(attempt: Run) -> AttemptEnd:
     verdict = blamed(attempt, classify.classify(evidence_of(attempt)))
     if verdict.fault is Fault.PREEMPTED and attempt.kept.asked_back:
         attempt.notes.append(attempt.kept.asked_back)
+    if verdict.fault in GOES_ON:
+        bring_home(attempt)
     attempt.model = keep_model(attempt)
     if verdict.fault is Fault.USER_BUG and not attempt.by_member:  # or was the code taken from under the trial?
         code_of(attempt.lease, attempt.context, afresh=True)
     return end_of(attempt, verdict)
+
+
+def bring_home(attempt: Run) -> None:
+    """Have the checkpoints copied that still wait, for the attempt that comes next; a storage that is slow or away
+    costs them. A worker that was told to stop has the rest of its grace for it.
+    """
+    context, uploads = attempt.context, attempt.uploads
+    if uploads is None or not uploads.used:
+        return
+    grace_s = min(context.settings.checkpoint_grace_s, max(attempt.hand_back_by - time.monotonic(), LEAST_S))
+    try:
+        context.control.in_time(uploads.settled, within_s=grace_s, grace_s=grace_s)
+    except Unanswered:
+        attempt.notes.append("its newest checkpoint is not in the storage: it goes on from the one before")
+    uploads.leave()
+    note_kept(attempt, uploads.newest)
 
 
 def evidence_of(attempt: Run) -> Evidence:
@@ -150,7 +177,7 @@ def announce(attempt: Run, trial: TrialRecord) -> None:
     log.info("%s", attempt.summary)
     ended = TrialEnded(lease.study_id, lease.number, lease.attempt, trial.ended_no or 0)
     context.announce(ended, attempt.summary)
-    if trial.state in ENDED and (attempt.has_checkpoint or attempt.scored is not None):
+    if trial.state in ENDED and (wrote_checkpoints(attempt) or attempt.scored is not None):
         forget_checkpoints(attempt)
     tidy_models(attempt, trial)
 
@@ -160,7 +187,7 @@ def step_aside(attempt: Run, lost: LeaseLost) -> None:
     """Somebody else owns the trial, or it was stopped: end the process at once and write nothing more."""
     attempt.summary = f"{attempt.name}: stepped aside, {lost.reason}"
     log.info("%s", attempt.summary)
-    if attempt.has_checkpoint:
+    if wrote_checkpoints(attempt):
         forget_checkpoints(attempt)
     tidy_models(attempt, None)
 
@@ -211,8 +238,22 @@ def _end_otherwise(attempt: Run, detail: str, decide: Callable[[], AttemptEnd]) 
         log.error("%s: its lease is left to lapse: %s: %s", attempt.name, type(error).__name__, error)
 
 
+def put_off(attempt: Run, reason: str) -> None:
+    """The storage of its checkpoints does not answer: the trial is given back at no charge, and tried again later."""
+    detail = f"its checkpoints cannot be reached from {attempt.context.settings.host}: {reason}"
+    end = AttemptEnd(AttemptEvent.RELEASE, TrialEvent.PARK, detail=detail, wait_s=PUT_OFF_S)
+    _end_otherwise(attempt, detail, lambda: end)
+
+
+def wrote_checkpoints(attempt: Run) -> bool:
+    """Whether the trial has any, or this attempt has written one that nobody knows of."""
+    return attempt.has_checkpoint or (attempt.uploads is not None and attempt.uploads.used)
+
+
 def forget_checkpoints(attempt: Run) -> None:
     """Delete all checkpoints of a trial that has ended. Failing that, they cost space until the study is pruned."""
+    if attempt.uploads is not None:
+        attempt.uploads.leave()
     try:
         attempt.retention.forget_all()
     except Exception as error:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from celeriac.domain.messages import TrialEnded
+from celeriac.runtime.artefacts import CHECKPOINTS, opened_later
 from celeriac.runtime.broker import DRIVE_QUEUE, Tickets
 from celeriac.runtime.fingerprint import FingerprintCache
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
+from worker.attempt.checkpoints import Storage
 from worker.attempt.control import Control
 from worker.attempt.heartbeat import LeaseKeeper
 from worker.attempt.janitor import Janitor
@@ -46,6 +48,7 @@ class WorkerContext:
     log_writer: Janitor
     janitor: Janitor
     memory_limit_bytes: int | None
+    checkpoint_storage: Storage = None
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     studies: set[int] = field(default_factory=set)
     put_aside: PutAside = field(default_factory=PutAside)
@@ -94,7 +97,13 @@ def open_context(
         log_writer=Janitor("log-writer"),
         janitor=Janitor("janitor"),
         memory_limit_bytes=memory_limit_bytes(),
+        checkpoint_storage=storage_of(settings),
     )
+
+
+def storage_of(settings: Settings) -> Storage:
+    """Where checkpoints are kept, if that is not the directory that trials write to."""
+    return opened_later(settings.checkpoints, CHECKPOINTS) if settings.checkpoints else None
 
 
 def tag_of(settings: Settings, worker: str) -> str:

@@ -7,6 +7,7 @@ threads found out: a lost lease, records at rungs, a value that the store refuse
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from celeriac.domain.records import Checkpoint, Report
 from worker.attempt import classify
@@ -37,12 +38,11 @@ MOST_UNWRITTEN = 20_000
 def follow(attempt: Run) -> None:
     """Take in what the trial tells until its last word or its end; cut it short where the clock or an order says so."""
     context, process = attempt.context, attempt.process
-    hand_back_by = math.inf
     while process is not None and not attempt.over:
         watched = [process.fileno(), context.wakeup.fileno(), context.control.terminated_fd]
-        if hand_back_by == math.inf:
+        if attempt.hand_back_by == math.inf:
             watched.append(context.control.drain_fd)
-        wait(watched, min(attempt.deadline, hand_back_by) - time.monotonic())
+        wait(watched, min(attempt.deadline, attempt.hand_back_by) - time.monotonic())
         context.wakeup.clear()
         take_in(attempt, process.receive())
         attempt.results.crowded = len(attempt.results.reports) >= MOST_UNWRITTEN
@@ -50,12 +50,12 @@ def follow(attempt: Run) -> None:
         hear_rungs(attempt)
         answer(attempt, process)
         hear_request(attempt, process)
-        if hand_back_by == math.inf and (context.control.draining() or is_left(attempt)):
+        if attempt.hand_back_by == math.inf and (context.control.draining() or is_left(attempt)):
             process.send("preempt")
-            hand_back_by = time.monotonic() + context.settings.checkpoint_grace_s
+            attempt.hand_back_by = time.monotonic() + context.settings.checkpoint_grace_s
         if attempt.membership is not None and attempt.membership.grow:
             process.send("regroup")
-        cut = None if attempt.over else reason_to_cut(attempt, hand_back_by, time.monotonic())
+        cut = None if attempt.over else reason_to_cut(attempt, time.monotonic())
         if cut is not None:
             cut_short(attempt, process, cut)
     if process is not None:
@@ -98,7 +98,7 @@ def hear_request(attempt: Run, process: TrialProcess) -> None:
         process.send("preempt")
 
 
-def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
+def reason_to_cut(attempt: Run, now: float) -> Cut | None:
     """Why the trial must end now, if it must."""
     control = attempt.context.control
     if attempt.lost is not None:
@@ -109,7 +109,7 @@ def reason_to_cut(attempt: Run, hand_back_by: float, now: float) -> Cut | None:
         return Cut.MEMBER
     if control.terminated and not control.draining():
         return Cut.REVOKED
-    if control.terminated or now >= hand_back_by:
+    if control.terminated or now >= attempt.hand_back_by:
         return Cut.DRAIN
     if now < attempt.deadline:
         return None
@@ -170,14 +170,24 @@ def take_report(attempt: Run, event: Reported) -> None:
             event.checkpoint.sha256,
             event.checkpoint.size_bytes,
         )
-        attempt.has_checkpoint = True
-        attempt.has_progressed |= event.step > max((each.step for each in lease.checkpoints), default=-1)
     attempt.last_step = event.step
     report, crossing = (Report(event.step, event.value, classify.clean_metrics(event.metrics), checkpoint), None)
     if attempt.pruner is not None:
         report, crossing = attempt.pruner.take(report, time.monotonic() - attempt.started_at)
         note_missing(attempt, attempt.pruner)
-    attempt.context.results.report(attempt.results, report, crossing)
+    if checkpoint is None or attempt.uploads is None:
+        attempt.context.results.report(attempt.results, report, crossing)
+        note_kept(attempt, None if checkpoint is None else event.step)
+    else:  # the report at once, and the checkpoint's row when its copy is whole
+        attempt.context.results.report(attempt.results, replace(report, checkpoint=None), crossing)
+        attempt.uploads.put(report)
+
+
+def note_kept(attempt: Run, step: int | None) -> None:
+    """The checkpoint of this step, if any, is where all hosts see it: the trial can go on from there."""
+    if step is not None:
+        attempt.has_checkpoint = True
+        attempt.has_progressed |= step > max((each.step for each in attempt.lease.checkpoints), default=-1)
 
 
 def note_missing(attempt: Run, pruner: Pruner) -> None:

@@ -28,7 +28,8 @@ from celeriac.domain.errors import (
     ValueRefused,
 )
 from celeriac.domain.messages import RunTrial
-from celeriac.domain.records import Fault, Lease, Refusal, Report
+from celeriac.domain.records import Checkpoint, Fault, Lease, Refusal, Report
+from celeriac.runtime.artefacts import ArtefactsUnavailable
 from worker.attempt import checkpoints
 from worker.attempt.classify import Cut
 from worker.attempt.conclude import (
@@ -37,6 +38,7 @@ from worker.attempt.conclude import (
     give_up,
     judge,
     leave_kind,
+    put_off,
     record,
     refuse_study,
     refuse_value,
@@ -51,10 +53,11 @@ from worker.attempt.job import CodeDiffers, code_of, job_of
 from worker.attempt.logs import AttemptLog
 from worker.attempt.membership import Membership
 from worker.attempt.memory import BarredHere, check_kind
-from worker.attempt.result_writer import AttemptStarted
+from worker.attempt.result_writer import AttemptStarted, Results
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import passed_on, rest_if_sick
 from worker.attempt.store_retry import StoreRetry, UntilStopped
+from worker.attempt.uploads import AGAIN_S, Told, Uploads
 from worker.process.events import Exit, Failed
 from worker.process.failure import signature
 from worker.process.frames import FrameTooLarge
@@ -64,6 +67,8 @@ log = logging.getLogger(__name__)
 
 # How long reading a trial's checkpoints, to hash them, may take: tens of gigabytes from a slow disk.
 READ_S = 900.0
+# How long a slot waits for a storage that is away, before it takes another trial.
+AWAY_S = 20.0
 
 
 def run(ticket: RunTrial, context: WorkerContext) -> str:
@@ -138,9 +143,11 @@ def attempt_scope(
         file_bytes=settings.log_file_bytes,
         tail_bytes=settings.log_tail_bytes,
     )
-    retention = checkpoints.Retention(lease, context.store, context.janitor, settings.checkpoint_root)
+    root, storage = settings.checkpoint_root, context.checkpoint_storage
+    retention = checkpoints.Retention(lease, context.store, context.janitor, root, storage)
     results = context.results.open(lease.token, tail=output.changed_tail, saved=retention.saved)
-    attempt = Run(context, ticket, lease, output, kept, results, retention, membership)
+    uploads = None if storage is None else Uploads(storage, root, told_of(context, results, output))
+    attempt = Run(context, ticket, lease, output, kept, results, retention, membership, uploads)
     try:
         with handle_failures(attempt):
             yield attempt
@@ -148,11 +155,25 @@ def attempt_scope(
         end_process(attempt)
         raise
     finally:
+        if uploads is not None:
+            uploads.leave()
         context.results.leave(results)
         context.lease_keeper.leave(kept)
         output.close()
         if attempt.process is not None:
             attempt.process.farewell(FAREWELL_S)
+
+
+def told_of(context: WorkerContext, results: Results, output: AttemptLog) -> Told:
+    """What becomes of checkpoints that were copied to the storage, or left out: a row, a line in the log, files that
+    go.
+    """
+    root = context.settings.checkpoint_root
+
+    def left_out(checkpoint: Checkpoint) -> None:
+        context.janitor.put(f"deleting {checkpoint.path}", lambda: checkpoints.delete([checkpoint], root))
+
+    return Told(lambda report: context.results.report(results, report), output.note, left_out)
 
 
 @contextmanager
@@ -162,6 +183,8 @@ def handle_failures(attempt: Run) -> Iterator[None]:
     """
     try:
         yield
+    except ArtefactsUnavailable as error:
+        put_off(attempt, str(error))
     except CeleriacError as error:
         end_process(attempt)
         if isinstance(error, LeaseLost):
@@ -192,12 +215,11 @@ def end_process(attempt: Run) -> None:
 def resume(attempt: Run) -> None:
     """Choose the newest checkpoint whose hash holds; if there are only unsound ones, start over and say so."""
     attempt.pruner = pruner_of(attempt.lease)
-    before, root = attempt.lease.checkpoints, attempt.context.settings.checkpoint_root
-    control = attempt.context.control
-    if not before:
+    root, control = attempt.context.settings.checkpoint_root, attempt.context.control
+    if not attempt.lease.checkpoints:
         return
     try:
-        attempt.resumed, refused = control.in_time(lambda: checkpoints.newest_sound(before, root), within_s=READ_S)
+        attempt.resumed, refused = found(attempt)
     except Unanswered as error:
         if control.stopped():
             attempt.cut = Cut.DRAIN if control.draining() else Cut.REVOKED
@@ -213,6 +235,22 @@ def resume(attempt: Run) -> None:
         attempt.has_checkpoint, attempt.last_step = True, attempt.resumed.step
         if attempt.pruner is not None:
             attempt.pruner.resume(reports_before(attempt, attempt.resumed.step))
+
+
+def found(attempt: Run) -> tuple[Checkpoint | None, list[str]]:
+    """The checkpoint to go on from, and what is wrong with newer ones. A storage that is away is asked again for a
+    while. Raises Unanswered, ArtefactsUnavailable.
+    """
+    context, before = attempt.context, attempt.lease.checkpoints
+    root, storage = context.settings.checkpoint_root, context.checkpoint_storage
+    until = time.monotonic() + AWAY_S
+    while True:
+        try:
+            return context.control.in_time(lambda: checkpoints.newest_sound(before, root, storage), within_s=READ_S)
+        except ArtefactsUnavailable:
+            if time.monotonic() >= until or context.control.stopped():
+                raise
+            context.control.pause(AGAIN_S)
 
 
 def reports_before(attempt: Run, step: int) -> list[Report]:

@@ -14,6 +14,7 @@ from worker.attempt.heartbeat import KeptLease
 from worker.attempt.logs import AttemptLog
 from worker.attempt.membership import Membership
 from worker.attempt.result_writer import Results
+from worker.attempt.uploads import Uploads
 from worker.process.events import Exit, Failed, Returned, Stopped
 from worker.process.trial_process import TrialProcess
 
@@ -30,6 +31,7 @@ class Run:
     results: Results
     retention: Retention
     membership: Membership | None = None
+    uploads: Uploads | None = None
     resumed: Checkpoint | None = None
     pruner: Pruner | None = None
     model: Artefact | None = None
@@ -39,6 +41,7 @@ class Run:
     process: TrialProcess | None = None
     started_at: float = 0.0
     deadline: float = math.inf
+    hand_back_by: float = math.inf
     called: bool = False
     scored: Returned | None = None
     last: Returned | Stopped | Failed | None = None

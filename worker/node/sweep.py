@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from celeriac.runtime.artefacts import ArtefactsUnavailable
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from worker.attempt import checkpoints
+from worker.attempt.context import storage_of
 from worker.attempt.janitor import Janitor
 
 log = logging.getLogger(__name__)
@@ -45,15 +47,18 @@ class Sweeper:
 
 def sweep(store: Store, settings: Settings, *, older_than_s: float = OLDER_THAN_S) -> None:
     """Delete them. Raises TryAgain; then the rest waits for the next time."""
-    held, logged = settings.checkpoint_root, settings.log_root
-    for study_id in sorted({*_numbered(held), *_numbered(logged)}):
+    held, logged, storage = settings.checkpoint_root, settings.log_root, storage_of(settings)
+    kept = _kept(storage)
+    for study_id in sorted({*_numbered(held), *_numbered(logged), *kept}):
         logs = _logs(logged / str(study_id))
-        trials = sorted({*_numbered(held / str(study_id)), *logs})
+        trials = sorted({*_numbered(held / str(study_id)), *kept.get(study_id, ()), *logs})
         swept = [0, 0]
         for start in range(0, len(trials), _PAGE):
             for gone in store.let_go(study_id, trials[start : start + _PAGE], older_than_s):
-                if gone.checkpoints and (held / checkpoints.directory(study_id, gone.number)).is_dir():
-                    checkpoints.remove(held, study_id, gone.number)
+                here = (held / checkpoints.directory(study_id, gone.number)).is_dir()
+                there = gone.number in kept.get(study_id, ())
+                if gone.checkpoints and (here or there):
+                    checkpoints.remove(held, study_id, gone.number, storage if there else None)
                     swept[0] += 1
                 for path in logs.get(gone.number, ()) if gone.logs else ():
                     with suppress(OSError):
@@ -65,6 +70,21 @@ def sweep(store: Store, settings: Settings, *, older_than_s: float = OLDER_THAN_
             )
         with suppress(OSError):
             (logged / str(study_id)).rmdir()
+
+
+def _kept(storage: checkpoints.Storage) -> dict[int, set[int]]:
+    """The trials of each study of which the storage has any file; nothing when it does not answer."""
+    found: dict[int, set[int]] = {}
+    try:
+        keys = storage().keys("") if storage is not None else ()
+    except ArtefactsUnavailable as error:
+        log.warning("what is left of checkpoints waits for the next time: %s", error)
+        keys = ()
+    for key in keys:
+        study_id, number = ([*key.split("/"), "", ""])[:2]
+        if study_id.isdecimal() and number.isdecimal():
+            found.setdefault(int(study_id), set()).add(int(number))
+    return found
 
 
 def _logs(directory: Path) -> dict[int, list[Path]]:

@@ -22,21 +22,25 @@ from celeriac.runtime.artefacts.api import CURRENT, ArtefactDamaged, ArtefactsUn
 WHOLE = "record.json"
 KINDS = ("s3://", "s3a://")
 MOST_TRIES = 20
+#: Of one request: a network that swallows packets is an error soon, and not a thread that hangs for minutes.
+PATIENCE = {"connect_timeout": 10, "read_timeout": 60}
 
 
 class Remote:
     """See `Artefacts`."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, setting: str = "CELERIAC_ARTEFACT_ROOT") -> None:
         """Raises ImportError when the library is not there, SettingInvalid for storage of another kind, which knows no
         conditional writes.
         """
         if not root.startswith(KINDS):
             raise SettingInvalid(
-                f"CELERIAC_ARTEFACT_ROOT={root}: must be a directory or an address of S3 such as s3://bucket/prefix"
+                f"{setting}={root}: must be a directory or an address of S3 such as s3://bucket/prefix"
             )
         self._root = root.rstrip("/")
-        self._fs, self._path = url_to_fs(self._root, use_listings_cache=False, skip_instance_cache=True)
+        self._fs, self._path = url_to_fs(
+            self._root, use_listings_cache=False, skip_instance_cache=True, config_kwargs=PATIENCE
+        )
 
     def put(self, local: Path, key: str) -> None:
         with self._told(key):

@@ -24,10 +24,22 @@ def test_defaults_live_under_home(tmp_path: Path) -> None:
     assert not settings.has_service
 
 
+def test_checkpoints_are_kept_in_a_directory_that_all_hosts_see_or_on_s3_beside_the_host_s_own(tmp_path: Path) -> None:
+    shared = Settings.from_env({"CELERIAC_CHECKPOINTS": "/mnt/checkpoints"}, home=tmp_path)
+    assert (shared.checkpoint_root, shared.checkpoints) == (Path("/mnt/checkpoints"), "")
+    both = {"CELERIAC_CHECKPOINTS": "/srv/volume", "CELERIAC_CHECKPOINT_ROOT": "/checkpoints"}
+    assert Settings.from_env(both, home=tmp_path).checkpoint_root == Path("/checkpoints")  # as in a container
+    remote = Settings.from_env({"CELERIAC_CHECKPOINTS": "s3://bucket/prefix/"}, home=tmp_path)
+    assert (remote.checkpoint_root, remote.checkpoints) == (tmp_path / "checkpoints", "s3://bucket/prefix")
+    with pytest.raises(SettingInvalid, match=r"CELERIAC_CHECKPOINTS=ftp://x: must be a directory or an address of S3"):
+        Settings.from_env({"CELERIAC_CHECKPOINTS": "ftp://x"}, home=tmp_path)
+
+
 def test_every_field_has_its_variable(tmp_path: Path) -> None:
     for each in fields(Settings):
         wanted = {bool: True, int: 7, float: 17.5, str: "redis://text"}.get(type(each.default), tmp_path / each.name)
         wanted = "a=b" if each.name == "labels" else wanted
+        wanted = "s3://bucket/prefix" if each.name == "checkpoints" else wanted
         env = {"CELERIAC_LEASE_S": "60", "CELERIAC_" + each.name.upper(): str(wanted)}
         found = Settings.from_env(env, home=None)
         assert getattr(found, each.name) == wanted, each.name

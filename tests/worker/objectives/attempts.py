@@ -1,6 +1,8 @@
 """Objectives for whole attempts: they wait, hide processes, write checkpoints, and are found at it."""
 
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -151,3 +153,20 @@ def fills_the_disk(trial: Trial) -> float:
     if trial.attempt == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     return 0.5
+
+
+def walks(trial: Trial) -> float:
+    """A walk of forty seeded steps, each with a checkpoint of where it is and of its random numbers; its end is the
+    score, whatever interrupts it. Marks in a file how far it is.
+    """
+    numbers, place = random.Random(trial.seed), 0.0
+    if trial.checkpoint:
+        place, state = json.loads(Path(trial.checkpoint).read_text())
+        numbers.setstate((state[0], tuple(state[1]), state[2]))
+    for step in range(trial.start, 40):
+        place += numbers.gauss(0, 1)
+        text = json.dumps([place, numbers.getstate()])
+        trial.report(place, step=step, checkpoint=lambda path, text=text: Path(path).write_text(text))  # type: ignore[misc]
+        Path(trial.params["file"]).write_text(str(step))
+        time.sleep(trial.params.get("step_s", 0.02))
+    return place

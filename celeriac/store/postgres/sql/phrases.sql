@@ -105,7 +105,8 @@ left(encode(sha256(convert_to(:key, 'UTF8')), 'hex'), 32)
 
 -- phrase: reported
 WITH e AS (
-    UPDATE attempt SET last_step = :last_step, last_value = :last_value
+    UPDATE attempt SET last_step = greatest(last_step, :last_step),
+        last_value = CASE WHEN last_step > :last_step THEN last_value ELSE :last_value END
     WHERE token = :token AND ended_at IS NULL RETURNING study_id, trial, number
 ), x AS (
     SELECT e.study_id, e.trial, e.number AS attempt, r.* FROM e, json_to_recordset(:reports)
