@@ -145,7 +145,16 @@ def _wire_after_fork(app: Celery, settings: Settings) -> None:
         _alive_file = settings.alive_file
         store = open_store(settings.database_url, pool_size=settings.pool_size)
         suggesters = Pool(Setup(settings.database_url), limits, follow_answer)
-        wire(Coordinator(store, Tickets(app), suggesters, deliverer=Deliverer(settings), tick_s=settings.reap_s))
+        wire(
+            Coordinator(
+                store,
+                Tickets(app),
+                suggesters,
+                deliverer=Deliverer(settings),
+                tick_s=settings.reap_s,
+                preempt_after_s=settings.preempt_after_s,
+            )
+        )
 
     def stop(**_: Any) -> None:
         if _current is not None:

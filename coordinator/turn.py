@@ -48,6 +48,7 @@ from celeriac.store import Store, is_refusal
 from coordinator import deadlines, gangs, nights
 from coordinator.delivery_program import Deliverer
 from coordinator.fleet import Fleet
+from coordinator.preemption import make_room
 from coordinator.specs import Specs
 from coordinator.suggest.messages import SuggestRequest, SuggestService
 from coordinator.tickets import send_trials
@@ -65,7 +66,8 @@ class Coordinator:
     `lock`: one turn at a time, whether a ticket or an answer calls for it; a turn takes milliseconds, for it waits for
     nobody's model. `refused_at`: since when, by `clock`, somebody else was found to hold a study's lock whenever this
     one wanted it. `tick_s`: how often beat says that time has passed. `seen`: for each study, how many ends its last
-    turn saw.
+    turn saw. `preempt_after_s`: for so long a study waits before trials of lesser ones are asked back (0: for ever);
+    `short_since`: since when it has.
     """
 
     store: Store
@@ -80,6 +82,8 @@ class Coordinator:
     refused_at: dict[int, float] = field(default_factory=dict)
     ticked_at: dict[str, float] = field(default_factory=dict)
     seen: dict[int, int] = field(default_factory=dict)
+    preempt_after_s: float = 120.0
+    short_since: dict[int, float] = field(default_factory=dict)
 
     def takes_tick(self, kind: str) -> bool:
         """Whether to act on a tick of this kind: of those that waited together in the queue, only on the first.
@@ -136,6 +140,8 @@ def drive_all(coordinator: Coordinator) -> None:
     with coordinator.lock:
         coordinator.fleet.look(coordinator.store, coordinator.clock())
         deadlines.announce(coordinator.store, coordinator.fleet)
+        after_s = coordinator.preempt_after_s
+        make_room(coordinator.store, coordinator.fleet, coordinator.short_since, coordinator.clock(), after_s)
     _drive_next_in_turn(coordinator)
     with coordinator.lock:
         gangs.grow(coordinator.store, coordinator.fleet)

@@ -99,6 +99,20 @@ def parts(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a demand class stands: `free` slots, and how many trials each study's fair share is."""
+
+    free: float
+    fair: Mapping[int, int]
+
+
+def standing(gpus: float, claims: Sequence[Claim], slots: Slots) -> Standing:
+    """The slots of this demand class that no trial runs on, and the fair share of each study that could use slots."""
+    fleet = _Fleet(gpus, claims, slots, (), LEVEL)
+    return Standing(fleet.free, {study_id: part.base for study_id, part in fleet.parts.items()})
+
+
 def next_in_turn(
     claims: Sequence[Claim], slots: Slots, passed: Collection[int] = (), behind: Mapping[int, float] = LEVEL
 ) -> int | None:
@@ -167,7 +181,7 @@ class _Fleet:
         count = max(slots.of(gpus) - taken, 0)
         running = _slots(each.slots_running for each in ours)
         queued = _slots(each.queued * each.width for each in ours)
-        free = max(count - running, 0)
+        self.free = free = max(count - running, 0)
         claimants = [
             each
             for each in ours
