@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from celeriac.decide.gang import BEAT_S
 from celeriac.domain.errors import CeleriacError, TryAgain
 from celeriac.domain.records import Fault, Lease
+from celeriac.runtime.artefacts import ArtefactsUnavailable
 from worker.attempt import checkpoints, classify
 from worker.attempt.classify import Cut, Evidence, Verdict
 from worker.attempt.context import WorkerContext
@@ -118,9 +119,9 @@ def begin(part: Part) -> None:
     if lease.checkpoints:
         try:
             resumed, refused = context.control.in_time(
-                lambda: checkpoints.newest_sound(lease.checkpoints, root), within_s=READ_S
+                lambda: checkpoints.newest_sound(lease.checkpoints, root, context.checkpoint_storage), within_s=READ_S
             )
-        except Unanswered as error:
+        except (Unanswered, ArtefactsUnavailable) as error:
             part.exit = Exit(lost=f"the checkpoints in {root} could not be read: {error}")
             return
         for reason in refused:
