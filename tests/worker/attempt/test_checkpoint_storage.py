@@ -103,7 +103,7 @@ def undisturbed(bench: Bench, tmp_path: Path) -> float:
 
 def walking(bench: Bench, tmp_path: Path) -> tuple[RunTrial, Path]:
     sign = tmp_path / "walked"
-    return bench.ticket(bench.study("attempts:walks"), {"file": str(sign)}), sign
+    return bench.ticket(bench.study("attempts:walks"), {"file": str(sign), "step_s": 0.15}), sign
 
 
 def test_a_trial_that_is_handed_back_goes_on_on_another_host(hosts: Hosts, tmp_path: Path) -> None:
