@@ -12,7 +12,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test docs clean
+.PHONY: demo test check fmt bench bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -59,6 +59,10 @@ chaos: $(READY)           ## kill -9, flushes and restarts at seeded random mome
 
 compose-test: $(READY)    ## builds and runs the real docker-compose.yml on the engine that DOCKER_HOST names
 	$(BIN)/python -m benchmarks.compose_test
+
+deploy-test: $(READY)     ## what lies in deploy/, with the real kubectl, systemd, PgBouncer and Slurm where this machine has them
+	$(BIN)/pip install -q kubernetes-validate
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.deploy
 
 docs: $(READY)            ## redraw the lifecycle pictures in docs/ from the tables
 	$(BIN)/python -m docs.draw

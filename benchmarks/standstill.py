@@ -7,7 +7,7 @@ ends.
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -114,13 +114,16 @@ KINDS: dict[str, tuple[int, Callable[[Embedded, Path], AbstractContextManager[No
 
 @contextmanager
 def _stopped(processes: list[psutil.Process]) -> Iterator[None]:
+    """Those that are there; a backend whose client has just left may be gone before, and one that was ending after."""
     for process in processes:
-        process.send_signal(signal.SIGSTOP)
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGSTOP)
     try:
         yield
     finally:
         for process in processes:
-            process.send_signal(signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
 
 
 def _running(stack: Embedded, study: str) -> list[tuple[int, int]]:

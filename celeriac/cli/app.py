@@ -6,7 +6,11 @@ import typer
 
 from celeriac.cli import (
     admin,
+<<<<<<< HEAD
     advising,
+=======
+    joining,
+>>>>>>> 491590e (Run workers beyond compose: manifests for Kubernetes scaled by rows, Slurm jobs that queue themselves again, systemd units, PgBouncer)
     morning,
     plots,
     promotions,
@@ -72,6 +76,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (promotions.promote, "make a trial champion by hand"),
     (promotions.rollback, "put the champion before back"),
     (morning.morning, "what the last night changed"),
+    (joining.worker, "be a host's node, or a Slurm job"),
     (admin.workers, "hosts, devices, slots"),
     (admin.drain, "take a host or devices out"),
     (admin.undrain, "give them back"),

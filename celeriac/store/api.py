@@ -373,6 +373,11 @@ class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, Protocol):
     def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
         """Whether a GPU of another kind than these is alive, with as much memory as any known device of these."""
 
+    def wanted_slots(self, *, on_gpus: bool) -> float:
+        """How many GPUs, or CPU slots, the open studies could use at once, those included that run: what an autoscaler
+        asks for.
+        """
+
     def put_asides(self) -> list[PutAside]:
         """The slots that take no trials now, or none of a study; by worker."""
 

@@ -61,6 +61,8 @@ SESSION = {
     "default_transaction_read_only": "off",
     "default_transaction_isolation": r"read\ committed",
 }
+#: In a URL: what answers there is PgBouncer, which lends a connection for one transaction.
+POOLED = "pgbouncer"
 DIALECT = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 _DEADLOCK = ("40P01", "40001")
 # Before the repeat after a deadlock. The other writer has yet to wake up and take the row that was freed: a repeat that
@@ -134,8 +136,14 @@ def parsed(url: str) -> URL:
 
 
 def open_engine(url: str, *, pool_size: int, session: Mapping[str, str] = SESSION) -> Engine:
-    """An engine in autocommit, with limits on every wait; connects when first used."""
+    """An engine in autocommit, with limits on every wait; connects when first used.
+
+    Behind PgBouncer (`?pgbouncer=true`) the next transaction runs on another connection: no statement is prepared, and
+    PgBouncer says what this one would say of its session (`deploy/pgbouncer`).
+    """
     where = parsed(url)
+    pooled = {"options": "", "prepare_threshold": None} if where.query.get(POOLED) == "true" else {}
+    where = where.difference_update_query([POOLED])
     engine = create_engine(
         where,
         poolclass=IdleClosingPool,
@@ -151,6 +159,7 @@ def open_engine(url: str, *, pool_size: int, session: Mapping[str, str] = SESSIO
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
             "options": " ".join(f"-c {name}={value}" for name, value in session.items()),
+            **pooled,
         },
     )
 

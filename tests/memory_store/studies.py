@@ -107,6 +107,11 @@ class Studies(Tables):
         found = sorted(self._rows.studies.items())
         return [_claim(study, now) for _, study in found if study.state not in CLOSED]
 
+    @atomic
+    def wanted_slots(self, *, on_gpus: bool) -> float:
+        claims = [each for each in self.claims() if each.may_run and each.resources.on_gpu == on_gpus]
+        return sum(each.demand * each.resources.width for each in claims)
+
 
 def _spent(rows: Rows, study: StudyRecord) -> float:
     held = [each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id]

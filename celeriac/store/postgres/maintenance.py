@@ -75,6 +75,9 @@ class Care(Verbs):
     def slot_runs(self, since: datetime) -> list[SlotRun]:
         return self._all(SlotRun, "slot_runs", since=since)
 
+    def wanted_slots(self, *, on_gpus: bool) -> float:
+        return float(self._rows("wanted_slots", gpus=int(on_gpus))[0]["wanted"])
+
     def put_asides(self) -> list[PutAside]:
         return self._all(PutAside, "put_asides")
 

@@ -67,3 +67,18 @@ SELECT * FROM (
     WHERE s.id = :study AND t.number = ANY(:numbers) AND t.ended_no IS NOT NULL
         AND t.ended_at < clock_timestamp() - make_interval(secs => :older_than_s)
 ) AS x WHERE x.checkpoints OR x.logs ORDER BY x.number
+
+-- name: wanted_slots(gpus int) -> wanted float8
+-- How many GPUs (0: CPU slots) the open studies could use at once, those included that run: by this an autoscaler sizes the workers.
+SELECT coalesce(sum(w.width * least(s.parallel, s.running + s.queued + s.waiting + s.paused + greatest(0,
+        CAST(s.spec -> 'budget' ->> 'trials' AS int) - s.waiting - s.queued - s.running - s.paused - s.scored - s.pruned - s.failed))), 0)
+FROM study s, LATERAL (
+    SELECT max(CASE json_typeof(asked.value) WHEN 'number' THEN CAST(CAST(asked.value AS text) AS float8)
+        ELSE CAST(asked.value ->> 'max' AS float8) END) FILTER (WHERE asked.key = 'gpus') AS gpus,
+        max(CASE json_typeof(asked.value) WHEN 'number' THEN CAST(CAST(asked.value AS text) AS float8)
+        ELSE CAST(asked.value ->> 'max' AS float8) END) FILTER (WHERE asked.key = 'slots') AS slots
+    FROM json_each(s.spec -> 'resources') AS asked WHERE asked.key IN ('gpus', 'slots')
+) AS r, LATERAL (
+    SELECT CASE WHEN coalesce(r.gpus, 0) > 0 THEN r.gpus ELSE coalesce(r.slots, 1) END AS width
+) AS w
+WHERE s.state IN ('OPEN', 'RUNNING') AND (coalesce(r.gpus, 0) > 0) = (:gpus > 0)

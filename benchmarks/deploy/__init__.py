@@ -1,0 +1,1 @@
+"""Proofs of what lies in `deploy/`, with the real tools where this machine has them."""
