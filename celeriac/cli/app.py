@@ -6,11 +6,8 @@ import typer
 
 from celeriac.cli import (
     admin,
-<<<<<<< HEAD
     advising,
-=======
     joining,
->>>>>>> 491590e (Run workers beyond compose: manifests for Kubernetes scaled by rows, Slurm jobs that queue themselves again, systemd units, PgBouncer)
     morning,
     plots,
     promotions,
