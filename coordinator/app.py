@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from threading import Timer
 from typing import Any, ParamSpec
 
 from celery import Celery
@@ -145,16 +146,16 @@ def _wire_after_fork(app: Celery, settings: Settings) -> None:
         _alive_file = settings.alive_file
         store = open_store(settings.database_url, pool_size=settings.pool_size)
         suggesters = Pool(Setup(settings.database_url), limits, follow_answer)
-        wire(
-            Coordinator(
-                store,
-                Tickets(app),
-                suggesters,
-                deliverer=Deliverer(settings),
-                tick_s=settings.reap_s,
-                preempt_after_s=settings.preempt_after_s,
-            )
+        made = Coordinator(
+            store,
+            Tickets(app),
+            suggesters,
+            deliverer=Deliverer(settings),
+            tick_s=settings.reap_s,
+            preempt_after_s=settings.preempt_after_s,
         )
+        made.follow_later = follow_later
+        wire(made)
 
     def stop(**_: Any) -> None:
         if _current is not None:
@@ -182,6 +183,13 @@ def pool_limits(settings: Settings) -> PoolLimits:
 def follow_answer(study_id: int) -> None:
     """The turn that an answer of the suggesters calls for."""
     drive(current(), study_id)
+
+
+def follow_later(study_id: int, after_s: float) -> None:
+    """The turn that is called for after so many seconds; a process that ends before forgets it."""
+    timer = Timer(after_s, follow_answer, [study_id])
+    timer.daemon = True
+    timer.start()
 
 
 def _log_to_stderr(name: str) -> None:

@@ -102,6 +102,7 @@ def lapsed(attempt: OpenAttempt) -> AttemptEnd:
         decision.trial_event,
         fault=Fault.INFRASTRUCTURE,
         detail=f"{attempt.worker} was not heard of until {attempt.lease_until:%H:%M:%S} UTC: {decision.reason}",
+        device_s=attempt.heard_s,
         forgives=decision.forgives,
         wait_s=decision.wait_s,
     )

@@ -13,7 +13,14 @@ from threading import Lock
 from time import monotonic
 
 from celeriac.decide.buffer import Sampling, learns, most_replaced
-from celeriac.decide.device_budget import has_device_budget, night_of_due, used_up
+from celeriac.decide.device_budget import (
+    DeviceBudget,
+    budgets_of,
+    has_device_budget,
+    night_of_budget,
+    used_up,
+    used_up_in_s,
+)
 from celeriac.decide.sampler import chosen_sampler
 from celeriac.decide.steps import after_adding, after_queueing, after_replacing
 from celeriac.decide.stop_study import newest_needed
@@ -57,6 +64,8 @@ log = logging.getLogger(__name__)
 
 #: For so long somebody else may hold a study's lock: a tick later the study is driven all the same.
 LOCK_PATIENCE_S = 15.0
+#: So long after a budget is expected to be used up it is looked at: a look just before would be for nothing.
+LOOK_S = 0.05
 
 
 @dataclass(slots=True)
@@ -67,7 +76,7 @@ class Coordinator:
     nobody's model. `refused_at`: since when, by `clock`, somebody else was found to hold a study's lock whenever this
     one wanted it. `tick_s`: how often beat says that time has passed. `seen`: for each study, how many ends its last
     turn saw. `preempt_after_s`: for so long a study waits before trials of lesser ones are asked back (0: for ever);
-    `short_since`: since when it has.
+    `short_since`: since when it has. `follow_later` has a study driven after so many seconds; `looks_at`: when that is due, by `clock`.
     """
 
     store: Store
@@ -84,6 +93,19 @@ class Coordinator:
     seen: dict[int, int] = field(default_factory=dict)
     preempt_after_s: float = 120.0
     short_since: dict[int, float] = field(default_factory=dict)
+    follow_later: Callable[[int, float], None] | None = None
+    looks_at: dict[int, float] = field(default_factory=dict)
+
+    def look_again(self, study_id: int, after_s: float | None) -> None:
+        """Drive a study after so many seconds, where no tick comes before and nobody looks then already. When this is
+        forgotten, the tick does it.
+        """
+        if self.follow_later is None or after_s is None or not 0 < after_s < self.tick_s:
+            return
+        now = self.clock()
+        if not now < self.looks_at.get(study_id, -inf) <= now + after_s + LOOK_S:
+            self.looks_at[study_id] = now + after_s + LOOK_S
+            self.follow_later(study_id, after_s + LOOK_S)
 
     def takes_tick(self, kind: str) -> bool:
         """Whether to act on a tick of this kind: of those that waited together in the queue, only on the first.
@@ -134,6 +156,7 @@ def drive_all(coordinator: Coordinator) -> None:
         coordinator.fleet.keep_only(studies)
         coordinator.fleet.tick(coordinator.store.put_asides())
         coordinator.seen = {each: ends for each, ends in coordinator.seen.items() if each in set(studies)}
+        coordinator.looks_at = {each: at for each, at in coordinator.looks_at.items() if each in set(studies)}
     for study_id in studies:
         _drive_apart(coordinator, study_id)
     nights.step_all(coordinator.store, coordinator.tickets)
@@ -231,6 +254,8 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
         spec = coordinator.specs.of(study)
         share, slots = fleet.share_of(snapshot, spec), fleet.slots_of(study_id, spec.resources)
         sampling = _sampling(coordinator, spec, study, turn)
+        budgets = _device_budgets(coordinator.store, study, spec)
+        coordinator.look_again(study_id, used_up_in_s(budgets, study.counts.queued))
         decision = what_next(
             _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),
             Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study, in_order=spec.reproducible),
@@ -239,7 +264,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
             share=share,
             exhausted=turn.exhausted,
             newest=_newest(coordinator.store, study, spec.stop_study),
-            used_up=_used_up(coordinator.store, study, spec),
+            used_up=used_up(budgets),
         )
         if decision.event is not None:
             _move(coordinator, snapshot, decision.event, decision.reason)
@@ -267,13 +292,11 @@ def _sampling(coordinator: Coordinator, spec: StudySpec, study: StudyRecord, tur
     return Sampling(suggest_s, learns(chosen_sampler(spec, study).name) and not turn.keep)
 
 
-def _used_up(store: Store, study: StudyRecord, spec: StudySpec) -> str:
-    """Why no device time is left for it; read only where there is a budget of it."""
+def _device_budgets(store: Store, study: StudyRecord, spec: StudySpec) -> list[DeviceBudget]:
+    """Its budgets of device time; read only where there are any."""
     if not has_device_budget(study, spec):
-        return ""
-    of_night = spec.schedule is not None and spec.schedule.device_hours is not None
-    night = night_of_due(spec, study.due_at) if of_night else None
-    return used_up(study, spec, store.device_spent(study.id, night))
+        return []
+    return budgets_of(study, spec, store.device_spent(study.id, night_of_budget(spec, study.due_at)))
 
 
 def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[TrialRecord]:

@@ -32,6 +32,9 @@ Trials = Annotated[
 Wall = Annotated[
     str | None, typer.Option("--wall", help="Its time, such as `2h`, as in a study file.", show_default=False)
 ]
+DeviceHours = Annotated[
+    str | None, typer.Option("--device-hours", help="Its device time in hours, or `+2` more.", show_default=False)
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _ALL = 1_000_000
 
@@ -179,12 +182,15 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     from celeriac.cli.hosts import told_of_code, told_of_slots
     from celeriac.cli.live import best_of, picture, running_grid, sampler_line
     from celeriac.cli.rungs import saved_in_words
+    from celeriac.cli.waiting import limits_form, told_of_limits
     from celeriac.client.progress import line_of, why_waiting
+    from celeriac.client.waiting import time_limits_of
 
     progress = client.progress(study)
+    limits = time_limits_of(client.store, progress.study)
     if as_json:
         form = progress_form(progress, why_waiting(progress), client.store.savings(study.id))
-        print_json({**form, "codes": client.store.codes(study.id)})
+        print_json({**form, **limits_form(limits), "codes": client.store.codes(study.id)})
         return
     if is_terminal():
         console().print(picture(progress, best_of(client, progress.study)))
@@ -199,6 +205,8 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     if progress.wall_s is not None:
         used = text.span(progress.study.worked_s(progress.now))
         print(f"wall: {used} of {text.span(progress.wall_s)} used, since the first trial's start and without pauses")
+    for line in told_of_limits(limits):
+        print(line)
     if progress.study.ended_at is not None:
         print(f"reason: {progress.study.reason}")
     if progress.study.counts.pruned:
@@ -235,16 +243,22 @@ def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = No
 
 
 def extend(
-    study: StudyName, trials: Trials = None, wall: Wall = None, reason: Reason = "extended by a user", home: Home = None
+    study: StudyName,
+    trials: Trials = None,
+    wall: Wall = None,
+    device_hours: DeviceHours = None,
+    reason: Reason = "extended by a user",
+    home: Home = None,
 ) -> None:
     """Give a study a larger budget; one that has ended goes on."""
     with connected(home) as client:
         handle = client.study(study)
         had = handle.record.budget
-        record = handle.extend(trials, wall=wall, reason=reason)
+        record = handle.extend(trials, wall=wall, device_hours=device_hours, reason=reason)
         budget = record.spec["budget"]
         more = f"{budget['trials']} trials instead of {had}" if budget["trials"] != had else f"{had} trials"
         limit = f", wall {text.span(budget['wall'])}" if "wall" in budget else ""
+        limit += f", {budget['device_hours']:g} device-hours" if "device_hours" in budget else ""
         say(f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished")
         tell_next(client, handle)
 

@@ -1,7 +1,8 @@
 """`celeriac why STUDY [N]`: what a study or a trial waits for, its place in the line, and its expected start."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +13,8 @@ from celeriac.cli.service import AsJson, Home, StudyName, connected
 
 #: Of so many waiting trials it is told what became of them before.
 MOST_TOLD = 20
+if TYPE_CHECKING:
+    from celeriac.client.waiting import TimeLimits
 
 OneTrial = Annotated[int | None, typer.Argument(metavar="[N]", min=0, help="One trial of it.", show_default=False)]
 
@@ -22,8 +25,8 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
     With a trial's number: how its parameters were found, and what it waits for.
     """
     from celeriac.cli.why import tell_why
-    from celeriac.client.waiting import waiting_of
-    from celeriac.domain.records import TrialState
+    from celeriac.client.waiting import time_limits_of, waiting_of
+    from celeriac.domain.records import CLOSED, TrialState
 
     with connected(home) as client:
         handle = client.study(study)
@@ -33,12 +36,13 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
             if as_json or trial.state not in (TrialState.WAITING, TrialState.QUEUED, TrialState.PAUSED):
                 raise typer.Exit(code)
             say("")
-        found = waiting_of(client.store, handle.id)
+        record = handle.record
+        found, limits = waiting_of(client.store, handle.id), time_limits_of(client.store, record)
         waiting = client.store.trials(handle.id, states=[TrialState.WAITING], limit=MOST_TOLD)
     if as_json:
-        print_json({"study": handle.name, **asdict(found)})
+        print_json({"study": handle.name, **asdict(found), **limits_form(limits)})
         return
-    say(f"{handle.name}: {found.reason}")
+    say(f"{handle.name}: {found.reason}" + (f": {record.reason}" if record.state in CLOSED else ""))
     for trial in waiting:
         if trial.detail:
             say(f"  trial {trial.number}: {text.one_line(trial.detail)}")
@@ -49,5 +53,21 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
         say(f"  its next trial is expected to start: {when if found.starts_s != 0 else 'now'}")
     if found.ends_s is not None:
         say(f"  its last trial is expected to end in about {text.span(found.ends_s)}")
-    if found.late:
+    for line in told_of_limits(limits):
+        say(f"  {line}")
+    if found.late and not limits.announced:
         say(f"  {found.late}", "yellow")
+
+
+def told_of_limits(limits: "TimeLimits") -> "Iterator[str]":
+    """A line for each budget of device time, and for a deadline."""
+    for each in limits.budgets:
+        yield f"{each.name}: {each.told_spent} of {each.hours:g} h used"
+    if limits.deadline_at is not None:
+        yield f"deadline: {text.moment(limits.deadline_at)}" + (f"; {limits.announced}" if limits.announced else "")
+
+
+def limits_form(limits: "TimeLimits") -> dict[str, Any]:
+    """The same as JSON."""
+    budgets = [{"name": each.name, "hours": each.hours, "spent_s": each.spent_s} for each in limits.budgets]
+    return {"device_budgets": budgets, "deadline_at": limits.deadline_at, "announced": limits.announced}

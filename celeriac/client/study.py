@@ -14,6 +14,7 @@ from celeriac.client.models import best_model
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
 from celeriac.client.retention import Dropped, delete_files
+from celeriac.client.waiting import device_budgets_of
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
 from celeriac.domain.errors import CallerError, IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
@@ -256,19 +257,25 @@ class Study:
         return trial
 
     def extend(
-        self, trials: int | str | None = None, *, wall: str | float | None = None, reason: str = "extended by a user"
+        self,
+        trials: int | str | None = None,
+        *,
+        wall: str | float | None = None,
+        device_hours: str | float | None = None,
+        reason: str = "extended by a user",
     ) -> StudyRecord:
-        """Give it a larger budget: `trials` in all, or "+20" more; `wall` as in a study file. A closed study goes on.
+        """Give it a larger budget: `trials` in all, or "+20" more; `device_hours` likewise; `wall` as in a study file.
+        A closed study goes on.
 
         Raises SpecInvalid, and IllegalTransition for fewer trials than it has, or where nothing would change.
         """
-        budget = extended(self.record, trials, wall)
+        budget = extended(self.record, trials, wall, device_hours)
         return self._goes_on(self._store.extend_study(self.id, budget.to_dict(), reason))
 
     def reopen(self, reason: str = "reopened by a user") -> StudyRecord:
         """Go on after it was stopped, failed, or ended before its budget. Raises IllegalTransition."""
         record = self.record
-        if record.state in CLOSED and (flaw := why_not_reopen(record)):
+        if record.state in CLOSED and (flaw := why_not_reopen(record, device_budgets_of(self._store, record))):
             raise IllegalTransition(flaw)
         return self._goes_on(self._store.move_study(self.id, StudyEvent.REOPEN, reason))
 

@@ -99,6 +99,9 @@ class Studies(Tables):
             _spent(rows, me),
             sum(_spent(rows, each) for each in beside),
             sum(_spent(rows, each) for each in of_night.values()),
+            _runs(rows, me),
+            sum(_runs(rows, each) for each in beside),
+            sum(_runs(rows, each) for each in of_night.values()),
         )
 
     @atomic
@@ -117,6 +120,11 @@ def _spent(rows: Rows, study: StudyRecord) -> float:
     held = [each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id]
     attempts = [each for each in held if each.ended_at is None]
     return study.device_s + sum(max((rows.clock() - each.leased_at).total_seconds(), 0.0) for each in attempts)
+
+
+def _runs(rows: Rows, study: StudyRecord) -> int:
+    held = (each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id)
+    return sum(each.ended_at is None for each in held)
 
 
 def _claim(study: StudyRecord, now: datetime) -> Claim:

@@ -60,6 +60,7 @@ def _end(attempt: OpenAttempt, why: str) -> AttemptEnd:
         decision.trial_event,
         fault=Fault.INFRASTRUCTURE,
         detail=f"{why}; {decision.reason}",
+        device_s=attempt.heard_s,
         forgives=decision.forgives,
         wait_s=decision.wait_s,
     )

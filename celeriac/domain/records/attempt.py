@@ -177,6 +177,11 @@ class OpenAttempt:
     lease_s: float
     lease_until: datetime
 
+    @property
+    def heard_s(self) -> float:
+        """Seconds from its lease until it was last heard of: what it is charged where nobody tells more."""
+        return max((self.lease_until - self.leased_at).total_seconds() - self.lease_s, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:

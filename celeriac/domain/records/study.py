@@ -174,12 +174,15 @@ class Snapshot:
 @dataclass(frozen=True, slots=True)
 class DeviceSpent:
     """Device-seconds of attempts, ended ones and those that run, until now: of a study, of all stages of its firing,
-    and of all firings of its schedule's night.
+    and of all firings of its schedule's night; and how many attempts of each run now.
     """
 
     study_s: float
     firing_s: float = 0.0
     night_s: float = 0.0
+    study_runs: int = 0
+    firing_runs: int = 0
+    night_runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,6 +125,23 @@ def test_status_of_all_and_of_one(celeriac: Celeriac, client: Client) -> None:
     assert "sampler: sobol\n" in celeriac("status", "named").out
 
 
+def test_status_and_why_tell_the_budgets_of_device_time(celeriac: Celeriac, client: Client) -> None:
+    spec = {**SPEC, "budget": {"trials": 9, "device_hours": 0.1}}
+    study = client.open(spec).study
+    client.store.put_devices("here", [device(client, "cpu0.s0@here")])
+    played(client, study, 0.5)
+    told = "device budget: 0.000556 h of 0.1 h used"
+    assert told in celeriac("status", "digits").out
+    assert told in celeriac("why", "digits").out
+    [budget] = json.loads(celeriac("status", "digits", "--json").out)["device_budgets"]
+    assert budget == {"name": "device budget", "hours": 0.1, "spent_s": 2.0}
+    assert budget in json.loads(celeriac("why", "digits", "--json").out)["device_budgets"]
+    celeriac("stop", "digits")
+    assert "digits: it is over: stopped by a user" in celeriac("why", "digits").out
+    more = celeriac("extend", "digits", "--device-hours", "+1")
+    assert more.out == "digits is RUNNING: it has a budget of 9 trials, 1.1 device-hours; 1 are finished\n"
+
+
 def test_status_says_what_a_study_waits_for(celeriac: Celeriac, client: Client) -> None:
     started(client, client.open({**SPEC, "resources": {"gpus": 1}}).study)
     assert "no worker with a GPU is alive" in celeriac("status", "digits").out

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from celeriac.decide.device_budget import has_device_budget, night_of_due, used_up
+from celeriac.decide.device_budget import (
+    DeviceBudget,
+    budgets_of,
+    has_device_budget,
+    night_of_budget,
+    used_up,
+    used_up_in_s,
+)
 from celeriac.decide.turn import Limits, what_next
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import DeviceSpent, Stage, StudyState
@@ -28,6 +35,7 @@ def spec(budget: dict[str, Any], schedule: dict[str, Any] | None = None) -> Stud
 
 PLAIN = study(StudyState.RUNNING)
 SEARCH = replace(PLAIN, firing_id=1, stage=Stage.SEARCH)
+WITH_NIGHT = spec({}, {"budget": {"device_hours": 4}})
 
 
 @pytest.mark.parametrize(
@@ -53,10 +61,10 @@ SEARCH = replace(PLAIN, firing_id=1, stage=Stage.SEARCH)
 )
 def test_what_is_used_up(budget: dict[str, Any], plan: dict[str, Any] | None, spent: DeviceSpent, says: str) -> None:
     mine = PLAIN if plan is None else SEARCH
-    found = used_up(mine, spec(budget, plan), spent)
+    found = used_up(budgets_of(mine, spec(budget, plan), spent))
     assert found.startswith(says)
     assert bool(found) == bool(says)
-    assert not used_up(replace(SEARCH, stage=Stage.CONFIRM), spec(budget, plan), spent)  # it is worth its end
+    assert budgets_of(replace(SEARCH, stage=Stage.CONFIRM), spec(budget, plan), spent) == []  # it is worth its end
 
 
 def test_a_study_beside_its_schedule_counts_its_own_time_only() -> None:
@@ -66,14 +74,23 @@ def test_a_study_beside_its_schedule_counts_its_own_time_only() -> None:
 
 
 def test_a_night_is_a_day_of_the_schedules_zone() -> None:
-    since, until = night_of_due(spec({}, {}), datetime(2026, 11, 24, 23, 30, tzinfo=UTC)) or (None, None)
+    since, until = night_of_budget(WITH_NIGHT, datetime(2026, 11, 24, 23, 30, tzinfo=UTC)) or (None, None)
     assert since is not None
     assert until is not None
     assert since.astimezone(UTC) == datetime(2026, 11, 24, 23, tzinfo=UTC)
     assert until.astimezone(UTC) == datetime(2026, 11, 25, 23, tzinfo=UTC)
-    assert night_of_due(spec({}), datetime(2026, 11, 24, tzinfo=UTC)) is None
+    assert night_of_budget(spec({}), datetime(2026, 11, 24, tzinfo=UTC)) is None
 
 
 def test_a_budget_that_is_used_up_ends_the_study_with_its_reason() -> None:
     decision = what_next(snapshot(PLAIN), Limits(10), 2, used_up="no device time is left")
     assert (decision.event, decision.reason) == (StudyEvent.FINISH, "no device time is left")
+
+
+def test_when_a_budget_will_be_used_up_follows_from_what_runs_and_is_about_to() -> None:
+    study_, night = DeviceBudget("study", 1, 3500.0, 2), DeviceBudget("night", 2, 7170.0, 5)
+    assert used_up_in_s([study_]) == 50.0
+    assert used_up_in_s([study_, night]) == 6.0
+    assert used_up_in_s([study_], queued=2) == 25.0
+    assert used_up_in_s([replace(study_, runs=0)]) is None
+    assert used_up_in_s([]) is None

@@ -73,10 +73,11 @@ def test_device_time_is_that_of_ended_and_of_open_attempts(any_store: Store) -> 
     study = queued(store, 2)
     store.finish_attempt(leased(store, study, 0).token, scored(0.5))
     before = store.device_spent(study.id)
-    assert (before.study_s, before.firing_s) == (2.0, 0.0)
+    assert (before.study_s, before.firing_s, before.study_runs) == (2.0, 0.0, 0)
     leased(store, study, 1)
-    began = store.device_spent(study.id).study_s
-    assert store.device_spent(study.id).study_s > began > 2.0  # its clock goes on
+    began = store.device_spent(study.id)
+    assert store.device_spent(study.id).study_s > began.study_s > 2.0  # its clock goes on
+    assert (began.study_runs, began.firing_runs, began.night_runs) == (1, 0, 1)
     assert store.device_spent(10**9).study_s == 0.0
 
 
@@ -93,6 +94,7 @@ def test_device_time_of_a_night_is_that_of_the_schedules_firings_due_then(any_st
         studies.append(study)
     found = any_store.device_spent(studies[0].id, night)
     assert (found.study_s, found.firing_s, found.night_s) == (2.0, 2.0, 4.0)
+    assert (found.study_runs, found.firing_runs, found.night_runs) == (0, 0, 0)
     assert any_store.device_spent(studies[0].id).night_s == 2.0
 
 

@@ -64,14 +64,17 @@ WITH me AS (
     UNION SELECT s.id FROM me JOIN study s ON s.schedule = me.schedule
     WHERE s.firing_id IS NOT NULL AND s.due_at >= CAST(:since AS timestamptz) AND s.due_at < CAST(:until AS timestamptz)
 ), spent AS (
-    SELECT s.id = me.id AS mine, s.firing_id = me.firing_id AS beside, s.device_s + coalesce((
-        SELECT sum(greatest(extract(epoch FROM clock_timestamp() - a.leased_at), 0)) FROM attempt a
+    SELECT s.id = me.id AS mine, s.firing_id = me.firing_id AS beside, s.device_s + coalesce(open.device_s, 0) AS device_s, open.runs
+    FROM me, found JOIN study s ON s.id = found.study_id CROSS JOIN LATERAL (
+        SELECT sum(greatest(extract(epoch FROM clock_timestamp() - a.leased_at), 0)) AS device_s, count(*) AS runs FROM attempt a
         WHERE a.study_id = s.id AND a.ended_at IS NULL
-    ), 0) AS device_s
-    FROM found JOIN study s ON s.id = found.study_id, me
+    ) open
 )
 SELECT coalesce(sum(device_s) FILTER (WHERE mine), 0) AS study_s,
-    coalesce(sum(device_s) FILTER (WHERE beside), 0) AS firing_s, coalesce(sum(device_s), 0) AS night_s
+    coalesce(sum(device_s) FILTER (WHERE beside), 0) AS firing_s, coalesce(sum(device_s), 0) AS night_s,
+    CAST(coalesce(sum(runs) FILTER (WHERE mine), 0) AS int) AS study_runs,
+    CAST(coalesce(sum(runs) FILTER (WHERE beside), 0) AS int) AS firing_runs,
+    CAST(coalesce(sum(runs), 0) AS int) AS night_runs
 FROM spent
 
 -- name: take_code
