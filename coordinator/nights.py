@@ -7,9 +7,14 @@ many coordinators are at it.
 
 import logging
 
+from celeriac.decide.calendar import plan_of
 from celeriac.decide.night import tonight
-from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, StaleTurn, StoreUnavailable
+from celeriac.decide.without_code import waited_in_vain
+from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, SpecInvalid, StaleTurn, StoreUnavailable
+from celeriac.domain.firing_moves import FiringMove
+from celeriac.domain.lifecycle import FiringEvent
 from celeriac.domain.records import Night, Stage, StudyRecord
+from celeriac.domain.study_file import parse
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store
 from celeriac.store.firing import move, night_of
@@ -45,6 +50,24 @@ def step_all(store: Store, tickets: Tickets) -> None:
             raise
         except Exception:
             log.exception("firing %d: its move failed; the next tick tries again", firing_id)
+
+
+def fail_held(store: Store) -> None:
+    """Fail the firings that have waited for a study's code until their time was over. Their studies are stopped by the
+    clock. Raises StoreUnavailable.
+    """
+    for study in store.studies_held():
+        firing, plan = store.firing(study.firing_id or 0), store.firing_plan(study.firing_id or 0)
+        try:
+            calendar = parse(plan.spec, f"firing {firing.name}").schedule
+            reason = (
+                "" if calendar is None else waited_in_vain(study, firing, plan_of(calendar, firing.slice), store.now())
+            )
+            if reason:
+                store.move_firing(firing.id, firing.turn, FiringMove(FiringEvent.FAIL, reason))
+                log.warning("firing %s: %s", firing.name, reason)
+        except (StaleTurn, IllegalTransition, SpecInvalid, ValueError) as error:
+            log.info("firing %s waits for %s: %s", firing.name, study.name, error)
 
 
 def study_closed(store: Store, tickets: Tickets, study: StudyRecord) -> str:

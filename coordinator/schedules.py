@@ -94,7 +94,7 @@ def stop_left_open(store: Store, tickets: Tickets) -> None:
     """
     for study in store.studies_left_open():
         try:
-            store.move_study(study.id, StudyEvent.STOP, "its firing is over: the next one took its place")
+            store.move_study(study.id, StudyEvent.STOP, "its firing is over")
         except IllegalTransition:
             continue  # it ended by itself
         nights.wake_quietly(tickets, study)

@@ -76,7 +76,8 @@ class Coordinator:
     nobody's model. `refused_at`: since when, by `clock`, somebody else was found to hold a study's lock whenever this
     one wanted it. `tick_s`: how often beat says that time has passed. `seen`: for each study, how many ends its last
     turn saw. `preempt_after_s`: for so long a study waits before trials of lesser ones are asked back (0: for ever);
-    `short_since`: since when it has. `follow_later` has a study driven after so many seconds; `looks_at`: when that is due, by `clock`.
+    `short_since`: since when it has. `follow_later` has a study driven after so many seconds; `looks_at`: when that is
+    due, by `clock`.
     """
 
     store: Store
@@ -160,6 +161,7 @@ def drive_all(coordinator: Coordinator) -> None:
     for study_id in studies:
         _drive_apart(coordinator, study_id)
     nights.step_all(coordinator.store, coordinator.tickets)
+    nights.fail_held(coordinator.store)
     with coordinator.lock:
         coordinator.fleet.look(coordinator.store, coordinator.clock())
         deadlines.announce(coordinator.store, coordinator.fleet)

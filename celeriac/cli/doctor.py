@@ -4,7 +4,6 @@ raises.
 
 import os
 import shutil
-import tempfile
 import uuid
 import warnings
 from collections import Counter
@@ -13,12 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
 from time import perf_counter
 from typing import Literal
 
 from celeriac.cli.text import counted, span
 from celeriac.domain.errors import BrokerUnavailable, CeleriacError
 from celeriac.domain.records import Duty
+from celeriac.runtime.artefacts import ARTEFACT_ROOT, CHECKPOINTS, open_artefacts
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from celeriac.store.capacity import ConnectionUse, connection_use, connections_needed, worker_connections
@@ -33,6 +35,7 @@ _DUTIES = (
     ("clock", "fire", "fired due schedules"),
 )
 _IDLE_S, _IDLE_TICKS = 30.0, 6
+_ARTEFACTS_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ def _machine(settings: Settings) -> Iterator[Check]:
     for name, path in (("home", settings.home), ("checkpoints", settings.checkpoint_root), ("logs", settings.log_root)):
         yield _disk(name, path)
     if settings.checkpoints:
-        yield _storage(settings.checkpoints)
+        yield storage_usable("checkpoints", settings.checkpoints, CHECKPOINTS, "no checkpoint is kept")
+    yield artefacts_usable(settings.artefact_root)
     yield _shared_memory(Path("/dev/shm"))  # noqa: S108 - looked at, not written to
 
 
@@ -110,19 +114,43 @@ def _disk(name: str, path: Path) -> Check:
     return Check(f"disk: {name}", "ok", told)
 
 
-def _storage(address: str) -> Check:
-    """Write a small file to the checkpoints' storage, and delete it."""
-    from celeriac.runtime.artefacts import CHECKPOINTS, open_artefacts
+def artefacts_usable(root: str) -> Check:
+    """Whether a file can be kept below the artefact root, read again and deleted."""
+    if "://" not in root and not Path(root).exists():
+        return _disk("artefacts", Path(root))
+    return storage_usable("artefacts", root, ARTEFACT_ROOT, "no champion is published")
 
-    key = f".doctor-{uuid.uuid4().hex}"
+
+def storage_usable(name: str, root: str, setting: str, so: str) -> Check:
+    """Whether a file can be kept where the `setting` says, read again and deleted; `so`: what follows if not."""
+    found: list[str] = []
+    # Storage that does not answer is tried for minutes by its own library.
+    trying = Thread(target=lambda: found.append(_flaw_of(root, setting)), name=name, daemon=True)
+    start = perf_counter()
+    trying.start()
+    trying.join(_ARTEFACTS_S)
+    took_ms = (perf_counter() - start) * 1000
+    if not found:
+        return Check(name, "fail", f"{setting}={root} does not answer within {_ARTEFACTS_S:g} s: {so}")
+    if found[0]:
+        return Check(name, "fail", f"{found[0]}: {so}")
+    return Check(name, "ok", f"{root} can be written, read and deleted from, in {took_ms:.0f} ms")
+
+
+def _flaw_of(root: str, setting: str) -> str:
+    """Why a file cannot be kept there; "" when it can."""
+    key = f"doctor/{uuid.uuid4().hex}"
     try:
-        storage = open_artefacts(address, CHECKPOINTS)
-        with tempfile.NamedTemporaryFile() as file:
-            storage.put(Path(file.name), key)
-        storage.delete([key])
-    except CeleriacError as error:
-        return Check("checkpoints", "fail", str(error))
-    return Check("checkpoints", "ok", f"{address} can be written")
+        storage = open_artefacts(root, setting)
+        with TemporaryDirectory(prefix="celeriac-doctor-") as aside:
+            local = Path(aside, "file")
+            local.write_text(key)
+            storage.put(local, key)
+            storage.get(key, local)
+            storage.delete([key])
+            return "" if local.read_text() == key else f"{storage.address(key)} is not what was written there"
+    except (CeleriacError, OSError) as error:
+        return str(error)
 
 
 def _shared_memory(path: Path) -> Check:

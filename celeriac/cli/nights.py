@@ -86,6 +86,8 @@ def life_of(firing: "Firing", studies: "Sequence[StudyRecord]") -> Iterator[str]
             best = f", best {text.number(study.best_score)}" if study.best_score is not None else ""
             device = f", {text.span(study.device_s)} of device time" if study.device_s else ""
             yield f"  {'':<20}  {study.name}: {study.state}, {text.finished(study)} trials{best}{device}"
+            if study.state == "PAUSED":
+                yield f"  {'':<20}  it waits for a person: {study.reason}"
 
 
 def _of_slice(firings: "list[Firing]", slice_: str | None) -> "list[Firing]":
@@ -96,6 +98,7 @@ def _of_slice(firings: "list[Firing]", slice_: str | None) -> "list[Firing]":
 
 def _firing_row(firing: "Firing", studies: "list[StudyRecord]") -> tuple[str, ...]:
     notes = [f"by hand, number {firing.by_hand}" if firing.by_hand else "", firing.note, firing.reason]
+    notes += [f"{study.stage} is paused: {study.reason}" for study in studies if study.state == "PAUSED"]
     found = {str(study.stage): study for study in studies}
     search = found.get("search")
     return (

@@ -83,6 +83,9 @@ class ScheduleStore(Protocol):
     def studies_left_open(self) -> list[StudyRecord]:
         """The studies that are not closed although their firing is at its end."""
 
+    def studies_held(self) -> list[StudyRecord]:
+        """The studies that are paused, and their firings wait for them."""
+
     def earlier_studies(self, study_id: int, *, nights: int, sisters: int) -> list[StudyRecord]:
         """What a night's search may start from: searches of the same schedule that were due before this one and closed
         before it was opened, the newest first; at most `nights` of its own slice, then of at most `sisters` other

@@ -102,6 +102,12 @@ class Firings(Tables):
         return [study for study in found if study.ended_at is None]
 
     @atomic
+    def studies_held(self) -> list[StudyRecord]:
+        working = {each.id for each in self._rows.firings.values() if each.state in WORKING}
+        found = [study for _, study in sorted(self._rows.studies.items()) if study.firing_id in working]
+        return [study for study in found if study.state is StudyState.PAUSED]
+
+    @atomic
     def earlier_studies(self, study_id: int, *, nights: int, sisters: int) -> list[StudyRecord]:
         now = self._rows.study(study_id)
         if now.schedule is None or now.due_at is None:

@@ -107,9 +107,10 @@ class NightLook:
 
 @dataclass(frozen=True, slots=True)
 class SliceMorning:
-    """What became of one slice. `deadline`: "" without one, else met, late, missed (never made), passed or ahead (it is
-    still at it); `margin_s`: seconds that were left, negative where it was late. `saved_s`: None where no earlier
-    night searched in full, so nobody knows. `trials`: finished ones, by stage.
+    """What became of one slice. `deadline`: "" without one, or where it was over before the firing was made, else met,
+    late, missed (never made), passed or ahead (it is still at it); `margin_s`: seconds that were left, negative where
+    it was late. `saved_s`: None where no earlier night searched in full, so nobody knows. `trials`: finished ones, by
+    stage.
     """
 
     slice: Mapping[str, Any]
@@ -328,8 +329,10 @@ def _told(firing: Firing, key: str) -> Any:
 
 
 def _deadline(rows: SliceRows, now: datetime) -> tuple[str, float | None]:
-    if rows.deadline_at is None:
-        return "", None
+    if rows.deadline_at is None or (
+        rows.firing.fired_at > rows.deadline_at and rows.firing.state is not FiringState.MISSED
+    ):
+        return "", None  # a night that was made up for later never had one
     is_open = rows.firing.state in WORKING
     margin_s = (rows.deadline_at - (now if is_open else rows.firing.entered_at)).total_seconds()
     if rows.firing.state is FiringState.MISSED:

@@ -69,6 +69,9 @@ class Firings(Verbs):
     def studies_left_open(self) -> list[StudyRecord]:
         return self._all(StudyRecord, "studies_left_open")
 
+    def studies_held(self) -> list[StudyRecord]:
+        return self._all(StudyRecord, "studies_held")
+
     def earlier_studies(self, study_id: int, *, nights: int, sisters: int) -> list[StudyRecord]:
         return self._all(StudyRecord, "earlier_studies", study=study_id, nights=nights, sisters=sisters)
 

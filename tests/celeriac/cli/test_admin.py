@@ -2,11 +2,16 @@
 
 import stat
 from pathlib import Path
+from threading import Event
 
-from celeriac.cli.doctor import duties_done, one_name_each
+import pytest
+
+from celeriac.cli import doctor
+from celeriac.cli.doctor import artefacts_usable, duties_done, one_name_each
 from celeriac.client import Client
 from celeriac.domain.records import Duty
 from tests.celeriac.cli.played import SPEC, Celeriac, closed, played
+from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
 
 
 def test_prune_drops_old_things_and_a_dry_run_nothing(celeriac: Celeriac, client: Client) -> None:
@@ -70,6 +75,34 @@ def test_doctor_looks_at_the_coordinators_work_and_not_at_its_pings() -> None:
     assert fire.startswith("fail: never yet fired due schedules")
     # A coordinator that ticks rarely is not late within six ticks.
     assert next(duties_done([Duty("drive", 20.0, 110.0)])).verdict == "ok"
+
+
+def test_doctor_tries_the_artefact_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "artefacts"
+    assert artefacts_usable(str(root)).verdict == "ok"  # it will be made
+    assert not root.exists()
+    root.mkdir()
+    found = artefacts_usable(str(root))
+    assert (found.name, found.verdict, str(root) in found.told) == ("artefacts", "ok", True)
+    assert list(root.rglob("*")) == []
+    root.rmdir()
+    root.write_text("a file in the way")
+    in_the_way = artefacts_usable(str(root))
+    assert (in_the_way.verdict, "cannot be written or read: " in in_the_way.told) == ("fail", True)
+    assert "no champion is published" in artefacts_usable("ftp://nowhere/x").told
+    monkeypatch.setattr(doctor, "_flaw_of_artefacts", lambda root: Event().wait(5) or "")
+    monkeypatch.setattr(doctor, "_ARTEFACTS_S", 0.05)
+    assert "s3://slow does not answer within 0.05 s" in artefacts_usable("s3://slow").told
+
+
+@pytest.mark.skipif(not HAS_S3, reason="needs the extra s3 and moto")
+def test_doctor_tries_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
+    with s3_server() as reached:
+        for name, value in reached.items():
+            monkeypatch.setenv(name, value)
+        assert artefacts_usable(f"s3://{BUCKET}/below").verdict == "ok"
+        missing = artefacts_usable("s3://no-such-bucket/x")
+        assert (missing.verdict, "no-such-bucket" in missing.told) == ("fail", True)
 
 
 def test_doctor_finds_two_workers_of_one_name() -> None:

@@ -204,6 +204,15 @@ class Unsent(Tickets):
         """Nowhere."""
 
 
+def test_a_night_that_waits_for_a_person_says_so_with_the_next_step(celeriac: Celeriac, client: Client) -> None:
+    client.add_schedule(PLAN_FILE_AS_MAPPING)
+    search, _ = client.fire("nightly", NEW_YEAR)
+    client.store.move_study(search.id, StudyEvent.START, "first turn")
+    client.store.move_study(search.id, StudyEvent.PAUSE, f"its code is nowhere; then `celeriac resume {search.name}`")
+    shown = celeriac("schedule", "show", "nightly").out
+    assert f"it waits for a person: its code is nowhere; then `celeriac resume {search.name}`" in shown
+
+
 def run_given(client: Client, study_id: int, score: Any) -> None:
     """Run all trials that a study was given, and close it."""
     store = client.store

@@ -381,3 +381,15 @@ def test_a_deadline_that_will_be_missed_is_told_once_and_moves_nothing(any_store
     assert (told.steps[-1]["reason"], told.steps[-1]["late"]) == ("too late", True)
     over = any_store.move_firing(firing.id, told.turn, FiringMove(FiringEvent.FAIL, "it is over"))
     assert not any_store.announce(over.id, "too late")
+
+
+def test_a_paused_study_holds_its_firing_until_that_is_over(any_store: Store) -> None:
+    firing = looking(any_store)
+    [look] = any_store.stage_studies([firing.id])
+    any_store.move_study(look.id, StudyEvent.START, "first turn")
+    assert any_store.studies_held() == []
+    any_store.move_study(look.id, StudyEvent.PAUSE, "its code is nowhere")
+    assert [each.id for each in any_store.studies_held()] == [look.id]
+    any_store.move_firing(firing.id, firing.turn, FiringMove(FiringEvent.FAIL, "it waited in vain"))
+    assert any_store.studies_held() == []
+    assert [each.id for each in any_store.studies_left_open()] == [look.id]

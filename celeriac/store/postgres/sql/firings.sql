@@ -42,6 +42,10 @@ SELECT f.id FROM firing f WHERE {is_working} AND NOT EXISTS (
 SELECT {study_columns} FROM study s JOIN firing f ON f.id = s.firing_id
 WHERE s.state IN ('OPEN', 'RUNNING', 'PAUSED') AND NOT {is_working} ORDER BY s.id
 
+-- name: studies_held
+SELECT {study_columns} FROM study s JOIN firing f ON f.id = s.firing_id
+WHERE s.state = 'PAUSED' AND {is_working} ORDER BY s.id
+
 -- name: stage_studies
 SELECT {study_columns} FROM study s WHERE s.firing_id = ANY(CAST(:firings AS bigint[])) ORDER BY s.id
 

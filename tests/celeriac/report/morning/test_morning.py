@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from celeriac.decide.calendar import calendar_of, plan_of
+from celeriac.decide.firing import firing_of
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import FiringState, Lease, Savings, StudyState
 from celeriac.report.morning import Morning, SliceMorning, last_mornings, read_morning
@@ -16,6 +18,7 @@ from celeriac.report.morning.page import page
 from celeriac.report.morning.table import COST, HEAD, table_lines, table_rows
 from celeriac.report.plain import plain
 from celeriac.store.api import AttemptEnd
+from celeriac.store.firing import fire as store_fire
 from coordinator.schedules import fire_due
 from tests.coordinator.house import House
 from tests.coordinator.nightlife import by_lr, failed, put_schedule, with_spec, work
@@ -201,6 +204,18 @@ def test_a_deadline_is_met_or_late_by_the_firing_s_end(lasts_s: float, deadline:
     found = only(morning)
     assert (found.deadline, found.margin_s) == (deadline, 3 * 3600.0 - lasts_s)
     assert ["deadline"] * (deadline == "late") == [each.kind for each in morning.attention]
+
+
+def test_a_night_that_is_made_up_for_after_its_deadline_had_none() -> None:
+    house = house_of(JFK, deadline="06:00")
+    house.wait(10 * 3600)
+    [due] = house.store.slice_dues("flights")
+    row = house.store.schedule("flights")
+    plan = plan_of(calendar_of(row), due.slice)
+    store_fire(house.store, due.next_due_at, firing_of(row, plan, due.slice, due.next_due_at))
+    work(house, by_lr(0.1))
+    morning = read_again(house)
+    assert (only(morning).deadline, only(morning).margin_s, morning.attention) == ("", None, ())
 
 
 def test_a_night_is_the_newest_or_the_one_that_is_named() -> None:
