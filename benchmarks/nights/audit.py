@@ -5,7 +5,7 @@ is not as promised, one line each.
 import json
 from collections import Counter
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from celeriac.decide.gate import recompute
@@ -42,6 +42,23 @@ def wrong_firings(
         *(f"firing {key} has {count} studies" for key, count in stages.items() if count > 1),
         *(f"{study.name} is {study.state}: {study.reason}" for study in studies if study.state not in CLOSED),
     ]
+
+
+def wrong_deadlines(made: Sequence[Firing], deadline_s: float) -> list[str]:
+    """Each firing that ended after its deadline was announced as late before that passed."""
+    wrong = []
+    for each in made:
+        late_at = each.due_at + timedelta(seconds=deadline_s)
+        announced_at = announced(each)
+        if each.entered_at > late_at and (announced_at is None or announced_at >= late_at):
+            told = "never announced" if announced_at is None else f"announced at {announced_at}"
+            wrong.append(f"{each.name} ended at {each.entered_at}, its deadline was {late_at}, and that was {told}")
+    return wrong
+
+
+def announced(firing: Firing) -> datetime | None:
+    """When it was announced that the firing's deadline will be missed; None where it was not."""
+    return next((datetime.fromisoformat(step["at"]) for step in firing.steps if step.get("late")), None)
 
 
 def wrong_promotions(made: Sequence[Firing], verdicts: Sequence[Champion]) -> list[str]:

@@ -4,7 +4,8 @@ nights, reaper, delivery and store code on a real Postgres, and slots that are o
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from math import log
 from pathlib import Path
@@ -19,7 +20,7 @@ from celeriac.domain.errors import BrokerUnavailable, LeaseLost, StoreUnavailabl
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.messages import DriveStudy, RunTrial, TrialEnded
 from celeriac.domain.records import Device, Fault, Lease, Schedule
-from celeriac.domain.study_file import parse
+from celeriac.domain.study_file import parse, slice_name
 from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.broker import CPU_QUEUE, DRIVE_QUEUE
 from celeriac.store import open_store
@@ -31,6 +32,10 @@ from coordinator.suggest.messages import SuggestRequest, SuggestResult
 from coordinator.turn import Coordinator, drive, drive_all
 
 NAME, DAY_S, DUE_S = "nights", 86_400.0, 3 * 3600.0
+#: All of a night should be done so long after its due time; the ticks of the last moments before are not left out.
+DEADLINE_S, LAST_S, LAST_TICK_S = 1500.0, 30.0, 5.0
+#: In a night with priorities every fourth slice has this weight, the others 1.
+HEAVY = 4.0
 TICK_S, MEAN_S, SIGMA = 60.0, 60.0, 0.5
 TRIALS, BLOCKS, COORDINATORS = 6, 20, 2
 #: A lease outlives its trial by so much; no simulated device is taken for dead.
@@ -65,7 +70,9 @@ class NightHouse:
         self._outside = Outside(
             lambda: open_artefacts(str(self.artefacts)), lambda _: "", home, {"PATH": "/usr/bin:/bin"}
         )
-        self._put_schedule(slices)
+        self.slices = [{"s": f"s{k:02}"} for k in range(slices)]
+        self.heavy = {slice_name(each) for each in self.slices[::4]}
+        self.give_weights(1.0)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -76,13 +83,14 @@ class NightHouse:
         """Let one night come and go. Raises AssertionError when it does not end."""
         due_s = number * DAY_S + DUE_S
         self.clock.move_to(due_s)
-        tick_s = due_s
+        ticks = _ticks(due_s)
+        tick_s = next(ticks)
         while True:
             next_end_s = self._running[0][0] if self._running else float("inf")
             if tick_s <= next_end_s:
                 self.clock.move_to(tick_s)
                 self._tick()
-                tick_s += TICK_S
+                tick_s = next(ticks)
                 self._settle()
                 if self._is_over():
                     return
@@ -160,6 +168,10 @@ class NightHouse:
         self.clock.move_to(at_s)
         self._free.append(slot)
         if self.weather.strikes("a worker is killed", self.weather.killed):
+            if self.weather.rng.random() < 0.5:  # it was heard of a moment ago, else not since it began
+                with suppress(LeaseLost):
+                    self.real.renew(lease.token, LEASE_S)
+                    self.ran_s[lease.token] = lasted_s
             return
         end = self._result(lease, lasted_s)
         for _ in range(3):  # as a worker does, which tries again while the store does not answer
@@ -218,20 +230,33 @@ class NightHouse:
         device = Device("cpu", "host", "cpu", 0, {}, names, "", "ok", self.clock(), LONG_S)
         self.real.put_devices("host", [device])
 
-    def _put_schedule(self, slices: int) -> None:
+    def give_weights(self, heavy: float) -> None:
+        """Put the schedule into force, or edit it: every fourth slice has that weight."""
         told = f"cat > {self.told}/$CELERIAC_PROMOTION.$$; test $(($$ % 100)) -ge {self.weather.hook_fails}"
         section = {
             "name": NAME,
             "cron": "0 3 * * *",
-            "slices": {"s": [f"s{k:02}" for k in range(slices)]},
+            "slices": [{**each, "priority": heavy} if slice_name(each) in self.heavy else each for each in self.slices],
+            "deadline": DEADLINE_S,
             "hook": {"command": ["sh", "-c", told]},
         }
         spec = parse({**SPEC, "seed": self.seed, "schedule": section})
         assert spec.schedule is not None
-        now = BEGAN + timedelta(seconds=1)
+        now = self.clock() + timedelta(seconds=1)
         every = tuple(spec.schedule.combinations())
         row = Schedule(NAME, spec.to_dict(), "0 3 * * *", "UTC", every, "/code", "abc", False, now, now)
         self.real.put_schedule(row, dues_of(row, now))
+
+
+def _ticks(due_s: float) -> Iterator[float]:
+    """When time is said to have passed: each minute, and as often as in the service just before the deadline."""
+    late_s, tick_s = due_s + DEADLINE_S, due_s
+    while True:
+        yield tick_s
+        if tick_s < late_s - LAST_S:
+            tick_s = min(tick_s + TICK_S, late_s - LAST_S)
+        else:
+            tick_s += LAST_TICK_S if tick_s < late_s else TICK_S
 
 
 class _Suggester(Here):

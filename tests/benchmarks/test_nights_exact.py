@@ -3,12 +3,20 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from benchmarks.nights.audit import MANY, wrong_budget, wrong_deliveries, wrong_firings, wrong_promotions
+from benchmarks.nights.audit import (
+    MANY,
+    wrong_budget,
+    wrong_deadlines,
+    wrong_deliveries,
+    wrong_firings,
+    wrong_promotions,
+)
 from benchmarks.nights.crashing import Weather
 from benchmarks.nights.exact import audit, broken, measure
 from benchmarks.nights.house import NAME, NightHouse
@@ -20,9 +28,10 @@ from celeriac.domain.records import FiringState
 
 
 def test_nights_are_exact_whatever_crashes() -> None:
-    found = measure(slices=4, nights=2, seed=3)
+    found = measure(slices=4, nights=3, seed=3)
     assert found["wrong"] == []
-    assert sum(found["firings"].values()) == 8
+    assert sum(found["firings"].values()) == sum(found["deadlines"][each] for each in ("met", "missed")) == 12
+    assert found["weights"]
     assert found["promotions"] > 0
     assert len(found["struck"]) >= 6, "kinds of faults"
 
@@ -51,7 +60,9 @@ def test_smooth_nights_have_nothing_wrong_and_the_same_bars(smooth: NightHouse) 
     assert found["wrong"] == []
     assert smooth.weather.done == {}
     assert broken({**found, "wrong": ["this"]})[0] == "this"
-    assert "the longest wait" in broken({**found, "end_s": {"ratio": 1.6}})[0]
+    assert "the longest wait until its night's end" in broken({**found, "end_s": {"ratio": 1.6}})[0]
+    assert "the longest wait until its first trial" in " ".join(broken({**found, "start_s": {"ratio": 1.6}}))
+    assert "of no use" in " ".join(broken({**found, "weights": {"heavy_end_s": 2, "light_end_s": 1}}))
 
 
 def test_the_audit_sees_a_firing_that_is_lost_doubled_or_stuck(smooth: NightHouse) -> None:
@@ -67,6 +78,17 @@ def test_the_audit_sees_a_firing_that_is_lost_doubled_or_stuck(smooth: NightHous
     stuck = replace(made[0], state=FiringState.CONFIRMING)
     assert "CONFIRMING" in wrong_firings([stuck, *made[1:]], studies, wanted)[0]
     assert "has 2 studies" in wrong_firings(made, [*studies, studies[0]], wanted)[0]
+
+
+def test_the_audit_sees_a_deadline_that_passed_in_silence(smooth: NightHouse) -> None:
+    [firing, *_] = smooth.real.firings(NAME, limit=MANY)
+    took_s = (firing.entered_at - firing.due_at).total_seconds()
+    assert wrong_deadlines([firing], took_s) == []
+    assert "never announced" in wrong_deadlines([firing], took_s - 60)[0]
+    told = {"state": "SEARCHING", "at": (firing.due_at + timedelta(seconds=took_s - 61)).isoformat(), "late": True}
+    in_time = replace(firing, steps=(*firing.steps, told))
+    assert wrong_deadlines([in_time], took_s - 60) == []
+    assert "and that was announced at" in wrong_deadlines([in_time], took_s - 62)[0]
 
 
 def test_the_audit_sees_a_promotion_that_is_lost_doubled_or_out_of_line(smooth: NightHouse) -> None:
