@@ -24,6 +24,7 @@ def test_a_study_ends_when_its_device_hours_are_used() -> None:
 def test_a_study_is_looked_at_when_its_device_hours_will_be_used_not_only_at_the_next_tick() -> None:
     house = House(slots=2)
     later: list[tuple[int, float]] = []
+    house.coordinator.clock = lambda: house.clock.now.timestamp()
     house.coordinator.follow_later = lambda study_id, after_s: later.append((study_id, after_s))
     study = open_study(house.store, sampler="random", budget={"trials": 50, "device_hours": 0.1})
     drive(house.coordinator, study.id)

@@ -385,6 +385,7 @@ def test_a_look_that_the_infrastructure_lost_says_nothing_of_the_champion() -> N
 
 def without_its_code(house: House) -> tuple[int, int]:
     """Tonight's firing, whose look no slot has the code of: the firing's id, and the look's."""
+    house.slots = 1
     with_slots(house.store, 1)
     (slot,) = house.store.devices()[0].slots
     firing = fire(house)
