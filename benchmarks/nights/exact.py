@@ -129,7 +129,7 @@ def _wrong_seconds(house: NightHouse, study: StudyRecord) -> list[str]:
         for attempts in found.values()
         for each in attempts
         if abs((ran_s := house.ran_s.get(each.token, 0.0)) - each.device_s) > ROUNDING_S
-        and not (each.token in house.unsure and each.device_s == 0.0)
+        and not (each.token in house.unsure and each.device_s <= ROUNDING_S)
     ]
 
 

@@ -11,11 +11,11 @@ from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import say
 from celeriac.cli.service import AsJson, Home, StudyName, connected
 
-#: Of so many waiting trials it is told what became of them before.
-MOST_TOLD = 20
 if TYPE_CHECKING:
     from celeriac.client.waiting import TimeLimits
 
+#: Of so many waiting trials it is told what became of them before.
+MOST_TOLD = 20
 OneTrial = Annotated[int | None, typer.Argument(metavar="[N]", min=0, help="One trial of it.", show_default=False)]
 
 
