@@ -104,7 +104,7 @@ class Coordinator:
         if self.follow_later is None or after_s is None or not 0 < after_s < self.tick_s:
             return
         now = self.clock()
-        if not now < self.looks_at.get(study_id, -inf) <= now + after_s + LOOK_S:
+        if not now + LOOK_S / 2 < self.looks_at.get(study_id, -inf) <= now + after_s + LOOK_S:  # none is to come
             self.looks_at[study_id] = now + after_s + LOOK_S
             self.follow_later(study_id, after_s + LOOK_S)
 
