@@ -90,7 +90,7 @@ def test_doctor_tries_the_artefact_root(tmp_path: Path, monkeypatch: pytest.Monk
     in_the_way = artefacts_usable(str(root))
     assert (in_the_way.verdict, "cannot be written or read: " in in_the_way.told) == ("fail", True)
     assert "no champion is published" in artefacts_usable("ftp://nowhere/x").told
-    monkeypatch.setattr(doctor, "_flaw_of_artefacts", lambda root: Event().wait(5) or "")
+    monkeypatch.setattr(doctor, "_flaw_of", lambda *_: Event().wait(5) or "")
     monkeypatch.setattr(doctor, "_ARTEFACTS_S", 0.05)
     assert "s3://slow does not answer within 0.05 s" in artefacts_usable("s3://slow").told
 
