@@ -50,7 +50,7 @@ class Gangs(Verbs):
         if rows:
             asked = Resources.read(rows[0]["spec"].get("resources"))
             return Seat(token, rows[0]["study"], asked.least, asked.members)
-        return _refusal(self._rows("refuse", **ticket), **ticket)
+        return _refusal(self._rows("refuse", **ticket, device=device), **ticket)
 
     def gang_beat(self, token: str, lease_s: float, *, leaving: str = "") -> Round:
         rows = self._rows("gang_beat", token=token, lease_s=lease_s, leaving=plain_text(leaving))

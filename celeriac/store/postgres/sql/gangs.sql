@@ -112,7 +112,7 @@ SELECT true FROM a
 -- name: gang_lease(token text) -> {given}, number int, attempt int, rank int, peers json
 -- What a member of a round needs to run its part of the trial.
 SELECT m.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, s.stage, t.faults, t.source,
-    t.seed, m.lease_until, m.trial, m.attempt, m.rank,
+    t.seed, m.lease_until, t.placed, m.trial, m.attempt, m.rank,
     (SELECT json_agg(json_build_object('rank', g.rank, 'host', g.host, 'device', CASE WHEN g.device_kind IN ('', 'cpu') THEN ''
         ELSE g.device END, 'address', g.address, 'port', g.port) ORDER BY g.rank) FROM gang_member g WHERE {of_gang} AND g.rank IS NOT NULL)
 FROM gang_member m JOIN trial t ON t.study_id = m.study_id AND t.number = m.trial JOIN study s ON s.id = m.study_id
