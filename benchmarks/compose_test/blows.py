@@ -141,6 +141,9 @@ def await_sql(project: Project, query: str, enough: Callable[[str], bool], withi
 
 def stop_in_order(project: Project) -> None:
     """What a drained host does: TERM, the trials are handed back within the grace, the worker comes back later."""
+    # Both slots may have ended their trials just now, and then nothing would be there to hand back.
+    begun = "SELECT count(*) FROM attempt WHERE ended_at IS NULL AND leased_at > clock_timestamp() - interval '0.5 s'"
+    await_sql(project, begun, lambda said: said != "0", START_S, "a trial has just begun")
     project.up("stop", "worker-cpu", timeout_s=STOP_S)
     state = project.inspected("worker-cpu")["State"]
     demand(state["ExitCode"] == 0, f"a worker that is stopped in order ends with 0, not {state['ExitCode']}")
