@@ -43,7 +43,7 @@ def year(database: str, store: Store) -> Iterator[Connection]:
     with engine.connect() as connection:
         connection.execute(text(FILL), {"slices": SLICES, "nights": NIGHTS})
         connection.execute(text(TOLD))
-        connection.execute(text("VACUUM ANALYZE firing"))
+        connection.execute(text("VACUUM ANALYZE"))
         yield connection
     engine.dispose()
 

@@ -10,16 +10,17 @@ ORDER BY ch.id, k.kind ON CONFLICT DO NOTHING
 
 -- name: note_nights
 -- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one. Each
--- tick asks it: the time is read once, so that an index finds those of the last days.
+-- tick asks it: those of the last days are found by an index, apart from the join, for which Postgres could choose to read all that a
+-- schedule has ever had.
 INSERT INTO delivery (kind, schedule, night)
-SELECT 'morning', f.schedule, f.night FROM (
-    SELECT f.schedule, f.state, f.entered_at,
+WITH recent AS MATERIALIZED (
+    SELECT f.schedule, f.state, f.by_hand,
         substring(f.name FROM '/([0-9]+-[0-9][0-9]-[0-9][0-9](T[0-9][0-9]:[0-9][0-9](-again)?)?)(-[0-9]+)?$') AS night
-    FROM firing f JOIN schedule sc ON sc.name = f.schedule
-    WHERE f.by_hand = 0 AND sc.spec #> '{schedule,morning}' IS NOT NULL
-        AND ({is_working} OR f.entered_at > (SELECT clock_timestamp()) - interval '3 days')
-) f
-WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.schedule = f.schedule AND d.night = f.night)
+    FROM firing f WHERE {is_working} OR f.entered_at > (SELECT clock_timestamp()) - interval '3 days'
+)
+SELECT 'morning', f.schedule, f.night FROM recent f JOIN schedule sc ON sc.name = f.schedule
+WHERE f.by_hand = 0 AND sc.spec #> '{schedule,morning}' IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.schedule = f.schedule AND d.night = f.night)
 GROUP BY f.schedule, f.night
 HAVING NOT bool_or({is_working})
 ON CONFLICT DO NOTHING
