@@ -14,14 +14,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
 from sqlalchemy.engine import make_url
 
+from benchmarks.deploy.awaiting import until
 from benchmarks.embedded import Embedded, embedded
 from celeriac.domain.records import StudyState, TrialState
 from tests.servers import free_port
@@ -29,6 +29,7 @@ from tests.servers import free_port
 SHIPPED = Path(__file__).parents[2] / "deploy" / "pgbouncer" / "pgbouncer.ini"
 CODE = Path(__file__).parent / "code"
 SLOTS, TRIALS, POOL = 8, 40, 2
+PATIENCE_S = 240.0
 
 
 def missing() -> str:
@@ -41,7 +42,11 @@ def prove() -> str:
     with embedded(slots=1) as stack, _pooler(stack) as pooled, stack.client() as client:
         node = _node(stack, pooled)
         try:
-            _until(lambda: any(each.host == "pooled" for each in client.store.devices(alive=True)), "its node is up")
+            until(
+                lambda: any(each.host == "pooled" for each in client.store.devices(alive=True)),
+                PATIENCE_S,
+                "its node is up",
+            )
             study = client.submit(
                 {
                     "study": "pooled",
@@ -53,12 +58,12 @@ def prove() -> str:
                     "budget": {"trials": TRIALS},
                 }
             )
-            _until(lambda: study.record.counts.scored >= TRIALS // 4, "a quarter is scored")
+            until(lambda: study.record.counts.scored >= TRIALS // 4, PATIENCE_S, "a quarter is scored")
             most = _server_connections(pooled)
             node.kill()
             node.wait()
             node = _node(stack, pooled)
-            _until(lambda: study.state is StudyState.DONE, "all trials are finished")
+            until(lambda: study.state is StudyState.DONE, PATIENCE_S, "all trials are finished")
             trials = client.store.trials(study.record.id, limit=TRIALS)
             assert all(each.state is TrialState.SCORED and each.score == 6 for each in trials), trials
             through = [each for each in trials if each.worker.endswith("@pooled")]
@@ -136,10 +141,3 @@ def _server_connections(pooled: str) -> int:
     with psycopg.connect(host=url.host, port=url.port, user="admin", dbname="pgbouncer", autocommit=True) as admin:
         cursor = psycopg.ClientCursor(admin)
         return sum(row[1] == "celeriac" for row in cursor.execute("SHOW SERVERS").fetchall() if row)
-
-
-def _until(holds: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 240.0
-    while not holds():
-        assert time.monotonic() < deadline, f"not within 240 s: {what}"
-        time.sleep(0.5)

@@ -9,10 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.deploy.awaiting import until
 from benchmarks.embedded import Embedded, embedded
 from celeriac.domain.records import Fault, Outcome, StudyState, TrialState
 
@@ -44,9 +43,9 @@ def prove() -> str:
         )
         job = _submitted(stack)
         host = f"{_said('hostname')}-{job}"
-        _until(lambda: any(each.host == host for each in client.store.devices(alive=True)), 120.0, "its node is up")
-        _until(lambda: _restarts(job) == 1, 300.0, "the job has queued itself again")
-        _until(lambda: study.state is StudyState.DONE, 600.0, "all trials are finished")
+        until(lambda: any(each.host == host for each in client.store.devices(alive=True)), 120.0, "its node is up")
+        until(lambda: _restarts(job) == 1, 300.0, "the job has queued itself again")
+        until(lambda: study.state is StudyState.DONE, 600.0, "all trials are finished")
         trials = client.store.trials(study.record.id, limit=TRIALS)
         assert all(each.state is TrialState.SCORED and each.score == 40 for each in trials), trials
         attempts = [each for trial in trials for each in client.store.attempts(study.record.id, trial.number)]
@@ -55,7 +54,7 @@ def prove() -> str:
         assert back, there
         assert all(each.fault is Fault.PREEMPTED for each in back), back
         _said("scancel", str(job))
-        _until(lambda: _state(job) == "CANCELLED", 90.0, "scancel has ended it")
+        until(lambda: _state(job) == "CANCELLED", 90.0, "scancel has ended it")
         client.close()
     return f"{len(there)} attempts in job {job}, {len(back)} handed back before its limit, {TRIALS} of {TRIALS} scored"
 
@@ -85,10 +84,3 @@ def _field(job: int, name: str) -> str:
 def _said(*command: str, check: bool = True) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=check, env=os.environ)
     return done.stdout.strip()
-
-
-def _until(holds: Callable[[], bool], within_s: float, what: str) -> None:
-    deadline = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
-        time.sleep(0.5)
