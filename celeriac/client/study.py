@@ -4,7 +4,7 @@ import importlib.util
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from celeriac.client.models import best_model
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
+from celeriac.client.proposing import add_points
 from celeriac.client.retention import Dropped, delete_files
 from celeriac.client.waiting import device_budgets_of
 from celeriac.decide.extend import extended, why_not_reopen
@@ -255,6 +256,16 @@ class Study:
             trial = self._store.cancel_trial(self.id, number, reason)
         self._wake(self.record)
         return trial
+
+    def add_points(self, points: Sequence[Mapping[str, Any]], *, reason: str = "", by: str = "") -> list[TrialRecord]:
+        """Add a trial for each of these points, which run before the sampler's own suggestions and teach its model; all
+        of them or none. `by`: who proposes them.
+
+        Raises SpaceInvalid, CallerError for more than `proposers` in its file allows now, IllegalTransition.
+        """
+        added = add_points(self._store, self.id, points, reason=reason, by=by)
+        self._wake(self.record)
+        return added
 
     def extend(
         self,

@@ -28,6 +28,7 @@ class By(StrEnum):
     OPTUNA = "Optuna"
     SKOPT = "scikit-optimize"
     BOTORCH = "BoTorch"
+    PROPOSER = "a proposer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.store.api_figures import FigureStore
 from celeriac.store.api_gangs import GangStore
 from celeriac.store.api_placing import PlacingStore
 from celeriac.store.api_preemption import PreemptionStore
@@ -112,9 +113,9 @@ class Pruned:
     logs: int = 0
 
 
-class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, Protocol):
-    """All that the programs may ask of Postgres; what schedules and their nights need is in `ScheduleStore`, what
-    pre-emption needs in `PreemptionStore`, and what gangs need in `GangStore`.
+class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, FigureStore, Protocol):
+    """All that the programs may ask of Postgres; what schedules and their nights, pre-emption, gangs and figures need
+    is in protocols of their own.
     """
 
     # -- the store itself -------------------------------------------------------------------------------------------

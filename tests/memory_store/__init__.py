@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tests.memory_store.changes import Changes
 from tests.memory_store.deliveries import Deliveries
+from tests.memory_store.figures import Figures
 from tests.memory_store.finish import Ends
 from tests.memory_store.firings import Firings
 from tests.memory_store.gangs import Gangs
@@ -22,7 +23,7 @@ from tests.memory_store.turns import Turns
 
 
 class MemoryStore(
-    Studies, Turns, Gangs, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading
+    Studies, Turns, Gangs, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading, Figures
 ):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 

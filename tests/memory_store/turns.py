@@ -45,10 +45,10 @@ class Turns(Tables):
         ended = sorted((trial for trial in trials if trial.ended_no), key=lambda t: -(t.ended_no or 0))
         now = self._rows.clock()
         may_be_sent = [t for t in trials if t.not_before is None or t.not_before <= now]
-        paused, waiting = (
-            tuple([trial.number for trial in may_be_sent if trial.state is state][:MOST_READY])
-            for state in (TrialState.PAUSED, TrialState.WAITING)
-        )
+        paused = tuple([t.number for t in may_be_sent if t.state is TrialState.PAUSED][:MOST_READY])
+        waits = [t for t in may_be_sent if t.state is TrialState.WAITING]
+        kinds = [[t.number for t in waits if (t.source is Source.PROPOSED) is first] for first in (True, False)]
+        waiting = tuple(number for kind in kinds for number in kind[:MOST_READY])
         last_ended = tuple(
             EndedTrial(t.number, t.fault, t.signature, t.detail, t.ended_at) for t in ended[:3] if t.ended_at
         )

@@ -74,6 +74,7 @@ from celeriac.domain.records.study import Snapshot as Snapshot
 from celeriac.domain.records.study import StudyRecord as StudyRecord
 from celeriac.domain.records.trial import EndedTrial as EndedTrial
 from celeriac.domain.records.trial import PendingTrial as PendingTrial
+from celeriac.domain.records.trial import ProposedSoFar as ProposedSoFar
 from celeriac.domain.records.trial import Suggestion as Suggestion
 from celeriac.domain.records.trial import TrialRecord as TrialRecord
 from celeriac.domain.records.trial import html_table as html_table

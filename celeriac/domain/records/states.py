@@ -61,6 +61,7 @@ class Source(StrEnum):
     SUGGESTED = "suggested"
     CHAMPION = "champion"
     CHALLENGER = "challenger"
+    PROPOSED = "proposed"
 
 
 class FiringState(StrEnum):

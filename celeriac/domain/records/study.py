@@ -152,8 +152,9 @@ class Snapshot:
     trials are open.
 
     `paused` and `waiting` are the lowest numbers of the trials that a ticket may be sent for now, at most MOST_READY
-    of each. `last_ended` are the newest ends, newest first, at most three. `tail` are the newest trials that wait and
-    were never leased, by number: as many as may be suggested anew, and read only where that is possible.
+    of each kind; of those that wait, the ones that were proposed from outside come first. `last_ended` are the newest
+    ends, newest first, at most three. `tail` are the newest trials that wait and were never leased, by number: as many
+    as may be suggested anew, and read only where that is possible.
     """
 
     study: StudyRecord

@@ -94,6 +94,17 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
+class ProposedSoFar:
+    """What a study has taken from outside: trials `given`, those of them that `ended`, and the `hits` among these,
+    which scored at least as well as the median of its own scored trials. Cancelled ones count for nothing.
+    """
+
+    given: int = 0
+    ended: int = 0
+    hits: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PendingTrial:
     """A trial as a sampler sees it before its end. `observed`: how many ends its suggestion knew, None when no sampler
     suggested it.

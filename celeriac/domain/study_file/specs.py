@@ -25,6 +25,8 @@ OF_A_SLICE = frozenset(
 )
 #: More trials than any budget, and so the end of whatever counts trials.
 MOST_TRIALS = 1_000_000
+#: Without a word of the file, at most so many of a study's trials come from outside.
+PROPOSED_SHARE = 0.3
 #: A budget of less than a second of device time is a mistake.
 LEAST_DEVICE_HOURS = 0.0003
 
@@ -148,7 +150,8 @@ class StudySpec:
     `default`, if given, is trial 0. The grid sampler takes 10 values of a continuous float, all values of the rest.
     `keep_model`: "best" or "all", the trials whose models are kept; "" for none. `timeout_s` is a trial's,
     `budget.wall_s` the study's; None is no limit. `priority` is its weight where studies share the fleet.
-    `reproducible`: one trial after the other, each suggested when the one before has ended.
+    `reproducible`: one trial after the other, each suggested when the one before has ended. `proposed_share`: of its
+    trials, at most so many come from outside.
     """
 
     study: str
@@ -172,6 +175,7 @@ class StudySpec:
     context: Mapping[str, Scalar] = field(default_factory=dict)
     priority: float = 1.0
     reproducible: bool = False
+    proposed_share: float = PROPOSED_SHARE
 
     @property
     def at_once(self) -> int | None:
@@ -208,6 +212,7 @@ class StudySpec:
             "stop_early": None if self.stop_early is None else to_dict(self.stop_early),
             "keep_model": self.keep_model or None,
             "reproducible": self.reproducible or None,
+            "proposers": None if self.proposed_share == PROPOSED_SHARE else {"share": self.proposed_share},
             "stop_study": None if self.stop_study is None else self.stop_study.to_dict(),
         }
         return {key: value for key, value in form.items() if value is not None}

@@ -21,6 +21,7 @@ from celeriac.domain.study_file.section import Problems, Section
 from celeriac.domain.study_file.specs import (
     LEAST_DEVICE_HOURS,
     MOST_TRIALS,
+    PROPOSED_SHARE,
     Budget,
     Metric,
     ScheduleSpec,
@@ -41,6 +42,7 @@ _KEYS = frozenset(
         "stop_early",
         "stop_study",
         "keep_model",
+        "proposers",
         "parallel",
         "priority",
         "reproducible",
@@ -149,6 +151,7 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         keep_model=_keep_model(top),
         priority=_priority(top),
         reproducible=_reproducible(top, sampler),
+        proposed_share=_proposed_share(top),
     )
 
 
@@ -269,6 +272,15 @@ def _priority(top: Section) -> float:
         top.fail("priority", f"must be {MOST_PRIORITY:g} or less, not {show(value)}")
         return 1.0
     return 1.0 if value is None else value
+
+
+def _proposed_share(top: Section) -> float:
+    """Of the study's trials, at most so many come from outside."""
+    section = top.section("proposers", {"share"})
+    share = section.number("share", 0.0)
+    if share is not None and share > 1.0:
+        section.fail("share", f"must be from 0 to 1, not {show(share)}")
+    return PROPOSED_SHARE if share is None or share > 1.0 else share
 
 
 def _context(top: Section) -> dict[str, Scalar]:

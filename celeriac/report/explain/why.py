@@ -15,6 +15,8 @@ _UNASKED = {
     Source.DEFAULT: "the default that the study file gives: no sampler was asked",
     Source.PRIOR: "a prior: parameters known from elsewhere, tried before any suggestion",
     Source.CHAMPION: "the slice's champion, run again to compare with",
+    Source.CHALLENGER: "the night's challenger, run again to compare with the champion",
+    Source.PROPOSED: "a point that was proposed from outside: no sampler was asked",
 }
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from celeriac.domain.errors import SchemaMismatch
 from celeriac.store.postgres.changes import Changes
 from celeriac.store.postgres.deliveries import Deliveries
+from celeriac.store.postgres.figures import Figures
 from celeriac.store.postgres.finish import Ends
 from celeriac.store.postgres.firings import Firings
 from celeriac.store.postgres.functions import digest
@@ -40,6 +41,7 @@ class PostgresStore(
     Preemption,
     PlacedTrials,
     Reading,
+    Figures,
 ):
     """`celeriac.store.api.Store` on Postgres."""
 

@@ -104,6 +104,9 @@ trial = Table(
     Index("ix_trial_open", "study_id", "number", postgresql_where=text("ended_no IS NULL")),
     Index("ix_trial_ended", "study_id", "ended_no", unique=True, postgresql_where=text("ended_no IS NOT NULL")),
     Index("ix_trial_ready", "study_id", "state", "number", postgresql_where=text("state IN ('PAUSED', 'WAITING')")),
+    Index(
+        "ix_trial_proposed", "study_id", "number", postgresql_where=text("state = 'WAITING' AND source = 'proposed'")
+    ),
     Index("ix_trial_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     Index(
         "ix_trial_placed",

@@ -46,8 +46,8 @@ def test_the_keys_are_the_records_own(name: str, record: Any, private: set[str],
 
 
 def test_every_command_is_on_the_page() -> None:
-    names = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert len(names) == 38
+    names = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
+    assert len(names) == 39
     assert [name for name in names if not re.search(rf"`{name}\b", PAGE)] == []
     studies, schedules = app.registered_groups
     assert studies.typer_instance is not None

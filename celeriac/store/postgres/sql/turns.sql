@@ -7,9 +7,11 @@ SELECT pg_try_advisory_lock(:key) AS mine
 SELECT pg_advisory_unlock(:key)
 
 -- name: snapshot
+-- Of the trials that wait, those that were proposed from outside come first.
 SELECT {study_columns}, clock_timestamp() AS now,
     ARRAY(SELECT t.number FROM trial t WHERE t.state = 'PAUSED' AND {ready}) AS paused_numbers,
-    ARRAY(SELECT t.number FROM trial t WHERE t.state = 'WAITING' AND {ready}) AS waiting_numbers, (
+    ARRAY(SELECT t.number FROM trial t WHERE t.state = 'WAITING' AND t.source = 'proposed' AND {ready})
+        || ARRAY(SELECT t.number FROM trial t WHERE t.state = 'WAITING' AND t.source <> 'proposed' AND {ready}) AS waiting_numbers, (
     SELECT json_agg(json_build_array(e.number, e.fault, e.signature, e.detail, e.ended_at)) FROM (
         SELECT t.number, t.fault, t.signature, t.detail, t.ended_at FROM trial t
         WHERE t.study_id = s.id AND t.ended_no IS NOT NULL ORDER BY t.ended_no DESC LIMIT 3

@@ -1,0 +1,15 @@
+"""The store's contract for figures: a part of `celeriac.store.api.Store`, whose rules hold here too.
+
+They are counted when somebody looks, for people, agents and monitors; no turn of the coordinator reads any.
+"""
+
+from typing import Protocol
+
+from celeriac.domain.records import ProposedSoFar
+
+
+class FigureStore(Protocol):
+    """What is counted of the rows."""
+
+    def proposed(self, study_id: int) -> ProposedSoFar:
+        """What the study has taken from outside, and how it went. Reads all its trials."""

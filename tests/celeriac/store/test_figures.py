@@ -1,0 +1,22 @@
+"""The contract on figures, kept by both stores."""
+
+from celeriac.domain.records import ProposedSoFar, Source, Suggestion
+from celeriac.store import Store
+from tests.celeriac.store.scenes import failed, leased, running, scored, suggestion
+
+
+def test_points_from_outside_are_counted_and_come_first(any_store: Store) -> None:
+    study = running(any_store)
+    point = Suggestion({"lr": 0.5}, Source.PROPOSED, {})
+    any_store.add_trials(study.id, study.turn, [suggestion(lr=0.1), suggestion(lr=0.2), point])
+    assert any_store.snapshot(study.id).waiting == (2, 0, 1)
+    assert any_store.proposed(study.id) == ProposedSoFar(given=1)
+    added = any_store.add_trials(study.id, study.turn + 1, [point] * 3 + [suggestion()])
+    for number, score in ((0, 0.4), (1, 0.6), (6, 0.5), (2, 0.5), (3, 0.45)):
+        any_store.queue_trials(study.id, any_store.study(study.id).turn, [number])
+        any_store.finish_attempt(leased(any_store, study, number).token, scored(score))
+    any_store.queue_trials(study.id, any_store.study(study.id).turn, [4])
+    any_store.finish_attempt(leased(any_store, study, 4).token, failed())
+    any_store.cancel_trial(study.id, added[2].number, "not wanted")
+    # the median of 0.4, 0.5, 0.6 is 0.5: trial 2 hits; trials 3 (0.45) and 4 (failed) do not; trial 5 was cancelled
+    assert any_store.proposed(study.id) == ProposedSoFar(given=3, ended=3, hits=1)

@@ -1,0 +1,22 @@
+"""Figures, counted from the rows in memory."""
+
+from celeriac.domain.records import ProposedSoFar, Source, TrialState
+from tests.memory_store.rows import Tables, atomic
+
+
+class Figures(Tables):
+    """Verbs that count."""
+
+    @atomic
+    def proposed(self, study_id: int) -> ProposedSoFar:
+        sign = -1 if self._rows.study(study_id).goal == "maximize" else 1
+        trials = [each for each in self._rows.trials_of(study_id) if each.state is not TrialState.CANCELLED]
+        own = sorted(
+            sign * (each.score or 0.0)
+            for each in trials
+            if each.state is TrialState.SCORED and each.source is not Source.PROPOSED
+        )
+        given = [each for each in trials if each.source is Source.PROPOSED]
+        scored = [sign * (each.score or 0.0) for each in given if each.state is TrialState.SCORED]
+        hits = sum(loss <= own[(len(own) - 1) // 2] for loss in scored) if own else 0
+        return ProposedSoFar(len(given), sum(each.ended_no is not None for each in given), hits)
