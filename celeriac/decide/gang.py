@@ -17,6 +17,8 @@ LEASE_S = 10.0
 BEAT_S = 1.0
 #: For so long the least wait for more, and too few wait for the least; then their trial waits in the buffer.
 MORE_S = 5.0
+#: The same after a round before: those that are left have all they need, and who comes later joins at a checkpoint.
+MORE_AGAIN_S = 2.0
 PATIENCE_S = 30.0
 AGAIN_S = 10.0
 #: So long after a failure a member's worker has told it, if its process had died before.
@@ -61,15 +63,16 @@ class GrowDecision:
     reason: str
 
 
-def gather(gang: Round, least: int, most: int) -> GatherDecision:
-    """Decide for a gang whose round has not begun, as one of its members sees it."""
+def gather(gang: Round, least: int, most: int, *, again: bool = False) -> GatherDecision:
+    """Decide for a gang whose round has not begun, as one of its members sees it. `again`: after a round before."""
+    more_s = MORE_AGAIN_S if again else MORE_S
     here = sum(not (each.ended or each.lapsed or each.leaving) and each.rank is None for each in gang.members)
     if here >= least and gang.waited_s >= PATIENCE_S:
         return GatherDecision(True, True, "its gang was complete, but as many trials run as `parallel` allows")
     if here >= most:
         return GatherDecision(True, False, f"all {most} slots are there")
-    if here >= least and gang.waited_s >= MORE_S:
-        return GatherDecision(True, False, f"{here} of at most {most} slots came in {MORE_S:g} s")
+    if here >= least and gang.waited_s >= more_s:
+        return GatherDecision(True, False, f"{here} of at most {most} slots came in {more_s:g} s")
     if here < least and gang.waited_s >= PATIENCE_S:
         reason = f"its gang was not complete: {here} of at least {least} slots came in {PATIENCE_S:g} s"
         return GatherDecision(False, True, reason)

@@ -84,6 +84,7 @@ def test_whoever_is_killed_the_gang_goes_on_from_its_checkpoint(start: Callable[
     assert [each.outcome for each in attempts] == [Outcome.FAULT, Outcome.FAULT, Outcome.SCORED]
     assert [each.resumed_step for each in attempts] == [None, 1, 3]
     assert set(trial.faults) == {Fault.INFRASTRUCTURE}
+    assert "is imported again while this worker starts" in (tmp_path / "node.log").read_text()
 
 
 @pytest.mark.timeout(90)

@@ -24,11 +24,24 @@ from worker.process.environment import scrubbed
 from worker.process.limits import Limits
 from worker.process.pool import ServerPool
 from worker.process.scratch import slot_scratch
+from worker.process.server_handle import Code
+
+
+@dataclass(frozen=True, slots=True)
+class GangCode:
+    """What a slot runs for a gang: of which study, with which code, and whether the gang may go on without this
+    slot.
+    """
+
+    study: int
+    is_elastic: bool
+    code: Code
 
 
 @dataclass(slots=True)
 class WorkerContext:
-    """The tools of the runner. `studies`: those whose code was found here before.
+    """The tools of the runner. `studies`: those whose code was found here before. `warming`: what the process before
+    this one ran for a gang when it died, until this slot has had a part in one.
 
     Of the process' connections the runner and the result writer use one between them, never at the same time; another
     is for the lease's keeper. The announcer sends messages, the log writer writes
@@ -52,6 +65,7 @@ class WorkerContext:
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     studies: set[int] = field(default_factory=set)
     put_aside: PutAside = field(default_factory=PutAside)
+    warming: GangCode | None = None
     probe: Probe = field(default_factory=lambda: NvmlProbe(None))
 
     def announce(self, ended: TrialEnded, summary: str) -> None:

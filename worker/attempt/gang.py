@@ -19,6 +19,7 @@ from worker.attempt.membership import Address, Membership, address_of
 from worker.attempt.run import run_leased
 from worker.attempt.stand_aside import passed_on
 from worker.attempt.store_retry import StoreRetry, UntilStopped
+from worker.attempt.warm import await_warm, noted
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ def take_part(ticket: JoinGang, context: WorkerContext) -> str:
         if left := passed_on(ticket, context):
             return left
         context.servers.finish()
+        await_warm(ticket, context)
         with closing(address_of(context.settings.address, context.settings.database_url)) as address:
             seat = join(ticket, address, context)
             if isinstance(seat, Refusal):
@@ -42,9 +44,10 @@ def take_part(ticket: JoinGang, context: WorkerContext) -> str:
                 if isinstance(lease, Refusal):
                     leave(membership, context, lease.reason)
                     return f"{seat.study} trial {ticket.trial}: {lease.reason}"
-                if lease.place is not None and lease.place.rank:
-                    return follow_round(lease, membership, context)
-                return run_leased(RunTrial(ticket.study, ticket.trial, ticket.attempt), lease, context, membership)
+                with noted(lease, context):
+                    if lease.place is not None and lease.place.rank:
+                        return follow_round(lease, membership, context)
+                    return run_leased(RunTrial(ticket.study, ticket.trial, ticket.attempt), lease, context, membership)
             finally:
                 leave(membership, context)
 
@@ -84,7 +87,7 @@ def gather(ticket: JoinGang, seat: Seat, membership: Membership, context: Worker
             found = membership.beat()
             if found.rank is not None:
                 return store.gang_lease(seat.token)
-            decision = gang.gather(found, seat.least, seat.most)
+            decision = gang.gather(found, seat.least, seat.most, again=ticket.attempt > 1)
             if decision.begin and store.close_round(seat.token, seat.least, seat.most):
                 log.info("%s trial %d: its gang begins", seat.study, ticket.trial)
                 continue

@@ -60,6 +60,16 @@ class ServerPool:
         self._trial = TrialProcess(server, lambda: self._replaced(code))
         return self._trial
 
+    def warm(self, code: Code) -> None:
+        """Have a server for this code start now, whose trial comes later. Never waits."""
+        if code not in self._servers:
+            self._replaced(code)
+
+    def is_warm(self, code: Code) -> bool:
+        """Whether its server has come to the end of the import, well or not; also when there is none any more."""
+        server = self._servers.get(code)
+        return server is None or server.gone() or server.has_spoken()
+
     def finish(self) -> None:
         """Wait until no process of the slot's trial before is left; what takes longer than `FAREWELL_S` is killed."""
         if self._trial is not None:

@@ -104,6 +104,18 @@ class ServerHandle:
         with suppress(OSError):
             self.control.send(json.dumps(packet).encode())
 
+    def has_spoken(self) -> bool:
+        """Whether it has said how the import went; what it said is there to be received."""
+        if self.ready is not None:
+            return True
+        try:
+            self.control.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
     def receive(self) -> tuple[dict[str, Any] | None, list[int]] | None:
         """The next packet with its descriptors, None when there is none now, (None, []) when the server is gone.
 

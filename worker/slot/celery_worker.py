@@ -42,6 +42,7 @@ from worker.attempt.context import open_context, tag_of
 from worker.attempt.control import Control
 from worker.attempt.release_leases import release
 from worker.attempt.store_retry import StoreRetry
+from worker.attempt.warm import warm_up
 from worker.devices.probe import Slot
 from worker.process import linux
 from worker.slot import tasks
@@ -216,6 +217,7 @@ def connect_pool(shared: Shared) -> None:
             control=shared.control,
             environ=os.environ,
         )
+        context.warming = warm_up(context)
         tasks.use(context)
         signals.worker_process_shutdown.connect(lambda **_: context.close(), weak=False)
 

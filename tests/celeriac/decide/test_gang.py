@@ -8,6 +8,7 @@ import pytest
 from celeriac.decide.gang import (
     GROW_AFTER_S,
     LEASE_S,
+    MORE_AGAIN_S,
     MORE_S,
     PATIENCE_S,
     SETTLED_S,
@@ -43,6 +44,12 @@ def test_it_begins_when_all_are_there_or_the_least_after_a_wait() -> None:
     late = gather(waiting(3, MORE_S), 2, 4)
     assert (late.begin, late.reason) == (True, "3 of at most 4 slots came in 5 s")
     assert not gather(waiting(1, MORE_S), 2, 4).begin
+
+
+def test_after_a_loss_those_that_are_left_wait_less_for_more() -> None:
+    assert gather(waiting(3, MORE_AGAIN_S), 2, 4, again=True).begin
+    assert not gather(waiting(3, MORE_AGAIN_S), 2, 4).begin
+    assert not gather(waiting(1, MORE_AGAIN_S), 2, 4, again=True).begin
 
 
 def test_too_few_are_given_up_after_a_while_with_the_reason() -> None:
