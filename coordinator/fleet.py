@@ -65,7 +65,6 @@ class Fleet:
     behind: dict[int, float] = field(default_factory=dict)
     announced: set[int] = field(default_factory=set)
     placing: Placing = field(default_factory=Placing)
-    places_gangs: bool = False
     _devices: Sequence[Device] = ()
     _devices_at: float = -inf
     _asked_at: dict[int, datetime] = field(default_factory=dict)
@@ -76,7 +75,7 @@ class Fleet:
         if now - self._devices_at >= DEVICES_S:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
-        claims = marked(_with_members(store, store.claims()), self._devices, gangs=self.places_gangs)
+        claims = marked(_with_members(store, store.claims()), self._devices)
         self.claims = urgent([self._usable(each) for each in claims], self.slots)
         self.accounts = settled(self.accounts, self.claims)
         self.behind = trials_behind(self.accounts, self.claims)
@@ -87,7 +86,8 @@ class Fleet:
         if self.is_placed(study_id):
             demand = Demand(study_id, resources, 1, resources.gpu_memory_bytes)
             suiting = [spot for spot in self.placing.spots.values() if spot.suits(demand)]
-            return floor(sum(1 if spot.is_gpu else spot.slots for spot in suiting) / resources.width)
+            members = sum(1 if spot.is_gpu else spot.slots for spot in suiting)
+            return max(floor(members / resources.width), int(members >= resources.least))
         if all(each.study_id != study_id for each in self.put_asides):
             return self.slots.of(resources.gpus)
         return live_slots(self._devices, self._put_aside(study_id)).of(resources.gpus)
@@ -201,9 +201,12 @@ class Fleet:
         mine = sum(each.held for each in self.claims if each.study_id == study_id)
         return mine, sum(each.held for each in self.claims), self.slots, len(self.passed)
 
-    def spare(self, gpus: float) -> int:
-        """Idle slots that nobody waits for."""
-        return spare(gpus, self.claims, self.slots, self.passed, self.behind)
+    def spare(self, claim: Claim) -> int:
+        """Idle slots that nobody waits for, and that members of this study's gangs could have."""
+        if claim.is_placed:
+            self._place(self.passed)
+            return self.placing.spare(claim)
+        return spare(claim.gpus, self.claims, self.slots, self.passed, self.behind)
 
     def next_in_turn(self) -> int | None:
         """The study to which the next ticket belongs, if one is missing."""

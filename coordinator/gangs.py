@@ -15,9 +15,14 @@ def grow(store: Store, fleet: Fleet) -> None:
     if not claims:
         return
     gangs = store.running_gangs()
-    for on_gpu in (True, False):
-        most = {each.study_id: each.resources.members for each in claims if each.resources.on_gpu == on_gpu}
-        free = fleet.spare(float(on_gpu)) if most else 0
+    # Who is placed looks at devices that suit it, each study for itself; the others share the slots of their class.
+    classes = [[each] for each in claims if each.is_placed]
+    classes += [
+        [each for each in claims if not each.is_placed and each.resources.on_gpu == gpu] for gpu in (True, False)
+    ]
+    for ours in filter(None, classes):
+        most = {each.study_id: each.resources.members for each in ours}
+        free = fleet.spare(ours[0])
         for decision in may_grow([each for each in gangs if each.study_id in most], most, free):
             gang = decision.gang
             store.ask_to_grow(gang.study_id, gang.number, gang.attempt, decision.reason)

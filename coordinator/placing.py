@@ -1,7 +1,8 @@
 """Which studies are placed, and what is to be placed for them: what `celeriac.decide.placement` decides on, from rows.
 
-Rule: a study is placed when the queue of its class cannot serve it. Of GPU trials all are, as soon as one study is or a
-GPU has several slots: or tickets of the class would take what was chosen for others.
+Rule: a study is placed when the queue of its class cannot serve it; a gang on CPU slots without a wish gathers by that
+queue. Of GPU trials all are, as soon as one study is or a GPU has several slots: or tickets of the class would take
+what was chosen for others.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -9,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from celeriac.decide.learned_memory import needed_bytes
-from celeriac.decide.placement import Demand, PlaceDecision, Spot, place, spots_left
-from celeriac.domain.records import Claim, Device, Holding, Holdings, Placed, PutAside
+from celeriac.decide.placement import Demand, PlaceDecision, Spot, place, room_for_members, spots_left
+from celeriac.domain.records import Claim, Device, Holding, Holdings, Placed, PutAside, Resources
 from celeriac.store import Store
 
 #: A trial has waited too long after so many mean lengths of those it waits for, and after 30 s at least. Sooner, on
@@ -20,13 +21,17 @@ PATIENCE_S, PATIENCE_TRIALS = 30.0, 3.0
 MEMORY_S = 5.0
 
 
-def marked(claims: Sequence[Claim], devices: Sequence[Device], *, gangs: bool = False) -> list[Claim]:
-    """The claims, with those marked that are placed. `gangs`: gangs too, or they gather by the queue of their class."""
+def marked(claims: Sequence[Claim], devices: Sequence[Device]) -> list[Claim]:
+    """The claims, with those marked that are placed."""
     shared = any(each.is_gpu and len(each.slots) > 1 for each in devices)
-    may_be = [each for each in claims if gangs or not each.resources.is_gang]
-    some = shared or any(each.gpus and _wants(each) and not each.resources.is_plain for each in may_be)
-    ours = {each.study_id for each in may_be if not each.resources.is_plain or (each.gpus and some)}
+    some = shared or any(each.gpus and _wants(each) and not each.resources.is_plain for each in claims)
+    ours = {each.study_id for each in claims if _needs_place(each.resources) or (each.gpus and some)}
     return [replace(each, is_placed=True) if each.study_id in ours else each for each in claims]
+
+
+def _needs_place(asked: Resources) -> bool:
+    """Whether the queue of its class cannot serve it."""
+    return not asked.is_plain if asked.on_gpu else bool(asked.labels)
 
 
 def _wants(claim: Claim) -> bool:
@@ -116,6 +121,13 @@ class Placing:
             within=part - claim.held,
             waits_s=self.now - self._waits_since.get(claim.study_id, self.now),
         )
+
+    def spare(self, claim: Claim) -> int:
+        """The devices on which further members of the study's running gangs could be, if nobody waits for a place."""
+        if self.decision.waits or self.decision.places:
+            return 0
+        demand = Demand(claim.study_id, claim.resources, 1, self.needs.get(claim.study_id) or 0)
+        return room_for_members(demand, spots_left(self.spots, self.holdings).values())
 
     def took(self, study_id: int, places: Mapping[int, Placed]) -> None:
         """These trials of the study have their places."""

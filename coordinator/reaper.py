@@ -121,7 +121,7 @@ def resend(store: Store, tickets: Tickets) -> None:
         # Its tickets are gone while it gathers. One that came for nothing is a no-op.
         if tickets.waiting(trial_queue(claim.gpus)) < claim.resources.members:
             oldest = store.unclaimed([claim.study_id], GATHERING_S, limit=MOST_AGAIN)
-            _send_again(store, tickets, oldest, "its gang is not complete")
+            _send_again(store, tickets, [each for each in oldest if each.placed is None], "its gang is not complete")
     for queue in TRIAL_QUEUES:
         of_queue = [claim for claim in claims if trial_queue(claim.gpus) == queue]
         queued = sum(claim.queued for claim in of_queue)
@@ -137,22 +137,32 @@ def resend(store: Store, tickets: Tickets) -> None:
 
 
 def _resend_placed(store: Store, tickets: Tickets, placed: Sequence[Holding]) -> None:
-    """The same for each device's queue. What waits for a device that is gone, or for too long, is placed anew."""
+    """The same for each device's queue. What waits for a device that is gone, or for too long, is placed anew; of a
+    gang every device must be there.
+    """
     if not placed:
         return
     alive = {each.uuid for each in store.devices(alive=True) if each.slots}
-    for device in sorted({each.placed.devices[0] for each in placed}):
-        queued = [each for each in placed if each.placed.devices[0] == device]
-        stuck = [each for each in queued if device not in alive or each.queued_s > STUCK_S]
-        for each in stuck:
-            if store.unplace(each.study_id, each.number, each.attempts + 1):
-                log.warning("trial %d of study %d is placed anew: %s has no room", each.number, each.study_id, device)
-                wake(tickets, each.study_id, f"study {each.study_id}")
-        waiting = [each for each in queued if each not in stuck and each.queued_s > PATIENCE_S]
-        decision = lost(len(waiting), tickets.waiting(device_queue(device)))
-        if decision.again:
-            oldest = sorted(waiting, key=lambda each: -each.queued_s)[: decision.again]
-            _send_again(store, tickets, [store.trial(each.study_id, each.number) for each in oldest], decision.reason)
+    stuck = [each for each in placed if not alive.issuperset(each.placed.devices) or each.queued_s > STUCK_S]
+    for each in stuck:
+        if store.unplace(each.study_id, each.number, each.attempts + 1):
+            where = ", ".join(sorted(set(each.placed.devices)))
+            log.warning("trial %d of study %d is placed anew: no room on %s", each.number, each.study_id, where)
+            wake(tickets, each.study_id, f"study {each.study_id}")
+    waiting = [each for each in placed if each not in stuck and each.queued_s > _patience_s(each)]
+    again: dict[tuple[int, int], str] = {}
+    for device in sorted({device for each in waiting for device in each.placed.devices}):
+        here = [each for each in waiting if device in each.placed.devices]
+        decision = lost(len(here), tickets.waiting(device_queue(device)))
+        for each in sorted(here, key=lambda each: -each.queued_s)[: decision.again]:
+            again[each.study_id, each.number] = decision.reason
+    for (study_id, number), reason in again.items():
+        _send_again(store, tickets, [store.trial(study_id, number)], reason)
+
+
+def _patience_s(holding: Holding) -> float:
+    """How long its tickets may be on the way: those of a gang are gone while it gathers."""
+    return GATHERING_S if len(holding.placed.devices) > 1 else PATIENCE_S
 
 
 def pause_without_code(store: Store) -> None:

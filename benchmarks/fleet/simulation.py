@@ -101,6 +101,11 @@ class VirtualStore:
             self._leased.setdefault(study_id, self._clock())
         return found
 
+    def gang_lease(self, token: str) -> Lease:
+        found = self._store.gang_lease(token)
+        self._leased.setdefault(found.study_id, self._clock())
+        return found
+
     def claims(self) -> list[Claim]:
         now, began = self._clock(), self._opened | self._leased
         ahead_s = (self._store.now() - now).total_seconds()

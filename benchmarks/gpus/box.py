@@ -1,9 +1,9 @@
 """A host of GPUs on a virtual clock: the real placement, drive and store code on a real Postgres, and devices that only
 count.
 
-A device takes the oldest ticket of its queue while one of its slots is free, leases the trial by the store's own verb,
-and ends it when its simulated duration is over. What it holds is counted here, by itself, from what the lease says: so
-a device that is given too much is found, whoever gave it.
+A device takes the oldest ticket of its queue while one of its slots is free, leases the trial, or comes to its gang, by
+the store's own verbs, and ends it when its simulated duration is over. What it holds is counted here, by itself, from
+what the lease says: so a device that is given too much is found, whoever gave it.
 """
 
 import heapq
@@ -16,7 +16,7 @@ from celeriac.decide.retry import after_fault
 from celeriac.domain.errors import LeaseLost
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.messages import DriveStudy, JoinGang, RunTrial, TrialEnded
-from celeriac.domain.records import Device, Fault, Lease, NewStudy, StudyRecord
+from celeriac.domain.records import Device, Fault, Lease, NewStudy, Refusal, StudyRecord
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import DRIVE_QUEUE, device_queue
 from celeriac.store import Store, open_store
@@ -33,8 +33,8 @@ _ROUNDING = 1e-6
 
 @dataclass(slots=True)
 class Card:
-    """One GPU: how many slots it has, and which leases hold it, by token. `most_share`, `most_bytes`: the most that was
-    ever held of it.
+    """One GPU: how many slots it has, which leases hold it, by token, and how many of its slots wait in a gang.
+    `most_share`, `most_bytes`: the most that was ever held of it.
     """
 
     uuid: str
@@ -43,6 +43,12 @@ class Card:
     most_share: float = 0.0
     most_bytes: int = 0
     is_lost: bool = False
+    gathering: int = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether one of its slots could take a ticket."""
+        return not self.is_lost and len(self.held) + self.gathering < self.slots
 
     def hold(self, lease: Lease) -> None:
         """The lease holds its part from now on."""
@@ -63,13 +69,14 @@ class Box:
         self.coordinator = Coordinator(
             self.store, self.tickets, Here(self.store), clock=lambda: self.clock.passed_s, tick_s=TICK_S
         )
-        self.coordinator.fleet.places_gangs = True
         self.cards = {f"GPU-{k}": Card(f"GPU-{k}", slots) for k in range(cards)}
         self.busy_s = 0.0
         self.refused = self.ended = 0
         self.last_end_s = 0.0
         self._lasts, self._tick_at_s = lasts, TICK_S
         self._running: list[tuple[float, str, Lease]] = []
+        self._gathering: dict[tuple[int, int, int], list[tuple[Card, str]]] = {}
+        self._members: dict[str, list[str]] = {}
         self.put_devices()
 
     def close(self) -> None:
@@ -157,26 +164,54 @@ class Box:
         took = False
         for card in self.cards.values():
             queue = self.tickets.queues[device_queue(card.uuid)]
-            while queue and not card.is_lost and len(card.held) < card.slots:
+            while queue and card.is_free:
                 ticket = queue.popleft()
-                assert isinstance(ticket, RunTrial | JoinGang)
-                if any(each.number == ticket.trial and each.study_id == ticket.study for each in card.held.values()):
-                    continue  # of a gang that another of its devices has begun
-                found = self.store.lease(
-                    ticket.study,
-                    ticket.trial,
-                    ticket.attempt,
-                    worker=f"{card.uuid}.s{len(card.held)}",
-                    device=card.uuid,
-                    device_kind="H100",
-                    lease_s=LONG_S,
-                )
-                if isinstance(found, Lease):
-                    self._begin(found)
+                if isinstance(ticket, JoinGang):
+                    self._join(card, ticket)
                 else:
-                    self.refused += 1
+                    assert isinstance(ticket, RunTrial)
+                    self._lease(card, ticket)
                 took = True
         return took
+
+    def _lease(self, card: Card, ticket: RunTrial) -> None:
+        found = self.store.lease(
+            *(ticket.study, ticket.trial, ticket.attempt),
+            worker=f"{card.uuid}.s{len(card.held)}",
+            device=card.uuid,
+            device_kind="H100",
+            lease_s=LONG_S,
+        )
+        if isinstance(found, Lease):
+            self._begin(found)
+        else:
+            self.refused += 1
+
+    def _join(self, card: Card, ticket: JoinGang) -> None:
+        """A slot of the card comes to the gang; with the last of them the round begins."""
+        seat = self.store.join_gang(
+            *(ticket.study, ticket.trial, ticket.attempt),
+            worker=f"{card.uuid}.s{len(card.held)}",
+            host="box",
+            device=card.uuid,
+            device_kind="H100",
+            address="box",
+            port=1,
+            lease_s=LONG_S,
+        )
+        if isinstance(seat, Refusal):
+            self.refused += 1
+            return
+        seats = self._gathering.setdefault((ticket.study, ticket.trial, ticket.attempt), [])
+        seats.append((card, seat.token))
+        card.gathering += 1
+        if self.store.close_round(seat.token, seat.least, seat.most):
+            leases = [self.store.gang_lease(token) for _, token in seats]
+            lead = next(each for each in leases if each.place is not None and each.place.rank == 0)
+            self._members[lead.token] = [token for _, token in seats]
+            for each, _ in self._gathering.pop((ticket.study, ticket.trial, ticket.attempt)):
+                each.gathering -= 1
+            self._begin(lead)
 
     def _begin(self, lease: Lease) -> None:
         assert lease.placed is not None
@@ -203,6 +238,9 @@ class Box:
             ended_no = self.store.finish_attempt(lease.token, end).ended_no or 0
         except LeaseLost:
             return  # its study is closed
+        finally:
+            for token in self._members.pop(lease.token, ()):
+                self.store.end_membership(token)
         ended = TrialEnded(lease.study_id, lease.number, lease.attempt, ended_no)
         self.tickets.send(ended, queue=DRIVE_QUEUE, summary=lease.study)
 

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 from celeriac.domain.records import Holdings, Placed, Resources
 
 _ROUNDING = 1e-6
-#: A gang that may begin with fewer members waits so long for all of them.
-GANG_PATIENCE_S = 30.0
+#: A gang that may begin with fewer members waits so long for all of them; it makes room for more later.
+GANG_PATIENCE_S = 5.0
 OK = "ok"
 
 
@@ -214,6 +214,11 @@ def _why(demand: Demand, spots: Sequence[Spot], reserved: Sequence[str]) -> str:
         return "the devices with room are kept for a trial that has waited longer"
     held = " (some are kept for a trial that has waited longer)" if reserved else ""
     return f"all {len(suiting)} {kind}s that suit it are taken, or have too little left{held}" if slots else "busy"
+
+
+def room_for_members(demand: Demand, spots: Iterable[Spot]) -> int:
+    """How many more members of the trial the devices have room for."""
+    return sum(1 if spot.is_gpu else spot.slots for spot in spots if spot.fits(demand))
 
 
 def spots_left(spots: Mapping[str, Spot], holdings: Holdings) -> dict[str, Spot]:

@@ -17,6 +17,7 @@ from celeriac.domain.records import (
     RunningGang,
     Seat,
     StudyState,
+    TrialRecord,
     TrialState,
 )
 from celeriac.store.refusals import membership_lost, not_joined
@@ -47,13 +48,13 @@ class Gangs(Leases):
         study, trial = self._rows.study(study_id), self._rows.trial(study_id, number)
         asked = Resources.read(study.spec.get("resources"))
         gang = (study_id, number, attempt)
-        if self._may_begin(gang) and len(list(self._alive(gang))) < asked.members:
+        if self._may_come(gang, device, asked):
             token, on_gpu = new_token(""), device_kind not in ("", "cpu")
             peer = Peer(-1, host, device if on_gpu else "", address, port)
             member = Member(None, worker, 0.0, False, False)
             now, until = self._rows.clock(), self._until(lease_s)
-            self._rows.members[token] = HeldMember(*gang, member, peer, device_kind, now, lease_s, until)
-            return Seat(token, study.name, asked.least, asked.members)
+            self._rows.members[token] = HeldMember(*gang, member, peer, device, device_kind, now, lease_s, until)
+            return Seat.of(token, study.name, asked, trial.placed)
         if trial.state is TrialState.QUEUED and trial.attempts == attempt - 1 and not self._has_room(study_id):
             self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
         return not_joined(
@@ -82,7 +83,7 @@ class Gangs(Leases):
         return Round(
             mine.member.rank,
             sum(each.member.rank is not None for each in all_of_it) if begun else 0,
-            self._goes_on(mine.gang) if begun else self._may_begin(mine.gang, also_full=True),
+            self._goes_on(mine.gang) if begun else self._may_begin(mine.gang, mine.device, also_full=True),
             (self._rows.clock() - first).total_seconds(),
             next((each.grow for each in all_of_it if each.member.rank == 0), ""),
             tuple(self._seen(each, mine) for each in all_of_it),
@@ -92,17 +93,24 @@ class Gangs(Leases):
     @atomic
     def close_round(self, token: str, least: int, most: int) -> bool:
         mine = self._rows.members.get(token)
-        if mine is None or mine.member.ended or mine.member.rank is not None or not self._may_begin(mine.gang):
+        if (
+            mine is None
+            or mine.member.ended
+            or mine.member.rank is not None
+            or not self._may_begin(mine.gang, mine.device)
+        ):
             return False
-        came = [each for each in self._alive(mine.gang) if not each.member.leaving]
+        study, trial = self._rows.study(mine.study_id), self._rows.trial(mine.study_id, mine.trial)
+        came = [each for each in self._alive(mine.gang) if not each.member.leaving and _is_placed(trial, each.device)]
         came = sorted(came, key=lambda each: each.joined_at)[:most]
         if len(came) < least:
             return False
         for rank, each in enumerate(sorted(came, key=lambda each: (each.peer.host, each.joined_at))):
             each.member, each.peer = replace(each.member, rank=rank), replace(each.peer, rank=rank)
         lead_token, lead = next((t, m) for t, m in self._rows.members.items() if m in came and m.member.rank == 0)
-        study, trial = self._rows.study(mine.study_id), self._rows.trial(mine.study_id, mine.trial)
-        self._rows.trials[study.id, trial.number] = trial = replace(trial, detail="")
+        devices = tuple(each.device for each in sorted(came, key=lambda each: each.peer.rank))
+        placed = None if trial.placed is None else replace(trial.placed, devices=devices)
+        self._rows.trials[study.id, trial.number] = trial = replace(trial, detail="", placed=placed)
         place = AttemptPlace(lead.member.worker, lead.peer.device, lead.device_kind)
         self._leased(study, trial, place, lead.lease_s, token=lead_token)
         return True
@@ -209,9 +217,21 @@ class Gangs(Leases):
         has_room = study.parallel is None or study.counts.running < study.parallel
         return has_room and study.state is StudyState.RUNNING
 
-    def _may_begin(self, gang: tuple[int, int, int], *, also_full: bool = False) -> bool:
+    def _may_come(self, gang: tuple[int, int, int], device: str, asked: Resources) -> bool:
+        """Whether a slot of that device may become a member now."""
+        if not self._may_begin(gang, device):
+            return False
+        placed, came = self._rows.trial(*gang[:2]).placed, list(self._alive(gang))
+        if placed is None:
+            return len(came) < asked.members
+        here = sum(each.device == device for each in came)
+        return here < placed.devices.count(device) and self._device_has_room(placed, device)
+
+    def _may_begin(self, gang: tuple[int, int, int], device: str, *, also_full: bool = False) -> bool:
         study_id, number, attempt = gang
         trial = self._rows.trial(study_id, number)
+        if (trial.placed is not None and trial.state is not TrialState.QUEUED) or not _is_placed(trial, device):
+            return False
         runs = self._rows.study(study_id).state is StudyState.RUNNING if also_full else self._has_room(study_id)
         return runs and trial.attempts == attempt - 1 and trial.state in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
 
@@ -223,3 +243,8 @@ class Gangs(Leases):
         now: datetime = self._rows.clock()
         silent_s = max((now - each.lease_until).total_seconds() + each.lease_s, 0.0)
         return replace(each.member, silent_s=silent_s, lapsed=each is not by and each.lease_until < now)
+
+
+def _is_placed(trial: TrialRecord, device: str) -> bool:
+    """Whether the trial may run on this device: one that was placed only where it is placed now."""
+    return trial.placed is None or device in trial.placed.devices

@@ -35,7 +35,9 @@ class Leases(Tables):
         may_run = current and trial.state in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
         is_here = trial.placed is not None and trial.placed.devices[0] == device
         if trial.placed is not None:
-            may_run = may_run and is_here and trial.state is TrialState.QUEUED and self._device_has_room(trial.placed)
+            may_run = (
+                may_run and is_here and trial.state is TrialState.QUEUED and self._device_has_room(trial.placed, device)
+            )
         if may_run and has_room and study.state is StudyState.RUNNING:
             return self._leased(study, trial, Place(worker, device, plain_text(device_kind)), lease_s)
         waits = study.state is not StudyState.RUNNING or not has_room or is_here
@@ -111,9 +113,8 @@ class Leases(Tables):
             placed=trial.placed,
         )
 
-    def _device_has_room(self, placed: Placed) -> bool:
-        """Whether what a trial was to hold of its first device is free there; a CPU's slots are not counted."""
-        device = placed.devices[0]
+    def _device_has_room(self, placed: Placed, device: str) -> bool:
+        """Whether what a trial was to hold of this device of its is free there; a CPU's slots are not counted."""
         found = next((each for (_, uuid), each in self._rows.devices.items() if uuid == device), None)
         if found is None or not found.is_gpu:
             return True
@@ -122,6 +123,7 @@ class Leases(Tables):
             for each in self._rows.trials.values()
             if each.placed is not None and each.state is TrialState.RUNNING and device in each.placed.devices
         ]
+        held += [placed for at, placed in self._rows.gathering() if at == device]
         share, memory = sum(each.share for each in held), sum(each.memory_bytes for each in held)
         return share + placed.share <= 1.000001 and memory + placed.memory_bytes <= found.memory_bytes
 

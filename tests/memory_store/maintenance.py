@@ -99,7 +99,12 @@ class Care(Tables):
                 queued_s = (now - trial.queued_at).total_seconds() if trial.queued_at else 0.0
                 is_running = trial.state is TrialState.RUNNING
                 found.append(Holding(study_id, number, trial.attempts, is_running, queued_s, trial.placed))
-        return Holdings(tuple(found), Counter(each.attempt.device for each in self._open()))
+        of_gangs = [
+            each.device for each in self._rows.members.values() if not each.member.ended and each.lease_until > now
+        ]
+        alone = [each.attempt.device for each in self._open() if each.attempt.token not in self._rows.members]
+        gathering = Counter(device for device, _ in self._rows.gathering())
+        return Holdings(tuple(found), Counter(alone) + Counter(of_gangs) - gathering)
 
     @atomic
     def peak_memory(self, studies: Sequence[int]) -> dict[int, int]:

@@ -4,7 +4,7 @@
 store. Verbs look first and change after, so a verb that raises has changed nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ from celeriac.domain.records import (
     MemoryFault,
     NewStudy,
     Peer,
+    Placed,
     PutAside,
     ReaperLook,
     Report,
@@ -71,6 +72,7 @@ class HeldMember:
     attempt: int
     member: Member
     peer: Peer
+    device: str
     device_kind: str
     joined_at: datetime
     lease_s: float
@@ -123,6 +125,15 @@ class Rows:
         if turn is not None and found.turn != turn:
             raise stale_turn(found.name, found.turn, turn)
         return found
+
+    def gathering(self) -> Iterator[tuple[str, Placed]]:
+        """The members of placed gangs that wait for the others: where each is, and what it holds there."""
+        for each in self.members.values():
+            trial = self.trials[each.study_id, each.trial]
+            waits = each.member.rank is None and not each.member.ended and each.lease_until > self.clock()
+            is_current = trial.state is TrialState.QUEUED and trial.attempts == each.attempt - 1
+            if waits and is_current and trial.placed is not None:
+                yield each.device, trial.placed
 
     def next_id(self, table: str) -> int:
         """The next id of a table; one that was deleted does not come back."""

@@ -17,6 +17,7 @@ from worker.attempt import checkpoints, classify
 from worker.attempt.classify import Cut, Evidence, Verdict
 from worker.attempt.context import WorkerContext
 from worker.attempt.control import Unanswered
+from worker.attempt.free_memory import not_free
 from worker.attempt.heartbeat import KeptLease
 from worker.attempt.job import CodeDiffers, code_of, job_of
 from worker.attempt.logs import AttemptLog
@@ -126,6 +127,9 @@ def begin(part: Part) -> None:
             return
         for reason in refused:
             part.log.note(reason)
+    if flaw := not_free(lease, context.slot.device_uuid, context.probe, context.control):
+        part.exit = Exit(lost=flaw)
+        return
     job = job_of(lease, resumed, checkpoint_root=root, has_gpu=context.slot.is_gpu, judged=False, model_bytes=0)
     part.deadline = time.monotonic() + context.settings.import_s
     try:

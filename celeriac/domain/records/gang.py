@@ -5,6 +5,8 @@ A round is one attempt of the trial: its members are fixed when it begins, each 
 
 from dataclasses import dataclass
 
+from celeriac.domain.records.placing import Placed
+from celeriac.domain.records.resources import Resources
 from celeriac.domain.records.states import Fault
 
 
@@ -16,6 +18,12 @@ class Seat:
     study: str
     least: int
     most: int
+
+    @classmethod
+    def of(cls, token: str, study: str, asked: Resources, placed: Placed | None) -> "Seat":
+        """Of a trial that asks for so much, or was given so many places."""
+        most = asked.members if placed is None else len(placed.devices)
+        return cls(token, study, min(asked.least, most), most)
 
 
 @dataclass(frozen=True, slots=True)

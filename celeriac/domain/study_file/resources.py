@@ -1,11 +1,11 @@
-"""The key `resources`: what one trial asks for. Rule: what the file says is told apart from what nobody runs yet."""
+"""The key `resources`: what one trial asks for. Rule: what is wrong is said with the way to write it right."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from celeriac.domain.records.resources import LEAST_SHARE, MOST_MEMBERS, Resources, bytes_of
 from celeriac.domain.space import is_name, show
-from celeriac.domain.study_file.section import NOT_BUILT, Section
+from celeriac.domain.study_file.section import Section
 
 _KEYS = frozenset({"gpus", "slots", "gpu_memory", "labels"})
 _RANGE = frozenset({"min", "max"})
@@ -25,15 +25,11 @@ def resources(top: Section) -> Resources:
     return Resources(gpus, slots, least, _memory(section, gpus), labels(section))
 
 
-def not_yet(top: Section, asked: Resources, path: str = "resources", slices: Collection[str] = ()) -> None:
-    """Note what this version does not run, and labels that are no slice's, so that no trial waits for ever."""
+def no_slice(top: Section, asked: Resources, path: str = "resources", slices: Collection[str] = ()) -> None:
+    """Note labels that are no slice's, so that no trial waits for ever."""
     for key, label in asked.labels.items():
         if label.startswith("$") and label[1:] not in slices:
             top.fail(f"{path}.labels.{key}", f"{show(label)} is the value of no slice key: write a schedule with it")
-    if asked.is_gang and asked.gpu_memory_bytes:
-        top.fail(f"{path}.gpu_memory", f"beside several GPUs for one trial: {NOT_BUILT}; leave it out")
-    if asked.is_gang and asked.labels:
-        top.fail(f"{path}.labels", f"beside several slots for one trial: {NOT_BUILT}; leave them out")
 
 
 def labels(section: Section) -> dict[str, str]:

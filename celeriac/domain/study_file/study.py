@@ -15,7 +15,7 @@ from celeriac.domain.space import Choice, Space, is_name, nearest, show
 from celeriac.domain.stop_rules import RULES
 from celeriac.domain.study_file.gating import flag
 from celeriac.domain.study_file.names import seed_of, study_name_flaw
-from celeriac.domain.study_file.resources import labels, not_yet, resources
+from celeriac.domain.study_file.resources import labels, no_slice, resources
 from celeriac.domain.study_file.schedule import clashes, schedule, times
 from celeriac.domain.study_file.section import Problems, Section
 from celeriac.domain.study_file.specs import (
@@ -93,7 +93,7 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
     spec = _spec(top, name)
     if is_new:
         clashes(top, spec)
-        not_yet(top, spec.resources, slices=_slice_keys(spec.schedule))
+        no_slice(top, spec.resources, slices=_slice_keys(spec.schedule))
     problems.raise_any()
     if is_new and spec.schedule is not None:
         times(top, spec.schedule)
@@ -116,7 +116,7 @@ def _each_slice(top: Section, spec: StudySpec, plan: ScheduleSpec) -> None:
                 top.fail(f"{path}.space.{key}", f"is no parameter of the study; {nearest(key, spec.space.parameters)}")
         try:
             made = _parse(form_of_slice(form, each.values), "", {}, None, is_new=False)
-            not_yet(top, made.resources, f"{path}.resources")
+            no_slice(top, made.resources, f"{path}.resources")
         except SpecInvalid as error:
             for problem in error.problems:
                 where, _, text = problem.partition(": ")

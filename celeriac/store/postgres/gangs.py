@@ -1,6 +1,6 @@
 """Gangs: several slots that run one trial. Rule: a member's token opens its own row, and rank 0's the attempt's too."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celeriac.domain.errors import LeaseLost
@@ -19,9 +19,9 @@ from celeriac.domain.records import (
     Seat,
 )
 from celeriac.domain.study_file import run_plan
-from celeriac.store.connection import Row
-from celeriac.store.postgres.records import record_of
-from celeriac.store.postgres.verbs import Verbs
+from celeriac.store.connection import Row, Session
+from celeriac.store.postgres.records import placed_of, record_of
+from celeriac.store.postgres.verbs import Verbs, ask
 from celeriac.store.refusals import membership_lost, not_joined, unknown_study, unknown_trial
 from celeriac.store.sanitize import new_token, plain_text
 
@@ -46,11 +46,22 @@ class Gangs(Verbs):
         token, ticket = new_token(self._key), {"study": study_id, "number": number, "attempt": attempt}
         place = {"worker": worker, "host": host, "device": device, "device_kind": device_kind}
         where = {"address": address, "port": port, "lease_s": lease_s}
-        rows = self._rows("join_gang", **ticket, token=token, **place, **where) or self._rows("joined", token=token)
+        given = {**ticket, "token": token, **place, **where}
+        rows = self._rows("join_gang", **given) or self._rows("joined", token=token) or self._join_placed(given)
         if rows:
-            asked = Resources.read(rows[0]["spec"].get("resources"))
-            return Seat(token, rows[0]["study"], asked.least, asked.members)
-        return _refusal(self._rows("refuse", **ticket, device=device), **ticket)
+            asked, placed = Resources.read(rows[0]["spec"].get("resources")), rows[0]["placed"]
+            return Seat.of(token, rows[0]["study"], asked, placed_of(placed) if placed else None)
+        # The others of a placed gang may be gathering: it is left to them, and to the reaper, to give it up.
+        return _refusal(self._rows("refuse", **ticket, device=""), **ticket)
+
+    def _join_placed(self, given: Mapping[str, Any]) -> Sequence[Row]:
+        """As a placed trial's lease: the device's row is locked first, by a statement of its own."""
+
+        def join(connection: Session) -> Sequence[Row]:
+            ask(connection, "lock_device", device=given["device"])
+            return ask(connection, "join_placed", **given)
+
+        return self._db.transaction(join)
 
     def gang_beat(self, token: str, lease_s: float, *, leaving: str = "") -> Round:
         rows = self._rows("gang_beat", token=token, lease_s=lease_s, leaving=plain_text(leaving))

@@ -11,9 +11,11 @@ from celeriac.domain.errors import LeaseLost
 from celeriac.domain.lifecycle import StudyEvent, TrialEvent
 from celeriac.domain.records import (
     Counts,
+    Device,
     Fault,
     Lease,
     Outcome,
+    Placed,
     Refusal,
     Report,
     RunningGang,
@@ -26,7 +28,7 @@ from celeriac.store.api import AttemptEnd
 from tests.celeriac.store.conftest import Subject
 from tests.celeriac.store.scenes import failed, new_study, scored, with_trials
 
-LEASE_S = 30.0
+LEASE_S, GIB = 30.0, 2**30
 
 
 def gang_study(store: Store, slots: Any = 3, trials: int = 1, **more: Any) -> StudyRecord:
@@ -281,3 +283,77 @@ def test_a_study_with_gangs_can_be_deleted(any_store: Store) -> None:
     any_store.move_study(study.id, StudyEvent.STOP, "enough")
     any_store.delete_study(study.id)
     assert any_store.gang_members(study.id, 0, 1) == []
+
+
+def placed_gang(store: Store, *devices: str, share: float = 1.0, trials: int = 1) -> StudyRecord:
+    """Trials on these GPUs each, which are there."""
+    now = store.now()
+    cards = [Device(each, "h", "H100", 80 * GIB, {}, (f"{each}.s0",), "", "ok", now) for each in ("a", "b", "c")]
+    store.put_devices("h", cards)
+    spec = {**new_study().spec, "resources": {"gpus": {"min": 1, "max": len(devices)}}}
+    opened = store.create_study(new_study(spec=spec))
+    study = store.move_study(opened.id, StudyEvent.START, "first turn")
+    numbers = [trial.number for trial in with_trials(store, study, trials)]
+    places = dict.fromkeys(numbers, Placed(devices, share, 10 * GIB))
+    store.queue_trials(study.id, store.study(study.id).turn, numbers, places)
+    return store.study(study.id)
+
+
+def on_gpu(store: Store, study: StudyRecord, device: str, number: int = 0) -> Seat | Refusal:
+    where = {"host": "h", "device": device, "device_kind": "H100", "address": "127.0.0.1", "port": 1}
+    return store.join_gang(study.id, number, 1, worker=f"{device}.s0", lease_s=LEASE_S, **where)  # type: ignore[arg-type]
+
+
+def test_a_placed_gang_takes_one_slot_of_each_of_its_devices_and_of_no_other(any_store: Store) -> None:
+    study = placed_gang(any_store, "a", "b")
+    first = on_gpu(any_store, study, "a")
+    assert isinstance(first, Seat)
+    assert (first.least, first.most) == (1, 2)
+    assert isinstance(on_gpu(any_store, study, "a"), Refusal), "another slot of the same GPU, by a ticket sent again"
+    assert isinstance(on_gpu(any_store, study, "c"), Refusal), "it was placed elsewhere"
+    assert any_store.holdings().open_attempts.get("a", 0) == 0, "who gathers holds its place, and nothing beside it"
+    assert isinstance(on_gpu(any_store, study, "b"), Seat)
+    assert any_store.close_round(first.token, 2, 2)
+    lease = any_store.gang_lease(first.token)
+    assert lease.placed == Placed(("a", "b"), 1.0, 10 * GIB)
+    assert [each.device for each in lease.place.peers if each] == ["a", "b"]  # type: ignore[union-attr]
+    assert any_store.holdings().open_attempts == {"a": 1, "b": 1}
+
+
+def test_a_device_that_is_held_refuses_a_gang_and_one_that_gathers_holds_it(any_store: Store) -> None:
+    two, other = placed_gang(any_store, "a", "b"), placed_gang(any_store, "a")
+    assert isinstance(on_gpu(any_store, two, "a"), Seat)
+    assert isinstance(on_gpu(any_store, other, "a"), Refusal)
+    seat = on_gpu(any_store, two, "b")
+    assert isinstance(seat, Seat)
+    assert any_store.close_round(seat.token, 2, 2)
+    assert isinstance(on_gpu(any_store, other, "a"), Refusal)
+    alone = any_store.lease(other.id, 0, 1, worker="a.s1", device="a", device_kind="H100", lease_s=LEASE_S)
+    assert isinstance(alone, Refusal)
+
+
+def test_a_round_that_begins_with_fewer_gives_the_other_devices_back(any_store: Store) -> None:
+    study = placed_gang(any_store, "a", "b", "c")
+    seats = [on_gpu(any_store, study, each) for each in ("a", "c")]
+    assert all(isinstance(each, Seat) for each in seats)
+    assert any_store.close_round(seats[0].token, 1, 3)  # type: ignore[union-attr]
+    (held,) = any_store.holdings().placed
+    assert (held.placed.devices, held.is_running) == (("a", "c"), True)
+    assert isinstance(on_gpu(any_store, study, "b"), Refusal), "its ticket came too late"
+
+
+def test_members_of_a_place_that_was_given_up_have_no_round(any_store: Store) -> None:
+    study = placed_gang(any_store, "a", "b")
+    seat = on_gpu(any_store, study, "a")
+    assert isinstance(seat, Seat)
+    assert any_store.gang_beat(seat.token, LEASE_S).is_open
+    assert any_store.unplace(study.id, 0, 1)
+    assert not any_store.gang_beat(seat.token, LEASE_S).is_open
+    assert not any_store.close_round(seat.token, 1, 2)
+    turn = any_store.study(study.id).turn
+    any_store.queue_trials(study.id, turn, [0], {0: Placed(("b", "c"), 1.0, 10 * GIB)})
+    assert not any_store.gang_beat(seat.token, LEASE_S).is_open
+    moved = on_gpu(any_store, study, "b")
+    assert isinstance(moved, Seat)
+    assert any_store.close_round(moved.token, 1, 2)
+    assert any_store.gang_lease(moved.token).place.world == 1  # type: ignore[union-attr]

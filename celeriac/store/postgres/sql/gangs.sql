@@ -10,30 +10,65 @@
 -- The members `g` of the gang of `m`.
 g.study_id = m.study_id AND g.trial = m.trial AND g.attempt = m.attempt
 
--- name: join_gang(study bigint, number int, attempt int, token text, worker text, host text, device text, device_kind text, address text, port int, lease_s float8) -> token text, study text, spec json
--- A slot comes to the gang of a trial whose next attempt is this one; no row when the trial is elsewhere or its gang is complete.
-WITH s AS (
-    SELECT id, name, spec FROM study
-    WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
-), o AS (
-    SELECT trial.number FROM trial JOIN s ON trial.study_id = s.id
-    WHERE trial.number = :number AND trial.attempts = :attempt - 1 AND trial.state IN ({may_lease})
-), m AS (
+-- phrase: comes
+-- A slot becomes a member of the gang of the trial `o` of the study `s`, while there are fewer than `o.most`.
+m AS (
     INSERT INTO gang_member (token, study_id, trial, attempt, worker, host, device, device_kind, address, port, joined_at,
         lease_s, lease_until)
     SELECT :token, :study, o.number, :attempt, :worker, :host, :device, :device_kind, :address, :port, clock_timestamp(),
         least(:lease_s, {day_s}), clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
-    FROM s, o WHERE {given_most} > (
-        SELECT count(*) FROM gang_member g
-        WHERE g.study_id = :study AND g.trial = :number AND g.attempt = :attempt AND g.ended_at IS NULL
-            AND g.lease_until > clock_timestamp())
+    FROM s, o WHERE o.most > (SELECT count(*) FROM {came_to} AS g)
     ON CONFLICT DO NOTHING RETURNING gang_member.token
 )
-SELECT m.token, s.name, s.spec FROM m, s
+SELECT m.token, s.name, s.spec, o.placed FROM m, s, o
 
--- name: joined(token text) -> token text, study text, spec json
+-- phrase: came_to
+-- The live members of the gang.
+(
+    SELECT g.device FROM gang_member g
+    WHERE g.study_id = :study AND g.trial = :number AND g.attempt = :attempt AND g.ended_at IS NULL
+        AND g.lease_until > clock_timestamp()
+)
+
+-- phrase: may_come
+-- The study of a ticket, if it may run another trial.
+s AS (
+    SELECT id, name, spec FROM study
+    WHERE id = :study AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
+)
+
+-- phrase: is_current
+-- Whether the gang of `m` may still begin: of a placed trial `t` only where it is placed now.
+t.attempts = m.attempt - 1 AND t.state IN ({may_lease})
+    AND (t.placed IS NULL OR t.state = 'QUEUED' AND jsonb_exists(t.placed -> 'devices', m.device))
+
+-- name: join_gang(study bigint, number int, attempt int, token text, worker text, host text, device text, device_kind text, address text, port int, lease_s float8) -> token text, study text, spec json, placed jsonb
+-- A slot comes to the gang of a trial whose next attempt is this one; no row when the trial is elsewhere or its gang is complete.
+WITH {may_come}, o AS (
+    SELECT trial.number, trial.placed, {given_most} AS most FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.number = :number AND trial.attempts = :attempt - 1 AND trial.state IN ({may_lease}) AND trial.placed IS NULL
+), {comes}
+
+-- name: join_placed(study bigint, number int, attempt int, token text, worker text, host text, device text, device_kind text, address text, port int, lease_s float8) -> token text, study text, spec json, placed jsonb
+-- As `join_gang`, of a trial that was placed on this device among others, if what it holds is free there: after `lock_device`, in one
+-- transaction. A member that gathers holds its part.
+WITH {may_come}, o AS (
+    SELECT trial.number, trial.placed, jsonb_array_length(trial.placed -> 'devices') AS most
+    FROM trial JOIN s ON trial.study_id = s.id
+    WHERE trial.number = :number AND trial.attempts = :attempt - 1 AND trial.state = 'QUEUED'
+        AND (SELECT count(*) FROM jsonb_array_elements_text(trial.placed -> 'devices') AS d (uuid) WHERE d.uuid = :device)
+            > (SELECT count(*) FROM {came_to} AS g WHERE g.device = :device)
+        AND NOT EXISTS (
+            SELECT 1 FROM device d, {held_of_device} AS h
+            WHERE d.uuid = :device AND d.kind <> 'cpu'
+                AND (h.share + CAST(trial.placed ->> 'share' AS float8) > 1.000001
+                    OR h.memory_bytes + CAST(trial.placed ->> 'memory_bytes' AS bigint) > d.memory_bytes))
+), {comes}
+
+-- name: joined(token text) -> token text, study text, spec json, placed jsonb
 -- What a slot was told when it came, for a worker whose connection broke after the commit and before the answer.
-SELECT g.token, s.name, s.spec FROM gang_member g JOIN study s ON s.id = g.study_id WHERE g.token = :token AND g.ended_at IS NULL
+SELECT g.token, s.name, s.spec, t.placed FROM gang_member g JOIN study s ON s.id = g.study_id
+JOIN trial t ON t.study_id = g.study_id AND t.number = g.trial WHERE g.token = :token AND g.ended_at IS NULL
 
 -- name: gang_beat(token text, lease_s float8, leaving text) -> rank int, world int, is_open boolean, waited_s float8, grow text, members json, asked_back text
 -- Prolongs a membership, and rank 0's attempt with it, says whether it wants to leave, and tells of all members. No row when it has ended.
@@ -42,14 +77,14 @@ WITH m AS (
         lease_until = clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
     WHERE gang_member.token = :token AND gang_member.ended_at IS NULL
     RETURNING gang_member.token, gang_member.study_id, gang_member.trial, gang_member.attempt, gang_member.rank, gang_member.world,
-        gang_member.joined_at, gang_member.leaving
+        gang_member.joined_at, gang_member.leaving, gang_member.device
 ), a AS (
     UPDATE attempt SET lease_s = least(:lease_s, {day_s}),
         lease_until = clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
     FROM m WHERE attempt.token = m.token AND attempt.ended_at IS NULL AND m.rank = 0 RETURNING attempt.preempt_reason
 )
 SELECT m.rank, coalesce(m.world, 0), CASE WHEN m.rank IS NULL
-        THEN t.attempts = m.attempt - 1 AND t.state IN ({may_lease}) AND s.state = 'RUNNING'
+        THEN {is_current} AND s.state = 'RUNNING'
         ELSE EXISTS (SELECT 1 FROM attempt b WHERE b.study_id = m.study_id AND b.trial = m.trial AND b.number = m.attempt
             AND b.ended_at IS NULL) END,
     CAST(extract(epoch FROM clock_timestamp() - (SELECT least(min(g.joined_at), m.joined_at) FROM gang_member g
@@ -67,19 +102,21 @@ FROM m JOIN trial t ON t.study_id = m.study_id AND t.number = m.trial JOIN study
 
 -- name: close_round(token text, least int, most int) -> begun boolean
 -- Begins the round with those that are there: the world is fixed, ranks go by host, the trial is RUNNING, and rank 0's membership
--- is the attempt's lease. No row when there are too few, or somebody else has begun it.
+-- is the attempt's lease; of a placed trial it gives back the devices of those that did not come. No row when there are too few, or
+-- somebody else has begun it.
 WITH m AS (
-    SELECT study_id, trial, attempt FROM gang_member WHERE token = :token AND ended_at IS NULL AND rank IS NULL
+    SELECT study_id, trial, attempt, device FROM gang_member WHERE token = :token AND ended_at IS NULL AND rank IS NULL
 ), s AS (
     SELECT id, waiting, queued, running FROM study
     WHERE id = (SELECT m.study_id FROM m) AND state = 'RUNNING' AND (parallel IS NULL OR running < parallel)
     FOR NO KEY UPDATE
 ), o AS (
-    SELECT trial.state, m.attempt FROM m JOIN s ON true JOIN trial ON trial.study_id = s.id AND trial.number = m.trial
-    WHERE trial.attempts = m.attempt - 1 AND trial.state IN ({may_lease}) FOR NO KEY UPDATE OF trial
+    SELECT t.state, t.placed, m.attempt FROM m JOIN s ON true JOIN trial t ON t.study_id = s.id AND t.number = m.trial
+    WHERE {is_current} FOR NO KEY UPDATE OF t
 ), came AS (
     SELECT g.* FROM m, o, gang_member g
     WHERE {of_gang} AND g.ended_at IS NULL AND g.rank IS NULL AND g.leaving = '' AND g.lease_until > clock_timestamp()
+        AND (o.placed IS NULL OR jsonb_exists(o.placed -> 'devices', g.device))
     ORDER BY g.joined_at, g.token LIMIT :most
 ), placed AS (
     SELECT came.*, CAST(row_number() OVER (ORDER BY came.host, came.joined_at, came.token) - 1 AS int) AS place,
@@ -88,7 +125,8 @@ WITH m AS (
     SELECT placed.* FROM placed WHERE placed.place = 0 AND placed.size >= :least
 ), t AS (
     UPDATE trial SET state = {after_lease}, attempts = o.attempt, worker = lead.worker, queued_at = NULL, detail = '',
-        started_at = coalesce(trial.started_at, clock_timestamp())
+        started_at = coalesce(trial.started_at, clock_timestamp()), placed = CASE WHEN o.placed IS NOT NULL THEN jsonb_set(
+            o.placed, ARRAY['devices'], (SELECT jsonb_agg(placed.device ORDER BY placed.place) FROM placed)) END
     FROM o, lead WHERE trial.study_id = lead.study_id AND trial.number = lead.trial
     RETURNING trial.number
 ), a AS (

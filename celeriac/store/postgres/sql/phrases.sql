@@ -175,10 +175,20 @@ SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.sl
 FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
 
 -- phrase: held_of_device
--- Of the device of that name, by trials that run.
+-- Of the device of that name, by trials that run, and by members of gangs that gather there.
 (
-    SELECT coalesce(sum(CAST(p.placed ->> 'share' AS float8)), 0) AS share,
-        coalesce(sum(CAST(p.placed ->> 'memory_bytes' AS bigint)), 0) AS memory_bytes
-    FROM trial p WHERE p.placed IS NOT NULL AND p.state = 'RUNNING'
-        AND jsonb_exists(p.placed -> 'devices', :device)
+    SELECT coalesce(sum(CAST(x.placed ->> 'share' AS float8)), 0) AS share,
+        coalesce(sum(CAST(x.placed ->> 'memory_bytes' AS bigint)), 0) AS memory_bytes
+    FROM (
+        SELECT p.placed FROM trial p WHERE p.placed IS NOT NULL AND p.state = 'RUNNING'
+            AND jsonb_exists(p.placed -> 'devices', :device)
+        UNION ALL
+        SELECT p.placed FROM gang_member m JOIN trial p ON p.study_id = m.study_id AND p.number = m.trial
+        WHERE m.device = :device AND {gathers_placed}
+    ) AS x
 )
+
+-- phrase: gathers_placed
+-- Whether the member `m` of a placed trial `p` waits for the others.
+m.ended_at IS NULL AND m.rank IS NULL AND m.lease_until > clock_timestamp()
+    AND p.placed IS NOT NULL AND p.state = 'QUEUED' AND p.attempts = m.attempt - 1

@@ -6,11 +6,13 @@ SELECT t.study_id, t.number, t.attempts, t.state = 'RUNNING' AS is_running,
 FROM trial t WHERE t.placed IS NOT NULL AND t.state IN ('QUEUED', 'RUNNING') ORDER BY t.study_id, t.number
 
 -- name: open_by_device
--- Of a gang each member counts where it is; rank 0's membership has the attempt's token.
+-- Of a gang each member counts where it is; rank 0's membership has the attempt's token. One that gathers where it was placed counts by
+-- its place.
 SELECT x.device, CAST(count(*) AS int) AS attempts FROM (
     SELECT a.device FROM attempt a
     WHERE a.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM gang_member g WHERE g.token = a.token)
-    UNION ALL SELECT g.device FROM gang_member g WHERE g.ended_at IS NULL AND g.lease_until > clock_timestamp()
+    UNION ALL SELECT m.device FROM gang_member m JOIN trial p ON p.study_id = m.study_id AND p.number = m.trial
+    WHERE m.ended_at IS NULL AND m.lease_until > clock_timestamp() AND NOT ({gathers_placed})
 ) x GROUP BY x.device
 
 -- name: peak_memory

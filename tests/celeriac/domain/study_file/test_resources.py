@@ -61,18 +61,18 @@ def test_each_mistake_is_told(written: dict[str, Any], says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "key"),
+    "written",
     [
-        ({"gpus": 2, "gpu_memory": "6GiB"}, "gpu_memory: beside several GPUs"),
-        ({"slots": 2, "labels": {"region": "eu"}}, "labels: beside several slots"),
+        {"gpus": 2, "gpu_memory": "6GiB"},
+        {"gpus": {"min": 1, "max": 4}, "gpu_memory": "6GiB", "labels": {"gpu": "h100"}},
+        {"slots": 2, "labels": {"region": "eu"}},
     ],
 )
-def test_what_nobody_runs_yet_is_refused_when_it_is_new(written: dict[str, Any], key: str) -> None:
-    with pytest.raises(SpecInvalid) as caught:
-        parse(SMALL | {"resources": written}, "file.yaml", is_new=True)
-    (problem,) = caught.value.problems
-    assert problem.startswith(f"file.yaml: resources.{key}")
-    assert "is not built yet in this version" in problem
+def test_a_gang_may_ask_for_memory_and_labels(written: dict[str, Any]) -> None:
+    asked = parse(SMALL | {"resources": written}, is_new=True).resources
+    assert asked.is_gang
+    assert asked.to_dict() == {"gpus": 0, **written}
+    assert Resources.read(asked.to_dict()) == asked
 
 
 def test_a_slice_routes_its_study_to_the_region_s_workers() -> None:
