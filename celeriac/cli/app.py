@@ -16,6 +16,7 @@ from celeriac.cli import (
     rungs,
     schedules,
     studies,
+    tokens,
     trials,
     waiting,
 )
@@ -88,4 +89,5 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
 for _command, _summary in _COMMANDS:
     app.command(short_help=_summary)(_command)
 app.add_typer(rescoring.app, short_help="past nights under other settings")
+app.add_typer(tokens.app, short_help="who may use the board and the API")
 app.add_typer(schedules.app, short_help="studies that run again by the clock")

@@ -34,7 +34,7 @@ from celeriac.domain.sampler_names import class_flaw, missing
 from celeriac.domain.study_file import StudySpec, difference, load, parse
 from celeriac.runtime.fingerprint import CODE_LOOK_S, fingerprint, same_code
 from celeriac.runtime.settings import Settings
-from celeriac.store import Store, open_store
+from celeriac.store import Store, WebStore, open_store, open_web_store
 
 if TYPE_CHECKING:
     from celeriac.runtime.broker import Tickets
@@ -89,6 +89,12 @@ class Client:
         """Give the connections back."""
         self.store.close()
         self._held.close()
+
+    def web_store(self) -> WebStore:
+        """The store with its verbs on tokens, on connections of its own, closed with this client's."""
+        opened = open_web_store(self.settings.database_url, pool_size=self.settings.pool_size)
+        self._held.callback(opened.close)
+        return opened
 
     @property
     def serves(self) -> bool:

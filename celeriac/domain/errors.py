@@ -16,6 +16,7 @@
         ├── SpecInvalid             a study or schedule file
         │   └── SpaceInvalid            its space, or parameters that do not fit it
         ├── UnknownStudy, UnknownTrial, UnknownSchedule
+        ├── TokenInvalid            no such API token, or one that may not be made
         ├── DuplicateStudy          same name, another spec
         ├── IllegalTransition       the lifecycle tables do not know this event in this state
         ├── MessageInvalid          a ticket of no known kind or version
@@ -109,6 +110,10 @@ class UnknownTrial(CallerError):
 
 class UnknownSchedule(CallerError):
     """No schedule of that name."""
+
+
+class TokenInvalid(CallerError):
+    """An API token that cannot be made, or that there is not."""
 
 
 class DuplicateStudy(CallerError):

@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     store.set_defaults(run=_store)
     migrate = commands.add_parser("migrate", help="bring the database to this program's schema")
     migrate.add_argument("--home", type=home_path)
+    migrate.add_argument("--admit", action="store_true", help="print the code of a link to the board for its owner")
     migrate.set_defaults(run=_migrate)
     return parser
 
@@ -75,6 +76,10 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
 
     if not schema_state(settings.database_url).current:
         migrate(settings.database_url)
+    if options.admit:
+        from celeriac.local.owner import admit
+
+        _say(admit(settings))
     return 0
 
 

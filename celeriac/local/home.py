@@ -7,6 +7,7 @@ run/readers                             held, shared, by every reader where no s
 run/store.json                          how to reach the store that runs alone for them
 run/stack.json                          how to reach the running stack (only while it runs)
 run/secrets.json                        passwords, made once
+run/owner.json                          the owner's API token
 """
 
 import fcntl
@@ -34,6 +35,11 @@ class Home:
     def run(self) -> Path:
         """Where the running stack keeps its state."""
         return self.root / "run"
+
+    @property
+    def owner(self) -> Path:
+        """Where the owner's API token is kept."""
+        return self.run / "owner.json"
 
     @property
     def logs(self) -> Path:

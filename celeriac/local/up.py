@@ -15,6 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
@@ -71,6 +72,10 @@ def programs(wishes: Wishes) -> list[Program]:
         *(flower if wishes.flower else []),
         Program("node", ("worker", *slots)),
     ]
+
+
+#: Started once the others are ready, so that nothing that runs a trial waits for it.
+WEB = Program("web", ("celeriac.web",), announces=False)
 
 
 def up(settings: Settings, wishes: Wishes, say: Callable[[str], None]) -> int:
@@ -148,6 +153,7 @@ class _Up:
             flower_user=user,
             flower_password=password,
             flower_port=_free_port(self._settings.flower_port) if self._wishes.flower else 0,
+            web_port=_free_port(self._settings.web_port) if self._settings.web_port and _has_web() else 0,
         )
         self._secrets_fd = secrets_descriptor(
             self._settings, "database_url", "broker_url", "flower_user", "flower_password"
@@ -156,7 +162,14 @@ class _Up:
     def _migrate(self) -> None:
         # In a process of its own: Alembic and SQLAlchemy would stay in this one's memory for as long as it runs.
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "celeriac.local", "migrate"],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                "celeriac.local",
+                "migrate",
+                *(["--admit"] if self._settings.web_port else []),
+            ],
             env=self._environment(None),
             pass_fds=(self._secrets_fd,),
             capture_output=True,
@@ -165,6 +178,7 @@ class _Up:
         )
         if done.returncode:
             raise StackError(f"the database's schema could not be brought up to date: {done.stderr.strip()}")
+        self._link = done.stdout.strip()
 
     def _start_programs(self) -> None:
         waiting: dict[int, str] = {}
@@ -174,6 +188,8 @@ class _Up:
             if program.announces:
                 waiting[ready] = program.name
         self._supervisor.wait_for(waiting, READY_S)
+        if self._settings.web_port:
+            self._supervisor.keep(self._child(WEB, None))
 
     def _child(self, program: Program, says: int | None) -> Child:
         # A restarted program gets the same descriptors again, so they stay open here for as long as the stack runs.
@@ -187,7 +203,9 @@ class _Up:
 
     def _environment(self, says: int | None) -> dict[str, str]:
         """The environment of one program: this one's own, the home, and descriptors instead of secrets."""
-        given = {"HOME": str(self._home.root), "STACK": self._home.tag, "FLOWER_PORT": str(self._settings.flower_port)}
+        given = {"HOME": str(self._home.root), "STACK": self._home.tag}
+        given |= {"FLOWER_PORT": str(self._settings.flower_port), "WEB_PORT": str(self._settings.web_port)}
+        given |= {"WEB_ADDRESS": "127.0.0.1"}
         if says is not None:
             given["READY_FD"] = str(says)
         return {
@@ -212,10 +230,16 @@ class _Up:
             "broker_url": self._settings.broker_url,
             "idle_exit": self._wishes.idle_exit,
             "flower_url": f"http://127.0.0.1:{self._settings.flower_port}" if self._wishes.flower else None,
+            "web_url": f"http://127.0.0.1:{self._settings.web_port}" if self._settings.web_port else None,
         }
         write_private(self._home_file, content)
         self._say(f"home      {self._home.root}")
         self._say(f"logs      {self._home.logs}")
+        if content["web_url"]:
+            self._say(f"board     {content['web_url']}/login/once?code={self._link}")
+            self._say("          this link lets you in once, within the hour; `celeriac token link` makes another")
+        elif not _has_web():
+            self._say("board     not installed here: `pip install celeriac[web]`")
         if self._wishes.flower:
             user, password = self._settings.flower_user, self._settings.flower_password
             self._say(f"Flower    {content['flower_url']}   user {user}, password {password}")
@@ -280,4 +304,9 @@ def _free_port(wanted: int) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
             return int(probe.getsockname()[1])
-    raise StackError("no free port on 127.0.0.1 for Flower: start with --no-flower")
+    raise StackError("no free port on 127.0.0.1 for Flower and the board")
+
+
+def _has_web() -> bool:
+    """Whether what the board needs is installed."""
+    return find_spec("fastapi") is not None and find_spec("uvicorn") is not None

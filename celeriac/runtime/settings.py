@@ -35,7 +35,7 @@ _ABOVE_0 = frozenset(
     }
     | {"model_bytes", "model_s"}
 )
-_MOST = {"flower_port": 65_535}
+_MOST = {"flower_port": 65_535, "web_port": 65_535}
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _S3 = ("s3://", "s3a://")
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
@@ -69,6 +69,8 @@ class Settings:
     preempt_after_s: for so long a study has less than its share before trials of studies with clearly smaller weights
     are asked back (0: never).
     flower_address: where Flower listens; beyond loopback it wants a login.
+    web_port, web_address: where the board and the API listen (0: nowhere). web_body_bytes: the longest request.
+    web_code_roots: below which directories (with colons) an API token without the scope `code` may name code.
     ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag
     of the embedded stack that started it.
     alive_file: its time is renewed while the program does its work; a container's health check looks at it ("": none).
@@ -118,6 +120,10 @@ class Settings:
     flower_user: str = ""
     flower_password: str = ""
     flower_writable: bool = False
+    web_port: int = 8420
+    web_address: str = "127.0.0.1"
+    web_body_bytes: int = 1_048_576
+    web_code_roots: str = ""
     ready_fd: int = -1
     stack: str = ""
     alive_file: str = ""

@@ -7,8 +7,9 @@ import secrets
 
 from celeriac.domain.errors import SettingInvalid
 from celeriac.store.api import Store
+from celeriac.store.api_web import WebStore
 
-__all__ = ["Store", "is_refusal", "open_store"]
+__all__ = ["Store", "WebStore", "is_refusal", "open_store", "open_web_store"]
 
 
 def open_store(database_url: str, *, pool_size: int = 2, key: str = "") -> Store:
@@ -18,6 +19,11 @@ def open_store(database_url: str, *, pool_size: int = 2, key: str = "") -> Store
     (`own_attempts`); "" makes one that nobody else has. Raises SettingInvalid when the URL is none of Postgres, or the
     pool too small (`driving` holds one connection while the verbs of a turn use another).
     """
+    return open_web_store(database_url, pool_size=pool_size, key=key)
+
+
+def open_web_store(database_url: str, *, pool_size: int = 2, key: str = "") -> WebStore:
+    """As `open_store`, with the verbs that the web stands on too."""
     if pool_size < 2:
         raise SettingInvalid(f"CELERIAC_POOL_SIZE={pool_size}: must be at least 2, one is held while a study is driven")
     from celeriac.store.connection import Database

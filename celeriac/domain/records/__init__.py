@@ -4,6 +4,12 @@ All are frozen; none knows how it is stored or drawn. Times end in `_at` and are
 sizes in `_bytes`. Values that came from a user's file (`spec`, `params`, `metrics`) stay plain JSON mappings.
 """
 
+from celeriac.domain.records.access import ApiToken as ApiToken
+from celeriac.domain.records.access import Scope as Scope
+from celeriac.domain.records.access import WebSession as WebSession
+from celeriac.domain.records.access import digest_of as digest_of
+from celeriac.domain.records.access import new_secret as new_secret
+from celeriac.domain.records.access import new_token as new_token
 from celeriac.domain.records.artefact import Artefact as Artefact
 from celeriac.domain.records.artefact import Delivery as Delivery
 from celeriac.domain.records.artefact import DeliveryKind as DeliveryKind

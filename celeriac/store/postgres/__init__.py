@@ -6,6 +6,7 @@ Make one per process, after any fork.
 from datetime import datetime
 
 from celeriac.domain.errors import SchemaMismatch
+from celeriac.store.postgres.access import Access
 from celeriac.store.postgres.changes import Changes
 from celeriac.store.postgres.deliveries import Deliveries
 from celeriac.store.postgres.figures import Figures
@@ -42,6 +43,7 @@ class PostgresStore(
     PlacedTrials,
     Reading,
     Figures,
+    Access,
 ):
     """`celeriac.store.api.Store` on Postgres."""
 

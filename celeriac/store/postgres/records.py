@@ -57,9 +57,15 @@ def _conversions(record: Hashable) -> Mapping[str, Callable[[Any], Any]]:
             found[name] = lambda kept: Artefact(**kept)
         elif Placed in (hint, *get_args(hint)):
             found[name] = placed_of
-        elif enums or get_origin(hint) is tuple:
-            found[name] = enums[0] if enums else tuple
+        elif get_origin(hint) is tuple:
+            found[name] = _tuple_of(enums[0]) if enums else tuple
+        elif enums:
+            found[name] = enums[0]
     return found
+
+
+def _tuple_of(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda kept: tuple(kind(each) for each in kept)
 
 
 def placed_of(kept: Mapping[str, Any]) -> Placed:

@@ -8,6 +8,10 @@ Fill factors leave room in a page for the rows that change often, so that a hear
 for the same reason `lease_until` has no index; the open attempts are few and have one of their own.
 """
 
+from celeriac.store.tables.access import api_token as api_token
+from celeriac.store.tables.access import web_request as web_request
+from celeriac.store.tables.access import web_session as web_session
+from celeriac.store.tables.access import web_viewer as web_viewer
 from celeriac.store.tables.columns import metadata as metadata
 from celeriac.store.tables.fleet import device as device
 from celeriac.store.tables.fleet import drain as drain

@@ -1,0 +1,143 @@
+"""Errors as `application/problem+json` (RFC 9457), from the error tree. Rule: what nobody meant for the asker (a fault
+of ours, an address, a password) is logged under a number, and the number alone is told.
+"""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from celeriac.domain.errors import (
+    CallerError,
+    CeleriacError,
+    DuplicateStudy,
+    ExtraMissing,
+    IllegalTransition,
+    SchemaMismatch,
+    SettingInvalid,
+    SpecInvalid,
+    StackError,
+    StaleTurn,
+    StudyPaused,
+    TokenInvalid,
+    TryAgain,
+    UnknownSchedule,
+    UnknownStudy,
+    UnknownTrial,
+    ValueRefused,
+)
+
+log = logging.getLogger(__name__)
+
+#: The first that fits, from the leaves to the root.
+_STATUS: tuple[tuple[type[CeleriacError], int], ...] = (
+    (UnknownStudy, 404),
+    (UnknownTrial, 404),
+    (UnknownSchedule, 404),
+    (TokenInvalid, 422),
+    (SpecInvalid, 422),
+    (DuplicateStudy, 409),
+    (IllegalTransition, 409),
+    (StudyPaused, 409),
+    (StaleTurn, 409),
+    (ExtraMissing, 501),
+    (SchemaMismatch, 503),
+    (SettingInvalid, 503),
+    (StackError, 503),
+    (TryAgain, 503),
+    (ValueRefused, 422),
+    (CallerError, 422),
+)
+#: Whose words are for who keeps the service: they may name hosts and logins.
+_PRIVATE = (SchemaMismatch, SettingInvalid, StackError, TryAgain)
+_RETRY_S = "2"
+TITLES = {
+    400: "The request is malformed",
+    401: "A token is needed",
+    403: "This token may not do that",
+    404: "There is no such thing",
+    405: "This path has no such method",
+    408: "The request came too slowly",
+    409: "Its state forbids it",
+    412: "It has changed",
+    413: "The request is too long",
+    415: "The request is of a kind that is not read here",
+    422: "The request is wrong",
+    429: "Too many failed logins",
+    500: "A fault of the service",
+    501: "It is not installed here",
+    503: "The service does not answer now",
+}
+
+
+class Refused(Exception):
+    """A request that is refused before anything is done, with its status and what to do."""
+
+    def __init__(self, status: int, detail: str, *, kind: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.kind, self.headers = status, detail, kind, dict(headers or {})
+
+
+def problem(
+    status: int, detail: str, *, kind: str = "", headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    """A problem's answer. `kind`: what a program can tell it by, such as `unknown-study`."""
+    title = TITLES.get(status, "The request failed")
+    body = {"type": f"urn:celeriac:{kind or status}", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, dict(headers or {}), media_type="application/problem+json")
+
+
+def of_error(error: CeleriacError) -> Response:
+    """The answer to a request that an expected error ended."""
+    status = next((each for kind, each in _STATUS if isinstance(error, kind)), 500)
+    kind = _dashed(type(error).__name__)
+    if status == 500 or (isinstance(error, _PRIVATE) and not isinstance(error, StaleTurn)):
+        return _numbered(error, status, kind)
+    more: dict[str, Any] = {}
+    if isinstance(error, SpecInvalid):
+        more["errors"] = error.problems
+    if isinstance(error, DuplicateStudy):
+        more["difference"] = error.difference
+    return problem(status, str(error), kind=kind, **more)
+
+
+def _numbered(error: Exception, status: int, kind: str) -> Response:
+    number = secrets.token_hex(4)
+    log.error("%s %s: %s", number, type(error).__name__, error, exc_info=error if status == 500 else None)
+    again = {"Retry-After": _RETRY_S} if status == 503 else {}
+    detail = f"the log of the web program says more, under {number}"
+    return problem(status, detail + ("; nothing was changed" if again else ""), kind=kind, headers=again)
+
+
+def install(app: FastAPI) -> None:
+    """Have the app answer every error in this way."""
+
+    @app.exception_handler(CeleriacError)
+    def expected(_: Request, error: CeleriacError) -> Response:
+        return of_error(error)
+
+    @app.exception_handler(Refused)
+    def refused(_: Request, error: Refused) -> Response:
+        return problem(error.status, error.detail, kind=error.kind, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(_: Request, error: RequestValidationError) -> Response:
+        lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+        return problem(422, lines[0] if lines else "the request is wrong", kind="request-invalid", errors=lines)
+
+    @app.exception_handler(HTTPException)
+    def http(_: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(Exception)
+    def fault(_: Request, error: Exception) -> Response:
+        return _numbered(error, 500, "fault")
+
+
+def _dashed(name: str) -> str:
+    return "".join(f"-{each.lower()}" if each.isupper() else each for each in name).lstrip("-")

@@ -1,0 +1,51 @@
+"""The program: uvicorn with one process, on one address. It tells its starter when it listens."""
+
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from celeriac.client import Client
+from celeriac.client.client import no_service
+from celeriac.domain.errors import SettingInvalid
+from celeriac.runtime.process.programs import announce_ready
+from celeriac.runtime.settings import Settings
+from celeriac.store import open_web_store
+from celeriac.web.app import create_app
+
+#: Connections to Postgres: each request uses one for a moment, and a few browsers ask at once.
+_POOL = 6
+_STOP_S = 3
+
+
+def serve(settings: Settings) -> None:
+    """Serve until told to stop. Raises SettingInvalid for an address that cannot be had, SchemaMismatch,
+    StoreUnavailable.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    if not settings.database_url:
+        raise no_service(settings)
+    store = open_web_store(settings.database_url, pool_size=max(settings.pool_size, _POOL))
+    store.check_schema()
+    with Client(settings, store=store) as client:
+        app = create_app(settings, client, store)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_S
+        )
+        listening = _listen(settings)
+        announce_ready(settings.ready_fd)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.web_address else socket.AF_INET
+    try:
+        return socket.create_server((settings.web_address, settings.web_port), family=family, backlog=128)
+    except OSError as error:
+        raise SettingInvalid(
+            f"the board cannot listen on {settings.web_address}:{settings.web_port} ({error.strerror}): "
+            "set CELERIAC_WEB_ADDRESS and CELERIAC_WEB_PORT, or end what has the port"
+        ) from error
