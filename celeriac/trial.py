@@ -83,7 +83,10 @@ class Trial:
         """Only what is not there comes here: who writes as for Optuna is told how it is written for Celeriac."""
         hint = ""
         if name.startswith("suggest_"):
-            hint = ': the space stands in the study file, and the values are there already: `trial.params["lr"]`'
+            hint = (
+                ': the space stands in the study file, and the values are there already: `trial.params["lr"]`'
+                " (`api: optuna` in the study file calls an objective as Optuna does)"
+            )
         elif name == "should_prune":
             hint = (
                 ": `trial.report(value, step=step)` stops the trial by itself where the study has a `stop_early` rule"
@@ -108,6 +111,7 @@ class Trial:
         rank: int = 0,
         world: int = 1,
         most_samples: int | None = None,
+        learns_space: bool = False,
     ) -> None:
         """Made by the service (or by `Trial.offline`): checkpoints go to `directory`, which lies below `root`."""
         self._params = MappingProxyType(dict(params))
@@ -116,6 +120,7 @@ class Trial:
         self._number, self._attempt = number, attempt
         self._checkpoint, self._start = checkpoint, start
         self._rank, self._world, self._most_samples = rank, world, most_samples
+        self._learns_space = learns_space
         self._recorded: dict[str, Any] = {}
         self._channel, self._root, self._directory = channel, root, directory
         self._last_step = -1
@@ -211,6 +216,17 @@ class Trial:
     def world(self) -> int:
         """How many processes train this trial together, each on a device of its own."""
         return self._world
+
+    @property
+    def learns_space(self) -> bool:
+        """Whether the study's space takes in what the objective asks for (`learn_space`)."""
+        return self._learns_space
+
+    def asked(self, name: str, value: Any, form: Mapping[str, Any]) -> None:
+        """The service's: the objective asks for a parameter of this form (as in a study file), and got this value."""
+        if os.getpid() == self._pid and not self._rank:
+            with self._lock:
+                self._channel.send({"kind": "asked", "name": name, "value": value, "form": dict(form)})
 
     @property
     def recorded(self) -> Mapping[str, Any]:

@@ -61,6 +61,7 @@ STARTERS = frozenset(
         "worker/node/node.py",
         "worker/slot/celery_worker.py",
         "worker/process/child.py",
+        "worker/process/command.py",
         "celeriac/local/up.py",
         "celeriac/runtime/process/programs.py",
     }

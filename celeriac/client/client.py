@@ -333,6 +333,8 @@ def _same_or_raise(record: StudyRecord, spec: StudySpec, new: NewStudy, error: D
     Raises DuplicateStudy, with what differs, when it is another.
     """
     differs = difference(parse(record.spec, record.name, name=spec.study), spec)
+    if spec.learn_space and not spec.space.names:  # what it has learned since is no other spec
+        differs = [line for line in differs if not line.startswith("space.")]
     differs += _moved_code(record.code_root, new.code_root)
     had, wall = record.spec["budget"], record.spec["budget"].get("wall")
     only_budget = all(line.startswith("budget.") for line in differs)

@@ -11,7 +11,7 @@ from pathlib import Path
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.records import StudyRecord
 from celeriac.domain.space import nearest
-from celeriac.domain.study_file import StudySpec
+from celeriac.domain.study_file import StudySpec, named_in, words_of
 from celeriac.runtime.fingerprint import NO_CODE, fingerprint
 
 
@@ -52,6 +52,9 @@ def code_here(study: StudyRecord, allowed: Path) -> str:
 
 
 def _check(spec: StudySpec, root: Path) -> None:
+    if spec.command:
+        _check_command(spec, root)
+        return
     module, _, function = spec.objective.partition(":")
     path = _file_of(spec, root, module)
     try:
@@ -68,6 +71,15 @@ def _check(spec: StudySpec, root: Path) -> None:
         raise SpecInvalid(f"{spec.study}: objective: {path} has no function {function!r}; {hint}")
     if any(isinstance(node, ast.AsyncFunctionDef) and node.name == function for node in tree.body):
         raise SpecInvalid(f"{spec.study}: objective: {function!r} in {path} is async; write a plain function")
+
+
+def _check_command(spec: StudySpec, root: Path) -> None:
+    """The script that a command names by a relative path, and its program where that is a path, must be there."""
+    words = words_of(spec.command)
+    scripts = [word for word in words[1:2] if word.endswith((".py", ".sh")) and not named_in(word)]
+    for word in [*scripts, *(word for word in words[:1] if "/" in word)]:
+        if not (root / word).is_file():
+            raise SpecInvalid(f"{spec.study}: command: there is no file {word} below {root}")
 
 
 def _file_of(spec: StudySpec, root: Path, module: str) -> Path:

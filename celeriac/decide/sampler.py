@@ -53,7 +53,7 @@ def _exhaustive(spec: StudySpec) -> SamplerDecision | None:
     """Where every point will be tried, no order of them is wiser than another. Any other end than the last trial's
     makes it so.
     """
-    size = spec.space.cardinality()
+    size = None if spec.learn_space else spec.space.cardinality()
     if size is None or size > spec.budget.trials or spec.budget.wall_s is not None or spec.stop_study:
         return None
     return SamplerDecision("grid", f"the budget covers all {size} points of the space")

@@ -35,6 +35,7 @@ from celeriac.domain.records import (
     LetGo,
     NewStudy,
     OpenAttempt,
+    Params,
     PendingTrial,
     Placed,
     PutAside,
@@ -185,6 +186,14 @@ class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, FigureStore
     def take_code(self, study_id: int, fingerprint: str) -> StudyRecord:
         """Run the study's trials from now on with this code, which a person has seen; slots that refused it are asked
         again.
+        """
+
+    def learn_space(self, token: str, params: Params, forms: Mapping[str, Mapping[str, Any]]) -> None:
+        """Under a running attempt's lease: these are the trial's parameters, as its objective asked for them, and the
+        study's space takes in these forms of a study file, by name: a new name with its form, a range or a choice of
+        the same kind by what it adds; ranges on a grid, and all beyond MOST_PARAMETERS, stay as they are.
+
+        Nothing but the trial is written where the study does not learn its space. May be repeated. Raises LeaseLost.
         """
 
     def studies_to_drive(self) -> list[int]:

@@ -7,13 +7,15 @@ the rows are the truth.
 """
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from celeriac.domain.records import PendingTrial, StudyRecord
+from celeriac.decide.warm_start import fitted, moved
+from celeriac.domain.records import PendingTrial, StudyRecord, TrialRecord
 from celeriac.domain.study_file import StudySpec, parse
 from celeriac.store import Store
-from coordinator.samplers.api import Observation, Point, observed, point_of
+from coordinator.samplers.api import Kind, Observation, Point, observed, point_of
 from coordinator.suggest.past import NightStart, night_start
 
 MOST_STUDIES = 64
@@ -27,8 +29,8 @@ class History:
     """One study's spec, its past and its pending trials. `ended_no` is the place in the order of ends up to which it
     has read.
 
-    `resumed_at`: as of the study's row when the reading began; ends may have been taken back since then
-    (`Store.retry_trials`).
+    `written`: the space as it stood in the study's row. `resumed_at`: as of the study's row when the reading began;
+    ends may have been taken back since then (`Store.retry_trials`).
     """
 
     spec: StudySpec
@@ -36,6 +38,7 @@ class History:
     ended_no: int = 0
     observations: list[Observation] = field(default_factory=list)
     start: NightStart | None = None
+    written: Any = None
     _pending: dict[int, tuple[PendingTrial, Point]] = field(default_factory=dict)
 
     def read_on(self, store: Store, study: StudyRecord, *, until: int) -> None:
@@ -43,7 +46,7 @@ class History:
         while self.ended_no < until:
             page = store.ended_since(study.id, self.ended_no, min(PAGE, until - self.ended_no))
             for trial in page:
-                self.observations.append(observed(self.spec.space, study.goal, trial))
+                self.observations.append(self._observed(study, trial))
                 self._pending.pop(trial.number, None)
                 self.ended_no = trial.ended_no or self.ended_no
             if not page:
@@ -71,8 +74,24 @@ class History:
             back *= 2
         for trial in rows:
             if trial.number not in self._pending or self._pending[trial.number][0] != trial:
-                self._pending[trial.number] = trial, point_of(self.spec.space, trial)
+                self._pending[trial.number] = trial, self._point(trial)
         return [self._pending[number][1] for number in sorted(self._pending) if number < below]
+
+    def _observed(self, study: StudyRecord, trial: TrialRecord) -> Observation:
+        """What a trial teaches. Where the space is learned, a parameter that it did not ask for counts as its middle,
+        and a trial that asked for what does not fit teaches nothing.
+        """
+        space = self.spec.space
+        if not self.spec.learn_space:
+            return observed(space, study.goal, trial)
+        params = fitted(trial.params, space, None)
+        seen = observed(space, study.goal, replace(trial, params=params or moved(trial.params, space, None)))
+        return seen if params is not None else replace(seen, kind=Kind.VOID, loss=None, fault=None, rungs=())
+
+    def _point(self, trial: PendingTrial) -> Point:
+        if not self.spec.learn_space:
+            return point_of(self.spec.space, trial)
+        return point_of(self.spec.space, replace(trial, params=moved(trial.params, self.spec.space, None)))
 
 
 class Histories:
@@ -90,8 +109,11 @@ class Histories:
         # More ends were read than are asked for: the database was put back to an earlier state, so nothing kept is
         # true.
         stale = history is not None and history.resumed_at != study.resumed_at
+        # And a space that has grown has other places for all points.
+        stale |= history is not None and history.spec.learn_space and history.written != study.spec.get("space")
         if history is None or stale or history.ended_no > study.counts.ended:
-            history = History(parse(study.spec, f"study {study.name}"), study.resumed_at)
+            spec = parse(study.spec, f"study {study.name}")
+            history = History(spec, study.resumed_at, written=study.spec.get("space"))
         self._kept[study.id] = history
         self._kept.move_to_end(study.id)
         while len(self._kept) > 1 and self._is_too_much():

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from celeriac.decide.sampler import chosen_sampler
 from celeriac.domain.errors import CallerError, SamplerFailed, TryAgain
-from celeriac.domain.provenance import Provenance
+from celeriac.domain.provenance import By, Provenance
 from celeriac.domain.records import Source, StudyRecord, Suggestion
 from celeriac.domain.sampler_names import AUTO
 from celeriac.store import Store
@@ -115,6 +115,9 @@ def suggested(store: Store, histories: Histories, question: SuggestRequest) -> l
         pending.append(replace(point, source=suggestion.source))
     if len(found) == question.count:
         return found
+    if not spec.space.names:  # nothing is known of it: the objective's own questions are answered at random
+        how = Provenance(By.RANDOM, "the first trials teach the space", observed=history.ended_no)
+        return found + [Suggestion({}, Source.SUGGESTED, how.written())] * (question.count - len(found))
     decision = chosen_sampler(spec, study)
     earlier = start.earlier if learns_from_earlier(decision.name) else ()
     count = question.count - len(found)

@@ -1,8 +1,9 @@
 """Studies: opening, finding and moving them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from celeriac.domain.lifecycle import AGAIN, FIRING_TRANSITIONS, STUDY_TRANSITIONS, StudyEvent, TrialEvent, moved
 from celeriac.domain.records import (
@@ -12,11 +13,13 @@ from celeriac.domain.records import (
     Counts,
     DeviceSpent,
     NewStudy,
+    Params,
     StudyRecord,
     StudyState,
     TrialState,
     VerdictKind,
 )
+from celeriac.domain.space import MOST_PARAMETERS
 from celeriac.domain.study_file import deadline_of
 from celeriac.store.refusals import duplicate_study, unknown_study
 from celeriac.store.sanitize import plain_text
@@ -77,6 +80,18 @@ class Studies(Tables):
         rows.studies[study_id] = replace(rows.study(study_id), fingerprint=plain_text(fingerprint))
         rows.put_asides = {key: each for key, each in rows.put_asides.items() if key[1] != study_id}
         return rows.studies[study_id]
+
+    @atomic
+    def learn_space(self, token: str, params: Params, forms: Mapping[str, Mapping[str, Any]]) -> None:
+        rows = self._rows
+        held = rows.held(token)
+        study = rows.study(held.attempt.study_id)
+        trial = rows.trial(study.id, held.attempt.trial)
+        rows.trials[study.id, trial.number] = replace(trial, params=plain(params))
+        before = study.spec.get("space") or {}
+        grown = {**before, **{name: _grown(before.get(name), plain(form)) for name, form in forms.items()}}
+        if study.spec.get("learn_space") and len(grown) <= MOST_PARAMETERS:
+            rows.studies[study.id] = replace(study, spec={**study.spec, "space": grown})
 
     @atomic
     def studies_to_drive(self) -> list[int]:
@@ -211,3 +226,16 @@ def opened(rows: Rows, new: NewStudy) -> StudyRecord:
     )
     rows.studies[study.id] = study
     return study
+
+
+def _grown(had: Mapping[str, Any] | None, form: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A parameter's form, with what another form of it adds."""
+    if had is None:
+        return form
+    if "choice" in had and "choice" in form:
+        return {**had, "choice": had["choice"] + [each for each in form["choice"] if each not in had["choice"]]}
+    kind = "float" if "float" in had else "int"
+    if kind in had and kind in form and not {"step"} & {*had, *form} and ("log" in had) == ("log" in form):
+        (low, high), (least, most) = had[kind], form[kind]
+        return {**had, kind: [min(low, least), max(high, most)]}
+    return had

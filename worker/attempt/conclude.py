@@ -8,6 +8,7 @@ the slot goes on: an end that cannot be written is said, and its lease is left t
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from celeriac.domain.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
@@ -26,7 +27,7 @@ from worker.attempt.memory import after_this, not_here
 from worker.attempt.run_state import Run
 from worker.attempt.stand_aside import without_code
 from worker.attempt.store_retry import StoreRetry, UntilStopped
-from worker.process.events import Exit, Returned
+from worker.process.events import Exit, Returned, Stopped
 from worker.process.failure import from_words
 
 log = logging.getLogger(__name__)
@@ -134,9 +135,24 @@ def record(attempt: Run, end: AttemptEnd) -> TrialRecord:
 
     def write() -> TrialRecord:
         write_last_reports(attempt)
+        learn_space(attempt)
         return cancel(attempt, end) if revoked else context.store.finish_attempt(attempt.lease.token, end)
 
     return StoreRetry(f"{attempt.name}: its end", _until_stopped(attempt))(write)
+
+
+def learn_space(attempt: Run) -> None:
+    """Have the trial's row say what its objective asked for, and the study's space take it in: before its end, which
+    is what the search looks at. A trial that came to its end asked for all that it has.
+    """
+    if not attempt.asked:
+        return
+    whole = isinstance(attempt.last, Returned | Stopped)
+    params = {} if whole else dict(attempt.lease.params)
+    params |= {name: value for name, (value, _) in attempt.asked.items()}
+    forms = {name: form for name, (_, form) in attempt.asked.items()}
+    with suppress(LeaseLost):  # the end will say it again
+        attempt.context.store.learn_space(attempt.lease.token, params, forms)
 
 
 def write_last_reports(attempt: Run) -> None:

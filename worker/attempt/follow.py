@@ -16,6 +16,7 @@ from worker.attempt.early_stop import Pruner
 from worker.attempt.run_state import Run
 from worker.attempt.wakeup import wait
 from worker.process.events import (
+    Asked,
     Ended,
     Event,
     Failed,
@@ -133,6 +134,8 @@ def take_in(attempt: Run, events: Sequence[Event]) -> None:
                 take_report(attempt, event)
             case Planned():
                 attempt.micro_batch = max(attempt.micro_batch or 0, event.micro_batch)
+            case Asked():
+                attempt.asked[event.name] = event.value, event.form
             case Noted():
                 attempt.log.note(event.text)
             case Started():

@@ -14,6 +14,7 @@ from celeriac.domain.records import Checkpoint, Lease, Place
 from celeriac.runtime.fingerprint import same_code
 from worker.attempt.checkpoints import directory
 from worker.attempt.context import WorkerContext
+from worker.process.calls import COMMAND
 from worker.process.frames import Job
 from worker.process.server_handle import Code
 
@@ -39,7 +40,9 @@ def code_of(lease: Lease, context: WorkerContext, *, afresh: bool = False) -> Co
             raise
         return code_of(lease, context, afresh=True)
     context.studies.add(lease.study_id)
-    return Code(str(root), fingerprint, lease.plan.objective)
+    plan = lease.plan
+    called = (plan.command, COMMAND) if plan.command else (plan.objective, plan.api)
+    return Code(str(root), fingerprint, *called)
 
 
 def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path, str]:
@@ -65,8 +68,10 @@ def located(lease: Lease, ours: Path, look: Callable[[Path], str]) -> tuple[Path
 
 def _holds(root: Path, module: str) -> bool:
     """Whether the module's file, or the package that it is or lies in, is there. What is wrong with a module that is,
-    its import will say.
+    its import will say. A command ("") names no module.
     """
+    if not module:
+        return True
     top = root / module.partition(".")[0]
     return top.is_dir() or any(root.glob(f"{top.name}.*"))
 
@@ -110,6 +115,7 @@ def job_of(
         model_bytes=model_bytes,
         most_samples=after_memory(lease.memory_faults).most_samples,
         gpu_memory_bytes=lease.placed.memory_bytes if wants_gpu and lease.placed else 0,
+        learn_space=lease.plan.learn_space,
         rank=0 if place is None else place.rank,
         world=1 if place is None else place.world,
         environment={} if place is None else environment_of(place, lease),

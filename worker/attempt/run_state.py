@@ -1,7 +1,9 @@
 """The one value that travels through an attempt's steps. Written by the runner's thread only."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from celeriac.domain.errors import LeaseLost
 from celeriac.domain.messages import RunTrial
@@ -49,6 +51,7 @@ class Run:
     cut: Cut | None = None
     last_step: int | None = None
     micro_batch: int | None = None
+    asked: dict[str, tuple[Any, Mapping[str, Any]]] = field(default_factory=dict)  # a name's value and form
     unjudged: bool = False
     asked_back: bool = False
     by_member: bool = False  # the fault is another member's, and tells nothing of this slot

@@ -27,11 +27,12 @@ from celeriac.result import MOST_INT, Result, blocks_in, described, finite_in, f
 from celeriac.runtime.process.linux import die_with_parent
 from celeriac.trial import Channel, Trial, TrialStopped
 from worker.process import gpu_memory, linux, rendezvous
+from worker.process.calls import callable_of
 from worker.process.channel import SocketChannel
 from worker.process.failure import from_exception, from_words
 from worker.process.frames import CHANNEL_LOST, FrameTooLarge
 from worker.process.gang_channel import FollowChannel, LeadChannel
-from worker.process.objective import Objective, Unusable, load, reseed
+from worker.process.objective import Objective, Unusable, reseed
 from worker.process.scratch import HOME, TEMPORARY
 
 #: Where memory runs out the kernel ends a trial, and not the slot, the node or a database beside it (proc(5),
@@ -47,6 +48,7 @@ def live(
     place: Path,
     code_root: str,
     objective: str,
+    api: str,
     loaded: Objective | None,
     ahead: bool,
 ) -> NoReturn:
@@ -59,13 +61,13 @@ def live(
     _settle_in(place)
     outcome: Objective | Unusable | None = loaded
     if outcome is None and ahead:
-        outcome = _attempted(code_root, objective)
+        outcome = _attempted(code_root, objective, api)
     reseed(0)  # the first time in a fork costs torch 4 ms, which reads its own source files: not while a slot waits
     link = SocketChannel(channel)
     job = link.job()
     if job is None:
         os._exit(0)
-    outcome = outcome or _attempted(code_root, objective)
+    outcome = outcome or _attempted(code_root, objective, api)
     reseed(job["seed"])
     link.send({"kind": "started", "pid": os.getpid()})
     speaks: Channel = link
@@ -164,9 +166,9 @@ def _disown_exit_functions() -> None:
     weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined] # registers itself again when next used
 
 
-def _attempted(code_root: str, objective: str) -> Objective | Unusable:
+def _attempted(code_root: str, objective: str, api: str) -> Objective | Unusable:
     try:
-        return load(code_root, objective)
+        return callable_of(code_root, objective, api)
     except Unusable as unusable:
         return unusable
 
@@ -199,6 +201,7 @@ def _trial(job: dict[str, Any], link: SocketChannel, channel: Channel) -> Trial:
         rank=job["rank"],
         world=job["world"],
         most_samples=job["most_samples"],
+        learns_space=job["learn_space"],
     )
 
 

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from celeriac.domain.errors import SpaceInvalid
 from celeriac.domain.records import Artefact, Fault
+from celeriac.domain.space import Space, parameter_to_dict
 from celeriac.result import MOST_BLOCKS, MOST_INT
 from celeriac.trial import PREEMPT, STOP
 from worker.process.failure import Failed as Failed  # an event as well
@@ -56,6 +58,15 @@ class Planned:
     """The script cuts its batch by the plan: on one device it takes so many samples at once."""
 
     micro_batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An objective written for Optuna asks for a parameter of this form, as a study file has it, and got this value."""
+
+    name: str
+    value: Any
+    form: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +134,7 @@ class Ended:
     exit: Exit
 
 
-Event = Noted | Started | Printed | Reported | Planned | Scored | Returned | Stopped | Failed | Ended
+Event = Noted | Started | Printed | Reported | Planned | Asked | Scored | Returned | Stopped | Failed | Ended
 
 
 def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> Event:
@@ -138,6 +149,8 @@ def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> 
         return _reported(message, directory)
     if kind == "plan":
         return Planned(min(_whole(message["micro_batch"]), MOST_SAMPLES))
+    if kind == "asked":
+        return _asked(message)
     if kind == "result":
         return _returned(message, directory)
     if kind == "scored":
@@ -186,6 +199,16 @@ def _reported(message: Mapping[str, Any], directory: str) -> Reported:
         None if written is None else _file(written, directory),
         _text(message.get("checkpoint_error", "")),
     )
+
+
+def _asked(message: Mapping[str, Any]) -> Asked:
+    """A parameter that a space can hold, and a value of it."""
+    name, form = _text(message["name"]), message["form"]
+    try:
+        kind = Space.from_dict({name: form}).parameters[name]
+    except SpaceInvalid as error:
+        raise ValueError(str(error)) from None
+    return Asked(name, kind.fit(message["value"]), parameter_to_dict(kind))
 
 
 def _file(written: Mapping[str, Any], directory: str) -> Artefact:

@@ -77,7 +77,7 @@ def from_exception(error: BaseException, code_root: str, *, doing: str = "") -> 
         fault,
         _cut(detail, MAX_DETAIL),
         _cut("".join(traceback.format_exception(type(error), error, trace)), MAX_TRACEBACK),
-        signature(type(error).__qualname__, *_places(trace, code_root)),
+        signature(type(error).__qualname__, *_places(trace, code_root), *getattr(error, "marks", ())),
     )
 
 

@@ -3,6 +3,7 @@ socket.
 
 Runner to child: `job` once, then `control` with the word "stop", "preempt" or "regroup" (pre-empted at the next
 checkpoint, so that more can join). Child to runner: `started`, `report`s, `plan` where the script cuts its batch,
+`asked` for each parameter that an objective written for Optuna asks for,
 `scored` where a model is to be written after the score, and at the end one of `result`, `stopped` or `fault`. A frame
 holds at most 1 MiB: scores and metrics, never data.
 
@@ -60,6 +61,7 @@ FRAMES: Mapping[ProcessState, Mapping[str, ProcessEvent | None]] = {
     _S.RUNNING: {
         "report": None,
         "plan": None,
+        "asked": None,
         "scored": None,
         "result": _E.CONCLUDE,
         "stopped": _E.CONCLUDE,
@@ -76,7 +78,8 @@ class Job:
     `judged`: the trial may be stopped early, so each report is answered (`TrialProcess.answer`), and waits a moment
     for it. `keep_model`: its model is to be written, of `model_bytes` at most. `environment`: of a gang's member, what
     torchrun would tell it. `most_samples`: a batch plan takes no more at once, for memory ran out with more.
-    `gpu_memory_bytes`: what it may hold of its GPU's memory; 0: all of it.
+    `gpu_memory_bytes`: what it may hold of its GPU's memory; 0: all of it. `learn_space`: the study's space takes in
+    what the objective asks for.
     """
 
     study: str
@@ -98,6 +101,7 @@ class Job:
     environment: Mapping[str, str] = field(default_factory=dict)
     most_samples: int | None = None
     gpu_memory_bytes: int = 0
+    learn_space: bool = False
 
 
 class FrameTooLarge(ValueError):

@@ -43,7 +43,7 @@ def load(code_root: str, objective: str) -> Objective:
     module_name, _, function_name = objective.partition(":")
     if not module_name or not function_name:
         raise _refused(f"objective {objective!r}: write it as module:function", objective)
-    _enter(code_root, objective)
+    enter(code_root, objective)
     module = _imported(module_name, code_root, objective)
     found: Any = module
     for part in function_name.split("."):
@@ -55,7 +55,7 @@ def load(code_root: str, objective: str) -> Objective:
     return found  # type: ignore[no-any-return] # callable() has just told
 
 
-def _enter(code_root: str, objective: str) -> None:
+def enter(code_root: str, objective: str) -> None:
     """Make the code root the place to be; refuse one that hides our own packages."""
     if not os.path.isdir(code_root):
         raise _refused(f"code root {code_root!r} is not a directory here: mount or copy the code to it", objective)

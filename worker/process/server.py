@@ -34,18 +34,11 @@ from typing import Any, NoReturn
 from celeriac.domain.lifecycle import moved
 from celeriac.runtime.process.linux import become_subreaper, die_with_parent
 from worker.process import child, linux, scratch
+from worker.process.calls import callable_of
 from worker.process.failure import Failed
 from worker.process.frames import PROCESS_TRANSITIONS, ProcessEvent, ProcessState
 from worker.process.limits import Limits
-from worker.process.objective import (
-    Objective,
-    Unusable,
-    cuda_is_initialised,
-    load,
-    native_threads,
-    settle,
-    why_not_fork,
-)
+from worker.process.objective import Objective, Unusable, cuda_is_initialised, native_threads, settle, why_not_fork
 
 LEFTOVER_GRACE_S = 1.0
 LOOK_S = 1.0  # how often a running trial's processes are counted
@@ -61,6 +54,7 @@ class Plan:
     code_root: str
     objective: str
     idle_s: float
+    api: str = ""
     fresh: str = ""
     ahead: bool = True
     tag: str = ""
@@ -231,6 +225,7 @@ class Server:
                 place=place,
                 code_root=self._plan.code_root,
                 objective=self._plan.objective,
+                api=self._plan.api,
                 loaded=self._objective,
                 ahead=self._plan.ahead,
             )
@@ -368,7 +363,7 @@ def _preloaded(plan: Plan, control: socket.socket) -> Objective:
     """The objective; if it forbids a fork this process starts afresh, if it cannot be had it tells so and ends."""
     threads = native_threads()
     try:
-        objective = load(plan.code_root, plan.objective)
+        objective = callable_of(plan.code_root, plan.objective, plan.api)
     except Unusable as unusable:
         control.send(json.dumps({**unusable.faulted.message(), "kind": "failed"}).encode())
         linux.signal_all(linux.descendants(os.getpid()), signal.SIGKILL)

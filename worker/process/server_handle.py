@@ -25,11 +25,15 @@ _PACKET_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """What a server holds: a changed file has another fingerprint, and so another server."""
+    """What a server holds: a changed file has another fingerprint, and so another server.
+
+    `objective`: `module:function` written for `api` ("": for Celeriac), or, for the api "command", a command line.
+    """
 
     root: str
     fingerprint: str
     objective: str
+    api: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class ServerHandle:
                 code.root,
                 code.objective,
                 slot.idle_s,
+                api=code.api,
                 tag=slot.tag,
                 mark=self.mark,
                 scratch=str(self._scratch),

@@ -103,7 +103,8 @@ IF_GIVEN = "if given"
 class RunPlan:
     """What a study's spec says of running one of its trials; read by `celeriac.domain.study_file.run_plan`, once for
     each lease. `resources`: what a trial asks for. `keep_model`: "best", "all", IF_GIVEN
-    (all, and none is missed that is not given), or "" where no model is kept.
+    (all, and none is missed that is not given), or "" where no model is kept. `api`, `command`, `learn_space`: as in
+    `StudySpec`.
     """
 
     objective: str
@@ -118,6 +119,9 @@ class RunPlan:
     keep_model: str = ""
     context: Mapping[str, Any] = field(default_factory=dict)
     timezone: str = "UTC"
+    api: str = ""
+    command: str = ""
+    learn_space: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ since a database does not keep it: columns are `Space.names`, parents before wha
 """
 
 from celeriac.domain.space.conditions import condition_of
+from celeriac.domain.space.forms import parameter_to_dict
 from celeriac.domain.space.parameters import MOST_OPTIONS, MOST_VALUES, Choice, Float, Int, Option, Parameter, When
 from celeriac.domain.space.space import INACTIVE, MOST_PARAMETERS, Space
 from celeriac.domain.space.words import is_name, nearest, same, show
@@ -27,6 +28,7 @@ __all__ = [
     "condition_of",
     "is_name",
     "nearest",
+    "parameter_to_dict",
     "same",
     "show",
 ]

@@ -45,8 +45,16 @@ class Space:
         object.__setattr__(self, "parameters", MappingProxyType(checked))
         object.__setattr__(self, "names", parents_first(checked))
 
-    def __reduce__(self) -> tuple[type["Space"], tuple[dict[str, Parameter]]]:
-        return Space, (dict(self.parameters),)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Space, (dict(self.parameters),)) if self.parameters else (Space.unknown, ())
+
+    @classmethod
+    def unknown(cls) -> "Space":
+        """A space of which nothing is known yet: no parameter, and the one point without any."""
+        space = object.__new__(cls)
+        object.__setattr__(space, "parameters", MappingProxyType({}))
+        object.__setattr__(space, "names", ())
+        return space
 
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as this space writes them: ints int, floats float, options as declared, noise of 1e-9 removed.

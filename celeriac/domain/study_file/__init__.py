@@ -8,6 +8,7 @@ YAML is read as version 1.2 with its core schema, whatever the file says of its 
 """
 
 from celeriac.domain.study_file.blackout import Blackout
+from celeriac.domain.study_file.calls import OPTUNA, TOLD, filled, named_in, words_of
 from celeriac.domain.study_file.gating import GateSpec, parse_gate
 from celeriac.domain.study_file.names import is_study_name, seed_of
 from celeriac.domain.study_file.section import seconds_of
@@ -26,7 +27,9 @@ from celeriac.domain.study_file.timing import covering, deadline_at, deadline_of
 from celeriac.domain.study_file.yaml import Scalar, plain_scalar
 
 __all__ = [
+    "OPTUNA",
     "OUR_NAMES",
+    "TOLD",
     "Blackout",
     "Budget",
     "GateSpec",
@@ -39,9 +42,11 @@ __all__ = [
     "deadline_at",
     "deadline_of",
     "difference",
+    "filled",
     "form_of_slice",
     "is_study_name",
     "load",
+    "named_in",
     "offset_s",
     "parse",
     "parse_gate",
@@ -51,4 +56,5 @@ __all__ = [
     "seed_of",
     "slice_name",
     "stop_rule",
+    "words_of",
 ]

@@ -151,7 +151,9 @@ class StudySpec:
     `keep_model`: "best" or "all", the trials whose models are kept; "" for none. `timeout_s` is a trial's,
     `budget.wall_s` the study's; None is no limit. `priority` is its weight where studies share the fleet.
     `reproducible`: one trial after the other, each suggested when the one before has ended. `proposed_share`: of its
-    trials, at most so many come from outside.
+    trials, at most so many come from outside. `api`: what the objective is written for, "" for Celeriac. `command`:
+    what is run instead of an objective, which is "" then. `learn_space`: the space takes in what the objective asks
+    for.
     """
 
     study: str
@@ -176,6 +178,9 @@ class StudySpec:
     priority: float = 1.0
     reproducible: bool = False
     proposed_share: float = PROPOSED_SHARE
+    api: str = ""
+    command: str = ""
+    learn_space: bool = False
 
     @property
     def at_once(self) -> int | None:
@@ -193,10 +198,13 @@ class StudySpec:
         """
         form: dict[str, Any] = {
             "study": self.study,
-            "objective": self.objective,
+            "objective": self.objective or None,
+            "api": self.api or None,
+            "command": self.command or None,
             "code": self.code,
             "metric": {"name": self.metric.name, "goal": self.metric.goal},
-            "space": self.space.to_dict(),
+            "space": self.space.to_dict() or None,
+            "learn_space": self.learn_space or None,
             "default": None if self.default is None else dict(self.default),
             "sampler": self.sampler,
             "seed": self.seed,

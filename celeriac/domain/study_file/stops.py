@@ -37,7 +37,10 @@ def run_plan(spec: Mapping[str, Any], stage: str | None = None) -> RunPlan:
     Of a firing's trials, those that may become champion keep the model that they give: the confirming.
     """
     return RunPlan(
-        objective=spec["objective"],
+        objective=spec.get("objective", ""),
+        api=spec.get("api", ""),
+        command=spec.get("command", ""),
+        learn_space=spec.get("learn_space", False),
         code=spec.get("code", "."),
         goal=spec["metric"]["goal"],
         seed=spec["seed"],

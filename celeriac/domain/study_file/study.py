@@ -13,6 +13,7 @@ from celeriac.domain.records import Goal
 from celeriac.domain.sampler_names import AUTO, name_flaw
 from celeriac.domain.space import Choice, Space, is_name, nearest, show
 from celeriac.domain.stop_rules import RULES
+from celeriac.domain.study_file.calls import APIS, OPTUNA, command_flaws
 from celeriac.domain.study_file.gating import flag
 from celeriac.domain.study_file.names import seed_of, study_name_flaw
 from celeriac.domain.study_file.resources import labels, no_slice, resources
@@ -39,6 +40,9 @@ OUR_NAMES = frozenset({"celeriac", "coordinator", "worker", "migrations"})
 _KEYS = frozenset(
     {"study", "objective", "code", "metric", "space", "default", "sampler", "seed", "budget"}
     | {
+        "api",
+        "command",
+        "learn_space",
         "stop_early",
         "stop_study",
         "keep_model",
@@ -127,7 +131,10 @@ def _each_slice(top: Section, spec: StudySpec, plan: ScheduleSpec) -> None:
 def _spec(top: Section, name: str | None) -> StudySpec:
     """Every key, in the order in which their problems are told; only sound when none was noted."""
     study = _study_name(top, name)
-    objective, metric, space = _objective(top), _metric(top), _space(top)
+    objective, metric, api = _objective(top), _metric(top), top.word("api", APIS, "")
+    learns = _learns_space(top, api)
+    space = _space(top, may_lack=learns)
+    command = _command(top, space)
     default, sampler = _default(top, space), _sampler(top)
     return StudySpec(
         study=study,
@@ -152,7 +159,33 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         priority=_priority(top),
         reproducible=_reproducible(top, sampler),
         proposed_share=_proposed_share(top),
+        api=api,
+        command=command,
+        learn_space=learns,
     )
+
+
+def _learns_space(top: Section, api: str) -> bool:
+    """Whether the space takes in what the objective asks for: where it says so, and where there is no space."""
+    asked = flag(top, "learn_space") if "learn_space" in top.content else api == OPTUNA and top.get("space") is None
+    if asked and api != OPTUNA:
+        top.fail("learn_space", "needs an objective that asks for its parameters: write `api: optuna` beside it")
+    if asked and top.get("default") is not None and top.get("space") is None:
+        top.fail("default", "needs a `space` that names its parameters")
+    return asked
+
+
+def _command(top: Section, space: Space | None) -> str:
+    """The command line; "" where an objective is called."""
+    if top.get("command") is None:
+        return ""
+    for key in ("objective", "api"):
+        if top.get(key) is not None:
+            top.fail(key, "cannot stand beside `command`: leave out one of the two")
+    command = top.text("command", "")
+    for flaw in command_flaws(command, None if space is None else space.names) if command else ():
+        top.fail("command", flaw)
+    return command
 
 
 def _reproducible(top: Section, sampler: str) -> bool:
@@ -192,6 +225,8 @@ def _study_name(top: Section, name: str | None) -> str:
 
 def _objective(top: Section) -> str:
     value = top.get("objective")
+    if value is None and top.get("command") is not None:
+        return ""
     if not top.required("objective", "train:objective"):
         return ""
     module, _, function = value.partition(":") if isinstance(value, str) else ("", "", "")
@@ -211,10 +246,12 @@ def _metric(top: Section) -> Metric:
     return Metric(section.text("name", "score"), cast(Goal, goal))
 
 
-def _space(top: Section) -> Space | None:
+def _space(top: Section, *, may_lack: bool) -> Space | None:
     value = top.get("space")
     if isinstance(value, Space):
         return value
+    if value is None and may_lack:
+        return Space.unknown()
     if not top.required("space", "{lr: {float: [0.001, 0.1], log: true}}"):
         return None
     try:

@@ -183,8 +183,8 @@ class _Judge:
     def _frozen(self, trial: TrialRecord) -> "FrozenTrial":
         from optuna.trial import create_trial
 
-        params = self.space.validate(trial.params)
         kinds = self.space.parameters
+        params = {name: value for name, value in trial.params.items() if name in kinds and _fits(kinds[name], value)}
         return create_trial(
             params={name: _value(kinds[name], value) for name, value in params.items()},
             distributions={name: _distribution(kinds[name]) for name in params},
@@ -200,6 +200,15 @@ def _with_spread(each: Importance, shares: Sequence[float]) -> Importance:
     ordered, share = sorted(shares), each.share or 0.0
     tail = len(ordered) // 20
     return replace(each, low=min(ordered[tail], share), high=max(ordered[-1 - tail], share))
+
+
+def _fits(parameter: Parameter, value: Any) -> bool:
+    """Whether it is a value of the parameter; in a space that is learned a trial may have asked for another range."""
+    try:
+        parameter.fit(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _value(parameter: Parameter, value: Any) -> Any:

@@ -11,7 +11,8 @@ chain that breaks returns no row; why, is asked after.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, Refusal
+from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, Params, Refusal
+from celeriac.domain.space import MOST_PARAMETERS
 from celeriac.domain.study_file import run_plan
 from celeriac.store.connection import Row, Session
 from celeriac.store.postgres.records import record_of
@@ -47,6 +48,10 @@ class Leases(Verbs):
         found = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept, "memory_faults": faults}
         plan = run_plan(found.pop("spec"), found.pop("stage"))
         return record_of(Lease, {**found, "plan": plan})
+
+    def learn_space(self, token: str, params: Params, forms: Mapping[str, Mapping[str, Any]]) -> None:
+        if not self._rows("learn_space", token=token, params=dict(params), forms=dict(forms), most=MOST_PARAMETERS):
+            raise self._lost(token)
 
     def _lease_placed(self, given: Mapping[str, Any]) -> Sequence[Row]:
         """The lease of a trial that was placed here. The device's row is locked first, by a statement of its own: what

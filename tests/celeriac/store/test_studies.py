@@ -3,11 +3,11 @@
 import threading
 from dataclasses import replace
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from celeriac.domain.errors import DuplicateStudy, IllegalTransition, StaleTurn, UnknownStudy
+from celeriac.domain.errors import DuplicateStudy, IllegalTransition, LeaseLost, StaleTurn, UnknownStudy
 from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
 from celeriac.domain.records import (
     MOST_READY,
@@ -23,7 +23,17 @@ from celeriac.domain.records import (
 )
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
-from tests.celeriac.store.scenes import failed, leased, new_study, queued, running, scored, suggestion, with_trials
+from tests.celeriac.store.scenes import (
+    SPEC,
+    failed,
+    leased,
+    new_study,
+    queued,
+    running,
+    scored,
+    suggestion,
+    with_trials,
+)
 
 
 def test_a_study_reads_back_as_it_was_given(any_store: Store) -> None:
@@ -388,3 +398,53 @@ def test_a_study_takes_other_code_and_asks_all_slots_again(any_store: Store) -> 
     assert [each.study_id for each in any_store.put_asides()] == [other.id]
     with pytest.raises(UnknownStudy):
         any_store.take_code(999, "def")
+
+
+def test_a_study_takes_in_what_its_objective_asks_for(any_store: Store) -> None:
+    spec = {**SPEC, "api": "optuna", "learn_space": True}
+    opened = any_store.create_study(new_study(spec=spec))
+    study = any_store.move_study(opened.id, StudyEvent.START, "first turn", turn=opened.turn)
+    made = any_store.add_trials(study.id, study.turn, [Suggestion({}, Source.SUGGESTED) for _ in range(3)])
+    any_store.queue_trials(study.id, any_store.study(study.id).turn, [each.number for each in made])
+    first, second = leased(any_store, study, 0), leased(any_store, study, 1)
+    lr: dict[str, Any] = {"float": [0.001, 0.1], "log": True}
+    kind: dict[str, Any] = {"choice": ["SVC", 1]}
+    for _ in range(2):
+        any_store.learn_space(first.token, {"lr": 0.01, "kind": "SVC"}, {"lr": lr, "kind": kind})
+    assert any_store.trial(study.id, 0).params == {"lr": 0.01, "kind": "SVC"}
+    assert any_store.study(study.id).spec["space"] == {"lr": lr, "kind": kind}
+    later: dict[str, dict[str, Any]] = {
+        "lr": {"float": [1e-05, 0.05], "log": True},
+        "kind": {"choice": ["forest", "SVC"]},
+        "width": {"int": [4, 64], "step": 4},
+        "depth": {"int": [2, 8]},
+    }
+    any_store.learn_space(second.token, {"lr": 0.01, "kind": "forest", "width": 8, "depth": 2}, later)
+    grown = {
+        "lr": {"float": [1e-05, 0.1], "log": True},
+        "kind": {"choice": ["SVC", 1, "forest"]},
+        "width": {"int": [4, 64], "step": 4},
+        "depth": {"int": [2, 8]},
+    }
+    assert any_store.study(study.id).spec == {**spec, "space": grown}
+    other: dict[str, dict[str, Any]] = {
+        "lr": {"int": [1, 9]},
+        "kind": {"float": [0.0, 1.0]},
+        "width": {"int": [2, 99]},
+        "depth": {"int": [1, 8]},
+    }
+    any_store.learn_space(second.token, {"depth": 1}, other)
+    assert any_store.study(study.id).spec["space"] == {**grown, "depth": {"int": [1, 8]}}
+    many: dict[str, dict[str, Any]] = {f"x{i}": {"int": [1, 9]} for i in range(200)}
+    any_store.learn_space(second.token, {"depth": 1}, many)
+    assert len(any_store.study(study.id).spec["space"]) == 4
+    any_store.finish_attempt(first.token, scored(0.5))
+    with pytest.raises(LeaseLost):
+        any_store.learn_space(first.token, {"lr": 0.5}, {})
+    assert any_store.trial(study.id, 0).params == {"lr": 0.01, "kind": "SVC"}
+
+
+def test_a_study_whose_space_is_given_takes_in_nothing(any_store: Store) -> None:
+    study = queued(any_store, 1)
+    any_store.learn_space(leased(any_store, study, 0).token, {"lr": 0.2}, {"width": {"int": [1, 9]}})
+    assert any_store.study(study.id).spec == SPEC

@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import Source, Suggestion, TrialState
+from celeriac.domain.records import Lease, Source, Suggestion, TrialState
 from celeriac.domain.study_file import parse
-from coordinator.samplers.api import observed
-from coordinator.suggest.history import History
+from coordinator.samplers.api import Kind, observed
+from coordinator.suggest.history import Histories, History
+from coordinator.suggest.messages import SuggestRequest, suggested
 from tests.coordinator.house import House, open_study
 
 
@@ -84,3 +85,36 @@ def test_what_a_gate_judges_by_never_reaches_a_sampler() -> None:
 def _suggestion(seed: int, observed: int) -> Suggestion:
     params = {"lr": 10 ** -random.Random(seed).uniform(1, 4), "width": 64, "optimizer": "adam"}
     return Suggestion(params, Source.SUGGESTED, {"observed": observed})
+
+
+def test_a_space_that_is_learned_grows_under_what_was_seen() -> None:
+    house = House()
+    study = open_study(house.store, api="optuna", learn_space=True, space=None, default=None, sampler="bayesian")
+    house.store.move_study(study.id, StudyEvent.START, "started")
+    histories = Histories()
+
+    def asked(count: int) -> list[dict[str, object]]:
+        record = house.store.study(study.id)
+        found = suggested(house.store, histories, SuggestRequest(record, record.next_number, count))
+        house.store.add_trials(study.id, house.store.study(study.id).turn, found)
+        return [dict(each.params) for each in found]
+
+    def ran(number: int, params: dict[str, object], **forms: dict[str, object]) -> None:
+        lease = house.store.lease(study.id, number, 1, worker="w", device="d", lease_s=1e6)
+        assert isinstance(lease, Lease)
+        house.store.learn_space(lease.token, params, forms)
+        house.finish(lease, 0.5 + number)
+
+    lr: dict[str, object] = {"float": [0.001, 0.1], "log": True}
+    assert asked(4) == [{}] * 4
+    ran(0, {"kind": "a", "lr": 0.01}, kind={"choice": ["a", "b"]}, lr=lr)
+    ran(1, {"kind": "b", "depth": 3}, kind={"choice": ["a", "b"]}, depth={"int": [2, 8]})
+    ran(2, {"kind": 7, "lr": 0.05}, kind={"int": [1, 9]}, lr=lr)
+    assert [set(each) for each in asked(2)] == [{"kind", "lr", "depth"}] * 2
+    history = histories.of(house.store.study(study.id))
+    middle = history.spec.space.from_unit([0.5] * 3)
+    first, second, odd = history.observations
+    assert first.point.params == {"kind": "a", "lr": 0.01, "depth": middle["depth"]}
+    assert second.point.params == {"kind": "b", "lr": middle["lr"], "depth": 3}
+    assert (odd.kind, odd.loss) == (Kind.VOID, None)  # it asked for another kind of parameter
+    assert [each.kind for each in (first, second)] == [Kind.FINISHED] * 2

@@ -95,3 +95,36 @@ ORDER BY b.number
 -- name: own_attempts(worker text, key text) -> {open_attempt}
 -- The open attempts of a worker whose tokens were made with this key: what its own host gives back.
 {open_attempts} AND a.worker = :worker AND {made_with_key} ORDER BY a.leased_at
+
+-- name: learn_space(token text, params json, forms json, most int) -> learned boolean
+-- What a running trial's objective asked for: the trial's parameters, and, where the study learns its space, what that gains.
+-- A range without a grid grows to both ends, a choice by its new options; a name keeps its first kind.
+WITH a AS (
+    SELECT study_id, trial FROM attempt WHERE token = :token AND ended_at IS NULL
+), s AS (
+    SELECT id, coalesce(nullif(CAST(spec -> 'space' AS jsonb), 'null'), '{}') AS space, coalesce(CAST(spec ->> 'learn_space' AS boolean), false) AS learns
+    FROM study WHERE id = (SELECT study_id FROM a) FOR NO KEY UPDATE
+), t AS (
+    UPDATE trial SET params = :params FROM s
+    WHERE trial.study_id = s.id AND trial.number = (SELECT trial FROM a) AND trial.state = 'RUNNING' RETURNING trial.study_id
+), f AS (
+    SELECT key AS name, value AS form, s.space -> key AS had FROM s, jsonb_each(CAST(:forms AS jsonb))
+), k AS (
+    SELECT name, form, had, CASE WHEN had ? 'float' THEN 'float' ELSE 'int' END AS kind FROM f
+), grown AS (
+    SELECT jsonb_object_agg(name, CASE
+        WHEN had IS NULL THEN form
+        WHEN had ? 'choice' AND form ? 'choice' THEN jsonb_set(had, ARRAY['choice'], (had -> 'choice') || coalesce((
+            SELECT jsonb_agg(o.value ORDER BY o.ordinality) FROM jsonb_array_elements(form -> 'choice') WITH ORDINALITY o
+            WHERE NOT EXISTS (SELECT 1 FROM jsonb_array_elements(had -> 'choice') h WHERE h.value = o.value)), '[]'))
+        WHEN had ? kind AND form ? kind AND NOT had ? 'step' AND NOT form ? 'step' AND (had ? 'log') = (form ? 'log') THEN
+            jsonb_set(had, ARRAY[kind], jsonb_build_array(
+                least(CAST(had #>> ARRAY[kind, '0'] AS numeric), CAST(form #>> ARRAY[kind, '0'] AS numeric)),
+                greatest(CAST(had #>> ARRAY[kind, '1'] AS numeric), CAST(form #>> ARRAY[kind, '1'] AS numeric))))
+        ELSE had END) AS forms FROM k
+), w AS (
+    UPDATE study SET spec = CAST(jsonb_set(CAST(study.spec AS jsonb), ARRAY['space'], s.space || grown.forms) AS json) FROM s, grown, t
+    WHERE study.id = s.id AND s.learns AND grown.forms IS NOT NULL AND s.space || grown.forms <> s.space
+        AND (SELECT count(*) FROM jsonb_object_keys(s.space || grown.forms)) <= :most
+)
+SELECT true AS learned FROM t
