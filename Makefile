@@ -12,7 +12,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs clean
+.PHONY: demo test check fmt bench bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -66,6 +66,9 @@ deploy-test: $(READY)     ## what lies in deploy/, with the real kubectl, system
 
 docs: $(READY)            ## redraw the lifecycle pictures in docs/ from the tables
 	$(BIN)/python -m docs.draw
+
+site: $(READY)            ## the documentation as a site, each link and anchor checked -> build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:                    ## what was made, not what was written
 	rm -rf $(OUT) $(VENV) $(PEERS) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
