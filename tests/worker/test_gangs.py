@@ -87,11 +87,20 @@ def test_whoever_is_killed_the_gang_goes_on_from_its_checkpoint(start: Callable[
     assert "is imported again while this worker starts" in (tmp_path / "node.log").read_text()
 
 
-@pytest.mark.timeout(90)
-def test_the_script_that_failed_is_blamed_and_one_for_torchrun_runs_unchanged(
+@pytest.mark.timeout(120)
+def test_the_script_that_failed_is_blamed_one_short_of_memory_teaches_and_one_for_torchrun_runs_unchanged(
     start: Callable[..., Host], tmp_path: Path
 ) -> None:
     host = start(slots=3)
+    short = Gang(host, tmp_path, name="short", short=2, fits=20)
+    short.send(1)
+    until(lambda: short.trial.state is TrialState.WAITING, within_s=40)
+    assert short.trial.fault is Fault.OUT_OF_MEMORY
+    assert "rank 2 on" in short.trial.detail
+    assert "attempt 2 of 2 follows with at most 16 samples at once instead of 32" in short.trial.detail
+    short.send(2)
+    until(lambda: short.trial.state is TrialState.SCORED, within_s=40)
+    assert [each.micro_batch for each in host.store.attempts(short.study.id, 0)] == [32, 16]
     gang = Gang(host, tmp_path, fails=2)
     gang.send(1)
     until(lambda: gang.trial.state is TrialState.FAILED, within_s=40)

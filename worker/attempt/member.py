@@ -109,6 +109,7 @@ def _verdict(part: Part) -> Verdict | None:
             cut=part.cut,
             import_s=settings.import_s,
             memory_limit_bytes=part.context.memory_limit_bytes,
+            printed=part.log.tail() if part.exit and part.exit.signal is not None else "",
         )
     )
 

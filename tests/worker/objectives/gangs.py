@@ -18,6 +18,9 @@ def sums(trial: Trial) -> float | None:
     if trial.checkpoint:
         total = float(Path(trial.checkpoint).read_text())
     (place / f"pid-{trial.attempt}-{trial.rank}").write_text(f"{os.getpid()} {trial.world}")
+    plan = trial.batch_plan(96, per_device_max=96)
+    if trial.rank == trial.params.get("short") and plan.largest > trial.params["fits"]:
+        raise MemoryError(f"{plan.largest} samples are too many for rank {trial.rank}")
     for step in range(trial.start, STEPS):
         part = torch.tensor([float(step) / trial.world])
         dist.all_reduce(part)
