@@ -14,12 +14,12 @@ from math import floor, inf
 
 from celeriac.decide.credit import Account, settled, trials_behind
 from celeriac.decide.deadlines import urgent
-from celeriac.decide.placement import Demand
+from celeriac.decide.placement import Demand, marked, spots_of
 from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, parts, share, spare
 from celeriac.domain.records import Claim, Device, Placed, PutAside, Resources, Snapshot
 from celeriac.domain.study_file import StudySpec
 from celeriac.store import Store
-from coordinator.placing import Placing, marked, spots_of
+from coordinator.placing import Placing
 
 #: So old may the list of live devices be that a turn decides by: reading thousands of rows takes longer than a turn.
 DEVICES_S = 1.0
@@ -76,21 +76,24 @@ class Fleet:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
         claims = marked(_with_members(store, store.claims()), self._devices)
+        self.placing.look(store, claims, spots_of(self._devices, self.put_asides), now)
         self.claims = urgent([self._usable(each) for each in claims], self.slots)
         self.accounts = settled(self.accounts, self.claims)
         self.behind = trials_behind(self.accounts, self.claims)
-        self.placing.look(store, self.claims, spots_of(self._devices, self.put_asides), now)
 
     def slots_of(self, study_id: int, resources: Resources) -> int:
         """The live slots that may run this study, by the trials that they could run at once."""
         if self.is_placed(study_id):
-            demand = Demand(study_id, resources, 1, resources.gpu_memory_bytes)
-            suiting = [spot for spot in self.placing.spots.values() if spot.suits(demand)]
-            members = sum(1 if spot.is_gpu else spot.slots for spot in suiting)
+            members = self._suiting(study_id, resources)
             return max(floor(members / resources.width), int(members >= resources.least))
         if all(each.study_id != study_id for each in self.put_asides):
             return self.slots.of(resources.gpus)
         return live_slots(self._devices, self._put_aside(study_id)).of(resources.gpus)
+
+    def _suiting(self, study_id: int, resources: Resources) -> int:
+        """The devices that suit the study, and the slots of those that are processors."""
+        demand = Demand(study_id, resources, 1, resources.gpu_memory_bytes)
+        return sum(1 if spot.is_gpu else spot.slots for spot in self.placing.spots.values() if spot.suits(demand))
 
     def _place(self, passed: Collection[int], eager: int | None = None) -> None:
         """Choose places anew: for what each study has ready, of the `eager` one for whatever it could use."""
@@ -116,11 +119,11 @@ class Fleet:
         return {each.worker for each in self.put_asides if each.study_id in (0, study_id)}
 
     def _usable(self, claim: Claim) -> Claim:
-        """The claim, on no more slots than have the study's code."""
+        """The claim, on no more slots than have the study's code; of one whose places are chosen, with their number."""
+        if claim.is_placed:
+            return replace(claim, suiting=self._suiting(claim.study_id, claim.resources))
         if all(each.study_id != claim.study_id for each in self.put_asides):
             return claim
-        if claim.is_placed:
-            return claim  # its places are chosen
         usable = self.slots_of(claim.study_id, claim.resources)
         return replace(claim, parallel=usable if claim.parallel is None else min(claim.parallel, usable))
 

@@ -1,9 +1,4 @@
-"""Which studies are placed, and what is to be placed for them: what `celeriac.decide.placement` decides on, from rows.
-
-Rule: a study is placed when the queue of its class cannot serve it; a gang on CPU slots without a wish gathers by that
-queue. Of GPU trials all are, as soon as one study is or a GPU has several slots: or tickets of the class would take
-what was chosen for others.
-"""
+"""What is to be placed for which study: what `celeriac.decide.placement` decides on, from rows."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +6,7 @@ from math import inf
 
 from celeriac.decide.learned_memory import needed_bytes
 from celeriac.decide.placement import Demand, PlaceDecision, Spot, place, room_for_members, spots_left
-from celeriac.domain.records import Claim, Device, Holding, Holdings, Placed, PutAside, Resources
+from celeriac.domain.records import Claim, Holding, Holdings, Placed
 from celeriac.store import Store
 
 #: A trial has waited too long after so many mean lengths of those it waits for, and after 30 s at least. Sooner, on
@@ -19,48 +14,6 @@ from celeriac.store import Store
 PATIENCE_S, PATIENCE_TRIALS = 30.0, 3.0
 #: So often what trials needed of their GPUs is read anew.
 MEMORY_S = 5.0
-
-
-def marked(claims: Sequence[Claim], devices: Sequence[Device]) -> list[Claim]:
-    """The claims, with those marked that are placed."""
-    shared = any(each.is_gpu and len(each.slots) > 1 for each in devices)
-    some = shared or any(each.gpus and _wants(each) and not each.resources.is_plain for each in claims)
-    ours = {each.study_id for each in claims if _needs_place(each.resources) or (each.gpus and some)}
-    return [replace(each, is_placed=True) if each.study_id in ours else each for each in claims]
-
-
-def _needs_place(asked: Resources) -> bool:
-    """Whether the queue of its class cannot serve it."""
-    return not asked.is_plain if asked.on_gpu else bool(asked.labels)
-
-
-def _wants(claim: Claim) -> bool:
-    return claim.held > 0 or (claim.may_run and claim.demand > 0)
-
-
-def spots_of(devices: Sequence[Device], put_asides: Sequence[PutAside]) -> dict[str, Spot]:
-    """The devices as places for trials. A processor has room for one trial more than slots: its ticket waits there for
-    the next slot, or those of plain studies would always be there first.
-    """
-    aside: dict[str, set[int]] = {}
-    for each in put_asides:
-        aside.setdefault(each.worker, set()).add(each.study_id)
-    found = {}
-    for device in devices:
-        slots = [slot for slot in device.slots if 0 not in aside.get(slot, ())]
-        without = [aside.get(slot, set()) for slot in slots]
-        found[device.uuid] = Spot(
-            device.uuid,
-            device.host,
-            device.is_gpu,
-            device.memory_bytes,
-            device.labels,
-            len(slots) if device.is_gpu else len(slots) + 1,
-            free_bytes=device.memory_bytes,
-            usable=bool(slots),
-            but_for=frozenset(set.intersection(*without) if without else ()),
-        )
-    return found
 
 
 @dataclass(slots=True)

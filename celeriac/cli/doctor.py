@@ -35,6 +35,8 @@ _DUTIES = (
     ("clock", "fire", "fired due schedules"),
 )
 _IDLE_S, _IDLE_TICKS = 30.0, 6
+#: A gang's member is renewed each second.
+_SILENT_S = 5.0
 _ARTEFACTS_S = 15.0
 
 
@@ -204,6 +206,7 @@ def _database(store: Store) -> Iterator[Check]:
     else:
         yield Check("clock", "ok", f"within {max(abs(skew_s), 0.1):.1f} s of the database's")
     yield _workers(store)
+    yield gangs_well(store)
 
 
 def _workers(store: Store) -> Check:
@@ -218,6 +221,25 @@ def _workers(store: Store) -> Check:
     if ill:
         return Check("workers", "warn", "; ".join(ill))
     return Check("workers", "ok", f"{counted(slots, 'slot')} on {counted(len({each.host for each in alive}), 'host')}")
+
+
+def gangs_well(store: Store) -> Check:
+    """Whether the members of all trials that run on several slots are heard of, and how many they are."""
+    rounds, silent = store.running_gangs(), []
+    for each in rounds:
+        members = store.gang_members(each.study_id, each.number, each.attempt)
+        silent += [
+            f"study {each.study_id} trial {each.number}: rank {member.rank} on {member.worker} was not heard of for"
+            f" {member.silent_s:.0f} s"
+            for member in members
+            if member.rank is not None and not member.ended and member.silent_s > _SILENT_S
+        ]
+    if silent:
+        how = "its round ends when its lease has lapsed; look at that host, and at the network between"
+        return Check("gangs", "warn", f"{'; '.join(silent)}: {how}")
+    worlds = ", ".join(str(each.world) for each in rounds)
+    told = f"{counted(len(rounds), 'trial')} on several slots ({worlds})" if rounds else "no trial is on several slots"
+    return Check("gangs", "ok", told)
 
 
 def enough_connections(use: ConnectionUse, slots: int, hosts: int) -> Check:

@@ -185,7 +185,7 @@ def running_grid(progress: Progress, most: int = _MOST_SHOWN) -> Grid:
             str(trial.attempts),
             text.between(trial.started_at, progress.now),
             "-" if trial.last_value is None else f"{text.number(trial.last_value, 4)} at step {trial.last_step}",
-            trial.worker,
+            text.with_members(trial.worker, progress.members(trial.number)),
             text.assigned(trial.params, 3),
         )
         for trial in shown

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from celeriac.report.words import assigned, counted, number, span, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from celeriac.domain.records import Schedule, StudyRecord
+    from celeriac.domain.records import GangPlace, Schedule, StudyRecord
 
 __all__ = [
     "assigned",
@@ -24,6 +24,7 @@ __all__ = [
     "one_line",
     "span",
     "value_text",
+    "with_members",
 ]
 
 #: Escape sequences (CSI, then OSC and the like up to their end, then two-character ones), and control characters but
@@ -33,6 +34,15 @@ _CONTROL = re.compile(
     re.DOTALL,
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def with_members(worker: str, members: "Sequence[GangPlace]") -> str:
+    """Where a trial runs: its worker, or each member of its gang by rank; those of a gang that gathers are counted."""
+    if not members:
+        return worker
+    if members[0].rank is None:
+        return f"{counted(len(members), 'slot')} wait for more"
+    return " ".join(f"{each.rank}:{each.worker}" for each in members)
 
 
 def between(start: datetime | None, end: datetime | None) -> str:

@@ -14,7 +14,7 @@ from celeriac.cli.studies import Limit, Reason, tell_next
 
 if TYPE_CHECKING:
     from celeriac.client import Client
-    from celeriac.domain.records import TrialRecord, TrialState
+    from celeriac.domain.records import GangPlace, TrialRecord, TrialState
 
 States = Annotated[
     list[str] | None, typer.Option("--state", help="Only trials in this state, such as FAILED; may be given again.")
@@ -67,14 +67,27 @@ def trials(
             raise typer.Exit(tell_why(client, found, why, as_json=as_json, replay=replay))
         states = _states(state)
         listed = found.newest_trials(limit, states) if limit else list(found.each_trial(states))
+        members: dict[int, list[GangPlace]] = {each.number: [] for each in listed}
+        for place in client.gang_places(found.record, listed):
+            members[place.trial].append(place)
         if as_json:
             runs = client.store.attempts_of(found.id, [each.number for each in listed])
-            print_json([{**trial_form(each, runs[each.number]), "advice": advice(each, study)} for each in listed])
+            print_json(
+                [
+                    {**trial_form(each, runs[each.number], members[each.number]), "advice": advice(each, study)}
+                    for each in listed
+                ]
+            )
             return
         head = ("trial", "state", "score", "attempts", "took", "source", "worker", "parameters", "note")
         numeric = frozenset({"trial", "score", "attempts", "took"})
         spare = ("worker", "source", "attempts", "took")
-        show(Grid(head, [_row(each) for each in listed], numeric, frozenset({"parameters"}), spare))
+        show(
+            Grid(head, [_row(each, members[each.number]) for each in listed], numeric, frozenset({"parameters"}), spare)
+        )
+        for number, gang in members.items():
+            if gang:
+                remark(f"trial {number}: {text.counted(len(gang), 'member')}: {', '.join(map(str, gang))}")
         for line in advice_by_class(listed, found.name):
             remark(line)
         total = found.record.next_number
@@ -93,7 +106,7 @@ def _states(words: list[str] | None) -> "list[TrialState] | None":
         raise typer.BadParameter(f"{', '.join(words or [])}: no state of a trial; known: {known}") from None
 
 
-def _row(trial: "TrialRecord") -> tuple[str, ...]:
+def _row(trial: "TrialRecord", members: "list[GangPlace]") -> tuple[str, ...]:
     return (
         str(trial.number),
         str(trial.state),
@@ -101,7 +114,7 @@ def _row(trial: "TrialRecord") -> tuple[str, ...]:
         str(trial.attempts),
         text.between(trial.started_at, trial.ended_at),
         str(trial.source),
-        trial.worker or "-",
+        text.with_members(trial.worker, members) or "-",
         text.assigned(trial.params, 3),
         text.one_line(f"{trial.fault}: {trial.detail}" if trial.fault else trial.detail),
     )

@@ -12,7 +12,7 @@ from celeriac.cli.screen import say
 from celeriac.cli.service import AsJson, Home, StudyName, connected
 
 if TYPE_CHECKING:
-    from celeriac.client.waiting import TimeLimits
+    from celeriac.client.waiting import PlaceWait, TimeLimits
 
 #: Of so many waiting trials it is told what became of them before.
 MOST_TOLD = 20
@@ -25,7 +25,7 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
     With a trial's number: how its parameters were found, and what it waits for.
     """
     from celeriac.cli.why import tell_why
-    from celeriac.client.waiting import time_limits_of, waiting_of
+    from celeriac.client.waiting import place_of, time_limits_of, waiting_of
     from celeriac.domain.records import CLOSED, TrialState
 
     with connected(home) as client:
@@ -38,9 +38,10 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
             say("")
         record = handle.record
         found, limits = waiting_of(client.store, handle.id), time_limits_of(client.store, record)
+        place = place_of(client.store, handle.id)
         waiting = client.store.trials(handle.id, states=[TrialState.WAITING], limit=MOST_TOLD)
     if as_json:
-        print_json({"study": handle.name, **asdict(found), **limits_form(limits)})
+        print_json({"study": handle.name, **asdict(found), **limits_form(limits), "placement": place_form(place)})
         return
     say(f"{handle.name}: {found.reason}" + (f": {record.reason}" if record.state in CLOSED else ""))
     for trial in waiting:
@@ -53,10 +54,31 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
         say(f"  its next trial is expected to start: {when if found.starts_s != 0 else 'now'}")
     if found.ends_s is not None:
         say(f"  its last trial is expected to end in about {text.span(found.ends_s)}")
-    for line in told_of_limits(limits):
+    for line in (*told_of_place(place), *told_of_limits(limits)):
         say(f"  {line}")
     if found.late and not limits.announced:
         say(f"  {found.late}", "yellow")
+
+
+def told_of_place(place: "PlaceWait | None") -> "Iterator[str]":
+    """Why a study whose devices are chosen has none for its next trial, and what each of them lacks."""
+    if place is None:
+        return
+    yield f"its next trial's place: {place.reason or 'there is one now'}"
+    for host, device, lacks in place.devices[:MOST_TOLD]:
+        yield f"  {device} on {host}: {lacks or 'has room'}"
+    if len(place.devices) > MOST_TOLD:
+        yield f"  and {len(place.devices) - MOST_TOLD} more"
+
+
+def place_form(place: "PlaceWait | None") -> dict[str, Any] | None:
+    """The same as JSON: null where its devices are not chosen."""
+    if place is None:
+        return None
+    return {
+        "reason": place.reason,
+        "devices": [{"host": host, "device": device, "lacks": lacks} for host, device, lacks in place.devices],
+    }
 
 
 def told_of_limits(limits: "TimeLimits") -> "Iterator[str]":

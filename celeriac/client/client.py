@@ -6,7 +6,7 @@ it.
 
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -24,10 +24,12 @@ from celeriac.domain.records import (
     Device,
     Firing,
     FiringState,
+    GangPlace,
     NewStudy,
     Schedule,
     ScheduleEdit,
     StudyRecord,
+    TrialRecord,
     TrialState,
 )
 from celeriac.domain.sampler_names import class_flaw, missing
@@ -257,7 +259,13 @@ class Client:
         """How far a study is: its row, its running trials, and the devices that are alive."""
         record = study.record
         running = self.store.trials(study.id, states=[TrialState.RUNNING]) if record.counts.running else []
-        return Progress(record, tuple(running), tuple(self.devices()), datetime.now(UTC))
+        gangs = self.gang_places(record, running)
+        return Progress(record, tuple(running), tuple(self.devices()), datetime.now(UTC), tuple(gangs))
+
+    def gang_places(self, study: StudyRecord, trials: Sequence[TrialRecord]) -> list[GangPlace]:
+        """Where the members of these trials' gangs are; asked only of a study whose trials have several."""
+        numbers = [each.number for each in trials if each.state in (TrialState.RUNNING, TrialState.QUEUED)]
+        return self.store.gang_places(study.id, numbers) if numbers and study.resources.is_gang else []
 
     # -- workers ----------------------------------------------------------------------------------------------------
     def devices(self) -> list[Device]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from celeriac.domain.records import (
         Attempt,
         Device,
+        GangPlace,
         OpenAttempt,
         PutAside,
         Savings,
@@ -52,11 +53,16 @@ def progress_form(progress: "Progress", waiting: str, saved: "Savings") -> dict[
     }
 
 
-def trial_form(trial: "TrialRecord", attempts: "list[Attempt] | None" = None) -> dict[str, Any]:
-    """A trial's row; its attempts too, where they were asked for, without their lease tokens."""
+def trial_form(
+    trial: "TrialRecord", attempts: "list[Attempt] | None" = None, members: "Sequence[GangPlace]" = ()
+) -> dict[str, Any]:
+    """A trial's row; its attempts too, where they were asked for, without their lease tokens, and where the members of
+    its gang are.
+    """
     form: dict[str, Any] = plain(trial)
     if attempts is not None:
         form["runs"] = [{key: value for key, value in plain(each).items() if key != "token"} for each in attempts]
+        form["members"] = [plain(each) for each in members]
     return form
 
 

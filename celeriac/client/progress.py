@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from celeriac.decide.sampler import SamplerDecision, chosen_sampler
 from celeriac.domain.errors import SpecInvalid
-from celeriac.domain.records import CLOSED, Device, StudyRecord, StudyState, TrialRecord
+from celeriac.domain.records import CLOSED, Device, GangPlace, StudyRecord, StudyState, TrialRecord
 from celeriac.domain.sampler_names import AUTO
 from celeriac.domain.study_file import parse
 
@@ -15,12 +15,19 @@ PATIENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One look at a study: its row, its running trials, and the devices whose nodes spoke lately."""
+    """One look at a study: its row, its running trials, the devices whose nodes spoke lately, and where the members of
+    its gangs are.
+    """
 
     study: StudyRecord
     running: tuple[TrialRecord, ...]
     devices: tuple[Device, ...]
     now: datetime
+    gangs: tuple[GangPlace, ...] = ()
+
+    def members(self, number: int) -> list[GangPlace]:
+        """Where the members of a trial's gang are; none where it runs alone."""
+        return [each for each in self.gangs if each.trial == number]
 
     @property
     def sampler(self) -> SamplerDecision:

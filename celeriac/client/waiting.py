@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 
 from celeriac.decide.device_budget import DeviceBudget, budgets_of, has_device_budget, night_of_budget
+from celeriac.decide.learned_memory import needed_bytes
+from celeriac.decide.placement import Demand, marked, place, spots_left, spots_of
 from celeriac.decide.share import Slots
 from celeriac.decide.waiting import WaitDecision, why_it_waits
 from celeriac.domain.errors import SpecInvalid
@@ -29,6 +32,34 @@ def waiting_of(store: Store, study_id: int) -> WaitDecision:
     devices = store.devices(alive=True)
     free = {gpu: sum(s not in aside for d in devices if d.is_gpu == gpu for s in d.slots) for gpu in (True, False)}
     return why_it_waits(study_id, store.claims(), Slots(free[True], free[False]), store.now())
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceWait:
+    """Why the next trial of a study that is placed has no place now, and what each device lacks for it ("": nothing),
+    those that suit it first. `reason` is "" where it has one.
+    """
+
+    reason: str
+    devices: tuple[tuple[str, str, str], ...]
+
+
+def place_of(store: Store, study_id: int) -> PlaceWait | None:
+    """What the study's next trial needs for a place, from the rows as they are; None where it is not placed. Who waits
+    longer, and has devices kept for it, is known to the coordinator alone.
+    """
+    devices = store.devices(alive=True)
+    mine = next((each for each in marked(store.claims(), devices) if each.study_id == study_id), None)
+    if mine is None or not mine.is_placed:
+        return None
+    need = needed_bytes(mine.resources, store.peak_memory([study_id]).get(study_id))
+    demand = Demand(study_id, mine.resources, 1, need or 0, is_unknown=need is None)
+    spots = spots_left(spots_of(devices, store.put_asides()), store.holdings()).values()
+    found = place([demand], spots, patience_s=inf)
+    ours = [each for each in spots if each.is_gpu is mine.resources.on_gpu]
+    ours.sort(key=lambda each: (not each.suits(demand), each.host, each.uuid))
+    told = tuple((each.host, each.uuid, each.why_not(demand)) for each in ours)
+    return PlaceWait(found.waits.get(study_id, ""), told)
 
 
 def time_limits_of(store: Store, study: StudyRecord) -> TimeLimits:

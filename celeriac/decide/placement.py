@@ -16,7 +16,7 @@ A trial whose need of memory nobody knows has its device to itself, and is measu
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from celeriac.domain.records import Holdings, Placed, Resources
+from celeriac.domain.records import Claim, Device, Holdings, Placed, PutAside, Resources
 
 _ROUNDING = 1e-6
 #: A gang that may begin with fewer members waits so long for all of them; it makes room for more later.
@@ -57,6 +57,26 @@ class Spot:
         if self.memory_bytes < demand.memory_bytes and self.is_gpu:
             return False
         return all(self.labels.get(key) == value for key, value in wants.labels.items())
+
+    def why_not(self, demand: "Demand") -> str:
+        """What keeps a member of the demand from beginning here now, in words; "" where nothing does."""
+        wants = demand.resources
+        lacks = [f"{key}={value}" for key, value in wants.labels.items() if self.labels.get(key) != value]
+        if not self.usable:
+            return "it takes no trials now"
+        if demand.study_id in self.but_for:
+            return "it has not the study's code"
+        if lacks:
+            return f"it has no label {', '.join(lacks)}"
+        if self.memory_bytes < demand.memory_bytes and self.is_gpu:
+            return f"it has {_gib(self.memory_bytes)} in all, of {_gib(demand.memory_bytes)}"
+        if self.slots < 1:
+            return "all its slots are taken"
+        if self.is_gpu and self.share + _ROUNDING < demand.share:
+            return f"a share of {max(self.share, 0):.2g} is free, of {demand.share:g}"
+        if self.is_gpu and self.free_bytes < demand.bytes_on(self):
+            return f"{_gib(self.free_bytes)} are free, of {_gib(demand.bytes_on(self))}"
+        return ""
 
     def without(self, share: float, memory_bytes: int, slots: int = 1) -> "Spot":
         """What is left when this much is taken."""
@@ -221,6 +241,51 @@ def room_for_members(demand: Demand, spots: Iterable[Spot]) -> int:
     return sum(1 if spot.is_gpu else spot.slots for spot in spots if spot.fits(demand))
 
 
+def marked(claims: Sequence[Claim], devices: Sequence[Device]) -> list[Claim]:
+    """The claims, with those marked that are placed: when the queue of their class cannot serve them; a gang on CPU
+    slots without a wish gathers by that queue. Of GPU trials all are, as soon as one study is or a GPU has several
+    slots: or tickets of the class would take what was chosen for others.
+    """
+    shared = any(each.is_gpu and len(each.slots) > 1 for each in devices)
+    some = shared or any(each.gpus and _wants(each) and not each.resources.is_plain for each in claims)
+    ours = {each.study_id for each in claims if _needs_place(each.resources) or (each.gpus and some)}
+    return [replace(each, is_placed=True) if each.study_id in ours else each for each in claims]
+
+
+def _needs_place(asked: Resources) -> bool:
+    """Whether the queue of its class cannot serve it."""
+    return not asked.is_plain if asked.on_gpu else bool(asked.labels)
+
+
+def _wants(claim: Claim) -> bool:
+    return claim.held > 0 or (claim.may_run and claim.demand > 0)
+
+
+def spots_of(devices: Sequence[Device], put_asides: Sequence[PutAside]) -> dict[str, Spot]:
+    """The devices as places for trials. A processor has room for one trial more than slots: its ticket waits there for
+    the next slot, or those of plain studies would always be there first.
+    """
+    aside: dict[str, set[int]] = {}
+    for each in put_asides:
+        aside.setdefault(each.worker, set()).add(each.study_id)
+    found = {}
+    for device in devices:
+        slots = [slot for slot in device.slots if 0 not in aside.get(slot, ())]
+        without = [aside.get(slot, set()) for slot in slots]
+        found[device.uuid] = Spot(
+            device.uuid,
+            device.host,
+            device.is_gpu,
+            device.memory_bytes,
+            device.labels,
+            len(slots) if device.is_gpu else len(slots) + 1,
+            free_bytes=device.memory_bytes,
+            usable=bool(slots),
+            but_for=frozenset(set.intersection(*without) if without else ()),
+        )
+    return found
+
+
 def spots_left(spots: Mapping[str, Spot], holdings: Holdings) -> dict[str, Spot]:
     """What is free of each device, after all that is placed on it and all that runs there."""
     left = dict(spots)
@@ -236,3 +301,7 @@ def spots_left(spots: Mapping[str, Spot], holdings: Holdings) -> dict[str, Spot]
             others = max(attempts - running.get(uuid, 0), 0)
             left[uuid] = left[uuid].without(1.0 if others and spots[uuid].slots == 1 else 0.0, 0, others)
     return left
+
+
+def _gib(size: int) -> str:
+    return f"{max(size, 0) / 2**30:.1f} GiB"

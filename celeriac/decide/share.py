@@ -7,7 +7,8 @@ at most twice its share, and at most one and a half times the mean device time. 
 weights: over time each study has its part of the device-seconds (`celeriac.decide.credit`).
 
 There are two demand classes: a GPU trial runs only on a GPU's slots, a CPU trial on any. GPU trials come first on
-GPUs, so CPU studies share what GPU studies do not hold.
+GPUs, so CPU studies share what GPU studies do not hold. Of GPU studies that are placed they leave alone what those
+could use: such a trial's ticket is sent when its GPU is free, and a CPU trial's would be there already.
 
 A trial may hold a part of a slot, or several (a claim's width): slots are shared in slots, and what a study may run,
 queue or be given is counted in its trials.
@@ -175,7 +176,11 @@ class _Fleet:
         self, gpus: float, claims: Sequence[Claim], slots: Slots, passed: Collection[int], behind: Mapping[int, float]
     ) -> None:
         ours = [each for each in claims if bool(each.gpus) == bool(gpus)]
-        others_hold = ceil(_slots(each.slots_held for each in claims if bool(each.gpus) != bool(gpus)))
+        others = [each for each in claims if bool(each.gpus) != bool(gpus)]
+        placed = [each for each in others if each.gpus and each.is_placed and each.study_id not in passed]
+        others_hold = ceil(
+            _slots(each.slots_wanted if each in placed else each.slots_held for each in others) - _ROUNDING
+        )
         # GPU trials hold GPUs; of CPU trials, those that are more than the CPUs' slots sit on GPUs.
         taken = max(others_hold - slots.cpu, 0) if gpus else min(others_hold, slots.gpu)
         count = max(slots.of(gpus) - taken, 0)
@@ -189,7 +194,10 @@ class _Fleet:
         ]
         self.parts = _parts(claimants, count, behind)
         self.idle = max(free - queued, 0)
-        self.missing = max(free + _ahead(self.parts.values(), count) - queued, 0)
+        # A ticket ahead would be on the GPU before the ticket of the trial that is placed there.
+        keeps_clear = slots.gpu > 0 and any(each.slots_wanted > each.slots_held for each in placed)
+        ahead = 0 if keeps_clear else _ahead(self.parts.values(), count)
+        self.missing = max(free + ahead - queued, 0)
         self.is_reserved = False
 
     def deal(self, eager: int | None = None) -> Iterator[tuple[int, float]]:

@@ -8,7 +8,7 @@ ends when its attempt does; members learn of it at their next `gang_beat`.
 from collections.abc import Sequence
 from typing import Protocol
 
-from celeriac.domain.records import Fault, Lease, Member, Refusal, Round, RunningGang, Seat
+from celeriac.domain.records import Fault, GangPlace, Lease, Member, Refusal, Round, RunningGang, Seat
 
 
 class GangStore(Protocol):
@@ -73,3 +73,8 @@ class GangStore(Protocol):
 
     def gang_members(self, study_id: int, number: int, attempt: int) -> Sequence[Member]:
         """Who came to the gang of that attempt, by rank."""
+
+    def gang_places(self, study_id: int, numbers: Sequence[int]) -> list[GangPlace]:
+        """Where the members of these trials' gangs are, by trial and rank: of rounds that go on, and of gangs that
+        gather.
+        """

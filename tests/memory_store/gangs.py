@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
 from celeriac.domain.records import (
     Fault,
+    GangPlace,
     Lease,
     Member,
     Peer,
@@ -194,6 +195,23 @@ class Gangs(Leases):
     @atomic
     def gang_members(self, study_id: int, number: int, attempt: int) -> Sequence[Member]:
         return [self._seen(each, None) for each in self._of((study_id, number, attempt))]
+
+    @atomic
+    def gang_places(self, study_id: int, numbers: Sequence[int]) -> list[GangPlace]:
+        found = []
+        for number in sorted(set(numbers)):
+            trial = self._rows.trial(study_id, number)
+            if trial.state is TrialState.RUNNING:
+                shown = [each for each in self._of((study_id, number, trial.attempts)) if each.member.rank is not None]
+            else:
+                shown = [
+                    each for each in self._alive((study_id, number, trial.attempts + 1)) if each.member.rank is None
+                ]
+            for each in shown:
+                member, peer = self._seen(each, None), each.peer
+                place = (member.rank, member.worker, peer.host, peer.device, member.silent_s)
+                found.append(GangPlace(number, each.attempt, *place))
+        return found
 
     # -- what they share -------------------------------------------------------------------------------------------
     def _member(self, token: str) -> HeldMember:

@@ -39,6 +39,7 @@ from celeriac.domain.records.fleet import Duty as Duty
 from celeriac.domain.records.fleet import PutAside as PutAside
 from celeriac.domain.records.fleet import ReaperLook as ReaperLook
 from celeriac.domain.records.fleet import SlotRun as SlotRun
+from celeriac.domain.records.gang import GangPlace as GangPlace
 from celeriac.domain.records.gang import Member as Member
 from celeriac.domain.records.gang import Peer as Peer
 from celeriac.domain.records.gang import Place as Place

@@ -105,6 +105,26 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class GangPlace:
+    """Where one member of a trial's gang is, for people who look. `rank`: None while the gang gathers; `device`: its
+    uuid; `silent_s`: since it was last heard of.
+    """
+
+    trial: int
+    attempt: int
+    rank: int | None
+    worker: str
+    host: str
+    device: str
+    silent_s: float
+
+    def __str__(self) -> str:
+        """As `rank 0 on gpu0.s0@a (GPU-1)`; a CPU slot's name says all."""
+        where = f"{self.worker} ({self.device})" if self.device else self.worker
+        return f"{'waits' if self.rank is None else f'rank {self.rank}'} on {where}"
+
+
+@dataclass(frozen=True, slots=True)
 class RunningGang:
     """A round that goes on, for the coordinator: of which trial, how many members it has and for how long."""
 

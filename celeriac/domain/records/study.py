@@ -194,7 +194,7 @@ class Claim:
     `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
     `resources`: what one trial asks for; `members`: the slots that its running gangs really have (None: a whole width
     each). `weight`: its priority; `deadline_s`: seconds until its firing should be done (None: at any time).
-    `is_placed`: its trials go to devices that are chosen for them.
+    `is_placed`: its trials go to devices that are chosen for them; `suiting`: then so many devices suit them.
     """
 
     study_id: int
@@ -212,6 +212,7 @@ class Claim:
     deadline_s: float | None = None
     members: int | None = None
     is_placed: bool = False
+    suiting: int = 0
 
     @classmethod
     def of(
@@ -258,6 +259,13 @@ class Claim:
     def slots_held(self) -> float:
         """Slots that its running trials have, and those to which its tickets will go."""
         return self.slots_running + self.queued * self.width
+
+    @property
+    def slots_wanted(self) -> float:
+        """Slots that it holds; of a placed study, which has no tickets ahead, all that it could use."""
+        if not self.is_placed or not self.may_run:
+            return self.slots_held
+        return max(self.slots_held, min(self.demand * self.width, float(self.suiting)))
 
     @property
     def slots_running(self) -> float:

@@ -7,6 +7,7 @@ from celeriac.domain.errors import LeaseLost
 from celeriac.domain.records import (
     Checkpoint,
     Fault,
+    GangPlace,
     Lease,
     Member,
     MemoryFault,
@@ -110,6 +111,9 @@ class Gangs(Verbs):
 
     def gang_members(self, study_id: int, number: int, attempt: int) -> Sequence[Member]:
         return self._all(Member, "gang_members", study=study_id, number=number, attempt=attempt)
+
+    def gang_places(self, study_id: int, numbers: Sequence[int]) -> list[GangPlace]:
+        return self._all(GangPlace, "gang_places", study=study_id, numbers=list(numbers))
 
     def _member_lost(self, token: str) -> LeaseLost:
         return membership_lost(token, self._attempt_of(token))

@@ -312,3 +312,15 @@ def test_a_gang_that_runs_with_fewer_than_its_most_leaves_the_others_free() -> N
     assert spare(0, [small], Slots(cpu=4)) == 2
     assert share(1, [small, claim(1)], Slots(cpu=4)).now == 2
     assert spare(0, [small, claim(1)], Slots(cpu=4)) == 0
+
+
+def test_cpu_trials_leave_gpus_alone_that_placed_trials_could_use() -> None:
+    fleet, cpu = Slots(gpu=2, cpu=2), claim(1, running=2)
+    placed = claim(0, gpus=0.5, running=2, is_placed=True, suiting=2)  # they hold one of the two GPUs
+    assert share(1, [placed, cpu], fleet) == Share(slots=2, now=0, ahead=0, most=3)
+    assert next_in_turn([placed, cpu], fleet) is None, "no ticket that a GPU would take between two placed trials"
+    assert share(1, [placed, cpu], fleet, passed={0}).slots == 3, "it could not use what it was offered"
+    few = claim(0, gpus=0.5, running=2, ready=0, left=0, is_placed=True, suiting=2)
+    assert share(1, [few, cpu], fleet).slots == 3, "its last trials run: the other GPU is free for others"
+    elsewhere = claim(0, gpus=0.5, running=0, is_placed=True, suiting=0)
+    assert share(1, [elsewhere, cpu], fleet).slots == 4, "no GPU suits it"

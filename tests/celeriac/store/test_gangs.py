@@ -357,3 +357,21 @@ def test_members_of_a_place_that_was_given_up_have_no_round(any_store: Store) ->
     assert isinstance(moved, Seat)
     assert any_store.close_round(moved.token, 1, 2)
     assert any_store.gang_lease(moved.token).place.world == 1  # type: ignore[union-attr]
+
+
+def test_people_see_where_members_are_while_a_gang_gathers_and_while_it_runs(any_store: Store) -> None:
+    study = placed_gang(any_store, "a", "b")
+    assert any_store.gang_places(study.id, [0]) == []
+    seats = [on_gpu(any_store, study, "b"), on_gpu(any_store, study, "a")]
+    gathering = any_store.gang_places(study.id, [0])
+    assert [(each.trial, each.attempt, each.rank, each.device) for each in gathering] == [
+        (0, 1, None, "b"),
+        (0, 1, None, "a"),
+    ]
+    assert any_store.close_round(seats[0].token, 1, 2)  # type: ignore[union-attr]
+    first, second = any_store.gang_places(study.id, [0])
+    assert (first.rank, first.worker, first.host, first.device) == (0, "b.s0", "h", "b")
+    assert str(second) == "rank 1 on a.s0 (a)"
+    assert second.silent_s < 5
+    any_store.finish_attempt(seats[0].token, scored(0.5))  # type: ignore[union-attr]
+    assert any_store.gang_places(study.id, [0]) == []

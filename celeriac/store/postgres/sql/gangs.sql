@@ -216,3 +216,13 @@ RETURNING true
 SELECT g.rank, g.worker, CAST(greatest(extract(epoch FROM clock_timestamp() - g.lease_until) + g.lease_s, 0) AS float8) AS silent_s,
     g.lease_until < clock_timestamp() AS lapsed, g.ended_at IS NOT NULL AS ended, g.leaving, g.fault, g.detail, g.traceback, g.signature
 FROM gang_member g WHERE g.study_id = :study AND g.trial = :number AND g.attempt = :attempt ORDER BY g.rank, g.joined_at
+
+-- name: gang_places
+-- Where the members of these trials' gangs are: of the newest attempt while it runs, and of the next one those that gather.
+SELECT g.trial, g.attempt, g.rank, g.worker, g.host, CASE WHEN g.device_kind IN ('', 'cpu') THEN '' ELSE g.device END AS device,
+    CAST(greatest(extract(epoch FROM clock_timestamp() - g.lease_until) + g.lease_s, 0) AS float8) AS silent_s
+FROM gang_member g JOIN trial t ON t.study_id = g.study_id AND t.number = g.trial
+WHERE g.study_id = :study AND g.trial = ANY(CAST(:numbers AS int[])) AND (
+    g.rank IS NOT NULL AND g.attempt = t.attempts AND t.state = 'RUNNING'
+    OR g.rank IS NULL AND g.attempt = t.attempts + 1 AND g.ended_at IS NULL AND g.lease_until > clock_timestamp())
+ORDER BY g.trial, g.rank, g.joined_at

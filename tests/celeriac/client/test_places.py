@@ -1,0 +1,76 @@
+"""What people are told of placed trials and of gangs: what each device lacks, where each rank is, who is silent."""
+
+from celeriac.cli.doctor import gangs_well
+from celeriac.cli.text import with_members
+from celeriac.cli.waiting import place_form, told_of_place
+from celeriac.client.waiting import place_of
+from celeriac.domain.records import Device
+from coordinator.turn import drive_all
+from tests.coordinator.house import House, open_study
+from tests.coordinator.test_placed_gangs import GIB, begin, empty, host
+
+
+def elastic(house: House) -> int:
+    return open_study(house.store, resources={"gpus": 2, "gpu_memory": "60GiB"}, budget={"trials": 1}).id
+
+
+def test_why_says_what_each_device_lacks_for_the_next_trial() -> None:
+    house = empty()
+    host(house, "box", 2, gpu="h100")
+    host(house, "old", 1, gpu="a100")
+    plain = open_study(house.store, study="plain", resources={"gpus": 0})
+    assert place_of(house.store, plain.id) is None
+    assert place_form(None) is None
+    elastic(house)
+    drive_all(house.coordinator)
+    wants = {"gpus": 0.5, "gpu_memory": "30GiB", "labels": {"gpu": "h100"}}
+    waits = open_study(house.store, study="waits", resources=wants)
+    found = place_of(house.store, waits.id)
+    assert found is not None
+    assert found.reason == "all 2 GPUs that suit it are taken, or have too little left"
+    told = list(told_of_place(found))
+    assert told[1:] == [
+        "  box-0 on box: a share of 0 is free, of 0.5",
+        "  box-1 on box: a share of 0 is free, of 0.5",
+        "  old-0 on old: it has no label gpu=h100",
+    ]
+    form = place_form(found)
+    assert form is not None
+    assert form["devices"][2] == {"host": "old", "device": "old-0", "lacks": "it has no label gpu=h100"}
+    huge = open_study(house.store, study="huge", resources={"gpus": 0.5, "gpu_memory": "90GiB"})
+    found = place_of(house.store, huge.id)
+    assert found is not None
+    assert "no live GPU" in found.reason
+    assert found.devices[0][2] == "it has 80.0 GiB in all, of 90.0 GiB"
+
+
+def test_ranks_are_shown_and_a_silent_member_is_told() -> None:
+    house = empty()
+    host(house, "box", 2)
+    study_id = elastic(house)
+    drive_all(house.coordinator)
+    assert gangs_well(house.store).told == "no trial is on several slots"
+    leases = begin(house, "box-0", "box-1")
+    places = house.store.gang_places(study_id, [0])
+    assert with_members("box-0.s0", places) == "0:box-0.s0 1:box-1.s0"
+    assert with_members("w", []) == "w"
+    assert gangs_well(house.store).told == "1 trial on several slots (2)"
+    house.clock.advance(20.0)
+    house.store.gang_beat(leases[0].token, 60.0)
+    ill = gangs_well(house.store)
+    assert ill.verdict == "warn"
+    assert f"study {study_id} trial 0: rank 1 on box-1.s0 was not heard of for 20 s" in ill.told
+
+
+def test_memory_that_is_free_is_told_of_too() -> None:
+    house = empty()
+    now = house.store.now()
+    slots = tuple(f"a.s{k}" for k in range(4))
+    house.store.put_devices("h", [Device("a", "h", "H100", 80 * GIB, {}, slots, "", "ok", now)])
+    first = open_study(house.store, resources={"gpus": 0.25, "gpu_memory": "70GiB"}, budget={"trials": 1})
+    drive_all(house.coordinator)
+    assert house.store.study(first.id).counts.queued == 1
+    more = open_study(house.store, study="more", resources={"gpus": 0.25, "gpu_memory": "20GiB"})
+    found = place_of(house.store, more.id)
+    assert found is not None
+    assert found.devices == (("h", "a", "10.0 GiB are free, of 20.0 GiB"),)
