@@ -109,7 +109,7 @@ class Box:
 
     def settle(self) -> None:
         """Let devices take tickets and the coordinator read its own, until neither has anything left to do."""
-        while self._take() or self._drive_next():
+        while self._take() or self._drive_next() or self._leave():
             pass
 
     def lose(self, uuid: str) -> None:
@@ -212,6 +212,20 @@ class Box:
             for each, _ in self._gathering.pop((ticket.study, ticket.trial, ticket.attempt)):
                 each.gathering -= 1
             self._begin(lead)
+
+    def _leave(self) -> bool:
+        """Slots whose gang is not to be, since a device of it is gone, give it up, as their next beat tells them to."""
+        left = False
+        for gang, seats in list(self._gathering.items()):
+            for card, token in list(seats):
+                if not self.store.gang_beat(token, LONG_S).is_open:
+                    self.store.end_membership(token)
+                    seats.remove((card, token))
+                    card.gathering -= 1
+                    left = True
+            if not seats:
+                del self._gathering[gang]
+        return left
 
     def _begin(self, lease: Lease) -> None:
         assert lease.placed is not None
