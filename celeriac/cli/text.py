@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from celeriac.report.words import assigned, counted, number, span, value_text
+from celeriac.report.words import assigned, counted, number, one_line, span, value_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -68,12 +68,6 @@ def finished(study: "StudyRecord") -> str:
 def harmless(text: str) -> str:
     """What a trial printed, for a terminal: of its escape sequences only colours stay."""
     return _CONTROL.sub(lambda found: found[0] if _COLOUR.fullmatch(found[0]) else "", text)
-
-
-def one_line(text: str, most: int = 100) -> str:
-    """The text's first line, cut where it is too long."""
-    line = text.strip().splitlines()[0] if text.strip() else ""
-    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def labels(found: "Mapping[str, str]") -> str:

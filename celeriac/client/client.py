@@ -200,11 +200,16 @@ class Client:
         new = self.new_study(read, base)
         return put(self.store, new, read, read.schedule, replace_it=replace_it, reason=reason)
 
-    def edit_schedule(self, name: str, what: Literal["paused", "resumed", "removed"], reason: str = "") -> None:
-        """Pause a schedule, let it go on, or remove it; its history keeps who did. Raises UnknownSchedule."""
+    def edit_schedule(
+        self, name: str, what: Literal["paused", "resumed", "removed"], reason: str = "", *, by: str = ""
+    ) -> None:
+        """Pause a schedule, let it go on, or remove it; its history keeps who did (`by`; default: this process's user).
+
+        Raises UnknownSchedule.
+        """
         from celeriac.client.schedules import who
 
-        edit = ScheduleEdit(name, who(), what, (), reason)
+        edit = ScheduleEdit(name, by or who(), what, (), reason)
         if what == "removed":
             self.store.drop_schedule(name, edit=edit)
         else:
@@ -222,18 +227,19 @@ class Client:
         slice_: Mapping[str, Any] | None = None,
         again: bool = False,
         reason: str = "",
+        by: str = "",
     ) -> list[Study]:
         """Open one firing's studies now, one for each slice (or for this `slice_`), as if `due_at` (default: now) had
         come; a date is each slice's own first time on it.
 
         A due time of the schedule's own that has passed is made up for, each slice once: what was fired for it already
         is not in the answer. For any other time it is a firing by hand, as often as you ask, and the clock's own
-        firings are made regardless; with `again` also for a time that had its firing. The firing notes who asked, and
-        the `reason`. Raises UnknownSchedule.
+        firings are made regardless; with `again` also for a time that had its firing. The firing notes who asked (`by`;
+        default: this process's user), and the `reason`. Raises UnknownSchedule.
         """
         from celeriac.client.schedules import fire_now
 
-        made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason)
+        made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=by)
         return [study for firing in made for study in self.begin(firing)]
 
     def begin(self, firing: Firing) -> list[Study]:

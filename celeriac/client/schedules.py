@@ -78,6 +78,7 @@ def fire_now(
     slice_: Mapping[str, Any] | None = None,
     again: bool = False,
     reason: str = "",
+    by: str = "",
 ) -> list[Firing]:
     """Make one firing of each slice, or of one, as if `due_at` had come; a date is each slice's own first time on it.
 
@@ -101,7 +102,7 @@ def fire_now(
             own.add(key)
     made = []
     recent = [] if own else store.firings(name, limit=_RECENT_FIRINGS)
-    note = "" if own and not reason else _asked_by(reason)
+    note = "" if own and not reason else _asked_by(reason, by)
     for each in slices:
         at, key = moments[slice_key(each)], slice_key(each)
         if own and key not in own:
@@ -111,9 +112,9 @@ def fire_now(
     return [each for each in made if each is not None]
 
 
-def _asked_by(reason: str) -> str:
+def _asked_by(reason: str, by: str) -> str:
     """What a firing keeps of who asked for it, and why; when, its row says."""
-    return f"asked for by {who()}" + (f": {reason}" if reason else "")
+    return f"asked for by {by or who()}" + (f": {reason}" if reason else "")
 
 
 def waiting_of(

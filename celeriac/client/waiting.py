@@ -1,5 +1,6 @@
 """What a study waits for, and what its time is limited by, from the rows as they are now."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
@@ -10,7 +11,7 @@ from celeriac.decide.placement import Demand, marked, place, spots_left, spots_o
 from celeriac.decide.share import Slots
 from celeriac.decide.waiting import WaitDecision, why_it_waits
 from celeriac.domain.errors import SpecInvalid
-from celeriac.domain.records import StudyRecord
+from celeriac.domain.records import StudyRecord, TrialRecord
 from celeriac.domain.study_file import deadline_of, parse
 from celeriac.store import Store
 
@@ -28,10 +29,27 @@ class TimeLimits:
 
 def waiting_of(store: Store, study_id: int) -> WaitDecision:
     """Why it waits: an estimate, without what only the coordinator remembers."""
-    aside = {each.worker for each in store.put_asides() if each.study_id in (0, study_id)}
-    devices = store.devices(alive=True)
-    free = {gpu: sum(s not in aside for d in devices if d.is_gpu == gpu for s in d.slots) for gpu in (True, False)}
-    return why_it_waits(study_id, store.claims(), Slots(free[True], free[False]), store.now())
+    return waiting_of_each(store, [study_id])[study_id]
+
+
+def waiting_of_each(store: Store, study_ids: Iterable[int] | None = None) -> dict[int, WaitDecision]:
+    """The same of each of these studies, or of all that are open, by one look at the fleet."""
+    asides, devices, claims, now = store.put_asides(), store.devices(alive=True), store.claims(), store.now()
+    found = {}
+    for study_id in [each.study_id for each in claims] if study_ids is None else study_ids:
+        aside = {each.worker for each in asides if each.study_id in (0, study_id)}
+        free = {gpu: sum(s not in aside for d in devices if d.is_gpu == gpu for s in d.slots) for gpu in (True, False)}
+        found[study_id] = why_it_waits(study_id, claims, Slots(free[True], free[False]), now)
+    return found
+
+
+def pending_then(store: Store, trial: TrialRecord) -> list[int]:
+    """The numbers of the trials that were pending when this one was suggested."""
+    then = trial.provenance.known_then(trial.number)
+    if then is None:
+        return []
+    observed, below = then
+    return [each.number for each in store.pending(trial.study_id, observed=observed, below=below)]
 
 
 @dataclass(frozen=True, slots=True)

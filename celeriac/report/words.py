@@ -42,3 +42,9 @@ def value_text(value: Any, digits: int = 4) -> str:
     if isinstance(value, float):
         return f"{value:.{digits}g}"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def one_line(text: str, most: int = 100) -> str:
+    """The text's first line, cut where it is too long."""
+    line = text.strip().splitlines()[0] if text.strip() else ""
+    return line if len(line) <= most else f"{line[: most - 1]}…"

@@ -423,6 +423,9 @@ class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, FigureStore
     def savings(self, study_id: int) -> Savings:
         """What early stopping has spared so far. Reads all the study's ends: for a person who looks, not a turn."""
 
+    def fault_counts(self, studies: Sequence[int]) -> dict[Fault, int]:
+        """How many attempts of these studies' trials ended with a fault, by class, as the trials count them."""
+
     def codes(self, study_id: int) -> list[CodeRun]:
         """Which code the ended trials of a study ran, by their last attempts, in the order of first use. For a person
         who looks.

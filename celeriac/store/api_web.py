@@ -6,6 +6,7 @@ from typing import Protocol
 
 from celeriac.domain.records import ApiToken, WebSession
 from celeriac.store.api import Store
+from celeriac.store.api_board import BoardStore
 
 
 class AccessStore(Protocol):
@@ -38,5 +39,5 @@ class AccessStore(Protocol):
         """Log a browser out."""
 
 
-class WebStore(Store, AccessStore, Protocol):
+class WebStore(Store, AccessStore, BoardStore, Protocol):
     """All that the web may ask of Postgres."""

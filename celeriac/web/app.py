@@ -32,6 +32,7 @@ def create_app(settings: Settings, client: Client, store: WebStore) -> FastAPI:
     app.state.settings, app.state.client, app.state.store = settings, client, store
     app.state.failures = Failures()
     app.state.templates = Jinja2Templates(HERE / "templates")
+    pages.prepare(app.state.templates)
     problems.install(app)
     app.include_router(login.router)
     app.include_router(api.router)

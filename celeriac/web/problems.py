@@ -114,21 +114,30 @@ def _numbered(error: Exception, status: int, kind: str) -> Response:
     return problem(status, detail + ("; nothing was changed" if again else ""), kind=kind, headers=again)
 
 
+def problem_of(error: CeleriacError | Refused | RequestValidationError) -> Response:
+    """The answer to a request that was wrong, was refused, or ended in an expected error."""
+    if isinstance(error, CeleriacError):
+        return of_error(error)
+    if isinstance(error, Refused):
+        return problem(error.status, error.detail, kind=error.kind, headers=error.headers)
+    lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+    return problem(422, lines[0] if lines else "the request is wrong", kind="request-invalid", errors=lines)
+
+
 def install(app: FastAPI) -> None:
     """Have the app answer every error in this way."""
 
     @app.exception_handler(CeleriacError)
     def expected(_: Request, error: CeleriacError) -> Response:
-        return of_error(error)
+        return problem_of(error)
 
     @app.exception_handler(Refused)
     def refused(_: Request, error: Refused) -> Response:
-        return problem(error.status, error.detail, kind=error.kind, headers=error.headers)
+        return problem_of(error)
 
     @app.exception_handler(RequestValidationError)
     def invalid(_: Request, error: RequestValidationError) -> Response:
-        lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
-        return problem(422, lines[0] if lines else "the request is wrong", kind="request-invalid", errors=lines)
+        return problem_of(error)
 
     @app.exception_handler(HTTPException)
     def http(_: Request, error: HTTPException) -> Response:

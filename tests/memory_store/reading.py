@@ -1,5 +1,6 @@
 """Reading trials, attempts, reports and logs, in pages."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from celeriac.domain.records import (
@@ -7,6 +8,7 @@ from celeriac.domain.records import (
     Attempt,
     Checkpoint,
     CodeRun,
+    Fault,
     Report,
     RungRecord,
     Savings,
@@ -77,6 +79,14 @@ class Reading(Tables):
                 run = max(1, held.last_step - (-1 if resumed is None else resumed))
                 steps, device_s = steps + spared, device_s + spared * held.attempt.device_s / run
         return Savings(len(pruned), steps, device_s)
+
+    @atomic
+    def fault_counts(self, studies: Sequence[int]) -> dict[Fault, int]:
+        found: Counter[Fault] = Counter()
+        for trial in self._rows.trials.values():
+            if trial.study_id in studies:
+                found.update({Fault(fault): count for fault, count in trial.faults.items()})
+        return dict(found)
 
     @atomic
     def codes(self, study_id: int) -> list[CodeRun]:

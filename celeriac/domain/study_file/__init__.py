@@ -22,7 +22,7 @@ from celeriac.domain.study_file.specs import (
     form_of_slice,
 )
 from celeriac.domain.study_file.stops import run_plan, stop_rule
-from celeriac.domain.study_file.study import OUR_NAMES, load, parse
+from celeriac.domain.study_file.study import OUR_NAMES, load, loads, parse
 from celeriac.domain.study_file.timing import covering, deadline_at, deadline_of, offset_s, slice_name
 from celeriac.domain.study_file.yaml import Scalar, plain_scalar
 
@@ -47,6 +47,7 @@ __all__ = [
     "is_study_name",
     "load",
     "named_in",
+    "loads",
     "offset_s",
     "parse",
     "parse_gate",

@@ -30,7 +30,7 @@ from celeriac.domain.study_file.specs import (
     form_of_slice,
 )
 from celeriac.domain.study_file.stops import stop_early, stop_study
-from celeriac.domain.study_file.yaml import Scalar, read
+from celeriac.domain.study_file.yaml import Scalar, read, read_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +73,12 @@ def load(path: "str | Path", *, name: str | None = None) -> StudySpec:
 
     source = str(path)
     document, lines = read(Path(path), source)
+    return _parse(document, source, lines, name, is_new=True)
+
+
+def loads(text: str, source: str = "file", *, name: str | None = None) -> StudySpec:
+    """The spec of a study file's text; `name` replaces the study's name in it. Raises SpecInvalid as `load` does."""
+    document, lines = read_text(text, source)
     return _parse(document, source, lines, name, is_new=True)
 
 

@@ -26,7 +26,7 @@ def read(path: "Path", source: str) -> tuple[object, dict[str, int]]:
     Raises SpecInvalid, each line led by `source`, for what is no text, no YAML, too large or too deep, and for
     duplicate keys, tags and more than one document.
     """
-    return _document(_text_of(path, source), source)
+    return read_text(_text_of(path, source), source)
 
 
 def _text_of(path: "Path", source: str) -> str:
@@ -42,7 +42,8 @@ def _text_of(path: "Path", source: str) -> str:
         raise SpecInvalid(f"{source}: is no UTF-8 text (byte {error.start}): that is no study file") from error
 
 
-def _document(text: str, source: str) -> tuple[object, dict[str, int]]:
+def read_text(text: str, source: str) -> tuple[object, dict[str, int]]:
+    """As `read`, of a text."""
     # Imported here, so that only who reads a file pays for it.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError

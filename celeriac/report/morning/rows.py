@@ -1,6 +1,5 @@
 """Reads what one night of a schedule left: in a few verbs a slice, and nothing that is not in the rows."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,7 +64,7 @@ def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) ->
             SliceRows(
                 firing=each,
                 studies=own,
-                faults=_faults(store, own),
+                faults={str(fault): count for fault, count in store.fault_counts([study.id for study in own]).items()},
                 verdicts=store.verdicts(row.name, slice_=each.slice),
                 deliveries=[sent for sent in deliveries if sent.promotion and sent.slice == each.slice],
                 earlier=[other for other in others if other.due_at < each.due_at],
@@ -118,12 +117,3 @@ def _to_come(store: Store, row: Schedule, night: str) -> list[tuple[Mapping[str,
 def _plans(schedule: Schedule) -> dict[str, SlicePlan]:
     calendar = calendar_of(schedule)
     return {slice_key(each): plan_of(calendar, each) for each in schedule.slices or ({},)}
-
-
-def _faults(store: Store, studies: Sequence[StudyRecord]) -> Mapping[str, int]:
-    """Of all attempts of the night, by class."""
-    found: Counter[str] = Counter()
-    for study in studies:
-        for trial in store.trials(study.id, limit=max(study.next_number, 1)):
-            found.update({str(fault): count for fault, count in trial.faults.items()})
-    return dict(found)

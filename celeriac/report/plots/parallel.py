@@ -160,7 +160,7 @@ def _ticks(scene: Scene, axes: list[str], x: Json, y: Json) -> list[Json]:
     """The values beside each axis, and the name of the lane."""
     ticks: list[Json] = []
     for axis, parameter in zip(axes, scene.parameters.values(), strict=False):
-        ticks += [{"axis": axis, "u": rounded(place), "text": text} for place, text in _marks(parameter)]
+        ticks += [{"axis": axis, "u": rounded(place), "text": text} for place, text in marks(parameter)]
         if parameter.when:
             ticks.append({"axis": axis, "u": _LANE, "text": "absent"})
     ticks += [
@@ -177,7 +177,7 @@ def _ticks(scene: Scene, axes: list[str], x: Json, y: Json) -> list[Json]:
     return [dash, *({"data": data, **layer} for layer in label(mark, {"x": x, "y": y, "text": {"field": "text"}}))]
 
 
-def _marks(parameter: Parameter) -> Iterator[tuple[float, str]]:
+def marks(parameter: Parameter) -> Iterator[tuple[float, str]]:
     """Some values of a parameter with their places: both ends, and between them as many round ones as have room."""
     if isinstance(parameter, Choice):
         for option in parameter.options[:: max(1, -(-parameter.count // 12))]:

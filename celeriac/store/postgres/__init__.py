@@ -7,6 +7,7 @@ from datetime import datetime
 
 from celeriac.domain.errors import SchemaMismatch
 from celeriac.store.postgres.access import Access
+from celeriac.store.postgres.board import Board
 from celeriac.store.postgres.changes import Changes
 from celeriac.store.postgres.deliveries import Deliveries
 from celeriac.store.postgres.figures import Figures
@@ -44,8 +45,9 @@ class PostgresStore(
     Reading,
     Figures,
     Access,
+    Board,
 ):
-    """`celeriac.store.api.Store` on Postgres."""
+    """`celeriac.store.api.Store` on Postgres, and `celeriac.store.api_board.BoardStore`."""
 
     def now(self) -> datetime:
         now: datetime = self._rows("now")[0]["now"]

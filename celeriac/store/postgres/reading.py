@@ -2,7 +2,17 @@
 
 from collections.abc import Sequence
 
-from celeriac.domain.records import Attempt, Checkpoint, CodeRun, Report, RungRecord, Savings, TrialRecord, TrialState
+from celeriac.domain.records import (
+    Attempt,
+    Checkpoint,
+    CodeRun,
+    Fault,
+    Report,
+    RungRecord,
+    Savings,
+    TrialRecord,
+    TrialState,
+)
 from celeriac.store.postgres.records import record_of
 from celeriac.store.postgres.verbs import Verbs
 from celeriac.store.refusals import unknown_trial
@@ -51,6 +61,9 @@ class Reading(Verbs):
 
     def savings(self, study_id: int) -> Savings:
         return self._all(Savings, "savings", study=study_id)[0]
+
+    def fault_counts(self, studies: Sequence[int]) -> dict[Fault, int]:
+        return {Fault(row["fault"]): row["faults"] for row in self._rows("fault_counts", studies=list(studies))}
 
     def codes(self, study_id: int) -> list[CodeRun]:
         return self._all(CodeRun, "codes", study=study_id)

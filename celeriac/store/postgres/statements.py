@@ -161,6 +161,7 @@ def _words() -> Mapping[str, str]:
         **{table.name: _typed(table, _names(record)) for record, _, table in _RECORDS},
         "schedule_columns": f"{_of('sc', schedule)}, {_FIRST_DUE}",
         "study_columns": _of("s", [*study, *COUNTERS]),
+        "study_counters": _of("s", COUNTERS),
         "trial_alone": alone,
         "trial_columns": f"{alone}, a.last_step, a.last_value, coalesce(a.device_kind, '') AS device_kind",
         "untried": f"{alone}, CAST(NULL AS bigint) AS last_step, CAST(NULL AS float8) AS last_value, '' AS device_kind",

@@ -1,3 +1,20 @@
-"""The board: pages for people, drawn here and sent whole. Each page's data is in a view model of its own."""
+"""The board: pages for people, drawn here and sent whole. Each page's data is in a view model of its own, which is also
+what the page with `.json` tells.
+"""
 
-from celeriac.web.pages.front import router as router
+from fastapi import APIRouter
+from starlette.templating import Jinja2Templates
+
+from celeriac.web.pages import fleet, importance, morning, nights, pictures, schedules, studies, study, submit, trial
+from celeriac.web.pages.filters import FILTERS
+
+router = APIRouter()
+#: Those below a study come before the study's own page, whose name may hold slashes.
+for _each in (morning, nights, studies, pictures, importance, trial, study, fleet, schedules, submit):
+    router.include_router(_each.router)
+
+
+def prepare(templates: Jinja2Templates) -> None:
+    """Give templates what the pages' values are written by."""
+    templates.env.filters.update(FILTERS)
+    templates.env.trim_blocks = templates.env.lstrip_blocks = True

@@ -40,6 +40,10 @@ WITH e AS (
 SELECT count(*) AS trials, CAST(coalesce(sum(spared), 0) AS bigint) AS steps,
     coalesce(sum(spared * device_s / greatest(1, steps)), 0) AS device_s FROM s
 
+-- name: fault_counts
+SELECT e.key AS fault, CAST(sum(CAST(e.value AS int)) AS int) AS faults FROM trial t, jsonb_each_text(t.faults) e
+WHERE t.study_id = ANY(CAST(:studies AS bigint[])) AND t.faults <> '{}' GROUP BY e.key ORDER BY e.key
+
 -- name: codes
 SELECT split_part(a.fingerprint, ' ', 1) AS code, count(*) AS trials, min(a.trial) AS first, max(a.trial) AS last
 FROM trial t JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts

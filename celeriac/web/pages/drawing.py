@@ -1,0 +1,111 @@
+"""How a page is answered: a view model, drawn as HTML or told as JSON, with a tag by which nothing new costs nothing.
+
+Rule: a builder reads and returns a frozen view; `page` makes two routes of it, the page and the same with `.json`.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from celeriac.client import Client
+from celeriac.domain.errors import CeleriacError
+from celeriac.report.plain import plain
+from celeriac.store import WebStore
+from celeriac.web.auth.principal import Principal, Reader, principal_of
+from celeriac.web.problems import Refused, problem_of
+
+B = TypeVar("B", bound=Callable[..., Any])
+
+
+def _store_of(request: Request) -> WebStore:
+    store: WebStore = request.app.state.store
+    return store
+
+
+def _client_of(request: Request) -> Client:
+    client: Client = request.app.state.client
+    return client
+
+
+Held = Annotated[WebStore, Depends(_store_of)]
+Service = Annotated[Client, Depends(_client_of)]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors a browser is shown as a page."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler, with its errors drawn."""
+        answer = super().get_route_handler()
+
+        async def handler(request: Request) -> Response:
+            try:
+                return await answer(request)
+            except (CeleriacError, Refused, RequestValidationError) as error:
+                if "text/html" not in request.headers.get("accept", ""):
+                    raise
+                told = problem_of(error)
+                values = {"problem": json.loads(bytes(told.body)), "principal": principal_of(request)}
+                return drawn(request, "error.html", values, told.status_code)
+
+        return handler
+
+
+def pages() -> APIRouter:
+    """A router for pages; what they are is theirs, and stands in no API's document."""
+    return APIRouter(include_in_schema=False, route_class=PageRoute)
+
+
+def page(router: APIRouter, path: str, template: str) -> Callable[[B], B]:
+    """Make the page and its `.json` of a function that builds its view."""
+
+    def register(build: B) -> B:
+        def as_page(request: Request, principal: Reader, view: Annotated[Any, Depends(build)]) -> Response:
+            return tagged(request, drawn(request, template, {"view": view, "principal": principal}))
+
+        def as_data(request: Request, _: Reader, view: Annotated[Any, Depends(build)]) -> Response:
+            return told(request, view)
+
+        data_path = "/index.json" if path == "/" else f"{path}.json"
+        router.add_api_route(data_path, as_data, methods=["GET"], response_model=None)
+        router.add_api_route(path, as_page, methods=["GET"], response_model=None)
+        return build
+
+    return register
+
+
+def drawn(request: Request, template: str, values: dict[str, Any], status: int = 200) -> HTMLResponse:
+    """A template with these values."""
+    answer: HTMLResponse = request.app.state.templates.TemplateResponse(request, template, values, status)
+    return answer
+
+
+def told(request: Request, view: Any) -> Response:
+    """A view as JSON."""
+    body = json.dumps(plain(view), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return tagged(request, Response(body, media_type="application/json"))
+
+
+def tagged(request: Request, answer: Response) -> Response:
+    """The answer with its ETag; nothing but the tag where the asker has it already."""
+    tag = f'W/"{hashlib.sha256(answer.body).hexdigest()[:24]}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    answer.headers["ETag"] = tag
+    return answer
+
+
+def back(to: str) -> RedirectResponse:
+    """The page that shows what came of a form."""
+    return RedirectResponse(to, 303)
+
+
+def reason_of(principal: Principal, given: str) -> str:
+    """A reason with who gave it, for records that have no place for a name."""
+    return f"{given.strip()} ({principal.name})" if given.strip() else f"asked for by {principal.name}"

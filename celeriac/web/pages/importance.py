@@ -1,0 +1,129 @@
+"""Which parameters mattered: judged by a program of its own, one at a time, and kept while no more trials end."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Path, Request
+from starlette.responses import Response
+
+from celeriac.client import Client
+from celeriac.domain.records import CLOSED, StudyRecord
+from celeriac.report.explain.importance import Importance, Importances
+from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
+from celeriac.runtime.settings import Settings, inherited
+from celeriac.web.auth.principal import Reader
+from celeriac.web.pages.drawing import Service, drawn, pages, tagged, told
+from celeriac.web.pages.filters import study_url
+
+router = pages()
+Name = Annotated[str, Path(max_length=300)]
+#: A live study is judged again once so much more of it has ended.
+_GROWTH = 1.1
+_MOST = 100
+_LIMIT_S = 120.0
+_NICE = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is known: of how many ended trials; `said` while it is judged, or why that failed."""
+
+    found: Importances | None
+    ended: int = 0
+    said: str = "Judged from the trials that have ended …"
+    is_made: bool = False
+
+
+class Judge:
+    """Studies by id, with what was found; whoever asks first has it made, and nobody waits."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._one = threading.Semaphore(1)
+        self._found: OrderedDict[int, Judged] = OrderedDict()
+        self._making: set[int] = set()
+
+    def of(self, settings: Settings, study: StudyRecord) -> Judged:
+        """What is known of the study; begins to judge it when that is nothing, or too old."""
+        ended = study.counts.ended
+        with self._lock:
+            known = self._found.get(study.id, Judged(None))
+            is_like = (
+                ended == known.ended if study.state in CLOSED else known.ended <= ended < _GROWTH * known.ended + 1
+            )
+            if not (known.is_made and is_like) and study.id not in self._making:
+                self._making.add(study.id)
+                args = (settings, study.id, study.name, ended)
+                threading.Thread(target=self._make, args=args, name=f"judge {study.name}", daemon=True).start()
+            return known
+
+    def _make(self, settings: Settings, study_id: int, name: str, ended: int) -> None:
+        with self._one:
+            made = _judged(settings, name, ended)
+        with self._lock:
+            self._found[study_id] = made
+            self._making.discard(study_id)
+            while len(self._found) > _MOST:
+                self._found.popitem(last=False)
+
+
+def _judged(settings: Settings, name: str, ended: int) -> Judged:
+    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "celeriac.web.judge", "--home", str(settings.home), name],
+            capture_output=True,
+            text=True,
+            pass_fds=[descriptor],
+            env=environment_without({**inherited({}), "OMP_NUM_THREADS": "1"}, descriptor),
+            timeout=_LIMIT_S,
+            preexec_fn=_yielding,
+        )
+    except subprocess.TimeoutExpired:
+        return Judged(_nothing(f"it was not judged within {_LIMIT_S:.0f} s"), ended, is_made=True)
+    finally:
+        os.close(descriptor)
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return Judged(_nothing(f"it cannot be judged here: {said[:200]}"), ended, is_made=True)
+    form = json.loads(done.stdout)
+    form["parameters"] = tuple(Importance(**each) for each in form["parameters"])
+    return Judged(Importances(**form), ended, is_made=True)
+
+
+def _yielding() -> None:
+    """Trials and pages go first."""
+    os.nice(_NICE)
+
+
+def _nothing(reason: str) -> Importances:
+    return Importances("ped-anova", 0, 0, (), reason=reason)
+
+
+_JUDGE = Judge()
+
+
+def _of(client: Client, name: str) -> Judged:
+    record = client.study(name).record
+    return _JUDGE.of(client.settings, record)
+
+
+@router.get("/studies/{name:path}/importance.json", response_model=None)
+def as_data(request: Request, client: Service, _: Reader, name: Name) -> Response:
+    """What is known of it, as JSON."""
+    return told(request, _of(client, name))
+
+
+@router.get("/studies/{name:path}/importance", response_model=None)
+def as_part(request: Request, client: Service, _: Reader, name: Name) -> Response:
+    """What is known of it, as a part of its study's page."""
+    known = _of(client, name)
+    found = known.found or _nothing("")
+    values = {"found": found, "is_made": known.is_made, "said": known.said, "url": study_url(name, "importance")}
+    return tagged(request, drawn(request, "importance.html", values))

@@ -1,0 +1,199 @@
+"""The first page: nights as a heat map of slices, what waits for a person, what the newest night changed, what runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from math import floor, log10
+
+from celeriac.decide.calendar import calendar_of, plan_of
+from celeriac.decide.firing import night_name
+from celeriac.domain.records import WORKING, FiringState, Schedule, StudyState
+from celeriac.report.morning.night import slice_text
+from celeriac.store import WebStore
+from celeriac.store.api_board import NightCell, StudyFilter, StudyLine, VerdictLine
+from celeriac.store.dues import slice_key
+from celeriac.web.pages.drawing import Held, page, pages
+from celeriac.web.pages.filters import night_url
+
+router = pages()
+#: A schedule's newest nights that the map shows, and so many days are looked through for them.
+NIGHTS, DAYS = 14, 60
+_MOST_CELLS = 1500
+_MOST_STUDIES, _MOST_PAUSED = 8, 5
+_LEVELS = 3
+_WORDS = {
+    FiringState.SKIPPED: "skipped",
+    FiringState.FAILED: "failed",
+    FiringState.MISSED: "missed",
+    FiringState.DUE: "due",
+    FiringState.LOOKING: "looks",
+    FiringState.SEARCHING: "searches",
+    FiringState.CONFIRMING: "confirms",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HeatCell:
+    """One slice's night: its end in a word or its gain as text, how strong that gain is (-3 to 3), and why."""
+
+    night: str
+    url: str
+    state: FiringState
+    text: str
+    level: int
+    gain: float | None
+    reason: str
+    awaits: bool
+
+    @property
+    def look(self) -> str:
+        """The classes of its cell."""
+        if self.state in WORKING:
+            return "working"
+        shade = f"up{self.level}" if self.level > 0 else f"down{-self.level}" if self.level < 0 else ""
+        end = str(self.state).lower()
+        return " ".join(filter(None, (shade, end, "waits" if self.awaits else "")))
+
+
+@dataclass(frozen=True, slots=True)
+class HeatRow:
+    """A slice: its champion, and its nights under the map's columns (None: it had none)."""
+
+    slice: str
+    champion: VerdictLine | None
+    cells: tuple[HeatCell | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the newest night did to one slice."""
+
+    slice: str
+    state: FiringState
+    gain: float | None
+    low: float | None
+    high: float | None
+    reason: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heat:
+    """A schedule's newest nights, the oldest first; `changes`: what the newest one promoted, failed or missed."""
+
+    schedule: str
+    metric: str
+    is_paused: bool
+    next_due_at: datetime
+    nights: tuple[str, ...]
+    rows: tuple[HeatRow, ...]
+    changes: tuple[Change, ...]
+    states: Mapping[str, int]
+
+    @property
+    def newest(self) -> str:
+        """The newest night's page."""
+        return night_url(self.schedule, self.nights[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class MorningPage:
+    """What there is to see."""
+
+    now: datetime
+    heats: tuple[Heat, ...]
+    waits: tuple[VerdictLine, ...]
+    paused: tuple[StudyLine, ...]
+    running: tuple[StudyLine, ...]
+    ended: tuple[StudyLine, ...]
+    states: Mapping[StudyState, int]
+    running_trials: int
+    devices: int
+
+
+@page(router, "/", "morning.html")
+def morning(store: Held) -> MorningPage:
+    """The first page."""
+    now, waits = store.now(), store.unanswered()
+    opened = store.study_lines(StudyFilter(states=(StudyState.RUNNING, StudyState.OPEN)), _MOST_STUDIES)
+    closed = StudyFilter(states=(StudyState.DONE, StudyState.STOPPED, StudyState.FAILED))
+    return MorningPage(
+        now=now,
+        heats=tuple(filter(None, (heat_of(store, each, now, waits) for each in store.schedules()))),
+        waits=tuple(waits),
+        paused=tuple(store.study_lines(StudyFilter(states=(StudyState.PAUSED,)), _MOST_PAUSED)),
+        running=tuple(opened),
+        ended=tuple(store.study_lines(closed, _MOST_STUDIES)),
+        states=store.study_states(),
+        running_trials=len(store.runs_now()),
+        devices=len(store.devices(alive=True)),
+    )
+
+
+def heat_of(store: WebStore, row: Schedule, now: datetime, waits: Sequence[VerdictLine]) -> Heat | None:
+    """The map of one schedule; None before its first night."""
+    cells = store.night_cells(row.name, now - timedelta(days=DAYS), _MOST_CELLS)
+    calendar = calendar_of(row)
+    plans = {slice_key(each): plan_of(calendar, each) for each in row.slices or ({},)}
+    named: list[tuple[str, NightCell]] = []
+    for each in cells:
+        plan = plans.get(slice_key(each.slice)) or plan_of(calendar, each.slice)
+        named.append((night_name(plan, each.due_at, by_hand=each.by_hand), each))
+    nights = list(dict.fromkeys(name for name, _ in named))[:NIGHTS][::-1]
+    if not nights:
+        return None
+    shown = [(name, each) for name, each in named if name in nights]
+    most = max((abs(each.gain) for _, each in shown if each.gain is not None), default=0.0)
+    open_ones = {(each.schedule, slice_key(each.slice)): each.study for each in waits}
+    seats = {slice_key(each.slice): each for each in store.seats(row.name)}
+    by_place = {
+        (slice_key(each.slice), name): _cell(name, each, most, open_ones.get((row.name, slice_key(each.slice))))
+        for name, each in reversed(shown)
+    }
+    slices = {slice_key(each): each for each in [*row.slices, *(each.slice for _, each in shown)]} or {"": {}}
+    rows = [
+        HeatRow(slice_text(each), seats.get(key), tuple(by_place.get((key, night)) for night in nights))
+        for key, each in sorted(slices.items(), key=lambda item: slice_text(item[1]))
+    ]
+    newest = [each for name, each in named if name == nights[-1]]
+    return Heat(
+        schedule=row.name,
+        metric=str(row.spec["metric"]["name"]),
+        is_paused=row.paused,
+        next_due_at=row.next_due_at,
+        nights=tuple(nights),
+        rows=tuple(rows),
+        changes=tuple(_change(each, nights[-1]) for each in reversed(newest) if each.state in _TOLD),
+        states=_counted(newest),
+    )
+
+
+_TOLD = (FiringState.PROMOTED, FiringState.FAILED, FiringState.MISSED)
+
+
+def _cell(night: str, each: NightCell, most: float, waiting_study: str | None) -> HeatCell:
+    gain = each.gain
+    level = 0
+    if gain is not None and most > 0:
+        level = max(-_LEVELS, min(_LEVELS, round(_LEVELS * gain / most + (0.5 if gain > 0 else -0.5))))
+    text = _WORDS.get(each.state) or (f"{gain:+.{_decimals(most)}f}" if gain is not None else str(each.state).lower())
+    awaits = each.awaits and waiting_study is not None and waiting_study == each.study
+    return HeatCell(night, night_url(each.schedule, night), each.state, text, level, gain, each.reason, awaits)
+
+
+def _decimals(most: float) -> int:
+    """So many that the largest gain of a map has two digits, and all are alike."""
+    return max(0, min(8, 1 - floor(log10(most)))) if most > 0 else 0
+
+
+def _change(each: NightCell, night: str) -> Change:
+    where = f"{night_url(each.schedule, night)}#{slice_text(each.slice)}"
+    return Change(slice_text(each.slice), each.state, each.gain, each.low, each.high, each.reason, where)
+
+
+def _counted(cells: Sequence[NightCell]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for state in FiringState:
+        if count := sum(each.state is state for each in cells):
+            found[str(state).lower()] = count
+    return found

@@ -1,0 +1,207 @@
+"""Schedules: when they are due, what became of their firings, their champions, and what a person may do about them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Form, Path
+from starlette.responses import Response
+
+from celeriac.client import champions
+from celeriac.client.champions import slice_named, slice_text
+from celeriac.client.schedules import waiting_of
+from celeriac.decide.calendar import Coming, calendar_of, coming, plan_of
+from celeriac.decide.firing import night_name
+from celeriac.domain.records import Schedule, ScheduleEdit
+from celeriac.store import WebStore
+from celeriac.store.api_board import NightCell, VerdictLine
+from celeriac.store.dues import slice_key
+from celeriac.web.auth.principal import Operator
+from celeriac.web.pages import nights
+from celeriac.web.pages.drawing import Held, Service, back, page, pages
+from celeriac.web.pages.filters import night_url, schedule_url
+
+router = pages()
+Name = Annotated[str, Path(max_length=200)]
+Text = Annotated[str, Form(max_length=500)]
+_COMING, _FIRINGS, _EDITS, _DAYS = 5, 40, 20, 400
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleLine:
+    """A schedule in the list, with its newest firing."""
+
+    schedule: Schedule
+    newest: NightCell | None
+    waits: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulesPage:
+    """All schedules."""
+
+    now: datetime
+    lines: tuple[ScheduleLine, ...]
+
+
+@page(router, "/schedules", "schedules.html")
+def schedules(store: Held) -> SchedulesPage:
+    """The list."""
+    now, waits = store.now(), store.unanswered()
+    since = now - timedelta(days=_DAYS)
+    lines = [
+        ScheduleLine(
+            each,
+            next(iter(store.night_cells(each.name, since, 1)), None),
+            sum(verdict.schedule == each.name for verdict in waits),
+        )
+        for each in store.schedules()
+    ]
+    return SchedulesPage(now, tuple(lines))
+
+
+@dataclass(frozen=True, slots=True)
+class ComingRow:
+    """Slices that are due at one time and have the same to be told."""
+
+    due_at: datetime
+    slices: str
+    done_by: datetime | None
+    why_not: str
+    is_late: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FiringRow:
+    """A firing, and its night's page."""
+
+    cell: NightCell
+    slice: str
+    night: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """A slice's champion, and what waits to take its place."""
+
+    slice: str
+    champion: VerdictLine | None
+    waits: VerdictLine | None
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePage:
+    """A schedule."""
+
+    now: datetime
+    schedule: Schedule
+    metric: str
+    coming: tuple[ComingRow, ...]
+    waiting: tuple[tuple[str, str], ...]
+    seats: tuple[Seat, ...]
+    firings: tuple[FiringRow, ...]
+    edits: tuple[ScheduleEdit, ...]
+
+    @property
+    def slices(self) -> list[str]:
+        """Its slices, as people write them; none where it has none."""
+        return [slice_text(each) for each in self.schedule.slices if each]
+
+
+@page(router, "/schedules/{name}", "schedule.html")
+def schedule(store: Held, name: Name) -> SchedulePage:
+    """The page of a schedule."""
+    row, now, dues = store.schedule(name), store.now(), store.slice_dues(name)
+    cells = store.night_cells(name, now - timedelta(days=_DAYS), _FIRINGS)
+    return SchedulePage(
+        now=now,
+        schedule=row,
+        metric=str(row.spec["metric"]["name"]),
+        coming=tuple(_coming(group_, now) for group in coming(row, dues, _COMING) for group_ in _alike(group)),
+        waiting=tuple((slice_text(each) or name, why) for each, why in waiting_of(store, row, dues, now)),
+        seats=tuple(_seats(store, row)),
+        firings=tuple(_firing(row, each) for each in cells),
+        edits=tuple(store.schedule_edits(name, limit=_EDITS)),
+    )
+
+
+def _alike(group: Sequence[Coming]) -> list[list[Coming]]:
+    found: dict[object, list[Coming]] = {}
+    for each in group:
+        found.setdefault((each.deadline_at, each.why_not), []).append(each)
+    return list(found.values())
+
+
+def _coming(alike: Sequence[Coming], now: datetime) -> ComingRow:
+    first, names = alike[0], [slice_text(each.slice) or "all" for each in alike]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    late = first.due_at <= now
+    return ComingRow(first.due_at, ", ".join(names[:_MOST_NAMED]) + more, first.deadline_at, first.why_not, late)
+
+
+def _seats(store: WebStore, row: Schedule) -> list[Seat]:
+    held = {slice_key(each.slice): each for each in store.seats(row.name)}
+    waits = {slice_key(each.slice): each for each in store.unanswered() if each.schedule == row.name}
+    slices: dict[str, Mapping[str, Any]] = {slice_key(each): each for each in row.slices or ({},)}
+    slices |= {key: each.slice for key, each in {**held, **waits}.items()}
+    found = [Seat(slice_text(each), held.get(key), waits.get(key)) for key, each in slices.items()]
+    return sorted(found, key=lambda each: (each.waits is None, each.slice))
+
+
+def _firing(row: Schedule, each: NightCell) -> FiringRow:
+    night = night_name(plan_of(calendar_of(row), each.slice), each.due_at, by_hand=each.by_hand)
+    return FiringRow(each, slice_text(each.slice) or "all", night, night_url(row.name, night))
+
+
+@router.post("/schedules/{name}/fire", response_model=None)
+def fire(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+    """Make a firing now, of one slice or of all."""
+    where = slice_named(client.store, name, slice) if slice else None
+    client.fire(name, slice_=where, reason=reason.strip(), by=who.name)
+    return _changed(name)
+
+
+@router.post("/schedules/{name}/pause", response_model=None)
+def pause(client: Service, who: Operator, name: Name, reason: Text = "") -> Response:
+    """Make no more firings."""
+    client.edit_schedule(name, "paused", reason.strip(), by=who.name)
+    return _changed(name)
+
+
+@router.post("/schedules/{name}/resume", response_model=None)
+def resume(client: Service, who: Operator, name: Name, reason: Text = "") -> Response:
+    """Fire again."""
+    client.edit_schedule(name, "resumed", reason.strip(), by=who.name)
+    return _changed(name)
+
+
+@router.post("/schedules/{name}/approve", response_model=None)
+def approve(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+    """Make what waits the champion."""
+    where = slice_named(client.store, name, slice)
+    champions.approve(client.store, name, where, who=who.name, reason=reason.strip() or "approved on the board")
+    return _changed(name)
+
+
+@router.post("/schedules/{name}/reject", response_model=None)
+def reject(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+    """Let the champion stay."""
+    where = slice_named(client.store, name, slice)
+    champions.reject(client.store, name, where, who=who.name, reason=reason.strip() or "rejected on the board")
+    return _changed(name)
+
+
+@router.post("/schedules/{name}/rollback", response_model=None)
+def roll_back(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+    """Put the champion before this one in its place again."""
+    where = slice_named(client.store, name, slice)
+    champions.roll_back(client.store, name, where, who=who.name, reason=reason.strip() or "rolled back on the board")
+    return _changed(name)
+
+
+def _changed(name: str) -> Response:
+    nights.changed()
+    return back(schedule_url(name))

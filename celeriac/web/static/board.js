@@ -1,0 +1,114 @@
+// What pages do by themselves: parts that renew, times that age, choices to compare, files that are pasted. Without it
+// every page still shows and every form still sends.
+"use strict";
+(() => {
+  const EVERY_MS = 2000, AWAY_MS = 15000;
+
+  // A part of a page with data-live="URL" is asked for again while the page is seen. An ETag makes "nothing new" cost
+  // nothing. It ends where the part says that it is over (data-over).
+  function live(part) {
+    let tag = part.dataset.tag || "", missed = 0;
+    const over = () => part.querySelector("[data-over]") !== null;
+    async function look() {
+      if (!part.isConnected) return;
+      if (document.hidden) return wait(EVERY_MS);
+      try {
+        const answer = await fetch(part.dataset.live, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store", credentials: "same-origin" });
+        missed = 0;
+        if (answer.status === 401 || answer.redirected) return;
+        if (answer.status === 200) {
+          const text = await answer.text();
+          const inside = part.contains(document.activeElement) && document.activeElement !== document.body;
+          const chosen = window.getSelection && !window.getSelection().isCollapsed && part.contains(window.getSelection().anchorNode);
+          if (!inside && !chosen) {
+            tag = answer.headers.get("ETag") || "";
+            const follows = bottomed(part);
+            part.innerHTML = text;
+            follows.forEach((each) => each());
+            age(part);
+            if (window.htmx) window.htmx.process(part);
+            document.dispatchEvent(new CustomEvent("board:moved"));
+          }
+        }
+      } catch { missed += 1; }
+      if (over()) { document.dispatchEvent(new CustomEvent("board:over")); return; }
+      wait(Math.min(EVERY_MS * (1 + missed), AWAY_MS));
+    }
+    const wait = (ms) => setTimeout(look, ms);
+    if (!over()) wait(EVERY_MS);
+  }
+  // A log that was read at its end stays at its end.
+  function bottomed(part) {
+    const found = [...part.querySelectorAll("pre.log")].map((each) => each.scrollTop + each.clientHeight >= each.scrollHeight - 8);
+    return [() => part.querySelectorAll("pre.log").forEach((each, k) => { if (found[k] !== false) each.scrollTop = each.scrollHeight; })];
+  }
+
+  const span = (s) => {
+    if (s < 60) return `${Math.round(s)}s`;
+    if (s < 3600) return `${Math.floor(s / 60)}m`;
+    if (s < 86400) return `${Math.floor(s / 3600)}h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")}m`;
+    return `${Math.floor(s / 86400)}d`;
+  };
+  // Times are written by the server in UTC; here they age, and the title says the reader's own clock.
+  function age(root) {
+    root.querySelectorAll("time[datetime]").forEach((each) => {
+      const at = new Date(each.getAttribute("datetime")), s = (Date.now() - at.getTime()) / 1000;
+      if (Number.isNaN(s)) return;
+      each.title = at.toLocaleString();
+      if (each.dataset.age !== undefined) each.textContent = s >= 0 ? `${span(s)} ago` : `in ${span(-s)}`;
+    });
+  }
+
+  function comparing() {
+    const form = document.getElementById("compare");
+    if (!form) return;
+    const button = form.querySelector("button"), field = form.querySelector("input[name=trials]"), chosen = new Set();
+    document.addEventListener("change", (event) => {
+      const box = event.target.closest && event.target.closest("input[data-compare]");
+      if (!box) return;
+      if (box.checked) chosen.add(box.dataset.compare); else chosen.delete(box.dataset.compare);
+      field.value = [...chosen].sort((a, b) => a - b).join(",");
+      button.disabled = chosen.size < 2;
+      button.textContent = chosen.size ? `Compare ${chosen.size} trials` : "Compare";
+    });
+    document.addEventListener("htmx:after:swap", () => document.querySelectorAll("input[data-compare]").forEach((each) => { each.checked = chosen.has(each.dataset.compare); }));
+  }
+
+  function submitting() {
+    const text = document.getElementById("file-text"), file = document.getElementById("file");
+    if (!text || !file) return;
+    file.addEventListener("change", async () => {
+      if (file.files.length) { text.value = await file.files[0].text(); text.dispatchEvent(new Event("input", { bubbles: true })); }
+    });
+    document.addEventListener("click", (event) => {
+      const link = event.target.closest && event.target.closest("[data-line]");
+      if (!link) return;
+      event.preventDefault();
+      const lines = text.value.split("\n"), line = Number(link.dataset.line), from = lines.slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
+      text.focus();
+      text.setSelectionRange(from, from + (lines[line - 1] || "").length);
+      text.scrollTop = Math.max((line - 6) * 19.5, 0);
+    });
+  }
+
+  // One question at a time: another one, a click elsewhere or Escape closes it.
+  document.addEventListener("click", (event) => document.querySelectorAll("details.ask[open]").forEach((each) => { if (!each.contains(event.target)) each.open = false; }));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") document.querySelectorAll("details.ask[open]").forEach((each) => { each.open = false; each.querySelector("summary").focus(); });
+    const typed = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey;
+    if (event.key === "/" && !typed) {
+      const search = document.querySelector("input[type=search]");
+      if (search) { event.preventDefault(); search.focus(); }
+    }
+  });
+  document.addEventListener("board:over", () => { const end = document.querySelector("[data-reload-at-end]"); if (end && !end.dataset.done) { end.dataset.done = "1"; window.location.reload(); } });
+  document.addEventListener("DOMContentLoaded", () => {
+    document.querySelectorAll("[data-live]").forEach(live);
+    document.querySelectorAll("pre.log").forEach((each) => { each.scrollTop = each.scrollHeight; });
+    age(document);
+    setInterval(() => { if (!document.hidden) age(document); }, 10000);
+    comparing();
+    submitting();
+  });
+  document.addEventListener("htmx:after:swap", () => age(document));
+})();
