@@ -12,7 +12,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
+.PHONY: demo test check fmt bench bench-agents bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -40,6 +40,11 @@ bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connecti
 
 bench-gpus: $(READY)      ## what is promised of GPUs, on this machine's processors: batches -> build/bench/gpus.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpus --out $(OUT)/bench/gpus.json
+
+bench-agents: $(READY)    ## what proposers of points cost a study, or win it: ten minutes -> build/bench/proposers.json
+	@failed=0; export OMP_NUM_THREADS=1; \
+	$(BIN)/python -m benchmarks.proposers --out $(OUT)/bench/proposers.json || failed=1; \
+	exit $$failed
 
 bench-nights: $(READY)    ## nights with known truth: gate, many slices, when tuning pays; nights under faults: an hour -> build/bench/nights.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.nights --out $(OUT)/bench/nights.json

@@ -2,7 +2,8 @@
 
 `python -m coordinator replay STUDY N` is none of the service's: it asks a study's sampler again for trial N, prints
 the parameters as JSON, and ends. `python -m coordinator rescore SAMPLER SEEDS STUDY…` (ids) does so for what another
-sampler would have found.
+sampler would have found, and `python -m coordinator preview COUNT` for the first points of the study whose spec stands
+on its stdin.
 
 Exit codes: 0 told to stop, or printed; 2 it cannot run as it is set up (a setting, an older or newer database), or
 what was asked for is not there.
@@ -28,6 +29,8 @@ PROGRAMS = {
 BROKER_ONLY = frozenset({"beat", "flower"})
 #: These read rows and end; they need no Redis, so they also run where an embedded service is down.
 READS_ONLY = frozenset({"replay", "rescore"})
+#: These need neither.
+ALONE = frozenset({"preview"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     rescore.add_argument("sampler")
     rescore.add_argument("seeds", type=int)
     rescore.add_argument("studies", type=int, nargs="+")
+    preview = programs.add_parser("preview", help="says the first points of the study whose spec it reads")
+    preview.add_argument("count", type=int)
     asked = parser.parse_args(argv)
     program = asked.program
     try:
@@ -53,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             _replay(settings, asked.study, asked.number)
         elif program == "rescore":
             _rescore(settings, asked.sampler, asked.seeds, asked.studies)
+        elif program == "preview":
+            _preview(asked.count)
         else:
             _run(program, settings)
     except CeleriacError as error:
@@ -62,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _require_service(settings: Settings, program: str) -> None:
-    if program in READS_ONLY and settings.database_url:
+    if program in ALONE or (program in READS_ONLY and settings.database_url):
         return
     if not (settings.has_service or (program in BROKER_ONLY and settings.broker_url)):
         raise SettingInvalid(
@@ -100,6 +107,12 @@ def _rescore(settings: Settings, sampler: str, seeds: int, studies: Sequence[int
 
     with closing(open_store(settings.database_url, pool_size=settings.pool_size)) as store:
         print(json.dumps([rescored(store, each, sampler, seeds) for each in studies]))
+
+
+def _preview(count: int) -> None:
+    from coordinator.suggest.preview import previewed
+
+    print(json.dumps(previewed(json.load(sys.stdin), count)))
 
 
 if __name__ == "__main__":

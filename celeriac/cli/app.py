@@ -7,6 +7,7 @@ import typer
 from celeriac.cli import (
     admin,
     advising,
+    agents,
     joining,
     morning,
     plots,
@@ -56,6 +57,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (waiting.why, "why a study or a trial waits"),
     (rungs.rungs, "who was stopped early, and where"),
     (trials.best, "its best trial, and how to use it"),
+    (agents.compare, "trials or studies side by side"),
     (trials.logs, "what a trial printed"),
     (plots.importance, "which parameters mattered"),
     (plots.plot, "pictures, as PNG and as pages"),
@@ -77,6 +79,7 @@ _COMMANDS: tuple[tuple[Callable[..., None], str], ...] = (
     (promotions.rollback, "put the champion before back"),
     (morning.morning, "what the last night changed"),
     (joining.worker, "be a host's node, or a Slurm job"),
+    (agents.mcp, "serve agents (MCP)"),
     (admin.workers, "hosts, devices, slots"),
     (admin.drain, "take a host or devices out"),
     (admin.undrain, "give them back"),

@@ -1,6 +1,7 @@
 """A trial's output, once or as it grows. It comes from Postgres, so the host does not matter."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from celeriac.cli.exit_codes import FAILED, LEFT, OK
 from celeriac.cli.live import held_interrupts, pause_s
@@ -32,6 +33,17 @@ def print_log(client: Client, study: Study, number: int, attempt: int | None) ->
     if where := _where(client, study, number, chosen, tail):
         remark(f"({where})")
     return OK
+
+
+def log_form(client: Client, study: Study, number: int, attempt: int | None) -> dict[str, Any]:
+    """The same as JSON; `attempt` null: it has not run yet."""
+    chosen, trial = _attempt(client, study, number, attempt), study.trial(number)
+    told: dict[str, Any] = {"study": study.name, "trial": number, "state": trial.state, "attempt": None}
+    if chosen is None:
+        return {**told, "tail": "", "traceback": "", "path": "", "worker": ""}
+    tail = client.store.log_tail(study.id, number, chosen.number)
+    where = {"path": chosen.log_path, "worker": chosen.worker}
+    return {**told, "attempt": chosen.number, "tail": tail, "traceback": chosen.traceback, **where}
 
 
 def _shown(output: str) -> str:

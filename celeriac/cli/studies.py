@@ -10,7 +10,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.exit_codes import LEFT, OK
 from celeriac.cli.hints import command, remember
-from celeriac.cli.json_output import form_of_all, print_json, progress_form
+from celeriac.cli.json_output import form_of_all, print_json, progress_form, study_form
 from celeriac.cli.screen import Grid, console, is_terminal, remark, say, show
 from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName, connected
 
@@ -35,6 +35,7 @@ Wall = Annotated[
 DeviceHours = Annotated[
     str | None, typer.Option("--device-hours", help="Its device time in hours, or `+2` more.", show_default=False)
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Open nothing: say its cost and its first points.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 _ALL = 1_000_000
 
@@ -75,13 +76,41 @@ def _service(settings: "Settings", slots: int) -> "Settings":
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def submit(file: SpecFile, name: Name = None, home: Home = None) -> None:
-    """Open a study on the service that runs, and return at once."""
+def submit(
+    file: SpecFile, name: Name = None, dry_run: DryRun = False, home: Home = None, as_json: AsJson = False
+) -> None:
+    """Open a study on the service that runs, and return at once; or say what it would cost and try first."""
     _checked(file, name, home)
+    if dry_run:
+        _tell_preview(file, name, home, as_json)
+        return
     with connected(home, serving=True) as client:
         study = _open(client, file, name)
         remark(f"Watch it:  {command('watch', study.name)}")
-        print(study.name)
+        if as_json:
+            print_json(study_form(study.record))
+        else:
+            print(study.name)
+
+
+def _tell_preview(file: Path, name: str | None, home: Path | None, as_json: bool) -> None:
+    from celeriac.client.preview import preview
+
+    with connected(home) as client:
+        found = preview(client, file, name=name)
+    if as_json:
+        print_json(found)
+        return
+    cost = found["cost"]
+    say(f"{found['study']}: {found['trials']} trials, sampler {found['sampler']}; the name is {found['name_is']}")
+    for number, params in enumerate(found["first_points"]):
+        say(f"  trial {number}: {text.assigned(params, 6)}")
+    if "unknown" in cost:
+        say(f"cost: {cost['unknown']}")
+        return
+    hours, wall = f"{cost['device_hours']:.3g} device-hours", text.span(cost["wall_s"])
+    say(f"cost: about {hours}, {wall} with {text.counted(cost['at_once'], 'trial')} at once", "bold")
+    say(f"  (a trial took {text.span(cost['trial_s'])} in {text.counted(cost['from_studies'], 'earlier study')})")
 
 
 def watch(study: StudyName, home: Home = None) -> None:

@@ -183,13 +183,24 @@ def _is_schedule(client: "Client", name: str) -> bool:
 
 
 def logs(
-    study: StudyName, number: TrialNumber, attempt: AttemptNumber = None, follow: Follow = False, home: Home = None
+    study: StudyName,
+    number: TrialNumber,
+    attempt: AttemptNumber = None,
+    follow: Follow = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a trial printed last, from whichever host it ran on."""
-    from celeriac.cli.log_follow import follow_log, print_log
+    from celeriac.cli.log_follow import follow_log, log_form, print_log
+
+    if follow and as_json:
+        raise typer.BadParameter("--follow prints as the trial does: leave out --json")
 
     with connected(home) as client:
         found = client.study(study)
+        if as_json:
+            print_json(log_form(client, found, number, attempt))
+            return
         code = follow_log(client, found, number, attempt) if follow else print_log(client, found, number, attempt)
     raise typer.Exit(code)
 

@@ -13,8 +13,8 @@ from celeriac.runtime.process.secrets import environment_without, secrets_descri
 from celeriac.runtime.settings import Settings, inherited
 
 
-def ask_coordinator(settings: Settings, *words: str, what: str) -> Any:
-    """What it prints when it is asked `words`, on the database of these settings.
+def ask_coordinator(settings: Settings, *words: str, what: str, given: str = "") -> Any:
+    """What it prints when it is asked `words`, on the database of these settings; `given` is what it reads.
 
     Raises CallerError with its own words when it refuses, CeleriacError when it is not installed here or fails; `what`
     is then said to have failed.
@@ -23,6 +23,7 @@ def ask_coordinator(settings: Settings, *words: str, what: str) -> Any:
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "coordinator", "--home", str(settings.home), *words],
+            input=given,
             capture_output=True,
             text=True,
             pass_fds=[descriptor],

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from celeriac.domain.records import WORKING, Firing
 from celeriac.store import Store
 
 
-def follow(store: Store, firing_ids: Sequence[int], *, every_s: float = 0.5) -> Iterator[Firing]:
-    """Each firing as it is, and again whenever it has moved, until all are at their ends. Raises UnknownSchedule."""
+def follow(store: Store, firing_ids: Sequence[int], *, every_s: float = 0.5, until: float = inf) -> Iterator[Firing]:
+    """Each firing as it is, and again whenever it has moved, until all are at their ends, or until then
+    (monotonic). Raises UnknownSchedule.
+    """
     seen: dict[int, int] = {}
     open_ones = list(firing_ids)
     while open_ones:
@@ -18,6 +21,8 @@ def follow(store: Store, firing_ids: Sequence[int], *, every_s: float = 0.5) -> 
                 yield firing
             if firing.state not in WORKING:
                 open_ones.remove(firing.id)
+        if open_ones and time.monotonic() > until:
+            return
         if open_ones:
             time.sleep(every_s)
 

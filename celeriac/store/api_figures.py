@@ -5,7 +5,7 @@ They are counted when somebody looks, for people, agents and monitors; no turn o
 
 from typing import Protocol
 
-from celeriac.domain.records import ProposedSoFar
+from celeriac.domain.records import KnownCost, ProposedSoFar
 
 
 class FigureStore(Protocol):
@@ -13,3 +13,8 @@ class FigureStore(Protocol):
 
     def proposed(self, study_id: int) -> ProposedSoFar:
         """What the study has taken from outside, and how it went. Reads all its trials."""
+
+    def known_cost(self, objective: str, most: int = 20) -> KnownCost:
+        """What trials took in the newest so many studies of an objective that have finished any. From the studies' rows
+        alone.
+        """

@@ -1,6 +1,6 @@
 """Figures, counted from the rows in memory."""
 
-from celeriac.domain.records import ProposedSoFar, Source, TrialState
+from celeriac.domain.records import KnownCost, ProposedSoFar, Source, TrialState
 from tests.memory_store.rows import Tables, atomic
 
 
@@ -20,3 +20,10 @@ class Figures(Tables):
         scored = [sign * (each.score or 0.0) for each in given if each.state is TrialState.SCORED]
         hits = sum(loss <= own[(len(own) - 1) // 2] for loss in scored) if own else 0
         return ProposedSoFar(len(given), sum(each.ended_no is not None for each in given), hits)
+
+    @atomic
+    def known_cost(self, objective: str, most: int = 20) -> KnownCost:
+        of = [each for each in self._rows.studies.values() if each.spec.get("objective") == objective]
+        newest = sorted((each for each in of if each.counts.finished), key=lambda each: -each.id)[:most]
+        trials, device_s = sum(each.counts.finished for each in newest), sum(each.device_s for each in newest)
+        return KnownCost(len(newest), trials, device_s)

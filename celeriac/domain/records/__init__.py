@@ -75,6 +75,7 @@ from celeriac.domain.records.study import MOST_READY as MOST_READY
 from celeriac.domain.records.study import Claim as Claim
 from celeriac.domain.records.study import Counts as Counts
 from celeriac.domain.records.study import DeviceSpent as DeviceSpent
+from celeriac.domain.records.study import KnownCost as KnownCost
 from celeriac.domain.records.study import NewStudy as NewStudy
 from celeriac.domain.records.study import Savings as Savings
 from celeriac.domain.records.study import Snapshot as Snapshot

@@ -129,6 +129,15 @@ class StudyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownCost:
+    """What the finished trials of the newest studies of an objective took, in device-seconds of all their attempts."""
+
+    studies: int = 0
+    trials: int = 0
+    device_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Savings:
     """What early stopping has spared a study: `steps` that its pruned `trials` did not run, and what these would have
     cost.

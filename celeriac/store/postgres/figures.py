@@ -1,6 +1,6 @@
 """Figures that are counted when somebody looks."""
 
-from celeriac.domain.records import ProposedSoFar
+from celeriac.domain.records import KnownCost, ProposedSoFar
 from celeriac.store.postgres.verbs import Verbs
 
 
@@ -9,3 +9,6 @@ class Figures(Verbs):
 
     def proposed(self, study_id: int) -> ProposedSoFar:
         return self._all(ProposedSoFar, "proposed", study=study_id)[0]
+
+    def known_cost(self, objective: str, most: int = 20) -> KnownCost:
+        return self._all(KnownCost, "known_cost", objective=objective, most=most)[0]

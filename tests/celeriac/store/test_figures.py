@@ -1,8 +1,8 @@
 """The contract on figures, kept by both stores."""
 
-from celeriac.domain.records import ProposedSoFar, Source, Suggestion
+from celeriac.domain.records import KnownCost, ProposedSoFar, Source, Suggestion
 from celeriac.store import Store
-from tests.celeriac.store.scenes import failed, leased, running, scored, suggestion
+from tests.celeriac.store.scenes import failed, leased, queued, running, scored, suggestion
 
 
 def test_points_from_outside_are_counted_and_come_first(any_store: Store) -> None:
@@ -20,3 +20,13 @@ def test_points_from_outside_are_counted_and_come_first(any_store: Store) -> Non
     any_store.cancel_trial(study.id, added[2].number, "not wanted")
     # the median of 0.4, 0.5, 0.6 is 0.5: trial 2 hits; trials 3 (0.45) and 4 (failed) do not; trial 5 was cancelled
     assert any_store.proposed(study.id) == ProposedSoFar(given=3, ended=3, hits=1)
+
+
+def test_what_earlier_trials_of_an_objective_took(any_store: Store) -> None:
+    assert any_store.known_cost("train:objective") == KnownCost()
+    study = queued(any_store, 2)
+    for number in range(2):
+        any_store.finish_attempt(leased(any_store, study, number).token, scored(0.5))  # two seconds each
+    running(any_store)
+    assert any_store.known_cost("train:objective") == KnownCost(studies=1, trials=2, device_s=4.0)
+    assert any_store.known_cost("train:other") == KnownCost()

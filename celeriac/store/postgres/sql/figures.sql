@@ -11,3 +11,10 @@ WITH t AS (
 )
 SELECT count(*) AS given, count(t.ended_no) AS ended, count(*) FILTER (WHERE t.loss <= m.loss) AS hits
 FROM t, m WHERE t.is_proposed
+
+-- name: known_cost
+SELECT count(*) AS studies, CAST(coalesce(sum(n.finished), 0) AS bigint) AS trials, coalesce(sum(n.device_s), 0) AS device_s
+FROM (
+    SELECT s.scored + s.pruned + s.failed AS finished, s.device_s FROM study s
+    WHERE s.spec ->> 'objective' = :objective AND s.scored + s.pruned + s.failed > 0 ORDER BY s.id DESC LIMIT :most
+) n
