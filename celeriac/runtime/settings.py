@@ -58,7 +58,8 @@ class Settings:
     import_s: how long an objective's module may take to be imported. log_tail_bytes: what of an attempt's output is
     kept in Postgres; log_file_bytes: in its file on the host.
     idle_server_s: how long a fork server without trials stays. pool_size: database connections of one process.
-    slots_per_gpu: how many trials may share one GPU at once (1: none); labels: what this host is, such as
+    slots_per_gpu: how many trials may share one GPU at once (1: none); simulated_gpus: a file that stands for the
+    host's GPUs ("": its driver tells them); labels: what this host is, such as
     `region=eu,gpu=h100`, for studies that ask for it.
     trial_tasks: processes and threads that a trial may have at once; trial_memory_bytes: memory of all its processes
     (0: no limit).
@@ -112,6 +113,7 @@ class Settings:
     preempt_after_s: float = 120.0
     slots: int = 0
     slots_per_gpu: int = 1
+    simulated_gpus: str = ""
     labels: str = ""
     trial_tasks: int = 4096
     trial_memory_bytes: int = 0

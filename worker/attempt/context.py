@@ -20,6 +20,7 @@ from worker.attempt.put_aside import PutAside
 from worker.attempt.result_writer import ResultWriter
 from worker.attempt.wakeup import Wakeup
 from worker.devices.probe import NvmlProbe, Probe, Slot
+from worker.devices.simulated import probe_of
 from worker.process.environment import scrubbed
 from worker.process.limits import Limits
 from worker.process.pool import ServerPool
@@ -112,6 +113,7 @@ def open_context(
         janitor=Janitor("janitor"),
         memory_limit_bytes=memory_limit_bytes(),
         checkpoint_storage=storage_of(settings),
+        probe=probe_of(settings.simulated_gpus),
     )
 
 

@@ -4,7 +4,7 @@ given.
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,9 +14,12 @@ from celeriac.domain.records import Checkpoint, Lease, Place
 from celeriac.runtime.fingerprint import same_code
 from worker.attempt.checkpoints import directory
 from worker.attempt.context import WorkerContext
+from worker.devices import mps
 from worker.process.calls import COMMAND
 from worker.process.frames import Job
 from worker.process.server_handle import Code
+
+NO_LIMITS: Mapping[str, str] = {}
 
 
 class CodeDiffers(Exception):
@@ -93,9 +96,16 @@ def code_roots(lease: Lease, ours: Path) -> list[Path]:
 
 
 def job_of(
-    lease: Lease, resumed: Checkpoint | None, *, checkpoint_root: Path, has_gpu: bool, judged: bool, model_bytes: int
+    lease: Lease,
+    resumed: Checkpoint | None,
+    *,
+    checkpoint_root: Path,
+    has_gpu: bool,
+    judged: bool,
+    model_bytes: int,
+    limits: Mapping[str, str] = NO_LIMITS,
 ) -> Job:
-    """All that the trial's process is told."""
+    """All that the trial's process is told; `limits`: what of its device it must see in its environment."""
     wants_gpu, place = lease.plan.resources.on_gpu, lease.place
     local_rank = 0 if place is None else place.local_rank
     return Job(
@@ -118,8 +128,21 @@ def job_of(
         learn_space=lease.plan.learn_space,
         rank=0 if place is None else place.rank,
         world=1 if place is None else place.world,
-        environment={} if place is None else environment_of(place, lease),
+        environment=dict(limits) if place is None else environment_of(place, lease),
     )
+
+
+def device_limits(lease: Lease, context: WorkerContext) -> Mapping[str, str]:
+    """What a trial that shares its GPU must see of its part; nothing where the host has no MPS."""
+    placed = lease.placed
+    if (
+        not context.slot.is_gpu
+        or placed is None
+        or placed.share >= 1
+        or not mps.is_offered(context.servers.environment)
+    ):
+        return NO_LIMITS
+    return mps.limits(placed.share, placed.memory_bytes)
 
 
 def environment_of(place: Place, lease: Lease) -> dict[str, str]:

@@ -131,7 +131,7 @@ def begin(part: Part) -> None:
     if flaw := not_free(lease, context.slot.device_uuid, context.probe, context.control):
         part.exit = Exit(lost=flaw)
         return
-    job = job_of(lease, resumed, checkpoint_root=root, has_gpu=context.slot.is_gpu, judged=False, model_bytes=0)
+    job = job_of(lease, resumed, checkpoint_root=root, has_gpu=context.slot.has_cuda, judged=False, model_bytes=0)
     part.deadline = time.monotonic() + context.settings.import_s
     try:
         part.process = context.servers.take(code)

@@ -49,7 +49,7 @@ from worker.attempt.control import Unanswered
 from worker.attempt.early_stop import pruner_of
 from worker.attempt.follow import follow
 from worker.attempt.free_memory import not_free
-from worker.attempt.job import CodeDiffers, code_of, job_of
+from worker.attempt.job import CodeDiffers, code_of, device_limits, job_of
 from worker.attempt.logs import AttemptLog
 from worker.attempt.membership import Membership
 from worker.attempt.memory import BarredHere, check_kind
@@ -281,7 +281,8 @@ def begin(attempt: Run) -> None:
         attempt.lease,
         attempt.resumed,
         checkpoint_root=context.settings.checkpoint_root,
-        has_gpu=context.slot.is_gpu,
+        has_gpu=context.slot.has_cuda,
+        limits=device_limits(attempt.lease, context),
         judged=attempt.pruner is not None and not attempt.pruner.who.exempt,
         model_bytes=context.settings.model_bytes,
     )

@@ -5,14 +5,17 @@ GPU by uuid, which means the same to NVML, to CUDA and across restarts; indexes 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from celeriac.decide.health import Condition
+from worker.devices.xids import XidEvents
 
 CPU = "cpu"
+#: The kind of GPUs that stand in a file (`worker.devices.simulated`): trials there run on the processor.
+SIMULATED = "simulated GPU"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,11 @@ class Slot:
         return self.kind != CPU
 
     @property
+    def has_cuda(self) -> bool:
+        """Whether a trial's process computes on its device."""
+        return self.is_gpu and self.kind != SIMULATED
+
+    @property
     def environment(self) -> dict[str, str]:
         """What a process of this slot must see of CUDA: its one device, or none."""
         return {"CUDA_VISIBLE_DEVICES": self.cuda_visible, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
@@ -57,6 +65,9 @@ class Probe(Protocol):
     def condition(self, uuid: str) -> Condition | None:
         """How a device is; None: it does not answer, or is gone."""
 
+    def xids(self) -> Mapping[str, tuple[int, ...]]:
+        """The Xid faults that the driver told since the last call, by the device's uuid; the first call begins."""
+
 
 class NvmlProbe:
     """The GPUs that the NVIDIA driver names and `visible` (a CUDA_VISIBLE_DEVICES, None: all) leaves to us.
@@ -66,6 +77,7 @@ class NvmlProbe:
 
     def __init__(self, visible: str | None) -> None:
         self._visible = visible
+        self._xids = XidEvents()
 
     def devices(self) -> list[DeviceInfo]:
         """As `Probe.devices`; no driver, no library or no permission are no devices."""
@@ -97,6 +109,10 @@ class NvmlProbe:
                 ),
             )
 
+    def xids(self) -> Mapping[str, tuple[int, ...]]:
+        """As `Probe.xids`."""
+        return self._xids.new()
+
 
 class CpuProbe:
     """The host's processors as one device, when it is to have `slots` of them."""
@@ -114,6 +130,10 @@ class CpuProbe:
     def condition(self, uuid: str) -> Condition | None:
         """As `Probe.condition`: a processor that runs this is well."""
         return Condition(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+
+    def xids(self) -> Mapping[str, tuple[int, ...]]:
+        """As `Probe.xids`: there is no such thing."""
+        return {}
 
 
 def allowed(devices: Sequence[DeviceInfo], visible: str | None) -> list[DeviceInfo]:

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from celeriac.decide.health import HealthDecision, health
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
-from worker.devices.probe import CPU, DeviceInfo, NvmlProbe, Probe
+from worker.devices.probe import CPU, DeviceInfo, Probe
+from worker.devices.simulated import probe_of
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ class DeviceWatch:
         self, store: Store, settings: Settings, devices: Sequence[DeviceInfo], probe: Probe | None = None
     ) -> None:
         self._store, self._host, self._every_s = store, settings.host, settings.heartbeat_s
-        self._devices, self._probe = devices, probe or NvmlProbe(None)
+        self._devices, self._probe = devices, probe or probe_of(settings.simulated_gpus)
         self._drained: frozenset[str] = frozenset()
         self._health: dict[str, HealthDecision] = {}
         self._looked_at = time.monotonic()
@@ -57,10 +58,11 @@ class DeviceWatch:
             self._drained = frozenset(self._store.drained(self._host))
         except Exception as error:  # a store that is away: what was drained stays so
             log.debug("drains are not known: %s", error)
-        for each in self._devices:
-            if each.kind != CPU:
-                before = self._health.get(each.uuid, HealthDecision())
-                self._health[each.uuid] = health(self._probe.condition(each.uuid), before)
+        gpus = [each for each in self._devices if each.kind != CPU]
+        xids = self._probe.xids() if gpus else {}
+        for each in gpus:
+            before = self._health.get(each.uuid, HealthDecision())
+            self._health[each.uuid] = health(self._probe.condition(each.uuid), before, xids.get(each.uuid, ()))
         self._looked_at = time.monotonic()
 
     def _run(self) -> None:

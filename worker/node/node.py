@@ -32,7 +32,8 @@ from celeriac.store import Store, open_store
 from worker.attempt.context import tag_of
 from worker.attempt.release_leases import release
 from worker.attempt.store_retry import StoreRetry
-from worker.devices.probe import CPU, CpuProbe, DeviceInfo, NvmlProbe, Slot, slots
+from worker.devices.probe import CPU, CpuProbe, DeviceInfo, Slot, slots
+from worker.devices.simulated import probe_of
 from worker.node.device_watch import DeviceWatch
 from worker.node.sweep import Sweeper
 from worker.node.writable_dirs import WritableDirs
@@ -224,7 +225,9 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
             " set them, or start `celeriac up`"
         )
     wanted = settings.slots if cpu_slots is None else cpu_slots
-    devices, count = found_devices(wanted, os.environ.get("CUDA_VISIBLE_DEVICES"), settings.host)
+    devices, count = found_devices(
+        wanted, os.environ.get("CUDA_VISIBLE_DEVICES"), settings.host, settings.simulated_gpus
+    )
     tickets = Tickets(make_app(BrokerConfig(settings.broker_url, client_name=f"node@{settings.host}")))
     settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root, devices))
     store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
@@ -334,13 +337,13 @@ def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: H
     return rows
 
 
-def found_devices(cpu_slots: int, visible: str | None, host: str) -> tuple[list[DeviceInfo], int]:
+def found_devices(cpu_slots: int, visible: str | None, host: str, simulated: str = "") -> tuple[list[DeviceInfo], int]:
     """The devices to use, and how many slots the processors get.
 
     `cpu_slots` given: the processors alone, with so many. Else each GPU; and on a host without any the processors,
-    with a slot for each that this program may use, at most MAX_CPU_SLOTS.
+    with a slot for each that this program may use, at most MAX_CPU_SLOTS. `simulated`: a file that stands for GPUs.
     """
-    gpus = NvmlProbe(visible).devices() if cpu_slots <= 0 else []
+    gpus = probe_of(simulated, visible).devices() if cpu_slots <= 0 else []
     if gpus:
         return gpus, 0
     count = cpu_slots if cpu_slots > 0 else min(MAX_CPU_SLOTS, len(os.sched_getaffinity(0)))

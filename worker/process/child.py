@@ -67,11 +67,12 @@ def live(
     job = link.job()
     if job is None:
         os._exit(0)
+    os.environ.update(job["environment"])
     outcome = outcome or _attempted(code_root, objective, api)
     reseed(job["seed"])
     link.send({"kind": "started", "pid": os.getpid()})
     speaks: Channel = link
-    if job["environment"] and not isinstance(outcome, Unusable):
+    if "RANK" in job["environment"] and not isinstance(outcome, Unusable):
         outcome, speaks = _met(job, outcome, link)
     if isinstance(outcome, Unusable):
         link.send(outcome.faulted.message())
@@ -175,7 +176,6 @@ def _attempted(code_root: str, objective: str, api: str) -> Objective | Unusable
 
 def _met(job: dict[str, Any], objective: Objective, link: SocketChannel) -> tuple[Objective | Unusable, Channel]:
     """The objective of a gang's member, once its process has met the others, and the channel of its rank."""
-    os.environ.update(job["environment"])
     try:
         words = rendezvous.enter(job, objective)
     except Unusable as unusable:

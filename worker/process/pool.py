@@ -46,6 +46,11 @@ class ServerPool:
         self._closing: list[ServerHandle] = []
         self._trial: TrialProcess | None = None
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What trials see."""
+        return self._slot.environment
+
     def take(self, code: Code) -> TrialProcess:
         """A process for the next trial: a running server's standby, or that of one that starts now. Never waits."""
         if self._trial is not None and self._trial.ended is None:

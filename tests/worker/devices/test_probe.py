@@ -20,6 +20,9 @@ class BoxOfEight:
     def condition(self, uuid: str) -> Condition | None:
         return Condition(141 << 30)
 
+    def xids(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
 
 def test_eight_gpus_make_eight_slots() -> None:
     probe: Probe = BoxOfEight()

@@ -16,12 +16,17 @@ class SickBox:
 
     def __init__(self) -> None:
         self.conditions: dict[str, Condition | None] = {}
+        self.told: dict[str, tuple[int, ...]] = {}
 
     def devices(self) -> list[DeviceInfo]:
         return [DeviceInfo(k, f"GPU-{k}", "H100", 80 << 30) for k in range(3)]
 
     def condition(self, uuid: str) -> Condition | None:
         return self.conditions.get(uuid, Condition(80 << 30))
+
+    def xids(self) -> dict[str, tuple[int, ...]]:
+        told, self.told = self.told, {}
+        return told
 
 
 def watched(tmp_path: Path) -> tuple[DeviceWatch, SickBox, MemoryStore]:
@@ -40,6 +45,18 @@ def test_a_sick_device_is_out_until_it_is_well(tmp_path: Path) -> None:
     del box.conditions["GPU-1"]
     watch.look()
     assert watch.out(time.monotonic()) == {}
+    watch.close()
+
+
+def test_an_xid_of_the_device_s_own_keeps_it_out_and_one_of_a_program_does_not(tmp_path: Path) -> None:
+    watch, box, _ = watched(tmp_path)
+    box.told = {"GPU-0": (31, 43), "GPU-2": (13, 79), "GPU-elsewhere": (79,)}
+    watch.look()
+    assert watch.out(time.monotonic()) == {
+        "GPU-2": "sick: Xid 79, it has fallen off the bus; reset it, and start its node again"
+    }
+    watch.look()
+    assert set(watch.out(time.monotonic())) == {"GPU-2"}, "nothing tells that it was reset"
     watch.close()
 
 

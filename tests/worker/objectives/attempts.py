@@ -170,3 +170,20 @@ def walks(trial: Trial) -> float:
         Path(trial.params["file"]).write_text(str(step))
         time.sleep(trial.params.get("step_s", 0.02))
     return place
+
+
+def goes_on_until(trial: Trial) -> float:
+    """Report with checkpoints until a file of its own is there; say once what it sees of its device."""
+    place, number = Path(trial.params["dir"]), trial.params["k"]
+    told = {
+        "device": trial.device,
+        "percentage": os.environ.get("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE"),
+        "memory": os.environ.get("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT"),
+    }
+    (place / f"told-{number}").write_text(json.dumps(told))
+    for step in range(trial.start, 1_000_000):
+        trial.report(float(step), step=step, checkpoint=lambda path: Path(path).write_text("x"))
+        if (place / f"end-{number}").exists():
+            return 1.0
+        time.sleep(0.05)
+    return 0.0
