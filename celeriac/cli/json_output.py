@@ -5,9 +5,12 @@ from typing import Any
 
 from celeriac.client.forms import device_form as device_form
 from celeriac.client.forms import form_of_all as form_of_all
+from celeriac.client.forms import limits_form as limits_form
+from celeriac.client.forms import place_form as place_form
 from celeriac.client.forms import progress_form as progress_form
 from celeriac.client.forms import study_form as study_form
 from celeriac.client.forms import trial_form as trial_form
+from celeriac.client.forms import why_form as why_form
 from celeriac.report.plain import plain
 
 

@@ -209,9 +209,10 @@ def _row(study: "StudyRecord") -> tuple[str, ...]:
 
 def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     from celeriac.cli.hosts import told_of_code, told_of_slots
+    from celeriac.cli.json_output import limits_form
     from celeriac.cli.live import best_of, picture, running_grid, sampler_line
     from celeriac.cli.rungs import saved_in_words
-    from celeriac.cli.waiting import limits_form, told_of_limits
+    from celeriac.cli.waiting import told_of_limits
     from celeriac.client.progress import line_of, why_waiting
     from celeriac.client.waiting import time_limits_of
 

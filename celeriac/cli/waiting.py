@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from celeriac.cli import text
-from celeriac.cli.json_output import print_json
+from celeriac.cli.json_output import limits_form, place_form, print_json
 from celeriac.cli.screen import say
 from celeriac.cli.service import AsJson, Home, StudyName, connected
 
@@ -71,25 +71,9 @@ def told_of_place(place: "PlaceWait | None") -> "Iterator[str]":
         yield f"  and {len(place.devices) - MOST_TOLD} more"
 
 
-def place_form(place: "PlaceWait | None") -> dict[str, Any] | None:
-    """The same as JSON: null where its devices are not chosen."""
-    if place is None:
-        return None
-    return {
-        "reason": place.reason,
-        "devices": [{"host": host, "device": device, "lacks": lacks} for host, device, lacks in place.devices],
-    }
-
-
 def told_of_limits(limits: "TimeLimits") -> "Iterator[str]":
     """A line for each budget of device time, and for a deadline."""
     for each in limits.budgets:
         yield f"{each.name}: {each.told_spent} of {each.hours:g} h used"
     if limits.deadline_at is not None:
         yield f"deadline: {text.moment(limits.deadline_at)}" + (f"; {limits.announced}" if limits.announced else "")
-
-
-def limits_form(limits: "TimeLimits") -> dict[str, Any]:
-    """The same as JSON."""
-    budgets = [{"name": each.name, "hours": each.hours, "spent_s": each.spent_s} for each in limits.budgets]
-    return {"device_budgets": budgets, "deadline_at": limits.deadline_at, "announced": limits.announced}

@@ -9,7 +9,7 @@ from typing import Any
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import print_json
+from celeriac.cli.json_output import print_json, why_form
 from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.asking import ask_coordinator
 from celeriac.client.client import Client
@@ -36,21 +36,6 @@ def tell_why(client: Client, study: Study, number: int, *, as_json: bool, replay
         elif explanation.provenance.is_replayable:
             say(f"\nCompute it again from the rows:  {command('trials', study.name, '--why', number, '--replay')}")
     return OK if same else FAILED
-
-
-def why_form(
-    study: StudyRecord, trial: TrialRecord, explanation: Explanation, again: dict[str, Any] | None
-) -> dict[str, Any]:
-    """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null: none was asked for)."""
-    return {
-        "study": study.name,
-        **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},
-        "how": explanation.how,
-        "pending": explanation.pending,
-        "expected": explanation.provenance.expected,
-        "outcome": explanation.outcome,
-        "replay": None if again is None else {"params": again, "same": again == dict(trial.params)},
-    }
 
 
 def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]:

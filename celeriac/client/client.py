@@ -4,6 +4,7 @@ Rows first, then a ticket: when Redis does not answer, what was asked is in Post
 it.
 """
 
+import copy
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
@@ -78,6 +79,23 @@ class Client:
             self._held.callback(self.store.close)
             weakref.finalize(self, self._held.close)
         self._tickets: Tickets | None = None
+        self._who = ""
+        self._code_roots: tuple[Path, ...] = ()
+
+    def acting_as(self, who: str, code_roots: Sequence[Path] = ()) -> "Client":
+        """The same client for somebody else: what it does is put down to `who`, and it takes code from below these
+        directories only (none given: the code root). A relative `code` is seen from the first of them.
+        """
+        other = copy.copy(self)
+        other._who, other._code_roots = who, tuple(each.resolve() for each in code_roots)
+        return other
+
+    @property
+    def who(self) -> str:
+        """Whom what it does is put down to."""
+        from celeriac.client.schedules import who
+
+        return self._who or who()
 
     def __enter__(self) -> "Client":
         return self
@@ -139,11 +157,16 @@ class Client:
         self.store.take_code(record.id, new.fingerprint)
         return f"{changed}: its trials from now on run the new code, and are ranked with those before"
 
+    def checked(self, spec: StudySpec) -> NewStudy:
+        """What `open` would open of this spec; nothing is changed. Raises SpecInvalid as it does."""
+        return self.new_study(read_study(spec, None)[0], Path.cwd())
+
     def new_study(self, spec: StudySpec, base: Path) -> NewStudy:
         """What the store needs to open this spec's study. Raises SpecInvalid for its objective or sampler."""
         if flaw := self._sampler_flaw(spec.sampler):
             raise SpecInvalid(f"{spec.study}: sampler: {flaw}")
-        root = code_root_of(spec, base, self.settings.code_root)
+        base = self._code_roots[0] if self._code_roots else base
+        root = code_root_of(spec, base, self.settings.code_root, self._code_roots)
         return NewStudy(
             name=spec.study,
             spec=spec.to_dict(),
@@ -198,18 +221,16 @@ class Client:
                 f"{read.study}: it has no `schedule:` with a name and a cron line; `celeriac submit` runs it once"
             )
         new = self.new_study(read, base)
-        return put(self.store, new, read, read.schedule, replace_it=replace_it, reason=reason)
+        return put(self.store, new, read, read.schedule, replace_it=replace_it, reason=reason, by=self.who)
 
     def edit_schedule(
         self, name: str, what: Literal["paused", "resumed", "removed"], reason: str = "", *, by: str = ""
     ) -> None:
-        """Pause a schedule, let it go on, or remove it; its history keeps who did (`by`; default: this process's user).
+        """Pause a schedule, let it go on, or remove it; its history keeps who did (`by`, or `who`).
 
         Raises UnknownSchedule.
         """
-        from celeriac.client.schedules import who
-
-        edit = ScheduleEdit(name, by or who(), what, (), reason)
+        edit = ScheduleEdit(name, by or self.who, what, (), reason)
         if what == "removed":
             self.store.drop_schedule(name, edit=edit)
         else:
@@ -239,7 +260,7 @@ class Client:
         """
         from celeriac.client.schedules import fire_now
 
-        made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=by)
+        made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=by or self.who)
         return [study for firing in made for study in self.begin(firing)]
 
     def begin(self, firing: Firing) -> list[Study]:

@@ -9,6 +9,7 @@ from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
     from celeriac.client.progress import Progress
+    from celeriac.client.waiting import PlaceWait, TimeLimits
     from celeriac.domain.records import (
         Attempt,
         Device,
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         TrialRecord,
     )
     from celeriac.report.busy import Busy
+    from celeriac.report.explain.why import Explanation
 
 
 def study_form(study: "StudyRecord") -> dict[str, Any]:
@@ -61,14 +63,19 @@ def trial_form(
     """
     form: dict[str, Any] = plain(trial)
     if attempts is not None:
-        form["runs"] = [{key: value for key, value in plain(each).items() if key != "token"} for each in attempts]
+        form["runs"] = [attempt_form(each) for each in attempts]
         form["members"] = [plain(each) for each in members]
     return form
 
 
+def attempt_form(attempt: "Attempt") -> dict[str, Any]:
+    """An attempt's row without its lease's token."""
+    return {key: value for key, value in plain(attempt).items() if key != "token"}
+
+
 def device_form(
     device: "Device",
-    runs: "Mapping[str, list[OpenAttempt]]",
+    runs: "Mapping[str, Sequence[OpenAttempt]]",
     aside: "Sequence[PutAside]",
     busy: "Mapping[str, Busy]",
     *,
@@ -87,3 +94,34 @@ def device_form(
 def busy_form(busy: "Busy") -> dict[str, Any]:
     """How busy a slot was, or all of them: the share of the seconds that were looked at, and idle ones by reason."""
     return {"share": busy.share, "window_s": busy.window_s, "idle_s": {str(why): s for why, s in busy.idle_s.items()}}
+
+
+def limits_form(limits: "TimeLimits") -> dict[str, Any]:
+    """What a study's time is limited by, and what is taken of it."""
+    budgets = [{"name": each.name, "hours": each.hours, "spent_s": each.spent_s} for each in limits.budgets]
+    return {"device_budgets": budgets, "deadline_at": limits.deadline_at, "announced": limits.announced}
+
+
+def why_form(
+    study: "StudyRecord", trial: "TrialRecord", explanation: "Explanation", again: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The explanation as JSON: `why` as stored, what it means, and what a replay gave (null: none was asked for)."""
+    return {
+        "study": study.name,
+        **{key: getattr(trial, key) for key in ("number", "state", "source", "params", "score", "why")},
+        "how": explanation.how,
+        "pending": explanation.pending,
+        "expected": explanation.provenance.expected,
+        "outcome": explanation.outcome,
+        "replay": None if again is None else {"params": again, "same": again == dict(trial.params)},
+    }
+
+
+def place_form(place: "PlaceWait | None") -> dict[str, Any] | None:
+    """Why its next trial has no place, as JSON: null where its devices are not chosen."""
+    if place is None:
+        return None
+    return {
+        "reason": place.reason,
+        "devices": [{"host": host, "device": device, "lacks": lacks} for host, device, lacks in place.devices],
+    }

@@ -5,7 +5,7 @@ import can show (a package that is missing on the workers, say) is the worker's 
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from celeriac.domain.errors import SpecInvalid
@@ -15,14 +15,18 @@ from celeriac.domain.study_file import StudySpec, named_in, words_of
 from celeriac.runtime.fingerprint import NO_CODE, fingerprint
 
 
-def code_root_of(spec: StudySpec, base: Path, allowed: Path) -> Path:
+def code_root_of(spec: StudySpec, base: Path, allowed: Path, roots: Sequence[Path] = ()) -> Path:
     """The directory that `code` names, seen from `base` (where the study file lies), once the objective was found in
     it.
 
-    `allowed` is the root below which workers load objectives. Raises SpecInvalid: no such directory, outside of
-    `allowed`, no such module, or no such function in it.
+    `allowed` is the root below which workers load objectives; `roots`, where some are given, are those below which the
+    one who submits may name code; what lies elsewhere is not even looked for. Raises SpecInvalid: no such directory,
+    outside of `allowed`, no such module, or no such function in it.
     """
     root = (base / Path(spec.code).expanduser()).resolve()
+    if roots and not any(root.is_relative_to(each) for each in roots):
+        open_ones = ", ".join(map(str, roots))
+        raise SpecInvalid(f"{spec.study}: code: {spec.code} is not below what is open to this token: {open_ones}")
     if not root.is_dir():
         raise SpecInvalid(
             f"{spec.study}: code: {root} is no directory: name the one that the objective's module lies in"

@@ -31,7 +31,7 @@ def who() -> str:
 
 
 def put(
-    store: Store, new: NewStudy, read: StudySpec, plan: ScheduleSpec, *, replace_it: bool, reason: str = ""
+    store: Store, new: NewStudy, read: StudySpec, plan: ScheduleSpec, *, replace_it: bool, by: str, reason: str = ""
 ) -> Schedule:
     """Put a schedule into force, with its edit, or note that its code is another. What is due already is still made.
 
@@ -55,7 +55,7 @@ def put(
         created_at=now,
     )
     if old is None:
-        return store.put_schedule(row, dues_of(row, now), edit=ScheduleEdit(row.name, who(), "added", (), reason))
+        return store.put_schedule(row, dues_of(row, now), edit=ScheduleEdit(row.name, by, "added", (), reason))
     differs = difference(parse(old.spec), read) + _moved_code(old.code_root, row.code_root)
     if differs and not replace_it:
         raise DuplicateStudy(
@@ -67,7 +67,7 @@ def put(
     if not differs:
         return old
     dues = dues_of(row, now, old, store.slice_dues(old.name))
-    return store.put_schedule(row, dues, edit=ScheduleEdit(row.name, who(), "replaced", tuple(differs), reason))
+    return store.put_schedule(row, dues, edit=ScheduleEdit(row.name, by, "replaced", tuple(differs), reason))
 
 
 def fire_now(
@@ -78,13 +78,13 @@ def fire_now(
     slice_: Mapping[str, Any] | None = None,
     again: bool = False,
     reason: str = "",
-    by: str = "",
+    by: str,
 ) -> list[Firing]:
     """Make one firing of each slice, or of one, as if `due_at` had come; a date is each slice's own first time on it.
 
     Of slices with times of their own, those have their own firing for a past time that are due at it; where none is,
     all are fired by hand. `again`: by hand also where the slice had its own firing for that time. What is fired by hand
-    or for a reason notes who asked for it. Raises UnknownSchedule.
+    or for a reason notes who asked for it (`by`). Raises UnknownSchedule.
     """
     row, now = store.schedule(name), store.now()
     calendar, next_at = calendar_of(row), {slice_key(each.slice): each.next_due_at for each in store.slice_dues(name)}
@@ -102,7 +102,7 @@ def fire_now(
             own.add(key)
     made = []
     recent = [] if own else store.firings(name, limit=_RECENT_FIRINGS)
-    note = "" if own and not reason else _asked_by(reason, by)
+    note = "" if own and not reason else _asked_by(by, reason)
     for each in slices:
         at, key = moments[slice_key(each)], slice_key(each)
         if own and key not in own:
@@ -112,9 +112,9 @@ def fire_now(
     return [each for each in made if each is not None]
 
 
-def _asked_by(reason: str, by: str) -> str:
+def _asked_by(who: str, reason: str) -> str:
     """What a firing keeps of who asked for it, and why; when, its row says."""
-    return f"asked for by {by or who()}" + (f": {reason}" if reason else "")
+    return f"asked for by {who}" + (f": {reason}" if reason else "")
 
 
 def waiting_of(

@@ -1,12 +1,53 @@
-"""The store's contract for the web: tokens and sessions beside all other verbs. Postgres alone keeps it; no decision
-stands on these, and so the model in memory does without.
+"""The store's contract for the web: tokens and sessions, lists, answered requests and announcements, beside all other
+verbs. Postgres alone keeps it; no decision stands on these, and so the model in memory does without.
 """
 
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
 
-from celeriac.domain.records import ApiToken, WebSession
+from celeriac.domain.records import (
+    ApiToken,
+    Champion,
+    Fault,
+    Firing,
+    FiringState,
+    Goal,
+    Report,
+    Source,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+    WebSession,
+)
 from celeriac.store.api import Store
 from celeriac.store.api_board import BoardStore
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFilter:
+    """Which trials of a study: in one of these states, of one of these sources, with one of these faults, and a score
+    between these, both included. What is empty or None leaves all.
+    """
+
+    states: Sequence[TrialState] = ()
+    sources: Sequence[Source] = ()
+    faults: Sequence[Fault] = ()
+    min_score: float | None = None
+    max_score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A request with an idempotency key that is known: what it `asked` (a hash), and what it was answered; `status`
+    None: it is being done.
+    """
+
+    asked: str
+    status: int | None
+    answer: bytes | None
 
 
 class AccessStore(Protocol):
@@ -39,5 +80,85 @@ class AccessStore(Protocol):
         """Log a browser out."""
 
 
-class WebStore(Store, AccessStore, BoardStore, Protocol):
+class ListStore(Protocol):
+    """Lists, paged by a place in their order; filtered and thinned by the database."""
+
+    def studies_page(
+        self,
+        *,
+        states: Sequence[StudyState] | None = None,
+        schedule: str | None = None,
+        named: str | None = None,
+        before_id: int | None = None,
+        limit: int = 50,
+    ) -> list[StudyRecord]:
+        """Newest first; `named`: whose name has this in it, in whatever case."""
+
+    def trials_page(
+        self, study_id: int, wanted: TrialFilter, *, after: int | None = None, down: bool = False, limit: int = 100
+    ) -> list[TrialRecord]:
+        """By number, from the one after `after`; `down`: the newest first."""
+
+    def trials_by_score(
+        self,
+        study_id: int,
+        wanted: TrialFilter,
+        *,
+        goal: Goal,
+        after: tuple[float, int] | None = None,
+        limit: int = 100,
+    ) -> list[TrialRecord]:
+        """Those with a score, the best first, from the one after this (score, number)."""
+
+    def sampled_reports(
+        self, study_id: int, numbers: Sequence[int], *, points: int, attempt: int | None = None
+    ) -> dict[int, list[Report]]:
+        """What `reports` gives for each trial, without checkpoints and at most about so many, spread evenly; the first
+        and the last are among them.
+        """
+
+    def firings_page(
+        self,
+        schedule: str,
+        *,
+        slice_: Mapping[str, Any] | None = None,
+        states: Sequence[FiringState] | None = None,
+        before: tuple[datetime, int] | None = None,
+        limit: int = 50,
+    ) -> list[Firing]:
+        """The latest due first, from the one after this (due time, id)."""
+
+    def verdicts_page(
+        self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 50
+    ) -> list[Champion]:
+        """Newest first."""
+
+
+class RequestStore(Protocol):
+    """Requests that came with an idempotency key, for a day."""
+
+    def begin_request(self, token: str, key: str, asked: str) -> Answered | None:
+        """Begin a request; None: nobody has begun it. One without an answer for a minute may be begun again."""
+
+    def end_request(self, token: str, key: str, status: int, answer: bytes) -> None:
+        """Keep its answer."""
+
+    def forget_request(self, token: str, key: str) -> None:
+        """It was not done: it may be begun again."""
+
+
+class ChangeStore(Protocol):
+    """Announcements of changes, which are made while somebody looks on."""
+
+    def look_on(self, viewer: str, for_s: float) -> None:
+        """Have changes announced for so many seconds."""
+
+    def look_away(self, viewer: str) -> None:
+        """The viewer needs them no more."""
+
+    def changes(self, every_s: float) -> Iterator[set[int]]:
+        """The ids of studies that have changed, every so many seconds; holds a connection until it is closed."""
+
+
+class WebStore(Store, AccessStore, BoardStore, ListStore, RequestStore, ChangeStore, Protocol):
     """All that the web may ask of Postgres."""

@@ -11,10 +11,12 @@ from celeriac import __version__
 from celeriac.client import Client
 from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
-from celeriac.web import api, pages, problems
+from celeriac.web import api, openapi, pages, problems
+from celeriac.web.answers import Answers
 from celeriac.web.auth import login
 from celeriac.web.auth.failures import Failures
 from celeriac.web.auth.guard import Guard
+from celeriac.web.events import Hub
 
 HERE = Path(__file__).parent
 
@@ -30,7 +32,7 @@ def create_app(settings: Settings, client: Client, store: WebStore) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings, app.state.client, app.state.store = settings, client, store
-    app.state.failures = Failures()
+    app.state.failures, app.state.hub = Failures(), Hub(store)
     app.state.templates = Jinja2Templates(HERE / "templates")
     pages.prepare(app.state.templates)
     problems.install(app)
@@ -44,5 +46,7 @@ def create_app(settings: Settings, client: Client, store: WebStore) -> FastAPI:
         """Whether this program lives; it asks nobody else."""
         return PlainTextResponse("ok\n")
 
+    openapi.install(app)
+    app.add_middleware(Answers, state=app)
     app.add_middleware(Guard, state=app, most_bytes=settings.web_body_bytes)
     return app

@@ -3,10 +3,14 @@
 import base64
 import binascii
 import json
+import math
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Query
+from starlette.responses import Response
 
+from celeriac.web.answers import answer
 from celeriac.web.problems import Refused
 
 MOST = 500
@@ -30,6 +34,24 @@ def place_of(cursor: str | None, *kinds: type) -> list[Any] | None:
     except (ValueError, binascii.Error, RecursionError):
         place = None
     fits = isinstance(place, list) and len(place) == len(kinds)
-    if not fits or any(type(each) is not kind for each, kind in zip(place, kinds, strict=True)):
-        raise Refused(422, "cursor: not one of this list: take `next` of the page before", kind="cursor-invalid")
+    if not fits or not all(type(each) is kind and _holds(each) for each, kind in zip(place, kinds, strict=True)):
+        raise not_ours()
     return list(place)
+
+
+def _holds(value: object) -> bool:
+    """Whether Postgres could hold it as a key."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or abs(value) < 2**31
+
+
+def not_ours() -> Refused:
+    """The answer to a cursor that no list gave out."""
+    return Refused(422, "cursor: not one of this list: take `next` of the page before", kind="cursor-invalid")
+
+
+def whole(found: Sequence[Any], limit: int, cursor: Callable[[Any], str]) -> Response:
+    """A page of what was `found`, one more than `limit` where there is more."""
+    shown = found[:limit]
+    return answer({"items": shown, "next": cursor(shown[-1]) if len(found) > limit else None})

@@ -143,6 +143,11 @@ def install(app: FastAPI) -> None:
     def http(_: Request, error: HTTPException) -> Response:
         return problem(error.status_code, str(error.detail), headers=error.headers)
 
+    @app.exception_handler(RecursionError)
+    @app.exception_handler(UnicodeError)
+    def unreadable(_: Request, error: Exception) -> Response:
+        return problem(422, "the request holds text that is no Unicode, or is nested too deep", kind="unreadable")
+
     @app.exception_handler(Exception)
     def fault(_: Request, error: Exception) -> Response:
         return _numbered(error, 500, "fault")

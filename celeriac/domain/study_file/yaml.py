@@ -44,6 +44,8 @@ def _text_of(path: "Path", source: str) -> str:
 
 def read_text(text: str, source: str) -> tuple[object, dict[str, int]]:
     """As `read`, of a text."""
+    if len(text) > _MOST_BYTES:
+        raise SpecInvalid(f"{source}: is larger than {_MOST_BYTES} bytes: that is no study file")
     # Imported here, so that only who reads a file pays for it.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError

@@ -25,6 +25,7 @@ from celeriac.store.postgres.schedules import Schedules
 from celeriac.store.postgres.statements import SCHEMA
 from celeriac.store.postgres.studies import Studies
 from celeriac.store.postgres.turns import Turns
+from celeriac.store.postgres.web import Web
 from celeriac.store.revision import FOUND, agree
 
 
@@ -46,6 +47,7 @@ class PostgresStore(
     Figures,
     Access,
     Board,
+    Web,
 ):
     """`celeriac.store.api.Store` on Postgres, and `celeriac.store.api_board.BoardStore`."""
 

@@ -4,8 +4,8 @@ nothing.
 
 from fastapi import APIRouter
 
-from celeriac.web.api import fleet, studies, trials
+from celeriac.web.api import champions, events, fleet, schedules, studies, submitting, trials
 
 router = APIRouter(prefix="/api/v1")
-for _each in (studies, trials, fleet):
+for _each in (studies, submitting, trials, schedules, champions, fleet, events):
     router.include_router(_each.router)

@@ -1,22 +1,67 @@
-"""Devices and what they run."""
+"""Devices, what they run, the fleet as a whole; taking a host out and giving it back. And who asks."""
 
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import Response
 
-from celeriac.client.busy import busy_slots
-from celeriac.client.forms import device_form
-from celeriac.store import WebStore
-from celeriac.web.auth.principal import Reader
+from celeriac.client.fleet import fleet_of
+from celeriac.web.answers import answer
+from celeriac.web.api.asking import Body, Reading
+from celeriac.web.auth.principal import Operator, Reader
 
 router = APIRouter(tags=["fleet"])
+_Word = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Devices(Body):
+    """A host, and some of its devices by index or uuid; none: all that it has and will have."""
+
+    host: _Word
+    devices: list[_Word] = Field([], max_length=64)
 
 
 @router.get("/devices")
-def devices(request: Request, _: Reader) -> list[dict[str, Any]]:
+def devices(store: Reading, _: Reader) -> Response:
     """All devices, by host, each with its slots and what they run."""
-    store: WebStore = request.app.state.store
-    found, now = store.devices(), store.now()
-    runs = {slot: store.open_attempts_of(slot) for each in found for slot in each.slots}
-    aside, busy = store.put_asides(), busy_slots(store)
-    return [device_form(each, runs, aside, busy, alive=each.is_alive(now)) for each in found]
+    return answer(fleet_of(store).forms())
+
+
+@router.get("/fleet")
+def fleet(store: Reading, _: Reader) -> Response:
+    """What studies hold of the fleet and could use, what the coordinator last did, and what is put aside."""
+    claims = [{"study_id": each.study_id, "claim": each} for each in store.claims()]
+    alive = store.devices(alive=True)
+    return answer(
+        {
+            "slots": sum(len(each.slots) for each in alive),
+            "gpu_slots": sum(len(each.slots) for each in alive if each.is_gpu),
+            "hosts": sorted({each.host for each in alive}),
+            "claims": claims,
+            "duties": store.duties(),
+            "put_aside": store.put_asides(),
+            "drained": {host: store.drained(host) for host in sorted({each.host for each in store.devices()})},
+            "now": store.now(),
+        }
+    )
+
+
+@router.post("/fleet/drain")
+def drain(store: Reading, principal: Operator, body: Devices) -> Response:
+    """Take a host, or some of its devices, out: each trial there writes a checkpoint and goes on elsewhere."""
+    known = body.host in {each.host for each in store.devices()}
+    store.drain(body.host, body.devices, principal.name)
+    return answer({**body.model_dump(), "known": known})
+
+
+@router.post("/fleet/undrain")
+def undrain(store: Reading, _: Operator, body: Devices) -> Response:
+    """Give them back; without devices, all that was taken out of the host."""
+    return answer({**body.model_dump(), "given_back": store.undrain(body.host, body.devices)})
+
+
+@router.get("/me")
+def me(principal: Reader) -> Response:
+    """Who asks, and what the token may do."""
+    return answer({"name": principal.name, "scopes": sorted(principal.scopes)})

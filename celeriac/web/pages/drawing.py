@@ -17,6 +17,7 @@ from celeriac.client import Client
 from celeriac.domain.errors import CeleriacError
 from celeriac.report.plain import plain
 from celeriac.store import WebStore
+from celeriac.web.auth.code import code_roots
 from celeriac.web.auth.principal import Principal, Reader, principal_of
 from celeriac.web.problems import Refused, problem_of
 
@@ -30,7 +31,8 @@ def _store_of(request: Request) -> WebStore:
 
 def _client_of(request: Request) -> Client:
     client: Client = request.app.state.client
-    return client
+    principal = principal_of(request)
+    return client.acting_as(principal.name, code_roots(client.settings, principal))
 
 
 Held = Annotated[WebStore, Depends(_store_of)]

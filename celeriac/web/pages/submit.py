@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Form, Request
@@ -11,12 +10,13 @@ from starlette.responses import Response
 
 from celeriac.client import Client
 from celeriac.domain.errors import CeleriacError, DuplicateStudy, SpecInvalid
-from celeriac.domain.records import Scope
 from celeriac.domain.space import condition_of
 from celeriac.domain.study_file import StudySpec, loads
+from celeriac.web.auth.code import may_run
 from celeriac.web.auth.principal import Principal, Reader, Submitter
 from celeriac.web.pages.drawing import Service, back, drawn, pages
 from celeriac.web.pages.filters import schedule_url, study_url
+from celeriac.web.problems import Refused
 
 router = pages()
 FileText = Annotated[str, Form(max_length=400_000)]
@@ -103,31 +103,15 @@ def submit(
 def checked(client: Client, principal: Principal, text: str, name: str | None) -> Checked:
     """Read the file, look for its code, and ask for its first points."""
     try:
-        spec = _placed(client, loads(text, _SOURCE, name=name))
-        new = client.new_study(spec, client.settings.code_root)
-        _may_run(client, principal, Path(client.settings.code_root) / new.code_root)
+        spec = loads(text, _SOURCE, name=name)
+        client.new_study(spec, client.settings.code_root)
+        may_run(principal, spec)
     except SpecInvalid as error:
         return Checked(tuple(_problems(error)))
+    except Refused as error:
+        return Checked((Problem(error.detail, None),))
     points, notes = _first_points(client, spec)
     return Checked((), spec, tuple(_ranges(spec)), points, notes)
-
-
-def _placed(client: Client, spec: StudySpec) -> StudySpec:
-    """A relative `code` lies below the service's code root: the browser's own directory is nobody's."""
-    return spec if Path(spec.code).is_absolute() else replace(spec, code=str(client.settings.code_root / spec.code))
-
-
-def _may_run(client: Client, principal: Principal, root: Path) -> None:
-    """Whoever has not the scope `code` runs code from allowed places alone. Raises SpecInvalid."""
-    if principal.may(Scope.CODE):
-        return
-    allowed = [Path(each).resolve() for each in client.settings.web_code_roots.split(":") if each]
-    if not any(root.resolve().is_relative_to(each) for each in allowed):
-        places = ", ".join(map(str, allowed)) or "none"
-        raise SpecInvalid(
-            f"code: {root} is not below a directory that tokens without the scope `code` may name"
-            f" (CELERIAC_WEB_CODE_ROOTS: {places})"
-        )
 
 
 def _problems(error: CeleriacError) -> list[Problem]:

@@ -2,7 +2,8 @@
 
 from celeriac.cli.doctor import gangs_well
 from celeriac.cli.text import with_members
-from celeriac.cli.waiting import place_form, told_of_place
+from celeriac.cli.waiting import told_of_place
+from celeriac.client.forms import place_form
 from celeriac.client.waiting import place_of
 from celeriac.domain.records import Device
 from coordinator.turn import drive_all

@@ -30,8 +30,9 @@ def web_store(settings: Settings) -> Iterator[WebStore]:
 
 
 @pytest.fixture
-def app(settings: Settings, web_store: WebStore, tmp_path: Path) -> Iterator[FastAPI]:
-    """The app, whose code root is the test's directory with an objective in it."""
+def app(settings: Settings, web_store: WebStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FastAPI]:
+    """The app, whose code root is the test's directory with an objective in it, where the test is too."""
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text(CODE)
     with Client(settings, store=web_store) as client:
         yield create_app(settings, client, web_store)

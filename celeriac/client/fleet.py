@@ -1,0 +1,38 @@
+"""The fleet as a person looks at it: each device with what its slots run, do not take, and did in the last hour."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from celeriac.client.busy import busy_slots
+from celeriac.client.forms import device_form
+from celeriac.domain.records import Device, OpenAttempt, PutAside
+from celeriac.report.busy import Busy
+from celeriac.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One look. `runs` and `busy` by slot; `names`: of the studies in `aside`."""
+
+    devices: Sequence[Device]
+    runs: Mapping[str, Sequence[OpenAttempt]]
+    aside: Sequence[PutAside]
+    busy: Mapping[str, Busy]
+    names: Mapping[int, str]
+    now: datetime
+
+    def forms(self) -> list[dict[str, Any]]:
+        """As JSON."""
+        return [
+            device_form(each, self.runs, self.aside, self.busy, alive=each.is_alive(self.now)) for each in self.devices
+        ]
+
+
+def fleet_of(store: Store) -> Fleet:
+    """The fleet as it is now."""
+    devices, aside = store.devices(), store.put_asides()
+    runs = {slot: store.open_attempts_of(slot) for each in devices for slot in each.slots}
+    names = {each.study_id: store.study(each.study_id).name for each in aside if each.study_id}
+    return Fleet(devices, runs, aside, busy_slots(store), names, store.now())

@@ -1,0 +1,67 @@
+"""What many routes share: the store, a client that acts as the one who asks, and the kinds of their arguments."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from celeriac.client import Client, Study
+from celeriac.client.champions import slice_named
+from celeriac.store import Store, WebStore
+from celeriac.web.auth.code import code_roots
+from celeriac.web.auth.principal import Principal, principal_of
+
+StudyName = Annotated[str, Path(min_length=1, max_length=200, description="The study's name.")]
+ScheduleName = Annotated[str, Path(min_length=1, max_length=200, description="The schedule's name.")]
+Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="The trial's number.")]
+AttemptNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="The attempt's number.")]
+SliceName = Annotated[str | None, Query(max_length=500, alias="slice", description="The slice, such as `airport=JFK`.")]
+Points = Annotated[int, Query(ge=2, le=5000, description="At most about so many reports of a trial.")]
+Words = Annotated[str, Field(max_length=1000)]
+
+
+class Body(BaseModel):
+    """A request's body; what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Why(Body):
+    """Why it is done."""
+
+    reason: Words = ""
+
+    def said(self, done: str, principal: Principal) -> str:
+        """The reason that was given, or that this token did so."""
+        return self.reason or f"{done} by {principal.name}"
+
+
+def store_of(request: Request) -> WebStore:
+    """The store."""
+    store: WebStore = request.app.state.store
+    return store
+
+
+def client_of(request: Request) -> Client:
+    """A client that acts as the one who asks."""
+    client: Client = request.app.state.client
+    principal = principal_of(request)
+    return client.acting_as(principal.name, code_roots(client.settings, principal))
+
+
+Reading = Annotated[WebStore, Depends(store_of)]
+Doing = Annotated[Client, Depends(client_of)]
+
+
+def study_of(client: Doing, study: StudyName) -> Study:
+    """The study that the path names."""
+    return client.study(study)
+
+
+OneStudy = Annotated[Study, Depends(study_of)]
+
+
+def slice_of(store: Store, schedule: str, named: str | None) -> Mapping[str, Any]:
+    """The slice that was named; the only one where none was."""
+    return slice_named(store, schedule, named)

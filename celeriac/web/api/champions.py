@@ -1,0 +1,118 @@
+"""Champions: who they are and on what evidence, and what a person decides about them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import FileResponse, Response
+
+from celeriac.client import champions as doors
+from celeriac.client.models import champion_model
+from celeriac.domain.errors import CallerError
+from celeriac.web.answers import answer
+from celeriac.web.api.asking import Doing, Reading, ScheduleName, SliceName, Why, slice_of
+from celeriac.web.api.models import sent
+from celeriac.web.auth.principal import Operator, Reader
+from celeriac.web.paging import Cursor, Limit, cursor_of, place_of, whole
+
+router = APIRouter(tags=["champions"])
+_PATH = "/schedules/{schedule}"
+_MOST_DELIVERIES = 1000
+
+
+class OfSlice(Why):
+    """Which slice; needed where there are several."""
+
+    slice: str | None = Field(None, max_length=500)
+
+
+class Back(OfSlice):
+    """To which earlier champion; without it the one before."""
+
+    to: int | None = Field(None, ge=1, le=2**63 - 1)
+
+
+class ByHand(OfSlice):
+    """A scored trial of a schedule's study."""
+
+    study: str = Field(min_length=1, max_length=200)
+    trial: int = Field(ge=0, le=2**31 - 1)
+
+
+@router.get("/champions")
+def champions(store: Reading, _: Reader, schedule: Annotated[str | None, Query(max_length=200)] = None) -> Response:
+    """The champion of each slice, by schedule and slice."""
+    return answer(store.champions(schedule))
+
+
+@router.get(_PATH + "/verdicts")
+def verdicts(
+    store: Reading,
+    _: Reader,
+    schedule: ScheduleName,
+    slice_: SliceName = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Response:
+    """Every verdict, a night's and a person's, newest first."""
+    where = None if slice_ is None else slice_of(store, schedule, slice_)
+    place = place_of(cursor, int)
+    if place is None and where is None:
+        store.schedule(schedule)
+    found = store.verdicts_page(schedule, slice_=where, before_id=place[0] if place else None, limit=limit + 1)
+    return whole(found, limit, lambda last: cursor_of(last.id))
+
+
+@router.get(_PATH + "/champion")
+def champion(store: Reading, _: Reader, schedule: ScheduleName, slice_: SliceName = None) -> Response:
+    """One slice's champion (null: none yet), what waits for approval, and what became of its promotion."""
+    where = slice_of(store, schedule, slice_)
+    found, waits = doors.standing(store, schedule, where), doors.awaiting(store, schedule, where)
+    sent_ = [
+        each for each in store.deliveries(schedule, limit=_MOST_DELIVERIES) if found and each.promotion == found.id
+    ]
+    return answer({"slice": where, "champion": found, "awaiting": waits, "deliveries": sent_})
+
+
+@router.get(_PATH + "/model", response_class=FileResponse)
+def model(client: Doing, _: Reader, schedule: ScheduleName, slice_: SliceName = None) -> Response:
+    """The published model of one slice's champion."""
+    where = slice_of(client.store, schedule, slice_)
+    return sent(lambda path: champion_model(client.settings, schedule, where, path), f"{schedule}.model")
+
+
+@router.post(_PATH + "/approve")
+def approve(client: Doing, principal: Operator, schedule: ScheduleName, body: OfSlice) -> Response:
+    """Make what waits for approval the champion."""
+    return answer(doors.approve(client.store, schedule, _where(client, schedule, body), **_by(principal, body)))
+
+
+@router.post(_PATH + "/reject")
+def reject(client: Doing, principal: Operator, schedule: ScheduleName, body: OfSlice) -> Response:
+    """Say no to what waits for approval; the champion stays."""
+    return answer(doors.reject(client.store, schedule, _where(client, schedule, body), **_by(principal, body)))
+
+
+@router.post(_PATH + "/rollback")
+def rollback(client: Doing, principal: Operator, schedule: ScheduleName, body: Back) -> Response:
+    """Put the champion before this one in its place again, or an earlier one."""
+    where = _where(client, schedule, body)
+    return answer(doors.roll_back(client.store, schedule, where, to=body.to, **_by(principal, body)))
+
+
+@router.post(_PATH + "/promote")
+def promote(client: Doing, principal: Operator, schedule: ScheduleName, body: ByHand) -> Response:
+    """Make a scored trial the champion of its slice, or of another, by hand."""
+    found = client.study(body.study).record
+    if found.schedule != schedule:
+        raise CallerError(f"study {body.study} is of {found.schedule or 'no schedule'}, not of {schedule}")
+    made = doors.promote(client.store, body.study, body.trial, slice_=body.slice, **_by(principal, body))
+    return answer(made)
+
+
+def _where(client: Doing, schedule: str, body: OfSlice) -> Any:
+    return slice_of(client.store, schedule, body.slice)
+
+
+def _by(principal: Operator, body: Why) -> dict[str, str]:
+    return {"who": principal.name, "reason": body.reason or "over the API"}

@@ -1,0 +1,78 @@
+"""Server-sent events: a study, or all, whenever something has changed."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from sse_starlette.sse import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
+
+from celeriac.client.forms import study_form
+from celeriac.domain.errors import CeleriacError
+from celeriac.domain.records import CLOSED, StudyRecord
+from celeriac.store import WebStore
+from celeriac.web.api.asking import StudyName
+from celeriac.web.auth.principal import Reader, who_asks
+from celeriac.web.events import Hub, next_changes
+from celeriac.web.problems import Refused
+
+router = APIRouter(tags=["events"])
+#: A comment is sent so often where nothing changes, and the token is looked at again.
+PING_S = 15.0
+_SAID: dict[int | str, dict[str, Any]] = {
+    200: {"description": "A stream of events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
+
+
+@router.get("/events", response_class=EventSourceResponse, responses=_SAID)
+async def events(request: Request, _: Reader) -> EventSourceResponse:
+    """Each study that has changed, as it is now: events `study`."""
+    return _stream(request, None, lambda study: False)
+
+
+@router.get("/studies/{study}/events", response_class=EventSourceResponse, responses=_SAID)
+async def study_events(request: Request, _: Reader, study: StudyName) -> EventSourceResponse:
+    """The study as it is now, and again whenever it has changed: events `study`; the stream ends when it is closed."""
+    record = await run_in_threadpool(request.app.state.store.study_named, study)
+    return _stream(request, record, lambda each: each.state in CLOSED)
+
+
+def _stream(request: Request, first: StudyRecord | None, is_over: Callable[[StudyRecord], bool]) -> EventSourceResponse:
+    hub: Hub = request.app.state.hub
+    if hub.is_full:
+        raise Refused(503, "too many look on at once: ask again later", headers={"Retry-After": "30"})
+    return EventSourceResponse(_told(hub, request, first, is_over), ping=int(PING_S))
+
+
+async def _told(
+    hub: Hub, request: Request, first: StudyRecord | None, is_over: Callable[[StudyRecord], bool]
+) -> AsyncIterator[dict[str, str]]:
+    store: WebStore = request.app.state.store
+    async with hub.viewing(None if first is None else first.id) as viewer:
+        if first is not None:
+            yield _event(first)
+            if is_over(first):
+                return
+        while True:
+            changed = await next_changes(viewer, PING_S)
+            for study in changed:
+                yield _event(study)
+                if is_over(study):
+                    return
+            if not changed and not await run_in_threadpool(_still, store, request):
+                return
+
+
+def _still(store: WebStore, request: Request) -> bool:
+    """Whether the token, or the session, still lets in."""
+    try:
+        return who_asks(store, request) is not None
+    except CeleriacError:
+        return True  # the store is away: nobody knows
+
+
+def _event(study: StudyRecord) -> dict[str, str]:
+    form = study_form(study)
+    del form["spec"]
+    return {"event": "study", "data": json.dumps(form, ensure_ascii=False, separators=(",", ":"))}

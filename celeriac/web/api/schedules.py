@@ -1,0 +1,160 @@
+"""Schedules, their firings, their nights; trigger, pause, resume, remove."""
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+from starlette.responses import Response
+
+from celeriac.client.forms import study_form
+from celeriac.client.schedules import waiting_of
+from celeriac.decide.calendar import coming
+from celeriac.domain.errors import CallerError
+from celeriac.domain.records import FiringState
+from celeriac.report.morning import last_mornings, read_morning
+from celeriac.web.answers import answer
+from celeriac.web.api.asking import Doing, Reading, ScheduleName, SliceName, Why, slice_of
+from celeriac.web.auth.principal import Operator, Reader, Submitter
+from celeriac.web.paging import Cursor, Limit, cursor_of, not_ours, place_of, whole
+
+router = APIRouter(tags=["schedules"])
+_PATH = "/schedules/{schedule}"
+#: A due time further away is a slip, and beyond these years not every zone and every database has one.
+_YEARS = range(1970, 2201)
+
+
+class Fire(Why):
+    """Which firing: at once, or as if a time had come. A bare date is each slice's own first time on it."""
+
+    due_at: datetime | date | None = None
+    slice: str | None = Field(None, max_length=500)
+    again: bool = False
+
+
+@router.get("/schedules")
+def schedules(store: Reading, _: Reader) -> Response:
+    """All schedules, by name."""
+    return answer(store.schedules())
+
+
+@router.get(_PATH)
+def schedule(store: Reading, _: Reader, schedule: ScheduleName) -> Response:
+    """One schedule, and when each of its slices is due."""
+    row = store.schedule(schedule)
+    return answer({"schedule": row, "dues": store.slice_dues(schedule)})
+
+
+@router.get(_PATH + "/next")
+def next_(store: Reading, _: Reader, schedule: ScheduleName, n: Annotated[int, Query(ge=1, le=100)] = 7) -> Response:
+    """What would run at the next due times, and what is skipped and why; what is due and waits, with the reason."""
+    row, now = store.schedule(schedule), store.now()
+    dues = store.slice_dues(schedule)
+    waits = [{"slice": slice_, "reason": why} for slice_, why in waiting_of(store, row, dues, now)]
+    return answer({"coming": [each for group in coming(row, dues, n) for each in group], "waiting": waits})
+
+
+@router.get(_PATH + "/history")
+def history(store: Reading, _: Reader, schedule: ScheduleName) -> Response:
+    """Who changed it, when, and what; also after it was removed."""
+    edits = store.schedule_edits(schedule)
+    if not edits:
+        store.schedule(schedule)
+    return answer(edits)
+
+
+@router.get(_PATH + "/firings")
+def firings(
+    store: Reading,
+    _: Reader,
+    schedule: ScheduleName,
+    slice_: SliceName = None,
+    state: Annotated[list[FiringState] | None, Query()] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Response:
+    """Its firings, the latest due first."""
+    place = place_of(cursor, str, int)
+    before = None if place is None else (_moment(place[0]), place[1])
+    where = None if slice_ is None else slice_of(store, schedule, slice_)
+    if place is None and where is None:
+        store.schedule(schedule)
+    found = store.firings_page(schedule, slice_=where, states=state, before=before, limit=limit + 1)
+    return whole(found, limit, lambda last: cursor_of(last.due_at.isoformat(), last.id))
+
+
+def _moment(text: str) -> datetime:
+    try:
+        at: datetime | None = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise not_ours()
+    return at
+
+
+@router.get("/firings/{firing}")
+def firing(store: Reading, _: Reader, firing: Annotated[int, Field(ge=1, le=2**63 - 1)]) -> Response:
+    """One firing with its stages' studies."""
+    found = store.firing(firing)
+    return answer({"firing": found, "studies": [study_form(each) for each in store.stage_studies([firing])]})
+
+
+@router.get(_PATH + "/deliveries")
+def deliveries(store: Reading, _: Reader, schedule: ScheduleName, limit: Limit = 50) -> Response:
+    """What became of its promotions and nights outside the database, newest first."""
+    return answer(store.deliveries(schedule, limit=limit))
+
+
+@router.get("/mornings")
+def mornings(
+    store: Reading,
+    _: Reader,
+    schedule: Annotated[str | None, Query(max_length=200)] = None,
+    night: Annotated[str | None, Query(max_length=40)] = None,
+    last: Annotated[int | None, Query(ge=1, le=100)] = None,
+) -> Response:
+    """What a night changed, why, and how sure that is: the newest of each schedule, one by name, or the last few."""
+    names = [each.name for each in store.schedules()] if schedule is None else [schedule]
+    if last is not None:
+        return answer([each for name in names for each in last_mornings(store, name, last)])
+    found = (read_morning(store, name, night) for name in names)
+    return answer([each for each in found if each is not None])
+
+
+@router.post(_PATH + "/fire", status_code=201)
+def fire(client: Doing, _: Submitter, schedule: ScheduleName, body: Fire) -> Response:
+    """Open one firing's studies now; the clock's own firings are made regardless."""
+    row = client.store.schedule(schedule)
+    where = None if body.slice is None else slice_of(client.store, schedule, body.slice)
+    at = body.due_at
+    if at is not None and at.year not in _YEARS:
+        raise CallerError(f"due_at: {at} is not between the years {_YEARS[0]} and {_YEARS[-1]}")
+    if isinstance(at, datetime) and at.tzinfo is None:
+        at = at.replace(tzinfo=ZoneInfo(row.timezone))
+    opened = client.fire(schedule, at, slice_=where, again=body.again, reason=body.reason)
+    return answer({"studies": [study_form(each.record) for each in opened]}, 201)
+
+
+def _edit(client: Doing, name: str, what: Literal["paused", "resumed", "removed"], reason: str) -> dict[str, Any]:
+    client.edit_schedule(name, what, reason)
+    return {"schedule": name, "done": what}
+
+
+@router.post(_PATH + "/pause")
+def pause(client: Doing, _: Submitter, schedule: ScheduleName, body: Why) -> Response:
+    """Make no more firings until it is resumed."""
+    return answer(_edit(client, schedule, "paused", body.reason))
+
+
+@router.post(_PATH + "/resume")
+def resume(client: Doing, _: Submitter, schedule: ScheduleName, body: Why) -> Response:
+    """Fire again."""
+    return answer(_edit(client, schedule, "resumed", body.reason))
+
+
+@router.post(_PATH + "/remove")
+def remove(client: Doing, _: Operator, schedule: ScheduleName, body: Why) -> Response:
+    """Forget a schedule; its studies, champions and history stay."""
+    return answer(_edit(client, schedule, "removed", body.reason))

@@ -1,0 +1,72 @@
+"""Submitting: a study, or a schedule, as YAML text or as JSON. Code is named, never sent: it lies below the directories
+that are open to the token.
+"""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter
+from pydantic import Field, model_validator
+from starlette.responses import Response
+
+from celeriac.client.forms import study_form
+from celeriac.domain.study_file import StudySpec, loads, parse
+from celeriac.web.answers import answer
+from celeriac.web.api.asking import Body, Doing, Words
+from celeriac.web.auth.code import may_run
+from celeriac.web.auth.principal import Submitter
+
+router = APIRouter(tags=["submitting"])
+
+
+class File(Body):
+    """A study file: its text, or the mapping that it is; `name` replaces the study's name in it."""
+
+    yaml: str | None = Field(None, max_length=1_000_000)
+    spec: dict[str, Any] | None = None
+    name: Annotated[str, Field(max_length=200)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "File":
+        if (self.yaml is None) == (self.spec is None):
+            raise ValueError("give `yaml`, the text of a study file, or `spec`, a mapping like one: one of them")
+        return self
+
+    def read(self) -> StudySpec:
+        """The spec. Raises SpecInvalid, one line for each thing that is wrong."""
+        if self.yaml is not None:
+            return loads(self.yaml, name=self.name)
+        return parse(self.spec or {}, name=self.name, is_new=True)
+
+
+class StudyFile(File):
+    """A study to be opened; `dry_run`: only say what is wrong with it."""
+
+    dry_run: bool = False
+
+
+class ScheduleFile(File):
+    """A schedule to be put into force; `replace`: in the place of another of that name."""
+
+    replace: bool = False
+    reason: Words = ""
+
+
+@router.post("/studies", status_code=201, responses={200: {"description": "It was there already, or is not opened."}})
+def submit(client: Doing, principal: Submitter, body: StudyFile) -> Response:
+    """Open a study, or attach to the one of the same name and spec."""
+    read = body.read()
+    may_run(principal, read)
+    if body.dry_run:
+        new = client.checked(read)
+        return answer({"study": new.name, "spec": new.spec, "code_root": new.code_root, "dry_run": True})
+    made = client.open(read)
+    form = {"study": study_form(made.study.record), "attached": made.attached, "notes": made.notes}
+    return answer(form, 200 if made.attached else 201)
+
+
+@router.post("/schedules", status_code=201)
+def add_schedule(client: Doing, principal: Submitter, body: ScheduleFile) -> Response:
+    """Put a schedule into force; its history keeps who changed what."""
+    read = body.read()
+    may_run(principal, read)
+    return answer(client.add_schedule(read, replace_it=body.replace, reason=body.reason), 201)
