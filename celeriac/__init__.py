@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from celeriac.client import Client, Study, tune
     from celeriac.domain.errors import CeleriacError
     from celeriac.domain.space import Choice, Float, Int, Space
+    from celeriac.pack import Pack
     from celeriac.result import Result
     from celeriac.trial import Trial, own_process_group
 
@@ -23,6 +24,7 @@ _HOME = {
     "Float": "celeriac.domain.space",
     "Int": "celeriac.domain.space",
     "Space": "celeriac.domain.space",
+    "Pack": "celeriac.pack",
     "Result": "celeriac.result",
     "Trial": "celeriac.trial",
     "own_process_group": "celeriac.trial",
@@ -34,6 +36,7 @@ __all__ = [
     "Client",
     "Float",
     "Int",
+    "Pack",
     "Result",
     "Space",
     "Study",

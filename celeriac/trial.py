@@ -331,6 +331,10 @@ class Trial:
         warns. On several slots rank 0's report counts and saves; another rank's waits for rank 0's of the same step,
         and stops where that stops. Raises TypeError or ValueError for a bad report, TrialStopped, TrialPreempted.
         """
+        self._report(value, step, metrics or {}, checkpoint)
+        self._obey()
+
+    def _report(self, value: Any, step: int, metrics: Mapping[str, Any], checkpoint: Save | None) -> None:
         if os.getpid() != self._pid:
             raise RuntimeError(
                 "trial.report was called in a process that the objective started: report from its own process"
@@ -341,13 +345,12 @@ class Trial:
                 "kind": "report",
                 "step": number,
                 "value": number_in(value, "report's value"),
-                "metrics": flat(metrics or {}),
+                "metrics": flat(metrics),
             }
             if checkpoint is not None and self._rank == 0:
                 message |= self._saved(checkpoint, number)
             self._channel.send(message)
             self._last_step = number
-        self._obey()
 
     def _saved(self, save: Save, step: int) -> dict[str, Any]:
         """What the report says of its checkpoint: where it is, or why there is none."""

@@ -51,6 +51,13 @@ def _with_members(store: Store, claims: Sequence[Claim]) -> Sequence[Claim]:
     return [replace(each, members=found[each.study_id]) if each.resources.is_gang else each for each in claims]
 
 
+def _in_packs(store: Store, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims, of packs where trials share a slot; how many processes run is read only where there may be any."""
+    running = [each.study_id for each in claims if each.pack > 1 and each.running]
+    found = store.running_packs(running) if running else {}
+    return [each.in_packs(found.get(each.study_id)) for each in claims]
+
+
 @dataclass(slots=True)
 class Fleet:
     """What was seen of slots and claims at the turn before, who passed, and the slots put aside at the last tick (they
@@ -75,7 +82,7 @@ class Fleet:
         if now - self._devices_at >= DEVICES_S:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
-        claims = marked(_with_members(store, store.claims()), self._devices)
+        claims = marked(_in_packs(store, _with_members(store, store.claims())), self._devices)
         self.placing.look(store, claims, spots_of(self._devices, self.put_asides), now)
         self.claims = urgent([self._usable(each) for each in claims], self.slots)
         self.accounts = settled(self.accounts, self.claims)
@@ -153,7 +160,8 @@ class Fleet:
             weight=claim.weight,
             deadline_s=claim.deadline_s,
             members=claim.members,
-        )
+            pack=spec.pack,
+        ).in_packs(claim.running)
 
     def is_placed(self, study_id: int) -> bool:
         """Whether its trials go to devices that are chosen for them."""

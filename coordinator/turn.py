@@ -260,7 +260,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
         coordinator.look_again(study_id, used_up_in_s(budgets, study.counts.queued))
         decision = what_next(
             _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),
-            Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study, in_order=spec.reproducible),
+            Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study, in_order=spec.reproducible, pack=spec.pack),
             slots,
             sampling,
             share=share,

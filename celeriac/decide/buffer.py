@@ -9,6 +9,7 @@ that end faster than a program may be started again there are tickets for all sl
 from dataclasses import dataclass
 from math import ceil
 
+from celeriac.decide.pack import packs_of
 from celeriac.decide.share import AHEAD_S, Share, Slots, share
 from celeriac.domain.records import Claim, Resources, Snapshot, Source, StudyRecord, TrialRecord, TrialState
 
@@ -57,27 +58,33 @@ class Stale:
     reason: str = ""
 
 
-def lone(study: StudyRecord, slots: int) -> Share:
+def lone(study: StudyRecord, slots: int, pack: int = 0) -> Share:
     """The share of a study that has so many slots to itself."""
-    return share(study.id, [Claim.of(study, trials=_MANY, resources=Resources(), age_s=0.0)], Slots(cpu=slots))
+    claim = Claim.of(study, trials=_MANY, resources=Resources(), age_s=0.0, pack=pack)
+    return share(study.id, [claim.in_packs()], Slots(cpu=slots))
 
 
-def depth(study: StudyRecord, slots: int, part: Share) -> Depth:
-    """How deep the study's buffer is to be, with so many live slots that may run it, of which `part` is its share."""
-    counts, most = study.counts, study.parallel or 1
+def depth(study: StudyRecord, slots: int, part: Share, pack: int = 0) -> Depth:
+    """How deep the study's buffer is to be, with so many live slots that may run it, of which `part` is its share.
+
+    Where trials come in packs a ticket, and a part of the fleet, is a pack's; what waits is counted in trials.
+    """
+    size, counts, most = max(pack, 1), study.counts, study.parallel or 1
+    running = packs_of(counts.running, size)
     if not slots and not part.is_placed:  # the first trials are ready when the first slots come
-        tickets = max(min(most, 2) - counts.running, 0)
-        return Depth(max(tickets - counts.queued, 0), tickets, most)
+        tickets = max(min(packs_of(most, size), 2) - running, 0)
+        return Depth(max(tickets - counts.queued, 0), tickets, max(most, size))
     # Nobody says when a slot takes a ticket, so those ahead are sent while slots are free still.
-    tickets = min(counts.queued + part.now + part.ahead, max(part.most - min(counts.running, slots), 0))
+    tickets = min(counts.queued + part.now + part.ahead, max(part.most - min(running, slots), 0))
     mine = min(part.slots, slots)
-    buffered = max(mine - counts.running, 0) + _buffered(study, mine)
-    return Depth(part.now, tickets, max(buffered - tickets, 0))
+    buffered = max(mine - running, 0) + _buffered(study, mine, size)
+    return Depth(part.now, tickets, max(buffered * size - tickets, 0))
 
 
-def _buffered(study: StudyRecord, capacity: int) -> int:
-    """How many tickets and suggestions, together, are to lie behind so many busy slots."""
+def _buffered(study: StudyRecord, capacity: int, size: int) -> int:
+    """How many tickets and suggestions, together, are to lie behind so many busy slots; of packs, packs."""
     mean_s = _mean_s(study)
+    mean_s = None if mean_s is None else mean_s * size
     if mean_s is None:  # nothing has ended yet
         return 1 + max(capacity - 1, 1)
     return max(capacity, ceil(2 * capacity * min(AHEAD_S / mean_s, 1.0))) if mean_s else 2 * capacity

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from celeriac.decide.buffer import Sampling, depth, lone, stale
+from celeriac.decide.pack import leaders
 from celeriac.decide.share import Share
 from celeriac.decide.stop_study import reason_to_end
 from celeriac.domain.lifecycle import StudyEvent
@@ -27,13 +28,14 @@ SAMPLING = Sampling()
 class Limits:
     """What the study's file limits: finished trials, exactly; seconds since its first lease but for pauses, at most;
     and what ends it before (None: no limit). `in_order`: each trial is suggested when the one before has ended, so that
-    its suggestion depends on nobody's speed.
+    its suggestion depends on nobody's speed. `pack`: so many trials share a slot at most, and a ticket is for all.
     """
 
     trials: int
     wall_s: float | None = None
     stop: StopStudy | None = None
     in_order: bool = False
+    pack: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def what_next(
     closing = _closing(snapshot, limits, exhausted, newest)
     if closing is not None:
         return closing
-    return _filling(snapshot, limits, slots, share or lone(study, slots), sampling, exhausted)
+    return _filling(snapshot, limits, slots, share or lone(study, slots, limits.pack), sampling, exhausted)
 
 
 def _closing(snapshot: Snapshot, limits: Limits, exhausted: str, newest: Sequence[TrialRecord]) -> NextDecision | None:
@@ -119,16 +121,18 @@ def _filling(
 
     Those that a slot could take at once come before the buffer.
     """
-    counts, wants = snapshot.study.counts, depth(snapshot.study, slots, share)
+    counts, wants = snapshot.study.counts, depth(snapshot.study, slots, share, limits.pack)
     ready, old = snapshot.ready, stale(snapshot, min(slots, share.slots), sampling)
-    room = max(wants.tickets - counts.queued, 0)
+    room, size = max(wants.tickets - counts.queued, 0), max(limits.pack, 1)
     fresh = [number for number in ready if number not in old.numbers]
-    queue = ready[: wants.now] or tuple(fresh[:room])
+    left = limits.trials - counts.finished - counts.open
+    whole = left > 0 and not exhausted  # more are to come: no pack starts before it is full
+    behind, now = counts.queued, wants.now
+    queue = leaders(ready, now, size, behind, whole=whole) or leaders(fresh, room, size, behind, whole=whole)
     if queue:
         return NextDecision(f"{len(queue)} tickets for {slots} slots", queue=queue)
     if old.numbers:
         return NextDecision(old.reason, replace=old.numbers)
-    left = limits.trials - counts.finished - counts.open
     if left <= 0:
         return NextDecision(f"the last {counts.open} trials of {limits.trials} are under way")
     if exhausted:
@@ -137,7 +141,8 @@ def _filling(
         said = f"{counts.open} trials are under way, and the next is suggested when they have ended"
         return NextDecision(said) if counts.open else NextDecision("the next in order", add=1)
     if wants.now:  # and nothing is ready
-        return NextDecision("slots want suggestions", add=min(wants.now, left, MOST_WANTED))
+        wanted = min(wants.now * size - len(ready), left, max(MOST_WANTED, size - len(ready)))
+        return NextDecision("slots want suggestions", add=max(wanted, 1))
     missing = wants.tickets + wants.waiting - counts.queued - counts.waiting - counts.paused
     if missing > 0:
         return NextDecision("the buffer is not full", add=min(missing, left, MOST_BUFFERED))

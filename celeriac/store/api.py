@@ -15,13 +15,11 @@ Rules that hold for every verb:
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
+from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import (
-    Artefact,
     Attempt,
     Checkpoint,
     Claim,
@@ -54,69 +52,21 @@ from celeriac.domain.records import (
 )
 from celeriac.store.api_figures import FigureStore
 from celeriac.store.api_gangs import GangStore
+from celeriac.store.api_packs import PackStore
 from celeriac.store.api_placing import PlacingStore
 from celeriac.store.api_preemption import PreemptionStore
 from celeriac.store.api_schedules import ScheduleStore
+from celeriac.store.told import AttemptEnd as AttemptEnd
+from celeriac.store.told import Pruned as Pruned
+from celeriac.store.told import ReportAck as ReportAck
 
 #: Trials for the queue of their class.
 NOWHERE: Mapping[int, Placed] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptEnd:
-    """How an attempt ends and what becomes of its trial: already decided, only to be written down.
-
-    `attempt_event` ends the attempt and `trial_event` moves the trial (score, prune, fail, retry, park or cancel).
-    `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one
-    more. `wait_s`: a trial that goes on is not before so many seconds are over (`TrialRecord.not_before`). `log_tail`
-    None keeps the tail that `renew` last stored. `holdout` and `drift` stand beside the score; all three are finite.
-    `micro_batch`: the most samples at once that the attempt's batch plan had.
-    """
-
-    attempt_event: AttemptEvent
-    trial_event: TrialEvent
-    score: float | None = None
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    step: int | None = None
-    fault: Fault | None = None
-    detail: str = ""
-    traceback: str = ""
-    signature: str = ""
-    device_s: float = 0.0
-    peak_memory_bytes: int = 0
-    log_tail: str | None = None
-    forgives: bool = False
-    wait_s: float = 0.0
-    holdout: tuple[float, ...] = ()
-    drift: float | None = None
-    model: Artefact | None = None
-    micro_batch: int | None = None
-    gpu_peak_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ReportAck:
-    """What `report` tells of reports that landed.
-
-    checkpoints: the trial's, newest first, when one came with the reports, else none. rungs: the trial's record at
-    each rung that was crossed, in the order of the rungs: the new one, or the one that an earlier attempt left there.
-    """
-
-    checkpoints: tuple[Checkpoint, ...] = ()
-    rungs: tuple[RungRecord, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """How many rows one call of `prune` took away."""
-
-    reports: int = 0
-    logs: int = 0
-
-
-class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, FigureStore, Protocol):
-    """All that the programs may ask of Postgres; what schedules and their nights, pre-emption, gangs and figures need
-    is in protocols of their own.
+class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, PackStore, FigureStore, Protocol):
+    """All that the programs may ask of Postgres; what schedules and their nights, pre-emption, gangs, packs and figures
+    need is in protocols of their own.
     """
 
     # -- the store itself -------------------------------------------------------------------------------------------

@@ -42,6 +42,11 @@ def sampler_for(name: str) -> Sampler:
     return suggest
 
 
+def is_ours(name: str) -> bool:
+    """Whether the sampler of that name is one of ours, and not another library's."""
+    return name in _HOME
+
+
 def learns_from_earlier(name: str) -> bool:
     """Whether the sampler of that name knows what to do with earlier nights."""
     return name == "bayesian"

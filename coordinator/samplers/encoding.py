@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from celeriac.domain.space import INACTIVE, Choice, Float, Int, Space
+from coordinator.samplers.held import HeldSpace
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -34,6 +35,7 @@ class Box:
     def __init__(self, space: Space) -> None:
         self.space = space
         self._parameters = [space.parameters[name] for name in space.names]
+        self._held = space.columns if isinstance(space, HeldSpace) else {}
         self._column = {name: column for column, name in enumerate(space.names)}
 
     @property
@@ -48,6 +50,8 @@ class Box:
     def snapped(self, places: Array) -> Array:
         """The places of the configurations that `Space.from_unit` makes of these."""
         out = np.clip(places, 0.0, 1.0)
+        for column, unit in self._held.items():
+            out[:, column] = unit
         for column, parameter in enumerate(self._parameters):
             out[:, column] = _on_grid(parameter, out[:, column])
         out[~self._active(out)] = INACTIVE

@@ -16,9 +16,10 @@ from celeriac.domain.provenance import By, Provenance
 from celeriac.domain.records import Source, StudyRecord, Suggestion
 from celeriac.domain.sampler_names import AUTO
 from celeriac.store import Store
-from coordinator.samplers import ask, learns_from_earlier
+from coordinator.samplers import learns_from_earlier
 from coordinator.samplers.api import proposed
 from coordinator.suggest.history import Histories
+from coordinator.suggest.shapes import ask_in_shapes
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def suggested(store: Store, histories: Histories, question: SuggestRequest) -> l
     decision = chosen_sampler(spec, study)
     earlier = start.earlier if learns_from_earlier(decision.name) else ()
     count = question.count - len(found)
-    proposals = ask(decision.name, spec.space, history.observations, pending, count, spec.seed, earlier)
+    proposals = ask_in_shapes(decision.name, spec, history.observations, pending, count, earlier)
     chosen = {"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}
     for index, proposal in enumerate(proposals):
         how = Provenance.read(proposal.how).in_scores(study.goal)

@@ -2,15 +2,16 @@
 trial.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import Source
 from celeriac.domain.study_file import parse
 from celeriac.store import Store
-from coordinator.samplers import ask
 from coordinator.suggest.history import History
 from coordinator.suggest.past import earlier_of
+from coordinator.suggest.shapes import ask_in_shapes
 
 
 def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
     history = History(parse(study.spec, f"study {study.name}"))
     history.read_on(store, study, until=observed)
     pending, count = history.pending(store, study, below=first), number - first + 1
-    space, earlier = history.spec.space, earlier_of(store, history.spec, found.earlier)
-    proposals = ask(found.sampler, space, history.observations, pending, count, found.seed, earlier)
+    earlier = earlier_of(store, history.spec, found.earlier)
+    spec = replace(history.spec, seed=found.seed)
+    proposals = ask_in_shapes(found.sampler, spec, history.observations, pending, count, earlier)
     return proposals[-1].params

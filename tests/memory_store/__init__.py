@@ -13,6 +13,7 @@ from tests.memory_store.finish import Ends
 from tests.memory_store.firings import Firings
 from tests.memory_store.gangs import Gangs
 from tests.memory_store.maintenance import Care
+from tests.memory_store.packs import Packs
 from tests.memory_store.preemption import Preemption
 from tests.memory_store.reading import Reading
 from tests.memory_store.reports import Reports
@@ -23,7 +24,20 @@ from tests.memory_store.turns import Turns
 
 
 class MemoryStore(
-    Studies, Turns, Gangs, Reports, Ends, Care, Changes, Schedules, Firings, Deliveries, Preemption, Reading, Figures
+    Studies,
+    Turns,
+    Packs,
+    Gangs,
+    Reports,
+    Ends,
+    Care,
+    Changes,
+    Schedules,
+    Firings,
+    Deliveries,
+    Preemption,
+    Reading,
+    Figures,
 ):
     """`celeriac.store.api.Store` in memory; safe between threads. `clock` is the store's clock, aware UTC."""
 

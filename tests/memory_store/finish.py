@@ -79,7 +79,8 @@ class Ends(Tables):
 
     def _noted(self, trial: TrialRecord, held: Held, end: AttemptEnd, event: AttemptEvent) -> TrialRecord:
         """The trial, after what is known of its attempt's end was written down."""
-        noted = ("fault", "detail", "traceback", "device_s", "peak_memory_bytes", "gpu_peak_bytes", "micro_batch")
+        measured = ("device_s", "peak_memory_bytes", "gpu_peak_bytes", "micro_batch", "pack_most", "split_by")
+        noted = ("fault", "detail", "traceback", *measured)
         self._rows.end_attempt(held, event, **{name: getattr(end, name) for name in noted})
         held.digest = digest(end)
         self._rows.keep_tail(held.attempt, end.log_tail)

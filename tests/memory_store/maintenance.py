@@ -25,7 +25,7 @@ from celeriac.domain.records import (
 )
 from celeriac.store.api import Pruned
 from celeriac.store.sanitize import plain_text
-from tests.memory_store.rows import Held, Tables, atomic, plain
+from tests.memory_store.rows import Held, Tables, atomic, plain, process_of
 
 
 class Care(Tables):
@@ -208,7 +208,7 @@ class Care(Tables):
 
     @atomic
     def slot_runs(self, since: datetime) -> list[SlotRun]:
-        rows, found = self._rows, []
+        rows, found = self._rows, dict[tuple[int, str, str], SlotRun]()
         ended = {(e.study_id, e.trial, e.number): e.ended_at for e in (held.attempt for held in rows.attempts.values())}
         for a in (held.attempt for held in rows.attempts.values()):
             study, trial = rows.studies[a.study_id], rows.trials[a.study_id, a.trial]
@@ -216,8 +216,12 @@ class Care(Tables):
                 continue
             opened_at = max(filter(None, (study.created_at, study.resumed_at, study.reopened_at)))
             ready_at = ended.get((a.study_id, a.trial, a.number - 1)) or trial.created_at
-            found.append(SlotRun(a.worker, a.leased_at, a.ended_at, a.device_s, opened_at, ready_at))
-        return sorted(found, key=lambda each: (each.leased_at, each.worker))
+            key, run = (
+                (a.study_id, a.worker, process_of(a)),
+                SlotRun(a.worker, a.leased_at, a.ended_at, a.device_s, opened_at, ready_at),
+            )
+            found[key] = run if key not in found else _as_one(found[key], run)
+        return sorted(found.values(), key=lambda each: (each.leased_at, each.worker))
 
     @atomic
     def put_asides(self) -> list[PutAside]:
@@ -286,6 +290,7 @@ class Care(Tables):
             leased_at=attempt.leased_at,
             lease_s=held.lease_s,
             lease_until=attempt.lease_until,
+            packed=attempt.packed,
         )
 
     def _progressed(self, attempt: Attempt) -> bool:
@@ -306,3 +311,15 @@ class Care(Tables):
         if study.state not in CLOSED or study.ended_at is None or study.ended_at >= before:
             return False
         return not self._rows.is_champion(study_id, number)
+
+
+def _as_one(one: SlotRun, other: SlotRun) -> SlotRun:
+    """Two attempts of one process."""
+    ends = [each.ended_at for each in (one, other) if each.ended_at is not None]
+    return replace(
+        one,
+        leased_at=min(one.leased_at, other.leased_at),
+        ended_at=max(ends) if len(ends) == 2 else None,
+        device_s=one.device_s + other.device_s,
+        ready_at=min(one.ready_at, other.ready_at),
+    )

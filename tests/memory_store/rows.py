@@ -250,7 +250,7 @@ class Rows:
         held = self.open_attempt(trial.study_id, trial.number)
         after = self.move_trial(trial, TrialEvent.CANCEL, detail=reason, queued_at=None)
         if held is not None:
-            used_s = max(0.0, (self.clock() - held.attempt.leased_at) / timedelta(seconds=1))
+            used_s = max(0.0, (self.clock() - held.attempt.leased_at) / timedelta(seconds=1)) / held.attempt.packed
             self.end_attempt(held, AttemptEvent.RELEASE, detail=reason, device_s=used_s)
         return after
 
@@ -277,6 +277,11 @@ def atomic(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, 
             return deepcopy(verb(self, *deepcopy(args), **deepcopy(kwargs)))
 
     return alone
+
+
+def process_of(attempt: Attempt) -> str:
+    """What the attempts of one process have in common, within a study."""
+    return attempt.pack or f"{attempt.trial}.{attempt.number}."
 
 
 def system_clock() -> datetime:

@@ -23,7 +23,7 @@ from celeriac.domain.space import MOST_PARAMETERS
 from celeriac.domain.study_file import deadline_of
 from celeriac.store.refusals import duplicate_study, unknown_study
 from celeriac.store.sanitize import plain_text
-from tests.memory_store.rows import Rows, Tables, atomic, plain
+from tests.memory_store.rows import Rows, Tables, atomic, plain, process_of
 
 
 class Studies(Tables):
@@ -128,18 +128,19 @@ class Studies(Tables):
     @atomic
     def wanted_slots(self, *, on_gpus: bool) -> float:
         claims = [each for each in self.claims() if each.may_run and each.resources.on_gpu == on_gpus]
-        return sum(each.demand * each.resources.width for each in claims)
+        return sum(-(-each.demand // max(each.pack, 1)) * each.resources.width for each in claims)
 
 
 def _spent(rows: Rows, study: StudyRecord) -> float:
     held = [each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id]
     attempts = [each for each in held if each.ended_at is None]
-    return study.device_s + sum(max((rows.clock() - each.leased_at).total_seconds(), 0.0) for each in attempts)
+    now = rows.clock()
+    return study.device_s + sum(max((now - each.leased_at).total_seconds(), 0.0) / each.packed for each in attempts)
 
 
 def _runs(rows: Rows, study: StudyRecord) -> int:
     held = (each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id)
-    return sum(each.ended_at is None for each in held)
+    return len({process_of(each) for each in held if each.ended_at is None})
 
 
 def _claim(study: StudyRecord, now: datetime) -> Claim:
@@ -152,6 +153,7 @@ def _claim(study: StudyRecord, now: datetime) -> Claim:
         resources=study.resources,
         age_s=began.worked_s(now),
         weight=float(study.spec.get("priority", 1)),
+        pack=int(study.spec.get("pack", 0)),
         deadline_s=None if late is None else (late - now).total_seconds(),
     )
 

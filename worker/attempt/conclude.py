@@ -112,7 +112,7 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
         has_checkpoint=attempt.has_checkpoint,
         has_progressed=attempt.has_progressed,
         notes=attempt.notes,
-        device_s=time.monotonic() - attempt.started_at if attempt.started_at else 0.0,
+        device_s=attempt.device_s,
         peak_memory_bytes=max(told, attempt.exit.peak_memory_bytes if attempt.exit else 0),
         log_tail=attempt.log.tail(),
         micro_batch=attempt.micro_batch,

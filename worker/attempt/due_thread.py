@@ -1,4 +1,4 @@
-"""A thread that works on one thing whenever that is due: the lease's keeper and the result writer are two of them."""
+"""A thread that works on each thing whenever that is due: the lease's keeper and the result writer are two of them."""
 
 import threading
 import time
@@ -8,12 +8,13 @@ T = TypeVar("T")
 
 
 class DueThread(Generic[T]):
-    """The thread, and the one thing that it works on. `_work` must not raise."""
+    """The thread, and the things that it works on, one at a time. `_work` must not raise."""
 
     def __init__(self, name: str) -> None:
         self._changed = threading.Condition()
-        self._current: T | None = None
-        self._working = self._closing = False
+        self._things: list[T] = []
+        self._working: T | None = None
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -26,19 +27,18 @@ class DueThread(Generic[T]):
         raise NotImplementedError
 
     def _take(self, thing: T) -> T:
-        """Work on this from now on, instead of what was before."""
+        """Work on this too from now on, until it is dropped."""
         with self._changed:
-            self._current = thing
+            self._things.append(thing)
             self._changed.notify_all()
         return thing
 
     def _drop(self, thing: T, *, wait: bool = False) -> None:
         """Work on it no more; `wait`: for what is under way, too."""
         with self._changed:
-            if self._current is thing:
-                self._current = None
+            self._things = [each for each in self._things if each is not thing]
             if wait:
-                self._changed.wait_for(lambda: not self._working)
+                self._changed.wait_for(lambda: self._working is not thing)
 
     def close(self, within_s: float = 5.0) -> None:
         """End the thread. Safe to repeat."""
@@ -54,15 +54,15 @@ class DueThread(Generic[T]):
     def _next_due(self) -> T | None:
         """Wait until something is due; None: the thread is closed."""
         with self._changed:
-            self._working = False
+            self._working = None
             self._changed.notify_all()
             while not self._closing:
-                thing = self._current
+                thing = min(self._things, key=self._due_at, default=None)
                 if thing is None:
                     self._changed.wait()
                 elif (left_s := self._due_at(thing) - time.monotonic()) > 0:
                     self._changed.wait(left_s)
                 else:
-                    self._working = True
+                    self._working = thing
                     return thing
             return None

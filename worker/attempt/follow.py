@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal, Protocol
 
 from celeriac.domain.records import Checkpoint, Report
 from worker.attempt import classify
@@ -77,7 +78,17 @@ def hear_rungs(attempt: Run) -> None:
             attempt.pruner.hear(records)
 
 
-def answer(attempt: Run, process: TrialProcess) -> None:
+class Hears(Protocol):
+    """A trial's process, or its part of a pack's."""
+
+    def send(self, word: Literal["stop"], /) -> None:
+        """See `TrialProcess.send`."""
+
+    def answer(self, step: int, /) -> None:
+        """See `TrialProcess.answer`."""
+
+
+def answer(attempt: Run, process: Hears) -> None:
     """Have the trial stopped that is to be stopped, or tell it that it goes on, once its last report was judged."""
     pruner = attempt.pruner
     if pruner is None or attempt.over:

@@ -45,7 +45,7 @@ class KeptLease:
 
 
 class LeaseKeeper(DueThread[KeptLease]):
-    """The thread, and the one lease that it keeps."""
+    """The thread, and the leases that it keeps: one, or those of a pack together."""
 
     def __init__(self, store: Renews, wakeup: Wakeup, *, lease_s: float, heartbeat_s: float) -> None:
         self.lease_s, self.heartbeat_s = lease_s, heartbeat_s
@@ -54,12 +54,12 @@ class LeaseKeeper(DueThread[KeptLease]):
         super().__init__("lease-keeper")
 
     def keep(self, token: str) -> KeptLease:
-        """Renew this lease at every heartbeat from now on, instead of the one before."""
+        """Renew this lease at every heartbeat from now on."""
         every_s = self.heartbeat_s
         return self._take(KeptLease(lambda: self.store.renew(token, self.lease_s), every_s, time.monotonic() + every_s))
 
     def keep_otherwise(self, renew: Callable[[], str], every_s: float) -> KeptLease:
-        """Have a membership renewed, instead of the lease before; `renew` answers and raises as `Renews.renew`."""
+        """Have a membership, or a pack's leases, renewed; `renew` answers and raises as `Renews.renew`."""
         return self._take(KeptLease(renew, every_s, time.monotonic()))
 
     def hurry(self, kept: KeptLease) -> None:

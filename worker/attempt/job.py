@@ -4,7 +4,8 @@ given.
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from worker.attempt.checkpoints import directory
 from worker.attempt.context import WorkerContext
 from worker.devices import mps
 from worker.process.calls import COMMAND
-from worker.process.frames import Job
+from worker.process.frames import Job, MemberJob
 from worker.process.server_handle import Code
 
 NO_LIMITS: Mapping[str, str] = {}
@@ -143,6 +144,23 @@ def device_limits(lease: Lease, context: WorkerContext) -> Mapping[str, str]:
     ):
         return NO_LIMITS
     return mps.limits(placed.share, placed.memory_bytes)
+
+
+def job_of_pack(
+    members: Sequence[tuple[Lease, Checkpoint | None, bool]], *, checkpoint_root: Path, has_gpu: bool, model_bytes: int
+) -> Job:
+    """All that the process of a pack is told: each trial's lease, the checkpoint that it resumes from, and whether it
+    is judged. They begin at one step.
+    """
+    jobs = [
+        job_of(lease, resumed, checkpoint_root=checkpoint_root, has_gpu=has_gpu, judged=judged, model_bytes=model_bytes)
+        for lease, resumed, judged in members
+    ]
+    parts = tuple(
+        MemberJob(job.number, job.attempt, job.params, job.seed, job.checkpoint_dir, job.checkpoint, job.judged)
+        for job in jobs
+    )
+    return replace(jobs[0], members=parts)
 
 
 def environment_of(place: Place, lease: Lease) -> dict[str, str]:

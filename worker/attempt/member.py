@@ -22,7 +22,7 @@ from worker.attempt.heartbeat import KeptLease
 from worker.attempt.job import CodeDiffers, code_of, job_of
 from worker.attempt.logs import AttemptLog
 from worker.attempt.membership import Membership
-from worker.attempt.run import READ_S
+from worker.attempt.resume import READ_S
 from worker.attempt.stand_aside import without_code
 from worker.attempt.store_retry import StoreRetry, UntilStopped
 from worker.attempt.wakeup import wait

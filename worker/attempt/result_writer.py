@@ -55,6 +55,7 @@ class Results:
     tail: Callable[[], str | None]
     saved: Saved
     tail_at: float
+    sharers: int = 1
     rungs: SimpleQueue[Sequence[RungRecord]] = field(default_factory=SimpleQueue)
     lost: LeaseLost | None = None
     refused: ValueRefused | None = None
@@ -103,7 +104,7 @@ class Results:
 
 
 class ResultWriter(DueThread[Results]):
-    """The thread, and the one attempt whose results it writes."""
+    """The thread, and the attempts whose results it writes: one, or those of a pack."""
 
     def __init__(self, store: Store, wakeup: Wakeup, *, lease_s: float, heartbeat_s: float) -> None:
         self.store = store
@@ -111,9 +112,11 @@ class ResultWriter(DueThread[Results]):
         self._lease_s, self._heartbeat_s = lease_s, heartbeat_s
         super().__init__("result-writer")
 
-    def open(self, token: str, *, tail: Callable[[], str | None], saved: Saved) -> Results:
-        """The results of the attempt that holds this lease: written as they come from now on."""
-        return self._take(Results(token, tail, saved, tail_at=time.monotonic() + self._heartbeat_s))
+    def open(self, token: str, *, tail: Callable[[], str | None], saved: Saved, sharers: int = 1) -> Results:
+        """The results of the attempt that holds this lease: written as they come from now on. `sharers`: how many
+        attempts this slot writes tails for.
+        """
+        return self._take(Results(token, tail, saved, tail_at=time.monotonic() + self._heartbeat_s, sharers=sharers))
 
     def start(self, results: Results, started: AttemptStarted) -> None:
         """Have it noted what the attempt runs with."""
@@ -173,7 +176,7 @@ class ResultWriter(DueThread[Results]):
         if tail is not None:
             self.store.renew(results.token, self._lease_s, log_tail=tail)
             results.unsent_tail = None
-            wait_s = max(wait_s, min(len(tail) / TAIL_BYTES_A_SECOND, TAIL_S))
+            wait_s = max(wait_s, min(results.sharers * len(tail) / TAIL_BYTES_A_SECOND, TAIL_S))
         results.tail_at = time.monotonic() + wait_s
 
     def _later(self, results: Results) -> None:

@@ -12,63 +12,28 @@ One value travels, `Run`, and one thread writes it. Whatever happens, no process
 takes the next one: it ends while the next ticket is fetched, and is waited for before the next lease.
 """
 
-import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from celeriac.decide.gang import BEAT_S
-from celeriac.domain.errors import (
-    CeleriacError,
-    LeaseLost,
-    SpecInvalid,
-    TryAgain,
-    UnknownStudy,
-    UnknownTrial,
-    ValueRefused,
-)
+from celeriac.domain.errors import SpecInvalid, TryAgain, UnknownStudy, UnknownTrial
 from celeriac.domain.messages import RunTrial
-from celeriac.domain.records import Checkpoint, Fault, Lease, Refusal, Report
-from celeriac.runtime.artefacts import ArtefactsUnavailable
-from worker.attempt import checkpoints
-from worker.attempt.classify import Cut
-from worker.attempt.conclude import (
-    announce,
-    give_back,
-    give_up,
-    judge,
-    leave_kind,
-    put_off,
-    record,
-    refuse_study,
-    refuse_value,
-    step_aside,
-)
+from celeriac.domain.records import Fault, Lease, Refusal
+from worker.attempt.conclude import announce, judge, record
 from worker.attempt.context import WorkerContext
-from worker.attempt.control import Unanswered
-from worker.attempt.early_stop import pruner_of
 from worker.attempt.follow import follow
 from worker.attempt.free_memory import not_free
-from worker.attempt.job import CodeDiffers, code_of, device_limits, job_of
-from worker.attempt.logs import AttemptLog
+from worker.attempt.job import code_of, device_limits, job_of
 from worker.attempt.membership import Membership
-from worker.attempt.memory import BarredHere, check_kind
-from worker.attempt.result_writer import AttemptStarted, Results
+from worker.attempt.memory import check_kind
+from worker.attempt.pack import run_pack
+from worker.attempt.result_writer import AttemptStarted
+from worker.attempt.resume import resume
 from worker.attempt.run_state import Run
+from worker.attempt.scope import attempt_scope
 from worker.attempt.stand_aside import passed_on, rest_if_sick
 from worker.attempt.store_retry import StoreRetry, UntilStopped
-from worker.attempt.uploads import AGAIN_S, Told, Uploads
 from worker.process.events import Exit, Failed
 from worker.process.failure import signature
 from worker.process.frames import FrameTooLarge
-from worker.process.trial_process import FAREWELL_S
-
-log = logging.getLogger(__name__)
-
-# How long reading a trial's checkpoints, to hash them, may take: tens of gigabytes from a slow disk.
-READ_S = 900.0
-# How long a slot waits for a storage that is away, before it takes another trial.
-AWAY_S = 20.0
 
 
 def run(ticket: RunTrial, context: WorkerContext) -> str:
@@ -84,6 +49,8 @@ def run(ticket: RunTrial, context: WorkerContext) -> str:
         lease = take_lease(ticket, context)
         if isinstance(lease, Refusal):
             return f"nothing to do: {lease.reason}"
+        if lease.plan.pack:
+            return run_pack(lease, context)
         return run_leased(ticket, lease, context)
 
 
@@ -124,148 +91,7 @@ def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
         return Refusal(str(error))
 
 
-@contextmanager
-def attempt_scope(
-    ticket: RunTrial, lease: Lease, context: WorkerContext, membership: Membership | None = None
-) -> Iterator[Run]:
-    """The attempt's log, its lease and its results; leaves no process and no open lease behind, also when we fail
-    ourselves.
-    """
-    keeper = context.lease_keeper
-    kept = keeper.keep_otherwise(membership.renew, BEAT_S) if membership is not None else keeper.keep(lease.token)
-    settings = context.settings
-    output = AttemptLog(
-        settings.log_root,
-        lease.study_id,
-        lease.number,
-        lease.attempt,
-        writer=context.log_writer,
-        file_bytes=settings.log_file_bytes,
-        tail_bytes=settings.log_tail_bytes,
-    )
-    root, storage = settings.checkpoint_root, context.checkpoint_storage
-    retention = checkpoints.Retention(lease, context.store, context.janitor, root, storage)
-    results = context.results.open(lease.token, tail=output.changed_tail, saved=retention.saved)
-    uploads = None if storage is None else Uploads(storage, root, told_of(context, results, output))
-    attempt = Run(context, ticket, lease, output, kept, results, retention, membership, uploads)
-    try:
-        with handle_failures(attempt):
-            yield attempt
-    except BaseException:
-        end_process(attempt)
-        raise
-    finally:
-        if uploads is not None:
-            uploads.leave()
-        context.results.leave(results)
-        context.lease_keeper.leave(kept)
-        output.close()
-        if attempt.process is not None:
-            attempt.process.farewell(FAREWELL_S)
-
-
-def told_of(context: WorkerContext, results: Results, output: AttemptLog) -> Told:
-    """What becomes of checkpoints that were copied to the storage, or left out: a row, a line in the log, files that
-    go.
-    """
-    root = context.settings.checkpoint_root
-
-    def left_out(checkpoint: Checkpoint) -> None:
-        context.janitor.put(f"deleting {checkpoint.path}", lambda: checkpoints.delete([checkpoint], root))
-
-    return Told(lambda report: context.results.report(results, report), output.note, left_out)
-
-
-@contextmanager
-def handle_failures(attempt: Run) -> Iterator[None]:
-    """Answer for what goes wrong in the block: an attempt that has lost its lease steps aside, our own failure hands
-    it back.
-    """
-    try:
-        yield
-    except ArtefactsUnavailable as error:
-        put_off(attempt, str(error))
-    except CeleriacError as error:
-        end_process(attempt)
-        if isinstance(error, LeaseLost):
-            step_aside(attempt, error)
-        elif isinstance(error, ValueRefused):
-            refuse_value(attempt, error)
-        else:
-            give_up(attempt, error)
-    except BarredHere as error:
-        end_process(attempt)
-        leave_kind(attempt, str(error))
-    except CodeDiffers as error:
-        end_process(attempt)
-        refuse_study(attempt, str(error))
-    except Exception as error:
-        log.exception("%s: the runner failed", attempt.name)
-        end_process(attempt)
-        give_back(attempt, f"the runner failed: {type(error).__name__}: {error}")
-
-
-def end_process(attempt: Run) -> None:
-    """Leave no process of an attempt that came to no end of its own."""
-    if attempt.process is not None:
-        attempt.process.kill(0.0)
-
-
-# -- code, checkpoint, process -------------------------------------------------------------------------------------
-def resume(attempt: Run) -> None:
-    """Choose the newest checkpoint whose hash holds; if there are only unsound ones, start over and say so."""
-    attempt.pruner = pruner_of(attempt.lease)
-    root, control = attempt.context.settings.checkpoint_root, attempt.context.control
-    if not attempt.lease.checkpoints:
-        return
-    try:
-        attempt.resumed, refused = found(attempt)
-    except Unanswered as error:
-        if control.stopped():
-            attempt.cut = Cut.DRAIN if control.draining() else Cut.REVOKED
-        attempt.has_checkpoint = True
-        attempt.exit = Exit(lost=f"the checkpoints in {root} could not be read: {error}")
-        return
-    for reason in refused:
-        attempt.log.note(reason)
-    if attempt.resumed is None:
-        attempt.notes.append("no checkpoint of an earlier attempt is sound: started over")
-        attempt.log.note(attempt.notes[-1])
-    else:
-        attempt.has_checkpoint, attempt.last_step = True, attempt.resumed.step
-        if attempt.pruner is not None:
-            attempt.pruner.resume(reports_before(attempt, attempt.resumed.step))
-
-
-def found(attempt: Run) -> tuple[Checkpoint | None, list[str]]:
-    """The checkpoint to go on from, and what is wrong with newer ones. A storage that is away is asked again for a
-    while. Raises Unanswered, ArtefactsUnavailable.
-    """
-    context, before = attempt.context, attempt.lease.checkpoints
-    root, storage = context.settings.checkpoint_root, context.checkpoint_storage
-    until = time.monotonic() + AWAY_S
-    while True:
-        try:
-            return context.control.in_time(lambda: checkpoints.newest_sound(before, root, storage), within_s=READ_S)
-        except ArtefactsUnavailable:
-            if time.monotonic() >= until or context.control.stopped():
-                raise
-            context.control.pause(AGAIN_S)
-
-
-def reports_before(attempt: Run, step: int) -> list[Report]:
-    """What earlier attempts reported up to this step; a store that is away is waited for, unless the worker is told to
-    stop.
-    """
-    context, lease = attempt.context, attempt.lease
-    retry = StoreRetry(attempt.name, UntilStopped(context.control, grace_s=0.0))
-    try:
-        found = retry(lambda: context.store.own_reports(lease.token))
-    except TryAgain:
-        return []
-    return [report for report in found if report.step <= step]
-
-
+# -- code and process -----------------------------------------------------------------------------------------------
 def begin(attempt: Run) -> None:
     """Give the job to a warm process, and have noted what the attempt runs with."""
     if attempt.over:

@@ -1,6 +1,7 @@
 """The one value that travels through an attempt's steps. Written by the runner's thread only."""
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from worker.attempt.early_stop import Pruner
 from worker.attempt.heartbeat import KeptLease
 from worker.attempt.logs import AttemptLog
 from worker.attempt.membership import Membership
+from worker.attempt.pack_clock import PackClock
 from worker.attempt.result_writer import Results
 from worker.attempt.uploads import Uploads
 from worker.process.events import Exit, Failed, Returned, Stopped
@@ -34,6 +36,7 @@ class Run:
     retention: Retention
     membership: Membership | None = None
     uploads: Uploads | None = None
+    clock: PackClock | None = None  # of its pack
     resumed: Checkpoint | None = None
     pruner: Pruner | None = None
     model: Artefact | None = None
@@ -62,6 +65,13 @@ class Run:
     def over(self) -> bool:
         """Whether its process has said its last word, or is gone."""
         return self.last is not None or self.exit is not None
+
+    @property
+    def device_s(self) -> float:
+        """The device time that it has taken, or its part of its pack's."""
+        if self.clock is not None:
+            return self.clock.charged_s(time.monotonic())
+        return time.monotonic() - self.started_at if self.started_at else 0.0
 
     @property
     def lost(self) -> LeaseLost | None:

@@ -4,7 +4,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from celeriac.trial import PREEMPT, STOP
@@ -22,6 +22,7 @@ MOST_WAIT_S = 2.0
 class SocketChannel:
     """`celeriac.trial.Channel` for the service.
 
+    `words` and `answered` are what was said to single trials of a pack: `worker.process.pack_channel` speaks for them.
     In a `judged` trial each report waits for the runner's answer, so that one which is stopped ends with the report
     that decided it,
     and not an epoch later: at most WAIT_SHARE of the time since the report before, so that quick reports never wait.
@@ -30,6 +31,8 @@ class SocketChannel:
     def __init__(self, channel: socket.socket) -> None:
         self.judged = False
         self.regroup = False
+        self.words: dict[int, str] = {}
+        self.answered: dict[int, int] = {}
         self._answered = -1
         self._alone = False
         self._reported_at = time.monotonic()
@@ -53,7 +56,7 @@ class SocketChannel:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one frame, waiting for the runner to take it. Raises FrameTooLarge."""
-        self._socket.sendall(encode(message))
+        self.send_alone(message)
         if self.judged and message["kind"] == "report":
             now = time.monotonic()
             self._await_answer(message["step"], now + min(WAIT_SHARE * (now - self._reported_at), MOST_WAIT_S))
@@ -82,9 +85,30 @@ class SocketChannel:
         for message in messages:
             if message.get("kind") != "control":
                 continue
-            if message.get("word") == GO:
+            if "trial" in message:
+                self._hear_of(message["trial"], message)
+            elif message.get("word") == GO:
                 self._answered = max(self._answered, message["step"])
             elif message.get("word") == REGROUP:
                 self.regroup = True
             elif self._word != PREEMPT:
                 self._word = PREEMPT if message.get("word") == PREEMPT else STOP
+
+    def _hear_of(self, trial: int, message: dict[str, Any]) -> None:
+        """A word for one trial of a pack."""
+        if message.get("word") == GO:
+            self.answered[trial] = max(self.answered.get(trial, -1), message["step"])
+        else:
+            self.words.setdefault(trial, STOP)
+
+    def send_alone(self, message: dict[str, Any]) -> None:
+        """Send one frame and wait for no answer. Raises FrameTooLarge."""
+        self._socket.sendall(encode(message))
+
+    def wait_until(self, heard: Callable[[], bool], until: float) -> None:
+        """Listen until then, or until `heard` says so; at once when the runner is gone."""
+        while not heard() and not self._alone:
+            left_ms = (until - time.monotonic()) * 1000
+            if left_ms < 1 or not self._poll.poll(left_ms):
+                return
+            self.poll()

@@ -9,30 +9,28 @@ ends      runs what the objective left to be run at exit, and is gone
 """
 
 import atexit
-import math
 import os
-import resource
 import signal
 import socket
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from celeriac.domain.records import Fault
-from celeriac.result import MOST_INT, Result, blocks_in, described, finite_in, flat, number_in
 from celeriac.runtime.process.linux import die_with_parent
 from celeriac.trial import Channel, Trial, TrialStopped
-from worker.process import gpu_memory, linux, rendezvous
+from worker.process import gpu_memory, rendezvous
 from worker.process.calls import callable_of
 from worker.process.channel import SocketChannel
 from worker.process.failure import from_exception, from_words
 from worker.process.frames import CHANNEL_LOST, FrameTooLarge
 from worker.process.gang_channel import FollowChannel, LeadChannel
+from worker.process.last_frame import Keep, flush_output, judged, not_in_a_fork, peak_memory_bytes
 from worker.process.objective import Objective, Unusable, reseed
+from worker.process.pack_child import trained_pack
 from worker.process.scratch import HOME, TEMPORARY
 
 #: Where memory runs out the kernel ends a trial, and not the slot, the node or a database beside it (proc(5),
@@ -78,52 +76,11 @@ def live(
         link.send(outcome.faulted.message())
     else:
         gpu_memory.cap(job["gpu_memory_bytes"])
-        _tell(link, *_trained(outcome, _trial(job, link, speaks), code_root, Keep(job, link)))
+        if job["members"]:
+            _tell(link, *trained_pack(outcome, job, link, code_root))
+        else:
+            _tell(link, *_trained(outcome, _trial(job, link, speaks), code_root, Keep(job, link)))
     _end()
-
-
-#: Said to who returns several numbers at once.
-_AS_RESULT = ": return celeriac.Result(score, metrics={...}) to keep more than the score"
-
-
-def judged(returned: Any, trial: Trial) -> dict[str, Any]:
-    """The last frame for what the objective returned: its score, or why that is no score."""
-    if trial.heeded is not None:
-        # It came to an end because it was asked to: the number, if any, is that of a partial training.
-        return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step, **_partial(returned)}
-    if trial.rank:  # rank 0 returns the score
-        return {"kind": "result", "score": 0.0, "step": None, "metrics": {}}
-    result = returned if isinstance(returned, Result) else Result(returned)
-    try:
-        score = number_in(result.score, "the score that the objective returns")
-        told = {"metrics": {**trial.recorded, **flat(result.metrics)}, **_beside(result)}
-    except (TypeError, ValueError, OverflowError) as error:
-        detail = str(error) + (_AS_RESULT if isinstance(result.score, (Mapping, tuple)) else "")
-        return from_words(Fault.USER_BUG, detail, "returned", type(result.score).__qualname__).message()
-    if not math.isfinite(score):
-        return from_words(Fault.NOT_FINITE, f"the objective returned {score}", "returned").message()
-    if result.step is not None and (type(result.step) is not int or not 0 <= result.step <= MOST_INT):
-        detail = f"Result(step=...) must be a whole number from 0 to {MOST_INT}, got {described(result.step)}"
-        return from_words(Fault.USER_BUG, detail, "step").message()
-    step = trial.last_step if result.step is None else result.step
-    return {"kind": "result", "score": score, "step": step, **told}
-
-
-def _beside(result: Result) -> dict[str, Any]:
-    """What stands beside a score for the gate of a schedule, where there is any. Raises TypeError, ValueError."""
-    holdout = blocks_in(result.holdout)
-    drift = {} if result.drift is None else {"drift": finite_in(result.drift, "Result(drift=...)")}
-    return ({"holdout": holdout} if holdout else {}) | drift
-
-
-def _partial(returned: Any) -> dict[str, Any]:
-    """The score of a training that was cut short, if what it returned is one."""
-    result = returned if isinstance(returned, Result) else Result(returned)
-    try:
-        score, told = number_in(result.score, "score"), {"metrics": flat(result.metrics), **_beside(result)}
-    except (TypeError, ValueError, OverflowError):
-        return {}
-    return {"score": score, **told} if math.isfinite(score) else {}
 
 
 def _born(server: int, output: int) -> None:
@@ -205,58 +162,22 @@ def _trial(job: dict[str, Any], link: SocketChannel, channel: Channel) -> Trial:
     )
 
 
-class Keep:
-    """Has the model written, where the job asks for it: after the score was told, so that it cannot cost the score."""
-
-    def __init__(self, job: dict[str, Any], link: SocketChannel) -> None:
-        self._wanted, self._most_bytes, self._link = job["keep_model"], job["model_bytes"], link
-
-    def __call__(self, returned: Any, trial: Trial, frame: dict[str, Any]) -> dict[str, Any]:
-        """The last frame, with what became of the model."""
-        if not self._wanted or frame["kind"] != "result" or not isinstance(returned, Result) or returned.model is None:
-            return frame
-        self._link.send({**frame, "kind": "scored"})
-        flush_output()
-        return {**frame, **trial.keep_model(returned.model, self._most_bytes)}
-
-
 def _trained(objective: Objective, trial: Trial, code_root: str, keep: Keep) -> tuple[dict[str, Any], str]:
     """Call the objective; the last frame, and the user's traceback for the log."""
     pid = os.getpid()
     try:
         returned = objective(trial)
-        _not_in_a_fork(pid, None)
+        not_in_a_fork(pid, None)
         return keep(returned, trial, judged(returned, trial)), ""
     except TrialStopped as stopped:
-        _not_in_a_fork(pid, stopped)
+        not_in_a_fork(pid, stopped)
         if trial.heeded is not None:
             return {"kind": "stopped", "word": trial.heeded, "step": trial.last_step}, ""
         failed = from_exception(stopped, code_root, doing="raised by the script, nobody asked it to stop")
     except BaseException as error:
-        _not_in_a_fork(pid, error)
+        not_in_a_fork(pid, error)
         failed = from_exception(error, code_root)
     return failed.message(), failed.traceback
-
-
-def _not_in_a_fork(pid: int, error: BaseException | None) -> None:
-    """End a process that the objective forked and that came back from it: its end is not the trial's."""
-    if os.getpid() == pid:
-        return
-    code = 1
-    with suppress(BaseException):
-        if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        elif error is not None:
-            sys.excepthook(type(error), error, error.__traceback__)
-        else:
-            code = 0
-            print(
-                "celeriac: a process that the objective forked has returned from it: that is no score. End it by"
-                " os._exit.",
-                file=sys.stderr,
-            )
-    flush_output()
-    os._exit(code & 0xFF)
 
 
 def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
@@ -266,7 +187,7 @@ def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
             sys.stderr.write(trace)
     flush_output()
     if message["kind"] == "result":
-        message = {**message, "peak_memory_bytes": _peak_memory_bytes(), "gpu_peak_bytes": gpu_memory.peak_bytes()}
+        message = {**message, "peak_memory_bytes": peak_memory_bytes(), "gpu_peak_bytes": gpu_memory.peak_bytes()}
     try:
         try:
             link.send(message)
@@ -274,19 +195,6 @@ def _tell(link: SocketChannel, message: dict[str, Any], trace: str) -> None:
             link.send(from_words(Fault.USER_BUG, str(error), "frame").message())
     except OSError:  # the objective has closed the socket, or something else has its number now
         os._exit(CHANNEL_LOST)
-
-
-def flush_output() -> None:
-    """Flush what Python and C hold back; the user may have closed or replaced the streams."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
-    linux.flush_c_output()
-
-
-def _peak_memory_bytes() -> int:
-    """The most that this process, or one that it waited for, has held: nobody waits for our own end."""
-    return 1024 * max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def _end() -> NoReturn:

@@ -134,7 +134,35 @@ class Ended:
     exit: Exit
 
 
-Event = Noted | Started | Printed | Reported | Planned | Asked | Scored | Returned | Stopped | Failed | Ended
+@dataclass(frozen=True, slots=True)
+class OfMember:
+    """What one trial of a pack says: a report, or its end while the process goes on with the others."""
+
+    number: int
+    event: "Reported | Planned | Asked | Scored | Returned | Stopped | Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The objective of a pack has returned, or ended as it was asked to; each trial has told its own end."""
+
+
+MemberEvent = Reported | Planned | Asked | Scored | Returned | Stopped | Failed
+Event = (
+    OfMember
+    | Packed
+    | Noted
+    | Started
+    | Printed
+    | Reported
+    | Planned
+    | Asked
+    | Scored
+    | Returned
+    | Stopped
+    | Failed
+    | Ended
+)
 
 
 def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> Event:
@@ -143,6 +171,8 @@ def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> 
     Raises ValueError, KeyError or TypeError for what our own child never sends.
     """
     kind = message["kind"]
+    if kind == "packed":
+        return Packed()
     if kind == "started":
         return Started(_whole(message["pid"]))
     if kind == "report":

@@ -2,10 +2,11 @@
 socket.
 
 Runner to child: `job` once, then `control` with the word "stop", "preempt" or "regroup" (pre-empted at the next
-checkpoint, so that more can join). Child to runner: `started`, `report`s, `plan` where the script cuts its batch,
-`asked` for each parameter that an objective written for Optuna asks for,
-`scored` where a model is to be written after the score, and at the end one of `result`, `stopped` or `fault`. A frame
-holds at most 1 MiB: scores and metrics, never data.
+checkpoint, so that more can join), with the number of a `trial` where one of a pack is meant. Child to runner:
+`started`, `report`s, `plan` where the script cuts its batch, `asked` for each parameter that an objective written for
+Optuna asks for, `scored` where a model is to be written after the score, and at the end one of `result`, `stopped` or
+`fault`. A pack's process sends these as the `frame` of a `member`, and at its own end `packed`, or the `fault` of all.
+A frame holds at most 1 MiB: scores and metrics, never data.
 
 Where the process stands is a table for both of its ends, and every change of a state goes through
 `celeriac.domain.lifecycle.moved`. The runner's end moves by the server's packets, the child's frames, an end of file
@@ -63,11 +64,30 @@ FRAMES: Mapping[ProcessState, Mapping[str, ProcessEvent | None]] = {
         "plan": None,
         "asked": None,
         "scored": None,
+        "member": None,
+        "packed": _E.CONCLUDE,
         "result": _E.CONCLUDE,
         "stopped": _E.CONCLUDE,
         "fault": _E.CONCLUDE,
     },
 }
+
+
+#: The frames of one trial of a pack, and those of them that are its last.
+OF_MEMBER = frozenset({"report", "plan", "scored", "result", "stopped", "fault"})
+
+
+@dataclass(frozen=True, slots=True)
+class MemberJob:
+    """One trial of a pack, as the child gets it; its fields are as those of `Job`."""
+
+    number: int
+    attempt: int
+    params: Mapping[str, Any]
+    seed: int
+    checkpoint_dir: str
+    checkpoint: str | None = None
+    judged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +99,8 @@ class Job:
     for it. `keep_model`: its model is to be written, of `model_bytes` at most. `environment`: of a gang's member, what
     torchrun would tell it. `most_samples`: a batch plan takes no more at once, for memory ran out with more.
     `gpu_memory_bytes`: what it may hold of its GPU's memory; 0: all of it. `learn_space`: the study's space takes in
-    what the objective asks for.
+    what the objective asks for. `members`: the trials of a pack; what they have in common is the job's, which is that
+    of the first.
     """
 
     study: str
@@ -102,6 +123,7 @@ class Job:
     most_samples: int | None = None
     gpu_memory_bytes: int = 0
     learn_space: bool = False
+    members: tuple[MemberJob, ...] = ()
 
 
 class FrameTooLarge(ValueError):

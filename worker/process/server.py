@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 from celeriac.domain.lifecycle import moved
 from celeriac.runtime.process.linux import become_subreaper, die_with_parent
-from worker.process import child, linux, scratch
+from worker.process import child, last_frame, linux, scratch
 from worker.process.calls import callable_of
 from worker.process.failure import Failed
 from worker.process.frames import PROCESS_TRANSITIONS, ProcessEvent, ProcessState
@@ -196,7 +196,7 @@ class Server:
             self._tidy(before.place)
         channel, theirs = socket.socketpair()
         output, printed = os.pipe()
-        child.flush_output()  # what is buffered here must not come out of every child too
+        last_frame.flush_output()  # what is buffered here must not come out of every child too
         self._forked += 1
         place = scratch.make(self._scratch / str(self._forked))
         pid = os.fork()

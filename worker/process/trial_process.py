@@ -25,6 +25,7 @@ from worker.process.events import (
     Exit,
     Failed,
     Noted,
+    OfMember,
     Printed,
     broken,
     died_importing,
@@ -35,6 +36,7 @@ from worker.process.events import (
 from worker.process.frames import (
     CHANNEL_LOST,
     FRAMES,
+    OF_MEMBER,
     PROCESS_TRANSITIONS,
     Inbox,
     Job,
@@ -69,6 +71,8 @@ class TrialProcess:
         self._words: set[str] = set()  # what it may say that it heeded
         self._sent: set[str] = set()
         self._directory = ""
+        self._members: dict[int, str] = {}  # a pack's trials, and the directory of each
+        self._member_words: dict[int, set[str]] = {}
         self._killing = self._held = False
         self._inbox = Inbox()
         self._channel: socket.socket | None = None
@@ -82,6 +86,7 @@ class TrialProcess:
     def start(self, job: Job) -> None:
         """Hand over the job, as soon as the child is there. Raises FrameTooLarge for one over 64 KiB."""
         self._directory = job.checkpoint_dir
+        self._members = {each.number: each.checkpoint_dir for each in job.members}
         self._say(encode({"kind": "job", **asdict(job)}, MAX_JOB_BYTES))
 
     def hears_elsewhere(self) -> None:
@@ -100,6 +105,17 @@ class TrialProcess:
     def answer(self, step: int) -> None:
         """Tell a judged trial that it goes on after its report of this step."""
         self._say(encode({"kind": "control", "word": "go", "step": step}))
+
+    def stop_member(self, number: int) -> None:
+        """Ask this trial of a pack to stop; repeats are not sent."""
+        words = self._member_words.setdefault(number, set())
+        if "stop" not in words:
+            words.add("stop")
+            self._say(encode({"kind": "control", "word": "stop", "trial": number}))
+
+    def answer_member(self, number: int, step: int) -> None:
+        """Tell a judged trial of a pack that it goes on after its report of this step."""
+        self._say(encode({"kind": "control", "word": "go", "step": step, "trial": number}))
 
     def hold(self, held: bool) -> None:
         """Stop listening to the process, or listen again: meanwhile it waits in `report`, once the socket is full."""
@@ -273,6 +289,9 @@ class TrialProcess:
         allowed = FRAMES.get(self.state, {})
         if message["kind"] not in allowed:
             raise ValueError(f"a frame of the kind {message['kind']!r} while it is {self.state}")
+        if message["kind"] == "member":
+            self._events.append(self._of_member(message))
+            return
         self._events.append(event_of(message, words=self._words, directory=self._directory))
         event = allowed[message["kind"]]
         if event is not None:
@@ -280,6 +299,13 @@ class TrialProcess:
         if event is ProcessEvent.BEGIN:
             self._frames.clear()
             self._server.send({"kind": "standby", "gone": None})
+
+    def _of_member(self, message: dict[str, Any]) -> OfMember:
+        number, frame = message["trial"], message["frame"]
+        if frame["kind"] not in OF_MEMBER:
+            raise ValueError(f"a frame of the kind {frame['kind']!r} of one trial of a pack")
+        words = self._words | self._member_words.get(number, set())
+        return OfMember(number, event_of(frame, words=words, directory=self._members[number]))  # type: ignore[arg-type]
 
     def _break(self, why: str) -> None:
         """Take bytes that no child of ours sends for the trial's last word, unless that is said, and end it at once."""

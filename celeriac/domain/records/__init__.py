@@ -47,6 +47,9 @@ from celeriac.domain.records.gang import Round as Round
 from celeriac.domain.records.gang import RunningGang as RunningGang
 from celeriac.domain.records.gang import Seat as Seat
 from celeriac.domain.records.night import Night as Night
+from celeriac.domain.records.pack import PackCandidate as PackCandidate
+from celeriac.domain.records.pack import PackChoices as PackChoices
+from celeriac.domain.records.pack import PackLimit as PackLimit
 from celeriac.domain.records.placing import Holding as Holding
 from celeriac.domain.records.placing import Holdings as Holdings
 from celeriac.domain.records.placing import Placed as Placed

@@ -19,7 +19,9 @@ class Attempt:
     `late` holds a result that came after the lease was gone; it never counts. `device_kind` is what `Device.kind` was
     when it was leased, "" when unknown. `preempted_at`: when it was asked to hand itself back, for this reason.
     `micro_batch`: the most samples at once that its batch plan had; None without a plan.
-    `gpu_peak_bytes`: the most that it held of a GPU's memory; 0: not measured.
+    `gpu_peak_bytes`: the most that it held of a GPU's memory; 0: not measured. `pack`: what all attempts have in common
+    that one process ran together, "" for one alone; `packed`: how many they were. `pack_most`: so many at most its
+    trial is run with from then on, for this fault of the pack, `split_by`.
     """
 
     study_id: int
@@ -46,6 +48,10 @@ class Attempt:
     preempt_reason: str = ""
     gpu_peak_bytes: int = 0
     micro_batch: int | None = None
+    pack: str = ""
+    packed: int = 1
+    pack_most: int | None = None
+    split_by: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +110,8 @@ class RunPlan:
     """What a study's spec says of running one of its trials; read by `celeriac.domain.study_file.run_plan`, once for
     each lease. `resources`: what a trial asks for. `keep_model`: "best", "all", IF_GIVEN
     (all, and none is missed that is not given), or "" where no model is kept. `api`, `command`, `learn_space`: as in
-    `StudySpec`.
+    `StudySpec`. `pack`: how many of them train in one process at most (0: the objective is given one trial, and no
+    pack); `shape`: parameters in which those are alike.
     """
 
     objective: str
@@ -122,6 +129,8 @@ class RunPlan:
     api: str = ""
     command: str = ""
     learn_space: bool = False
+    pack: int = 0
+    shape: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +174,8 @@ class Refusal:
 class OpenAttempt:
     """An attempt that has not ended, with what the retry decision needs: for the reaper and the node.
 
-    `has_progressed`: it has brought a checkpoint of a later step than all attempts before it.
+    `has_progressed`: it has brought a checkpoint of a later step than all attempts before it. `packed`: how many trials
+    its process was given.
     """
 
     token: str
@@ -180,11 +190,14 @@ class OpenAttempt:
     leased_at: datetime
     lease_s: float
     lease_until: datetime
+    packed: int = 1
 
     @property
     def heard_s(self) -> float:
-        """Seconds from its lease until it was last heard of: what it is charged where nobody tells more."""
-        return max((self.lease_until - self.leased_at).total_seconds() - self.lease_s, 0.0)
+        """Seconds from its lease until it was last heard of, its part of them where several trials shared a process:
+        what it is charged where nobody tells more.
+        """
+        return max((self.lease_until - self.leased_at).total_seconds() - self.lease_s, 0.0) / self.packed
 
 
 @dataclass(frozen=True, slots=True)

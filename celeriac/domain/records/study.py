@@ -1,7 +1,7 @@
 """A study: its row, what one turn of the coordinator decides on, and its part of the fleet."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -203,7 +203,8 @@ class Claim:
     `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
     `resources`: what one trial asks for; `members`: the slots that its running gangs really have (None: a whole width
     each). `weight`: its priority; `deadline_s`: seconds until its firing should be done (None: at any time).
-    `is_placed`: its trials go to devices that are chosen for them; `suiting`: then so many devices suit them.
+    `is_placed`: its trials go to devices that are chosen for them; `suiting`: then so many devices suit them. `pack`:
+    so many of its trials share a slot at most; `in_packs` counts it in packs.
     """
 
     study_id: int
@@ -222,6 +223,7 @@ class Claim:
     members: int | None = None
     is_placed: bool = False
     suiting: int = 0
+    pack: int = 0
 
     @classmethod
     def of(
@@ -234,6 +236,7 @@ class Claim:
         weight: float = 1.0,
         deadline_s: float | None = None,
         members: int | None = None,
+        pack: int = 0,
     ) -> "Claim":
         """The claim of a study with a budget of so many trials, by its row."""
         counts = study.counts
@@ -252,6 +255,28 @@ class Claim:
             weight=weight,
             deadline_s=deadline_s,
             members=members,
+            pack=pack,
+        )
+
+    def in_packs(self, running: int | None = None) -> "Claim":
+        """The claim where a pack is what runs in a slot: a ticket is for one, and all its counts are of packs.
+        `running`: how many packs run (None: at least as many as its running trials make).
+        """
+        size = self.pack
+        if size <= 1:
+            return self
+
+        def packs(trials: int) -> int:
+            return -(-trials // size)
+
+        return replace(
+            self,
+            parallel=None if self.parallel is None else packs(self.parallel),
+            running=packs(self.running) if running is None else running,
+            ready=packs(self.ready),
+            left=packs(self.left),
+            finished=packs(self.finished),
+            pack=1,
         )
 
     @property

@@ -34,10 +34,22 @@ def when_problems(parameters: Mapping[str, Parameter], elsewhere: frozenset[str]
                 found += [f"{name}.when.{parent}: {text}" for text in _parent_flaws(name, parent, values, parameters)]
     if found or elsewhere:
         return found
+    if loose := _loose_shapes(parameters):
+        return loose
     return [
         f"{name}.when: hangs on itself, through {', '.join(map(str, parameter.when or ()))}"
         for name, parameter in parameters.items()
         if name in _ancestors(name, parameters)
+    ]
+
+
+def _loose_shapes(parameters: Mapping[str, Parameter]) -> list[str]:
+    """Parameters of the shape that hang on others: trials of equal shape would not have the same parameters."""
+    return [
+        f"{name}.shape: hangs on {parent}, which is not marked `shape: true`; mark it too"
+        for name, parameter in parameters.items()
+        for parent in parameter.when or ()
+        if parameter.shape and not parameters[parent].shape
     ]
 
 

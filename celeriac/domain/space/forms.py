@@ -30,6 +30,8 @@ def parameter_to_dict(parameter: Parameter) -> dict[str, Any]:
         form["when"] = {
             parent: values[0] if len(values) == 1 else list(values) for parent, values in parameter.when.items()
         }
+    if parameter.shape:
+        form["shape"] = True
     return form
 
 
@@ -41,13 +43,15 @@ def parameter_from_dict(form: object) -> Parameter:
     if not isinstance(form, Mapping):
         raise SpaceInvalid(f": must be a mapping {example}, not {show(form)}")
     kinds = [key for key in form if key in _KINDS]
-    extras = {"when"} if kinds == ["choice"] else {"log", "step", "when"}
+    extras = {"when", "shape"} if kinds == ["choice"] else {"log", "step", "when", "shape"}
     known = extras | set(kinds or _KINDS)
     problems = [f".{key}: is not known here; {nearest(key, known)}" for key in form if key not in known]
     if len(kinds) != 1:
         problems.append(f": needs exactly one of float, int and choice, {example}")
     if problems:
         raise SpaceInvalid(problems)
+    if not isinstance(form.get("shape", False), bool):
+        raise SpaceInvalid(f".shape: must be true or false, not {show(form['shape'])}")
     kind, rest = kinds[0], {key: form[key] for key in extras if form.get(key) is not None}
     content = form[kind]
     if kind == "choice":

@@ -35,6 +35,7 @@ class Float:
     log: bool = False
     step: float | None = None
     when: When | None = field(default=None, hash=False)
+    shape: bool = False
 
     def flaws(self) -> list[tuple[str, str]]:
         """What is wrong with this description, as (field, text)."""
@@ -156,6 +157,7 @@ class Int:
     log: bool = False
     step: int | None = None
     when: When | None = field(default=None, hash=False)
+    shape: bool = False
 
     def flaws(self) -> list[tuple[str, str]]:
         """What is wrong with this description, as (field, text)."""
@@ -229,6 +231,7 @@ class Choice:
 
     options: tuple[Option, ...]
     when: When | None = field(default=None, hash=False)
+    shape: bool = False
 
     def flaws(self) -> list[tuple[str, str]]:
         """What is wrong with this description, as (field, text)."""

@@ -56,6 +56,11 @@ class Space:
         object.__setattr__(space, "names", ())
         return space
 
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """The names of the parameters that may not differ among the trials of one pack; in column order."""
+        return tuple(name for name in self.names if self.parameters[name].shape)
+
     def validate(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters as this space writes them: ints int, floats float, options as declared, noise of 1e-9 removed.
 

@@ -153,7 +153,7 @@ class StudySpec:
     `reproducible`: one trial after the other, each suggested when the one before has ended. `proposed_share`: of its
     trials, at most so many come from outside. `api`: what the objective is written for, "" for Celeriac. `command`:
     what is run instead of an objective, which is "" then. `learn_space`: the space takes in what the objective asks
-    for.
+    for. `pack`: so many trials at most train in one process; 0: each in one of its own.
     """
 
     study: str
@@ -181,6 +181,7 @@ class StudySpec:
     api: str = ""
     command: str = ""
     learn_space: bool = False
+    pack: int = 0
 
     @property
     def at_once(self) -> int | None:
@@ -209,6 +210,7 @@ class StudySpec:
             "sampler": self.sampler,
             "seed": self.seed,
             "budget": self.budget.to_dict(),
+            "pack": self.pack or None,
             "parallel": self.parallel,
             "priority": None if self.priority == 1 else self.priority,
             "resources": self.resources.to_dict(),

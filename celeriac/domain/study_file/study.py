@@ -16,6 +16,7 @@ from celeriac.domain.stop_rules import RULES
 from celeriac.domain.study_file.calls import APIS, OPTUNA, command_flaws
 from celeriac.domain.study_file.gating import flag
 from celeriac.domain.study_file.names import seed_of, study_name_flaw
+from celeriac.domain.study_file.packing import no_packs, pack
 from celeriac.domain.study_file.resources import labels, no_slice, resources
 from celeriac.domain.study_file.schedule import clashes, schedule, times
 from celeriac.domain.study_file.section import Problems, Section
@@ -47,6 +48,7 @@ _KEYS = frozenset(
         "stop_study",
         "keep_model",
         "proposers",
+        "pack",
         "parallel",
         "priority",
         "reproducible",
@@ -104,6 +106,7 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
     if is_new:
         clashes(top, spec)
         no_slice(top, spec.resources, slices=_slice_keys(spec.schedule))
+        no_packs(top, spec)
     problems.raise_any()
     if is_new and spec.schedule is not None:
         times(top, spec.schedule)
@@ -127,6 +130,7 @@ def _each_slice(top: Section, spec: StudySpec, plan: ScheduleSpec) -> None:
         try:
             made = _parse(form_of_slice(form, each.values), "", {}, None, is_new=False)
             no_slice(top, made.resources, f"{path}.resources")
+            no_packs(top, made)
         except SpecInvalid as error:
             for problem in error.problems:
                 where, _, text = problem.partition(": ")
@@ -168,6 +172,7 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         api=api,
         command=command,
         learn_space=learns,
+        pack=pack(top),
     )
 
 

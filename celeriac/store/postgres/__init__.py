@@ -17,6 +17,7 @@ from celeriac.store.postgres.functions import digest
 from celeriac.store.postgres.gangs import Gangs
 from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.maintenance import Care
+from celeriac.store.postgres.packs import Packs
 from celeriac.store.postgres.placing import PlacedTrials
 from celeriac.store.postgres.preemption import Preemption
 from celeriac.store.postgres.reading import Reading
@@ -34,6 +35,7 @@ class PostgresStore(
     Turns,
     Leases,
     Gangs,
+    Packs,
     Reports,
     Ends,
     Care,

@@ -148,11 +148,16 @@ attempt = Table(
     words("preempt_reason"),
     Column("micro_batch", Integer),
     Column("gpu_peak_bytes", BigInteger, nullable=False, server_default="0"),
+    words("pack"),
+    Column("packed", Integer, nullable=False, server_default="1"),
+    Column("pack_most", Integer),
+    Column("split_by", Text),
     PrimaryKeyConstraint("study_id", "trial", "number"),
     ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),
     Index("ix_attempt_open", "study_id", "trial", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempt_open_worker", "worker", postgresql_where=text("ended_at IS NULL")),
+    Index("ix_attempt_split", "study_id", "trial", postgresql_where=text("pack_most IS NOT NULL")),
     postgresql_with={"fillfactor": 70},
 )
 

@@ -25,10 +25,10 @@ from celeriac.domain.records import Fault
 from celeriac.trial import Result, Trial
 from worker.process import linux
 from worker.process.channel import SocketChannel
-from worker.process.child import judged
 from worker.process.events import Returned, event_of
 from worker.process.failure import MAX_TRACEBACK, from_exception, out_of_memory
 from worker.process.frames import MAX_FRAME_BYTES, FrameTooLarge, Inbox, encode
+from worker.process.last_frame import judged
 from worker.process.objective import reseed
 
 

@@ -49,12 +49,15 @@ SELECT EXISTS (
 ) AS found
 
 -- name: slot_runs
-SELECT a.worker, a.leased_at, a.ended_at, a.device_s,
-    greatest(s.created_at, s.resumed_at, s.reopened_at) AS opened_at, coalesce(p.ended_at, t.created_at) AS ready_at
+-- The attempts that one process ran together are one run of its slot.
+SELECT a.worker, min(a.leased_at) AS leased_at, CASE WHEN bool_and(a.ended_at IS NOT NULL) THEN max(a.ended_at) END AS ended_at,
+    sum(a.device_s) AS device_s, greatest(s.created_at, s.resumed_at, s.reopened_at) AS opened_at,
+    min(coalesce(p.ended_at, t.created_at)) AS ready_at
 FROM study s JOIN attempt a ON a.study_id = s.id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
 LEFT JOIN attempt p ON p.study_id = a.study_id AND p.trial = a.trial AND p.number = a.number - 1
 WHERE (s.ended_at IS NULL OR s.ended_at > :since) AND (a.ended_at IS NULL OR a.ended_at > :since)
-ORDER BY a.leased_at, a.worker
+GROUP BY a.study_id, a.worker, s.created_at, s.resumed_at, s.reopened_at, CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END
+ORDER BY min(a.leased_at), a.worker
 
 -- name: let_go(study bigint, numbers int[], older_than_s float8) -> number int, checkpoints boolean, logs boolean
 -- Of these trials, ended so long ago: those of which files may be deleted, since no row names their checkpoints or their logs were pruned.
@@ -70,8 +73,9 @@ SELECT * FROM (
 
 -- name: wanted_slots(gpus int) -> wanted float8
 -- How many GPUs (0: CPU slots) the open studies could use at once, those included that run: by this an autoscaler sizes the workers.
-SELECT coalesce(sum(w.width * least(s.parallel, s.running + s.queued + s.waiting + s.paused + greatest(0,
-        CAST(s.spec -> 'budget' ->> 'trials' AS int) - s.waiting - s.queued - s.running - s.paused - s.scored - s.pruned - s.failed))), 0)
+SELECT coalesce(sum(w.width * ceil(least(s.parallel, s.running + s.queued + s.waiting + s.paused + greatest(0,
+        CAST(s.spec -> 'budget' ->> 'trials' AS int) - s.waiting - s.queued - s.running - s.paused - s.scored - s.pruned - s.failed))
+    / greatest(coalesce(CAST(s.spec ->> 'pack' AS float8), 1), 1))), 0)
 FROM study s, LATERAL (
     SELECT max(CASE json_typeof(asked.value) WHEN 'number' THEN CAST(CAST(asked.value AS text) AS float8)
         ELSE CAST(asked.value ->> 'max' AS float8) END) FILTER (WHERE asked.key = 'gpus') AS gpus,

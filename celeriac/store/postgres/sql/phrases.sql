@@ -36,13 +36,13 @@ SELECT a.token, a.study_id, s.name AS study, a.trial AS number, a.number AS atte
     coalesce((SELECT max(c.step) FILTER (WHERE c.attempt = a.number)
             > coalesce(max(c.step) FILTER (WHERE c.attempt < a.number), -1)
         FROM checkpoint c WHERE c.study_id = a.study_id AND c.trial = a.trial), false) AS has_progressed,
-    a.leased_at, a.lease_s, a.lease_until
+    a.leased_at, a.lease_s, a.lease_until, a.packed
 FROM attempt a JOIN study s ON s.id = a.study_id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
 WHERE a.ended_at IS NULL
 
 -- phrase: open_attempt
 token text, study_id bigint, study text, number int, attempt int, worker text, faults jsonb,
-has_checkpoint boolean, has_progressed boolean, leased_at timestamptz, lease_s float8, lease_until timestamptz
+has_checkpoint boolean, has_progressed boolean, leased_at timestamptz, lease_s float8, lease_until timestamptz, packed int
 
 -- phrase: given
 token text, study_id bigint, study text, params json, spec json, code_root text, fingerprint text, slice jsonb,
@@ -51,11 +51,13 @@ due_at timestamptz, stage text, faults jsonb, source text, seed bigint, lease_un
 -- phrase: end
 token text, attempt_event text, trial_event text, score float8, metrics json, step bigint, fault text, detail text,
 traceback text, signature text, device_s float8, peak_memory_bytes bigint, gpu_peak_bytes bigint, log_tail text, digest text,
-forgives boolean, wait_s float8, holdout json, drift float8, model json, micro_batch int
+forgives boolean, wait_s float8, holdout json, drift float8, model json, micro_batch int,
+pack_most int, split_by text
 
 -- phrase: noted
 fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s,
-peak_memory_bytes = :peak_memory_bytes, gpu_peak_bytes = :gpu_peak_bytes, digest = :digest, micro_batch = :micro_batch
+peak_memory_bytes = :peak_memory_bytes, gpu_peak_bytes = :gpu_peak_bytes, digest = :digest, micro_batch = :micro_batch,
+pack_most = :pack_most, split_by = :split_by
 
 -- phrase: sound
 (:fault IS NULL OR :fault IN ({faults})) AND :device_s >= 0 AND :device_s < CAST('Infinity' AS float8)
@@ -76,7 +78,7 @@ t.state = 'SCORED' AND (study.best_score IS NULL OR CASE study.goal
 -- From the study `s` and its trial `o`, both locked; an open attempt's device time runs until now by the database's clock.
 e AS (
     UPDATE attempt SET ended_at = clock_timestamp(), outcome = {after_release}, detail = :reason,
-        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at))
+        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at)) / attempt.packed
     FROM o WHERE attempt.study_id = o.study_id AND attempt.trial = o.number AND attempt.ended_at IS NULL
     RETURNING attempt.device_s
 ), c AS (

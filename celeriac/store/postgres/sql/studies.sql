@@ -43,7 +43,7 @@ SELECT number FROM trial WHERE study_id = :study AND ended_no IS NULL ORDER BY n
 SELECT id FROM study WHERE state IN ('OPEN', 'RUNNING') ORDER BY id
 
 -- name: claims
-SELECT id AS study_id, spec -> 'resources' AS resources, parallel,
+SELECT id AS study_id, spec -> 'resources' AS resources, parallel, coalesce(CAST(spec ->> 'pack' AS int), 0) AS pack,
     state <> 'PAUSED' AS may_run, running, queued, waiting + paused AS ready,
     greatest(coalesce(CAST(spec #>> '{budget,trials}' AS int), 0) - scored - pruned - failed
         - waiting - queued - running - paused, 0) AS left,
@@ -66,7 +66,8 @@ WITH me AS (
 ), spent AS (
     SELECT s.id = me.id AS mine, s.firing_id = me.firing_id AS beside, s.device_s + coalesce(open.device_s, 0) AS device_s, open.runs
     FROM me, found JOIN study s ON s.id = found.study_id CROSS JOIN LATERAL (
-        SELECT sum(greatest(extract(epoch FROM clock_timestamp() - a.leased_at), 0)) AS device_s, count(*) AS runs FROM attempt a
+        SELECT sum(greatest(extract(epoch FROM clock_timestamp() - a.leased_at), 0) / a.packed) AS device_s,
+            count(DISTINCT CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END) AS runs FROM attempt a
         WHERE a.study_id = s.id AND a.ended_at IS NULL
     ) open
 )
@@ -101,7 +102,7 @@ WITH o AS (
     FROM o WHERE trial.study_id = :study AND trial.number = o.number
 ), e AS (
     UPDATE attempt SET ended_at = clock_timestamp(), outcome = {after_release}, detail = :reason,
-        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at))
+        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at)) / packed
     WHERE study_id = :study AND ended_at IS NULL RETURNING device_s
 )
 UPDATE study SET waiting = 0, queued = 0, running = 0, paused = 0,
