@@ -48,7 +48,7 @@ from celeriac.domain.records import (
     Suggestion,
     TrialRecord,
 )
-from celeriac.domain.stop_rules import StopStudy
+from celeriac.domain.stop_rules import Pbt, StopStudy
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, is_refusal
@@ -260,7 +260,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
         coordinator.look_again(study_id, used_up_in_s(budgets, study.counts.queued))
         decision = what_next(
             _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),
-            Limits(spec.budget.trials, spec.budget.wall_s, spec.stop_study, in_order=spec.reproducible, pack=spec.pack),
+            _limits(spec),
             slots,
             sampling,
             share=share,
@@ -282,6 +282,13 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
         else:
             fleet.waits(study_id, share)
             return "; ".join(filter(None, (decision.reason, fleet.placing.decision.waits.get(study_id, ""))))
+
+
+def _limits(spec: StudySpec) -> Limits:
+    rule = spec.stop_early
+    population = rule.population if isinstance(rule, Pbt) else None
+    stop, in_order = spec.stop_study, spec.reproducible
+    return Limits(spec.budget.trials, spec.budget.wall_s, stop, in_order, pack=spec.pack, population=population)
 
 
 def _with_tail(store: Store, snapshot: Snapshot, most: int) -> Snapshot:

@@ -6,6 +6,7 @@ from celeriac.cli import text
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, connected
+from celeriac.domain.stop_rules import Pbt
 
 if TYPE_CHECKING:
     from celeriac.client.rungs import RungSummary
@@ -45,6 +46,8 @@ def saved_in_words(study: "StudyRecord", saved: "Savings") -> str:
     if not saved.trials:
         return "No trial was stopped early."
     told = f"{saved.trials} of {text.counted(study.counts.finished, 'trial')} stopped early"
+    if (study.spec.get("stop_early") or {}).get("rule") == Pbt.rule:
+        return f"{told}: they fell behind their population, and heirs go on in their places."
     if not saved.steps:
         return f"{told}; what that spared can be told once a trial is scored that reported steps."
     whole_s = saved.device_s + study.device_s

@@ -10,6 +10,7 @@ from celeriac.cli.live import best_of
 from celeriac.cli.rungs import saved_in_words
 from celeriac.cli.screen import STYLE_OF, Grid, say, show
 from celeriac.client.client import Client
+from celeriac.client.lineage import Part, lineage
 from celeriac.client.progress import gain, newest_failure
 from celeriac.client.study import yaml_of
 from celeriac.domain.errors import UnknownTrial
@@ -41,6 +42,11 @@ def tell(client: Client, study: StudyRecord) -> int:
     return OK if good else FAILED
 
 
+def _part(part: Part) -> tuple[str, ...]:
+    last = "-" if part.last is None else str(part.last)
+    return f"{part.first} to {last}", str(part.trial), text.assigned(part.params)
+
+
 def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
     """Print the best trial: score, gain over trial 0, parameters to paste, and how to use it again."""
     metric = study.metric
@@ -52,6 +58,10 @@ def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
         say(comparison(study, best, first))
         if first.state is TrialState.SCORED and best.number != first.number:
             show(compared(metric, best, first))
+    course = lineage(client.store, best)
+    if len(course) > 1:
+        say("\nIts training, an heir's, went on from other trials' checkpoints; each part with its parameters:")
+        show(Grid(("steps", "trial", "parameters"), [_part(each) for each in course], frozenset({"trial"})))
     say("\n" + yaml_of(best.params).rstrip())
     say(
         f"\nUse it again:  {command('best', study.name, '--yaml')} > best.yaml\n"

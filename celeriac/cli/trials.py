@@ -113,11 +113,19 @@ def _row(trial: "TrialRecord", members: "list[GangPlace]") -> tuple[str, ...]:
         text.number(trial.score),
         str(trial.attempts),
         text.between(trial.started_at, trial.ended_at),
-        str(trial.source),
+        _source(trial),
         text.with_members(trial.worker, members) or "-",
         text.assigned(trial.params, 3),
         text.one_line(f"{trial.fault}: {trial.detail}" if trial.fault else trial.detail),
     )
+
+
+def _source(trial: "TrialRecord") -> str:
+    """Where its parameters came from; of an heir, from whom and from which step."""
+    parent, step = trial.why.get("parent"), trial.why.get("parent_step")
+    if parent is None:
+        return str(trial.source)
+    return f"heir of {parent}" + ("" if step is None else f" at {step}")
 
 
 def best(
@@ -148,9 +156,12 @@ def best(
             raise typer.Exit(FAILED)
         if as_yaml:
             print(yaml_of(winner.params), end="")
+            if len(found.lineage()) > 1:
+                remark(f"These made the end of its training alone; `celeriac best {study}` shows its course.")
         elif as_json:
             first = first_of(client, record)
-            print_json({"study": study, **trial_form(winner), "gain": gain(record, winner, first), "default": first})
+            told = {"gain": gain(record, winner, first), "default": first, "lineage": found.lineage()}
+            print_json({"study": study, **trial_form(winner), **told})
         else:
             tell_winner(client, record, winner)
 

@@ -43,7 +43,7 @@ def replayed(client: Client, study: Study, trial: TrialRecord) -> dict[str, Any]
 
     Raises UnknownTrial when no sampler suggested it, CeleriacError when the coordinator is not installed here or fails.
     """
-    if trial.source is not Source.SUGGESTED:
+    if trial.source not in (Source.SUGGESTED, Source.PBT):
         raise UnknownTrial(f"trial {trial.number} of {study.name} is a {trial.source}: no sampler suggested it")
     params: dict[str, Any] = ask_coordinator(
         client.settings,

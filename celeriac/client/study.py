@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from celeriac.client.lineage import Part, lineage
 from celeriac.client.models import best_model
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
@@ -86,6 +87,13 @@ class Study:
         """The best trial so far, with its `params`, `score` and `metrics`; None before the first score."""
         number = self.record.best_number
         return None if number is None else self._store.trial(self.id, number)
+
+    def lineage(self, number: int | None = None) -> list[Part]:
+        """The course of a trial's training, by default the best one's: of an heir (`stop_early: {rule: pbt}`) each
+        part, with its parameters and its trial, first to last; none before the first score. Raises UnknownTrial.
+        """
+        trial = self.best if number is None else self.trial(number)
+        return [] if trial is None else lineage(self._store, trial)
 
     def best_model(self, path: str | Path) -> Path:
         """Copy the best trial's model, where the study keeps it, to a file; returns its path.

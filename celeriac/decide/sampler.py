@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from celeriac.domain.records import StudyRecord
 from celeriac.domain.sampler_names import AUTO
+from celeriac.domain.stop_rules import Pbt
 from celeriac.domain.study_file import StudySpec
 
 #: What a model's suggestion costs the coordinator, about.
@@ -41,6 +42,8 @@ def choose(spec: StudySpec, every_s: float | None = None) -> SamplerDecision:
     """
     if spec.sampler != AUTO:
         return SamplerDecision(spec.sampler, "the study file says so")
+    if isinstance(spec.stop_early, Pbt):
+        return SamplerDecision("sobol", "a population begins spread over the space, and learns from its own members")
     return _exhaustive(spec) or _without_model(spec, every_s) or _BAYESIAN
 
 

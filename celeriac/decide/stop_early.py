@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from celeriac.domain.records import Crossing, Fault, Goal, Ranking, Report, RungRecord, Source
-from celeriac.domain.stop_rules import STEP, Asha, Hyperband, Median, Patience, StopRule, Threshold
+from celeriac.domain.stop_rules import STEP, Asha, Hyperband, Median, Patience, Pbt, StopRule, Threshold
 
 EXEMPT = frozenset({Source.DEFAULT, Source.CHAMPION})
 _GOLDEN = (math.sqrt(5) - 1) / 2
@@ -33,12 +33,15 @@ class StopDecision:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Who is judged by what: a study's rule and goal, and of the trial its bracket, and whether it is exempt."""
+    """Who is judged by what: a study's rule and goal, and of the trial its bracket, whether it is exempt, and the step
+    that it goes on from when it is an heir: at the rungs up to there it is not judged.
+    """
 
     rule: StopRule
     goal: Goal
     bracket: int = 0
     exempt: bool = False
+    born_step: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,9 @@ class Step:
     decision: StopDecision | None = None
 
 
-def judged(rule: StopRule, goal: Goal, number: int, source: Source) -> Judged:
-    """How the trial of this number is judged."""
-    return Judged(rule, goal, bracket_of(rule, number), source in EXEMPT)
+def judged(rule: StopRule, goal: Goal, number: int, source: Source, born_step: int = -1) -> Judged:
+    """How the trial of this number is judged; `born_step`: the step of the checkpoint that it inherited."""
+    return Judged(rule, goal, bracket_of(rule, number), source in EXEMPT, born_step)
 
 
 def rungs_of(rule: Asha | Hyperband, bracket: int = 0) -> tuple[int, ...]:
@@ -114,7 +117,7 @@ def followed(judged: Judged, course: Progress, report: Report) -> Step:
         counted = replace(course, since=0) if used < rule.min else course
         return Step(counted, decision=_worn(judged, counted))
     rung = _rung_at(rule, judged.bracket, used)
-    if rung is None or rung <= course.rung:
+    if rung is None or rung <= max(course.rung, judged.born_step):
         return Step(course)
     value = course.best if isinstance(rule, Median) else report.value
     course = replace(course, rung=rung)
@@ -130,6 +133,8 @@ def ranking(judged: Judged) -> Ranking:
             return Ranking(judged.goal, judged.rule.eta, bracket=judged.bracket)
         case Median():
             return Ranking(judged.goal, 2, spare=1)
+        case Pbt(quantile=quantile):  # all but the last `quantile`, rounded to whole trials
+            return Ranking(judged.goal, 100, spare=50, times=100 - round(100 * quantile))
         case _:
             return Ranking(judged.goal, 1)
 
@@ -184,6 +189,8 @@ def _rung_at(rule: StopRule, bracket: int, used: float) -> int | None:
             return rule.min + int((used - rule.min) // rule.every) * rule.every if used >= rule.min else None
         case Threshold():
             return rule.at if used >= rule.at else None
+        case Pbt():
+            return int(used // rule.every) * rule.every if rule.every <= used < rule.max else None
     return None
 
 

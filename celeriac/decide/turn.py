@@ -29,6 +29,7 @@ class Limits:
     """What the study's file limits: finished trials, exactly; seconds since its first lease but for pauses, at most;
     and what ends it before (None: no limit). `in_order`: each trial is suggested when the one before has ended, so that
     its suggestion depends on nobody's speed. `pack`: so many trials share a slot at most, and a ticket is for all.
+    `population`: so many are open at once, at most: who comes next follows from who ends.
     """
 
     trials: int
@@ -36,6 +37,7 @@ class Limits:
     stop: StopStudy | None = None
     in_order: bool = False
     pack: int = 0
+    population: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,10 @@ def _filling(
         return NextDecision(f"the last {counts.open} trials of {limits.trials} are under way")
     if exhausted:
         return NextDecision(f"{exhausted}; {counts.open} trials are under way")
+    if limits.population is not None:
+        left = min(left, limits.population - counts.open)
+        if left <= 0:
+            return NextDecision(f"the population of {limits.population} is under way")
     if limits.in_order:
         said = f"{counts.open} trials are under way, and the next is suggested when they have ended"
         return NextDecision(said) if counts.open else NextDecision("the next in order", add=1)

@@ -22,6 +22,7 @@ class By(StrEnum):
     LATIN_HYPERCUBE = "latin hypercube"
     SOBOL = "sobol"
     GRID = "grid"
+    POPULATION = "population based training"
     RANDOM = "random"
     EXPECTED_IMPROVEMENT = "log expected improvement"
     CONFIDENCE_BOUND = "lower confidence bound"

@@ -17,6 +17,8 @@ OPTUNA = "optuna"
 NAMES = (AUTO, "bayesian", "forest", "sobol", "random", "grid", "skopt", "botorch")
 #: Those whose suggestions come with the gain that is expected of them.
 EXPECTING = (AUTO, "bayesian", "forest", "botorch")
+#: Those that look at no result; auto among them, since it follows the study.
+UNLEARNED = (AUTO, "sobol", "random", "grid")
 
 _SHAPE = re.compile(r"optuna:[A-Za-z]\w*")
 #: What each imports, beside what every coordinator has, and the extra that brings it.

@@ -80,14 +80,36 @@ class Threshold:
     resource: str = STEP
 
 
-StopRule = Asha | Hyperband | Median | Patience | Threshold
+@dataclass(frozen=True, slots=True)
+class Pbt:
+    """At every, 2·every, … below max: a trial of the last `quantile` seen there so far is stopped. An heir takes its
+    place, which goes on from the checkpoint of one of the first `quantile` with other parameters.
 
-RULES: dict[str, type[StopRule]] = {each.rule: each for each in (Asha, Hyperband, Median, Patience, Threshold)}
+    Population based training (Jaderberg et al. 2017, arXiv:1711.09846). `population`: the trials that are open at once.
+    Of the heir's parameters each is drawn anew with the chance `resample`, else multiplied or divided by `perturb`;
+    where `change` names any, all others stay as they are.
+    """
+
+    rule: ClassVar[str] = "pbt"
+    resource: ClassVar[str] = STEP
+    every: int
+    max: int
+    population: int = 8
+    quantile: float = 0.25
+    perturb: float = 1.2
+    resample: float = 0.25
+    change: tuple[str, ...] = ()
+
+
+StopRule = Asha | Hyperband | Median | Patience | Threshold | Pbt
+
+RULES: dict[str, type[StopRule]] = {each.rule: each for each in (Asha, Hyperband, Median, Patience, Threshold, Pbt)}
 
 
 def to_dict(rule: StopRule) -> dict[str, Any]:
     """The canonical form: `stop_early` of a study file, every default filled in."""
-    return {"rule": rule.rule, **asdict(rule)}
+    plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(rule).items()}
+    return {"rule": rule.rule, **plain}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ from celeriac.store.api_figures import FigureStore
 from celeriac.store.api_gangs import GangStore
 from celeriac.store.api_packs import PackStore
 from celeriac.store.api_placing import PlacingStore
+from celeriac.store.api_population import PopulationStore
 from celeriac.store.api_preemption import PreemptionStore
 from celeriac.store.api_schedules import ScheduleStore
 from celeriac.store.told import AttemptEnd as AttemptEnd
@@ -64,9 +65,9 @@ from celeriac.store.told import ReportAck as ReportAck
 NOWHERE: Mapping[int, Placed] = {}
 
 
-class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, PackStore, FigureStore, Protocol):
-    """All that the programs may ask of Postgres; what schedules and their nights, pre-emption, gangs, packs and figures
-    need is in protocols of their own.
+class Store(ScheduleStore, PlacingStore, PreemptionStore, PopulationStore, GangStore, PackStore, FigureStore, Protocol):
+    """All that the programs may ask of Postgres; what schedules and their nights, pre-emption, populations, gangs,
+    packs and figures need is in protocols of their own.
     """
 
     # -- the store itself -------------------------------------------------------------------------------------------
@@ -248,8 +249,8 @@ class Store(ScheduleStore, PlacingStore, PreemptionStore, GangStore, PackStore, 
     def forget_checkpoints(self, token: str, paths: Sequence[str]) -> None:
         """Delete rows of the lease's trial, whose files are about to be deleted. None when the lease is gone."""
 
-    def drop_checkpoints(self, token: str) -> bool:
-        """Delete the rows of all checkpoints of a trial that has ended, by the token of any attempt of it.
+    def drop_checkpoints(self, token: str, kept: Sequence[str] = ()) -> bool:
+        """Delete the rows of all checkpoints but `kept` of a trial that has ended, by the token of any attempt of it.
 
         False, and nothing deleted, when it has not ended: then another attempt may go on from them.
         """

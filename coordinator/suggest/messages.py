@@ -18,6 +18,7 @@ from celeriac.domain.sampler_names import AUTO
 from celeriac.store import Store
 from coordinator.samplers import learns_from_earlier
 from coordinator.samplers.api import proposed
+from coordinator.suggest.heirs import heirs_of
 from coordinator.suggest.history import Histories
 from coordinator.suggest.shapes import ask_in_shapes
 
@@ -114,14 +115,15 @@ def suggested(store: Store, histories: Histories, question: SuggestRequest) -> l
     for number, suggestion in enumerate(found, question.first):
         point = proposed(spec.space, dict(suggestion.params), number)
         pending.append(replace(point, source=suggestion.source))
-    if len(found) == question.count:
+    heirs, count = heirs_of(store, study, history, pending, question.first, question.count - len(found))
+    found += heirs
+    if not count:
         return found
     if not spec.space.names:  # nothing is known of it: the objective's own questions are answered at random
         how = Provenance(By.RANDOM, "the first trials teach the space", observed=history.ended_no)
         return found + [Suggestion({}, Source.SUGGESTED, how.written())] * (question.count - len(found))
     decision = chosen_sampler(spec, study)
     earlier = start.earlier if learns_from_earlier(decision.name) else ()
-    count = question.count - len(found)
     proposals = ask_in_shapes(decision.name, spec, history.observations, pending, count, earlier)
     chosen = {"chosen": f"by auto: {decision.reason}"} if spec.sampler == AUTO else {}
     for index, proposal in enumerate(proposals):

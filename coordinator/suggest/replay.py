@@ -9,6 +9,7 @@ from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import Source
 from celeriac.domain.study_file import parse
 from celeriac.store import Store
+from coordinator.suggest.heirs import again
 from coordinator.suggest.history import History
 from coordinator.suggest.past import earlier_of
 from coordinator.suggest.shapes import ask_in_shapes
@@ -20,6 +21,8 @@ def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
     Raises UnknownTrial when there is no such trial, or no sampler suggested it.
     """
     study, trial = store.study(study_id), store.trial(study_id, number)
+    if trial.source is Source.PBT:
+        return again(store, study, trial)
     if trial.source is not Source.SUGGESTED:
         raise UnknownTrial(f"trial {number} of {study.name} was not suggested by a sampler: it is a {trial.source}")
     found = trial.provenance

@@ -14,6 +14,7 @@ from tests.memory_store.firings import Firings
 from tests.memory_store.gangs import Gangs
 from tests.memory_store.maintenance import Care
 from tests.memory_store.packs import Packs
+from tests.memory_store.population import Population
 from tests.memory_store.preemption import Preemption
 from tests.memory_store.reading import Reading
 from tests.memory_store.reports import Reports
@@ -36,6 +37,7 @@ class MemoryStore(
     Firings,
     Deliveries,
     Preemption,
+    Population,
     Reading,
     Figures,
 ):

@@ -6,7 +6,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from celeriac.domain.lifecycle import TRIAL_TRANSITIONS, TrialEvent, sources
-from celeriac.domain.records import Attempt, Lease, Placed, Refusal, StudyRecord, StudyState, TrialRecord, TrialState
+from celeriac.domain.records import (
+    Attempt,
+    Checkpoint,
+    Lease,
+    Placed,
+    Refusal,
+    Source,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+)
 from celeriac.domain.study_file import run_plan
 from celeriac.store.refusals import refused
 from celeriac.store.sanitize import new_token, plain_text
@@ -104,7 +115,7 @@ class Leases(Tables):
             slice=study.slice,
             due_at=study.due_at,
             faults=trial.faults,
-            checkpoints=tuple(self._rows.checkpoints_of(study.id, trial.number)),
+            checkpoints=(*self._rows.checkpoints_of(study.id, trial.number), *self._inherited(trial)),
             lease_until=until,
             source=trial.source,
             seed=trial.seed,
@@ -112,6 +123,13 @@ class Leases(Tables):
             fingerprint=study.fingerprint,
             placed=trial.placed,
         )
+
+    def _inherited(self, trial: TrialRecord) -> list[Checkpoint]:
+        parent, step = trial.why.get("parent"), trial.why.get("parent_step")
+        if trial.source is not Source.PBT or parent is None:
+            return []
+        found = [each for each in self._rows.checkpoints_of(trial.study_id, parent) if each.step == step]
+        return sorted(found, key=lambda each: -each.attempt)[:1]
 
     def _device_has_room(self, placed: Placed, device: str) -> bool:
         """Whether what a trial was to hold of this device of its is free there; a CPU's slots are not counted."""

@@ -78,6 +78,8 @@ class Reading(Tables):
                 spared, resumed = max(0, max(whole) - held.last_step), held.attempt.resumed_step
                 run = max(1, held.last_step - (-1 if resumed is None else resumed))
                 steps, device_s = steps + spared, device_s + spared * held.attempt.device_s / run
+        if (self._rows.studies[study_id].spec.get("stop_early") or {}).get("rule") == "pbt":
+            return Savings(len(pruned))
         return Savings(len(pruned), steps, device_s)
 
     @atomic

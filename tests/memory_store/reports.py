@@ -48,11 +48,11 @@ class Reports(Tables):
             self._forget(held.attempt, lambda each: each.path in paths)
 
     @atomic
-    def drop_checkpoints(self, token: str) -> bool:
+    def drop_checkpoints(self, token: str, kept: Sequence[str] = ()) -> bool:
         held = self._rows.attempts.get(token)
         if held is None or self._rows.trial(held.attempt.study_id, held.attempt.trial).state not in ENDED:
             return False
-        self._forget(held.attempt, lambda _: True)
+        self._forget(held.attempt, lambda each: each.path not in kept)
         return True
 
     def _forget(self, attempt: Attempt, doomed: Callable[[Checkpoint], bool]) -> None:

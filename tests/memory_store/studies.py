@@ -72,6 +72,8 @@ class Studies(Tables):
                 rows.cancel(trial, said)
             elif state is StudyState.PAUSED and trial.state is TrialState.QUEUED:
                 rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
+        if state in CLOSED and (before.spec.get("stop_early") or {}).get("rule") == "pbt":
+            rows.checkpoints = {key: each for key, each in rows.checkpoints.items() if key[0] != study_id}
         return moved_row(rows, before, state, event, said)
 
     @atomic

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Artefact, Checkpoint, Lease, Report
+from celeriac.domain.stop_rules import Pbt, StopRule
 from celeriac.runtime.artefacts import ArtefactDamaged, Artefacts
 from celeriac.runtime.artefacts.api import fetch
 from celeriac.store import Store
@@ -91,6 +92,17 @@ def doomed(checkpoints: Sequence[Checkpoint], best_step: int | None) -> tuple[Ch
     return tuple(each for each in checkpoints if each.step not in last and each.step != best_step)
 
 
+def inheritance(checkpoints: Sequence[Checkpoint], rule: StopRule | None) -> tuple[Checkpoint, ...]:
+    """Which stay until the study is closed, since heirs may go on from them: of a population's trial, the newest at or
+    before each rung.
+    """
+    if not isinstance(rule, Pbt):
+        return ()
+    rungs = range(rule.every, rule.max, rule.every)
+    newest = {max((each.step for each in checkpoints if each.step <= rung), default=None) for rung in rungs}
+    return tuple(each for each in checkpoints if each.step in newest)
+
+
 def delete(checkpoints: Iterable[Checkpoint], root: Path, storage: Storage = None) -> None:
     """Delete the files of these rows; one that is gone already, or cannot be deleted now, costs only its space. Raises
     ArtefactsUnavailable.
@@ -117,7 +129,8 @@ def remove(root: Path, study_id: int, number: int, storage: Storage = None) -> N
 
 
 class Retention:
-    """Which checkpoints of a trial stay: the best and the last two while it lives, none once it has ended.
+    """Which checkpoints of a trial stay: the best and the last two while it lives, none once it has ended, and in both
+    cases its `inheritance`.
 
     For one thread at a time: the result writer's while the trial runs, then the runner's. Rows go first, then files,
     by the janitor: a directory that does not answer holds up nobody.
@@ -127,11 +140,13 @@ class Retention:
         self._lease, self._store, self._janitor, self._root = lease, store, janitor, root
         self._storage = storage
         self._values: dict[int, float] = {}
+        self._rows: Sequence[Checkpoint] = [each for each in lease.checkpoints if each.trial == lease.number]
 
     def saved(self, reports: Sequence[Report], rows: Sequence[Checkpoint]) -> None:
         """Reports with checkpoints landed, and these are the trial's checkpoints now: keep few. Raises TryAgain."""
         self._values.update({each.step: each.value for each in reports if each.checkpoint is not None})
-        gone = doomed(rows, self._best_step(rows))
+        self._rows, kept = rows, inheritance(rows, self._lease.plan.stop_rule)
+        gone = [each for each in doomed(rows, self._best_step(rows)) if each not in kept]
         if gone:
             lease, root, storage = self._lease, self._root, self._storage
             self._store.forget_checkpoints(lease.token, [each.path for each in gone])
@@ -143,7 +158,15 @@ class Retention:
     def forget_all(self) -> None:
         """All, if the trial has ended. Raises TryAgain; then rows and files stay until the study is pruned."""
         lease, root, storage = self._lease, self._root, self._storage
-        if not self._store.drop_checkpoints(lease.token):
+        kept = inheritance(self._rows, lease.plan.stop_rule)
+        if not self._store.drop_checkpoints(lease.token, [each.path for each in kept]):
+            return
+        if kept:
+            gone = [each for each in self._rows if each not in kept]
+            self._janitor.put(
+                f"deleting {len(gone)} checkpoints of {lease.study} trial {lease.number} in {root}",
+                lambda: delete(gone, root, storage),
+            )
             return
         self._janitor.put(
             f"deleting the checkpoints of {lease.study} trial {lease.number} in {root}",

@@ -83,4 +83,6 @@ class Pruner:
 def pruner_of(lease: Lease) -> Pruner | None:
     """The pruner of a leased trial; None where its study stops none early."""
     rule = lease.plan.stop_rule
-    return None if rule is None else Pruner(judged(rule, lease.plan.goal, lease.number, lease.source))
+    if rule is None:
+        return None
+    return Pruner(judged(rule, lease.plan.goal, lease.number, lease.source, lease.born_step))

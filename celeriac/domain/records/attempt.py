@@ -135,11 +135,11 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first;
-    `fingerprint` is the study's. `seed`, where it is given, takes the place of the one that follows from `plan.seed`
-    and the trial's number. `place`: of a gang's member, where it stands in the round; its token is that of its
-    membership, and rank 0's that of the attempt as well. `memory_faults`: of the trial's attempts before, those that
-    ran out of memory, in order. `placed`: what it holds of which devices, where it was placed.
+    """The right to run one attempt, and all that the runner needs for it. `checkpoints` come newest first, and last the
+    one that an heir inherited. `fingerprint` is the study's. `seed`, where it is given, takes the place of the one that
+    follows from `plan.seed` and the trial's number. `place`: of a gang's member, where it stands in the round; its
+    token is that of its membership, and rank 0's that of the attempt as well. `memory_faults`: of the trial's attempts
+    before, those that ran out of memory, in order. `placed`: what it holds of which devices, where it was placed.
     """
 
     token: str
@@ -161,6 +161,11 @@ class Lease:
     place: Place | None = None
     memory_faults: tuple[MemoryFault, ...] = ()
     placed: Placed | None = None
+
+    @property
+    def born_step(self) -> int:
+        """The step of the checkpoint that it inherited from another trial; -1 where it did not."""
+        return max((each.step for each in self.checkpoints if each.trial != self.number), default=-1)
 
 
 @dataclass(frozen=True, slots=True)

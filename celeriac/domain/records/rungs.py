@@ -8,18 +8,19 @@ from celeriac.domain.records.states import Goal
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How the records of a rung are ranked: by the study's goal, within a bracket; of n the best max(1, (n + spare) //
-    of) are kept, with spare < of.
+    """How the records of a rung are ranked: by the study's goal, within a bracket; of n the best max(1, (n · times +
+    spare) // of) are kept, with spare < of and times <= of.
     """
 
     goal: Goal
     of: int
     spare: int = 0
     bracket: int = 0
+    times: int = 1
 
     def kept(self, count: int) -> int:
         """How many of `count` records are kept."""
-        return max(1, (count + self.spare) // self.of)
+        return max(1, (count * self.times + self.spare) // self.of)
 
 
 @dataclass(frozen=True, slots=True)

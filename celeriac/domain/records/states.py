@@ -62,6 +62,7 @@ class Source(StrEnum):
     CHAMPION = "champion"
     CHALLENGER = "challenger"
     PROPOSED = "proposed"
+    PBT = "pbt"
 
 
 class FiringState(StrEnum):

@@ -6,17 +6,35 @@ stop anything is refused.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from functools import partial
+from math import ceil
 from typing import Any
 
 from celeriac.domain.records import IF_GIVEN, Resources, RunPlan, Stage
-from celeriac.domain.sampler_names import EXPECTING
-from celeriac.domain.space import show
-from celeriac.domain.stop_rules import RULES, STEP, Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
+from celeriac.domain.sampler_names import EXPECTING, UNLEARNED
+from celeriac.domain.space import nearest, show
+from celeriac.domain.stop_rules import (
+    RULES,
+    STEP,
+    Asha,
+    Hyperband,
+    Median,
+    Patience,
+    Pbt,
+    StopRule,
+    StopStudy,
+    Threshold,
+)
 from celeriac.domain.study_file.section import Problems, Section
-from celeriac.domain.study_file.specs import MOST_TRIALS
+from celeriac.domain.study_file.specs import MOST_TRIALS, StudySpec
 
-_KEYS = frozenset({"rule"}.union(*(kind.__dataclass_fields__ for kind in RULES.values())))
+
+def _keys(kind: type[StopRule]) -> set[str]:
+    return {each.name for each in fields(kind)}
+
+
+_KEYS = frozenset({"rule"}.union(*(_keys(kind) for kind in RULES.values())))
 
 
 def stop_rule(spec: Mapping[str, Any]) -> StopRule | None:
@@ -72,8 +90,8 @@ def stop_early(top: Section) -> StopRule | None:
         section.required("rule", "asha")
         section.word("rule", RULES, "asha")
         return None
-    section = top.section("stop_early", {"rule", *kind.__dataclass_fields__})
-    return _READERS[kind](section, section.text("resource", STEP))
+    section = top.section("stop_early", {"rule", *_keys(kind)})
+    return _READERS[kind](section, STEP if kind is Pbt else section.text("resource", STEP))
 
 
 def _halving(kind: type[Asha] | type[Hyperband], section: Section, resource: str) -> StopRule | None:
@@ -106,12 +124,85 @@ def _threshold(section: Section, resource: str) -> StopRule | None:
     return Threshold(at, bound, resource) if all(bounded) and bound is not None else None
 
 
+def _pbt(section: Section, resource: str) -> StopRule | None:
+    """With ready steps from `every` to below `max`, of which there must be one, and a population that has a last
+    `quantile`.
+    """
+    if not all([section.required("every", "5"), section.required("max", "40")]):
+        return None
+    every, most = section.amount("every", 1, 1, of=resource), section.amount("max", 1, 2, of=resource)
+    if most <= every:
+        section.fail("max", f"must be above every ({every}), or no trial is ready before its end, not {most}")
+    rule = Pbt(
+        every,
+        most,
+        section.whole("population", 2, MOST_TRIALS, 8),
+        _between(section, "quantile", 0.01, 0.5, 0.25),
+        _between(section, "perturb", 1.001, 100.0, 1.2),
+        _between(section, "resample", 0.0, 1.0, 0.25),
+        _names(section, "change"),
+    )
+    if rule.population * rule.quantile < 1:
+        least = ceil(1 / rule.quantile)
+        section.fail("population", f"of {rule.population} has no last {rule.quantile:g}: write {least} or more")
+    return rule
+
+
+def _between(section: Section, key: str, low: float, high: float, default: float) -> float:
+    value = section.number(key, low)
+    if value is not None and value > high:
+        section.fail(key, f"must be {high:g} or less, not {value:g}")
+    return default if value is None else value
+
+
+def _names(section: Section, key: str) -> tuple[str, ...]:
+    value = section.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        section.fail(key, f"must be a list of parameters, such as [lr], not {show(value)}")
+        return ()
+    return tuple(value)
+
+
+def within_population(spec: StudySpec) -> StudySpec:
+    """The spec, with as many trials at once as its population has, where the file does not say how many."""
+    rule = spec.stop_early
+    return replace(spec, parallel=rule.population) if isinstance(rule, Pbt) and spec.parallel is None else spec
+
+
+def population_clashes(top: Section, spec: StudySpec) -> None:
+    """Note what a new study with a population cannot hold: parameters that are none, a sampler that would learn from
+    heirs as if their parameters alone had made them, more trials at once than members, a schedule.
+    """
+    rule = spec.stop_early
+    if not isinstance(rule, Pbt):
+        return
+    for name in rule.change:
+        if name not in spec.space.parameters:
+            top.fail("stop_early.change", f"{show(name)} is no parameter; {nearest(name, spec.space.parameters)}")
+    if spec.sampler not in UNLEARNED:
+        known = ", ".join(UNLEARNED)
+        top.fail(
+            "sampler", f"cannot be {spec.sampler} beside `rule: pbt`, whose members learn from each other: {known}"
+        )
+    if spec.parallel is not None and spec.parallel > rule.population:
+        top.fail("parallel", f"cannot be more than the population of {rule.population}")
+    if spec.pack:
+        top.fail("pack", "cannot be beside `rule: pbt`: each heir begins from a checkpoint of its own")
+    if spec.learn_space:
+        top.fail("stop_early.rule", "cannot be pbt beside `learn_space`: which parameters may change must be known")
+    if spec.schedule is not None:
+        top.fail("stop_early.rule", "cannot be pbt in a schedule: a champion has one set of parameters, not a course")
+
+
 _READERS: Mapping[type[StopRule], Callable[[Section, str], StopRule | None]] = {
     Asha: partial(_halving, Asha),
     Hyperband: partial(_halving, Hyperband),
     Median: _median,
     Patience: _patience,
     Threshold: _threshold,
+    Pbt: _pbt,
 }
 
 

@@ -30,7 +30,7 @@ from celeriac.domain.study_file.specs import (
     StudySpec,
     form_of_slice,
 )
-from celeriac.domain.study_file.stops import stop_early, stop_study
+from celeriac.domain.study_file.stops import population_clashes, stop_early, stop_study, within_population
 from celeriac.domain.study_file.yaml import Scalar, read, read_text
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def _parse(document: object, source: str, lines: Mapping[str, int], name: str | 
     spec = _spec(top, name)
     if is_new:
         clashes(top, spec)
+        population_clashes(top, spec)
         no_slice(top, spec.resources, slices=_slice_keys(spec.schedule))
         no_packs(top, spec)
     problems.raise_any()
@@ -146,7 +147,7 @@ def _spec(top: Section, name: str | None) -> StudySpec:
     space = _space(top, may_lack=learns)
     command = _command(top, space)
     default, sampler = _default(top, space), _sampler(top)
-    return StudySpec(
+    spec = StudySpec(
         study=study,
         objective=objective,
         metric=metric,
@@ -174,6 +175,7 @@ def _spec(top: Section, name: str | None) -> StudySpec:
         learn_space=learns,
         pack=pack(top),
     )
+    return within_population(spec)
 
 
 def _learns_space(top: Section, api: str) -> bool:

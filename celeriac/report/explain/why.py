@@ -53,6 +53,8 @@ def explained(trial: TrialRecord, goal: Goal, pending: Sequence[int] = ()) -> Ex
 
 
 def _how(source: Source, found: Provenance) -> str:
+    if source is Source.PBT:
+        return f"an heir: {found.reason}"
     if source is not Source.SUGGESTED:
         return _UNASKED[source]
     by, reason = found.by, found.reason

@@ -19,6 +19,7 @@ from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.maintenance import Care
 from celeriac.store.postgres.packs import Packs
 from celeriac.store.postgres.placing import PlacedTrials
+from celeriac.store.postgres.population import Population
 from celeriac.store.postgres.preemption import Preemption
 from celeriac.store.postgres.reading import Reading
 from celeriac.store.postgres.reports import Reports
@@ -44,6 +45,7 @@ class PostgresStore(
     Firings,
     Deliveries,
     Preemption,
+    Population,
     PlacedTrials,
     Reading,
     Figures,

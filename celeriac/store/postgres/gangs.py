@@ -18,6 +18,7 @@ from celeriac.domain.records import (
     Round,
     RunningGang,
     Seat,
+    Source,
 )
 from celeriac.domain.study_file import run_plan
 from celeriac.store.connection import Row, Session
@@ -80,7 +81,9 @@ class Gangs(Verbs):
             raise self._member_lost(token)
         given: dict[str, Any] = dict(rows[0])
         place = Place(given.pop("rank"), tuple(Peer(**each) for each in given.pop("peers")))
-        kept = self._all(Checkpoint, "gang_checkpoints", token=token) if given["attempt"] > 1 else ()
+        kept = self._all(Checkpoint, "gang_checkpoints", token=token) if given["attempt"] > 1 else []
+        if given["source"] == Source.PBT:
+            kept += self._all(Checkpoint, "inherited_checkpoint", token=token)
         faults = self._all(MemoryFault, "memory_faults", token=token) if Fault.OUT_OF_MEMORY in given["faults"] else ()
         plan = run_plan(given.pop("spec"), given.pop("stage"))
         more = {"checkpoints": kept, "plan": plan, "place": place, "memory_faults": faults}

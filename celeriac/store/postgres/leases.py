@@ -11,7 +11,7 @@ chain that breaks returns no row; why, is asked after.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, Params, Refusal
+from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, Params, Refusal, Source
 from celeriac.domain.space import MOST_PARAMETERS
 from celeriac.domain.study_file import run_plan
 from celeriac.store.connection import Row, Session
@@ -42,7 +42,9 @@ class Leases(Verbs):
         rows = self._rows("lease", **given) or self._rows("leased", token=token) or self._lease_placed(given)
         if not rows:
             return _refusal(self._rows("refuse", **ticket, device=device), **ticket)
-        kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else ()
+        kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else []
+        if rows[0]["source"] == Source.PBT:
+            kept += self._all(Checkpoint, "inherited_checkpoint", token=token)
         short = Fault.OUT_OF_MEMORY in rows[0]["faults"]
         faults = self._all(MemoryFault, "memory_faults", token=token) if short else ()
         found = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept, "memory_faults": faults}

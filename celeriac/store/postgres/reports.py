@@ -54,8 +54,8 @@ class Reports(Verbs):
     def forget_checkpoints(self, token: str, paths: Sequence[str]) -> None:
         self._rows("forget_checkpoints", token=token, paths=list(paths))
 
-    def drop_checkpoints(self, token: str) -> bool:
-        return any(row["ended"] for row in self._rows("drop_checkpoints", token=token))
+    def drop_checkpoints(self, token: str, kept: Sequence[str] = ()) -> bool:
+        return any(row["ended"] for row in self._rows("drop_checkpoints", token=token, kept=list(kept)))
 
 
 def _report_row(report: Report) -> dict[str, Any]:
@@ -66,5 +66,5 @@ def _report_row(report: Report) -> dict[str, Any]:
 
 def _crossing_row(crossing: Crossing) -> dict[str, Any]:
     ranking = crossing.ranking
-    place = {"bracket": ranking.bracket, "divisor": ranking.of, "spare": ranking.spare}
+    place = {"bracket": ranking.bracket, "divisor": ranking.of, "spare": ranking.spare, "times": ranking.times}
     return {name: getattr(crossing, name) for name in ("rung", "step", "resource", "value")} | place

@@ -65,6 +65,7 @@ class Studies(Verbs):
             if state in CLOSED:
                 ask(connection, "lock_open_trials", study=study_id)
                 ask(connection, "cancel_open_trials", study=study_id, reason=reason, ended=before.counts.ended)
+                ask(connection, "drop_inheritance", study=study_id)
             elif state is StudyState.PAUSED:
                 ask(connection, "lock_open_trials", study=study_id)
                 ask(connection, "unqueue_all", study=study_id)

@@ -7,6 +7,7 @@ import pytest
 
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Checkpoint
+from celeriac.domain.stop_rules import Asha, Pbt
 from worker.attempt import checkpoints
 
 
@@ -96,3 +97,12 @@ def test_an_ended_trials_directory_goes_and_its_neighbours_stay(tmp_path: Path) 
     checkpoints.remove(tmp_path, 3, 8)
     checkpoints.remove(tmp_path, 3, 8)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_a_population_the_newest_at_or_before_each_ready_step_stays(tmp_path: Path) -> None:
+    rows = [written(tmp_path, step) for step in (1, 4, 5, 6, 9, 12, 19, 20, 21)]
+    kept = checkpoints.inheritance(rows, Pbt(every=5, max=20))
+    assert [each.step for each in kept] == [5, 9, 12]
+    assert checkpoints.inheritance(rows[:2], Pbt(every=5, max=20)) == (rows[1],)
+    assert checkpoints.inheritance(rows, Asha(1, 27)) == ()
+    assert checkpoints.inheritance(rows, None) == ()

@@ -28,7 +28,7 @@ SELECT {rung_columns} FROM rung r WHERE r.study_id = :study
 ORDER BY r.bracket, r.rung, r.place LIMIT :limit
 
 -- name: savings
--- A step is counted from 0, or from where the attempt was resumed.
+-- A step is counted from 0, or from where the attempt was resumed. A population spares none: heirs run them.
 WITH e AS (
     SELECT t.state, a.last_step, a.last_step - coalesce(a.resumed_step, -1) AS steps, a.device_s
     FROM trial t JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
@@ -36,9 +36,11 @@ WITH e AS (
 ), s AS (
     SELECT e.*, greatest(0, (SELECT max(last_step) FROM e WHERE state = 'SCORED') - last_step) AS spared
     FROM e WHERE state = 'PRUNED'
+), p AS (
+    SELECT coalesce(spec #>> '{stop_early,rule}', '') <> 'pbt' AS spares FROM study WHERE id = :study
 )
-SELECT count(*) AS trials, CAST(coalesce(sum(spared), 0) AS bigint) AS steps,
-    coalesce(sum(spared * device_s / greatest(1, steps)), 0) AS device_s FROM s
+SELECT count(*) AS trials, CAST(coalesce(sum(spared) FILTER (WHERE p.spares), 0) AS bigint) AS steps,
+    coalesce(sum(spared * device_s / greatest(1, steps)) FILTER (WHERE p.spares), 0) AS device_s FROM s, p
 
 -- name: fault_counts
 SELECT e.key AS fault, CAST(sum(CAST(e.value AS int)) AS int) AS faults FROM trial t, jsonb_each_text(t.faults) e

@@ -14,7 +14,7 @@
     FROM e JOIN LATERAL (
         SELECT CASE study.goal WHEN 'maximize' THEN -1 ELSE 1 END AS sign FROM study WHERE study.id = e.study_id
     ) g ON true, json_to_recordset(:crossings) AS
-        c(rung bigint, step bigint, resource float8, value float8, bracket int, divisor int, spare int)
+        c(rung bigint, step bigint, resource float8, value float8, bracket int, divisor int, spare int, times int)
 ), known AS (
     SELECT k.* FROM c CROSS JOIN LATERAL (
         SELECT * FROM rung r WHERE r.study_id = c.study_id AND r.trial = c.trial AND r.rung = c.rung LIMIT 1
@@ -23,7 +23,8 @@
     SELECT c.*, coalesce(n.place, 0) + 1 AS place, n.cutoff, n.cutoff_place, b.loss AS b_loss, b.place AS b_place,
         w.loss AS w_loss, w.place AS w_place, CASE
             WHEN n.place IS NULL THEN 'c'
-            WHEN (c.loss < n.cutoff) = (greatest(1, (n.place + 1 + spare) / divisor) > greatest(1, (n.place + spare) / divisor))
+            WHEN (c.loss < n.cutoff) = (greatest(1, ((n.place + 1) * coalesce(times, 1) + spare) / divisor)
+                > greatest(1, (n.place * coalesce(times, 1) + spare) / divisor))
                 THEN 'n'
             WHEN c.loss < n.cutoff THEN CASE WHEN b.loss > c.loss THEN 'b' ELSE 'c' END
             WHEN w.loss <= c.loss THEN 'w' ELSE 'c'
@@ -66,13 +67,14 @@ DELETE FROM checkpoint c USING attempt a
 WHERE a.token = :token AND a.ended_at IS NULL AND c.study_id = a.study_id AND c.trial = a.trial AND c.path = ANY(:paths)
 RETURNING true
 
--- name: drop_checkpoints(token text) -> ended boolean
--- Deletes all rows of a trial that has ended, for one that has had an attempt of it; says whether it has.
+-- name: drop_checkpoints(token text, kept text[]) -> ended boolean
+-- Deletes the rows of a trial that has ended but for the kept ones, for one that has had an attempt of it; says whether it has.
 WITH t AS (
     SELECT trial.study_id, trial.number, trial.ended_no FROM attempt JOIN trial
         ON trial.study_id = attempt.study_id AND trial.number = attempt.trial
     WHERE attempt.token = :token
 ), gone AS (
     DELETE FROM checkpoint c USING t WHERE t.ended_no IS NOT NULL AND c.study_id = t.study_id AND c.trial = t.number
+        AND c.path <> ALL(:kept)
 )
 SELECT t.ended_no IS NOT NULL FROM t

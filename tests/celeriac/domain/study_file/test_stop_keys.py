@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from celeriac.domain.stop_rules import Asha, Hyperband, Median, Patience, StopRule, StopStudy, Threshold
+from celeriac.domain.errors import SpecInvalid
+from celeriac.domain.stop_rules import Asha, Hyperband, Median, Patience, Pbt, StopRule, StopStudy, Threshold
 from celeriac.domain.study_file import parse, stop_rule
 from tests.celeriac.domain.study_file.files import SMALL, refused
 
@@ -23,6 +24,12 @@ EARLY: list[tuple[dict[str, Any], StopRule]] = [
     ({"rule": "patience", "reports": 4}, Patience(4)),
     ({"rule": "patience", "reports": 4, "min_delta": 1e-3, "min": 7}, Patience(4, 0.001, 7)),
     ({"rule": "threshold", "at": 3, "bound": -0.5}, Threshold(3, -0.5)),
+    ({"rule": "pbt", "every": 5, "max": 40}, Pbt(5, 40, 8, 0.25, 1.2, 0.25, ())),
+    (
+        {"rule": "pbt", "every": 1, "max": 2, "population": 20, "quantile": 0.05, "perturb": 2, "resample": 0}
+        | {"change": ["width"]},
+        Pbt(1, 2, 20, 0.05, 2.0, 0.0, ("width",)),
+    ),
 ]
 
 
@@ -59,6 +66,14 @@ def test_without_a_rule_nothing_is_stopped() -> None:
         ({"rule": "hyperband", "max": 27, "resource": 3}, ".resource: must be text"),
         ({"rule": "median", "every": 0}, ".every: must be from 1"),
         ({"rule": "median", "trials": 0}, ".trials: must be from 1"),
+        ({"rule": "pbt", "max": 40}, ".every: is missing; write it, such as `every: 5`"),
+        ({"rule": "pbt", "every": 5}, ".max: is missing; write it, such as `max: 40`"),
+        ({"rule": "pbt", "every": 5, "max": 5}, ".max: must be above every (5), or no trial is ready before its end"),
+        ({"rule": "pbt", "every": 5, "max": 9, "population": 3}, ".population: of 3 has no last 0.25: write 4 or more"),
+        ({"rule": "pbt", "every": 5, "max": 9, "quantile": 0.6}, ".quantile: must be 0.5 or less, not 0.6"),
+        ({"rule": "pbt", "every": 5, "max": 9, "perturb": 1}, ".perturb: must be 1.001 or more, not 1"),
+        ({"rule": "pbt", "every": 5, "max": 9, "change": "lr"}, ".change: must be a list of parameters, such as [lr]"),
+        ({"rule": "pbt", "every": 5, "max": 9, "resource": "seconds"}, ".resource: is not known here"),
         ({"rule": "patience"}, ".reports: is missing; write it, such as `reports: 5`"),
         ({"rule": "patience", "reports": 5, "min_delta": -1}, ".min_delta: must be 0 or more, not -1"),
         ({"rule": "threshold", "bound": 1}, ".at: is missing"),
@@ -109,3 +124,34 @@ def test_a_mistake_in_stopping_a_study(given: Any, says: str) -> None:
 def test_a_sampler_that_expects_nothing_cannot_end_a_study_by_it(key: str, sampler: str) -> None:
     (problem,) = refused({"stop_study": {key: 0.1}, "sampler": sampler})
     assert problem.startswith(f"file.yaml: stop_study.{key}: the {sampler} sampler expects nothing")
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (
+            {"sampler": "bayesian"},
+            "sampler: cannot be bayesian beside `rule: pbt`, whose members learn from each other",
+        ),
+        (
+            {"stop_early": {"rule": "pbt", "every": 5, "max": 9, "change": ["rl"]}},
+            "stop_early.change: 'rl' is no parameter",
+        ),
+        ({"parallel": 9}, "parallel: cannot be more than the population of 8"),
+        (
+            {"schedule": {"name": "nightly", "cron": "0 2 * * *"}, "study": None},
+            "stop_early.rule: cannot be pbt in a schedule",
+        ),
+    ],
+)
+def test_what_a_population_cannot_be_beside(more: dict[str, Any], says: str) -> None:
+    form = {**SMALL, "stop_early": {"rule": "pbt", "every": 5, "max": 40}, **more}
+    with pytest.raises(SpecInvalid) as caught:
+        parse({key: value for key, value in form.items() if value is not None}, "file.yaml", is_new=True)
+    assert caught.value.problems[0].startswith(f"file.yaml: {says}")
+
+
+def test_a_population_has_as_many_trials_at_once_as_members() -> None:
+    form = {**SMALL, "stop_early": {"rule": "pbt", "every": 5, "max": 40}}
+    assert parse(form).parallel == 8
+    assert parse({**form, "parallel": 2}).parallel == 2
