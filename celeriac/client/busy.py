@@ -4,7 +4,7 @@ from collections import defaultdict
 from datetime import timedelta
 
 from celeriac.domain.records import SlotRun
-from celeriac.report.busy import Busy, busy_of
+from celeriac.report.busy import Busy, busy_of, full_spans
 from celeriac.store import Store
 
 WINDOW_S = 3600.0
@@ -21,8 +21,11 @@ def busy_slots(store: Store, window_s: float = WINDOW_S) -> dict[str, Busy]:
         return {}
     since = max(since, min(each[0].leased_at for each in runs.values()))
     asides = [each for each in store.put_asides() if not each.study_id]
-    return {
-        slot: busy_of(runs[slot], [each for each in asides if each.worker == slot], since, now)
-        for device in store.devices(alive=True)
-        for slot in device.slots
-    }
+    found = {}
+    for device in store.devices(alive=True):
+        of_device = [run for each in runs.values() for run in each if run.device == device.uuid]
+        full = full_spans(of_device, device.memory_bytes) if device.is_gpu and len(device.slots) > 1 else []
+        for slot in device.slots:
+            ours = [each for each in asides if each.worker == slot]
+            found[slot] = busy_of(runs[slot], ours, since, now, full)
+    return found

@@ -39,7 +39,8 @@ def waiting_of_each(store: Store, study_ids: Iterable[int] | None = None) -> dic
     for study_id in [each.study_id for each in claims] if study_ids is None else study_ids:
         aside = {each.worker for each in asides if each.study_id in (0, study_id)}
         free = {gpu: sum(s not in aside for d in devices if d.is_gpu == gpu for s in d.slots) for gpu in (True, False)}
-        found[study_id] = why_it_waits(study_id, claims, Slots(free[True], free[False]), now)
+        cards = sum(d.is_gpu and any(s not in aside for s in d.slots) for d in devices)
+        found[study_id] = why_it_waits(study_id, claims, Slots(free[True], free[False], cards), now)
     return found
 
 

@@ -216,11 +216,14 @@ class Care(Tables):
                 continue
             opened_at = max(filter(None, (study.created_at, study.resumed_at, study.reopened_at)))
             ready_at = ended.get((a.study_id, a.trial, a.number - 1)) or trial.created_at
-            key, run = (
-                (a.study_id, a.worker, process_of(a)),
-                SlotRun(a.worker, a.leased_at, a.ended_at, a.device_s, opened_at, ready_at),
-            )
-            found[key] = run if key not in found else _as_one(found[key], run)
+            placed = (trial.placed.share, trial.placed.memory_bytes) if trial.placed else (0.0, 0)
+            of_gang = [each for each in rows.members.values() if each.gang == (a.study_id, a.trial, a.number)]
+            places = [(a.worker, a.device)]
+            places += [(each.member.worker, each.device) for each in of_gang if each.member.rank]
+            for worker, device in places:
+                key = (a.study_id, worker, process_of(a))
+                run = SlotRun(worker, a.leased_at, a.ended_at, a.device_s, opened_at, ready_at, device, *placed)
+                found[key] = run if key not in found else _as_one(found[key], run)
         return sorted(found.values(), key=lambda each: (each.leased_at, each.worker))
 
     @atomic

@@ -52,7 +52,7 @@ class SlotRun:
     """One attempt as its slot's time: when it was leased and ended (None: it runs), and how long its objective ran.
 
     `opened_at`: from when on its study could use a slot; `ready_at`: when its trial was there to be run, suggested or
-    handed back.
+    handed back. `device`: where it ran; `share` and `memory_bytes`: what it held of it, of one that was placed there.
     """
 
     worker: str
@@ -61,6 +61,9 @@ class SlotRun:
     device_s: float
     opened_at: datetime
     ready_at: datetime
+    device: str = ""
+    share: float = 0.0
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

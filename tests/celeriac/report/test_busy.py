@@ -1,5 +1,6 @@
 """How busy a slot was: every second is either training or idle for one reason."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.domain.records import PutAside, SlotRun
-from celeriac.report.busy import Busy, Idle, busy_of, together
+from celeriac.report.busy import Busy, Idle, busy_of, full_spans, together
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SLOT = "gpu0.s0@here"
@@ -81,3 +82,24 @@ def test_every_second_is_accounted_for(steps: list[tuple[float, ...]], open_at_l
     found = busy(*[each for each in runs if each.ended_at is None or each.ended_at > NOON], until=max(clock, 0.0) + 7.0)
     assert found.busy_s + sum(found.idle_s.values()) == pytest.approx(found.window_s, abs=1e-4)
     assert min([found.busy_s, *found.idle_s.values()]) >= 0
+
+
+def held(leased: float, ended: float | None, *, ready: float = -9, share: float = 0.25, gib: int = 30) -> SlotRun:
+    found = run(leased, ended, ready=ready)
+    return replace(found, device="GPU-1", share=share, memory_bytes=gib * 2**30)
+
+
+def test_a_slot_whose_gpu_has_no_memory_left_for_who_waits_says_so() -> None:
+    others = [held(0, 50), held(0, 60)]
+    late = held(50, 90, ready=20)
+    full = full_spans([*others, late], 80 * 2**30)
+    assert full == [(at(20), at(50))], "60 of 80 GiB are held, and a third one wants 30"
+    assert full_spans([*others, late], 100 * 2**30) == []
+    wide = held(60, 90, ready=20, share=0.8, gib=1)
+    assert full_spans([*others, wide], 80 * 2**30) == [(at(20), at(50)), (at(50), at(60))], "or of its share"
+    assert full_spans([*others, held(50, 90, ready=46)], 80 * 2**30) == [], "what comes at once did not wait"
+    idle = busy_of([], (), NOON, at(100), full)
+    assert idle.idle_s == {Idle.MEMORY: 30.0, Idle.WORK: 70.0}
+    waits = busy_of([late], (), NOON, at(90), full)
+    assert waits.idle_s[Idle.MEMORY] == 30.0
+    assert sum(waits.idle_s.values()) + waits.busy_s == 90.0

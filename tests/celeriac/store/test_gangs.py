@@ -375,3 +375,15 @@ def test_people_see_where_members_are_while_a_gang_gathers_and_while_it_runs(any
     assert second.silent_s < 5
     any_store.finish_attempt(seats[0].token, scored(0.5))  # type: ignore[union-attr]
     assert any_store.gang_places(study.id, [0]) == []
+
+
+def test_each_member_s_slot_has_run_what_its_gang_did(any_store: Store) -> None:
+    study = placed_gang(any_store, "a", "b")
+    seats = [on_gpu(any_store, study, each) for each in ("a", "b")]
+    since = any_store.now()
+    assert any_store.close_round(seats[0].token, 1, 2)  # type: ignore[union-attr]
+    runs = any_store.slot_runs(since)
+    assert [(each.worker, each.device, each.share, each.memory_bytes) for each in runs] == [
+        ("a.s0", "a", 1.0, 10 * GIB),
+        ("b.s0", "b", 1.0, 10 * GIB),
+    ]

@@ -49,15 +49,24 @@ SELECT EXISTS (
 ) AS found
 
 -- name: slot_runs
--- The attempts that one process ran together are one run of its slot.
-SELECT a.worker, min(a.leased_at) AS leased_at, CASE WHEN bool_and(a.ended_at IS NOT NULL) THEN max(a.ended_at) END AS ended_at,
+-- The attempts that one process ran together are one run of its slot. Of a gang each member's slot has run what its attempt did, until it
+-- was a member no more.
+SELECT r.worker, min(r.leased_at) AS leased_at, CASE WHEN bool_and(r.ended_at IS NOT NULL) THEN max(r.ended_at) END AS ended_at,
     sum(a.device_s) AS device_s, greatest(s.created_at, s.resumed_at, s.reopened_at) AS opened_at,
-    min(coalesce(p.ended_at, t.created_at)) AS ready_at
+    min(coalesce(p.ended_at, t.created_at)) AS ready_at, r.device,
+    coalesce(max(CAST(t.placed ->> 'share' AS float8)), 0) AS share,
+    coalesce(max(CAST(t.placed ->> 'memory_bytes' AS bigint)), 0) AS memory_bytes
 FROM study s JOIN attempt a ON a.study_id = s.id JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
 LEFT JOIN attempt p ON p.study_id = a.study_id AND p.trial = a.trial AND p.number = a.number - 1
+CROSS JOIN LATERAL (
+    SELECT a.worker, a.leased_at, a.ended_at, a.device
+    UNION ALL SELECT g.worker, a.leased_at, coalesce(a.ended_at, g.ended_at), g.device FROM gang_member g
+    WHERE g.study_id = a.study_id AND g.trial = a.trial AND g.attempt = a.number AND g.rank > 0
+) r
 WHERE (s.ended_at IS NULL OR s.ended_at > :since) AND (a.ended_at IS NULL OR a.ended_at > :since)
-GROUP BY a.study_id, a.worker, s.created_at, s.resumed_at, s.reopened_at, CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END
-ORDER BY min(a.leased_at), a.worker
+GROUP BY a.study_id, r.worker, r.device, s.created_at, s.resumed_at, s.reopened_at,
+    CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END
+ORDER BY min(r.leased_at), r.worker
 
 -- name: let_go(study bigint, numbers int[], older_than_s float8) -> number int, checkpoints boolean, logs boolean
 -- Of these trials, ended so long ago: those of which files may be deleted, since no row names their checkpoints or their logs were pruned.
