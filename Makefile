@@ -41,8 +41,9 @@ bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connecti
 bench-gpus: $(READY)      ## what is promised of GPUs, on this machine's processors: batches -> build/bench/gpus.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpus --out $(OUT)/bench/gpus.json
 
-bench-agents: $(READY)    ## what proposers of points cost a study, or win it: ten minutes -> build/bench/proposers.json
+bench-agents: $(READY)    ## agents: twenty tasks by MCP and by the command; what proposers of points cost: a quarter of an hour -> build/bench/agents.json, proposers.json
 	@failed=0; export OMP_NUM_THREADS=1; \
+	$(BIN)/python -m benchmarks.agents --out $(OUT)/bench/agents.json || failed=1; \
 	$(BIN)/python -m benchmarks.proposers --out $(OUT)/bench/proposers.json || failed=1; \
 	exit $$failed
 

@@ -25,6 +25,7 @@ from celery.signals import (
 )
 
 from celeriac.domain.errors import CallerError, SettingInvalid, StoreUnavailable, TryAgain
+from celeriac.runtime import logs
 from celeriac.runtime.broker import (
     CLOCK_QUEUE,
     DRIVE_QUEUE,
@@ -37,12 +38,14 @@ from celeriac.runtime.broker import (
     stop_promptly,
 )
 from celeriac.runtime.liveness import show_life
+from celeriac.runtime.metrics.serve import Collector, serve
 from celeriac.runtime.process.programs import announce_ready
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
 from coordinator.delivery_program import Deliverer
 from coordinator.suggest.pool import Pool, PoolLimits
 from coordinator.suggest.program import Setup
+from coordinator.traces import Traces
 from coordinator.turn import Coordinator, drive
 
 log = logging.getLogger(__name__)
@@ -102,7 +105,7 @@ def run_worker(settings: Settings, role: str) -> None:
     name = f"{role}@{settings.host}"
     check_schema(settings)
     app = make_app(BrokerConfig(settings.broker_url, f"celeriac-{role}"), include=["coordinator.tasks"])
-    _log_to_stderr(name)
+    _log_to_stderr(name, settings)
     ignore_warnings()
     # For the libraries that the suggesters load: one thread each, trials need the other cores.
     os.putenv("OMP_NUM_THREADS", "1")
@@ -110,7 +113,7 @@ def run_worker(settings: Settings, role: str) -> None:
     stop_promptly(app)
     drop_malformed(app)
     limit_control(writable=settings.flower_writable)
-    _wire_after_fork(app, settings)
+    _wire_after_fork(app, settings, role)
     # The starter may wait to be told when this program takes tickets.
     worker_ready.connect(lambda **_: announce_ready(settings.ready_fd), weak=False)
     quiet = ["--without-gossip", "--without-mingle"]  # nobody here needs to know the other workers
@@ -120,7 +123,7 @@ def run_worker(settings: Settings, role: str) -> None:
 def run_beat(settings: Settings) -> None:
     """Run beat: ticks only. Its schedule lives in memory, for a tick carries no meaning that could be lost."""
     app = make_app(BrokerConfig(settings.broker_url, "celeriac-beat"), tick_s=settings.reap_s)
-    _log_to_stderr(f"beat@{settings.host}")
+    _log_to_stderr(f"beat@{settings.host}", settings)
     beat_init.connect(lambda **_: log.info("beat ready: a tick every %g s", settings.reap_s), weak=False)
     after_task_publish.connect(lambda **_: show_life(settings.alive_file), weak=False)
     app.Beat(scheduler_cls="coordinator.beat:Ticks", quiet=True).run()
@@ -137,15 +140,17 @@ def check_schema(settings: Settings) -> None:
             sys.stderr.write(f"starting without the database: {error}\n")
 
 
-def _wire_after_fork(app: Celery, settings: Settings) -> None:
+def _wire_after_fork(app: Celery, settings: Settings, role: str) -> None:
     """Connections are made in the process that uses them, never before the fork. Raises SettingInvalid."""
     limits = pool_limits(settings)
+    stops: list[Callable[[], None]] = []
 
     def start(**_: Any) -> None:
         global _alive_file
         _alive_file = settings.alive_file
         store = open_store(settings.database_url, pool_size=settings.pool_size)
-        suggesters = Pool(Setup(settings.database_url), limits, follow_answer)
+        setup = Setup(settings.database_url, log_format=settings.log_format)
+        suggesters = Pool(setup, limits, follow_answer)
         made = Coordinator(
             store,
             Tickets(app),
@@ -155,13 +160,20 @@ def _wire_after_fork(app: Celery, settings: Settings) -> None:
             preempt_after_s=settings.preempt_after_s,
         )
         made.follow_later = follow_later
+        if settings.otlp_endpoint and role == "drive":
+            made.traces = Traces(settings.otlp_endpoint)
         wire(made)
+        stops.append(serve(settings, role, Collector(store.figures if role == "clock" else None)))
 
     def stop(**_: Any) -> None:
         if _current is not None:
             _current.suggesters.close()
             if _current.deliverer is not None:
                 _current.deliverer.close()
+            if _current.traces is not None:
+                _current.traces.close()
+            for end in stops:
+                end()
             _current.store.close()
 
     worker_process_init.connect(start, weak=False)
@@ -192,11 +204,11 @@ def follow_later(study_id: int, after_s: float) -> None:
     timer.start()
 
 
-def _log_to_stderr(name: str) -> None:
+def _log_to_stderr(name: str, settings: Settings) -> None:
     """One line an event, in one form for all programs; Celery's own handlers stay out."""
 
     def set_up(**_: Any) -> None:
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=f"{_LINE} [{name}]", force=True)
+        logs.set_up(settings.log_format, name, text=f"{_LINE} [{name}]")
         # Celery tells of every task that comes and goes; a tick a few seconds is not worth two lines.
         for chatty in ("celery.worker.strategy", "celery.worker.request", "celery.app.trace", "celery.beat"):
             logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 
 from celeriac.domain.errors import TryAgain
+from celeriac.runtime import logs
 from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.process.companion import Companion, Gone
 from celeriac.runtime.process.linux import die_with_parent
@@ -79,8 +80,8 @@ def main(argv: list[str]) -> int:
     die_with_parent(parent)
     connection: Connection[Any, Any] = Connection(descriptor)
     settings: Settings = connection.recv()
-    line = "%(asctime)s %(levelname)s %(name)s: %(message)s [deliveries]"
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=line)
+    text = "%(asctime)s %(levelname)s %(name)s: %(message)s [deliveries]"
+    logs.set_up(settings.log_format, "deliveries", text=text)
     store = open_store(settings.database_url)
     try:
         connection.send(deliver(store, _outside(settings)))

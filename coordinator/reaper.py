@@ -15,6 +15,8 @@ from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, LeaseLo
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Fault, Holding, OpenAttempt, ReaperLook, TrialRecord
 from celeriac.runtime.broker import TRIAL_QUEUES, Tickets, device_queue, trial_queue
+from celeriac.runtime.logs import about
+from celeriac.runtime.metrics.tally import TALLIES
 from celeriac.store import Store, is_refusal
 from celeriac.store.api import AttemptEnd
 from coordinator.tickets import ended, send_trials, wake
@@ -55,7 +57,9 @@ def reap(store: Store, tickets: Tickets, *, tick_s: float) -> None:
                 raise
             _leave(store, attempt, refused(error))
             continue
-        log.warning("%s trial %d attempt %d: %s", attempt.study, attempt.number, attempt.attempt, end.detail)
+        TALLIES.add("leases_lost_total")
+        with about(study=attempt.study_id, trial=attempt.number, attempt=attempt.attempt):
+            log.warning("%s trial %d attempt %d: %s", attempt.study, attempt.number, attempt.attempt, end.detail)
         try:
             ended(tickets, trial, attempt.study, attempt.attempt)
         except BrokerUnavailable as error:

@@ -10,6 +10,7 @@ from celery import shared_task
 
 from celeriac.domain.messages import DriveStudy, TrialEnded, decode
 from celeriac.runtime.broker import DRIVE_TASK, FIRE_TASK, REAP_TASK
+from celeriac.runtime.logs import about
 from coordinator import reaper, schedules
 from coordinator.app import current, forgiving
 from coordinator.turn import drive, drive_all
@@ -21,7 +22,10 @@ def drive_study(ticket: Mapping[str, Any]) -> None:
     """Drive the study that the ticket names; a tick names none and means all."""
     message = decode(ticket)
     if isinstance(message, TrialEnded):
-        drive(current(), message.study, ended_no=message.ended_no)
+        with about(study=message.study, trial=message.trial, attempt=message.attempt):
+            drive(current(), message.study, ended_no=message.ended_no)
+            if traces := current().traces:
+                traces.ended(current().store, message.study, message.trial)
     elif isinstance(message, DriveStudy):
         drive(current(), message.study)
     elif current().takes_tick("drive"):

@@ -51,6 +51,8 @@ from celeriac.domain.records import (
 from celeriac.domain.stop_rules import Pbt, StopStudy
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.broker import Tickets
+from celeriac.runtime.logs import about
+from celeriac.runtime.metrics.tally import TALLIES
 from celeriac.store import Store, is_refusal
 from coordinator import deadlines, gangs, nights
 from coordinator.delivery_program import Deliverer
@@ -59,6 +61,7 @@ from coordinator.preemption import make_room
 from coordinator.specs import Specs
 from coordinator.suggest.messages import SuggestRequest, SuggestService
 from coordinator.tickets import send_trials
+from coordinator.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +99,7 @@ class Coordinator:
     short_since: dict[int, float] = field(default_factory=dict)
     follow_later: Callable[[int, float], None] | None = None
     looks_at: dict[int, float] = field(default_factory=dict)
+    traces: Traces | None = None
 
     def look_again(self, study_id: int, after_s: float | None) -> None:
         """Drive a study after so many seconds, where no tick comes before and nobody looks then already. When this is
@@ -197,12 +201,14 @@ def _drive_apart(coordinator: Coordinator, study_id: int) -> None:
     except StoreUnavailable:
         raise
     except Exception:
+        TALLIES.add("turn_errors_total")
         log.exception("study %d: its turn failed; the next tick tries again", study_id)
         coordinator.fleet.passes(study_id)
 
 
 def _drive(coordinator: Coordinator, study_id: int) -> str:
-    with coordinator.lock, coordinator.store.driving(study_id) as mine:
+    TALLIES.add("turns_total")
+    with coordinator.lock, about(study=study_id), coordinator.store.driving(study_id) as mine:
         turn = _Turn()
         try:
             if not _may_drive(coordinator, study_id, mine):

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from celeriac.domain.errors import CallerError
+from celeriac.runtime import logs
 from celeriac.runtime.settings import Settings
 from worker.node.node import serve
 
@@ -20,11 +21,12 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m worker", description="Run trials on this host's devices.")
     parser.add_argument("--slots", type=int, default=None, metavar="N", help="N CPU slots, and no GPU")
     chosen = parser.parse_args(argv).slots
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format="%(asctime)s node %(levelname)s %(name)s: %(message)s"
-    )
+    text = "%(asctime)s node %(levelname)s %(name)s: %(message)s"
+    logs.set_up(logs.TEXT, "node", text=text)
     try:
-        return serve(Settings.from_env(), chosen)
+        settings = Settings.from_env()
+        logs.set_up(settings.log_format, f"node@{settings.host}", text=text)
+        return serve(settings, chosen)
     except CallerError as error:
         logging.getLogger("worker.node.node").error("%s", error)
         return 2

@@ -35,7 +35,7 @@ _ABOVE_0 = frozenset(
     }
     | {"model_bytes", "model_s"}
 )
-_MOST = {"flower_port": 65_535, "web_port": 65_535}
+_MOST = {"flower_port": 65_535, "metrics_port": 65_530, "web_port": 65_535}
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _S3 = ("s3://", "s3a://")
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
@@ -80,6 +80,8 @@ class Settings:
     node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left
     ("": one that the node keeps in its log directory).
     hook_commands: whether a schedule's hook may be a command on the coordinator's host.
+    metrics_port, metrics_address: where the drive program serves metrics, the clock one port further, a node two (0:
+    nowhere). log_format: `text`, or `json` with the ids that a line is about. otlp_endpoint: where traces of trials go.
     smtp_url: the server that takes the mails of mornings (smtp:// or smtps://); mail_from: their sender.
     """
 
@@ -137,6 +139,10 @@ class Settings:
     hook_commands: bool = True
     smtp_url: str = ""
     mail_from: str = ""
+    metrics_port: int = 0
+    metrics_address: str = "127.0.0.1"
+    log_format: str = "text"
+    otlp_endpoint: str = ""
 
     @classmethod
     def from_env(
@@ -271,6 +277,8 @@ def _flaw(name: str, value: Any) -> str:
     """
     if name in ("database_url", "broker_url") and (flaw := _flawed_password(name, value)):
         return flaw
+    if name == "log_format" and value not in ("text", "json"):
+        return f"={value!r}: must be text or json"
     if name == "labels":
         try:
             labels_of(value)

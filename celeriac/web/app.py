@@ -13,6 +13,7 @@ from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
 from celeriac.web import api, openapi, pages, problems
 from celeriac.web.answers import Answers
+from celeriac.web.api import metrics
 from celeriac.web.auth import login
 from celeriac.web.auth.failures import Failures
 from celeriac.web.auth.guard import Guard
@@ -38,6 +39,7 @@ def create_app(settings: Settings, client: Client, store: WebStore) -> FastAPI:
     problems.install(app)
     app.include_router(login.router)
     app.include_router(api.router)
+    app.include_router(metrics.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 

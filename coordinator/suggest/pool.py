@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from threading import Lock, Thread
 from time import monotonic
 
+from celeriac.runtime.metrics.tally import TALLIES
 from celeriac.runtime.process.companion import Companion, Gone
 from coordinator.suggest.assignment import Seat, assign
 from coordinator.suggest.messages import SuggestRequest, SuggestResult
@@ -192,6 +193,8 @@ class Pool:
             return
         with self._lock:
             is_due = question is not None and self._ledger.done(question, answer)
+        if answer.suggestions:
+            TALLIES.observe("suggestion_seconds", answer.took_s)
         if is_due:
             self._due.append(answer.study_id)
         if seat.rss_bytes > self._limits.memory_bytes:

@@ -5,12 +5,12 @@ It reads the store and writes nothing to it; samplers' caches live here and nowh
 moment, for whatever reason, and nothing is lost but time. It ends when its starter closes the socket FD, or dies.
 """
 
-import logging
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from celeriac.runtime import logs
 from celeriac.runtime.process.linux import die_with_parent
 from celeriac.store import open_store
 from coordinator.samplers import adapter_process
@@ -29,6 +29,7 @@ class Setup:
     database_url: str
     name: str = "suggester"
     answer_s: float = 300.0
+    log_format: str = logs.TEXT
 
 
 def main(argv: list[str]) -> int:
@@ -45,12 +46,14 @@ def main(argv: list[str]) -> int:
 
 def serve(connection: "Connection[Any, SuggestRequest]", setup: Setup) -> None:
     """Question after question. Raises EOFError when the other end is closed."""
-    line = f"%(asctime)s %(levelname)s %(name)s: %(message)s [{setup.name}]"
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format=line)
+    text = f"%(asctime)s %(levelname)s %(name)s: %(message)s [{setup.name}]"
+    logs.set_up(setup.log_format, setup.name, text=text)
     adapter_process.set_limit(0.9 * setup.answer_s)
     store, histories = open_store(setup.database_url), Histories()
     while True:
-        connection.send(answered(store, histories, connection.recv()))
+        question = connection.recv()
+        with logs.about(study=question.study.id):
+            connection.send(answered(store, histories, question))
 
 
 if __name__ == "__main__":

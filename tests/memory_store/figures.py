@@ -1,5 +1,7 @@
 """Figures, counted from the rows in memory."""
 
+from collections.abc import Sequence
+
 from celeriac.domain.records import KnownCost, ProposedSoFar, Source, TrialState
 from tests.memory_store.rows import Tables, atomic
 
@@ -27,3 +29,10 @@ class Figures(Tables):
         newest = sorted((each for each in of if each.counts.finished), key=lambda each: -each.id)[:most]
         trials, device_s = sum(each.counts.finished for each in newest), sum(each.device_s for each in newest)
         return KnownCost(len(newest), trials, device_s)
+
+    @atomic
+    def figures(self) -> Sequence[tuple[str, tuple[str, ...], float]]:
+        states = dict.fromkeys(TrialState, 0)
+        for each in self._rows.trials.values():
+            states[each.state] += 1
+        return [("trials", (str(state),), float(count)) for state, count in states.items()]

@@ -24,6 +24,9 @@ from celeriac.domain.records import Device
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, device_queue, make_app
 from celeriac.runtime.fingerprint import CODE_LOOK_S, FingerprintCache
 from celeriac.runtime.liveness import show_life, show_turning
+from celeriac.runtime.metrics.serve import Collector
+from celeriac.runtime.metrics.serve import serve as serve_metrics
+from celeriac.runtime.metrics.tally import TALLIES
 from celeriac.runtime.process.programs import Child, announce_ready
 from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
 from celeriac.runtime.process.supervisor import Supervisor
@@ -130,6 +133,7 @@ class Node:
 
     def _give_back(self, name: str, status: int) -> None:
         """What a worker held that has died: its trial's processes are ended, its leases are free at once."""
+        TALLIES.add("node_worker_deaths_total")
         self._sweep(name)
         try:
             release(self._store, self._tickets, name, f"its worker ended ({described(status)})")
@@ -184,9 +188,15 @@ class Node:
             self._tell_of_store(error)
             return False
         self._told_of_store = False
+        self._tell_metrics(status)
         if self._all_steady():
             show_life(self._settings.alive_file)
         return True
+
+    def _tell_metrics(self, status: HostStatus) -> None:
+        TALLIES.set("node_slots", len(self._slots) - len(status.down), "up")
+        TALLIES.set("node_slots", len(status.down), "down")
+        TALLIES.set("node_devices_out", len(status.out))
 
     def _all_steady(self) -> bool:
         """Whether every slot's worker has lived through a heartbeat; one that dies at each start is no sign of life."""
@@ -231,11 +241,13 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
     tickets = Tickets(make_app(BrokerConfig(settings.broker_url, client_name=f"node@{settings.host}")))
     settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root, devices))
     store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
+    stop_metrics = serve_metrics(settings, "node", Collector())
     try:
         places = slots(devices, count, settings.host, per_gpu=settings.slots_per_gpu)
         node = Node(settings, devices, places, store=store, tickets=tickets, environ=os.environ)
         return node.run()
     finally:
+        stop_metrics()
         store.close()
 
 

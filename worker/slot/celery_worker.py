@@ -26,6 +26,7 @@ from celery.worker import state as celery_state
 
 from celeriac.domain.errors import IllegalTransition, MessageInvalid
 from celeriac.domain.messages import JoinGang, RunTrial, decode
+from celeriac.runtime import logs
 from celeriac.runtime.broker import (
     BrokerConfig,
     Tickets,
@@ -69,14 +70,12 @@ class Shared:
 def main(argv: Sequence[str]) -> int:
     """Run the worker until it is told to stop; returns its exit status."""
     name, uuid, kind, cuda_visible, *queues = argv
-    logging.basicConfig(
-        level=logging.INFO, stream=sys.stderr, format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s"
-    )
+    settings = Settings.from_env()
+    logs.set_up(settings.log_format, name, text=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s")
     # One line a trial is enough: the runner's, when its end is written.
     for chatty in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     warnings.simplefilter("ignore", SecurityWarning)  # on being root: no pickle here, so a ticket is no program
-    settings = Settings.from_env()
     app = make_app(BrokerConfig(settings.broker_url, client_name=name), include=["worker.slot.tasks"], queues=queues)
     slot = Slot(name, uuid, kind, cuda_visible)
     shared = Shared(slot, tuple(queues), settings, Control(), app, Tickets(app))

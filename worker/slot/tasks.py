@@ -7,6 +7,7 @@ from celery import shared_task
 from celeriac.domain.errors import MessageInvalid
 from celeriac.domain.messages import JoinGang, RunTrial, decode
 from celeriac.runtime.broker import RUN_TASK
+from celeriac.runtime.logs import about
 from worker.attempt.context import WorkerContext
 from worker.attempt.gang import take_part
 from worker.attempt.run import run
@@ -26,7 +27,8 @@ def run_trial(message: Any) -> str:
     ticket = decode(message)
     if not isinstance(ticket, RunTrial | JoinGang) or _context is None:
         raise MessageInvalid(f"ticket {ticket.kind} is none for a worker's pool process; it is dropped")
-    summary = take_part(ticket, _context) if isinstance(ticket, JoinGang) else run(ticket, _context)
+    with about(whole_process=True, study=ticket.study, trial=ticket.trial, attempt=ticket.attempt):
+        summary = take_part(ticket, _context) if isinstance(ticket, JoinGang) else run(ticket, _context)
     if _context.control.terminated:
         # Celery has marked this process as one that a signal ends: it must not live on and be taken for it later.
         raise SystemExit(0)

@@ -1,5 +1,7 @@
 """Figures that are counted when somebody looks."""
 
+from collections.abc import Sequence
+
 from celeriac.domain.records import KnownCost, ProposedSoFar
 from celeriac.store.postgres.verbs import Verbs
 
@@ -12,3 +14,6 @@ class Figures(Verbs):
 
     def known_cost(self, objective: str, most: int = 20) -> KnownCost:
         return self._all(KnownCost, "known_cost", objective=objective, most=most)[0]
+
+    def figures(self) -> Sequence[tuple[str, tuple[str, ...], float]]:
+        return [(row["name"], tuple(row["labels"]), float(row["value"])) for row in self._rows("figures")]

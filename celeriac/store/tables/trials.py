@@ -107,6 +107,7 @@ trial = Table(
     Index(
         "ix_trial_proposed", "study_id", "number", postgresql_where=text("state = 'WAITING' AND source = 'proposed'")
     ),
+    Index("ix_trial_failed", "fault", postgresql_where=text("state = 'FAILED'")),
     Index("ix_trial_queued", "queued_at", postgresql_where=text("state = 'QUEUED'")),
     Index(
         "ix_trial_placed",
@@ -156,6 +157,7 @@ attempt = Table(
     ForeignKeyConstraint(["study_id", "trial"], ["trial.study_id", "trial.number"]),
     CheckConstraint("(ended_at IS NULL) = (outcome IS NULL)", name="outcome"),
     Index("ix_attempt_open", "study_id", "trial", unique=True, postgresql_where=text("ended_at IS NULL")),
+    Index("ix_attempt_leased", "leased_at", postgresql_using="brin"),
     Index("ix_attempt_open_worker", "worker", postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempt_split", "study_id", "trial", postgresql_where=text("pack_most IS NOT NULL")),
     postgresql_with={"fillfactor": 70},

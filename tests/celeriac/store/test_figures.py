@@ -1,6 +1,7 @@
 """The contract on figures, kept by both stores."""
 
 from celeriac.domain.records import KnownCost, ProposedSoFar, Source, Suggestion
+from celeriac.runtime.metrics.told import BY_NAME
 from celeriac.store import Store
 from tests.celeriac.store.scenes import failed, leased, queued, running, scored, suggestion
 
@@ -30,3 +31,21 @@ def test_what_earlier_trials_of_an_objective_took(any_store: Store) -> None:
     running(any_store)
     assert any_store.known_cost("train:objective") == KnownCost(studies=1, trials=2, device_s=4.0)
     assert any_store.known_cost("train:other") == KnownCost()
+
+
+def test_figures_are_those_that_are_told(store: Store) -> None:
+    study = queued(store, 4)
+    store.finish_attempt(leased(store, study, 0).token, scored(0.5))
+    store.finish_attempt(leased(store, study, 1).token, failed())
+    leased(store, study, 2)
+    store.did("drive", 5.0)
+    found = {(name, labels): value for name, labels, value in store.figures()}
+    for name, labels in found:
+        assert BY_NAME[name].of == "rows"
+        assert len(labels) == len(BY_NAME[name].labels), name
+    assert found["trials", ("SCORED",)] == found["trials", ("RUNNING",)] == found["trials", ("QUEUED",)] == 1
+    assert found["trials_failed", ("user_bug",)] == found["queue_depth", ()] == found["slots", ("busy",)] == 1
+    assert found["attempts_recent", ("fault", "user_bug")] == 1
+    assert 0 <= found["slot_gap_seconds", ("0.5",)] < 5
+    assert 0 <= found["duty_age_seconds", ("drive",)] < 60
+    assert found["studies", ("RUNNING",)] == 1

@@ -18,3 +18,46 @@ FROM (
     SELECT s.scored + s.pruned + s.failed AS finished, s.device_s FROM study s
     WHERE s.spec ->> 'objective' = :objective AND s.scored + s.pruned + s.failed > 0 ORDER BY s.id DESC LIMIT :most
 ) n
+
+-- name: figures
+-- One row a figure: the metric, the values of its labels, the value. Counters of studies' rows stand for their trials; all else is found
+-- by an index, or is as short as the fleet: so the cost does not grow with the number of trials.
+WITH f AS MATERIALIZED (
+    SELECT a.worker, a.leased_at, a.ended_at, coalesce(a.outcome, 'running') AS outcome, coalesce(a.fault, '') AS fault
+    FROM attempt a WHERE a.leased_at > clock_timestamp() - interval '10 minutes'
+), g AS (
+    SELECT CAST(extract(epoch FROM f.leased_at - lag(f.ended_at) OVER (PARTITION BY f.worker ORDER BY f.leased_at)) AS float8) AS gap_s FROM f
+), l AS (
+    SELECT CAST(extract(epoch FROM clock_timestamp() - d.next_due_at) AS float8) AS late_s
+    FROM schedule_slice d JOIN schedule sc ON sc.name = d.schedule
+    WHERE NOT sc.paused AND d.next_due_at < clock_timestamp() - interval '1 minute'
+), d AS (
+    SELECT d.host, d.health, json_array_length(d.slots) AS slots FROM device d WHERE {alive}
+)
+SELECT 'studies' AS name, ARRAY[s.state] AS labels, CAST(count(*) AS float8) AS value FROM study s GROUP BY s.state
+UNION ALL SELECT 'trials', ARRAY[n.state], CAST(sum(n.count) AS float8) FROM study s, LATERAL (VALUES ('WAITING', s.waiting), ('QUEUED', s.queued),
+    ('RUNNING', s.running), ('PAUSED', s.paused), ('SCORED', s.scored), ('PRUNED', s.pruned), ('FAILED', s.failed), ('CANCELLED', s.cancelled)) n(state, count)
+    GROUP BY n.state
+UNION ALL SELECT 'trials_failed', ARRAY[coalesce(t.fault, '')], count(*) FROM trial t WHERE t.state = 'FAILED' GROUP BY t.fault
+UNION ALL SELECT 'queue_depth', CAST('{}' AS text[]), count(*) FROM trial t WHERE t.state = 'QUEUED'
+UNION ALL SELECT 'queue_oldest_seconds', CAST('{}' AS text[]), CAST(coalesce(extract(epoch FROM clock_timestamp() - min(t.queued_at)), 0) AS float8)
+    FROM trial t WHERE t.state = 'QUEUED'
+UNION ALL SELECT 'waiting_trials', CAST('{}' AS text[]), CAST(coalesce(sum(s.waiting), 0) AS float8) FROM study s
+    WHERE s.state IN ('OPEN', 'RUNNING', 'PAUSED')
+UNION ALL SELECT 'slots', ARRAY['alive'], CAST(coalesce(sum(d.slots), 0) AS float8) FROM d
+UNION ALL SELECT 'slots', ARRAY['busy'], count(*) FROM attempt a WHERE a.ended_at IS NULL
+UNION ALL SELECT 'slots', ARRAY['aside'], count(DISTINCT p.worker) FROM put_aside p WHERE p.study_id = 0 AND p.until > clock_timestamp()
+UNION ALL SELECT 'hosts_alive', CAST('{}' AS text[]), count(DISTINCT d.host) FROM d
+UNION ALL SELECT 'devices_ill', CAST('{}' AS text[]), count(*) FROM d WHERE d.health <> 'ok'
+UNION ALL SELECT 'slot_gap_seconds', ARRAY[CAST(q.share AS text)], percentile_cont(q.share) WITHIN GROUP (ORDER BY g.gap_s)
+    FROM g, (VALUES (CAST(0.5 AS float8)), (0.95)) q(share) WHERE g.gap_s >= 0 GROUP BY q.share
+UNION ALL SELECT 'attempts_recent', ARRAY[f.outcome, f.fault], count(*) FROM f GROUP BY f.outcome, f.fault
+UNION ALL SELECT 'leases_lapsed', CAST('{}' AS text[]), count(*) FROM attempt a WHERE a.ended_at IS NULL AND a.lease_until < clock_timestamp()
+UNION ALL SELECT 'firings_late', CAST('{}' AS text[]), count(*) FROM l
+UNION ALL SELECT 'firing_late_seconds', CAST('{}' AS text[]), coalesce(max(l.late_s), 0) FROM l
+UNION ALL SELECT 'firings_open', ARRAY[f.state], count(*) FROM firing f WHERE {is_working} GROUP BY f.state
+UNION ALL SELECT 'gate_decisions', ARRAY[ch.kind, CASE WHEN ch.awaits THEN 'waits' WHEN ch.promoted THEN 'promoted' ELSE 'kept' END], count(*)
+    FROM champion ch GROUP BY 2
+UNION ALL SELECT 'deliveries_pending', CAST('{}' AS text[]), count(*) FROM delivery v WHERE v.done_at IS NULL
+UNION ALL SELECT 'duty_age_seconds', ARRAY[u.name], CAST(extract(epoch FROM clock_timestamp() - u.done_at) AS float8) FROM duty u
+ORDER BY name, labels
