@@ -62,18 +62,32 @@ def _mailed(outside: Outside, to: Telling, morning: Morning) -> str:
 
 
 def _hand_over(smtp_url: str, message: EmailMessage) -> None:
-    """Give a mail to the server; smtp:// uses TLS where the server offers it, smtps:// from the first byte."""
+    """Give a mail to the server; smtp:// uses TLS where the server offers it, smtps:// from the first byte. Raises
+    NotDelivered where the server's certificate is not trusted, or a login would go in the clear.
+    """
+    host = urlsplit(smtp_url).hostname or ""
+    try:
+        _send(smtp_url, host, message)
+    except ssl.SSLCertVerificationError as error:
+        said = f"the certificate of the mail server {host} is not trusted ({error.verify_message})"
+        raise NotDelivered(f"{said}: name its authority's file in SSL_CERT_FILE") from None
+
+
+def _send(smtp_url: str, host: str, message: EmailMessage) -> None:
     at = urlsplit(smtp_url)
     with ExitStack() as held:
         context = ssl.create_default_context()
         if at.scheme == "smtps":
-            secure = smtplib.SMTP_SSL(at.hostname or "", at.port or 0, timeout=_MAIL_S, context=context)
+            secure = smtplib.SMTP_SSL(host, at.port or 0, timeout=_MAIL_S, context=context)
             server: smtplib.SMTP = held.enter_context(secure)
         else:
-            server = held.enter_context(smtplib.SMTP(at.hostname or "", at.port or 0, timeout=_MAIL_S))
+            server = held.enter_context(smtplib.SMTP(host, at.port or 0, timeout=_MAIL_S))
             server.ehlo()
             if server.has_extn("starttls"):
                 server.starttls(context=context)
+            elif at.username:  # whoever stands in between could have taken the offer away
+                said = f"the mail server {host} offers no TLS, so it is not told the login"
+                raise NotDelivered(f"{said}: write smtps://, or leave the login out")
         if at.username:
             server.login(unquote(at.username), unquote(at.password or ""))
         server.send_message(message)
