@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 PEERS  ?= .venv-peers
 PEERED := $(PEERS)/.installed
+DOORS  ?= .venv-doors
+DOORED := $(DOORS)/.installed
+SWEEPER ?= .venv-hydra
 SEEDS  ?= 1
 FIRST  ?= 1
 JOBS   ?= 1
@@ -12,7 +15,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test check fmt bench bench-agents bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
+.PHONY: demo test test-doors check fmt bench bench-agents bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -34,6 +37,10 @@ bench: $(READY)           ## speed and leanness beside peers and limits -> build
 	@failed=0; for each in gap lean; do \
 	  OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.$$each --out $(OUT)/bench/$$each.json || failed=1; \
 	done; exit $$failed
+
+test-doors: $(DOORED)     ## every way in and out beside its real library, a dashboard in Chromium; a sweep's busy slots -> build/bench/doors.json
+	OMP_NUM_THREADS=1 OUT=$(OUT) $(DOORS)/bin/python -m pytest -q -o filterwarnings=default --timeout 300 benchmarks/doors
+	OMP_NUM_THREADS=1 $(DOORS)/bin/python -m benchmarks.doors.hydra_sweep --out $(OUT)/bench/doors.json --peer $(SWEEPER)/bin/python
 
 bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connections -> build/bench/fleet.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fleet --out $(OUT)/bench/fleet.json
@@ -77,7 +84,7 @@ site: $(READY)            ## the documentation as a site, each link and anchor c
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:                    ## what was made, not what was written
-	rm -rf $(OUT) $(VENV) $(PEERS) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(OUT) $(VENV) $(PEERS) $(DOORS) $(SWEEPER) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # The CPU build of torch is 190 MB, the CUDA build several GB: pip takes what the pinned version offers on this machine's index.
 $(READY): pyproject.toml constraints.txt
@@ -90,4 +97,14 @@ $(READY): pyproject.toml constraints.txt
 $(PEERED): pyproject.toml constraints.txt benchmarks/peers.txt
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers.txt -e '.[coordinator]'
+	touch $@
+
+# What the ways in and out are for, in an environment of its own: Hydra wants an older antlr4 than the tests' libraries.
+# Hydra's own Optuna sweeper, which is measured beside ours, needs Optuna 2 and so one more.
+$(DOORED): pyproject.toml constraints.txt benchmarks/doors/libraries.txt
+	test -x $(DOORS)/bin/python || $(PYTHON) -m venv $(DOORS)
+	grep -v antlr4 constraints.txt > $(DOORS)/constraints.txt
+	$(DOORS)/bin/python -m pip install --quiet --disable-pip-version-check -c $(DOORS)/constraints.txt -r benchmarks/doors/libraries.txt -e '.[local,hydra,lightning,huggingface,sklearn,export]'
+	test -x $(SWEEPER)/bin/python || $(PYTHON) -m venv $(SWEEPER)
+	$(SWEEPER)/bin/python -m pip install --quiet --disable-pip-version-check hydra-core==1.3.2 hydra-optuna-sweeper==1.3.0 hydra-joblib-launcher==1.2.0
 	touch $@

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from celeriac.domain.space import Choice, Float, Int, Space
     from celeriac.pack import Pack
     from celeriac.result import Result
-    from celeriac.trial import Trial, own_process_group
+    from celeriac.trial import Trial, current_trial, own_process_group
 
 _HOME = {
     "Client": "celeriac.client",
@@ -27,6 +27,7 @@ _HOME = {
     "Pack": "celeriac.pack",
     "Result": "celeriac.result",
     "Trial": "celeriac.trial",
+    "current_trial": "celeriac.trial",
     "own_process_group": "celeriac.trial",
 }
 
@@ -41,6 +42,7 @@ __all__ = [
     "Space",
     "Study",
     "Trial",
+    "current_trial",
     "own_process_group",
     "tune",
 ]

@@ -41,6 +41,20 @@ STOP = "stop"
 PREEMPT = "preempt"
 
 
+_current: "Trial | None" = None
+
+
+def current_trial() -> "Trial | None":
+    """The trial that this process runs, for code that is not handed it, such as a callback; None outside of one."""
+    return _current
+
+
+def enter(trial: "Trial | None") -> None:
+    """The service's: this process runs that trial from here on."""
+    global _current
+    _current = trial
+
+
 #: What an objective is marked with that makes its own process group.
 OWN_PROCESS_GROUP = "celeriac_own_process_group"
 F = TypeVar("F", bound=Callable[..., Any])

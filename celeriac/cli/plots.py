@@ -33,10 +33,23 @@ Kinds = Annotated[
         show_default=False,
     ),
 ]
-File = Annotated[Path | None, typer.Option("--out", help="File to write (default: stdout).", show_default=False)]
+Place = Annotated[
+    str | None,
+    typer.Option(
+        "--out", help="File or directory to write (default: as the tool has it; csv: stdout).", show_default=False
+    ),
+]
 Format = Annotated[
     Literal["csv", "json"] | None,
     typer.Option("--format", help="csv or json (default: as --out ends, else csv).", show_default=False),
+]
+To = Annotated[
+    Literal["csv", "json", "parquet", "optuna", "mlflow", "tensorboard"] | None,
+    typer.Option(
+        "--to",
+        help="For which tool. optuna: an SQLite file that optuna-dashboard opens; mlflow: --out names its server.",
+        show_default=False,
+    ),
 ]
 Reports = Annotated[bool, typer.Option("--reports", help="The reports: a CSV row each, or within each trial's JSON.")]
 _BAR = 24
@@ -83,9 +96,33 @@ def plot(study: StudyName, out: Out = None, kind: Kinds = None, home: Home = Non
 
 
 def export(
-    study: StudyName, out: File = None, format: Format = None, reports: Reports = False, home: Home = None
+    study: StudyName,
+    to: To = None,
+    out: Place = None,
+    format: Format = None,
+    reports: Reports = False,
+    home: Home = None,
 ) -> None:
-    """Write a study's trials for other tools: CSV, a column for each parameter and metric, or all there is as JSON."""
+    """Write a study for other tools: CSV, JSON, Parquet, Optuna (and its dashboard), MLflow or TensorBoard."""
+    if to not in (None, "csv", "json"):
+        _export_to(study, to, out or "", home)
+        return
+    _export_text(study, None if out is None else Path(out), to or format, reports, home)
+
+
+def _export_to(study: str, tool: str, out: str, home: Path | None) -> None:
+    from celeriac.report.export import usual_place
+
+    with connected(home) as client:
+        try:
+            count = client.study(study).export(tool, out)
+        except OSError as error:
+            raise typer.BadParameter(f"--out {out}: {error.strerror or error}") from None
+    remark(f"{count} trials of {study} in {out or usual_place(tool, study) or tool}")
+
+
+def _export_text(study: str, out: Path | None, format: str | None, reports: bool, home: Path | None) -> None:
+    """CSV, or JSON."""
     from celeriac.cli.exporting import write_csv, write_json
 
     as_json = format == "json" or (format is None and out is not None and out.suffix == ".json")

@@ -21,11 +21,22 @@ from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
 from celeriac.domain.errors import CallerError, IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent
-from celeriac.domain.records import CLOSED, RungRecord, StudyRecord, StudyState, TrialRecord, TrialState, html_table
+from celeriac.domain.records import (
+    CLOSED,
+    Report,
+    RungRecord,
+    StudyRecord,
+    StudyState,
+    TrialRecord,
+    TrialState,
+    html_table,
+)
 from celeriac.domain.study_file import StudySpec, parse, stop_rule
 from celeriac.report.explain.importance import Importances, Method, importances
+from celeriac.report.export import TOOLS, Exported, exported, usual_place
 from celeriac.report.plots import KINDS, Chart, Scene
 from celeriac.report.plots.rungs import worth_a_curve
+from celeriac.report.rows import row_of as row_of
 from celeriac.runtime.fingerprint import same_code
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
@@ -177,6 +188,23 @@ class Study:
         while page := self._store.trials(self.id, states=states, after=after, limit=_PAGE):
             yield page
             after = page[-1].number
+
+    def each_told(self) -> Iterator[tuple[TrialRecord, list[Report]]]:
+        """Each trial by number with its reports by step; read page by page."""
+        for page in self.pages():
+            told = self._store.reports_of(self.id, [each.number for each in page if each.attempts])
+            yield from ((each, told.get(each.number, [])) for each in page)
+
+    def export(self, tool: str, out: str | Path = "") -> int:
+        """Write it for another tool (`celeriac.report.export.TOOLS`); how many trials it was.
+
+        `out` "": a file or directory named for the study, or where the tool writes by itself. Raises ValueError for an
+        unknown tool, ExtraMissing, and CallerError where `out` cannot take it.
+        """
+        if tool not in TOOLS:
+            raise ValueError(f"{tool!r} is none of the tools to export to: {', '.join(TOOLS)}")
+        found = Exported(self.record, self.spec, self.each_told())
+        return exported(tool, found, str(out) or usual_place(tool, self.name))
 
     def newest_trials(self, most: int, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
         """The newest so many trials, or those in some states, by number; read from the newest page back."""
@@ -369,32 +397,6 @@ class Outage:
             return None
         self._since = None
         return found
-
-
-def row_of(trial: TrialRecord) -> dict[str, Any]:
-    """A trial as one flat row: parameters as `params.<name>`, metrics as `metrics.<name>`, scores on the hold-out as
-    `holdout.<block>`, from 0 on.
-    """
-    started, ended = trial.started_at, trial.ended_at
-    return {
-        "number": trial.number,
-        "state": str(trial.state),
-        "source": str(trial.source),
-        "score": trial.score,
-        "step": trial.step,
-        "seed": trial.seed,
-        "drift": trial.drift,
-        "attempts": trial.attempts,
-        "fault": None if trial.fault is None else str(trial.fault),
-        "detail": trial.detail,
-        "worker": trial.worker,
-        "started_at": started,
-        "ended_at": ended,
-        "duration_s": (ended - started).total_seconds() if started and ended else None,
-        **{f"params.{name}": value for name, value in trial.params.items()},
-        **{f"metrics.{name}": value for name, value in trial.metrics.items()},
-        **{f"holdout.{block}": value for block, value in enumerate(trial.holdout)},
-    }
 
 
 def yaml_of(params: Any) -> str:

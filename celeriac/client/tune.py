@@ -11,14 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from celeriac.client.client import Client
-from celeriac.client.embedded import attached, ensure_service
-from celeriac.client.progress import line_of
+from celeriac.client.run import ran
 from celeriac.client.study import Study
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.space import Space
 from celeriac.domain.study_file import parse
-from celeriac.runtime.settings import Settings
 
 
 def tune(
@@ -37,7 +34,8 @@ def tune(
 ) -> Study:
     """Tune `objective` over `space` and return the closed study; `study.best.params` is the answer.
 
-    `goal` is "maximize" or "minimize". `progress` writes a line to stderr whenever something changes.
+    `goal` is "maximize" or "minimize". `progress` says whenever something changes: in a notebook by a table that stays
+    up to date, else by a line on stderr.
     Starts an embedded stack with `slots` slots when no service answers. `name` defaults to one made of the function
     and all that is asked here, so that the same call goes on where it was. `timeout` is how long to wait, in seconds;
     `more` are further keys of a study file (`default`, `seed`, `sampler`, `parallel`, `resources`, `retry`, …). Raises
@@ -53,25 +51,29 @@ def tune(
         **more,
     }
     spec = parse({"study": name or _name(objective, asked), **asked}, source="tune")
-    settings = Settings.from_env(home=None if home is None else Path(home))
-    with attached(settings):
-        settings = ensure_service(settings, slots=slots, say=lambda line: print(line, file=sys.stderr))
-        client = Client(settings)
-        study = client.submit(spec)
-        return study.wait(timeout, look=_Lines(client, study) if progress else lambda: None)
+    return ran(spec, home=home, slots=slots, timeout=timeout, say=_said, changed=_shown_live() if progress else None)
 
 
-class _Lines:
-    """Says on stderr what has changed since the last look."""
+def _said(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
-    def __init__(self, client: Client, study: Study) -> None:
-        self._client, self._study, self._said = client, study, ""
 
-    def __call__(self) -> None:
-        line = line_of(self._client.progress(self._study))
-        if line != self._said:
-            print(line, file=sys.stderr, flush=True)
-        self._said = line
+def _shown_live() -> Callable[[Study, str], None]:
+    """How a change is shown: in a notebook the study's table, always the newest; else a line on stderr."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None or not hasattr(shell, "kernel"):
+        return lambda study, line: _said(line)
+    from IPython.display import display
+
+    shown: list[Any] = []
+
+    def show(study: Study, line: str) -> None:
+        if shown:
+            shown[0].update(study)
+        else:
+            shown.append(display(study, display_id=True))
+
+    return show
 
 
 def _name(objective: Callable[..., Any], asked: Mapping[str, Any]) -> str:

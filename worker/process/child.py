@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from celeriac.domain.records import Fault
 from celeriac.runtime.process.linux import die_with_parent
-from celeriac.trial import Channel, Trial, TrialStopped
+from celeriac.trial import Channel, Trial, TrialStopped, enter
 from worker.process import gpu_memory, rendezvous
 from worker.process.calls import callable_of
 from worker.process.channel import SocketChannel
@@ -165,6 +165,7 @@ def _trial(job: dict[str, Any], link: SocketChannel, channel: Channel) -> Trial:
 def _trained(objective: Objective, trial: Trial, code_root: str, keep: Keep) -> tuple[dict[str, Any], str]:
     """Call the objective; the last frame, and the user's traceback for the log."""
     pid = os.getpid()
+    enter(trial)
     try:
         returned = objective(trial)
         not_in_a_fork(pid, None)

@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 
 from celeriac.client import Client, Study
@@ -104,3 +106,39 @@ def test_a_study_without_trials_is_an_empty_table(celeriac: Celeriac, client: Cl
     client.open(SPEC)
     assert (celeriac("export", "digits").out, celeriac("export", "digits", "--reports").out) == ("", "")
     assert json.loads(celeriac("export", "digits", "--format", "json").out)["trials"] == []
+
+
+def test_optuna_opens_what_is_exported(celeriac: Celeriac, study: Study, tmp_path: Path) -> None:
+    ran = celeriac("export", "digits", "--to", "optuna", "--out", str(tmp_path / "all.db"))
+    assert (ran.code, ran.err) == (0, f"2 trials of digits in {tmp_path / 'all.db'}\n")
+    found = optuna.load_study(study_name="digits", storage=f"sqlite:///{tmp_path / 'all.db'}")
+    assert [each.state.name for each in found.trials] == ["COMPLETE"] * 2
+    assert [each.value for each in found.trials] == [0.5, 1.5]
+    assert found.best_params == {"lr": 0.05, "opt": "a,b", "m": 4}
+    assert found.trials[0].intermediate_values == {1: 0.25, 2: 0.5}
+    assert found.trials[0].user_attrs["per_class"] == [1, 2]
+    assert found.trials[0].datetime_complete is not None
+    again = celeriac("export", "digits", "--to", "optuna", "--out", str(tmp_path / "all.db"))
+    assert again.code != 0
+    assert "has a study digits already: name another file" in again.err
+
+
+def test_tensorboard_reads_what_is_exported(celeriac: Celeriac, study: Study, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra `export`")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert celeriac("export", "digits", "--to", "tensorboard", "--out", str(tmp_path / "runs")).code == 0
+    assert sorted(each.name for each in (tmp_path / "runs").iterdir()) == ["trial-00000", "trial-00001"]
+    read = EventAccumulator(str(tmp_path / "runs" / "trial-00000")).Reload()
+    metric = study.record.metric
+    assert [(each.step, each.value) for each in read.Scalars(f"{metric} (reported)")] == [(1, 0.25), (2, 0.5)]
+    assert [each.value for each in read.Scalars(metric)] == [0.5]
+
+
+def test_a_tool_whose_library_is_not_here_names_the_extra(
+    celeriac: Celeriac, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    ran = celeriac("export", "digits", "--to", "parquet")
+    assert ran.code != 0
+    assert "pyarrow is not installed here: pip install 'celeriac[export]'" in ran.err

@@ -1,0 +1,178 @@
+"""The doors against the libraries themselves: what the page cannot show in ten lines."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from benchmarks.embedded import Embedded
+from celeriac.domain.records import StudyState, TrialState
+from celeriac.trial import Trial
+
+TRAINS = """
+import torch
+from transformers import Trainer, TrainingArguments
+from celeriac.doors.huggingface import CeleriacCallback
+
+
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, x=None, labels=None):
+        out = self.layer(x)
+        return {"loss": ((out - labels) ** 2).mean(), "logits": out}
+
+
+DATA = [{"x": torch.tensor([float(k)]), "labels": torch.tensor([2.0 * k])} for k in range(8)]
+
+
+def objective(trial, epochs=3, out="out"):
+    callback = CeleriacCallback("eval_loss", trial=trial)
+    arguments = TrainingArguments(
+        output_dir=f"{out}-{trial.number}", num_train_epochs=epochs, per_device_train_batch_size=4,
+        eval_strategy="epoch", save_strategy="epoch", learning_rate=trial.params["lr"], report_to=[], use_cpu=True,
+        disable_tqdm=True,
+    )
+    trainer = Trainer(Line(), arguments, train_dataset=DATA, eval_dataset=DATA, callbacks=[callback])
+    trainer.train(resume_from_checkpoint=callback.resume)
+    return trainer.evaluate()["eval_loss"]
+"""
+
+
+def test_an_objective_of_optunas_own_pages_word_for_word(stack: Embedded, tmp_path: Path) -> None:
+    """Each example objective of the methods' pages, its space learned."""
+    import optuna
+
+    for method in ("suggest_int", "suggest_categorical", "report", "set_user_attr"):
+        page = inspect.getdoc(getattr(optuna.Trial, method)) or ""
+        code = textwrap.dedent(page.partition(".. testcode::")[2].partition("study = optuna.create_study")[0])
+        (tmp_path / f"of_{method}.py").write_text(code)
+        spec = {
+            "study": f"page-{method}",
+            "objective": f"of_{method}:objective",
+            "code": str(tmp_path),
+            "api": "optuna",
+            "metric": {"goal": "maximize"},
+            "budget": {"trials": 4},
+        }
+        with stack.client() as client:
+            study = client.submit(spec).wait(200)
+            assert study.state is StudyState.DONE
+            assert {each.state for each in study.each_trial()} == {TrialState.SCORED}
+            if method == "set_user_attr":
+                assert study.best is not None
+                assert study.best.metrics == {"BATCHSIZE": 128}
+                assert set(study.spec.space.names) == {"momentum"}
+
+
+def test_hydra_finds_the_sweeper_and_sweeps_groups(stack: Embedded, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "db").mkdir(parents=True)
+    (tmp_path / "conf" / "config.yaml").write_text("defaults: [_self_, {db: fast}]\nx: 0.5\n")
+    for name in ("fast", "slow"):
+        (tmp_path / "conf" / "db" / f"{name}.yaml").write_text(f"name: {name}\ntext: 'a, b'\n")
+    (tmp_path / "app.py").write_text(
+        "import hydra\nimport celeriac\n"
+        "@hydra.main(config_path='conf', config_name='config', version_base='1.3')\n"
+        "def main(cfg):\n"
+        "    trial = celeriac.current_trial()\n"
+        "    trial.report(cfg.x, step=0)\n"
+        "    return cfg.x + (1.0 if cfg.db.name == 'slow' else 0.0)\n"
+        "if __name__ == '__main__':\n    main()\n"
+    )
+    words = ["hydra/sweeper=celeriac", "hydra.sweeper.n_trials=6", "hydra.sweep.dir=swept", "x=interval(0.0,1.0)"]
+    words += ["db=glob(*)", "db.text=choice('p, q',r)", "+hydra.sweeper.study.labels={team: vision}"]
+    environment = {**os.environ, "CELERIAC_HOME": str(stack.home)}
+    done = subprocess.run(
+        [sys.executable, "app.py", "-m", *words],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    results = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
+    assert results["best_params"]["db"] == "fast"
+    assert set(results["best_params"]) == {"x", "db", "db.text"}
+    written = [yaml.safe_load((tmp_path / "swept" / str(k) / ".hydra" / "config.yaml").read_text()) for k in range(6)]
+    assert {each["db"]["text"] for each in written} <= {"p, q", "r"}
+    with stack.client() as client:
+        study = client.study(results["study"])
+        assert study.best is not None
+        assert written[study.best.number]["x"] == study.best.params["x"]
+        assert study.spec.labels == {"team": "vision"}
+        assert len(list(study.each_report())) == 6
+
+
+def test_the_real_trainer_reports_saves_and_goes_on(stack: Embedded, tmp_path: Path) -> None:
+    (tmp_path / "hf_train.py").write_text(TRAINS)
+    names: dict[str, Any] = {}
+    exec(TRAINS, names)
+    os.chdir(tmp_path)
+    (tmp_path / "first").mkdir()
+    first = Trial.offline({"lr": 0.01}, directory=tmp_path / "first")
+    names["objective"](first, epochs=2)
+    assert [each["step"] for each in first.reports] == [4, 8] or [each["step"] for each in first.reports] == [2, 4]
+    last = first.reports[-1]
+    (tmp_path / "second").mkdir()
+    saved = tmp_path / "first" / last["checkpoint"]["path"]
+    second = Trial.offline({"lr": 0.01}, directory=tmp_path / "second", checkpoint=str(saved), start=last["step"] + 1)
+    names["objective"](second, epochs=3, out="again")
+    assert [each["step"] for each in second.reports] == [last["step"] * 3 // 2]
+    spec = {
+        "study": "hf",
+        "objective": "hf_train:objective",
+        "code": str(tmp_path),
+        "metric": {"goal": "minimize"},
+        "space": {"lr": {"float": [1e-3, 1e-1], "log": True}},
+        "budget": {"trials": 2},
+    }
+    with stack.client() as client:
+        study = client.submit(spec).wait(200)
+        assert {each.state for each in study.each_trial()} == {TrialState.SCORED}
+        assert len(list(study.each_report())) == 6
+
+
+def test_scikit_learns_own_checks(stack: Embedded) -> None:
+    """All that scikit-learn asks of an estimator, but what it says does not hold for searches over others."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.utils.estimator_checks import check_estimator
+
+    from celeriac.doors.sklearn import CeleriacSearchCV
+
+    space = {"C": {"float": [0.1, 10.0], "log": True}}
+    search = CeleriacSearchCV(LogisticRegression(max_iter=200), space, n_iter=1, cv=2, random_state=0)
+    found = check_estimator(search, on_fail=None, on_skip=None)
+    assert {each["status"] for each in found} <= {"passed", "skipped"}, json.dumps(
+        [(each["check_name"], repr(each["exception"])) for each in found if each["status"] not in ("passed", "skipped")]
+    )
+    assert sum(each["status"] == "passed" for each in found) > 30
+
+
+def test_parquet_and_mlflow_read_what_is_exported(stack: Embedded, tmp_path: Path) -> None:
+    import mlflow
+    from pyarrow import parquet
+
+    with stack.client() as client:
+        study = next(each for each in client.studies() if each.record.counts.scored > 3)
+        count = study.export("parquet", tmp_path / "all.parquet")
+        table = parquet.read_table(tmp_path / "all.parquet")
+        assert table.num_rows == count == study.record.next_number
+        assert table.column("score").to_pylist() == [each.score for each in study.each_trial()]
+        place = f"sqlite:///{tmp_path / 'mlflow.db'}"
+        ended = sum(each.ended_at is not None for each in study.each_trial())
+        assert [study.export("mlflow", place) for _ in range(2)] == [ended, 0]
+        reader = mlflow.MlflowClient(place)
+        experiment = reader.get_experiment_by_name(f"celeriac/{study.name}").experiment_id
+        runs = {int(run.data.tags["celeriac.trial"]): run for run in reader.search_runs([experiment])}
+        for trial in study.each_trial([TrialState.SCORED]):
+            assert runs[trial.number].data.metrics[study.record.metric] == trial.score
+            assert set(runs[trial.number].data.params) == set(trial.params)

@@ -1,0 +1,41 @@
+"""A study asked for and waited for, in one call: on the service that answers, or on one that is started for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from celeriac.client.client import Client, SpecLike
+from celeriac.client.embedded import attached, ensure_service
+from celeriac.client.progress import line_of
+from celeriac.client.study import Study
+from celeriac.runtime.settings import Settings
+
+
+def ran(
+    spec: SpecLike,
+    *,
+    home: str | Path | None = None,
+    slots: int = 0,
+    timeout: float | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    changed: Callable[[Study, str], None] | None = None,
+) -> Study:
+    """The closed study. `say` gets a line where a service is started, `changed` the study and a line of how far it is
+    whenever that line is another.
+
+    Raises what `Client.submit` and `Study.wait` raise; the study itself goes on then.
+    """
+    settings = Settings.from_env(home=None if home is None else Path(home))
+    with attached(settings):
+        settings = ensure_service(settings, slots=slots, say=say)
+        client = Client(settings)
+        study = client.submit(spec)
+        seen = ""
+
+        def look() -> None:
+            nonlocal seen
+            line = line_of(client.progress(study))
+            if changed is not None and line != seen:
+                changed(study, line)
+            seen = line
+
+        return study.wait(timeout, look=look if changed else lambda: None)
