@@ -55,6 +55,8 @@ def follow_pack(pack: PackRun, conclude: Callable[[Run], None]) -> None:
     if process is not None:
         take_all_in(pack, process.receive())
         conclude_told(pack, conclude)
+        if not pack.open and not pack.over and all(each.last is None for each in pack.members):
+            pack.exit = process.kill(context.settings.kill_grace_s)  # all were taken away: it trains for nobody
 
 
 def deadline_of(pack: PackRun) -> float:

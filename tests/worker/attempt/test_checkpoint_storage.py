@@ -244,11 +244,13 @@ def test_a_trial_whose_checkpoints_cannot_be_reached_is_put_off_at_no_charge(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("worker.attempt.run.AWAY_S", 0.5)
-    monkeypatch.setattr("worker.attempt.run.AGAIN_S", 0.1)
+    monkeypatch.setattr("worker.attempt.resume.AWAY_S", 0.5)
+    monkeypatch.setattr("worker.attempt.resume.AGAIN_S", 0.1)
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
-    settings = replace(quick, checkpoints=f"s3://{BUCKET}/put-off", checkpoint_root=tmp_path / "a")
+    settings = replace(
+        quick, checkpoints=f"s3://{BUCKET}/put-off", checkpoint_root=tmp_path / "a", checkpoint_grace_s=60.0
+    )
     with opened_bench(store, settings) as first:
         ticket = first.ticket(first.study("attempts:steps"), {"fail_at": 2})
         first.attempt(ticket)

@@ -129,7 +129,7 @@ def test_checkpoints_that_cannot_be_read_cost_their_trial_an_attempt_and_the_slo
     ticket = short.ticket(short.study("attempts:steps"), {"fail_at": 2})
     short.attempt(ticket)
     go_on = threading.Event()
-    monkeypatch.setattr("worker.attempt.run.READ_S", 0.3)
+    monkeypatch.setattr("worker.attempt.resume.READ_S", 0.3)
     monkeypatch.setattr(checkpoints, "newest_sound", lambda *_: go_on.wait(60))
     short.attempt(replace(ticket, attempt=2))
     trial = short.trial(ticket)
