@@ -1,4 +1,4 @@
-"""A year of nights costs a tick no more than a week of them: counted by Postgres itself, in rows of firings touched."""
+"""A year of nights costs a tick no more than a week of them: counted by Postgres itself, in rows that it touched."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,10 +7,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection, text
 
+from celeriac.domain.records import DeliveryKind
 from celeriac.store import Store, open_store
 from celeriac.store.connection import open_engine
 from celeriac.store.firing import MOST_LOOKS
-from tests.celeriac.store.scenes import schedule
+from tests.celeriac.store.scenes import new_study, schedule
 
 SLICES, NIGHTS = 40, 365
 FILL = """
@@ -27,8 +28,20 @@ TOLD = (
     "INSERT INTO delivery (kind, schedule, night)"
     " SELECT DISTINCT 'morning', schedule, split_part(name, '/', 3) FROM firing"
 )
+#: One verdict in seven nights promotes, and all that follows from it is done.
+VERDICTS = """
+    INSERT INTO champion (study_id, schedule, slice, study, trial, promoted, reason, before_id)
+        SELECT :study, 'nightly', jsonb_build_object('region', s::text), 'nightly', 1, (s + n) % 7 = 0, 'because', n
+        FROM generate_series(1, :nights) n, generate_series(0, :slices - 1) s ORDER BY n, s
+"""
+DELIVERED = """
+    INSERT INTO delivery (kind, schedule, promotion, done_at)
+        SELECT k, schedule, id, now() FROM champion, unnest(ARRAY['publish', 'hook']) k WHERE promoted
+"""
+#: What the statement of a tick looks back over (`note_promotions`).
+LOOKED_AT = 1000
 TOUCHED = (
-    "SELECT coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) FROM pg_stat_user_tables WHERE relname = 'firing'"
+    "SELECT sum(coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0)) FROM pg_stat_user_tables WHERE relname = :table"
 )
 OTHERS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
@@ -38,23 +51,26 @@ def year(database: str, store: Store) -> Iterator[Connection]:
     """40 slices with 365 nights each; of the newest one is still at work."""
     morning = {"name": "nightly", "cron": "0 2 * * *", "morning": {"url": "http://x/"}}
     store.put_schedule(schedule(spec={"schedule": morning}))
+    study = store.create_study(new_study()).id
     store.close()
     engine = open_engine(database, pool_size=1)
     with engine.connect() as connection:
         connection.execute(text(FILL), {"slices": SLICES, "nights": NIGHTS})
         connection.execute(text(TOLD))
+        connection.execute(text(VERDICTS), {"study": study, "slices": SLICES, "nights": NIGHTS})
+        connection.execute(text(DELIVERED))
         connection.execute(text("VACUUM ANALYZE"))
         yield connection
     engine.dispose()
 
 
-def touched(connection: Connection) -> int:
-    """Rows of `firing` so far, once no other session is left: only then their counts are complete."""
+def touched(connection: Connection, table: str = "firing") -> int:
+    """Rows of the table so far, once no other session is left: only then their counts are complete."""
     deadline = time.monotonic() + 20
     while connection.execute(text(OTHERS)).scalar_one():
         assert time.monotonic() < deadline, "a session of the verb does not end"
         time.sleep(0.01)  # Postgres tells nobody when a session has ended
-    return int(connection.execute(text(TOUCHED)).scalar_one())
+    return int(connection.execute(text(TOUCHED), {"table": table}).scalar_one())
 
 
 def test_what_a_tick_asks_of_a_year_of_nights(database: str, year: Connection) -> None:
@@ -79,3 +95,19 @@ def test_what_a_tick_asks_of_a_year_of_nights(database: str, year: Connection) -
         cost[name] = touched(year) - before
         print(f"{name}: {cost[name]} rows, {1000 * took:.1f} ms with its first connection")
     assert {name: rows for name, rows in cost.items() if rows > verbs[name][1]} == {}
+    look_at_promotions(database, year)
+
+
+def look_at_promotions(database: str, year: Connection) -> None:
+    """A tick looks at few of a year's promotions, and misses none."""
+    late = "SELECT id FROM champion WHERE promoted ORDER BY id DESC OFFSET 60 LIMIT 1"
+    missing = year.execute(text(late)).scalar_one()  # committed after others that were numbered behind it
+    year.execute(text("DELETE FROM delivery WHERE promotion = :missing"), {"missing": missing})
+    before = {table: touched(year, table) for table in ("champion", "delivery")}
+    store = open_store(database)
+    found = [(each.kind, each.promotion) for each in store.due_deliveries() if each.promotion]
+    store.close()
+    assert found == [(DeliveryKind.PUBLISH, missing)]  # the hook waits for it
+    cost = {table: touched(year, table) - rows for table, rows in before.items()}
+    assert cost["champion"] <= LOOKED_AT + 10
+    assert cost["delivery"] <= 2 * LOOKED_AT + 10
