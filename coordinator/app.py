@@ -43,6 +43,7 @@ from celeriac.runtime.process.programs import announce_ready
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
 from coordinator.delivery_program import Deliverer
+from coordinator.retention import Retention
 from coordinator.suggest.pool import Pool, PoolLimits
 from coordinator.suggest.program import Setup
 from coordinator.traces import Traces
@@ -162,6 +163,8 @@ def _wire_after_fork(app: Celery, settings: Settings, role: str) -> None:
         made.follow_later = follow_later
         if settings.otlp_endpoint and role == "drive":
             made.traces = Traces(settings.otlp_endpoint)
+        if role == "clock":
+            made.retention = Retention(settings)
         wire(made)
         stops.append(serve(settings, role, Collector(store.figures if role == "clock" else None)))
 
@@ -170,6 +173,8 @@ def _wire_after_fork(app: Celery, settings: Settings, role: str) -> None:
             _current.suggesters.close()
             if _current.deliverer is not None:
                 _current.deliverer.close()
+            if _current.retention is not None:
+                _current.retention.close()
             if _current.traces is not None:
                 _current.traces.close()
             for end in stops:

@@ -198,4 +198,5 @@ def _send_again(store: Store, tickets: Tickets, trials: Sequence[TrialRecord], r
     for trial in touched:
         study = studies[trial.study_id]
         send_trials(tickets, study.name, study.resources, [trial])
+        TALLIES.add("tickets_resent_total")
         log.warning("%s trial %d: ticket sent again (%s)", study.name, trial.number, reason)

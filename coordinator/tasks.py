@@ -56,6 +56,8 @@ def fire_schedules(ticket: Mapping[str, Any]) -> None:
         schedules.fire_due(current().store, current().tickets)
         if deliverer := current().deliverer:
             deliverer.tick(current().store)
+        if retention := current().retention:
+            retention.tick(current().store)
         _did("fire")
 
 

@@ -58,6 +58,7 @@ from coordinator import deadlines, gangs, nights
 from coordinator.delivery_program import Deliverer
 from coordinator.fleet import Fleet
 from coordinator.preemption import make_room
+from coordinator.retention import Retention
 from coordinator.specs import Specs
 from coordinator.suggest.messages import SuggestRequest, SuggestService
 from coordinator.tickets import send_trials
@@ -100,6 +101,7 @@ class Coordinator:
     follow_later: Callable[[int, float], None] | None = None
     looks_at: dict[int, float] = field(default_factory=dict)
     traces: Traces | None = None
+    retention: Retention | None = None
 
     def look_again(self, study_id: int, after_s: float | None) -> None:
         """Drive a study after so many seconds, where no tick comes before and nobody looks then already. When this is

@@ -64,7 +64,8 @@ def _own_point_by_command(do: Command, p: str) -> Any:
 def _broken_by_tools(do: Tools, p: str) -> Any:
     do("submit", file=f"{p}broken.yaml")
     do("status", study=f"{p}broken", wait_s=120)
-    return do("logs", study=f"{p}broken", trial=0)["traceback"]
+    said = do("logs", study=f"{p}broken", trial=0)
+    return said["lines"] + said.get("traceback", "")  # left out where the lines hold it
 
 
 def _broken_by_command(do: Command, p: str) -> Any:

@@ -66,6 +66,9 @@ def _machine(settings: Settings) -> Iterator[Check]:
         ("torch", "torch", "worker"),
         ("flower", "flower", "flower"),
         ("pictures", "vl_convert", "plots"),
+        ("board and API", "fastapi", "web"),
+        ("metrics", "prometheus_client", "metrics"),
+        ("agents", "mcp", "mcp"),
     ):
         if find_spec(module) is not None:
             yield Check(name, "ok", f"{module} is installed")
@@ -177,7 +180,9 @@ def _service(settings: Settings) -> Iterator[Check]:
         alive = store.devices(alive=True)
         slots, hosts = sum(len(each.slots) for each in alive), len({each.host for each in alive})
         yield enough_connections(connection_use(settings.database_url), slots, hosts)
-        yield from duties_done(store.duties())
+        duties = store.duties()
+        yield from duties_done(duties)
+        yield from retention_done(settings.retention, duties)
     except CeleriacError as error:
         yield Check("database", "fail", str(error))
     finally:
@@ -292,6 +297,19 @@ def duties_done(done: Sequence[Duty]) -> Iterator[Check]:
             yield Check(name, "fail", f"{told}: {how}")
         else:
             yield Check(name, "ok", f"{what} {last.ago_s:.0f} s ago")
+
+
+def retention_done(policy: str, done: Sequence[Duty]) -> Iterator[Check]:
+    """Whether what may go was thrown away lately, where there is a policy."""
+    if not policy:
+        yield Check("retention", "ok", "nothing is thrown away by itself (CELERIAC_RETENTION)")
+        return
+    last = next((each for each in done if each.name == "retain"), None)
+    if last is None or last.ago_s > 2 * last.every_s:
+        ago = "never begun" if last is None else f"last begun {span(last.ago_s)} ago"
+        yield Check("retention", "warn", f"{ago}: CELERIAC_RETENTION is the clock's; is it set there?")
+    else:
+        yield Check("retention", "ok", f"last begun {span(last.ago_s)} ago: {policy}")
 
 
 def one_name_each(answered: Sequence[str]) -> Iterator[Check]:

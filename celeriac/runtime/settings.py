@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,6 +37,9 @@ _ABOVE_0 = frozenset(
     | {"model_bytes", "model_s"}
 )
 _MOST = {"flower_port": 65_535, "metrics_port": 65_530, "web_port": 65_535}
+#: What retention may throw away.
+RETAINED = ("reports", "logs", "checkpoints", "models")
+_AGE = re.compile(r"[0-9]+[smhd]")
 _LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _S3 = ("s3://", "s3a://")
 _BROKERS = ("redis://", "rediss://", "redis+socket://")
@@ -82,6 +86,8 @@ class Settings:
     hook_commands: whether a schedule's hook may be a command on the coordinator's host.
     metrics_port, metrics_address: where the drive program serves metrics, the clock one port further, a node two (0:
     nowhere). log_format: `text`, or `json` with the ids that a line is about. otlp_endpoint: where traces of trials go.
+    retention, retention_at: what is thrown away how long after a study's end, such as `reports=30d,checkpoints=7d`
+    (`reports`, `logs`, `checkpoints`, `models`; "": nothing), and at which time of the day, UTC.
     smtp_url: the server that takes the mails of mornings (smtp:// or smtps://); mail_from: their sender.
     """
 
@@ -143,6 +149,8 @@ class Settings:
     metrics_address: str = "127.0.0.1"
     log_format: str = "text"
     otlp_endpoint: str = ""
+    retention: str = ""
+    retention_at: str = "03:30"
 
     @classmethod
     def from_env(
@@ -279,6 +287,12 @@ def _flaw(name: str, value: Any) -> str:
         return flaw
     if name == "log_format" and value not in ("text", "json"):
         return f"={value!r}: must be text or json"
+    if name in ("retention", "retention_at"):
+        try:
+            retention_of(value) if name == "retention" else time_of_day(value)
+        except ValueError as error:
+            return f"={value!r}: {error}"
+        return ""
     if name == "labels":
         try:
             labels_of(value)
@@ -312,6 +326,27 @@ def labels_of(text: str) -> dict[str, str]:
             raise ValueError(each)
         found[key] = value
     return found
+
+
+def retention_of(text: str) -> dict[str, str]:
+    """How long each kind of leftover is kept, as `CELERIAC_RETENTION` says. Raises ValueError for what is no such
+    list.
+    """
+    found: dict[str, str] = {}
+    for each in filter(None, (part.strip() for part in text.split(","))):
+        kind, _, age = (part.strip() for part in each.partition("="))
+        if kind not in RETAINED or kind in found or not _AGE.fullmatch(age):
+            raise ValueError(f"must be like reports=30d,checkpoints=7d, of {', '.join(RETAINED)}; {each!r} is not")
+        found[kind] = age
+    return found
+
+
+def time_of_day(text: str) -> time:
+    """A time of the day. Raises ValueError."""
+    try:
+        return time.fromisoformat(text)
+    except ValueError:
+        raise ValueError("must be a time of the day such as 03:30") from None
 
 
 def _flawed_password(name: str, url: str) -> str:

@@ -72,6 +72,12 @@ def test_what_dashboard_alerts_and_the_page_name_is_there() -> None:
     json.loads((folder / "dashboard.json").read_text())
 
 
+def test_what_a_program_tells_is_counted_somewhere() -> None:
+    sources = [path.read_text() for room in ("coordinator", "worker") for path in (ROOT / room).rglob("*.py")]
+    counted = {name for source in sources for name in re.findall(r'TALLIES\.(?:add|set|observe)\("(\w+)"', source)}
+    assert counted == {each.name for each in METRICS if each.of != "rows"}
+
+
 def test_json_lines_say_what_they_are_about() -> None:
     form = JsonLines("drive@here")
 

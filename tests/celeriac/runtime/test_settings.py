@@ -40,7 +40,7 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
         wanted = {bool: True, int: 7, float: 17.5, str: "redis://text"}.get(type(each.default), tmp_path / each.name)
         wanted = "a=b" if each.name == "labels" else wanted
         wanted = "s3://bucket/prefix" if each.name == "checkpoints" else wanted
-        wanted = "json" if each.name == "log_format" else wanted
+        wanted = {"log_format": "json", "retention": "logs=3d", "retention_at": "04:15"}.get(each.name, wanted)
         env = {"CELERIAC_LEASE_S": "60", "CELERIAC_" + each.name.upper(): str(wanted)}
         found = Settings.from_env(env, home=None)
         assert getattr(found, each.name) == wanted, each.name

@@ -24,11 +24,12 @@ from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
 from celeriac.domain.records import Counts, FiringState, SliceDue, Stage, StudyState
 from celeriac.store import open_store
-from celeriac.store.connection import open_engine
+from celeriac.store.connection import driver, open_engine
 from celeriac.store.migrate import migrate, schema_state
+from celeriac.store.postgres import functions
 from celeriac.store.revision import REVISION
 from celeriac.store.tables import metadata
-from tests.celeriac.store.scenes import leased, scored
+from tests.celeriac.store.scenes import leased, queued, report, scored
 from tests.servers import Servers
 
 ROOT = Path(__file__).parents[3]
@@ -94,6 +95,49 @@ def test_two_that_migrate_at_once_both_succeed(empty: str) -> None:
     for thread in threads:
         thread.join()
     assert sorted(before, key=str) == sorted([None, REVISION, REVISION], key=str)
+
+
+def test_a_worker_works_on_while_the_schema_of_the_version_before_is_migrated(empty: str) -> None:
+    before = f"{int(REVISION) - 1:04}"
+    upgrade_to(empty, before, then="SELECT 1")
+    engine = open_engine(empty, pool_size=1)
+    with engine.connect() as connection, connection.begin():
+        functions.install(driver(connection))
+    engine.dispose()
+    worker = open_store(empty)
+    study = queued(worker, 2)
+    lease, beats, over = leased(worker, study, 0), threading.Semaphore(0), threading.Event()
+    wrong: list[Exception] = []
+
+    def work() -> None:
+        step = 0
+        while not over.is_set():
+            try:
+                worker.renew(lease.token, 30)
+                worker.report(lease.token, [report(lease, step)])
+            except Exception as error:
+                wrong.append(error)
+                return
+            step += 1
+            beats.release()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert all(beats.acquire(timeout=30) for _ in range(5))
+        assert migrate(empty).found == before
+        while beats.acquire(blocking=False):
+            pass
+        assert all(beats.acquire(timeout=30) for _ in range(5)), wrong
+    finally:
+        over.set()
+        thread.join()
+    assert wrong == []
+    worker.finish_attempt(lease.token, scored(0.5))
+    worker.check_schema()
+    assert leased(worker, study, 1).attempt == 1
+    assert worker.study(study.id).counts == Counts(running=1, scored=1)
+    worker.close()
 
 
 #: What programs of schema 0003 left: a study with a trial that runs under a lease and two that wait, with the lists of
