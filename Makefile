@@ -15,13 +15,16 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test test-doors check fmt bench bench-agents bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
+.PHONY: demo test test-doors test-web check fmt bench bench-agents bench-board bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
 
 test: $(READY)            ## all tests: fast ones first, then those that need servers
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
+
+test-web: $(READY)        ## the board in a real browser, over the embedded stack; pictures of each page -> build/web
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests_web
 
 check: $(READY)           ## format, lint, types, import arrows: nothing may be printed but the tools' own OK
 	$(BIN)/ruff format --check .
@@ -41,6 +44,9 @@ bench: $(READY)           ## speed and leanness beside peers and limits -> build
 test-doors: $(DOORED)     ## every way in and out beside its real library, a dashboard in Chromium; a sweep's busy slots -> build/bench/doors.json
 	OMP_NUM_THREADS=1 OUT=$(OUT) $(DOORS)/bin/python -m pytest -q -o filterwarnings=default --timeout 300 benchmarks/doors
 	OMP_NUM_THREADS=1 $(DOORS)/bin/python -m benchmarks.doors.hydra_sweep --out $(OUT)/bench/doors.json --peer $(SWEEPER)/bin/python
+
+bench-board: $(READY)     ## the board over 100,000 trials in 500 studies: pages, memory, 50 live viewers -> build/bench/board.json
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.board --out $(OUT)/bench/board.json
 
 bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connections -> build/bench/fleet.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fleet --out $(OUT)/bench/fleet.json

@@ -252,6 +252,9 @@ class BoardStore(Protocol):
     def night_cells(self, schedule: str, since: datetime, limit: int = 2000) -> list[NightCell]:
         """The firings of a schedule that were due since then, newest first."""
 
+    def nights_version(self, schedule: str) -> str:
+        """What changes whenever a firing of the schedule moves, or somebody decides on its champions."""
+
     def seats(self, schedule: str | None = None) -> list[VerdictLine]:
         """The champion of each slice, by schedule and slice."""
 

@@ -79,6 +79,9 @@ class Board(Verbs):
     def night_cells(self, schedule: str, since: datetime, limit: int = 2000) -> list[NightCell]:
         return self._all(NightCell, "night_cells", schedule=schedule, since=since, limit=limit)
 
+    def nights_version(self, schedule: str) -> str:
+        return str(self._rows("nights_version", schedule=schedule)[0]["version"])
+
     def seats(self, schedule: str | None = None) -> list[VerdictLine]:
         return self._all(VerdictLine, "seats", schedule=schedule)
 

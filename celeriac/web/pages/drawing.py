@@ -6,6 +6,7 @@ Rule: a builder reads and returns a frozen view; `page` makes two routes of it, 
 import hashlib
 import json
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
@@ -90,17 +91,48 @@ def drawn(request: Request, template: str, values: dict[str, Any], status: int =
 
 def told(request: Request, view: Any) -> Response:
     """A view as JSON."""
-    body = json.dumps(plain(view), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return tagged(request, Response(body, media_type="application/json"))
+    return sent(request, written(view))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An answer's body, made once for all who ask for it."""
+
+    body: bytes
+    tag: str
+    media_type: str
+
+
+def written(view: Any) -> Written:
+    """A view as JSON, to be sent."""
+    body = json.dumps(plain(view), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return Written(body, _tag(body), "application/json")
+
+
+def part(request: Request, template: str, values: dict[str, Any]) -> Written:
+    """A part of a page that is the same for everybody, to be sent."""
+    body = bytes(drawn(request, template, values).body)
+    return Written(body, _tag(body), "text/html; charset=utf-8")
+
+
+def sent(request: Request, found: Written) -> Response:
+    """It; nothing but its tag where the asker has it already."""
+    if request.headers.get("if-none-match") == found.tag:
+        return Response(status_code=304, headers={"ETag": found.tag})
+    return Response(found.body, media_type=found.media_type, headers={"ETag": found.tag})
 
 
 def tagged(request: Request, answer: Response) -> Response:
     """The answer with its ETag; nothing but the tag where the asker has it already."""
-    tag = f'W/"{hashlib.sha256(answer.body).hexdigest()[:24]}"'
+    tag = _tag(bytes(answer.body))
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     answer.headers["ETag"] = tag
     return answer
+
+
+def _tag(body: bytes) -> str:
+    return f'W/"{hashlib.sha256(body).hexdigest()[:24]}"'
 
 
 def back(to: str) -> RedirectResponse:

@@ -182,8 +182,8 @@ def _cell(night: str, each: NightCell, most: float, waiting_study: str | None) -
 
 
 def _decimals(most: float) -> int:
-    """So many that the largest gain of a map has two digits, and all are alike."""
-    return max(0, min(8, 1 - floor(log10(most)))) if most > 0 else 0
+    """So many that the largest gain of a map has three digits, and all are alike."""
+    return max(0, min(8, 2 - floor(log10(most)))) if most > 0 else 0
 
 
 def _change(each: NightCell, night: str) -> Change:

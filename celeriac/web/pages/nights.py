@@ -16,8 +16,8 @@ from celeriac.web.pages.memory import Kept
 
 router = pages()
 Name = Annotated[str, Path(max_length=200)]
-#: A night that is over changes by a person's word alone, and by its deliveries.
-_KEPT = Kept(20.0, 40)
+#: Of a night that is over, whoever comes next sees what was read, until something moves.
+_KEPT = Kept(600.0, 40)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +55,12 @@ class NightPage:
 
 @page(router, "/nights/{schedule}/{night}", "night.html")
 def night(store: Held, schedule: Name, night: Name) -> NightPage:
-    """The page of a night."""
-    found = _KEPT.get((id(store), schedule, night), lambda: _read(store, schedule, night))
+    """The page of a night: read once as long as nothing of its schedule moves, since that reads much."""
+    version = store.nights_version(schedule)
+    found = _KEPT.get((store, schedule, night, version), lambda: _read(store, schedule, night))
     if not found.morning.is_over:
-        _KEPT.drop((id(store), schedule, night))
+        _KEPT.drop((store, schedule, night, version))
     return found
-
-
-def changed() -> None:
-    """Somebody decided something: nights are read anew."""
-    _KEPT.forget()
 
 
 def _read(store: WebStore, schedule: str, night: str) -> NightPage:

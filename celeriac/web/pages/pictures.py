@@ -16,7 +16,7 @@ from celeriac.report.plots.parallel import marks
 from celeriac.report.plots.scene import Scene, caption, shown
 from celeriac.store import WebStore
 from celeriac.web.auth.principal import Reader
-from celeriac.web.pages.drawing import Held, pages, told
+from celeriac.web.pages.drawing import Held, pages, sent, written
 from celeriac.web.pages.filters import study_url
 from celeriac.web.pages.memory import Kept
 
@@ -24,7 +24,7 @@ router = pages()
 Name = Annotated[str, Path(max_length=300)]
 MOST_TRIALS, MOST_CURVES, MOST_POINTS, MOST_RUNS = 400, 60, 40, 300
 _LETTER = {TrialState.SCORED: "s", TrialState.PRUNED: "p", TrialState.FAILED: "f"}
-_KEPT = Kept(1.5, 60)
+_KEPT = Kept(2.0, 60)
 _SPREAD = 0.05
 _MOST_NAMED, _NAMED_POINTS = 8, 400
 
@@ -68,7 +68,7 @@ class Drawn:
 @router.get("/studies/{name:path}/drawn.json", response_model=None)
 def drawn(request: Request, store: Held, _: Reader, name: Name) -> Response:
     """The trials that a study's pictures show."""
-    return told(request, _KEPT.get((id(store), name, "drawn"), lambda: drawn_of(store, name)))
+    return sent(request, _KEPT.get((store, name, "drawn"), lambda: written(drawn_of(store, name))))
 
 
 def drawn_of(store: WebStore, name: str) -> Drawn:
@@ -185,8 +185,8 @@ def curves(
     request: Request, store: Held, _: Reader, name: Name, trials: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Curves of a study, or of the trials that are named."""
-    key = (id(store), name, "curves", trials)
-    return told(request, _KEPT.get(key, lambda: curves_of(store, name, trials)))
+    key = (store, name, "curves", trials)
+    return sent(request, _KEPT.get(key, lambda: written(curves_of(store, name, trials))))
 
 
 def curves_of(store: WebStore, name: str, trials: str = "") -> Curves:
@@ -243,7 +243,7 @@ def _rungs(store: WebStore, record: StudyRecord) -> tuple[Rung, ...]:
 @router.get("/studies/{name:path}/timeline.json", response_model=None)
 def timeline(request: Request, store: Held, _: Reader, name: Name) -> Response:
     """The newest attempts as bars on their slots."""
-    return told(request, _KEPT.get((id(store), name, "timeline"), lambda: timeline_of(store, name)))
+    return sent(request, _KEPT.get((store, name, "timeline"), lambda: written(timeline_of(store, name))))
 
 
 def timeline_of(store: WebStore, name: str) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, VerdictLine
 from celeriac.store.dues import slice_key
 from celeriac.web.auth.principal import Operator
-from celeriac.web.pages import nights
 from celeriac.web.pages.drawing import Held, Service, back, page, pages
 from celeriac.web.pages.filters import night_url, schedule_url
 
@@ -203,5 +202,4 @@ def roll_back(client: Service, who: Operator, name: Name, slice: Text = "", reas
 
 
 def _changed(name: str) -> Response:
-    nights.changed()
     return back(schedule_url(name))

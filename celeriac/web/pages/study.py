@@ -18,7 +18,7 @@ from celeriac.report.advice import advice_by_class
 from celeriac.store import WebStore
 from celeriac.store.api_board import RunNow
 from celeriac.web.auth.principal import Operator, Reader
-from celeriac.web.pages.drawing import Held, Service, back, drawn, page, pages, reason_of, tagged
+from celeriac.web.pages.drawing import Held, Service, back, drawn, page, pages, part, reason_of, sent, tagged
 from celeriac.web.pages.filters import study_url
 from celeriac.web.pages.memory import Kept
 from celeriac.web.pages.tables import TrialTable, table_of
@@ -26,7 +26,7 @@ from celeriac.web.pages.tables import TrialTable, table_of
 router = pages()
 Name = Annotated[str, Path(max_length=300)]
 #: What viewers of one study see is made once in so many seconds, however many they are.
-_NOW = Kept(1.0)
+_NOW, _LIVE = Kept(1.0), Kept(1.0)
 _MOST_RUNNING, _MOST_COMPARED, _MOST_FAILED = 12, 8, 200
 
 
@@ -82,7 +82,7 @@ class Compared:
 
 def now_of(client: Client, name: str) -> StudyNow:
     """What the live part shows, at most a second old."""
-    return _NOW.get((id(client), name), lambda: _look(client, name))
+    return _NOW.get((client, name), lambda: _look(client, name))
 
 
 def _look(client: Client, name: str) -> StudyNow:
@@ -118,7 +118,8 @@ def _advice(study: Study, record: StudyRecord) -> list[str]:
 @router.get("/studies/{name:path}/live", response_model=None)
 def live(request: Request, client: Service, _: Reader, name: Name) -> Response:
     """The live part of a study's page."""
-    return tagged(request, drawn(request, "study_live.html", {"now": now_of(client, name)}))
+    made = _LIVE.get((client, name), lambda: part(request, "study_live.html", {"now": now_of(client, name)}))
+    return sent(request, made)
 
 
 @router.get("/studies/{name:path}/compare", response_model=None)
@@ -170,6 +171,7 @@ def retry(client: Service, who: Operator, name: Name, trial: Annotated[int | Non
 
 def _changed(name: str) -> Response:
     _NOW.forget()
+    _LIVE.forget()
     return back(study_url(name))
 
 

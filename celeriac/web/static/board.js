@@ -2,13 +2,12 @@
 // every page still shows and every form still sends.
 "use strict";
 (() => {
-  const EVERY_MS = 2000, AWAY_MS = 15000;
+  const EVERY_MS = 2000, AWAY_MS = 15000, REDRAW_MS = 10000;
 
   // A part of a page with data-live="URL" is asked for again while the page is seen. An ETag makes "nothing new" cost
   // nothing. It ends where the part says that it is over (data-over).
   function live(part) {
     let tag = part.dataset.tag || "", missed = 0;
-    const over = () => part.querySelector("[data-over]") !== null;
     async function look() {
       if (!part.isConnected) return;
       if (document.hidden) return wait(EVERY_MS);
@@ -26,17 +25,31 @@
             part.innerHTML = text;
             follows.forEach((each) => each());
             age(part);
+            reachable(part);
             if (window.htmx) window.htmx.process(part);
-            document.dispatchEvent(new CustomEvent("board:moved"));
+            moved(part);
           }
         }
       } catch { missed += 1; }
-      if (over()) { document.dispatchEvent(new CustomEvent("board:over")); return; }
+      if (over(part)) return;
       wait(Math.min(EVERY_MS * (1 + missed), AWAY_MS));
     }
     const wait = (ms) => setTimeout(look, ms);
-    if (!over()) wait(EVERY_MS);
+    if (!over(part)) wait(part.dataset.first === undefined ? EVERY_MS : 0);
+    const known = part.querySelector("[data-version]");
+    if (known) { version = known.dataset.version; drawnAt = Date.now(); }
   }
+  // Pictures are drawn anew when a trial has ended or begun, and not more often than every ten seconds.
+  let version = "", drawnAt = 0, later = 0;
+  function moved(part) {
+    const found = part.querySelector("[data-version]");
+    if (!found || found.dataset.version === version) return;
+    const wait = Math.max(drawnAt + REDRAW_MS - Date.now(), 0);
+    version = found.dataset.version;
+    clearTimeout(later);
+    later = setTimeout(() => { drawnAt = Date.now(); document.dispatchEvent(new CustomEvent("board:moved")); }, over(part) ? 0 : wait);
+  }
+  const over = (part) => part.querySelector("[data-over]") !== null;
   // A log that was read at its end stays at its end.
   function bottomed(part) {
     const found = [...part.querySelectorAll("pre.log")].map((each) => each.scrollTop + each.clientHeight >= each.scrollHeight - 8);
@@ -59,19 +72,35 @@
     });
   }
 
+  // What scrolls can be scrolled by keys: it takes the focus, under the name of its heading.
+  function reachable(root) {
+    root.querySelectorAll(".wide").forEach((each) => {
+      if (each.scrollWidth <= each.clientWidth || each.hasAttribute("tabindex")) return;
+      const card = each.closest("section, article, figure"), head = card && card.querySelector("h1, h2, h3");
+      each.tabIndex = 0;
+      each.setAttribute("role", "region");
+      each.setAttribute("aria-label", head ? head.textContent.trim() : "Table");
+    });
+  }
+
   function comparing() {
-    const form = document.getElementById("compare");
-    if (!form) return;
-    const button = form.querySelector("button"), field = form.querySelector("input[name=trials]"), chosen = new Set();
+    const chosen = new Set();
+    const told = () => {
+      const form = document.getElementById("compare");  // anew at each swap of the table
+      if (!form) return;
+      const button = form.querySelector("button");
+      form.querySelector("input[name=trials]").value = [...chosen].sort((a, b) => a - b).join(",");
+      button.disabled = chosen.size < 2;
+      button.textContent = chosen.size ? `Compare ${chosen.size} trials` : "Compare";
+      document.querySelectorAll("input[data-compare]").forEach((each) => { each.checked = chosen.has(each.dataset.compare); });
+    };
     document.addEventListener("change", (event) => {
       const box = event.target.closest && event.target.closest("input[data-compare]");
       if (!box) return;
       if (box.checked) chosen.add(box.dataset.compare); else chosen.delete(box.dataset.compare);
-      field.value = [...chosen].sort((a, b) => a - b).join(",");
-      button.disabled = chosen.size < 2;
-      button.textContent = chosen.size ? `Compare ${chosen.size} trials` : "Compare";
+      told();
     });
-    document.addEventListener("htmx:after:swap", () => document.querySelectorAll("input[data-compare]").forEach((each) => { each.checked = chosen.has(each.dataset.compare); }));
+    document.addEventListener("htmx:after:swap", told);
   }
 
   function submitting() {
@@ -101,14 +130,26 @@
       if (search) { event.preventDefault(); search.focus(); }
     }
   });
-  document.addEventListener("board:over", () => { const end = document.querySelector("[data-reload-at-end]"); if (end && !end.dataset.done) { end.dataset.done = "1"; window.location.reload(); } });
+  // The table follows as well, unless somebody is at work in it.
+  document.addEventListener("board:moved", async () => {
+    const table = document.getElementById("trials");
+    if (!table || table.contains(document.activeElement) || table.querySelector("input:checked")) return;
+    const answer = await fetch(window.location.href, { credentials: "same-origin", headers: { Accept: "text/html" } });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("trials");
+    if (!answer.ok || !fresh || !table.isConnected) return;
+    table.replaceWith(fresh);
+    reachable(document);
+    if (window.htmx) window.htmx.process(fresh);
+  });
   document.addEventListener("DOMContentLoaded", () => {
     document.querySelectorAll("[data-live]").forEach(live);
     document.querySelectorAll("pre.log").forEach((each) => { each.scrollTop = each.scrollHeight; });
+    document.querySelectorAll(".wide > .heat").forEach((each) => { each.parentElement.scrollLeft = each.scrollWidth; });
     age(document);
+    reachable(document);
     setInterval(() => { if (!document.hidden) age(document); }, 10000);
     comparing();
     submitting();
   });
-  document.addEventListener("htmx:after:swap", () => age(document));
+  document.addEventListener("htmx:after:swap", () => { age(document); reachable(document); });
 })();

@@ -18,8 +18,8 @@
     if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e6)) return value.toExponential(2);
     return String(Number(value.toPrecision(digits)));
   };
-  const get = (url, fresh) => {
-    if (fresh || !asked.has(url)) {
+  const get = (url) => {
+    if (!asked.has(url)) {
       asked.set(url, fetch(url, { headers: { Accept: "application/json" }, credentials: "same-origin" }).then((answer) => {
         if (!answer.ok) throw new Error(`the service answered ${answer.status}`);
         return answer.json();
@@ -312,7 +312,7 @@
     const chart = new uPlot({
       width: width(place), height: 300, padding: [d.rungs.length ? 26 : 12, 12, 0, 4], legend: { show: false },
       cursor: { points: { show: false }, focus: { prox: 24 }, drag: { x: true, y: false } }, focus: { alpha: 0.35 },
-      scales: { x: { time: false, ...(log ? { distr: 3, log: 10 } : {}) }, y: { range: () => [d.low, d.high] } },
+      scales: { x: { time: false, ...(log ? { distr: 3, log: 10, range: () => [steps[0] * 0.85, steps[steps.length - 1] * 1.08] } : {}) }, y: { range: () => [d.low, d.high] } },
       axes: axes(t, log ? { splits: () => [...new Set([...d.rungs.map((each) => each.rung), steps[steps.length - 1]])], values: (_, values) => values, filter: (_, splits) => splits } : { incrs: WHOLE }),
       series: [{}, ...numbers.map((n) => ({ label: String(n), stroke: look(n), width: n === d.best ? 3 : d.named ? 2 : 1.3, alpha: d.named || n === d.best || d.states[n] === "running" ? 1 : faint, spanGaps: true,
         points: { show: d.curves[n].length < 2, size: 5, fill: look(n) } }))],
@@ -320,7 +320,7 @@
         draw: [(u) => {
           const c = u.ctx, r = devicePixelRatio;
           c.save(); c.font = `${11 * r}px system-ui, sans-serif`; c.textAlign = "center"; c.textBaseline = "bottom";
-          let right = -1e9;
+          const ends = [-1e9, -1e9];
           if (d.named && numbers.length > 1) {
             c.textAlign = "right"; c.textBaseline = "bottom";
             numbers.forEach((n) => {
@@ -339,9 +339,10 @@
             c.strokeStyle = t.ink; c.lineWidth = 3 * r; c.beginPath(); c.moveTo(x - 13 * r, y); c.lineTo(x + 13 * r, y); c.stroke();
             const words = `${each.came} came` + (each.stopped ? `, ${each.stopped} stopped` : ""), half = c.measureText(words).width / 2;
             const centre = Math.min(Math.max(x, u.bbox.left + half), u.bbox.left + u.bbox.width - half);
-            const low = centre - half < right + 8 * r;
-            c.fillStyle = t.soft; c.fillText(words, centre, u.bbox.top - (low ? 13 : 2) * r);
-            right = low ? right : centre + half;
+            const level = ends.findIndex((end) => centre - half > end + 8 * r);
+            if (level < 0) return;
+            ends[level] = centre + half;
+            c.fillStyle = t.soft; c.fillText(words, centre, u.bbox.top - (2 + 12 * level) * r);
           });
           c.restore();
         }],
@@ -406,11 +407,10 @@
   }
 
   const KINDS = { history, slices, parallel, curves, timeline };
-  async function draw(figure, fresh) {
+  async function draw(figure) {
     const place = figure.querySelector(".plot"), kind = KINDS[figure.dataset.chart];
     try {
-      const data = await get(figure.dataset.src, fresh);
-      if (fresh && figure.matches(":hover")) return;
+      const data = await get(figure.dataset.src);
       const facts = figure.querySelector("[data-facts]");
       if (facts && data.facts) facts.textContent = data.facts.join(". ");
       if (figure.chart) figure.chart.destroy();
@@ -425,10 +425,10 @@
     }
   }
   const watcher = new IntersectionObserver((entries) => entries.forEach((entry) => {
-    if (entry.isIntersecting) { watcher.unobserve(entry.target); draw(entry.target, false); }
+    if (entry.isIntersecting) { watcher.unobserve(entry.target); draw(entry.target); }
   }), { rootMargin: "300px" });
   const begin = (root) => root.querySelectorAll("figure[data-chart]:not([data-drawn])").forEach((each) => watcher.observe(each));
-  const again = () => drawn.forEach((each) => (each.isConnected ? draw(each, false) : drawn.delete(each)));
+  const again = () => drawn.forEach((each) => (each.isConnected ? draw(each) : drawn.delete(each)));
   let waits = 0, known = window.innerWidth;
   window.addEventListener("resize", () => {
     if (window.innerWidth === known) return;
@@ -437,10 +437,10 @@
     waits = setTimeout(again, 150);
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
-  // A live page tells that its study has moved on: what is seen is asked for again, the shared data once.
+  // A live page tells that its study has moved on: what was drawn is asked for again, the shared data once.
   document.addEventListener("board:moved", () => {
     asked.clear();
-    drawn.forEach((each) => { if (each.isConnected) draw(each, asked.has(each.dataset.src) ? false : true); });
+    again();
   });
   document.addEventListener("DOMContentLoaded", () => begin(document));
   window.celeriacCharts = { begin, again };

@@ -136,6 +136,13 @@ FROM firing f LEFT JOIN LATERAL (
 ) ch ON true
 WHERE f.schedule = :schedule AND f.due_at >= :since ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
 
+-- name: nights_version
+-- Another whenever a night of the schedule may look another: a firing has moved, a verdict or a delivery has come or is done.
+SELECT concat_ws(' ',
+    (SELECT max(f.entered_at) FROM firing f WHERE f.schedule = :schedule),
+    (SELECT max(ch.id) FROM champion ch WHERE ch.schedule = :schedule),
+    (SELECT concat_ws(' ', count(*), max(d.next_at), max(d.done_at)) FROM delivery d WHERE d.schedule = :schedule)) AS version
+
 -- name: seats
 SELECT DISTINCT ON (ch.schedule, ch.slice) ch.id, ch.schedule, ch.slice, ch.study, ch.trial, ch.score, ch.params, ch.decided_at,
     ch.kind, ch.who, ch.before_id, ch.reason
