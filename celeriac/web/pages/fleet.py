@@ -81,7 +81,7 @@ class FleetPage:
 @page(router, "/fleet", "fleet.html")
 def fleet(store: Held) -> FleetPage:
     """The page."""
-    return _NOW.get(store, lambda: _look(store))
+    return _NOW.get((store,), lambda: _look(store))
 
 
 @router.get("/fleet/live", response_model=None)

@@ -9,9 +9,11 @@ from fastapi import Form, Request
 from starlette.responses import Response
 
 from celeriac.client import Client
+from celeriac.client.preview import cost_of, first_points
 from celeriac.domain.errors import CeleriacError, DuplicateStudy, SpecInvalid
 from celeriac.domain.space import condition_of
 from celeriac.domain.study_file import StudySpec, loads
+from celeriac.report.words import counted, span
 from celeriac.web.auth.code import may_run
 from celeriac.web.auth.principal import Principal, Reader, Submitter
 from celeriac.web.pages.drawing import Service, back, drawn, pages
@@ -20,7 +22,7 @@ from celeriac.web.problems import Refused
 
 router = pages()
 FileText = Annotated[str, Form(max_length=400_000)]
-_SOURCE = "file"
+_SOURCE, _POINTS = "file", 10
 _LINE = re.compile(r" \(line (\d+)\)$")
 EXAMPLE = """study: digits
 objective: train:objective        # module:function below `code`
@@ -60,7 +62,7 @@ class Checked:
     problems: tuple[Problem, ...] = ()
     spec: StudySpec | None = None
     ranges: tuple[Range, ...] = ()
-    points: tuple[dict[str, object], ...] = ()
+    points: tuple[dict[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -88,7 +90,7 @@ def submit(
 ) -> Response:
     """Open the study, or put the schedule into force."""
     named = name.strip() or None
-    found = checked(client, principal, text, named)
+    found = checked(client, principal, text, named, points=False)
     if found.spec is None or not found.is_sound:
         return _page(request, principal, text, found, name, 422)
     try:
@@ -100,8 +102,8 @@ def submit(
         return _page(request, principal, text, replace(found, problems=tuple(_problems(error))), name, 409)
 
 
-def checked(client: Client, principal: Principal, text: str, name: str | None) -> Checked:
-    """Read the file, look for its code, and ask for its first points."""
+def checked(client: Client, principal: Principal, text: str, name: str | None, *, points: bool = True) -> Checked:
+    """Read the file, look for its code, and ask for its first points, which takes a second or two."""
     try:
         spec = loads(text, _SOURCE, name=name)
         client.new_study(spec, client.settings.code_root)
@@ -110,8 +112,8 @@ def checked(client: Client, principal: Principal, text: str, name: str | None) -
         return Checked(tuple(_problems(error)))
     except Refused as error:
         return Checked((Problem(error.detail, None),))
-    points, notes = _first_points(client, spec)
-    return Checked((), spec, tuple(_ranges(spec)), points, notes)
+    told, notes = _first_points(client, spec) if points else ((), ())
+    return Checked((), spec, tuple(_ranges(spec)), told, notes)
 
 
 def _problems(error: CeleriacError) -> list[Problem]:
@@ -144,9 +146,19 @@ def _told(given: Mapping[str, Any]) -> str:
     return f"{kind} {what[0]} to {what[1]}{''.join(more)}"
 
 
-def _first_points(client: Client, spec: StudySpec) -> tuple[tuple[dict[str, object], ...], tuple[str, ...]]:
-    """The first ten points, as the study would get them; a note where nobody here can tell."""
-    return (), ()
+def _first_points(client: Client, spec: StudySpec) -> tuple[tuple[dict[str, Any], ...], tuple[str, ...]]:
+    """The first ten points, as the study would get them, and what it would cost; a note where nobody here can tell."""
+    try:
+        points = tuple(first_points(client, spec, _POINTS))
+    except CeleriacError as error:
+        return (), (f"Its first points cannot be told here: {error}",)
+    cost = cost_of(client, spec)
+    if "unknown" in cost:
+        return points, (str(cost["unknown"]),)
+    told = (
+        f"{cost['device_hours']:.3g} device-hours, {span(cost['wall_s'])} on {counted(cost['at_once'], 'slot')} at once"
+    )
+    return points, (f"Expected by earlier studies of this objective: {told}.",)
 
 
 def _page(request: Request, principal: Principal, text: str, found: Checked, name: str, status: int = 200) -> Response:

@@ -157,7 +157,7 @@ def test_a_file_is_checked_at_its_lines_and_submitted(browser: TestClient, clien
     assert client.studies() == []
     told = browser.post("/submit/check", data={**csrf, "text": STUDY_FILE})
     assert "digits is sound: 3 trials, accuracy (maximize)" in text(told)
-    assert "float 1e-05 to 0.1, log" in text(told)
+    assert "float 1e-05 to 0.1, log 0.01 First points trial lr 0 0.01 1 " in text(told)
     sent = browser.post("/submit", data={**csrf, "text": STUDY_FILE, "name": "mine"})
     assert (sent.status_code, sent.headers["location"]) == (303, "/studies/mine")
     assert [each.name for each in client.studies()] == ["mine"]
