@@ -1,6 +1,5 @@
 """Commands for whoever keeps the service: up, down, workers, prune, migrate, init, doctor."""
 
-import getpass
 import os
 import secrets
 import sys
@@ -12,9 +11,9 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, WRONG
-from celeriac.cli.json_output import device_form, print_json
+from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, Slots, connected
+from celeriac.cli.service import AsJson, Home, Slots, connected, reached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,18 +62,12 @@ def _become(verb: str, home: Path | None, *options: str) -> None:
 
 def workers(home: Home = None, as_json: AsJson = False) -> None:
     """Show hosts, devices and slots, when they last spoke, and what each slot runs."""
-    from celeriac.client.busy import busy_slots
-
-    with connected(home) as client:
-        devices = client.store.devices()
-        runs = {slot: client.store.open_attempts_of(slot) for each in devices for slot in each.slots}
-        aside = client.store.put_asides()
-        busy = busy_slots(client.store)
-        names = {each.study_id: client.store.study(each.study_id).name for each in aside if each.study_id}
-        now = client.store.now()
+    with reached(home) as client:
+        fleet = client.fleet()
     if as_json:
-        print_json([device_form(each, runs, aside, busy, alive=each.is_alive(now)) for each in devices])
+        print_json(fleet.forms())
         return
+    devices, runs, aside, busy, now = fleet.devices, fleet.runs, fleet.aside, fleet.busy, fleet.now
     rows: list[tuple[str, ...]] = []
     for each in devices:
         memory = f"{each.memory_bytes / 2**30:.1f} GiB" if each.memory_bytes else "-"
@@ -86,7 +79,7 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
             )
         for slot in each.slots:
             running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
-            told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, names)]
+            told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, fleet.names)]
             health = "; ".join(filter(None, told)) or each.health or "-"
             used = str(busy[slot]) if slot in busy else "-"
             rows.append((slot, each.kind, memory, health if each.is_alive(now) else "-", heard, used, running, named))
@@ -105,9 +98,8 @@ def drain(
     charge. It stays out until `celeriac undrain`.
     """
     host, devices = _host_and_devices(place)
-    with connected(home) as client:
-        known = {each.host for each in client.store.devices()}
-        client.store.drain(host, devices, getpass.getuser())
+    with reached(home) as client:
+        known = client.drain(host, devices)
     what = f"{', '.join(devices)} of {host}" if devices else host
     say(f"{what} is taken out; `celeriac undrain {place}` gives it back")
     if host not in known:
@@ -120,8 +112,8 @@ def undrain(
 ) -> None:
     """Give a host, or some of its devices, back; without devices, all that was taken out of it."""
     host, devices = _host_and_devices(place)
-    with connected(home) as client:
-        over = client.store.undrain(host, devices)
+    with reached(home) as client:
+        over = client.undrain(host, devices)
     say(f"{place} is given back" if over else f"nothing was taken out of {place}: `celeriac workers` shows what is")
 
 

@@ -7,17 +7,17 @@ from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import remark, say
-from celeriac.client.client import Client
+from celeriac.client.service import Service
 from celeriac.client.study import yaml_of
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Champion
 
 
-def tell_champions(client: Client, schedule: str, slice_: str | None, *, as_json: bool, as_yaml: bool) -> int:
+def tell_champions(client: Service, schedule: str, slice_: str | None, *, as_json: bool, as_yaml: bool) -> int:
     """Print each slice's champion, or as YAML their parameters alone. The exit code."""
     found = {_slice_text(each.slice): each for each in client.champions(schedule)}
     if slice_ is not None:
-        known = [_slice_text(each) for each in client.store.schedule(schedule).slices]
+        known = [_slice_text(each) for each in client.schedule(schedule).slices]
         if slice_ not in known and slice_ not in found:
             raise CallerError(f"schedule {schedule} has no slice {slice_!r}; it has {'; '.join(known) or 'none'}")
         found = {key: each for key, each in found.items() if key == slice_}

@@ -7,8 +7,7 @@ from celeriac.cli.exit_codes import FAILED, LEFT, OK
 from celeriac.cli.live import held_interrupts, pause_s
 from celeriac.cli.screen import is_terminal, remark
 from celeriac.cli.text import harmless
-from celeriac.client.client import Client
-from celeriac.client.study import Study
+from celeriac.client.service import StudyHandle
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import CLOSED, ENDED, Attempt
 
@@ -16,32 +15,32 @@ _LOOK_S = 1.0
 _ANCHOR = 400  # characters of the old tail that are looked for in the new one
 
 
-def print_log(client: Client, study: Study, number: int, attempt: int | None) -> int:
+def print_log(study: StudyHandle, number: int, attempt: int | None) -> int:
     """Print the tail of one attempt's output; the exit code."""
-    chosen = _attempt(client, study, number, attempt)
+    chosen = _attempt(study, number, attempt)
     if chosen is None:
         trial = study.trial(number)
         remark(f"celeriac: trial {number} of {study.name} is {trial.state}: it has not run yet, so it printed nothing")
         return FAILED
-    tail = client.store.log_tail(study.id, number, chosen.number)
+    tail = study.log_tail(number, chosen.number)
     if tail:
         print(_shown(tail), end="" if tail.endswith("\n") else "\n")
     else:
         remark(_nothing(study, number, chosen))
     if chosen.traceback and chosen.traceback.strip() not in tail:
         remark(chosen.traceback.rstrip())
-    if where := _where(client, study, number, chosen, tail):
+    if where := _where(study, number, chosen, tail):
         remark(f"({where})")
     return OK
 
 
-def log_form(client: Client, study: Study, number: int, attempt: int | None) -> dict[str, Any]:
+def log_form(study: StudyHandle, number: int, attempt: int | None) -> dict[str, Any]:
     """The same as JSON; `attempt` null: it has not run yet."""
-    chosen, trial = _attempt(client, study, number, attempt), study.trial(number)
+    chosen, trial = _attempt(study, number, attempt), study.trial(number)
     told: dict[str, Any] = {"study": study.name, "trial": number, "state": trial.state, "attempt": None}
     if chosen is None:
         return {**told, "tail": "", "traceback": "", "path": "", "worker": ""}
-    tail = client.store.log_tail(study.id, number, chosen.number)
+    tail = study.log_tail(number, chosen.number)
     where = {"path": chosen.log_path, "worker": chosen.worker}
     return {**told, "attempt": chosen.number, "tail": tail, "traceback": chosen.traceback, **where}
 
@@ -51,7 +50,7 @@ def _shown(output: str) -> str:
     return harmless(output) if is_terminal() else output
 
 
-def _nothing(study: Study, number: int, attempt: Attempt) -> str:
+def _nothing(study: StudyHandle, number: int, attempt: Attempt) -> str:
     """Why there is nothing to print. A closed study may have been pruned, which its rows do not tell."""
     told = f"attempt {attempt.number} of trial {number} printed nothing"
     if study.state in CLOSED:
@@ -59,38 +58,38 @@ def _nothing(study: Study, number: int, attempt: Attempt) -> str:
     return told if attempt.ended_at else f"{told} so far"
 
 
-def _where(client: Client, study: Study, number: int, attempt: Attempt, tail: str) -> str:
+def _where(study: StudyHandle, number: int, attempt: Attempt, tail: str) -> str:
     """Which attempt this was if there are others, and which file has its whole output."""
     told = []
-    if (attempts := len(client.store.attempts(study.id, number))) > 1:
+    if (attempts := len(study.attempts_of([number])[number])) > 1:
         told.append(f"attempt {attempt.number} of {attempts}; `--attempt` chooses another")
     if tail and attempt.log_path:
         told.append(f"its file: {attempt.log_path} on the host of {attempt.worker}")
     return "; ".join(told)
 
 
-def follow_log(client: Client, study: Study, number: int, attempt: int | None) -> int:
+def follow_log(study: StudyHandle, number: int, attempt: int | None) -> int:
     """Print what the trial prints until it ends, over all its attempts unless one was asked for; the exit code."""
     with held_interrupts():
         try:
-            for piece in _pieces(client, study, number, attempt):
+            for piece in _pieces(study, number, attempt):
                 print(_shown(piece), end="", flush=True)
         except KeyboardInterrupt:
             return LEFT
     return OK
 
 
-def _pieces(client: Client, study: Study, number: int, attempt: int | None) -> Iterator[str]:
+def _pieces(study: StudyHandle, number: int, attempt: int | None) -> Iterator[str]:
     shown: Attempt | None = None
     before = ""
     while True:
         ended = study.trial(number).state in ENDED  # read first: what was printed before the end is in the tail then
-        chosen = _attempt(client, study, number, attempt)
+        chosen = _attempt(study, number, attempt)
         if chosen is not None:
             if shown is None or shown.number != chosen.number:
                 remark(f"--- trial {number}, attempt {chosen.number}, on {chosen.worker}")
                 before = ""
-            tail = client.store.log_tail(study.id, number, chosen.number)
+            tail = study.log_tail(number, chosen.number)
             yield grown(before, tail)
             shown, before = chosen, tail
         if ended or (attempt is not None and chosen is not None and chosen.ended_at is not None):
@@ -107,9 +106,9 @@ def grown(before: str, after: str) -> str:
     return after[found + len(anchor) :] if found >= 0 else f"\n[…]\n{after}"
 
 
-def _attempt(client: Client, study: Study, number: int, wanted: int | None) -> Attempt | None:
+def _attempt(study: StudyHandle, number: int, wanted: int | None) -> Attempt | None:
     """The attempt asked for, or the newest. Raises UnknownTrial."""
-    attempts = client.store.attempts(study.id, study.trial(number).number)
+    attempts = study.attempts_of([study.trial(number).number])[number]
     if wanted is None:
         return attempts[-1] if attempts else None
     for each in attempts:

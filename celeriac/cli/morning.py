@@ -8,7 +8,7 @@ import typer
 from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, connected
+from celeriac.cli.service import AsJson, Home, reached
 
 if TYPE_CHECKING:
     from celeriac.report.morning import Morning
@@ -36,20 +36,15 @@ def morning(
     as_json: AsJson = False,
 ) -> None:
     """Say what the last night changed, why, how sure that is, what it cost, and what a person should look at."""
-    from celeriac.report.morning import last_mornings, read_morning
     from celeriac.report.morning.lines import lines
 
     if last is not None and (html is not None or night is not None):
         raise typer.BadParameter("--last shows many nights as a table: leave out --night and --html")
     if html is not None and schedule is None:
         raise typer.BadParameter("--html shows one schedule's night: name the schedule")
-    with connected(home) as client:
-        names = [each.name for each in client.schedules()] if schedule is None else [schedule]
-        if last is not None:
-            many = [last_mornings(client.store, name, last) for name in names]
-            found = [each for nights in many for each in nights]
-        else:
-            found = [each for each in (read_morning(client.store, name, night) for name in names) if each is not None]
+    with reached(home) as client:
+        many = client.mornings(schedule, night, last)
+    found = [each for nights in many for each in nights]
     if html is not None and found:
         _write(html, found[0])
     if as_json:

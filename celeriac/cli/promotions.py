@@ -9,7 +9,7 @@ from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.hints import command
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, connected
+from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, reached
 
 if TYPE_CHECKING:
     from celeriac.domain.records import Champion
@@ -33,12 +33,10 @@ def champions(
     schedule: OneSchedule = None, history: History = False, home: Home = None, as_json: AsJson = False
 ) -> None:
     """Show the champion of each slice, or with `--history` every verdict: each night's, and each person's."""
-    with connected(home) as client:
-        names = (
-            [each.name for each in client.schedules()] if schedule is None else [client.store.schedule(schedule).name]
-        )
+    with reached(home) as client:
+        names = [each.name for each in client.schedules()] if schedule is None else [client.schedule(schedule).name]
         if history:
-            found = [verdict for name in names for verdict in client.store.verdicts(name)]
+            found = [verdict for name in names for verdict in client.verdicts(name)]
         else:
             found = client.champions(schedule)
     if as_json:
@@ -55,13 +53,12 @@ def champion(
 ) -> None:
     """Show one slice's champion, and what it was promoted on: every pair, the test, the reason."""
     from celeriac.cli.deliveries import delivery_lines
-    from celeriac.client.champions import awaiting, slice_named, slice_text, standing
+    from celeriac.client.champions import slice_text
     from celeriac.client.study import yaml_of
 
-    with connected(home) as client:
-        where = slice_named(client.store, schedule, slice_)
-        found, waits = standing(client.store, schedule, where), awaiting(client.store, schedule, where)
-        sent = [each for each in client.store.deliveries(schedule, limit=1000) if found and each.promotion == found.id]
+    with reached(home) as client:
+        seen = client.standing(schedule, slice_)
+    where, found, waits, sent = seen.slice, seen.champion, seen.awaiting, seen.deliveries
     if found is None:
         remark(f"celeriac: {f'{schedule} {slice_text(where)}'.strip()} has no champion yet")
         raise typer.Exit(FAILED)
@@ -78,22 +75,14 @@ def champion(
 
 def approve(schedule: ScheduleName, slice_: SliceName = None, reason: Reason = "approved", home: Home = None) -> None:
     """Make champion what a night found and a person has to approve."""
-    from celeriac.client import champions as doors
-    from celeriac.client.schedules import who
-
-    with connected(home) as client:
-        where = doors.slice_named(client.store, schedule, slice_)
-        _tell(doors.approve(client.store, schedule, where, who=who(), reason=reason))
+    with reached(home) as client:
+        _tell(client.approve(schedule, slice_, reason))
 
 
 def reject(schedule: ScheduleName, slice_: SliceName = None, reason: Reason = "rejected", home: Home = None) -> None:
     """Say no to what waits for approval; the champion stays."""
-    from celeriac.client import champions as doors
-    from celeriac.client.schedules import who
-
-    with connected(home) as client:
-        where = doors.slice_named(client.store, schedule, slice_)
-        said = doors.reject(client.store, schedule, where, who=who(), reason=reason)
+    with reached(home) as client:
+        said = client.reject(schedule, slice_, reason)
         say(f"trial {said.trial} of {said.study} is not promoted: {said.reason}")
 
 
@@ -105,23 +94,16 @@ def promote(
     home: Home = None,
 ) -> None:
     """Make a scored trial the champion of its slice by hand, without a test."""
-    from celeriac.client import champions as doors
-    from celeriac.client.schedules import who
-
-    with connected(home) as client:
-        _tell(doors.promote(client.store, study, number, slice_=slice_, who=who(), reason=reason))
+    with reached(home) as client:
+        _tell(client.promote(study, number, slice_, reason))
 
 
 def rollback(
     schedule: ScheduleName, slice_: SliceName = None, to: ToId = None, reason: Reason = "rolled back", home: Home = None
 ) -> None:
     """Put the champion before this one in its place again."""
-    from celeriac.client import champions as doors
-    from celeriac.client.schedules import who
-
-    with connected(home) as client:
-        where = doors.slice_named(client.store, schedule, slice_)
-        _tell(doors.roll_back(client.store, schedule, where, who=who(), reason=reason, to=to))
+    with reached(home) as client:
+        _tell(client.roll_back(schedule, slice_, reason, to))
 
 
 def _tell(made: "Champion") -> None:

@@ -10,7 +10,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.json_output import print_json, trial_form
 from celeriac.cli.screen import remark, say
-from celeriac.cli.service import AsJson, Home, StudyName, connected
+from celeriac.cli.service import AsJson, Home, StudyName, reached
 
 OnePoint = Annotated[
     list[str] | None,
@@ -37,7 +37,7 @@ def add_points(
     How many a study takes is in its file (`proposers`), and depends on how well earlier ones went.
     """
     points = [_point(each) for each in point or ()] + ([] if file is None else _points_of(file))
-    with connected(home) as client:
+    with reached(home) as client:
         added = client.study(study).add_points(points, reason=reason, by=by)
     if as_json:
         print_json([trial_form(each) for each in added])

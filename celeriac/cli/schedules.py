@@ -10,7 +10,7 @@ from celeriac.cli import nights, text
 from celeriac.cli.hints import command
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, SpecFile, connected
+from celeriac.cli.service import AsJson, Home, SpecFile, connected, reached
 
 if TYPE_CHECKING:
     from celeriac.decide.calendar import Coming
@@ -48,7 +48,7 @@ Due = Annotated[
 @app.command("add")
 def add(file: SpecFile, replace: Replace = False, reason: Reason = "", home: Home = None) -> None:
     """Put a schedule file into force."""
-    with connected(home) as client:
+    with reached(home) as client:
         row = client.add_schedule(file, replace_it=replace, reason=reason)
         say(
             f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)}"
@@ -60,7 +60,7 @@ def add(file: SpecFile, replace: Replace = False, reason: Reason = "", home: Hom
 @app.command("list")
 def listed(home: Home = None, as_json: AsJson = False) -> None:
     """List all schedules with their next firing."""
-    with connected(home) as client:
+    with reached(home) as client:
         rows = client.schedules()
     if as_json:
         print_json(rows)
@@ -77,7 +77,7 @@ app.command("watch")(nights.watch)
 @app.command("pause")
 def pause(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
     """Make no more firings until it is resumed."""
-    with connected(home) as client:
+    with reached(home) as client:
         client.edit_schedule(name, "paused", reason)
         say(f"schedule {name} is paused")
 
@@ -85,15 +85,15 @@ def pause(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
 @app.command("resume")
 def resume(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
     """Fire again; of the firings that were missed those are made that its `catch_up` says: only the latest, if none."""
-    with connected(home) as client:
+    with reached(home) as client:
         client.edit_schedule(name, "resumed", reason)
-        say(f"schedule {name} is due {text.moment(client.store.schedule(name).next_due_at)}")
+        say(f"schedule {name} is due {text.moment(client.schedule(name).next_due_at)}")
 
 
 @app.command("remove")
 def remove(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
     """Forget a schedule; its studies, champions and history stay."""
-    with connected(home) as client:
+    with reached(home) as client:
         client.edit_schedule(name, "removed", reason)
         say(f"schedule {name} is gone; its studies and champions stay")
 
@@ -101,10 +101,8 @@ def remove(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
 @app.command("history")
 def history(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> None:
     """Show who changed a schedule, when, and what."""
-    with connected(home) as client:
-        edits = client.store.schedule_edits(name)
-        if not edits:
-            client.store.schedule(name)
+    with reached(home) as client:
+        edits = client.schedule_edits(name)
     if as_json:
         print_json(edits)
         return
@@ -176,18 +174,15 @@ def fire(
     A due time of the schedule's own that has passed is made up for, each slice once; `--again` runs a night once more
     at its own due time. For any other time, and without one, it is a firing by hand, any number of times.
     """
-    from celeriac.client.champions import slice_named
-
     if again and due is None:
         raise typer.BadParameter("--again runs a past night once more: say which, `--due 2013-10-01`")
-    with connected(home, serving=True) as client:
-        row = client.store.schedule(name)
-        where = None if slice_ is None else slice_named(client.store, name, slice_)
+    with reached(home, serving=True) as client:
+        row = client.schedule(name)
         at = None if due is None else _due_at(due, row)
-        opened = client.fire(name, at, slice_=where, again=again, reason=reason)
+        opened = client.fired(name, at, slice_, again=again, reason=reason)
         for study in opened:
-            print(study.name)
-        missing = (1 if where is not None else max(len(row.slices), 1)) - len(opened)
+            print(study)
+        missing = (1 if slice_ is not None else max(len(row.slices), 1)) - len(opened)
         if missing:  # or, of slices with times of their own, was not due then
             more = ("--due", due, *(("--slice", slice_) if slice_ else ()), "--again") if due else ()
             remark(

@@ -1,5 +1,6 @@
 """The way from a command to the service, and the options that many commands share."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from celeriac.cli.hints import remember
+from celeriac.domain.errors import CallerError
 from celeriac.runtime.settings import home_path
 
 if TYPE_CHECKING:
     from celeriac.client import Client
+    from celeriac.client.service import Service
     from celeriac.runtime.settings import Settings
 
 
@@ -40,6 +43,27 @@ Slots = Annotated[
 ]
 
 
+def is_remote(home: Path | None) -> bool:
+    """Whether the service is asked over its API: `CELERIAC_URL` names it, and no home was given."""
+    from celeriac.runtime.settings import Settings
+
+    return home is None and bool(Settings.from_env(running_stack=False).url)
+
+
+@contextmanager
+def reached(home: Path | None, *, serving: bool = False) -> Iterator["Service"]:
+    """The service that `CELERIAC_URL` names, over its API; without it, or with a home, as `connected`."""
+    from celeriac.runtime.settings import Settings
+
+    if is_remote(home):
+        from celeriac.client.remote.client import RemoteClient
+
+        yield RemoteClient(Settings.from_env(running_stack=False))
+        return
+    with connected(home, serving=serving) as client:
+        yield client
+
+
 @contextmanager
 def connected(home: Path | None, *, serving: bool = False) -> Iterator["Client"]:
     """A client of the service that the environment names, or of the stack under `home`; a schema that does not fit is
@@ -50,6 +74,13 @@ def connected(home: Path | None, *, serving: bool = False) -> Iterator["Client"]
     from celeriac.runtime.settings import Settings
 
     remember(home)
+    if is_remote(home):
+        url = Settings.from_env(running_stack=False).url
+        named = f"celeriac {next(iter(sys.argv[1:]), '')}"
+        raise CallerError(
+            f"`{named}` cannot be done over the API ({url}): it needs the database. Run it on the service's host, or"
+            " unset CELERIAC_URL and set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL"
+        )
     with ExitStack() as held, _opened(Settings.from_env(home=home), held, serving) as client:
         yield client
 

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,10 +13,10 @@ from celeriac.cli.exit_codes import LEFT, OK
 from celeriac.cli.hints import command, remember
 from celeriac.cli.json_output import form_of_all, print_json, progress_form, study_form
 from celeriac.cli.screen import Grid, console, is_terminal, remark, say, show
-from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName, connected
+from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName, connected, is_remote, reached
 
 if TYPE_CHECKING:
-    from celeriac.client import Client, Study
+    from celeriac.client.service import Service, StudyHandle
     from celeriac.domain.records import StudyRecord
     from celeriac.runtime.settings import Settings
 
@@ -51,7 +52,12 @@ def run(file: SpecFile, name: Name = None, home: Home = None, slots: Slots = 0, 
 
     remember(home)
     settings = _checked(file, name, home)
-    with attached(settings), Client(_service(settings, slots)) as client:
+    with ExitStack() as held:
+        if is_remote(home):
+            client = held.enter_context(reached(home))
+        else:
+            held.enter_context(attached(settings))
+            client = held.enter_context(Client(_service(settings, slots)))
         study = _open(client, file, name)
         if study.state is StudyState.PAUSED:
             study.resume("resumed by `celeriac run`")
@@ -84,7 +90,7 @@ def submit(
     if dry_run:
         _tell_preview(file, name, home, as_json)
         return
-    with connected(home, serving=True) as client:
+    with reached(home, serving=True) as client:
         study = _open(client, file, name)
         remark(f"Watch it:  {command('watch', study.name)}")
         if as_json:
@@ -120,7 +126,8 @@ def watch(study: StudyName, home: Home = None) -> None:
     from celeriac.client.progress import is_settled
     from celeriac.runtime.settings import Settings
 
-    with attached(Settings.from_env(home=home)), connected(home) as client:
+    held = nullcontext() if is_remote(home) else attached(Settings.from_env(home=home))
+    with held, reached(home) as client:
         handle = client.study(study)
         if not client.serves and not is_settled(handle.record):
             raise no_service(client.settings)
@@ -135,11 +142,13 @@ def _checked(file: Path, name: str | None, home: Path | None) -> "Settings":
     from celeriac.runtime.settings import Settings
 
     settings = Settings.from_env(home=home)
-    code_root_of(*read_study(file, name), settings.code_root)
+    read, base = read_study(file, name)
+    if not is_remote(home):  # else the code is the service's, and only there it can be looked for
+        code_root_of(read, base, settings.code_root)
     return settings
 
 
-def _open(client: "Client", file: Path, name: str | None) -> "Study":
+def _open(client: "Service", file: Path, name: str | None) -> "StudyHandle":
     submission = client.open(file, name=name)
     study = submission.study
     done = "Attached to" if submission.attached else "Opened"
@@ -149,7 +158,7 @@ def _open(client: "Client", file: Path, name: str | None) -> "Study":
     return study
 
 
-def _look_on(client: "Client", study: "Study") -> int:
+def _look_on(client: "Service", study: "StudyHandle") -> int:
     from celeriac.cli.live import Left
     from celeriac.cli.live import watch as look_on
     from celeriac.cli.summary import tell
@@ -162,20 +171,18 @@ def _look_on(client: "Client", study: "Study") -> int:
 
 def status(study: OneStudy = None, home: Home = None, as_json: AsJson = False, limit: Limit = 20) -> None:
     """Show the studies and the slots that are alive, or one study with what runs and what it waits for."""
-    with connected(home) as client:
+    with reached(home) as client:
         if study is not None:
             _status_of(client, client.study(study), as_json)
         else:
             _status_of_all(client, as_json, limit)
 
 
-def _status_of_all(client: "Client", as_json: bool, limit: int) -> None:
-    from celeriac.client.busy import busy_slots
+def _status_of_all(client: "Service", as_json: bool, limit: int) -> None:
     from celeriac.report.busy import together
 
-    records = client.store.studies(limit=limit or _ALL)
-    devices, schedules = client.devices(), client.schedules()
-    slots_busy = busy_slots(client.store)
+    records, fleet, schedules = client.records(limit or _ALL), client.fleet(), client.schedules()
+    devices, slots_busy = [each for each in fleet.devices if each.is_alive(fleet.now)], fleet.busy
     busy = together(slots_busy.values()) if slots_busy else None
     if as_json:
         print_json(form_of_all(records, devices, schedules, busy))
@@ -207,20 +214,19 @@ def _row(study: "StudyRecord") -> tuple[str, ...]:
     )
 
 
-def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
+def _status_of(client: "Service", study: "StudyHandle", as_json: bool) -> None:
     from celeriac.cli.hosts import told_of_code, told_of_slots
     from celeriac.cli.json_output import limits_form
     from celeriac.cli.live import best_of, picture, running_grid, sampler_line
     from celeriac.cli.rungs import saved_in_words
     from celeriac.cli.waiting import told_of_limits
     from celeriac.client.progress import line_of, why_waiting
-    from celeriac.client.waiting import time_limits_of
 
     progress = client.progress(study)
-    limits = time_limits_of(client.store, progress.study)
+    _, limits, _ = study.waiting()
     if as_json:
-        form = progress_form(progress, why_waiting(progress), client.store.savings(study.id))
-        print_json({**form, **limits_form(limits), "codes": client.store.codes(study.id)})
+        form = progress_form(progress, why_waiting(progress), study.savings())
+        print_json({**form, **limits_form(limits), "codes": study.codes()})
         return
     if is_terminal():
         console().print(picture(progress, best_of(client, progress.study)))
@@ -240,7 +246,7 @@ def _status_of(client: "Client", study: "Study", as_json: bool) -> None:
     if progress.study.ended_at is not None:
         print(f"reason: {progress.study.reason}")
     if progress.study.counts.pruned:
-        print(saved_in_words(progress.study, client.store.savings(study.id)))
+        print(saved_in_words(progress.study, study.savings()))
     for line in told_of_code(client, progress.study) + told_of_slots(client, progress):
         print(line)
 
@@ -249,7 +255,7 @@ def pause(
     study: StudyName, reason: Reason = "paused by a user", hand_back: HandBack = False, home: Home = None
 ) -> None:
     """Start no more trials of a study; those that run go on to their end, or hand themselves back."""
-    with connected(home) as client:
+    with reached(home) as client:
         record = client.study(study).pause(reason, hand_back=hand_back)
         until = "their next checkpointed report, or without a checkpoint to their end" if hand_back else "the end"
         say(f"{study} is {record.state}; {text.counted(record.counts.running, 'running trial')} will go on to {until}")
@@ -258,7 +264,7 @@ def pause(
 
 def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = None) -> None:
     """Go on with a paused study."""
-    with connected(home) as client:
+    with reached(home) as client:
         handle = client.study(study)
         say(f"{study} is {handle.resume(reason).state}")
         _tell_of_code(handle)
@@ -266,7 +272,7 @@ def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = 
 
 def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = None) -> None:
     """End a study now: what runs is killed, what waits is cancelled; scores and its best trial stay."""
-    with connected(home) as client:
+    with reached(home) as client:
         record = client.study(study).stop(reason)
         finished = text.counted(record.counts.finished, "trial")
         say(f"{study} is {record.state}: {finished} finished, {record.counts.cancelled} cancelled")
@@ -281,7 +287,7 @@ def extend(
     home: Home = None,
 ) -> None:
     """Give a study a larger budget; one that has ended goes on."""
-    with connected(home) as client:
+    with reached(home) as client:
         handle = client.study(study)
         had = handle.record.budget
         record = handle.extend(trials, wall=wall, device_hours=device_hours, reason=reason)
@@ -295,7 +301,7 @@ def extend(
 
 def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home = None) -> None:
     """Go on with a study that was stopped, failed, or ended before its budget was used."""
-    with connected(home) as client:
+    with reached(home) as client:
         handle = client.study(study)
         record = handle.reopen(reason)
         say(f"{study} is {record.state}: {record.counts.finished} of {record.budget} finished")
@@ -328,13 +334,13 @@ def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
             remark(line)
 
 
-def _tell_of_code(study: "Study") -> None:
+def _tell_of_code(study: "StudyHandle") -> None:
     """Trials of two codes in one study are never passed over in silence."""
     if study.took_code:
         remark("Its code is another than before: trials from now on run that, and are ranked with those before")
 
 
-def tell_next(client: "Client", study: "Study") -> None:
+def tell_next(client: "Service", study: "StudyHandle") -> None:
     """The next step, after a study was let go on."""
     _tell_of_code(study)
     record = study.record

@@ -9,9 +9,9 @@ from celeriac.cli.hosts import told_of_code
 from celeriac.cli.live import best_of
 from celeriac.cli.rungs import saved_in_words
 from celeriac.cli.screen import STYLE_OF, Grid, say, show
-from celeriac.client.client import Client
-from celeriac.client.lineage import Part, lineage
-from celeriac.client.progress import gain, newest_failure
+from celeriac.client.lineage import Part
+from celeriac.client.progress import gain
+from celeriac.client.service import Service
 from celeriac.client.study import yaml_of
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import Source, StudyRecord, StudyState, TrialRecord, TrialState
@@ -19,7 +19,7 @@ from celeriac.domain.records import Source, StudyRecord, StudyState, TrialRecord
 _TRACEBACK_LINES = 12
 
 
-def tell(client: Client, study: StudyRecord) -> int:
+def tell(client: Service, study: StudyRecord) -> int:
     """Print how the study ended, or why it is paused; the exit code that says the same."""
     took = text.between(study.started_at, study.ended_at)
     say(
@@ -27,7 +27,7 @@ def tell(client: Client, study: StudyRecord) -> int:
         STYLE_OF.get(study.state, ""),
     )
     if study.counts.pruned:
-        say(saved_in_words(study, client.store.savings(study.id)))
+        say(saved_in_words(study, client.study_of(study).savings()))
     best = best_of(client, study)
     good = study.state is StudyState.DONE and best is not None
     if not good or study.counts.failed:
@@ -47,7 +47,7 @@ def _part(part: Part) -> tuple[str, ...]:
     return f"{part.first} to {last}", str(part.trial), text.assigned(part.params)
 
 
-def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
+def tell_winner(client: Service, study: StudyRecord, best: TrialRecord) -> None:
     """Print the best trial: score, gain over trial 0, parameters to paste, and how to use it again."""
     metric = study.metric
     for line in told_of_code(client, study):
@@ -58,7 +58,7 @@ def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
         say(comparison(study, best, first))
         if first.state is TrialState.SCORED and best.number != first.number:
             show(compared(metric, best, first))
-    course = lineage(client.store, best)
+    course = client.study_of(study).lineage(best.number)
     if len(course) > 1:
         say("\nIts training, an heir's, went on from other trials' checkpoints; each part with its parameters:")
         show(Grid(("steps", "trial", "parameters"), [_part(each) for each in course], frozenset({"trial"})))
@@ -70,10 +70,10 @@ def tell_winner(client: Client, study: StudyRecord, best: TrialRecord) -> None:
     )
 
 
-def first_of(client: Client, study: StudyRecord) -> TrialRecord | None:
+def first_of(client: Service, study: StudyRecord) -> TrialRecord | None:
     """Trial 0, if there is one."""
     try:
-        return client.store.trial(study.id, 0)
+        return client.study_of(study).trial(0)
     except UnknownTrial:
         return None
 
@@ -114,7 +114,7 @@ def _difference(before: Any, after: Any) -> str:
     return f"{after - before:+.4g}" if numbers else "-"
 
 
-def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
+def tell_failure(client: Service, study: StudyRecord, *, brief: bool) -> None:
     """Print what failed: one line (`brief`), or the newest failure with its traceback's end."""
     if study.counts.failed:
         every = (
@@ -124,7 +124,7 @@ def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
     failed = None if brief else _failed(client, study)
     if failed is None:
         return
-    attempts = client.store.attempts(study.id, failed.number)
+    attempts = client.study_of(study).attempts_of([failed.number])[failed.number]
     say(f"\nTrial {failed.number} failed: {failed.fault}: {failed.detail}", "red")
     say(f"  with {text.assigned(failed.params)}")
     traceback = attempts[-1].traceback.rstrip().splitlines() if attempts else []
@@ -133,7 +133,6 @@ def tell_failure(client: Client, study: StudyRecord, *, brief: bool) -> None:
     say(f"Next:  {command('logs', study.name, failed.number)}    shows all that it printed")
 
 
-def _failed(client: Client, study: StudyRecord) -> TrialRecord | None:
+def _failed(client: Service, study: StudyRecord) -> TrialRecord | None:
     """The newest failure among the newest ends, else any failed trial."""
-    newest = newest_failure(client.store.ended_since(study.id, study.counts.ended - 3))
-    return newest or newest_failure(client.store.trials(study.id, states=[TrialState.FAILED], limit=1))
+    return client.study_of(study).last_failure()

@@ -9,11 +9,11 @@ from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.json_output import print_json, trial_form
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, connected
+from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, reached
 from celeriac.cli.studies import Limit, Reason, tell_next
 
 if TYPE_CHECKING:
-    from celeriac.client import Client
+    from celeriac.client.service import Service
     from celeriac.domain.records import GangPlace, TrialRecord, TrialState
 
 States = Annotated[
@@ -59,7 +59,7 @@ def trials(
         raise typer.BadParameter("--replay needs `--why N`: which trial?")
     from celeriac.report.advice import advice, advice_by_class
 
-    with connected(home) as client:
+    with reached(home) as client:
         found = client.study(study)
         if why is not None:
             from celeriac.cli.why import tell_why
@@ -68,10 +68,10 @@ def trials(
         states = _states(state)
         listed = found.newest_trials(limit, states) if limit else list(found.each_trial(states))
         members: dict[int, list[GangPlace]] = {each.number: [] for each in listed}
-        for place in client.gang_places(found.record, listed):
+        for place in found.gang_places(listed):
             members[place.trial].append(place)
         if as_json:
-            runs = client.store.attempts_of(found.id, [each.number for each in listed])
+            runs = found.attempts_of([each.number for each in listed])
             print_json(
                 [
                     {**trial_form(each, runs[each.number], members[each.number]), "advice": advice(each, study)}
@@ -142,7 +142,7 @@ def best(
     from celeriac.client.progress import gain
     from celeriac.client.study import yaml_of
 
-    with connected(home) as client:
+    with reached(home) as client:
         if model is not None:
             _copy_model(client, study, slice_, model)
             return
@@ -166,23 +166,13 @@ def best(
             tell_winner(client, record, winner)
 
 
-def _copy_model(client: "Client", name: str, slice_: str | None, to: Path) -> None:
+def _copy_model(client: "Service", name: str, slice_: str | None, to: Path) -> None:
     """Copy the model of a study's best trial, or of a slice's champion, and say what it is."""
-    from celeriac.client.champions import slice_named
-    from celeriac.client.models import best_model, champion_model
-    from celeriac.domain.errors import CallerError
-
-    if slice_ is not None or _is_schedule(client, name):
-        model = champion_model(client.settings, name, slice_named(client.store, name, slice_), to)
-    else:
-        study = client.study(name)
-        if (winner := study.best) is None:
-            raise CallerError(f"study {name} has no scored trial yet, and so no model")
-        model = best_model(client.settings, study.record, winner, to)
-    say(f"{to}: {model.size_bytes:,} bytes, sha256 {model.sha256}")
+    size_bytes, sha256 = client.best_model(name, slice_, to)
+    say(f"{to}: {size_bytes:,} bytes, sha256 {sha256}")
 
 
-def _is_schedule(client: "Client", name: str) -> bool:
+def _is_schedule(client: "Service", name: str) -> bool:
     """Whether this names a schedule and no study."""
     from celeriac.domain.errors import UnknownStudy
 
@@ -207,18 +197,18 @@ def logs(
     if follow and as_json:
         raise typer.BadParameter("--follow prints as the trial does: leave out --json")
 
-    with connected(home) as client:
+    with reached(home) as client:
         found = client.study(study)
         if as_json:
-            print_json(log_form(client, found, number, attempt))
+            print_json(log_form(found, number, attempt))
             return
-        code = follow_log(client, found, number, attempt) if follow else print_log(client, found, number, attempt)
+        code = follow_log(found, number, attempt) if follow else print_log(found, number, attempt)
     raise typer.Exit(code)
 
 
 def cancel(study: StudyName, number: TrialNumber, reason: Reason = "cancelled by a user", home: Home = None) -> None:
     """End one trial CANCELLED: it is not retried and uses no budget, so another takes its place."""
-    with connected(home) as client:
+    with reached(home) as client:
         trial = client.study(study).cancel(number, reason)
         say(f"trial {number} of {study} is {trial.state}")
 
@@ -227,7 +217,7 @@ def retry(
     study: StudyName, numbers: Numbers = None, reason: Reason = "failed trials are run once more", home: Home = None
 ) -> None:
     """Run failed trials once more: same number and parameters, a new attempt; a study that has ended goes on."""
-    with connected(home) as client:
+    with reached(home) as client:
         handle = client.study(study)
         again = handle.retry(numbers or None, reason)
         if not again:

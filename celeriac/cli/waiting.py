@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.json_output import limits_form, place_form, print_json
 from celeriac.cli.screen import say
-from celeriac.cli.service import AsJson, Home, StudyName, connected
+from celeriac.cli.service import AsJson, Home, StudyName, reached
 
 if TYPE_CHECKING:
     from celeriac.client.waiting import PlaceWait, TimeLimits
@@ -25,10 +26,9 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
     With a trial's number: how its parameters were found, and what it waits for.
     """
     from celeriac.cli.why import tell_why
-    from celeriac.client.waiting import place_of, time_limits_of, waiting_of
     from celeriac.domain.records import CLOSED, TrialState
 
-    with connected(home) as client:
+    with reached(home) as client:
         handle = client.study(study)
         if number is not None:
             trial = handle.trial(number)
@@ -37,9 +37,8 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
                 raise typer.Exit(code)
             say("")
         record = handle.record
-        found, limits = waiting_of(client.store, handle.id), time_limits_of(client.store, record)
-        place = place_of(client.store, handle.id)
-        waiting = client.store.trials(handle.id, states=[TrialState.WAITING], limit=MOST_TOLD)
+        found, limits, place = handle.waiting()
+        waiting = list(islice(handle.each_trial([TrialState.WAITING]), MOST_TOLD))
     if as_json:
         print_json({"study": handle.name, **asdict(found), **limits_form(limits), "placement": place_form(place)})
         return

@@ -1,6 +1,7 @@
 """How busy the slots that are alive have been, in the last hour, from the rows."""
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import timedelta
 
 from celeriac.domain.records import SlotRun
@@ -8,6 +9,15 @@ from celeriac.report.busy import Busy, busy_of, full_spans
 from celeriac.store import Store
 
 WINDOW_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SlotTrial:
+    """What a slot runs: trial `number` of a study, in which attempt."""
+
+    study: str
+    number: int
+    attempt: int
 
 
 def busy_slots(store: Store, window_s: float = WINDOW_S) -> dict[str, Busy]:

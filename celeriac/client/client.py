@@ -4,7 +4,6 @@ Rows first, then a ticket: when Redis does not answer, what was asked is in Post
 it.
 """
 
-import copy
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from celeriac.client.objective import code_root_of, stored_root
+from celeriac.client.operating import Operating
 from celeriac.client.progress import Progress
+from celeriac.client.service import SpecLike as SpecLike
+from celeriac.client.service import StudyHandle
 from celeriac.client.study import Study
 from celeriac.domain.errors import BrokerUnavailable, DuplicateStudy, SpecInvalid, StaleTurn, StoreUnavailable
 from celeriac.domain.records import (
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
     from celeriac.runtime.broker import Tickets
 
 
-SpecLike = StudySpec | Mapping[str, Any] | str | Path
-
-
 @dataclass(frozen=True, slots=True)
 class Submission:
     """What a submit came to: the study, whether it was there already, and what the submitter should know."""
@@ -55,13 +54,25 @@ class Submission:
     notes: tuple[str, ...]
 
 
-class Client:
+class Client(Operating):
     """The door for Python. `settings` default to the environment's, or to the stack that runs under `home`.
 
     Where no service runs, but studies are kept under `home`, their store is started alone, to be read and written to:
     `serves` is False then, and nothing runs until `celeriac up`. Raises StoreUnavailable where there is neither.
     Usable as a context manager; not shared between processes.
     """
+
+    def __new__(
+        cls, settings: Settings | None = None, home: str | Path | None = None, *, store: Store | None = None
+    ) -> "Client":
+        """A client; where `CELERIAC_URL` names a service's API and nothing else was asked for, one over that."""
+        if cls is Client and home is None and store is None:
+            settings = settings or Settings.from_env(running_stack=False)
+            if settings.url:
+                from celeriac.client.remote.client import RemoteClient
+
+                return cast(Client, RemoteClient(settings))
+        return super().__new__(cls)
 
     def __init__(
         self, settings: Settings | None = None, home: str | Path | None = None, *, store: Store | None = None
@@ -86,7 +97,8 @@ class Client:
         """The same client for somebody else: what it does is put down to `who`, and it takes code from below these
         directories only (none given: the code root). A relative `code` is seen from the first of them.
         """
-        other = copy.copy(self)
+        other = object.__new__(type(self))  # not `copy`, which would ask `__new__` for a client of the environment's
+        other.__dict__.update(self.__dict__)
         other._who, other._code_roots = who, tuple(each.resolve() for each in code_roots)
         return other
 
@@ -180,6 +192,14 @@ class Client:
         """The study of that name. Raises UnknownStudy."""
         return Study(self.store, self.store.study_named(name), self.wake, self.settings)
 
+    def study_of(self, record: StudyRecord) -> Study:
+        """The study of that row."""
+        return Study(self.store, record, self.wake, self.settings)
+
+    def records(self, limit: int) -> list[StudyRecord]:
+        """The newest studies' rows, newest first."""
+        return self.store.studies(limit=limit)
+
     def studies(self, limit: int = 50) -> list[Study]:
         """The newest studies, newest first."""
         return [Study(self.store, record, self.wake, self.settings) for record in self.store.studies(limit=limit)]
@@ -263,6 +283,15 @@ class Client:
         made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=by or self.who)
         return [study for firing in made for study in self.begin(firing)]
 
+    def fired(
+        self, schedule: str, due_at: datetime | date | None, slice_: str | None, *, again: bool, reason: str
+    ) -> list[str]:
+        """`fire` by a slice's text; the names of the studies that were opened."""
+        from celeriac.client.champions import slice_named
+
+        where = None if slice_ is None else slice_named(self.store, schedule, slice_)
+        return [each.name for each in self.fire(schedule, due_at, slice_=where, again=again, reason=reason)]
+
     def begin(self, firing: Firing) -> list[Study]:
         """The study that a firing begins with. The coordinator would open it too, at its next tick."""
         from celeriac.decide.night import tonight
@@ -282,10 +311,10 @@ class Client:
         """The champion of each slice."""
         return self.store.champions(schedule)
 
-    def progress(self, study: Study) -> Progress:
+    def progress(self, study: StudyHandle) -> Progress:
         """How far a study is: its row, its running trials, and the devices that are alive."""
         record = study.record
-        running = self.store.trials(study.id, states=[TrialState.RUNNING]) if record.counts.running else []
+        running = self.store.trials(record.id, states=[TrialState.RUNNING]) if record.counts.running else []
         gangs = self.gang_places(record, running)
         return Progress(record, tuple(running), tuple(self.devices()), datetime.now(UTC), tuple(gangs))
 

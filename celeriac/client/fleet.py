@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from celeriac.client.busy import busy_slots
+from celeriac.client.busy import SlotTrial, busy_slots
 from celeriac.client.forms import device_form
-from celeriac.domain.records import Device, OpenAttempt, PutAside
+from celeriac.domain.records import Device, PutAside
 from celeriac.report.busy import Busy
 from celeriac.store import Store
 
@@ -17,7 +17,7 @@ class Fleet:
     """One look. `runs` and `busy` by slot; `names`: of the studies in `aside`."""
 
     devices: Sequence[Device]
-    runs: Mapping[str, Sequence[OpenAttempt]]
+    runs: Mapping[str, Sequence[SlotTrial]]
     aside: Sequence[PutAside]
     busy: Mapping[str, Busy]
     names: Mapping[int, str]
@@ -33,6 +33,10 @@ class Fleet:
 def fleet_of(store: Store) -> Fleet:
     """The fleet as it is now."""
     devices, aside = store.devices(), store.put_asides()
-    runs = {slot: store.open_attempts_of(slot) for each in devices for slot in each.slots}
+    runs = {
+        slot: [SlotTrial(run.study, run.number, run.attempt) for run in store.open_attempts_of(slot)]
+        for each in devices
+        for slot in each.slots
+    }
     names = {each.study_id: store.study(each.study_id).name for each in aside if each.study_id}
     return Fleet(devices, runs, aside, busy_slots(store), names, store.now())

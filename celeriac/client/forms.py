@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
+    from celeriac.client.busy import SlotTrial
     from celeriac.client.progress import Progress
     from celeriac.client.waiting import PlaceWait, TimeLimits
     from celeriac.domain.records import (
         Attempt,
         Device,
         GangPlace,
-        OpenAttempt,
         PutAside,
         Savings,
         Schedule,
@@ -75,7 +75,7 @@ def attempt_form(attempt: "Attempt") -> dict[str, Any]:
 
 def device_form(
     device: "Device",
-    runs: "Mapping[str, Sequence[OpenAttempt]]",
+    runs: "Mapping[str, Sequence[SlotTrial]]",
     aside: "Sequence[PutAside]",
     busy: "Mapping[str, Busy]",
     *,

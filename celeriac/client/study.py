@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from celeriac.client.lineage import Part, lineage
+from celeriac.client.looking import Looking
 from celeriac.client.models import best_model
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
@@ -55,7 +56,7 @@ _RESERVED = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "nul
 Wake = Callable[[StudyRecord], str]
 
 
-class Study:
+class Study(Looking):
     """One study of the service, by its row's id; reads the store at each look, so that nothing shown is stale."""
 
     def __init__(self, store: Store, record: StudyRecord, wake: Wake, settings: Settings | None = None) -> None:
@@ -252,18 +253,7 @@ class Study:
         Raises StudyPaused when it waits for a person, TimeoutError when it is not closed in time, and StoreUnavailable
         when Postgres stays away for two minutes; the study itself goes on in these cases.
         """
-        until = None if timeout is None else time.monotonic() + timeout
-        outage = Outage()
-        while True:
-            outage.bridged(look)
-            record = outage.bridged(lambda: self.record)
-            if record is not None and is_settled(record):
-                break
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError(f"study {self.name} is not closed after {timeout:g} s; it goes on")
-            time.sleep(POLL_S if until is None else min(POLL_S, max(until - time.monotonic(), 0.0)))
-        if record.state not in CLOSED:
-            raise StudyPaused(f"study {self.name} is paused: {record.reason}; then `resume()`")
+        waited(self.name, lambda: self.record, timeout, look)
         return self
 
     def stop(self, reason: str = "stopped by a user") -> StudyRecord:
@@ -376,6 +366,25 @@ class Study:
     def _woken(self, record: StudyRecord) -> StudyRecord:
         self._wake(record)
         return record
+
+
+def waited(
+    name: str, read: Callable[[], StudyRecord], timeout: float | None, look: Callable[[], object]
+) -> StudyRecord:
+    """Return a study's row once it is closed; see `Study.wait`."""
+    until = None if timeout is None else time.monotonic() + timeout
+    outage = Outage()
+    while True:
+        outage.bridged(look)
+        record = outage.bridged(read)
+        if record is not None and is_settled(record):
+            break
+        if until is not None and time.monotonic() >= until:
+            raise TimeoutError(f"study {name} is not closed after {timeout:g} s; it goes on")
+        time.sleep(POLL_S if until is None else min(POLL_S, max(until - time.monotonic(), 0.0)))
+    if record.state not in CLOSED:
+        raise StudyPaused(f"study {name} is paused: {record.reason}; then `resume()`")
+    return record
 
 
 class Outage:

@@ -76,6 +76,8 @@ class Settings:
     flower_address: where Flower listens; beyond loopback it wants a login.
     web_port, web_address: where the board and the API listen (0: nowhere). web_body_bytes: the longest request.
     web_code_roots: below which directories (with colons) an API token without the scope `code` may name code.
+    url, token: the service's API, for a client that has no database (`CELERIAC_URL`), and its token ("": what
+    `celeriac login` kept).
     ready_fd: a descriptor on which the program tells its starter that it is ready (-1: nobody waits); stack: the tag
     of the embedded stack that started it.
     alive_file: its time is renewed while the program does its work; a container's health check looks at it ("": none).
@@ -134,6 +136,8 @@ class Settings:
     web_address: str = "127.0.0.1"
     web_body_bytes: int = 1_048_576
     web_code_roots: str = ""
+    url: str = ""
+    token: str = ""
     ready_fd: int = -1
     stack: str = ""
     alive_file: str = ""

@@ -7,5 +7,6 @@ from fastapi import APIRouter
 from celeriac.web.api import champions, events, fleet, schedules, studies, submitting, trials
 
 router = APIRouter(prefix="/api/v1")
-for _each in (studies, submitting, trials, schedules, champions, fleet, events):
+# What is below a study's trial comes before what is below a study: names have slashes.
+for _each in (trials, events, submitting, schedules, champions, fleet, studies):
     router.include_router(_each.router)

@@ -12,7 +12,7 @@ from celeriac.store import Store, WebStore
 from celeriac.web.auth.code import code_roots
 from celeriac.web.auth.principal import Principal, principal_of
 
-StudyName = Annotated[str, Path(min_length=1, max_length=200, description="The study's name.")]
+StudyName = Annotated[str, Path(min_length=1, max_length=300, description="The study's name.")]
 ScheduleName = Annotated[str, Path(min_length=1, max_length=200, description="The schedule's name.")]
 Number = Annotated[int, Path(ge=0, le=2**31 - 1, description="The trial's number.")]
 AttemptNumber = Annotated[int, Path(ge=1, le=2**31 - 1, description="The attempt's number.")]

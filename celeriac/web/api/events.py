@@ -31,7 +31,7 @@ async def events(request: Request, _: Reader) -> EventSourceResponse:
     return _stream(request, None, lambda study: False)
 
 
-@router.get("/studies/{study}/events", response_class=EventSourceResponse, responses=_SAID)
+@router.get("/studies/{study:path}/events", response_class=EventSourceResponse, responses=_SAID)
 async def study_events(request: Request, _: Reader, study: StudyName) -> EventSourceResponse:
     """The study as it is now, and again whenever it has changed: events `study`; the stream ends when it is closed."""
     record = await run_in_threadpool(request.app.state.store.study_named, study)

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from celeriac.client.fleet import fleet_of
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, Reading
-from celeriac.web.auth.principal import Operator, Reader
+from celeriac.web.api.asking import Body, Doing, Reading
+from celeriac.web.auth.principal import Anybody, Operator, Reader
 
 router = APIRouter(tags=["fleet"])
 _Word = Annotated[str, Field(min_length=1, max_length=200)]
@@ -32,7 +32,7 @@ def devices(store: Reading, _: Reader) -> Response:
 def fleet(store: Reading, _: Reader) -> Response:
     """What studies hold of the fleet and could use, what the coordinator last did, and what is put aside."""
     claims = [{"study_id": each.study_id, "claim": each} for each in store.claims()]
-    alive = store.devices(alive=True)
+    alive, aside = store.devices(alive=True), store.put_asides()
     return answer(
         {
             "slots": sum(len(each.slots) for each in alive),
@@ -40,7 +40,8 @@ def fleet(store: Reading, _: Reader) -> Response:
             "hosts": sorted({each.host for each in alive}),
             "claims": claims,
             "duties": store.duties(),
-            "put_aside": store.put_asides(),
+            "put_aside": aside,
+            "names": {each.study_id: store.study(each.study_id).name for each in aside if each.study_id},
             "drained": {host: store.drained(host) for host in sorted({each.host for each in store.devices()})},
             "now": store.now(),
         }
@@ -48,11 +49,10 @@ def fleet(store: Reading, _: Reader) -> Response:
 
 
 @router.post("/fleet/drain")
-def drain(store: Reading, principal: Operator, body: Devices) -> Response:
+def drain(client: Doing, _: Operator, body: Devices) -> Response:
     """Take a host, or some of its devices, out: each trial there writes a checkpoint and goes on elsewhere."""
-    known = body.host in {each.host for each in store.devices()}
-    store.drain(body.host, body.devices, principal.name)
-    return answer({**body.model_dump(), "known": known})
+    hosts = client.drain(body.host, body.devices)
+    return answer({**body.model_dump(), "known": body.host in hosts, "hosts": hosts})
 
 
 @router.post("/fleet/undrain")
@@ -62,6 +62,6 @@ def undrain(store: Reading, _: Operator, body: Devices) -> Response:
 
 
 @router.get("/me")
-def me(principal: Reader) -> Response:
+def me(principal: Anybody) -> Response:
     """Who asks, and what the token may do."""
     return answer({"name": principal.name, "scopes": sorted(principal.scopes)})

@@ -16,7 +16,7 @@ from celeriac.web.api.asking import AttemptNumber, Doing, Number, OneStudy, Poin
 from celeriac.web.auth.principal import Reader, Submitter
 from celeriac.web.paging import Cursor, Limit, cursor_of, place_of, whole
 
-router = APIRouter(prefix="/studies/{study}", tags=["trials"])
+router = APIRouter(prefix="/studies/{study:path}", tags=["trials"])
 _ONE = "/trials/{number}"
 #: Curves of so many trials are given at once.
 _MOST_CURVES = 200
@@ -78,6 +78,12 @@ def why(store: Reading, study: OneStudy, _: Reader, number: Number) -> Response:
     then = found.provenance.known_then(number)
     pending = [] if then is None else store.pending(study.id, observed=then[0], below=then[1])
     return answer(why_form(record, found, explained(found, record.goal, [each.number for each in pending]), None))
+
+
+@router.get(_ONE + "/lineage")
+def lineage(study: OneStudy, _: Reader, number: Number) -> Response:
+    """The parts of its training where it went on from other trials' checkpoints; else one part."""
+    return answer(study.lineage(number))
 
 
 @router.get(_ONE + "/reports")

@@ -67,6 +67,13 @@ def need(scope: Scope) -> Callable[[Request], Principal]:
     return needed
 
 
+def anybody(request: Request) -> Principal:
+    """A dependency: any token will do."""
+    return principal_of(request)
+
+
+anybody.scope = None  # type: ignore[attr-defined]
+Anybody = Annotated[Principal, Depends(anybody)]
 Reader = Annotated[Principal, Depends(need(Scope.READ))]
 Submitter = Annotated[Principal, Depends(need(Scope.SUBMIT))]
 Operator = Annotated[Principal, Depends(need(Scope.OPERATE))]

@@ -47,7 +47,7 @@ def test_the_keys_are_the_records_own(name: str, record: Any, private: set[str],
 
 def test_every_command_is_on_the_page() -> None:
     names = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
-    assert len(names) == 41
+    assert len(names) == 43
     assert [name for name in names if not re.search(rf"`{name}\b", PAGE)] == []
     groups = {
         group.typer_instance.info.name: group.typer_instance for group in app.registered_groups if group.typer_instance

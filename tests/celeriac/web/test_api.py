@@ -118,7 +118,12 @@ def test_a_schedule_is_put_fired_and_its_champions_changed(api: TestClient, clie
     assert len(list(items(api, "/schedules/nightly/firings", limit=1))) == 1
     firing = api.get(V1 + f"/firings/{study['firing_id']}").json()
     assert firing["firing"]["note"].startswith("asked for by tester: why not")
-    played(client, client.study(study["name"]), 0.5, 0.7)
+    name = study["name"]
+    played(client, client.study(name), 0.5, 0.7)
+    assert api.get(f"{V1}/studies/{name}").json()["name"] == name  # it has slashes
+    assert api.get(f"{V1}/studies/{name}/trials/1").json()["score"] == 0.7
+    assert api.post(f"{V1}/studies/{name}/trials/1/retry", json={}).status_code == 409
+    assert api.post(f"{V1}/studies/{name}/retry", json={}).json()["trials"] == []
     for trial in (0, 1):
         given = {"study": study["name"], "trial": trial, "reason": "it is better"}
         assert api.post(V1 + "/schedules/nightly/promote", json=given).json()["who"] == "tester"

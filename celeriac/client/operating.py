@@ -1,0 +1,144 @@
+"""The part of the client that looks after schedules, champions and devices: put down to whom the client acts as."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from celeriac.client.service import Standing
+from celeriac.domain.errors import UnknownStudy
+from celeriac.domain.records import Champion, Schedule, ScheduleEdit
+from celeriac.runtime.settings import Settings
+from celeriac.store import Store
+
+if TYPE_CHECKING:
+    from celeriac.client.fleet import Fleet
+    from celeriac.report.morning import Morning
+
+_MOST_DELIVERIES = 1000
+
+
+class Operating:
+    """What `Service` asks of schedules, champions and devices, answered from the store."""
+
+    store: Store
+    settings: Settings
+
+    @property
+    def who(self) -> str:
+        """Whom what it does is put down to."""
+        raise NotImplementedError
+
+    def fleet(self) -> "Fleet":
+        """All devices with what they run."""
+        from celeriac.client.fleet import fleet_of
+
+        return fleet_of(self.store)
+
+    def drain(self, host: str, devices: Sequence[str]) -> list[str]:
+        """Take devices of a host out, or all of it; the hosts that are known."""
+        known = {each.host for each in self.store.devices()}
+        self.store.drain(host, devices, self.who)
+        return sorted(known)
+
+    def undrain(self, host: str, devices: Sequence[str]) -> int:
+        """Give them back; how many drains are over."""
+        return self.store.undrain(host, devices)
+
+    def schedule(self, name: str) -> Schedule:
+        """One schedule. Raises UnknownSchedule."""
+        return self.store.schedule(name)
+
+    def schedule_edits(self, name: str) -> list[ScheduleEdit]:
+        """Who changed it, when, and what; also after it was removed. Raises UnknownSchedule."""
+        edits = self.store.schedule_edits(name)
+        if not edits:
+            self.store.schedule(name)
+        return edits
+
+    def verdicts(self, schedule: str) -> list[Champion]:
+        """Every verdict, newest first. Raises UnknownSchedule."""
+        self.store.schedule(schedule)
+        return self.store.verdicts(schedule)
+
+    def standing(self, schedule: str, slice_: str | None) -> Standing:
+        """One slice's champion and what waits there. Raises UnknownSchedule, CallerError for no such slice."""
+        from celeriac.client.champions import awaiting, slice_named, standing
+
+        where = slice_named(self.store, schedule, slice_)
+        found = standing(self.store, schedule, where)
+        sent = self.store.deliveries(schedule, limit=_MOST_DELIVERIES)
+        of_it = [each for each in sent if found and each.promotion == found.id]
+        return Standing(where, found, awaiting(self.store, schedule, where), of_it)
+
+    def approve(self, schedule: str, slice_: str | None, reason: str) -> Champion:
+        """Make what waits the champion. Raises as `celeriac.client.champions.approve`."""
+        from celeriac.client.champions import approve
+
+        return self._decided(approve, schedule, slice_, reason)
+
+    def reject(self, schedule: str, slice_: str | None, reason: str) -> Champion:
+        """Say no to what waits. Raises CallerError when nothing does."""
+        from celeriac.client.champions import reject
+
+        return self._decided(reject, schedule, slice_, reason)
+
+    def roll_back(self, schedule: str, slice_: str | None, reason: str, to: int | None = None) -> Champion:
+        """Put an earlier champion in its place again. Raises CallerError, StaleTurn."""
+        from celeriac.client.champions import roll_back
+
+        return self._decided(roll_back, schedule, slice_, reason, to=to)
+
+    def promote(self, study: str, trial: int, slice_: str | None, reason: str) -> Champion:
+        """Make a scored trial champion by hand. Raises as `celeriac.client.champions.promote`."""
+        from celeriac.client.champions import promote
+
+        return promote(self.store, study, trial, slice_=slice_, who=self.who, reason=reason)
+
+    def _decided(
+        self, verb: Callable[..., Champion], schedule: str, slice_: str | None, reason: str, **more: Any
+    ) -> Champion:
+        from celeriac.client.champions import slice_named
+
+        return verb(
+            self.store, schedule, slice_named(self.store, schedule, slice_), who=self.who, reason=reason, **more
+        )
+
+    def mornings(self, schedule: str | None, night: str | None, last: int | None) -> "list[list[Morning]]":
+        """Of each schedule the newest night, or one by name, or the newest few, the oldest first.
+
+        Raises UnknownSchedule, CallerError for a night that there was not.
+        """
+        from celeriac.report.morning import last_mornings, read_morning
+
+        names = [each.name for each in self.store.schedules()] if schedule is None else [schedule]
+        if last is not None:
+            found = [last_mornings(self.store, name, last) for name in names]
+        else:
+            newest = (read_morning(self.store, name, night) for name in names)
+            found = [[each] for each in newest if each is not None]
+        return [each for each in found if each]
+
+    def best_model(self, name: str, slice_: str | None, to: Path) -> tuple[int, str]:
+        """Copy the model of a study's best trial, or of a slice's champion, to a file; its size and hash.
+
+        Raises CallerError where there is none, ArtefactDamaged when it is not what its row says.
+        """
+        from celeriac.client.champions import slice_named
+        from celeriac.client.models import best_model, champion_model
+        from celeriac.domain.errors import CallerError
+
+        if slice_ is not None or self._is_schedule(name):
+            model = champion_model(self.settings, name, slice_named(self.store, name, slice_), to)
+            return model.size_bytes, model.sha256
+        record = self.store.study_named(name)
+        if record.best_number is None:
+            raise CallerError(f"study {name} has no scored trial yet, and so no model")
+        model = best_model(self.settings, record, self.store.trial(record.id, record.best_number), to)
+        return model.size_bytes, model.sha256
+
+    def _is_schedule(self, name: str) -> bool:
+        try:
+            self.store.study_named(name)
+        except UnknownStudy:
+            return any(each.name == name for each in self.store.schedules())
+        return False
