@@ -1,16 +1,16 @@
-"""What `--json` prints: the forms of `celeriac.client.forms`, on stdout."""
+"""What `--json` prints: the forms of `celeriac.report.forms`, on stdout."""
 
 import json
 from typing import Any
 
-from celeriac.client.forms import device_form as device_form
-from celeriac.client.forms import form_of_all as form_of_all
-from celeriac.client.forms import limits_form as limits_form
-from celeriac.client.forms import place_form as place_form
-from celeriac.client.forms import progress_form as progress_form
-from celeriac.client.forms import study_form as study_form
-from celeriac.client.forms import trial_form as trial_form
-from celeriac.client.forms import why_form as why_form
+from celeriac.report.forms import device_form as device_form
+from celeriac.report.forms import form_of_all as form_of_all
+from celeriac.report.forms import limits_form as limits_form
+from celeriac.report.forms import place_form as place_form
+from celeriac.report.forms import progress_form as progress_form
+from celeriac.report.forms import study_form as study_form
+from celeriac.report.forms import trial_form as trial_form
+from celeriac.report.forms import why_form as why_form
 from celeriac.report.plain import plain
 
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from celeriac.client.busy import SlotTrial, busy_slots
-from celeriac.client.forms import device_form
 from celeriac.domain.records import Device, PutAside
 from celeriac.report.busy import Busy
+from celeriac.report.forms import device_form
 from celeriac.store import Store
 
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request
 from sse_starlette.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from celeriac.client.forms import study_form
 from celeriac.domain.errors import CeleriacError
 from celeriac.domain.records import CLOSED, StudyRecord
+from celeriac.report.forms import study_form
 from celeriac.store import WebStore
 from celeriac.web.api.asking import StudyName
 from celeriac.web.auth.principal import Reader, who_asks

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from celeriac.client.forms import study_form
 from celeriac.client.schedules import waiting_of
 from celeriac.decide.calendar import coming
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import FiringState
+from celeriac.report.forms import study_form
 from celeriac.report.morning import last_mornings, read_morning
 from celeriac.web.answers import answer
 from celeriac.web.api.asking import Doing, Reading, ScheduleName, SliceName, Why, slice_of

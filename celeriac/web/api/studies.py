@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import FileResponse, Response
 
-from celeriac.client.forms import limits_form, place_form, progress_form, study_form, trial_form
 from celeriac.client.progress import gain, why_waiting
 from celeriac.client.waiting import place_of, time_limits_of, waiting_of
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import StudyRecord, StudyState
+from celeriac.report.forms import limits_form, place_form, progress_form, study_form, trial_form
 from celeriac.web import paging
 from celeriac.web.answers import answer
 from celeriac.web.api.asking import Body, Doing, OneStudy, Reading, Why, Words

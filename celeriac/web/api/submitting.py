@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
-from celeriac.client.forms import study_form
 from celeriac.domain.study_file import StudySpec, loads, parse
+from celeriac.report.forms import study_form
 from celeriac.web.answers import answer
 from celeriac.web.api.asking import Body, Doing, Words
 from celeriac.web.auth.code import may_run

@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from celeriac.client import Client, Study
-from celeriac.client.forms import attempt_form, trial_form, why_form
 from celeriac.domain.records import Fault, Source, TrialRecord, TrialState
 from celeriac.report.advice import advice
 from celeriac.report.explain.why import explained
+from celeriac.report.forms import attempt_form, trial_form, why_form
 from celeriac.store.api_web import TrialFilter
 from celeriac.web.answers import answer
 from celeriac.web.api.asking import AttemptNumber, Doing, Number, OneStudy, Points, Reading, Why

@@ -3,9 +3,9 @@
 from celeriac.cli.doctor import gangs_well
 from celeriac.cli.text import with_members
 from celeriac.cli.waiting import told_of_place
-from celeriac.client.forms import place_form
 from celeriac.client.waiting import place_of
 from celeriac.domain.records import Device
+from celeriac.report.forms import place_form
 from coordinator.turn import drive_all
 from tests.coordinator.house import House, open_study
 from tests.coordinator.test_placed_gangs import GIB, begin, empty, host

@@ -157,7 +157,7 @@ def test_a_login_is_kept_and_used(laptop: str, run: Run, tmp_path: Path, monkeyp
 
 
 def test_the_python_client_over_the_api(laptop: str, local: Client) -> None:
-    client = celeriac.Client()
+    client: object = celeriac.Client()
     assert isinstance(client, RemoteClient)
     study = client.submit(SPEC)
     with pytest.raises(DuplicateStudy) as caught:

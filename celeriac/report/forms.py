@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
-    from celeriac.client.busy import SlotTrial
-    from celeriac.client.progress import Progress
-    from celeriac.client.waiting import PlaceWait, TimeLimits
     from celeriac.domain.records import (
         Attempt,
         Device,
@@ -42,7 +39,7 @@ def form_of_all(
     return {"studies": [study_form(each) for each in studies], "devices": devices, "schedules": schedules, "busy": used}
 
 
-def progress_form(progress: "Progress", waiting: str, saved: "Savings") -> dict[str, Any]:
+def progress_form(progress: Any, waiting: str, saved: "Savings") -> dict[str, Any]:
     """A study with what runs now, why nothing does, when it may end, and what early stopping spared."""
     return {
         **study_form(progress.study),
@@ -75,7 +72,7 @@ def attempt_form(attempt: "Attempt") -> dict[str, Any]:
 
 def device_form(
     device: "Device",
-    runs: "Mapping[str, Sequence[SlotTrial]]",
+    runs: Mapping[str, Sequence[Any]],
     aside: "Sequence[PutAside]",
     busy: "Mapping[str, Busy]",
     *,
@@ -96,7 +93,7 @@ def busy_form(busy: "Busy") -> dict[str, Any]:
     return {"share": busy.share, "window_s": busy.window_s, "idle_s": {str(why): s for why, s in busy.idle_s.items()}}
 
 
-def limits_form(limits: "TimeLimits") -> dict[str, Any]:
+def limits_form(limits: Any) -> dict[str, Any]:
     """What a study's time is limited by, and what is taken of it."""
     budgets = [{"name": each.name, "hours": each.hours, "spent_s": each.spent_s} for each in limits.budgets]
     return {"device_budgets": budgets, "deadline_at": limits.deadline_at, "announced": limits.announced}
@@ -117,7 +114,7 @@ def why_form(
     }
 
 
-def place_form(place: "PlaceWait | None") -> dict[str, Any] | None:
+def place_form(place: Any) -> dict[str, Any] | None:
     """Why its next trial has no place, as JSON: null where its devices are not chosen."""
     if place is None:
         return None
