@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.embedded import write_json
 
-PARTS = ("batches", "gangs", "packing", "packs", "interrupted", "population", "busy", "leaks")
+PARTS = ("batches", "gangs", "chosen", "packing", "packs", "interrupted", "population", "busy", "leaks")
 
 
 def main() -> int:
