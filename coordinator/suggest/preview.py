@@ -6,8 +6,8 @@ from typing import Any
 from celeriac.decide.sampler import choose
 from celeriac.domain.records import Source
 from celeriac.domain.study_file import parse
-from coordinator.samplers import ask
 from coordinator.samplers.api import Point, proposed
+from coordinator.suggest.shapes import ask_in_shapes
 
 
 def previewed(form: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
@@ -16,7 +16,7 @@ def previewed(form: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
     points: list[dict[str, Any]] = [] if spec.default is None else [dict(spec.default)]
     pending = [_as_default(proposed(spec.space, params, 0)) for params in points]
     left = max(count - len(points), 0)
-    proposals = ask(choose(spec).name, spec.space, (), pending, left, spec.seed) if left else []
+    proposals = ask_in_shapes(choose(spec).name, spec, (), pending, left) if left else []
     return [*points, *(dict(each.params) for each in proposals)][:count]
 
 
