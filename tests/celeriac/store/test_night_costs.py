@@ -99,15 +99,20 @@ def test_what_a_tick_asks_of_a_year_of_nights(database: str, year: Connection) -
 
 
 def look_at_promotions(database: str, year: Connection) -> None:
-    """A tick looks at few of a year's promotions, and misses none."""
-    late = "SELECT id FROM champion WHERE promoted ORDER BY id DESC OFFSET 60 LIMIT 1"
-    missing = year.execute(text(late)).scalar_one()  # committed after others that were numbered behind it
-    year.execute(text("DELETE FROM delivery WHERE promotion = :missing"), {"missing": missing})
+    """A tick looks at few of a year's promotions, and misses none that was committed late."""
     before = {table: touched(year, table) for table in ("champion", "delivery")}
-    store = open_store(database)
-    found = [(each.kind, each.promotion) for each in store.due_deliveries() if each.promotion]
-    store.close()
-    assert found == [(DeliveryKind.PUBLISH, missing)]  # the hook waits for it
+    assert promotions_due(database) == []
     cost = {table: touched(year, table) - rows for table, rows in before.items()}
     assert cost["champion"] <= LOOKED_AT + 10
     assert cost["delivery"] <= 2 * LOOKED_AT + 10
+    late = "SELECT id FROM champion WHERE promoted ORDER BY id DESC OFFSET 60 LIMIT 1"
+    missing = year.execute(text(late)).scalar_one()
+    year.execute(text("DELETE FROM delivery WHERE promotion = :missing"), {"missing": missing})
+    assert promotions_due(database) == [(DeliveryKind.PUBLISH, missing)]  # the hook waits for it
+
+
+def promotions_due(database: str) -> list[tuple[DeliveryKind, int]]:
+    store = open_store(database)
+    found = [(each.kind, each.promotion) for each in store.due_deliveries(1000) if each.promotion]
+    store.close()
+    return found

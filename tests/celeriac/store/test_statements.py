@@ -13,6 +13,8 @@ OPEN = {
     "drop_portion": {"table": "report"},
     "prune": {"table": "report"},
     "drop_rows": {"table": "study", "column": "id"},
+    "trials_page": {"down": "DESC"},
+    "trials_by_score": {"sign": "-"},
 }
 
 

@@ -4,14 +4,15 @@
 -- name: note_promotions
 -- What no row says yet. It follows from the verdicts alone, so that no crash between a promotion and this loses one. Each tick asks it:
 -- looked at are the verdicts since the newest that was noted, and the 1,000 before it, for verdicts may be committed in another order
--- than they are numbered.
+-- than they are numbered. The upper bounds bound nothing, but make the planner expect few rows, and take the indices.
 INSERT INTO delivery (kind, schedule, promotion)
 WITH first AS MATERIALIZED (
-    SELECT coalesce(max(promotion), 0) - 1000 AS id FROM delivery
+    SELECT id, id + 4611686018427387904 AS beyond FROM (SELECT coalesce(max(promotion), 0) - 1000 AS id FROM delivery) n
 )
 SELECT k.kind, ch.schedule, ch.id FROM champion ch CROSS JOIN (VALUES ('publish'), ('hook')) AS k(kind)
-WHERE ch.promoted AND ch.id > (SELECT id FROM first) AND NOT EXISTS (
-    SELECT 1 FROM delivery d WHERE d.promotion = ch.id AND d.kind = k.kind AND d.promotion > (SELECT id FROM first))
+WHERE ch.promoted AND ch.id > (SELECT id FROM first) AND ch.id < (SELECT beyond FROM first) AND NOT EXISTS (
+    SELECT 1 FROM delivery d WHERE d.promotion = ch.id AND d.kind = k.kind
+        AND d.promotion > (SELECT id FROM first) AND d.promotion < (SELECT beyond FROM first))
 ORDER BY ch.id, k.kind ON CONFLICT DO NOTHING
 
 -- name: note_nights
