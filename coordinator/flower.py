@@ -11,7 +11,6 @@ import ipaddress
 import logging
 import secrets
 import signal
-import sys
 from base64 import b64encode
 from typing import Any
 
@@ -24,6 +23,7 @@ from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
 from celeriac.domain.errors import SettingInvalid
+from celeriac.runtime import logs
 from celeriac.runtime.broker import BrokerConfig, make_app
 from celeriac.runtime.settings import Settings
 
@@ -98,9 +98,8 @@ def login_of(settings: Settings) -> str:
 
 def run_flower(settings: Settings) -> None:
     """Serve until told to stop. Raises SettingInvalid."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logs.set_up(settings.log_format, "flower", text=text, level=logging.WARNING)
     log.setLevel(logging.INFO)
     asyncio.set_event_loop(asyncio.new_event_loop())
     view = make_flower(settings, login_of(settings))

@@ -39,11 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Try all, write, print; 1 when a task was not done."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agents", description=__doc__)
     parser.add_argument("--out", default="build/bench/agents.json")
+    parser.add_argument("--doors", nargs="+", choices=("tools", "command"), default=["tools", "command"])
     options = parser.parse_args(arguments)
     figures: dict[str, Any] = {}
     with TemporaryDirectory(prefix="celeriac-agents-") as directory, embedded(2) as stack:
         code = Path(directory)
         for prefix, make in (("t_", Tools), ("c_", Command)):
+            if make.name not in options.doors:
+                continue
             world.write(code, prefix)
             door: Tools | Command = make(stack.home, code)
             try:

@@ -89,7 +89,7 @@ def _retry_by_command(do: Command, p: str) -> Any:
 
 
 def _cancel_by_tools(do: Tools, p: str) -> Any:
-    running = do("status", study=f"{p}long")["running"][0]["trial"]
+    running = do("status", study=f"{p}long", wait_s=3)["running"][0]["trial"]
     return do("stop", study=f"{p}long", how="cancel", trial=running)["trial"]
 
 

@@ -60,7 +60,7 @@ def write(code: Path, prefix: str) -> None:
         ("digits", "train:objective", 12, ""),
         ("long", "train:objective", 400, slower),
         ("mine", "train:objective", 400, slow),
-        ("broken", f"{prefix}broken:objective", 6, ""),
+        ("broken", f"{prefix}broken:objective", 30, ""),
         ("dry", f"{prefix}dry:objective", 4, "sampler: random\n"),
     ):
         (code / f"{prefix}{name}.yaml").write_text(study(f"{prefix}{name}", objective, trials, more))

@@ -2,13 +2,13 @@
 
 import logging
 import socket
-import sys
 
 import uvicorn
 
 from celeriac.client import Client
 from celeriac.client.client import no_service
 from celeriac.domain.errors import SettingInvalid
+from celeriac.runtime import logs
 from celeriac.runtime.process.programs import announce_ready
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_web_store
@@ -23,9 +23,8 @@ def serve(settings: Settings) -> None:
     """Serve until told to stop. Raises SettingInvalid for an address that cannot be had, SchemaMismatch,
     StoreUnavailable.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    text = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logs.set_up(settings.log_format, "web", text=text, level=logging.WARNING)
     if not settings.database_url:
         raise no_service(settings)
     store = open_web_store(settings.database_url, pool_size=max(settings.pool_size, _POOL))
