@@ -1,7 +1,6 @@
 """The doors against the libraries themselves: what the page cannot show in ten lines."""
 
 import inspect
-import json
 import os
 import subprocess
 import sys
@@ -139,22 +138,6 @@ def test_the_real_trainer_reports_saves_and_goes_on(stack: Embedded, tmp_path: P
         study = client.submit(spec).wait(200)
         assert {each.state for each in study.each_trial()} == {TrialState.SCORED}
         assert len(list(study.each_report())) == 6
-
-
-def test_scikit_learns_own_checks(stack: Embedded) -> None:
-    """All that scikit-learn asks of an estimator, but what it says does not hold for searches over others."""
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.utils.estimator_checks import check_estimator
-
-    from celeriac.doors.sklearn import CeleriacSearchCV
-
-    space = {"C": {"float": [0.1, 10.0], "log": True}}
-    search = CeleriacSearchCV(LogisticRegression(max_iter=200), space, n_iter=1, cv=2, random_state=0)
-    found = check_estimator(search, on_fail=None, on_skip=None)
-    assert {each["status"] for each in found} <= {"passed", "skipped"}, json.dumps(
-        [(each["check_name"], repr(each["exception"])) for each in found if each["status"] not in ("passed", "skipped")]
-    )
-    assert sum(each["status"] == "passed" for each in found) > 30
 
 
 def test_parquet_and_mlflow_read_what_is_exported(stack: Embedded, tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ class CeleriacCallback(TrainerCallback):  # type: ignore[misc] # transformers is
         metrics, self._evaluated = self._evaluated, None
         if self.trial is None or metrics is None:
             return
+        if self.trial.last_step is not None and state.global_step <= self.trial.last_step:
+            return  # evaluated once more, as after the training: it is told already
         if self.metric not in metrics:
             raise KeyError(f"{self.metric!r} is none of the evaluation's metrics: {', '.join(metrics)}")
         others = {name: value for name, value in metrics.items() if name != self.metric and _is_finite(value)}

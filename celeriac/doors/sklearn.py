@@ -54,7 +54,7 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     `study`: further keys of a study file; `home`, `slots`: for a service that is started here when none answers.
 
     After `fit`: `best_params_`, `best_score_`, `best_index_`, `best_estimator_`, `refit_time_`, `cv_results_`,
-    `n_splits_`, `scorer_` and `study_`, the study itself.
+    `n_splits_`, `scorer_` and `study_name_`, for `Client().study(...)`.
     """
 
     def __init__(
@@ -92,12 +92,13 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         asked = (clone(self.estimator), X, y, splits, self.scorer_, fit_params)
         place, study = self._written(cloudpickle.dumps(asked))
         try:
-            self.study_ = ran(study, home=self.home, slots=self.slots)
+            done = ran(study, home=self.home, slots=self.slots)
         finally:
             shutil.rmtree(place, ignore_errors=True)
-        trials = [each for each in self.study_.each_trial() if each.score is not None]
+        self.study_name_ = done.name
+        trials = [each for each in done.each_trial() if each.score is not None]
         if not trials:
-            raise ValueError(f"no candidate had a score: `celeriac trials {self.study_.name}` says why")
+            raise ValueError(f"no candidate had a score: `celeriac trials {done.name}` says why")
         self._keep(trials)
         if self.refit:
             from time import perf_counter

@@ -76,6 +76,7 @@ def programs(wishes: Wishes) -> list[Program]:
 
 #: Started once the others are ready, so that nothing that runs a trial waits for it.
 WEB = Program("web", ("celeriac.web",), announces=False)
+MLFLOW = Program("mlflow", ("celeriac.doors.mlflow_live",), announces=False)
 
 
 def up(settings: Settings, wishes: Wishes, say: Callable[[str], None]) -> int:
@@ -190,6 +191,8 @@ class _Up:
         self._supervisor.wait_for(waiting, READY_S)
         if self._settings.web_port:
             self._supervisor.keep(self._child(WEB, None))
+        if self._settings.mlflow_uri:
+            self._supervisor.keep(self._child(MLFLOW, None))
 
     def _child(self, program: Program, says: int | None) -> Child:
         # A restarted program gets the same descriptors again, so they stay open here for as long as the stack runs.

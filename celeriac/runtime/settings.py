@@ -75,6 +75,7 @@ class Settings:
     are asked back (0: never).
     flower_address: where Flower listens; beyond loopback it wants a login.
     web_port, web_address: where the board and the API listen (0: nowhere). web_body_bytes: the longest request.
+    mlflow_uri: the MLflow that trials are written to as they end ("": none).
     web_code_roots: below which directories (with colons) an API token without the scope `code` may name code.
     url, token: the service's API, for a client that has no database (`CELERIAC_URL`), and its token ("": what
     `celeriac login` kept).
@@ -135,6 +136,7 @@ class Settings:
     web_port: int = 8420
     web_address: str = "127.0.0.1"
     web_body_bytes: int = 1_048_576
+    mlflow_uri: str = ""
     web_code_roots: str = ""
     url: str = ""
     token: str = ""

@@ -34,6 +34,7 @@ def test_an_evaluation_is_a_report_and_carries_what_is_saved_then(tmp_path: Path
     assert [each["step"] for each in trial.reports] == [2]
     callback.on_save(arguments, state, None)
     callback.on_save(arguments, SimpleNamespace(global_step=6), None)  # saved without an evaluation
+    callback.on_evaluate(arguments, state, SimpleNamespace(should_save=False), metrics=metrics)  # once more, at the end
     assert [each["step"] for each in trial.reports] == [2, 4]
     kept = tmp_path / trial.reports[-1]["checkpoint"]["path"]
     again = Trial.offline({}, directory=tmp_path, checkpoint=str(kept), start=5)
