@@ -26,8 +26,10 @@ from celeriac.web.pages.tables import TrialTable, table_of
 router = pages()
 Name = Annotated[str, Path(max_length=300)]
 #: What viewers of one study see is made once in so many seconds, however many they are.
-_NOW, _LIVE = Kept(1.0), Kept(1.0)
-_MOST_RUNNING, _MOST_COMPARED, _MOST_FAILED = 12, 8, 200
+_NOW, _LIVE = Kept(1.5), Kept(1.5)
+#: Advice on its newest faults stands until another trial fails.
+_ADVICE = Kept(600.0)
+_MOST_RUNNING, _MOST_COMPARED, _MOST_FAILED = 12, 8, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ class Compared:
 
 
 def now_of(client: Client, name: str) -> StudyNow:
-    """What the live part shows, at most a second old."""
-    return _NOW.get((client, name), lambda: _look(client, name))
+    """What the live part shows, at most two seconds old."""
+    return _NOW.get((client.store, name), lambda: _look(client, name))
 
 
 def _look(client: Client, name: str) -> StudyNow:
@@ -104,7 +106,7 @@ def _look(client: Client, name: str) -> StudyNow:
         running=tuple(web.runs_now(record.id, _MOST_RUNNING)),
         waits=why_waiting(progress),
         line=waiting_of(store, record.id) if is_open else None,
-        advice=tuple(_advice(study, record)),
+        advice=_ADVICE.get((store, record.id, record.counts.failed), lambda: tuple(_advice(study, record))),
     )
 
 
@@ -112,13 +114,13 @@ def _advice(study: Study, record: StudyRecord) -> list[str]:
     """What to do about its newest faults, a line for each class."""
     if not record.counts.failed:
         return []
-    return advice_by_class(study.newest_trials(_MOST_FAILED), record.name)
+    return advice_by_class(study.newest_trials(_MOST_FAILED, [TrialState.FAILED]), record.name)
 
 
 @router.get("/studies/{name:path}/live", response_model=None)
 def live(request: Request, client: Service, _: Reader, name: Name) -> Response:
     """The live part of a study's page."""
-    made = _LIVE.get((client, name), lambda: part(request, "study_live.html", {"now": now_of(client, name)}))
+    made = _LIVE.get((client.store, name), lambda: part(request, "study_live.html", {"now": now_of(client, name)}))
     return sent(request, made)
 
 
