@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.embedded import Embedded, embedded
-from benchmarks.gpus.striding.stride import BAD, STEPS, objective
+from benchmarks.gpus.striding.stride import BAD, EACH, STEPS, objective
 from celeriac import Pack
 from celeriac.client import Client
 from celeriac.domain.records import CLOSED, Fault, TrialRecord, TrialState
@@ -130,19 +130,19 @@ def killed_packs() -> dict[str, Any]:
 
 
 def strike(stack: Embedded, client: Client, study_id: int, told: Path) -> int:
-    """Kill the newest process at random moments until the study has ended; how often."""
-    rng, until, kills, next_at = random.Random(SEED), time.monotonic() + LIMIT_S, 0, 0.0
+    """Kill processes that have saved something at random steps, until the study has ended; how often."""
+    rng, until, kills, struck = random.Random(SEED), time.monotonic() + LIMIT_S, 0, set[int]()
+    least = EACH + 1 + rng.randrange(2 * EACH)
     while client.store.study(study_id).state not in CLOSED:
-        now = time.monotonic()
-        if now > until:
+        if time.monotonic() > until:
             raise TimeoutError(f"the study did not end in time: {client.store.study(study_id).counts}")
-        pids = told.read_text().split()
-        if kills < KILLS and pids and now >= next_at:
-            if next_at:
-                with suppress(ProcessLookupError):
-                    os.kill(int(pids[-1]), signal.SIGKILL)
-                    kills += 1
-            next_at = now + rng.uniform(0.5, STEPS * STEP_S)
+        lines = told.read_text().splitlines()
+        pid, made = map(int, lines[-1].split()) if lines else (0, 0)
+        if kills < KILLS and made >= least and pid not in struck:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                kills, least = kills + 1, EACH + 1 + rng.randrange(2 * EACH)
+            struck.add(pid)
         time.sleep(0.02)
     return kills
 

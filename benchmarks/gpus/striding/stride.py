@@ -1,6 +1,7 @@
 """Walks as of `benchmarks/gpus/walking`, several in one process: each one's end is decided by its own seed and steps.
 
-A walk whose `x` is over BAD fails by itself at step FAILS_AT. The process of each attempt is a line in a file.
+A walk whose `x` is over BAD fails by itself at step FAILS_AT. Each step is a line in a file: the process, and how many
+steps it has made before.
 """
 
 import json
@@ -22,10 +23,7 @@ def objective(pack: Pack) -> list[float]:
             at, state = json.loads(Path(trial.checkpoint).read_text())
             walks[place][0].setstate((state[0], tuple(state[1]), state[2]))
             walks[place] = (walks[place][0], at)
-    told = pack.trials[0].params["told"]
-    if told:
-        with open(told, "a") as file:
-            file.write(f"{os.getpid()}\n")
+    told = pack.trials[0].params["told"] or os.devnull
     for step in range(pack.start, STEPS):
         time.sleep(pack.trials[0].params["step_s"])
         if step == FAILS_AT:
@@ -42,6 +40,8 @@ def objective(pack: Pack) -> list[float]:
         def save(place: int, path: str, walks: list[tuple[random.Random, float]] = walks) -> None:
             Path(path).write_text(json.dumps([walks[place][1], walks[place][0].getstate()]))
 
+        with open(told, "a") as file:
+            file.write(f"{os.getpid()} {step - pack.start}\n")
         kept = pack.report([at for _, at in walks], step=step, checkpoint=save if (step + 1) % EACH == 0 else None)
         walks = [walks[place] for place in kept]
     return [at for _, at in walks]
