@@ -55,7 +55,7 @@ def write(code: Path, prefix: str) -> None:
     (code / "train.py").write_text(TRAIN)
     (code / f"{prefix}broken.py").write_text(BROKEN)
     (code / f"{prefix}dry.py").write_text(DRY)
-    slow, slower = "context: {sleep: 0.5}\n", "context: {sleep: 60}\n"
+    slow, slower = "context: {sleep: 0.5}\n", "context: {sleep: 600}\n"
     for name, objective, trials, more in (
         ("digits", "train:objective", 12, ""),
         ("long", "train:objective", 400, slower),
