@@ -23,7 +23,7 @@ RUN pip install -c constraints.txt .
 FROM base AS service
 # `plots` brings Optuna's samplers too; `botorch` (with torch, of TORCH_INDEX as below) joins here for studies whose `sampler` it is.
 ARG TORCH_INDEX=
-ARG SERVICE_EXTRAS=coordinator,flower,plots,metrics,traces
+ARG SERVICE_EXTRAS=coordinator,flower,plots,metrics,traces,web
 RUN pip install -c constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ".[$SERVICE_EXTRAS]"
 COPY . .
 RUN pip install --no-deps --force-reinstall . && rm -rf /src/*

@@ -73,6 +73,9 @@ bench-search: $(PEERED)   ## suggestions beside Optuna's, skopt's and BoTorch's:
 bench-stop: $(PEERED)     ## early stopping beside Optuna's and Ray's on real trainings: minutes -> build/bench/early_stop.json
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(PEERS)/bin/python -m benchmarks.early_stop --out $(OUT)/bench/early_stop.json
 
+test-api: $(READY)         ## thousands of requests made from the OpenAPI document: no fault, no status that it does not say -> build/bench/api.json
+	$(BIN)/python -m benchmarks.api_fuzz --out $(OUT)/bench/api.json
+
 chaos: $(READY)           ## kill -9, flushes and restarts at seeded random moments: make chaos SEEDS=20 FIRST=1
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --seeds $(SEEDS) --first $(FIRST) --out $(OUT)/bench/chaos.json
 

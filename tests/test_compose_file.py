@@ -44,7 +44,7 @@ def seconds(text: str) -> float:
 
 def test_the_services_are_those_of_the_design() -> None:
     assert set(services(HUB)) == {
-        *("postgres", "redis", "migrate", "coordinator", "clock", "beat", "flower", "cli"),
+        *("postgres", "redis", "migrate", "coordinator", "clock", "beat", "flower", "web", "cli"),
         *WORKERS,
     }
     assert set(services(JOINING)) == set(WORKERS)
@@ -71,6 +71,7 @@ def test_ports_are_published_on_loopback_or_by_the_one_setting(name: str, servic
         "postgres": ["${CELERIAC_PUBLISH:-127.0.0.1}:${POSTGRES_PORT:-5432}:5432"],
         "redis": ["${CELERIAC_PUBLISH:-127.0.0.1}:${REDIS_PORT:-6379}:6379"],
         "flower": ["127.0.0.1:${FLOWER_PORT:-5555}:5555"],
+        "web": ["127.0.0.1:${WEB_PORT:-8420}:8420"],
     }
     assert service.get("ports", []) == allowed.get(name, [])
     assert "network_mode" not in service
@@ -111,6 +112,7 @@ def test_each_program_gets_the_login_of_its_role_alone() -> None:
             "worker": {"CELERIAC_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"},
             "worker-cpu": {"CELERIAC_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"},
             "cli": {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COMMAND_PASSWORD"},
+            "web": {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COMMAND_PASSWORD"},
         }.get(name, {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COORDINATOR_PASSWORD"})
         assert secrets == wanted, name
 

@@ -4,12 +4,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from celeriac.runtime.metrics.serve import Collector, exposition
+from celeriac.web.auth.principal import Reader
 
 router = APIRouter()
 
 
 @router.get("/metrics", include_in_schema=False)
-def metrics(request: Request) -> Response:
+def metrics(request: Request, _: Reader) -> Response:
     """Prometheus' text format."""
     state = request.app.state
     if not hasattr(state, "metrics"):
