@@ -103,7 +103,9 @@ def send(url: str, token: str, examples: int, where: Path) -> int:
     words = ["run", document, "--header", f"Authorization: Bearer {token}", "--checks", CHECKS, "--workers", "2"]
     words += ["--max-examples", str(examples), "--exclude-path-regex", "events$", "--seed", "1", "--no-color"]
     words += ["--suppress-health-check", "all", "--continue-on-failure", "--phases", "coverage,fuzzing"]
-    return subprocess.run([sys.executable, "-m", "schemathesis.cli", *words], check=False, cwd=where).returncode  # it leaves notes there
+    return subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", *words], check=False, cwd=where
+    ).returncode  # it leaves notes there
 
 
 def judge(code: int, statuses: Counter[int], out: Path | None) -> int:

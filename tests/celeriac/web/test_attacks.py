@@ -156,7 +156,7 @@ def test_tokens_and_scopes(asked: Ask, web_store: WebStore, token: str, unchange
     writes += [f"schedules/nightly/{verb}" for verb in ("fire", "pause", "remove", "approve", "rollback")]
     refused(reader, [("POST", f"{V1}/{each}", {"json": {}}) for each in writes], 11)
     submitter = asked(make_token(web_store, "submitter", (Scope.READ, Scope.SUBMIT)))
-    operator_only = [
+    operator_only: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", f"{V1}/fleet/drain", {"json": {"host": "here"}}),
         ("POST", f"{V1}/schedules/nightly/rollback", {"json": {"slice": "r=eu"}}),
         ("POST", f"{V1}/schedules/nightly/promote", {"json": {"study": "digits", "trial": 0}}),
