@@ -155,7 +155,7 @@ def came_to(trials: list[TrialRecord]) -> dict[str, int]:
         if each.state is TrialState.SCORED:
             other += bad or each.score != undisturbed(each)
         elif each.state is TrialState.FAILED:
-            other += not bad or each.fault is not Fault.USER_BUG
+            other += not bad or each.fault is not Fault.NOT_FINITE
         elif each.state is not TrialState.PRUNED:
             other += 1
     states = Counter(each.state for each in trials)
