@@ -286,7 +286,10 @@ def test_an_installed_wheel_migrates(empty: str, tmp_path: Path) -> None:
     with zipfile.ZipFile(next(tmp_path.glob("celeriac-*.whl"))) as wheel:
         wheel.extractall(installed)
     tops = {path.name for path in installed.iterdir() if path.suffix != ".dist-info"}
-    assert tops == {"celeriac", "coordinator", "worker"}, "a top-level package of a common name is in others' way"
+    ours = {"celeriac", "coordinator", "worker"}
+    assert tops == {*ours, "hydra_plugins"}, "a top-level package of a common name is in others' way"
+    # Hydra looks for plugins of all packages there: whoever makes it a regular package hides the others'.
+    assert [path.name for path in (installed / "hydra_plugins").iterdir()] == ["celeriac_sweeper"]
     program = (
         "import sys, celeriac.store.migrate as m; assert m.__file__.startswith(sys.argv[2]), m.__file__; "
         "m.migrate(sys.argv[1]); print(m.schema_state(sys.argv[1]).current)"
