@@ -15,13 +15,17 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test test-doors test-web check fmt bench bench-agents bench-board bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs site clean
+.PHONY: demo test test-doors test-web check fmt bench bench-agents bench-board bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs proofs site clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
 
-test: $(READY)            ## all tests: fast ones first, then those that need servers
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests
+# Three at once on two cores: many tests wait, for a lease or a clock.
+test: $(READY)            ## all tests but the proofs: fast ones first, then those that need servers
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder tests
+
+proofs: $(READY)          ## the tests of benchmarks that run real programs for minutes
+	$(BIN)/python -m pytest -q -m proof tests
 
 test-web: $(READY)        ## the board in a real browser, over the embedded stack; pictures of each page -> build/web
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests_web

@@ -27,9 +27,11 @@ SETTLED_S = 3.0
 GROW_AFTER_S = 10.0
 
 #: What a script says whose connection to another member broke: the fault is likely to be the other's.
+#: What a member says whose process group did not come to be, as of a partner that failed meanwhile.
+NOT_MET = "did not meet the others"
 _SECOND_HAND = re.compile(
     r"closed by peer|reset by peer|broken pipe|connection (was )?(closed|refused|reset|lost)|socket|gloo|nccl|"
-    r"process ?group|TCPStore|timed out",
+    r"process ?group|TCPStore|timed out|did not meet",
     re.IGNORECASE,
 )
 
@@ -114,14 +116,22 @@ def blame(gang: Round, own: Fault | None, detail: str, *, since_s: float, answer
     told += [(each.fault, each.detail, each) for each in others if each.fault is not None]
     if not told:
         return BlameDecision(True, "a member never took its place", None, Fault.INFRASTRUCTURE)
-    fault, _, member = min(told, key=lambda each: (each[0] is not Fault.OUT_OF_MEMORY, is_second_hand(each[1])))
+    fault, _, member = min(told, key=_how_far)
     return BlameDecision(True, "rank 0" if member is None else described(member), member, fault)
 
 
+def _how_far(told: tuple[Fault, str, Member | None]) -> tuple[bool, bool, bool]:
+    """How far a fault is from being the first: the least is to blame. Where all read like those of scripts whose
+    partner is gone, no script is.
+    """
+    fault, detail, _ = told
+    return fault is not Fault.OUT_OF_MEMORY, is_second_hand(detail), fault is not Fault.INFRASTRUCTURE
+
+
 def _is_lost(member: Member, answering_s: float) -> bool:
-    """Whether it is gone by no fault of its script's."""
+    """Whether it is gone by no fault of its script's. One that did not meet a partner, who had failed, is not."""
     if member.ended:
-        return member.fault in (Fault.INFRASTRUCTURE, Fault.PREEMPTED)
+        return member.fault in (Fault.INFRASTRUCTURE, Fault.PREEMPTED) and NOT_MET not in member.detail
     return member.lapsed and answering_s >= LEASE_S
 
 

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.fleet import connections
 from celeriac.store.capacity import connections_needed
 
-pytestmark = [pytest.mark.stack, pytest.mark.slow]
+pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.proof]
 
 
 @pytest.mark.timeout(240)

@@ -26,6 +26,7 @@ def test_a_curve_that_lies_apart_breaks_the_bar() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.timeout(240)
 def test_processes_that_share_a_batch_which_does_not_divide_learn_as_one() -> None:
     """77 of 500 samples on 3 processes, 7 at once each: four uneven steps, and a last batch of 38."""

@@ -36,6 +36,7 @@ def test_nights_are_exact_whatever_crashes() -> None:
     assert len(found["struck"]) >= 6, "kinds of faults"
 
 
+@pytest.mark.proof
 def test_real_programs_are_killed_and_nights_stay_exact() -> None:
     found = killed_measure(12.0, back=2)
     assert [each for each in killed_broken(found) if "no publisher was killed" not in each] == []

@@ -20,6 +20,7 @@ def _loss(trial: Trial) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.proof
 @pytest.mark.parametrize("name", PEERS)
 def test_a_peer_minimises_within_the_space(name: str) -> None:
     ends = list(study(method(name, SPACE, 1), _loss, lambda n: duration("p", 1, n), 2, 18))

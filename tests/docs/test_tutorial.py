@@ -51,6 +51,8 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(tmp_path: Path) -
     assert (here / "pictures" / "index.html").is_file()
     assert said["celeriac schedule fire weather-nightly"].count("weather-nightly/airport=") == 3
     watched = said["celeriac schedule watch weather-nightly"]
-    assert watched.count(": SEARCHING: the slice has no champion yet") == 3
+    assert watched.count(": PROMOTED: ") + watched.count(": KEPT: ") == 3
+    shown = said["celeriac schedule show weather-nightly"]
+    assert shown.count("SEARCHING") == shown.count("the slice has no champion yet") == 3
     assert "celeriac champion" in PAGE.read_text()
     assert "airport=JFK" in said["celeriac champions"]

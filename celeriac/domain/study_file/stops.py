@@ -70,7 +70,7 @@ def run_plan(spec: Mapping[str, Any], stage: str | None = None) -> RunPlan:
         timezone=(spec.get("schedule") or {}).get("timezone", "UTC"),
         stop_rule=stop_rule(spec),
         pack=spec.get("pack", 0),
-        shape=tuple(sorted(name for name, form in spec.get("space", {}).items() if form.get("shape"))),
+        shape=tuple(sorted(name for name, form in (spec.get("space") or {}).items() if form.get("shape"))),
         keep_model=spec.get("keep_model", "") if stage is None else IF_GIVEN if stage == Stage.CONFIRM else "",
     )
 

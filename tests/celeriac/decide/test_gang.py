@@ -10,6 +10,7 @@ from celeriac.decide.gang import (
     LEASE_S,
     MORE_AGAIN_S,
     MORE_S,
+    NOT_MET,
     PATIENCE_S,
     SETTLED_S,
     blame,
@@ -120,6 +121,20 @@ def test_a_member_out_of_memory_comes_first() -> None:
     short = member(1, ended=True, fault=Fault.OUT_OF_MEMORY, detail="CUDA out of memory")
     found = blame(playing(short), Fault.USER_BUG, "ValueError: x", since_s=5.0, answering_s=60)
     assert (found.member, found.fault) == (short, Fault.OUT_OF_MEMORY)
+
+
+@pytest.mark.parametrize("fault", [Fault.OUT_OF_MEMORY, Fault.USER_BUG])
+def test_who_failed_before_the_others_had_met_is_blamed_and_not_who_waited(fault: Fault) -> None:
+    waited = member(1, ended=True, fault=Fault.INFRASTRUCTURE, detail=f"rank 1 of 3 {NOT_MET}: {CLOSED}")
+    failed = member(2, ended=True, fault=fault, detail="no such file")
+    found = blame(playing(waited, failed), None, "", since_s=5.0, answering_s=60)
+    assert (found.settled, found.member, found.fault) == (True, failed, fault)
+
+
+def test_where_no_script_failed_by_itself_it_is_infrastructure() -> None:
+    waited = member(1, ended=True, fault=Fault.INFRASTRUCTURE, detail=f"rank 1 of 3 {NOT_MET}: {CLOSED}")
+    found = blame(playing(waited), Fault.USER_BUG, CLOSED, since_s=SETTLED_S + 1, answering_s=60)
+    assert (found.settled, found.member, found.fault) == (True, waited, Fault.INFRASTRUCTURE)
 
 
 @pytest.mark.parametrize(
