@@ -6,8 +6,8 @@ network for a minute in the middle of a turn, and what does its work is frozen w
 worker is stopped once in order (its trials are handed back) and killed once with its container, the coordinator's
 program is killed too, and Postgres is stopped in order. The study still ends with exactly its budget of finished
 trials. On the way: every health check is green, nothing is published beyond loopback, no program runs as root or can
-write to its root, no password stands in an argument list, each program has its own login, and Flower, Redis and
-Postgres refuse whom and what they must. What was started is removed, volumes included; images stay as the engine's
+write to its root, no password stands in an argument list, each program has its own login, and the web, Flower, Redis
+and Postgres refuse whom and what they must. What was started is removed, volumes included; images stay as the engine's
 cache.
 
 The engine must be on this machine: it mounts a directory with code. Exit codes: 0 all held, 1 something did not, 2 no
@@ -28,6 +28,7 @@ from benchmarks.compose_test.checks import (
     check_postgres,
     check_prune,
     check_redis,
+    check_web,
     explain,
 )
 from benchmarks.compose_test.project import STOP_S, Failed, Project, demand, step
@@ -59,7 +60,8 @@ def run(project: Project) -> None:
         start(project)
         with step("loopback, users, arguments, restarts"):
             check_containers(project)
-        with step("logins of Flower, Redis and Postgres"):
+        with step("logins of the web, Flower, Redis and Postgres"):
+            check_web(project)
             check_flower(project)
             check_redis(project)
             check_postgres(project)

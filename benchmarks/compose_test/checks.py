@@ -63,11 +63,29 @@ def check_flower(project: Project) -> None:
     project.docker("exec", project.container("flower"), "python", "-c", inside)
 
 
-def http(url: str, login: str = "", method: str = "GET") -> int:
+def check_web(project: Project) -> None:
+    """The board and the API want a token; one that may read reads and does no more, and one taken back does neither."""
+    base = f"http://127.0.0.1:{project.dotenv['WEB_PORT']}"
+    paths = ("/", "/studies", "/fleet", "/metrics", "/api/v1/studies", "/api/v1/openapi.json", "/nowhere")
+    for path in paths:
+        demand(http(base + path) == 401, f"the web answers 401 to {path} without a token, not {http(base + path)}")
+    token = project.ran("token", "create", "composed", "--scope", "read").split()[0]
+    for path in paths[:-1]:
+        found = http(base + path, token=token)
+        demand(found == 200, f"the web answers 200 to {path} with a token, not {found}")
+    written = http(f"{base}/api/v1/studies/{STUDY}/pause", token=token, method="POST")
+    demand(written == 403, f"a token that may read pauses no study: {written}")
+    project.ran("token", "revoke", "composed")
+    demand(http(f"{base}/api/v1/studies", token=token) == 401, "a token that was taken back lets nobody in")
+
+
+def http(url: str, login: str = "", method: str = "GET", *, token: str = "") -> int:
     """The status that a request gets."""
     request = urllib.request.Request(url, method=method)
     if login:
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
             return int(answer.status)

@@ -12,7 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 STUDY = "digits"
-OURS = ("coordinator", "clock", "beat", "flower", "worker-cpu")
+OURS = ("coordinator", "clock", "beat", "flower", "web", "worker-cpu")
 ALWAYS = (*OURS, "postgres", "redis")
 START_S, STOP_S = 240.0, 150.0
 #: In Postgres' container, as the owner, by its socket.

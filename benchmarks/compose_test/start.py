@@ -70,7 +70,9 @@ def prepare(project: Project) -> None:
         "COMPOSE_PROFILES": "cpu",
         **{
             name: str(port)
-            for name, port in zip(("POSTGRES_PORT", "REDIS_PORT", "FLOWER_PORT"), free_ports(3), strict=True)
+            for name, port in zip(
+                ("POSTGRES_PORT", "REDIS_PORT", "FLOWER_PORT", "WEB_PORT"), free_ports(4), strict=True
+            )
         },
     }
     project.dotenv.update(written | changed)
