@@ -73,15 +73,16 @@ def check_web(project: Project) -> None:
     for path in paths[:-1]:
         found = http(base + path, token=token)
         demand(found == 200, f"the web answers 200 to {path} with a token, not {found}")
-    written = http(f"{base}/api/v1/studies/{STUDY}/pause", token=token, method="POST")
-    demand(written == 403, f"a token that may read pauses no study: {written}")
+    written = http(f"{base}/api/v1/fleet/drain", token=token, method="POST", body={"host": "compose-test"})
+    demand(written == 403, f"a token that may read drains no host: {written}")
     project.ran("token", "revoke", "composed")
     demand(http(f"{base}/api/v1/studies", token=token) == 401, "a token that was taken back lets nobody in")
 
 
-def http(url: str, login: str = "", method: str = "GET", *, token: str = "") -> int:
-    """The status that a request gets."""
-    request = urllib.request.Request(url, method=method)
+def http(url: str, login: str = "", method: str = "GET", *, token: str = "", body: dict[str, str] | None = None) -> int:
+    """The status that a request gets; `body` is sent as JSON."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {}, method=method)
     if login:
         request.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
     if token:
