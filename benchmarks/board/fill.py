@@ -167,6 +167,9 @@ def _study_row(each: _Study, dice: random.Random) -> dict[str, Any]:
 _REASONS = {"PAUSED": "three trials in a row failed alike", "RUNNING": "its first trial was suggested"}
 
 
+_WHY = {"by": "log expected improvement", "sampler": "bayesian", "seed": 7, "mean": 0.8}
+
+
 def _trials(each: _Study, dice: random.Random) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     running = 4 if each.name in (BIG, f"tabular-{ALONE - 1:03d}") else 0
     trials, attempts = [], []
@@ -187,13 +190,7 @@ def _trials(each: _Study, dice: random.Random) -> tuple[list[dict[str, Any]], li
                 "params": _DEFAULT if number == 0 else params,
                 "state": state,
                 "source": "default" if number == 0 else "suggested",
-                "why": {
-                    "by": "log expected improvement",
-                    "sampler": "bayesian",
-                    "seed": 7,
-                    "observed": number,
-                    "mean": 0.8,
-                },
+                "why": {**_WHY, "observed": number},
                 "score": score if state == "SCORED" else None,
                 "attempts": 1,
                 "faults": {fault: 1} if fault else {},

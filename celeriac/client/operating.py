@@ -1,5 +1,6 @@
 """The part of the client that looks after schedules, champions and devices: put down to whom the client acts as."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 _MOST_DELIVERIES = 1000
 
 
-class Operating:
+class Operating(ABC):
     """What `Service` asks of schedules, champions and devices, answered from the store."""
 
     store: Store
     settings: Settings
 
     @property
+    @abstractmethod
     def who(self) -> str:
         """Whom what it does is put down to."""
-        raise NotImplementedError
 
     def fleet(self) -> "Fleet":
         """All devices with what they run."""

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from celeriac.report.plain import plain
 from celeriac.store import WebStore
+from celeriac.web.body import body_again
 from celeriac.web.problems import problem
 
 API = "/api/"
@@ -59,7 +60,7 @@ class Answers:
         kept = _Keeping(send)
         done = False
         try:
-            await self._app(request.scope, _body_again(body, receive), kept)
+            await self._app(request.scope, body_again(body, receive), kept)
             done = kept.status < 500
         finally:
             if done:
@@ -81,19 +82,6 @@ def _repeated(same: bool, status: int | None, kept: bytes | None) -> Response:
 def _hash_of(request: Request, body: bytes) -> str:
     what = "\n".join((request.method, request.url.path, request.url.query, request.headers.get("content-type", "")))
     return hashlib.sha256(what.encode() + b"\n" + body).hexdigest()
-
-
-def _body_again(body: bytes, receive: Receive) -> Receive:
-    told = False
-
-    async def again() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 class _Keeping:

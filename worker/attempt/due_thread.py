@@ -2,12 +2,13 @@
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
 
-class DueThread(Generic[T]):
+class DueThread(ABC, Generic[T]):
     """The thread, and the things that it works on, one at a time. `_work` must not raise."""
 
     def __init__(self, name: str) -> None:
@@ -18,13 +19,13 @@ class DueThread(Generic[T]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @abstractmethod
     def _due_at(self, thing: T) -> float:
         """When there is something to do with it next, on the monotonic clock."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _work(self, thing: T) -> None:
         """Do what is due."""
-        raise NotImplementedError
 
     def _take(self, thing: T) -> T:
         """Work on this too from now on, until it is dropped."""

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from celeriac.client import Client, Study
+from celeriac.client import Study
 from celeriac.client.champions import slice_named
-from celeriac.store import Store, WebStore
-from celeriac.web.auth.code import code_roots
-from celeriac.web.auth.principal import Principal, principal_of
+from celeriac.store import Store
+from celeriac.web.asked import Doing
+from celeriac.web.auth.principal import Principal
 
 StudyName = Annotated[str, Path(min_length=1, max_length=300, description="The study's name.")]
 ScheduleName = Annotated[str, Path(min_length=1, max_length=200, description="The schedule's name.")]
@@ -35,23 +35,6 @@ class Why(Body):
     def said(self, done: str, principal: Principal) -> str:
         """The reason that was given, or that this token did so."""
         return self.reason or f"{done} by {principal.name}"
-
-
-def store_of(request: Request) -> WebStore:
-    """The store."""
-    store: WebStore = request.app.state.store
-    return store
-
-
-def client_of(request: Request) -> Client:
-    """A client that acts as the one who asks."""
-    client: Client = request.app.state.client
-    principal = principal_of(request)
-    return client.acting_as(principal.name, code_roots(client.settings, principal))
-
-
-Reading = Annotated[WebStore, Depends(store_of)]
-Doing = Annotated[Client, Depends(client_of)]
 
 
 def study_of(client: Doing, study: StudyName) -> Study:

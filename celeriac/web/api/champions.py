@@ -10,8 +10,9 @@ from celeriac.client import champions as doors
 from celeriac.client.models import champion_model
 from celeriac.domain.errors import CallerError
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Doing, Reading, ScheduleName, SliceName, Why, slice_of
+from celeriac.web.api.asking import ScheduleName, SliceName, Why, slice_of
 from celeriac.web.api.models import sent
+from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader
 from celeriac.web.paging import Cursor, Limit, cursor_of, place_of, whole
 

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from celeriac.client.fleet import fleet_of
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, Doing, Reading
+from celeriac.web.api.asking import Body
+from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Anybody, Operator, Reader
 
 router = APIRouter(tags=["fleet"])

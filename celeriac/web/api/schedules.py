@@ -15,7 +15,8 @@ from celeriac.domain.records import FiringState
 from celeriac.report.forms import study_form
 from celeriac.report.morning import last_mornings, read_morning
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Doing, Reading, ScheduleName, SliceName, Why, slice_of
+from celeriac.web.api.asking import ScheduleName, SliceName, Why, slice_of
+from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader, Submitter
 from celeriac.web.paging import Cursor, Limit, cursor_of, not_ours, place_of, whole
 

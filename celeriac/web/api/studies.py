@@ -14,8 +14,9 @@ from celeriac.domain.records import StudyRecord, StudyState
 from celeriac.report.forms import limits_form, place_form, progress_form, study_form, trial_form
 from celeriac.web import paging
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, Doing, OneStudy, Reading, Why, Words
+from celeriac.web.api.asking import Body, OneStudy, Why, Words
 from celeriac.web.api.models import sent
+from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Reader, Submitter
 from celeriac.web.paging import Cursor, Limit, cursor_of, whole
 

@@ -11,7 +11,8 @@ from starlette.responses import Response
 from celeriac.domain.study_file import StudySpec, loads, parse
 from celeriac.report.forms import study_form
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, Doing, Words
+from celeriac.web.api.asking import Body, Words
+from celeriac.web.asked import Doing
 from celeriac.web.auth.code import may_run
 from celeriac.web.auth.principal import Submitter
 

@@ -12,7 +12,8 @@ from celeriac.report.explain.why import explained
 from celeriac.report.forms import attempt_form, trial_form, why_form
 from celeriac.store.api_web import TrialFilter
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import AttemptNumber, Doing, Number, OneStudy, Points, Reading, Why
+from celeriac.web.api.asking import AttemptNumber, Number, OneStudy, Points, Why
+from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Reader, Submitter
 from celeriac.web.paging import Cursor, Limit, cursor_of, place_of, whole
 

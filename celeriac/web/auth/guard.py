@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from celeriac.domain.errors import CeleriacError
 from celeriac.web.auth.failures import Failures
 from celeriac.web.auth.principal import Principal, who_asks
+from celeriac.web.body import body_again
 from celeriac.web.problems import Refused, of_error, problem
 
 #: Open to anybody: the login, what its page is drawn with, and whether this program lives.
@@ -55,14 +56,14 @@ class Guard:
         with_headers = _adding(send, is_static=scope["path"].startswith(OPEN_FOLDERS))
         try:
             body = await self._body(scope, receive)
-            request = Request(scope, _replay(body, receive))
+            request = Request(scope, body_again(body, receive))
             answer = await self._refusal(request)
         except Refused as refused:
             answer = problem(refused.status, refused.detail, kind=refused.kind, headers=refused.headers)
         if answer is not None:
             await answer(scope, receive, with_headers)
         else:
-            await self._app(scope, _replay(body, receive), with_headers)
+            await self._app(scope, body_again(body, receive), with_headers)
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         """The whole body, which no request has longer than the limit."""
@@ -158,20 +159,6 @@ async def _forged(request: Request, principal: Principal) -> Response | None:
     if isinstance(given, str) and hmac.compare_digest(given.encode(errors="replace"), principal.csrf.encode()):
         return None
     return problem(403, "the form is old or not ours: load its page again", kind="csrf")
-
-
-def _replay(body: bytes, receive: Receive) -> Receive:
-    """The body once more, then what comes after it: that the asker has gone."""
-    told = False
-
-    async def again() -> Message:
-        nonlocal told
-        if told:
-            return await receive()
-        told = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return again
 
 
 def _adding(send: Send, *, is_static: bool) -> Send:

@@ -14,30 +14,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from celeriac.client import Client
 from celeriac.domain.errors import CeleriacError
 from celeriac.report.plain import plain
-from celeriac.store import WebStore
-from celeriac.web.auth.code import code_roots
 from celeriac.web.auth.principal import Principal, Reader, principal_of
 from celeriac.web.problems import Refused, problem_of
 
 B = TypeVar("B", bound=Callable[..., Any])
-
-
-def _store_of(request: Request) -> WebStore:
-    store: WebStore = request.app.state.store
-    return store
-
-
-def _client_of(request: Request) -> Client:
-    client: Client = request.app.state.client
-    principal = principal_of(request)
-    return client.acting_as(principal.name, code_roots(client.settings, principal))
-
-
-Held = Annotated[WebStore, Depends(_store_of)]
-Service = Annotated[Client, Depends(_client_of)]
 
 
 class PageRoute(APIRoute):

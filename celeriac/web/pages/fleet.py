@@ -16,8 +16,9 @@ from celeriac.domain.records import Device, PutAside, StudyState
 from celeriac.report.busy import Busy
 from celeriac.store import WebStore
 from celeriac.store.api_board import Drain, RunNow, SlotFaults, StudyFilter, StudyLine
+from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Operator, Reader
-from celeriac.web.pages.drawing import Held, back, drawn, page, pages, tagged
+from celeriac.web.pages.drawing import back, drawn, page, pages, tagged
 from celeriac.web.pages.memory import Kept
 
 router = pages()
@@ -79,13 +80,13 @@ class FleetPage:
 
 
 @page(router, "/fleet", "fleet.html")
-def fleet(store: Held) -> FleetPage:
+def fleet(store: Reading) -> FleetPage:
     """The page."""
     return _NOW.get((store,), lambda: _look(store))
 
 
 @router.get("/fleet/live", response_model=None)
-def live(request: Request, store: Held, principal: Reader) -> Response:
+def live(request: Request, store: Reading, principal: Reader) -> Response:
     """The part of it that renews."""
     return tagged(request, drawn(request, "fleet_live.html", {"view": fleet(store), "principal": principal}))
 
@@ -140,7 +141,7 @@ def _line(store: WebStore) -> list[Waiting]:
 
 
 @router.post("/fleet/drain", response_model=None)
-def drain(store: Held, who: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = "") -> Response:
+def drain(store: Reading, who: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = "") -> Response:
     """Take a host, or one device, out: its trials go on elsewhere."""
     store.drain(host, [device] if device else [], who.name)
     _NOW.forget()
@@ -148,7 +149,7 @@ def drain(store: Held, who: Operator, host: Annotated[str, Form()], device: Anno
 
 
 @router.post("/fleet/undrain", response_model=None)
-def undrain(store: Held, _: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = "") -> Response:
+def undrain(store: Reading, _: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = "") -> Response:
     """Give it back."""
     store.undrain(host, [device] if device else [])
     _NOW.forget()

@@ -17,8 +17,9 @@ from celeriac.domain.records import CLOSED, StudyRecord
 from celeriac.report.explain.importance import Importance, Importances
 from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
 from celeriac.runtime.settings import Settings, inherited
+from celeriac.web.asked import Doing
 from celeriac.web.auth.principal import Reader
-from celeriac.web.pages.drawing import Service, drawn, pages, tagged, told
+from celeriac.web.pages.drawing import drawn, pages, tagged, told
 from celeriac.web.pages.filters import study_url
 
 router = pages()
@@ -115,13 +116,13 @@ def _of(client: Client, name: str) -> Judged:
 
 
 @router.get("/studies/{name:path}/importance.json", response_model=None)
-def as_data(request: Request, client: Service, _: Reader, name: Name) -> Response:
+def as_data(request: Request, client: Doing, _: Reader, name: Name) -> Response:
     """What is known of it, as JSON."""
     return told(request, _of(client, name))
 
 
 @router.get("/studies/{name:path}/importance", response_model=None)
-def as_part(request: Request, client: Service, _: Reader, name: Name) -> Response:
+def as_part(request: Request, client: Doing, _: Reader, name: Name) -> Response:
     """What is known of it, as a part of its study's page."""
     known = _of(client, name)
     found = known.found or _nothing("")

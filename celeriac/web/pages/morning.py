@@ -12,7 +12,8 @@ from celeriac.report.morning.night import slice_text
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, StudyFilter, StudyLine, VerdictLine
 from celeriac.store.dues import slice_key
-from celeriac.web.pages.drawing import Held, page, pages
+from celeriac.web.asked import Reading
+from celeriac.web.pages.drawing import page, pages
 from celeriac.web.pages.filters import night_url
 
 router = pages()
@@ -112,7 +113,7 @@ class MorningPage:
 
 
 @page(router, "/", "morning.html")
-def morning(store: Held) -> MorningPage:
+def morning(store: Reading) -> MorningPage:
     """The first page."""
     now, waits = store.now(), store.unanswered()
     opened = store.study_lines(StudyFilter(states=(StudyState.RUNNING, StudyState.OPEN)), _MOST_STUDIES)

@@ -11,7 +11,8 @@ from celeriac.report.morning import Morning, SliceMorning, nights_of, read_morni
 from celeriac.report.morning.lines import cost, of_slice, outcome
 from celeriac.report.morning.night import slice_text
 from celeriac.store import WebStore
-from celeriac.web.pages.drawing import Held, page, pages
+from celeriac.web.asked import Reading
+from celeriac.web.pages.drawing import page, pages
 from celeriac.web.pages.memory import Kept
 
 router = pages()
@@ -54,7 +55,7 @@ class NightPage:
 
 
 @page(router, "/nights/{schedule}/{night}", "night.html")
-def night(store: Held, schedule: Name, night: Name) -> NightPage:
+def night(store: Reading, schedule: Name, night: Name) -> NightPage:
     """The page of a night: read once as long as nothing of its schedule moves, since that reads much."""
     version = store.nights_version(schedule)
     found = _KEPT.get((store, schedule, night, version), lambda: _read(store, schedule, night))

@@ -15,8 +15,9 @@ from celeriac.report.plots.chart import round_numbers, rounded
 from celeriac.report.plots.parallel import marks
 from celeriac.report.plots.scene import Scene, caption, shown
 from celeriac.store import WebStore
+from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Reader
-from celeriac.web.pages.drawing import Held, pages, sent, written
+from celeriac.web.pages.drawing import pages, sent, written
 from celeriac.web.pages.filters import study_url
 from celeriac.web.pages.memory import Kept
 
@@ -66,7 +67,7 @@ class Drawn:
 
 
 @router.get("/studies/{name:path}/drawn.json", response_model=None)
-def drawn(request: Request, store: Held, _: Reader, name: Name) -> Response:
+def drawn(request: Request, store: Reading, _: Reader, name: Name) -> Response:
     """The trials that a study's pictures show."""
     return sent(request, _KEPT.get((store, name, "drawn"), lambda: written(drawn_of(store, name))))
 
@@ -182,7 +183,7 @@ class Curves:
 
 @router.get("/studies/{name:path}/curves.json", response_model=None)
 def curves(
-    request: Request, store: Held, _: Reader, name: Name, trials: Annotated[str, Query(max_length=200)] = ""
+    request: Request, store: Reading, _: Reader, name: Name, trials: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Curves of a study, or of the trials that are named."""
     key = (store, name, "curves", trials)
@@ -241,7 +242,7 @@ def _rungs(store: WebStore, record: StudyRecord) -> tuple[Rung, ...]:
 
 
 @router.get("/studies/{name:path}/timeline.json", response_model=None)
-def timeline(request: Request, store: Held, _: Reader, name: Name) -> Response:
+def timeline(request: Request, store: Reading, _: Reader, name: Name) -> Response:
     """The newest attempts as bars on their slots."""
     return sent(request, _KEPT.get((store, name, "timeline"), lambda: written(timeline_of(store, name))))
 

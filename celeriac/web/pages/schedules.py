@@ -17,8 +17,9 @@ from celeriac.domain.records import Schedule, ScheduleEdit
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, VerdictLine
 from celeriac.store.dues import slice_key
+from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator
-from celeriac.web.pages.drawing import Held, Service, back, page, pages
+from celeriac.web.pages.drawing import back, page, pages
 from celeriac.web.pages.filters import night_url, schedule_url
 
 router = pages()
@@ -46,7 +47,7 @@ class SchedulesPage:
 
 
 @page(router, "/schedules", "schedules.html")
-def schedules(store: Held) -> SchedulesPage:
+def schedules(store: Reading) -> SchedulesPage:
     """The list."""
     now, waits = store.now(), store.unanswered()
     since = now - timedelta(days=_DAYS)
@@ -111,7 +112,7 @@ class SchedulePage:
 
 
 @page(router, "/schedules/{name}", "schedule.html")
-def schedule(store: Held, name: Name) -> SchedulePage:
+def schedule(store: Reading, name: Name) -> SchedulePage:
     """The page of a schedule."""
     row, now, dues = store.schedule(name), store.now(), store.slice_dues(name)
     cells = store.night_cells(name, now - timedelta(days=_DAYS), _FIRINGS)
@@ -156,7 +157,7 @@ def _firing(row: Schedule, each: NightCell) -> FiringRow:
 
 
 @router.post("/schedules/{name}/fire", response_model=None)
-def fire(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def fire(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Make a firing now, of one slice or of all."""
     where = slice_named(client.store, name, slice) if slice else None
     client.fire(name, slice_=where, reason=reason.strip(), by=who.name)
@@ -164,21 +165,21 @@ def fire(client: Service, who: Operator, name: Name, slice: Text = "", reason: T
 
 
 @router.post("/schedules/{name}/pause", response_model=None)
-def pause(client: Service, who: Operator, name: Name, reason: Text = "") -> Response:
+def pause(client: Doing, who: Operator, name: Name, reason: Text = "") -> Response:
     """Make no more firings."""
     client.edit_schedule(name, "paused", reason.strip(), by=who.name)
     return _changed(name)
 
 
 @router.post("/schedules/{name}/resume", response_model=None)
-def resume(client: Service, who: Operator, name: Name, reason: Text = "") -> Response:
+def resume(client: Doing, who: Operator, name: Name, reason: Text = "") -> Response:
     """Fire again."""
     client.edit_schedule(name, "resumed", reason.strip(), by=who.name)
     return _changed(name)
 
 
 @router.post("/schedules/{name}/approve", response_model=None)
-def approve(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def approve(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Make what waits the champion."""
     where = slice_named(client.store, name, slice)
     champions.approve(client.store, name, where, who=who.name, reason=reason.strip() or "approved on the board")
@@ -186,7 +187,7 @@ def approve(client: Service, who: Operator, name: Name, slice: Text = "", reason
 
 
 @router.post("/schedules/{name}/reject", response_model=None)
-def reject(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def reject(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Let the champion stay."""
     where = slice_named(client.store, name, slice)
     champions.reject(client.store, name, where, who=who.name, reason=reason.strip() or "rejected on the board")
@@ -194,7 +195,7 @@ def reject(client: Service, who: Operator, name: Name, slice: Text = "", reason:
 
 
 @router.post("/schedules/{name}/rollback", response_model=None)
-def roll_back(client: Service, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def roll_back(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Put the champion before this one in its place again."""
     where = slice_named(client.store, name, slice)
     champions.roll_back(client.store, name, where, who=who.name, reason=reason.strip() or "rolled back on the board")

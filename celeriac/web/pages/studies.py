@@ -9,7 +9,8 @@ from fastapi import Query
 
 from celeriac.domain.records import StudyState
 from celeriac.store.api_board import StudyFilter, StudyLine
-from celeriac.web.pages.drawing import Held, page, pages
+from celeriac.web.asked import Reading
+from celeriac.web.pages.drawing import page, pages
 
 router = pages()
 _A_PAGE = 40
@@ -37,7 +38,7 @@ class StudiesPage:
 
 @page(router, "/studies", "studies.html")
 def studies(
-    store: Held,
+    store: Reading,
     q: Annotated[str, Query(max_length=200)] = "",
     state: Annotated[str, Query(max_length=20)] = "",
     schedule: Annotated[str | None, Query(max_length=200)] = None,

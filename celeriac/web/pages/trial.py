@@ -14,8 +14,9 @@ from celeriac.report.advice import advice
 from celeriac.report.explain.why import explained
 from celeriac.report.told import lines_of, sentences_of
 from celeriac.store import WebStore
+from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Reader
-from celeriac.web.pages.drawing import Held, drawn, page, pages, tagged
+from celeriac.web.pages.drawing import drawn, page, pages, tagged
 
 router = pages()
 Name = Annotated[str, Path(max_length=300)]
@@ -78,7 +79,7 @@ def _trial(store: WebStore, study: StudyRecord, number: int) -> TrialRecord:
 
 
 @router.get("/studies/{name:path}/trials/{number}/log", response_model=None)
-def log(request: Request, store: Held, _: Reader, name: Name, number: Number, attempt: int = 0) -> Response:
+def log(request: Request, store: Reading, _: Reader, name: Name, number: Number, attempt: int = 0) -> Response:
     """The end of a log, for a page that follows it."""
     study = store.study_named(name)
     trial = _trial(store, study, number)
@@ -90,7 +91,7 @@ def log(request: Request, store: Held, _: Reader, name: Name, number: Number, at
 
 
 @page(router, "/studies/{name:path}/trials/{number}", "trial.html")
-def trial_page(store: Held, name: Name, number: Number) -> TrialPage:
+def trial_page(store: Reading, name: Name, number: Number) -> TrialPage:
     """The page of a trial."""
     study = store.study_named(name)
     trial = _trial(store, study, number)
