@@ -53,6 +53,15 @@ def year(database: str, store: Store) -> Iterator[Connection]:
     store.put_schedule(schedule(spec={"schedule": morning}))
     study = store.create_study(new_study()).id
     store.close()
+    fill(database, study)
+    engine = open_engine(database, pool_size=1)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def fill(database: str, study: int) -> None:
+    """Writes the year in a session of its own: what a session has read is surely counted only when it has ended."""
     engine = open_engine(database, pool_size=1)
     with engine.connect() as connection:
         connection.execute(text(FILL), {"slices": SLICES, "nights": NIGHTS})
@@ -60,7 +69,6 @@ def year(database: str, store: Store) -> Iterator[Connection]:
         connection.execute(text(VERDICTS), {"study": study, "slices": SLICES, "nights": NIGHTS})
         connection.execute(text(DELIVERED))
         connection.execute(text("VACUUM ANALYZE"))
-        yield connection
     engine.dispose()
 
 
