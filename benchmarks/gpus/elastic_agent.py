@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROUNDS_EACH, EPOCHS, WITHIN_S = 2, 40, 90.0
 EXAMPLE = Path(__file__).parents[2] / "examples" / "gang"
 SCRIPT = Path(__file__).parent / "under_torchrun.py"
@@ -55,6 +57,15 @@ def _round(victim: str) -> dict[str, Any]:
                 with suppress(ProcessLookupError):
                     os.killpg(each.pid, signal.SIGKILL)
                 each.wait()
+            _end_processes(place)
+
+
+def _end_processes(place: Path) -> None:
+    """An agent starts its process in a session of its own: one that outlives its agent belongs to no group of ours."""
+    for each in psutil.process_iter(["cmdline"]):
+        if str(place) in (each.info["cmdline"] or ()):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def _agents(place: Path) -> list["subprocess.Popen[bytes]"]:
