@@ -80,7 +80,7 @@ def broken(figures: dict[str, Any]) -> list[str]:
     if figures["gang_recover_s_most"] > AGAIN_S:
         wrong.append(f"it took {figures['gang_recover_s_most']} s until a round trained again, {AGAIN_S:g} at most")
     grown = figures["grown"]
-    if grown["worlds"] != [3, 4] or grown["score"] != figures["undisturbed"]:
+    if grown["worlds"] != [3, 4] or grown["score"] != grown["score_on_three"]:
         wrong.append(f"a fourth slot was not used, or changed the score: {grown}")
     return wrong
 
