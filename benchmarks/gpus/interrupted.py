@@ -39,7 +39,7 @@ from worker.attempt.job import trial_seed
 
 HEADLINES = ("interrupted_same_score",)
 #: For each kind of place. Some end before they are struck: so many at least are to be interrupted.
-TRIALS, WANTED = 115, 100
+TRIALS, WANTED = 125, 100
 STEP_S, SEED = 0.15, 7
 KINDS = ("sigterm", "drain", "preempt", "kill")
 ROOT = Path(__file__).parents[2]
