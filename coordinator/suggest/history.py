@@ -46,7 +46,7 @@ class History:
         while self.ended_no < until:
             page = store.ended_since(study.id, self.ended_no, min(PAGE, until - self.ended_no))
             for trial in page:
-                self.observations.append(self._observed(study, trial))
+                self.observations.append(taught(self.spec, study, trial))
                 self._pending.pop(trial.number, None)
                 self.ended_no = trial.ended_no or self.ended_no
             if not page:
@@ -77,21 +77,21 @@ class History:
                 self._pending[trial.number] = trial, self._point(trial)
         return [self._pending[number][1] for number in sorted(self._pending) if number < below]
 
-    def _observed(self, study: StudyRecord, trial: TrialRecord) -> Observation:
-        """What a trial teaches. Where the space is learned, a parameter that it did not ask for counts as its middle,
-        and a trial that asked for what does not fit teaches nothing.
-        """
-        space = self.spec.space
-        if not self.spec.learn_space:
-            return observed(space, study.goal, trial)
-        params = fitted(trial.params, space, None)
-        seen = observed(space, study.goal, replace(trial, params=params or moved(trial.params, space, None)))
-        return seen if params is not None else replace(seen, kind=Kind.VOID, loss=None, fault=None, rungs=())
-
     def _point(self, trial: PendingTrial) -> Point:
         if not self.spec.learn_space:
             return point_of(self.spec.space, trial)
         return point_of(self.spec.space, replace(trial, params=moved(trial.params, self.spec.space, None)))
+
+
+def taught(spec: StudySpec, study: StudyRecord, trial: TrialRecord) -> Observation:
+    """What a trial teaches. Where the space is learned, a parameter that it did not ask for counts as its middle, and a
+    trial that asked for what does not fit teaches nothing.
+    """
+    if not spec.learn_space:
+        return observed(spec.space, study.goal, trial)
+    params = fitted(trial.params, spec.space, None)
+    seen = observed(spec.space, study.goal, replace(trial, params=params or moved(trial.params, spec.space, None)))
+    return seen if params is not None else replace(seen, kind=Kind.VOID, loss=None, fault=None, rungs=())
 
 
 class Histories:

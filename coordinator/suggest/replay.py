@@ -18,13 +18,19 @@ from coordinator.suggest.shapes import ask_in_shapes
 def replayed(store: Store, study_id: int, number: int) -> dict[str, Any]:
     """The parameters that the sampler suggests for this trial when it is asked again, knowing what it knew then.
 
-    Raises UnknownTrial when there is no such trial, or no sampler suggested it.
+    Raises UnknownTrial when there is no such trial, when no sampler suggested it, and where the space is learned.
     """
     study, trial = store.study(study_id), store.trial(study_id, number)
     if trial.source is Source.PBT:
         return again(store, study, trial)
     if trial.source is not Source.SUGGESTED:
         raise UnknownTrial(f"trial {number} of {study.name} was not suggested by a sampler: it is a {trial.source}")
+    if parse(study.spec, f"study {study.name}").learn_space:
+        raise UnknownTrial(
+            f"trial {number} of {study.name} cannot be replayed: the study learns its space, and the space as it was"
+            " when this trial was suggested is not kept; write the `space` into the study's file to have suggestions"
+            f" that can be computed again (`celeriac status {study.name} --json` has what it has learned)"
+        )
     found = trial.provenance
     then = found.known_then(number)
     if then is None or found.sampler is None or found.seed is None:

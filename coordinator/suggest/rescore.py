@@ -3,7 +3,7 @@ proposes is answered by the nearest trial of that night.
 
 The night's first trials (default, champion, earlier nights' best) are every sampler's, as they were. What is told
 beside it keeps it honest: the study's own sampler answered in the same way, how far the nearest trials were, and that
-no sampler can find more than the night's trials hold.
+no sampler can find more than the night's trials hold. A space that was learned is the one it had come to at the end.
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,10 @@ from celeriac.domain.space import Space
 from celeriac.domain.study_file import StudySpec, parse
 from celeriac.store import Store
 from coordinator.samplers import ask, learns_from_earlier
-from coordinator.samplers.api import Kind, Observation, observed, proposed
+from coordinator.samplers.api import Kind, Observation, proposed
 from coordinator.samplers.earlier import EarlierStudy
 from coordinator.samplers.encoding import Array, Box
+from coordinator.suggest.history import taught
 from coordinator.suggest.past import night_start
 
 #: After so many trials, and at the end.
@@ -106,7 +107,7 @@ def _search(store: Store, study: StudyRecord) -> _Search:
     spec = parse(study.spec, f"study {study.name}")
     start = night_start(store, study, spec)
     rows = store.trials(study.id, limit=max(study.next_number, 1))
-    told = [(each, observed(spec.space, study.goal, each)) for each in rows if each.ended_at is not None]
+    told = [(each, taught(spec, study, each)) for each in rows if each.ended_at is not None]
     trials = [(each, found) for each, found in told if found.kind is not Kind.VOID]
     if not any(found.kind is Kind.FINISHED for _, found in trials):
         raise CallerError(f"study {study.name} has no scored trial: there is nothing to answer with")

@@ -5,12 +5,15 @@ from dataclasses import replace
 
 import pytest
 
+from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Lease, Source, Suggestion, TrialState
 from celeriac.domain.study_file import parse
 from coordinator.samplers.api import Kind, observed
 from coordinator.suggest.history import Histories, History
 from coordinator.suggest.messages import SuggestRequest, suggested
+from coordinator.suggest.replay import replayed
+from coordinator.suggest.rescore import rescored
 from tests.coordinator.house import House, open_study
 
 
@@ -118,3 +121,8 @@ def test_a_space_that_is_learned_grows_under_what_was_seen() -> None:
     assert second.point.params == {"kind": "b", "lr": middle["lr"], "depth": 3}
     assert (odd.kind, odd.loss) == (Kind.VOID, None)  # it asked for another kind of parameter
     assert [each.kind for each in (first, second)] == [Kind.FINISHED] * 2
+    with pytest.raises(UnknownTrial, match="the study learns its space, and the space as it was"):
+        replayed(house.store, study.id, 4)
+    under = rescored(house.store, study.id, "random", 1)
+    assert (under["trials"], under["was"], under["own"]) == (2, [0.5], "bayesian")
+    assert under["by_other"][0] in (0.5, 1.5)  # one of the two answers whatever is proposed
