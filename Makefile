@@ -112,12 +112,14 @@ $(PEERED): pyproject.toml constraints.txt benchmarks/peers.txt
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r benchmarks/peers.txt -e '.[coordinator]'
 	touch $@
 
-# What the ways in and out are for, in an environment of its own: Hydra wants an older antlr4 than the tests' libraries.
-# Hydra's own Optuna sweeper, which is measured beside ours, needs Optuna 2 and so one more.
-$(DOORED): pyproject.toml constraints.txt benchmarks/doors/libraries.txt
+# What the ways in and out are for, in an environment over the tests' one (torch and all are not fetched again): Hydra
+# wants an older antlr4 than the tests' libraries. Hydra's own Optuna sweeper, which is measured beside ours, needs
+# Optuna 2 and so one more.
+$(DOORED): $(READY) benchmarks/doors/libraries.txt
 	test -x $(DOORS)/bin/python || $(PYTHON) -m venv $(DOORS)
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" > "$$($(DOORS)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/tests_own.pth"
 	grep -v antlr4 constraints.txt > $(DOORS)/constraints.txt
-	$(DOORS)/bin/python -m pip install --quiet --disable-pip-version-check -c $(DOORS)/constraints.txt -r benchmarks/doors/libraries.txt -e '.[local,hydra,lightning,huggingface,sklearn,export]'
+	$(DOORS)/bin/python -m pip install --quiet --disable-pip-version-check -c $(DOORS)/constraints.txt -r benchmarks/doors/libraries.txt
 	test -x $(SWEEPER)/bin/python || $(PYTHON) -m venv $(SWEEPER)
 	$(SWEEPER)/bin/python -m pip install --quiet --disable-pip-version-check hydra-core==1.3.2 hydra-optuna-sweeper==1.3.0 hydra-joblib-launcher==1.2.0
 	touch $@

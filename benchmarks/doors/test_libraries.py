@@ -140,6 +140,24 @@ def test_the_real_trainer_reports_saves_and_goes_on(stack: Embedded, tmp_path: P
         assert len(list(study.each_report())) == 6
 
 
+def test_the_real_trainer_ends_where_the_study_stops_the_trial(stack: Embedded, tmp_path: Path) -> None:
+    (tmp_path / "hf_stopped.py").write_text(TRAINS)
+    spec = {
+        "study": "hf-stopped",
+        "objective": "hf_stopped:objective",
+        "code": str(tmp_path),
+        "metric": {"goal": "minimize"},
+        "space": {"lr": {"float": [1e-6, 1e-5], "log": True}},  # too small to come to the bound
+        "stop_early": {"rule": "threshold", "at": 1, "bound": 1e-3},
+        "budget": {"trials": 2},
+    }
+    with stack.client() as client:
+        study = client.submit(spec).wait(200)
+        trials = list(study.each_trial())
+        assert [each.state for each in trials] == [TrialState.PRUNED] * 2, [each.detail for each in trials]
+        assert [each["trial"] for each in study.each_report()] == [0, 1], "of three evaluations the first"
+
+
 def test_parquet_and_mlflow_read_what_is_exported(stack: Embedded, tmp_path: Path) -> None:
     import mlflow
     from pyarrow import parquet
