@@ -4,25 +4,30 @@ Studies of 50 trials on four workers of a virtual clock, by the real sampler, on
 proposer has a point ready at every moment; `celeriac.decide.proposals` says when the study takes one, of at most 30 %
 of its trials. `random` draws it from the space, `hostile` takes the truly worst of 64 draws, and `informed` knows each
 parameter to a tenth of its range around the optimum. With `--unlimited` also without a look at how the points went:
-what that look is worth. The unit of regret is that of the search's comparison: random search's median after 40 trials.
+what that look is worth. Costs are told in percent of the study's own final regret, and in the unit of the search's
+comparison (random search's median after 40 trials); `fewer` is what the own trials cost that the points took the place
+of. A file of `--runs` keeps each study, so that many can be run in pieces.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from inspect import getsource
 from math import pi, sqrt
 from pathlib import Path
 from random import Random
-from statistics import fmean, stdev
+from statistics import fmean, variance
 from typing import Any
 
 from benchmarks.search.clock import Ended, Trial, duration, study
-from benchmarks.search.methods import method
+from benchmarks.search.methods import method, version_of
 from benchmarks.search.problems import Params, Problem, problem
 from benchmarks.search.runs import incumbent_regrets
-from celeriac.decide.proposals import proposals_now
+from celeriac.decide import proposals
 from celeriac.domain.records import ProposedSoFar
 from celeriac.domain.space import Choice
 from celeriac.domain.study_file.specs import PROPOSED_SHARE
@@ -30,7 +35,7 @@ from celeriac.domain.study_file.specs import PROPOSED_SHARE
 TRIALS, WORKERS, SEEDS = 50, 4, 24
 HOSTILE_OF = 64
 KNOWN_TO = 0.1
-#: A bad proposer may cost so much, in units of regret.
+#: A bad proposer may cost so much of the study's own regret.
 MOST_COST = 0.05
 OPTIMA: Mapping[str, Params] = {
     "branin": {"x": pi, "y": 2.275},
@@ -63,12 +68,31 @@ def proposer(kind: str, of: Problem, rng: Random) -> Callable[[], dict[str, Any]
     return lambda: max((space.sample(rng) for _ in range(draws)), key=of.truth)
 
 
-def regret(name: str, kind: str, seed: int, is_limited: bool = True) -> tuple[float, int]:
-    """The final regret of one study, in units, and how many points it took from outside."""
-    of = problem(name)
-    ours, propose = method("ours", of.space, seed), None
-    if kind:
-        propose = proposer(kind, of, Random(f"proposer/{kind}/{name}/{seed}"))
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One study: its regret after each trial, in units, and how many points it took from outside."""
+
+    regrets: tuple[float, ...]
+    points: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a run is of: `kind` "" has no proposer; `limited`: whether it is looked at how the points went."""
+
+    name: str
+    kind: str
+    seed: int
+    limited: bool
+    version: str
+
+
+def run(key: Key) -> Run:
+    """Do the study of this key."""
+    of = problem(key.name)
+    ours, propose = method("ours", of.space, key.seed), None
+    if key.kind:
+        propose = proposer(key.kind, of, Random(f"proposer/{key.kind}/{key.name}/{key.seed}"))
     given: set[int] = set()
     begun = 0
 
@@ -76,16 +100,28 @@ def regret(name: str, kind: str, seed: int, is_limited: bool = True) -> tuple[fl
         nonlocal begun
         begun += 1
         if propose is not None and begun > 1:
-            so_far = told(ended, given) if is_limited else ProposedSoFar(len(given))
-            if proposals_now(so_far, PROPOSED_SHARE, begun=begun - 1, left=1).most:
+            so_far = told(ended, given) if key.limited else ProposedSoFar(key.kind, len(given))
+            if takes(so_far, begun - 1, key.limited):
                 given.add(begun - 1)
                 return propose()
         return ours(ended, running)
 
     ended = study(
-        ask, lambda t: of.observe(t.params, seed, t.number), lambda n: duration(name, seed, n), WORKERS, TRIALS
+        ask,
+        lambda t: of.observe(t.params, key.seed, t.number),
+        lambda n: duration(key.name, key.seed, n),
+        WORKERS,
+        TRIALS,
     )
-    return list(incumbent_regrets(of.regret, ended))[-1] / of.yard(), len(given)
+    return Run(tuple(round(each / of.yard(), 6) for each in incumbent_regrets(of.regret, ended)), len(given))
+
+
+def takes(so_far: ProposedSoFar, begun: int, limited: bool) -> bool:
+    """Whether the study takes one more point now."""
+    if not limited:
+        return so_far.given + 1 <= PROPOSED_SHARE * (begun + 1)
+    every = [so_far] if so_far.given else []
+    return proposals.proposals_now(every, so_far.who, PROPOSED_SHARE, begun=begun, left=1).most > 0
 
 
 def told(ended: Sequence[Ended], given: set[int]) -> ProposedSoFar:
@@ -93,51 +129,110 @@ def told(ended: Sequence[Ended], given: set[int]) -> ProposedSoFar:
     own = sorted(each.loss for each in ended if each.trial.number not in given)
     theirs = [each.loss for each in ended if each.trial.number in given]
     hits = sum(loss <= own[(len(own) - 1) // 2] for loss in theirs) if own else 0
-    return ProposedSoFar(len(given), len(theirs), hits)
+    return ProposedSoFar("it", len(given), len(theirs), hits)
 
 
-def _one(job: tuple[str, str, int, bool]) -> tuple[float, int]:
-    return regret(*job)
-
-
-def measured(names: Sequence[str], seeds: int, jobs: int, unlimited: bool) -> dict[str, Any]:
-    """For each kind: the mean cost over functions and seeds, pair by pair, with its standard error."""
-    wanted = [("", True), *((kind, True) for kind in KINDS)]
-    wanted += [(kind, False) for kind in KINDS if unlimited]
-    every = [(name, kind, seed, limited) for kind, limited in wanted for name in names for seed in range(seeds)]
+def all_of(keys: Sequence[Key], jobs: int, kept: Path | None) -> dict[Key, Run]:
+    """The runs of these keys: those that a file has are not done again, the others are added to it one by one."""
+    found = dict(_kept(kept)) if kept is not None and kept.exists() else {}
+    missing = [key for key in keys if key not in found]
     with ProcessPoolExecutor(jobs) as pool:
-        found = dict(zip(every, pool.map(_one, every), strict=True))
-    told_: dict[str, Any] = {"without": _means(found, names, "", seeds, True)}
-    for kind, limited in wanted[1:]:
-        costs = [found[n, kind, s, limited][0] - found[n, "", s, True][0] for n in names for s in range(seeds)]
-        told_[kind if limited else f"{kind}, unlimited"] = {
-            "cost": round(fmean(costs), 4),
-            "error": round(stdev(costs) / sqrt(len(costs)), 4),
-            "points": round(fmean(found[n, kind, s, limited][1] for n in names for s in range(seeds)), 1),
-            "regret": _means(found, names, kind, seeds, limited),
+        for key, done in zip(missing, pool.map(run, missing), strict=True):
+            found[key] = done
+            if kept is not None:
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                with kept.open("a") as file:
+                    file.write(json.dumps({"key": asdict(key), "run": asdict(done)}) + "\n")
+    return found
+
+
+def _kept(path: Path) -> Iterator[tuple[Key, Run]]:
+    for line in path.read_text().splitlines():
+        form = json.loads(line)
+        yield Key(**form["key"]), Run(tuple(form["run"]["regrets"]), form["run"]["points"])
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a kind costs on the mean over the functions, `share` in parts of the study's own regret, each with its
+    standard error (of pairs within a function: the functions themselves are no sample).
+    """
+
+    cost: float
+    error: float
+    share: float
+    share_error: float
+
+
+def cost(pairs: Mapping[str, Sequence[tuple[float, float]]]) -> Cost:
+    """Of (regret without, regret with) by function. The error of the ratio is by its first derivatives (Cochran,
+    Sampling Techniques, section 6.11).
+    """
+    own = fmean(fmean(without for without, _ in each) for each in pairs.values())
+    mean = fmean(fmean(there - without for without, there in each) for each in pairs.values())
+    share = mean / own
+
+    def error(beside: float) -> float:
+        parts = [variance([b - a - beside * a for a, b in each]) / len(each) for each in pairs.values()]
+        return sqrt(sum(parts)) / len(parts)
+
+    return Cost(mean, error(0.0), share, error(share) / own)
+
+
+def measured(names: Sequence[str], seeds: range, jobs: int, unlimited: bool, kept: Path | None) -> dict[str, Any]:
+    """For each kind: what it costs, pair by pair, its points, and what so many own trials fewer cost."""
+    search = version_of("ours")
+    versions = {False: search, True: sha256((search + getsource(proposals)).encode()).hexdigest()[:12]}
+
+    def key_of(name: str, kind: str, seed: int, limited: bool) -> Key:
+        return Key(name, kind, seed, limited, versions[limited and bool(kind)])
+
+    kinds = [*((kind, True) for kind in KINDS), *((kind, False) for kind in KINDS if unlimited)]
+    wanted = [(kind, limited, s) for s in seeds for kind, limited in (("", True), *kinds)]
+    keys = [key_of(name, kind, s, limited) for kind, limited, s in wanted for name in names]
+    found = all_of(keys, jobs, kept)
+
+    def runs(name: str, kind: str, limited: bool) -> list[Run]:
+        return [found[key_of(name, kind, s, limited)] for s in seeds]
+
+    def finals(kind: str, limited: bool) -> dict[str, float]:
+        return {name: round(fmean(each.regrets[-1] for each in runs(name, kind, limited)), 4) for name in names}
+
+    said: dict[str, Any] = {"without": finals("", True)}
+    for kind, limited in kinds:
+        pairs, fewer = {}, {}
+        for name in names:
+            both = list(zip(runs(name, "", True), runs(name, kind, limited), strict=True))
+            pairs[name] = [(a.regrets[-1], b.regrets[-1]) for a, b in both]
+            fewer[name] = [(a.regrets[-1], a.regrets[-1 - b.points]) for a, b in both]
+        told_, less = cost(pairs), cost(fewer)
+        said[kind if limited else f"{kind}, unlimited"] = {
+            **{name: round(value, 4) for name, value in asdict(told_).items()},
+            "fewer": [round(less.share, 4), round(less.share_error, 4)],
+            "points": round(fmean(each.points for name in names for each in runs(name, kind, limited)), 1),
+            "regret": finals(kind, limited),
         }
-    return told_
-
-
-def _means(found: Mapping[Any, tuple[float, int]], names: Sequence[str], kind: str, seeds: int, limited: bool) -> Any:
-    return {name: round(fmean(found[name, kind, s, limited][0] for s in range(seeds)), 4) for name in names}
+    return said
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write, judge; 1 when a bar does not hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.proposers", description=__doc__)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--runs", type=Path, help="a file that keeps each study")
     parser.add_argument("--functions", type=lambda text: text.split(","), default=list(OPTIMA))
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--unlimited", action="store_true")
     options = parser.parse_args(arguments)
-    found = measured(options.functions, options.seeds, options.jobs, options.unlimited)
+    seeds = range(options.first, options.first + options.seeds)
+    found = measured(options.functions, seeds, options.jobs, options.unlimited, options.runs)
     holds = {
-        **{kind: found[kind]["cost"] <= MOST_COST for kind in ("random", "hostile")},
+        **{kind: found[kind]["share"] <= MOST_COST for kind in ("random", "hostile")},
         "informed": found["informed"]["cost"] + 2 * found["informed"]["error"] < 0,
     }
-    form = {"trials": TRIALS, "workers": WORKERS, "seeds": options.seeds, "share": PROPOSED_SHARE, **found}
+    form = {"trials": TRIALS, "workers": WORKERS, "seeds": [seeds[0], seeds[-1]], "share": PROPOSED_SHARE, **found}
     text = json.dumps({**form, "holds": holds}, indent=1)
     print(text)
     if options.out:

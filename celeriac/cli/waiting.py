@@ -1,6 +1,6 @@
 """`celeriac why STUDY [N]`: what a study or a trial waits for, its place in the line, and its expected start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from celeriac.cli.screen import say
 from celeriac.cli.service import AsJson, Home, StudyName, reached
 
 if TYPE_CHECKING:
+    from celeriac.client.proposing import Proposer
     from celeriac.client.waiting import PlaceWait, TimeLimits
 
 #: Of so many waiting trials it is told what became of them before.
@@ -38,9 +39,11 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
             say("")
         record = handle.record
         found, limits, place = handle.waiting()
+        proposers = handle.proposers()
         waiting = list(islice(handle.each_trial([TrialState.WAITING]), MOST_TOLD))
     if as_json:
-        print_json({"study": handle.name, **asdict(found), **limits_form(limits), "placement": place_form(place)})
+        form = {"study": handle.name, **asdict(found), **limits_form(limits), "placement": place_form(place)}
+        print_json({**form, "proposers": proposers})
         return
     say(f"{handle.name}: {found.reason}" + (f": {record.reason}" if record.state in CLOSED else ""))
     for trial in waiting:
@@ -53,7 +56,7 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
         say(f"  its next trial is expected to start: {when if found.starts_s != 0 else 'now'}")
     if found.ends_s is not None:
         say(f"  its last trial is expected to end in about {text.span(found.ends_s)}")
-    for line in (*told_of_place(place), *told_of_limits(limits)):
+    for line in (*told_of_place(place), *told_of_limits(limits), *told_of_proposers(proposers)):
         say(f"  {line}")
     if found.late and not limits.announced:
         say(f"  {found.late}", "yellow")
@@ -68,6 +71,12 @@ def told_of_place(place: "PlaceWait | None") -> "Iterator[str]":
         yield f"  {device} on {host}: {lacks or 'has room'}"
     if len(place.devices) > MOST_TOLD:
         yield f"  and {len(place.devices) - MOST_TOLD} more"
+
+
+def told_of_proposers(proposers: "Sequence[Proposer]") -> "Iterator[str]":
+    """A line for each who has proposed points, with how many more are taken now and why."""
+    for each in proposers:
+        yield f"proposer {each.who}: {text.counted(each.given, 'point')} taken, {each.most} more now: {each.reason}"
 
 
 def told_of_limits(limits: "TimeLimits") -> "Iterator[str]":

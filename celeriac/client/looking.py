@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from celeriac.client.progress import newest_failure
+from celeriac.client.proposing import Proposer, proposers_of
 from celeriac.client.waiting import PlaceWait, TimeLimits, pending_then, place_of, time_limits_of, waiting_of
 from celeriac.decide.waiting import WaitDecision
 from celeriac.domain.records import Attempt, CodeRun, GangPlace, Savings, TrialRecord, TrialState
@@ -53,6 +54,10 @@ class Looking:
         """What it waits for, what its time is limited by, and what its next trial's place lacks."""
         limits = time_limits_of(self._store, self._store.study(self.id))
         return waiting_of(self._store, self.id), limits, place_of(self._store, self.id)
+
+    def proposers(self) -> list[Proposer]:
+        """Who has proposed points to it, how those went, and how many more it takes now."""
+        return proposers_of(self._store, self.id)
 
     def aside(self, slots: Sequence[str]) -> list[tuple[str, str]]:
         """Those of these slots that take no trial of it now, with the reason."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from celeriac.client.fleet import Fleet
     from celeriac.client.lineage import Part
     from celeriac.client.progress import Progress
+    from celeriac.client.proposing import Proposer
     from celeriac.client.waiting import PlaceWait, TimeLimits
     from celeriac.decide.waiting import WaitDecision
     from celeriac.report.morning import Morning
@@ -92,6 +93,9 @@ class StudyHandle(Protocol):
 
     def waiting(self) -> "tuple[WaitDecision, TimeLimits, PlaceWait | None]":
         """What it waits for, what its time is limited by, and what its next trial's place lacks."""
+
+    def proposers(self) -> "list[Proposer]":
+        """Who has proposed points to it, how those went, and how many more it takes now."""
 
     def aside(self, slots: Sequence[str]) -> list[tuple[str, str]]:
         """Those of these slots that take no trial of it now, with the reason."""

@@ -1,17 +1,24 @@
-"""How many points from outside may a study take now?
+"""How many points from outside may a study take now, from whom?
 
-A proposer is a person, a script or an agent. Nobody knows beforehand whether its points are good, so it is trusted by
-what they came to: a point *hits* when it scores at least as well as the median of the study's own scored trials. After
-`h` hits of `n` ended points the trust is (1 + h) / (1 + n), the mean of a share of which nothing is known but that it
-began well; the study takes its share times the trust. So a proposer whose points are bad comes to a few of them, and
-one whose points are good has the whole share. The share is of the trials begun so far, not of the budget: points that
-come all at once, before anything is known of them, cost the most. Figures: docs/explanation/search-evidence.md.
+A proposer is a person, a script or an agent. Nobody knows beforehand whether its points are good, so each is trusted by
+what its own came to: a point *hits* when it scores at least as well as the median of the study's own scored trials. The
+trust is the probability that more than half of a proposer's points would hit, after `h` hits of `n` ended points and
+with every rate held alike likely before: the tail of a Beta(1 + h, 1 + n - h) distribution, which is a sum of binomial
+terms (Gelman et al., Bayesian Data Analysis, section 2.4). So it begins at a half, is halved by each point of one whose
+points are all bad, and goes to 1 for one whose points are good. A proposer has the study's share times its trust.
+
+A name of which no point has ended yet is trusted by what those of all came to, and all such names count as one: another
+name brings nobody more. The share is of the trials begun so far, not of the budget: points that come all at once,
+before anything is known of them, cost the most. Figures: docs/explanation/search-evidence.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import floor
+from math import ceil, comb, floor
 
 from celeriac.domain.records import ProposedSoFar
+
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +29,43 @@ class ProposalsDecision:
     reason: str
 
 
-def proposals_now(so_far: ProposedSoFar, share: float, *, begun: int, left: int) -> ProposalsDecision:
-    """Decide. `share`: of the study's trials, at most; `begun`: its trials so far, whatever became of them; `left`:
-    those of its budget that are neither finished nor under way.
+def trust(hits: int, ended: int) -> float:
+    """The probability that more than half of the points would hit, which `hits` of `ended` did."""
+    return float(sum(comb(ended + 1, k) for k in range(hits + 1)) / 2 ** (ended + 1))
+
+
+def proposals_now(
+    so_far: Sequence[ProposedSoFar], who: str, share: float, *, begun: int, left: int
+) -> ProposalsDecision:
+    """Decide for the proposer called `who`, of all that were `so_far`. `share`: of the study's trials, at most, for all
+    proposers; `begun`: its trials so far, whatever became of them; `left`: those of its budget that are neither
+    finished nor under way.
     """
     if share <= 0:
         return ProposalsDecision(0, "its file says `proposers: {share: 0}`: it takes no points from outside")
-    trust = (1 + so_far.hits) / (1 + so_far.ended)
-    allowed = max(1, floor(share * trust * (begun + 1)))
-    most = max(min(allowed - so_far.given, left), 0)
     if left <= 0:
         return ProposalsDecision(0, "all trials of its budget are finished or under way: give it more (`extend`)")
-    took = f"it has taken {so_far.given} of its {begun} trials from outside, and may take {share:.0%} of them"
-    if trust == 1:
-        return ProposalsDecision(most, f"{took}: the next is allowed after a few more trials")
-    judged = f"{so_far.hits} of {so_far.ended} such trials that ended were at least as good as the median of its own"
-    return ProposalsDecision(most, f"{took}, times {trust:.2f} by how they went ({judged})")
+    every = sum(each.given for each in so_far)
+    record = next((each for each in so_far if each.who == who and each.ended), _newcomer(so_far))
+    own = max(share * trust(record.hits, record.ended), _ROUNDING)  # the trust of a thousand misses is a float's zero
+    room = min(_whole(own * (begun + 1)) - record.given, _whole(share * (begun + 1)) - every)
+    most = min(max(room, 0 if every else 1), left)
+    then = ceil(max((record.given + most + 1) / own, (every + most + 1) / share) - 1 - _ROUNDING)
+    told = f"it has taken {every} of its {begun} trials from outside"
+    if record.ended:
+        whose = f"the {record.ended} of {who}" if record.who else f"all {record.ended}"
+        told += f"; of {whose} that ended, {record.hits} did as well as the median of its own trials"
+    return ProposalsDecision(
+        most, f"{told}: so it takes up to {own:.1%} of its trials from {who}, the next one when {then} have begun"
+    )
+
+
+def _newcomer(so_far: Sequence[ProposedSoFar]) -> ProposedSoFar:
+    """Of whom nothing has ended yet: the points of all such names, with what those of all names came to."""
+    given = sum(each.given for each in so_far if not each.ended)
+    return ProposedSoFar("", given, sum(each.ended for each in so_far), sum(each.hits for each in so_far))
+
+
+def _whole(count: float) -> int:
+    """`count` rounded down, where a whole number may have come out a little less."""
+    return floor(count + _ROUNDING)

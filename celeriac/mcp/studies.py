@@ -105,6 +105,7 @@ def why(client: Client, study: str, trial: int | None) -> dict[str, Any]:
         "state_reason": record.reason,
         **asdict(waits),
         "waiting_trials": {each.number: each.detail for each in held if each.detail},
+        "proposers": handle.proposers(),
     }
 
 

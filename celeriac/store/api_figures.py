@@ -12,8 +12,8 @@ from celeriac.domain.records import KnownCost, ProposedSoFar
 class FigureStore(Protocol):
     """What is counted of the rows."""
 
-    def proposed(self, study_id: int) -> ProposedSoFar:
-        """What the study has taken from outside, and how it went. Reads all its trials."""
+    def proposed(self, study_id: int) -> Sequence[ProposedSoFar]:
+        """What the study has taken from outside, and how it went, by proposer's name. Reads all its trials."""
 
     def known_cost(self, objective: str, most: int = 20) -> KnownCost:
         """What trials took in the newest so many studies of an objective that have finished any. From the studies' rows

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from celeriac.domain.records import KnownCost, ProposedSoFar, Source, TrialState
+from celeriac.domain.records import KnownCost, ProposedSoFar, Source, TrialRecord, TrialState
 from tests.memory_store.rows import Tables, atomic
 
 
@@ -10,7 +10,7 @@ class Figures(Tables):
     """Verbs that count."""
 
     @atomic
-    def proposed(self, study_id: int) -> ProposedSoFar:
+    def proposed(self, study_id: int) -> Sequence[ProposedSoFar]:
         sign = -1 if self._rows.study(study_id).goal == "maximize" else 1
         trials = [each for each in self._rows.trials_of(study_id) if each.state is not TrialState.CANCELLED]
         own = sorted(
@@ -18,10 +18,16 @@ class Figures(Tables):
             for each in trials
             if each.state is TrialState.SCORED and each.source is not Source.PROPOSED
         )
-        given = [each for each in trials if each.source is Source.PROPOSED]
-        scored = [sign * (each.score or 0.0) for each in given if each.state is TrialState.SCORED]
-        hits = sum(loss <= own[(len(own) - 1) // 2] for loss in scored) if own else 0
-        return ProposedSoFar(len(given), sum(each.ended_no is not None for each in given), hits)
+        by_name: dict[str, list[TrialRecord]] = {}
+        for each in trials:
+            if each.source is Source.PROPOSED:
+                by_name.setdefault(each.why.get("who") or "", []).append(each)
+        found = []
+        for who, given in sorted(by_name.items()):
+            scored = [sign * (each.score or 0.0) for each in given if each.state is TrialState.SCORED]
+            hits = sum(loss <= own[(len(own) - 1) // 2] for loss in scored) if own else 0
+            found.append(ProposedSoFar(who, len(given), sum(each.ended_no is not None for each in given), hits))
+        return found
 
     @atomic
     def known_cost(self, objective: str, most: int = 20) -> KnownCost:

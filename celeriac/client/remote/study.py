@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 from celeriac.client.lineage import Part
 from celeriac.client.progress import Progress, newest_failure
+from celeriac.client.proposing import Proposer
 from celeriac.client.remote.decoding import record_from, study_from
 from celeriac.client.remote.wire import Wire
 from celeriac.client.study import row_of, waited
@@ -172,6 +173,10 @@ class RemoteStudy:
             devices = tuple((each["host"], each["device"], each["lacks"]) for each in lacks["devices"])
             place = PlaceWait(lacks["reason"], devices)
         return record_from(WaitDecision, form), TimeLimits(budgets, late, form["announced"]), place
+
+    def proposers(self) -> list[Proposer]:
+        """Who has proposed points to it, how those went, and how many more it takes now."""
+        return [record_from(Proposer, each) for each in self._get("waiting")["proposers"]]
 
     def aside(self, slots: Sequence[str]) -> list[tuple[str, str]]:
         """Those of these slots that take no trial of it now, with the reason."""

@@ -95,10 +95,11 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class ProposedSoFar:
-    """What a study has taken from outside: trials `given`, those of them that `ended`, and the `hits` among these,
-    which scored at least as well as the median of its own scored trials. Cancelled ones count for nothing.
+    """What a study has taken from the proposer called `who`: trials `given`, those of them that `ended`, and the `hits`
+    among these, which scored at least as well as the median of its own scored trials. Cancelled ones count for nothing.
     """
 
+    who: str = ""
     given: int = 0
     ended: int = 0
     hits: int = 0

@@ -9,8 +9,8 @@ from celeriac.store.postgres.verbs import Verbs
 class Figures(Verbs):
     """Verbs that count."""
 
-    def proposed(self, study_id: int) -> ProposedSoFar:
-        return self._all(ProposedSoFar, "proposed", study=study_id)[0]
+    def proposed(self, study_id: int) -> Sequence[ProposedSoFar]:
+        return self._all(ProposedSoFar, "proposed", study=study_id)
 
     def known_cost(self, objective: str, most: int = 20) -> KnownCost:
         return self._all(KnownCost, "known_cost", objective=objective, most=most)[0]

@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.responses import FileResponse, Response
 
 from celeriac.client.progress import gain, why_waiting
+from celeriac.client.proposing import proposers_of
 from celeriac.client.waiting import place_of, time_limits_of, waiting_of
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import StudyRecord, StudyState
@@ -99,10 +100,12 @@ def progress(client: Doing, study: OneStudy, _: Reader) -> Response:
 
 @router.get(_PATH + "/waiting")
 def waiting(store: Reading, study: OneStudy, _: Reader) -> Response:
-    """What it waits for, its place in the line, and when it is expected to go on and to end."""
+    """What it waits for, its place in the line, when it is expected to go on and to end; who proposes points to it."""
     limits = limits_form(time_limits_of(store, study.record))
     placement = place_form(place_of(store, study.id))
-    return answer({"study": study.name, **asdict(waiting_of(store, study.id)), **limits, "placement": placement})
+    proposers = proposers_of(store, study.id)
+    waits = asdict(waiting_of(store, study.id))
+    return answer({"study": study.name, **waits, **limits, "placement": placement, "proposers": proposers})
 
 
 @router.get(_PATH + "/best")

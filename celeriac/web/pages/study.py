@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from celeriac.client import Client
 from celeriac.client.progress import gain, why_waiting
+from celeriac.client.proposing import Proposer, proposers_of
 from celeriac.client.study import Study
 from celeriac.client.waiting import waiting_of
 from celeriac.decide.waiting import WaitDecision
@@ -71,6 +72,7 @@ class StudyPage:
     objective: str
     has_rungs: bool
     table: TrialTable
+    proposers: tuple[Proposer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,4 +204,5 @@ def study_page(
         objective=str(record.spec.get("objective", "")),
         has_rungs=bool(record.spec.get("stop_early")),
         table=table_of(store, record, where.strip(), in_state, sort, down=bool(down), skip=skip),
+        proposers=tuple(proposers_of(store, record.id)),
     )

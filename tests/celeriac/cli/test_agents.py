@@ -42,6 +42,9 @@ def test_points_and_logs_as_json(celeriac: Celeriac, client: Client) -> None:
     [added] = json.loads(celeriac("add-points", "digits", "--point", "lr=1e-3", "--reason", "a guess", "--json").out)
     assert (added["number"], added["source"], added["why"]["reason"]) == (1, "proposed", "a guess")
     assert "a point that was proposed from outside" in celeriac("why", "digits", "1").out
+    assert ": 1 point taken, 0 more now: it has taken 1 of its 2 trials from outside" in celeriac("why", "digits").out
+    [told] = json.loads(celeriac("why", "digits", "--json").out)["proposers"]
+    assert (told["given"], told["most"]) == (1, 0)
     refused = celeriac("add-points", "digits", "--point", "lr=1e-2")
     assert (refused.code, "takes 0 points now" in refused.err) == (2, True)
     assert json.loads(celeriac("logs", "digits", "1", "--json").out)["attempt"] is None

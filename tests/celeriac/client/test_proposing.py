@@ -23,6 +23,9 @@ def test_points_are_added_as_trials_that_say_who_and_why(client: Client) -> None
         study.add_points([{"lr": 7.0}])
     with pytest.raises(CallerError, match="no point is given"):
         study.add_points([])
+    [ada] = study.proposers()
+    assert (ada.who, ada.given, ada.ended, ada.most) == ("ada", 1, 0, 0)
+    assert "the next one when 13 have begun" in ada.reason
     study.pause()
     with pytest.raises(IllegalTransition, match="celeriac resume"):
         study.add_points([{"lr": 1e-2}])
@@ -39,7 +42,7 @@ def test_a_study_that_was_just_opened_is_waited_for(client: Client) -> None:
 def test_studies_that_take_none_say_so(client: Client) -> None:
     strict = client.submit({**SPEC, "study": "strict", "reproducible": True, "sampler": "random"})
     played(client, strict, 0.5)
-    with pytest.raises(CallerError, match="second run"):
+    with pytest.raises(CallerError, match="second run; submit its file without that key"):
         strict.add_points([{"lr": 1e-3}])
     none = client.submit({**SPEC, "study": "none", "proposers": {"share": 0}})
     played(client, none, 0.5)

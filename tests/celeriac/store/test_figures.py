@@ -8,11 +8,13 @@ from tests.celeriac.store.scenes import failed, leased, queued, running, scored,
 
 def test_points_from_outside_are_counted_and_come_first(any_store: Store) -> None:
     study = running(any_store)
-    point = Suggestion({"lr": 0.5}, Source.PROPOSED, {})
+    assert any_store.proposed(study.id) == []
+    point = Suggestion({"lr": 0.5}, Source.PROPOSED, {"who": "ada"})
     any_store.add_trials(study.id, study.turn, [suggestion(lr=0.1), suggestion(lr=0.2), point])
     assert any_store.snapshot(study.id).waiting == (2, 0, 1)
-    assert any_store.proposed(study.id) == ProposedSoFar(given=1)
-    added = any_store.add_trials(study.id, study.turn + 1, [point] * 3 + [suggestion()])
+    assert any_store.proposed(study.id) == [ProposedSoFar("ada", given=1)]
+    nameless = Suggestion({"lr": 0.5}, Source.PROPOSED, {})
+    added = any_store.add_trials(study.id, study.turn + 1, [point] * 3 + [suggestion(), nameless])
     for number, score in ((0, 0.4), (1, 0.6), (6, 0.5), (2, 0.5), (3, 0.45)):
         any_store.queue_trials(study.id, any_store.study(study.id).turn, [number])
         any_store.finish_attempt(leased(any_store, study, number).token, scored(score))
@@ -20,7 +22,7 @@ def test_points_from_outside_are_counted_and_come_first(any_store: Store) -> Non
     any_store.finish_attempt(leased(any_store, study, 4).token, failed())
     any_store.cancel_trial(study.id, added[2].number, "not wanted")
     # the median of 0.4, 0.5, 0.6 is 0.5: trial 2 hits; trials 3 (0.45) and 4 (failed) do not; trial 5 was cancelled
-    assert any_store.proposed(study.id) == ProposedSoFar(given=3, ended=3, hits=1)
+    assert any_store.proposed(study.id) == [ProposedSoFar("", given=1), ProposedSoFar("ada", given=3, ended=3, hits=1)]
 
 
 def test_what_earlier_trials_of_an_objective_took(any_store: Store) -> None:

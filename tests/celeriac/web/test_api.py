@@ -104,6 +104,11 @@ def test_failed_trials_run_again_and_one_is_cancelled(api: TestClient, client: C
     added = api.post(V1 + "/studies/digits/points", json={"points": [{"lr": 0.02}]})
     assert added.status_code == 201
     assert added.json()["trials"][0]["why"]["who"] == "tester"
+    [told] = api.get(V1 + "/studies/digits/waiting").json()["proposers"]
+    assert (told["who"], told["given"], told["most"]) == ("tester", 1, 0)
+    page = api.get("/studies/digits").text
+    assert "Points from outside" in page
+    assert "trials from outside" in page
     assert api.post(V1 + "/studies/digits/points", json={"points": [{"lr": 7}]}).status_code == 422
 
 
