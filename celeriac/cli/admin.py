@@ -18,7 +18,8 @@ from celeriac.cli.service import AsJson, Home, Slots, connected, reached
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from celeriac.domain.records import PutAside
+    from celeriac.client.fleet import Fleet
+    from celeriac.domain.records import Device, PutAside
 
 Background = Annotated[bool, typer.Option("--detach", help="Return once it is ready; it runs on in the background.")]
 NoFlower = Annotated[bool, typer.Option("--no-flower", help="Do without Flower.")]
@@ -67,27 +68,53 @@ def workers(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(fleet.forms())
         return
-    devices, runs, aside, busy, now = fleet.devices, fleet.runs, fleet.aside, fleet.busy, fleet.now
-    rows: list[tuple[str, ...]] = []
-    for each in devices:
-        memory = f"{each.memory_bytes / 2**30:.1f} GiB" if each.memory_bytes else "-"
-        heard = f"{text.between(each.heartbeat_at, now)} ago" + ("" if each.is_alive(now) else ": gone")
-        named = text.labels(each.labels)
-        if not each.slots:
-            rows.append(
-                (each.uuid, each.kind, memory, each.health if each.is_alive(now) else "-", heard, "-", "-", named)
-            )
-        for slot in each.slots:
-            running = ", ".join(f"{run.study} trial {run.number}" for run in runs[slot]) or "-"
-            told = [each.health if each.health != "ok" else "", *_put_aside(slot, aside, fleet.names)]
-            health = "; ".join(filter(None, told)) or each.health or "-"
-            used = str(busy[slot]) if slot in busy else "-"
-            rows.append((slot, each.kind, memory, health if each.is_alive(now) else "-", heard, used, running, named))
-    head: tuple[str, ...] = ("slot", "device", "memory", "health", "heard", "last hour", "running", "labels")
-    if not any(row[-1] for row in rows):
-        head, rows = head[:-1], [row[:-1] for row in rows]
-    grid = Grid(head, rows, frozenset({"memory"}), frozenset({"health", "last hour"}))
+    head: tuple[str, ...] = (
+        "slot",
+        "device",
+        "memory",
+        "util",
+        "temp",
+        "health",
+        "heard",
+        "last hour",
+        "running",
+        "labels",
+    )
+    grid = Grid(
+        head,
+        [row for each in fleet.devices for row in _worker_rows(fleet, each)],
+        frozenset({"memory", "util", "temp"}),
+        frozenset({"health", "last hour"}),
+    )
+    for column in ("util", "temp", "labels"):  # those that no device has
+        if all(row[list(grid.columns).index(column)] in ("", "-") for row in grid.rows):
+            grid = grid.without(column)
     show(grid, "No worker has ever spoken: `celeriac up` starts some here, `python -m worker` joins a service.")
+
+
+def _worker_rows(fleet: "Fleet", device: "Device") -> list[tuple[str, ...]]:
+    """A device's slots, or itself where it has none; what it says of itself is known while its node speaks."""
+    alive, slots = device.is_alive(fleet.now), device.slots
+    heard = f"{text.between(device.heartbeat_at, fleet.now)} ago" + ("" if alive else ": gone")
+    use = f"{device.utilisation:.0%}" if alive and device.utilisation is not None else "-"
+    heat = f"{device.temperature_c} °C" if alive and device.temperature_c is not None else "-"
+    rows: list[tuple[str, ...]] = []
+    for slot in slots or (device.uuid,):
+        running = ", ".join(f"{run.study} trial {run.number}" for run in fleet.runs.get(slot, ())) or "-"
+        told = [device.health if device.health != "ok" else "", *_put_aside(slot, fleet.aside, fleet.names)]
+        health = "; ".join(filter(None, told)) or device.health or "-"
+        busy = str(fleet.busy[slot]) if slot in fleet.busy else "-"
+        said = (_memory(device, alive=alive), use, heat, health if alive else "-", heard)
+        rows.append((slot, device.kind, *said, busy, running, text.labels(device.labels)))
+    return rows
+
+
+def _memory(device: "Device", *, alive: bool) -> str:
+    """What is used of it, where that is known, and how much there is."""
+    if not device.memory_bytes:
+        return "-"
+    of = f"{device.memory_bytes / 2**30:.1f} GiB"
+    return f"{device.used_bytes / 2**30:.1f} of {of}" if alive and device.used_bytes is not None else of
 
 
 def drain(

@@ -31,13 +31,15 @@ SICK_XIDS = {
 @dataclass(frozen=True, slots=True)
 class Condition:
     """What a device says of itself: free memory in bytes, its temperature and the one at which it slows down (degrees
-    Celsius), and memory errors that could not be corrected. None: its kind does not tell.
+    Celsius), memory errors that could not be corrected, and the share of the last moment in which it computed (0 to
+    1). None: its kind does not tell.
     """
 
     free_bytes: int
     temperature_c: int | None = None
     limit_c: int | None = None
     ecc_errors: int | None = None
+    utilisation: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,7 @@ class NvmlProbe:
                         handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC
                     ),
                 ),
+                utilisation=_share(_told(nvml, lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu)),
             )
 
     def xids(self) -> Mapping[str, tuple[int, ...]]:
@@ -174,6 +175,10 @@ def _told(nvml: Any, ask: Callable[[], int]) -> int | None:
         return int(ask())
     except nvml.NVMLError:
         return None
+
+
+def _share(percent: int | None) -> float | None:
+    return None if percent is None else percent / 100
 
 
 def _named(devices: Sequence[DeviceInfo], entry: str) -> DeviceInfo | None:

@@ -1,6 +1,7 @@
 """GPUs that stand in a file alone: for trying shares, gangs, drains and sick devices on a host without any.
 
-    [{"uuid": "SIM-0", "memory": "80GiB"}, {"uuid": "SIM-1", "memory": "80GiB", "free": "20GiB", "xids": [79]}]
+    [{"uuid": "SIM-0", "memory": "80GiB", "utilisation": 0.93, "temperature_c": 61},
+     {"uuid": "SIM-1", "memory": "80GiB", "free": "20GiB", "xids": [79]}]
 
 `CELERIAC_SIMULATED_GPUS` names it. It is read anew at each look, so who edits it makes a device sick, hot, full or lost
 (by leaving it out). Trials there run on the processor: `trial.device` is `cpu`, and gangs use gloo.
@@ -35,7 +36,8 @@ class SimulatedProbe:
         if found is None:
             return None
         free = bytes_of(found.get("free", found["memory"])) or 0
-        return Condition(free, found.get("temperature_c"), found.get("limit_c"), found.get("ecc_errors"))
+        temperature, limit, errors = (_number(found.get(name)) for name in ("temperature_c", "limit_c", "ecc_errors"))
+        return Condition(free, _whole(temperature), _whole(limit), _whole(errors), _number(found.get("utilisation")))
 
     def xids(self) -> Mapping[str, tuple[int, ...]]:
         """As `Probe.xids`, but again at each look as long as the file names them."""
@@ -50,6 +52,15 @@ class SimulatedProbe:
             return [each for each in found if each["uuid"] and each["memory"]]
         except (OSError, ValueError, KeyError, TypeError):
             return []
+
+
+def _number(told: Any) -> float | None:
+    """What a file says, where that is a number."""
+    return float(told) if isinstance(told, int | float) else None
+
+
+def _whole(told: float | None) -> int | None:
+    return None if told is None else round(told)
 
 
 def probe_of(simulated: str, visible: str | None = None) -> Probe:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from celeriac.decide.health import HealthDecision, health
+from celeriac.decide.health import Condition, HealthDecision, health
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from worker.devices.probe import CPU, DeviceInfo, Probe
@@ -31,6 +31,7 @@ class DeviceWatch:
         self._devices, self._probe = devices, probe or probe_of(settings.simulated_gpus)
         self._drained: frozenset[str] = frozenset()
         self._health: dict[str, HealthDecision] = {}
+        self._conditions: dict[str, Condition] = {}
         self._looked_at = time.monotonic()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="device-watch", daemon=True)
@@ -48,6 +49,10 @@ class DeviceWatch:
                 found[each.uuid] = sick
         return found
 
+    def conditions(self, now: float) -> Mapping[str, Condition]:
+        """What the GPUs last said of themselves, by uuid: none that did not answer, or whose driver hangs."""
+        return {} if now - self._looked_at > STALE_S else dict(self._conditions)
+
     def close(self) -> None:
         """Look no more."""
         self._ending.set()
@@ -60,9 +65,12 @@ class DeviceWatch:
             log.debug("drains are not known: %s", error)
         gpus = [each for each in self._devices if each.kind != CPU]
         xids = self._probe.xids() if gpus else {}
+        seen: dict[str, Condition] = {}
         for each in gpus:
-            before = self._health.get(each.uuid, HealthDecision())
-            self._health[each.uuid] = health(self._probe.condition(each.uuid), before, xids.get(each.uuid, ()))
+            before, condition = self._health.get(each.uuid, HealthDecision()), self._probe.condition(each.uuid)
+            self._health[each.uuid] = health(condition, before, xids.get(each.uuid, ()))
+            seen |= {} if condition is None else {each.uuid: condition}
+        self._conditions = seen
         self._looked_at = time.monotonic()
 
     def _run(self) -> None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from celeriac.decide.health import Condition
 from celeriac.domain.errors import CallerError, SettingInvalid, TryAgain
 from celeriac.domain.records import Device
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, BrokerConfig, Tickets, device_queue, make_app
@@ -55,7 +56,7 @@ TOLD_TO_WORKERS = ("database_url", "broker_url", "node_key")
 @dataclass(frozen=True, slots=True)
 class HostStatus:
     """What a host's device rows share. `down`: slots without a running worker; `flaw`: what it cannot write, why.
-    `out`: the devices that take no trials, by uuid, and why.
+    `out`: the devices that take no trials, by uuid, and why; `conditions`: what devices say of themselves.
     """
 
     host: str
@@ -66,6 +67,7 @@ class HostStatus:
     heartbeat_s: float = 5.0
     labels: Mapping[str, str] = field(default_factory=dict)
     out: Mapping[str, str] = field(default_factory=dict)
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
 
 
 class Node:
@@ -179,6 +181,7 @@ class Node:
             self._settings.heartbeat_s,
             labels_of(self._settings.labels),
             self._out,
+            self._watch.conditions(time.monotonic()),
         )
         try:
             self._store.put_devices(self._settings.host, device_rows(self._slots, self._devices, status))
@@ -328,6 +331,7 @@ def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: H
     for device in devices:
         names = tuple(slot.name for slot in places if slot.device_uuid == device.uuid)
         down = [name for name in names if name in status.down]
+        said = status.conditions.get(device.uuid)
         rows.append(
             Device(
                 uuid=device.uuid,
@@ -344,6 +348,9 @@ def device_rows(places: Sequence[Slot], devices: Sequence[DeviceInfo], status: H
                 else status.flaw or "ok",
                 heartbeat_at=status.now,
                 heartbeat_s=status.heartbeat_s,
+                used_bytes=None if said is None else max(device.memory_bytes - said.free_bytes, 0),
+                utilisation=None if said is None else said.utilisation,
+                temperature_c=None if said is None else said.temperature_c,
             )
         )
     return rows

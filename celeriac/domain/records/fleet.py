@@ -12,7 +12,8 @@ ALIVE_BEATS = 4
 class Device:
     """One device of one host and its slots, as the host's node last said. `kind` is "cpu" or the GPU's name.
 
-    `heartbeat_s`: how often its node speaks.
+    `heartbeat_s`: how often its node speaks. `used_bytes`: memory that anybody uses there; `utilisation`: the share of
+    the last moment in which it computed (0 to 1); `temperature_c`. None: nobody knows.
     """
 
     uuid: str
@@ -25,6 +26,9 @@ class Device:
     health: str
     heartbeat_at: datetime
     heartbeat_s: float = 5.0
+    used_bytes: int | None = None
+    utilisation: float | None = None
+    temperature_c: int | None = None
 
     def is_alive(self, now: datetime) -> bool:
         """Whether its node spoke within ALIVE_BEATS of its own heartbeats: the one rule of this."""

@@ -29,6 +29,9 @@ device = Table(
     Column("heartbeat_at", Instant, nullable=False),
     words("owner"),
     Column("heartbeat_s", Double, nullable=False, server_default="5"),
+    Column("used_bytes", BigInteger),
+    Column("utilisation", Double),
+    Column("temperature_c", Integer),
     PrimaryKeyConstraint("host", "uuid"),
 )
 

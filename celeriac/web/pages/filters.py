@@ -50,12 +50,29 @@ def ago(at: datetime | None, now: datetime) -> Markup:
     return Markup('<time data-age datetime="{}">{}</time>').format(at.isoformat(), words)
 
 
+def since(at: datetime, now: datetime) -> Markup:
+    """For how long, until now; the page lets it go on."""
+    return Markup('<time data-since datetime="{}">{}</time>').format(
+        at.isoformat(), _coarse((now - at).total_seconds())
+    )
+
+
+def percent(share: float | None) -> str:
+    """A share as a whole number of per cent."""
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
 def _coarse(seconds: float) -> str:
     if seconds < 3600:
         return f"{round(seconds)}s" if seconds < 60 else f"{int(seconds // 60)}m"
     return (
         f"{int(seconds // 3600)}h {int(seconds % 3600 // 60):02d}m" if seconds < 86400 else f"{int(seconds // 86400)}d"
     )
+
+
+def hours(value: float | None) -> str:
+    """Hours, to three digits."""
+    return "-" if value is None else f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def signed(value: float | None, digits: int = 2) -> str:
@@ -113,9 +130,12 @@ FILTERS = {
     "slice": slice_text,
     "moment": moment,
     "ago": ago,
+    "hours": hours,
     "signed": signed,
     "code": code,
     "size": size,
+    "since": since,
+    "percent": percent,
     "badge": badge,
     "lines": lines,
     "counted": counted,

@@ -1,6 +1,7 @@
 """Commands on studies, on a real service: what they print, change, and end with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +181,17 @@ def test_trials_of_two_codes_are_told_apart(celeriac: Celeriac, client: Client) 
         assert "The best, trial 1, ran 2222." in told
     codes = json.loads(celeriac("status", "digits", "--json").out)["codes"]
     assert [(each["code"], each["trials"]) for each in codes] == [("1111", 2), ("2222", 1)]
+
+
+def test_workers_show_what_gpus_say_of_themselves(celeriac: Celeriac, client: Client) -> None:
+    client.store.put_devices("here", [device(client, "cpu0.s0@here")])
+    assert not {"util", "temp"} & set(celeriac("workers").out.split())
+    card = replace(device(client, "gpu0.s0@here"), uuid="GPU-0", kind="H100", memory_bytes=80 * 2**30)
+    client.store.put_devices("here", [replace(card, used_bytes=20 * 2**30, utilisation=0.93, temperature_c=61)])
+    shown = " ".join(celeriac("workers").out.split())
+    assert "20.0 of 80.0 GiB 93% 61 °C" in shown
+    (form,) = json.loads(celeriac("workers", "--json").out)
+    assert (form["used_bytes"], form["utilisation"], form["temperature_c"]) == (20 * 2**30, 0.93, 61)
 
 
 def test_every_reading_command_speaks_json(celeriac: Celeriac, client: Client) -> None:

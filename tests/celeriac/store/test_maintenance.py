@@ -87,6 +87,11 @@ def test_a_host_says_anew_what_it_has(subject: Subject) -> None:
     assert (seen[0].labels, seen[0].slots, seen[0].is_gpu) == ({"rack": "a"}, ("gpu-1.s0",), True)
     assert seen[0].heartbeat_at > store.now() - timedelta(seconds=5)
     assert [each.uuid for each in store.devices(alive=True)] == ["gpu-1"]
+    assert (seen[0].used_bytes, seen[0].utilisation, seen[0].temperature_c) == (None, None, None)
+    said = replace(device("gpu-1", kind="H100"), used_bytes=2**33, utilisation=0.5, temperature_c=61)
+    store.put_devices("here", [said])
+    seen = store.devices(alive=True)
+    assert (seen[0].used_bytes, seen[0].utilisation, seen[0].temperature_c) == (2**33, 0.5, 61)
     store.put_devices("here", [])
     assert [each.host for each in store.devices()] == ["there"]
 

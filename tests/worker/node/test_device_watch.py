@@ -2,13 +2,15 @@
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from celeriac.decide.health import Condition
 from celeriac.runtime.settings import Settings
 from tests.memory_store import MemoryStore
-from worker.devices.probe import DeviceInfo
+from worker.devices.probe import DeviceInfo, slots
 from worker.node.device_watch import HANGS, STALE_S, DeviceWatch
+from worker.node.node import HostStatus, device_rows
 
 
 class SickBox:
@@ -77,4 +79,21 @@ def test_a_driver_that_hangs_has_lost_all_its_devices(tmp_path: Path) -> None:
     watch.look()
     found = watch.out(time.monotonic() + STALE_S + 1)
     assert found == {f"GPU-{k}": HANGS for k in range(3)}
+    watch.close()
+
+
+def test_what_devices_say_of_themselves_is_told_until_their_driver_hangs(tmp_path: Path) -> None:
+    watch, box, _ = watched(tmp_path)
+    box.conditions = {"GPU-0": Condition(20 << 30, 61, utilisation=0.93), "GPU-2": None}
+    watch.look()
+    found = watch.conditions(time.monotonic())
+    assert set(found) == {"GPU-0", "GPU-1"}, "of one that does not answer nothing is known"
+    assert watch.conditions(time.monotonic() + STALE_S + 1) == {}
+    status = HostStatus("box", "", frozenset(), datetime.now(UTC), conditions=found)
+    rows = device_rows(slots(box.devices(), 0, "box"), box.devices(), status)
+    assert [(each.used_bytes, each.utilisation, each.temperature_c) for each in rows] == [
+        (60 << 30, 0.93, 61),
+        (0, None, None),
+        (None, None, None),
+    ]
     watch.close()

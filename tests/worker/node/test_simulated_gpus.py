@@ -85,11 +85,15 @@ def test_shares_run_where_they_are_placed_and_a_drain_or_a_fault_of_one_device_m
 def test_the_file_tells_how_each_device_is(tmp_path: Path) -> None:
     probe = SimulatedProbe(tmp_path / "gpus.json")
     assert probe.devices() == []
-    written(tmp_path / "gpus.json", {"uuid": "a", "free": "2GiB", "temperature_c": 90, "limit_c": 85}, {"uuid": "b"})
+    written(
+        tmp_path / "gpus.json",
+        {"uuid": "a", "free": "2GiB", "temperature_c": 90, "limit_c": 85, "utilisation": 1},
+        {"uuid": "b"},
+    )
     assert [(each.uuid, each.memory_bytes) for each in probe.devices()] == [("a", 80 * GIB), ("b", 80 * GIB)]
     hot = probe.condition("a")
     assert hot is not None
-    assert (hot.free_bytes, hot.temperature_c, hot.limit_c) == (2 * GIB, 90, 85)
+    assert (hot.free_bytes, hot.temperature_c, hot.limit_c, hot.utilisation) == (2 * GIB, 90, 85, 1.0)
     assert probe.condition("gone") is None
 
 

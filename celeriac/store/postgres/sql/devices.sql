@@ -7,13 +7,16 @@ WITH gone AS (
     DELETE FROM device WHERE host = :host AND uuid <> ALL(:uuids)
         AND (owner IN ('', {owner}) OR heartbeat_at < clock_timestamp() - interval '1 minute')
 )
-INSERT INTO device (host, uuid, kind, memory_bytes, labels, slots, fingerprint, health, heartbeat_at, heartbeat_s, owner)
-SELECT :host, x.uuid, x.kind, x.memory_bytes, x.labels, x.slots, x.fingerprint, x.health, clock_timestamp(), coalesce(x.heartbeat_s, 5), {owner}
+INSERT INTO device (host, uuid, kind, memory_bytes, labels, slots, fingerprint, health, heartbeat_at, heartbeat_s, owner,
+    used_bytes, utilisation, temperature_c)
+SELECT :host, x.uuid, x.kind, x.memory_bytes, x.labels, x.slots, x.fingerprint, x.health, clock_timestamp(), coalesce(x.heartbeat_s, 5), {owner},
+    x.used_bytes, x.utilisation, x.temperature_c
 FROM json_to_recordset(:devices) AS x(uuid text, kind text, memory_bytes bigint, labels json, slots json,
-    fingerprint text, health text, heartbeat_s float8)
+    fingerprint text, health text, heartbeat_s float8, used_bytes bigint, utilisation float8, temperature_c int)
 ON CONFLICT (host, uuid) DO UPDATE SET kind = excluded.kind, memory_bytes = excluded.memory_bytes,
     labels = excluded.labels, slots = excluded.slots, fingerprint = excluded.fingerprint,
-    health = excluded.health, heartbeat_at = excluded.heartbeat_at, heartbeat_s = excluded.heartbeat_s, owner = excluded.owner
+    health = excluded.health, heartbeat_at = excluded.heartbeat_at, heartbeat_s = excluded.heartbeat_s, owner = excluded.owner,
+    used_bytes = excluded.used_bytes, utilisation = excluded.utilisation, temperature_c = excluded.temperature_c
     WHERE device.owner IN ('', excluded.owner) OR device.heartbeat_at < clock_timestamp() - interval '1 minute'
 RETURNING true
 
