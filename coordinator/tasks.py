@@ -11,7 +11,7 @@ from celery import shared_task
 from celeriac.domain.messages import DriveStudy, TrialEnded, decode
 from celeriac.runtime.broker import DRIVE_TASK, FIRE_TASK, REAP_TASK
 from celeriac.runtime.logs import about
-from coordinator import reaper, schedules
+from coordinator import reaper, replays, schedules
 from coordinator.app import current, forgiving
 from coordinator.turn import drive, drive_all
 
@@ -50,10 +50,11 @@ def reap_leases(ticket: Mapping[str, Any]) -> None:
 @shared_task(name=FIRE_TASK)
 @forgiving
 def fire_schedules(ticket: Mapping[str, Any]) -> None:
-    """Make the firings that are due, and have promotions published and their hooks run."""
+    """Make the firings that are due, and past ones that were asked for; have promotions published, their hooks run."""
     decode(ticket)
     if current().takes_tick("fire"):
         schedules.fire_due(current().store, current().tickets)
+        replays.step_all(current().store, current().tickets)
         if deliverer := current().deliverer:
             deliverer.tick(current().store)
         if retention := current().retention:

@@ -10,13 +10,16 @@ from typing import Any
 from celeriac.decide.calendar import calendar_of, dues_of, plan_of
 from celeriac.decide.due import due_slice
 from celeriac.decide.firing import firing_of, next_by_hand
-from celeriac.domain.errors import DuplicateStudy, UnknownSchedule
-from celeriac.domain.records import Firing, NewStudy, Schedule, ScheduleEdit, SliceDue
+from celeriac.decide.replay import MOST_DAYS
+from celeriac.domain.errors import CallerError, DuplicateStudy, UnknownSchedule
+from celeriac.domain.records import Firing, NewStudy, Replay, Schedule, ScheduleEdit, SliceDue
 from celeriac.domain.study_file import ScheduleSpec, StudySpec, difference, parse
 from celeriac.store import Store
 from celeriac.store.dues import slice_key
 from celeriac.store.firing import fire
 
+#: A due time further away is a slip, and beyond these years not every zone and every database has one.
+YEARS = range(1970, 2201)
 #: Firings among which those by hand are counted; behind more, a number that is taken is passed over.
 _RECENT_FIRINGS = 2000
 
@@ -115,6 +118,20 @@ def fire_now(
 def _asked_by(who: str, reason: str) -> str:
     """What a firing keeps of who asked for it, and why; when, its row says."""
     return f"asked for by {who}" + (f": {reason}" if reason else "")
+
+
+def ask_replay(store: Store, name: str, first_day: date, last_day: date, *, by: str) -> Replay:
+    """Have the past nights of these days run, both included, those that had no firing: the coordinator begins them one
+    after the other, whoever looks on.
+
+    Raises UnknownSchedule, CallerError for days in the wrong order or too many, and IllegalTransition while other
+    nights of that schedule are asked for.
+    """
+    if first_day > last_day:
+        raise CallerError(f"{last_day} lies before {first_day}: name the first day first")
+    if (last_day - first_day).days >= MOST_DAYS or first_day.year not in YEARS:
+        raise CallerError(f"{first_day} to {last_day} are more than {MOST_DAYS} days, or before {YEARS[0]}")
+    return store.ask_replay(store.schedule(name).name, first_day, last_day, by)
 
 
 def waiting_of(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date
 from enum import Enum
 from math import isfinite
 from pathlib import Path
@@ -13,7 +13,7 @@ def plain(value: Any) -> Any:
     """A record, or anything made of records, as JSON values; what JSON has no number for becomes null."""
     if is_dataclass(value):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, datetime):
+    if isinstance(value, date):  # a time too
         return value.isoformat()
     if isinstance(value, Enum):
         return value.value

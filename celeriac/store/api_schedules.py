@@ -6,7 +6,7 @@ verdict) is written with it or not at all. So a firing can be moved by anybody, 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from celeriac.domain.firing_moves import FiringMove
@@ -17,6 +17,7 @@ from celeriac.domain.records import (
     FiringOpen,
     NewStudy,
     Publication,
+    Replay,
     Schedule,
     ScheduleEdit,
     SliceDue,
@@ -48,6 +49,20 @@ class ScheduleStore(Protocol):
 
     def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
         """What was done to a schedule of that name, newest first; also after it was dropped."""
+
+    def ask_replay(self, schedule: str, first_day: date, last_day: date, who: str) -> Replay:
+        """Keep that somebody wants the nights of these days run. Of the same days that are asked for already, it is the
+        same. Raises IllegalTransition while others are.
+        """
+
+    def replays(self, schedule: str, *, limit: int = 10) -> list[Replay]:
+        """What was asked for of a schedule of that name, newest first."""
+
+    def open_replays(self) -> list[Replay]:
+        """Those that have not come to their end, the oldest first."""
+
+    def end_replay(self, replay_id: int, reason: str) -> bool:
+        """Begin none of its nights any more; what runs goes on. False: it had its end already."""
 
     def due_schedules(self) -> list[Schedule]:
         """Schedules that are not paused and a slice of which is due, by the store's clock; the first due first."""

@@ -28,6 +28,7 @@ from celeriac.domain.records import (
     Firing,
     Outcome,
     Refusal,
+    Replay,
     StudyRecord,
     StudyState,
 )
@@ -241,6 +242,14 @@ def membership_lost(token: str, attempt: Attempt | None) -> LeaseLost:
     return LeaseLost(
         f"the membership {token[:8]}… is gone: it was given back or given up; stop, write nothing",
         reason="its membership has ended",
+    )
+
+
+def another_replay(found: Replay) -> IllegalTransition:
+    """The error of asking for past nights while others of that schedule are asked for."""
+    return IllegalTransition(
+        f"schedule {found.schedule} runs the nights of {found.first_day} to {found.last_day} already, as {found.who}"
+        " asked: wait until they have ended, or stop that first"
     )
 
 

@@ -31,6 +31,7 @@ from celeriac.domain.records import (
     Placed,
     PutAside,
     ReaperLook,
+    Replay,
     Report,
     RungRecord,
     Schedule,
@@ -103,6 +104,7 @@ class Rows:
     schedules: dict[str, Schedule] = field(default_factory=dict)
     slice_dues: dict[str, dict[str, SliceDue]] = field(default_factory=dict)
     schedule_edits: list[ScheduleEdit] = field(default_factory=list)
+    replays: dict[int, Replay] = field(default_factory=dict)
     firings: dict[int, Firing] = field(default_factory=dict)
     plans: dict[int, NewStudy] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
-from celeriac.domain.records import Schedule, ScheduleEdit, SliceDue
+from celeriac.domain.records import Replay, Schedule, ScheduleEdit, SliceDue
 from celeriac.store.dues import all_dues, slice_key
-from celeriac.store.refusals import unknown_schedule
+from celeriac.store.refusals import another_replay, unknown_schedule
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Tables, atomic, plain
 
@@ -58,6 +58,33 @@ class Schedules(Tables):
     def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
         found = [each for each in self._rows.schedule_edits if each.schedule == schedule]
         return found[::-1][:limit]
+
+    @atomic
+    def ask_replay(self, schedule: str, first_day: date, last_day: date, who: str) -> Replay:
+        for each in self.open_replays():
+            if each.schedule == schedule:
+                if (each.first_day, each.last_day) != (first_day, last_day):
+                    raise another_replay(each)
+                return each
+        made = Replay(self._rows.next_id("replay"), schedule, first_day, last_day, who, self._rows.clock())
+        self._rows.replays[made.id] = made
+        return made
+
+    @atomic
+    def replays(self, schedule: str, *, limit: int = 10) -> list[Replay]:
+        return [each for each in self._rows.replays.values() if each.schedule == schedule][::-1][:limit]
+
+    @atomic
+    def open_replays(self) -> list[Replay]:
+        return [each for each in self._rows.replays.values() if each.is_open]
+
+    @atomic
+    def end_replay(self, replay_id: int, reason: str) -> bool:
+        found = self._rows.replays.get(replay_id)
+        if found is None or not found.is_open:
+            return False
+        self._rows.replays[replay_id] = replace(found, ended_at=self._rows.clock(), reason=plain_text(reason))
+        return True
 
     @atomic
     def due_schedules(self) -> list[Schedule]:

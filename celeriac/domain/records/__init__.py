@@ -28,6 +28,7 @@ from celeriac.domain.records.attempt import Report as Report
 from celeriac.domain.records.attempt import RunningAttempt as RunningAttempt
 from celeriac.domain.records.attempt import RunPlan as RunPlan
 from celeriac.domain.records.calendar import FiringOpen as FiringOpen
+from celeriac.domain.records.calendar import Replay as Replay
 from celeriac.domain.records.calendar import ScheduleEdit as ScheduleEdit
 from celeriac.domain.records.calendar import SliceDue as SliceDue
 from celeriac.domain.records.firing import Champion as Champion

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 
@@ -31,6 +31,27 @@ class ScheduleEdit:
     changes: tuple[str, ...] = ()
     reason: str = ""
     at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Past nights of a schedule that somebody wants run: those due on these days, both included. `ended_at` None: some
+    of them have not ended; `reason`: how it came to its end.
+    """
+
+    id: int
+    schedule: str
+    first_day: date
+    last_day: date
+    who: str
+    asked_at: datetime
+    ended_at: datetime | None = None
+    reason: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nights of it may still begin."""
+        return self.ended_at is None
 
 
 @dataclass(frozen=True, slots=True)

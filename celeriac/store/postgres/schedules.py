@@ -1,17 +1,17 @@
 """Schedules."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from celeriac.domain.errors import UnknownSchedule
-from celeriac.domain.records import Schedule, ScheduleEdit, SliceDue
+from celeriac.domain.records import Replay, Schedule, ScheduleEdit, SliceDue
 from celeriac.store.connection import Row, Session
 from celeriac.store.dues import all_dues
 from celeriac.store.postgres.records import record_of, values_of
 from celeriac.store.postgres.statements import statement
 from celeriac.store.postgres.verbs import Verbs, ask
-from celeriac.store.refusals import unknown_schedule
+from celeriac.store.refusals import another_replay, unknown_schedule
 
 
 class Schedules(Verbs):
@@ -63,6 +63,25 @@ class Schedules(Verbs):
 
     def schedule_edits(self, schedule: str, *, limit: int = 50) -> list[ScheduleEdit]:
         return self._all(ScheduleEdit, "schedule_edits", schedule=schedule, limit=limit)
+
+    def ask_replay(self, schedule: str, first_day: date, last_day: date, who: str) -> Replay:
+        days = {"first_day": first_day, "last_day": last_day}
+        while True:
+            if made := self._one(Replay, "ask_replay", schedule=schedule, **days, who=who):
+                return made
+            if found := next((each for each in self.open_replays() if each.schedule == schedule), None):
+                if (found.first_day, found.last_day) == (first_day, last_day):
+                    return found
+                raise another_replay(found)
+
+    def replays(self, schedule: str, *, limit: int = 10) -> list[Replay]:
+        return self._all(Replay, "replays", schedule=schedule, limit=limit)
+
+    def open_replays(self) -> list[Replay]:
+        return self._all(Replay, "open_replays")
+
+    def end_replay(self, replay_id: int, reason: str) -> bool:
+        return bool(self._db.once(statement("end_replay"), replay=replay_id, reason=reason))
 
     def due_schedules(self) -> list[Schedule]:
         return self._all(Schedule, "due_schedules")

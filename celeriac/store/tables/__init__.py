@@ -21,6 +21,7 @@ from celeriac.store.tables.fleet import reaper as reaper
 from celeriac.store.tables.schedules import champion as champion
 from celeriac.store.tables.schedules import delivery as delivery
 from celeriac.store.tables.schedules import firing as firing
+from celeriac.store.tables.schedules import replay as replay
 from celeriac.store.tables.schedules import schedule as schedule
 from celeriac.store.tables.schedules import schedule_edit as schedule_edit
 from celeriac.store.tables.schedules import schedule_slice as schedule_slice

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     Double,
     ForeignKey,
     Identity,
@@ -58,6 +59,22 @@ schedule_edit = Table(
     Column("changes", JSON, nullable=False),
     words("reason"),
     Index("ix_schedule_edit_newest", "schedule", "id"),
+)
+
+# Past nights that somebody wants; outlives its schedule.
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("schedule", Text, nullable=False),
+    Column("first_day", Date, nullable=False),
+    Column("last_day", Date, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("asked_at", Instant, nullable=False, server_default=text("clock_timestamp()")),
+    Column("ended_at", Instant),
+    words("reason"),
+    Index("ix_replay_open", "schedule", unique=True, postgresql_where=text("ended_at IS NULL")),
+    Index("ix_replay_newest", "schedule", "id"),
 )
 
 firing = Table(

@@ -8,22 +8,20 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from celeriac.client.schedules import waiting_of
+from celeriac.client.schedules import YEARS, ask_replay, waiting_of
 from celeriac.decide.calendar import coming
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import FiringState
 from celeriac.report.forms import study_form
 from celeriac.report.morning import last_mornings, read_morning
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import ScheduleName, SliceName, Why, slice_of
+from celeriac.web.api.asking import Body, ScheduleName, SliceName, Why, slice_of
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader, Submitter
-from celeriac.web.paging import Cursor, Limit, cursor_of, not_ours, place_of, whole
+from celeriac.web.paging import MOST, Cursor, Limit, cursor_of, not_ours, place_of, whole
 
 router = APIRouter(tags=["schedules"])
 _PATH = "/schedules/{schedule}"
-#: A due time further away is a slip, and beyond these years not every zone and every database has one.
-_YEARS = range(1970, 2201)
 
 
 class Fire(Why):
@@ -32,6 +30,19 @@ class Fire(Why):
     due_at: datetime | date | None = None
     slice: str | None = Field(None, max_length=500)
     again: bool = False
+
+
+class Days(Body):
+    """Past days, both included."""
+
+    first_day: date
+    last_day: date
+
+
+class OneReplay(Body):
+    """What was asked for, by its id."""
+
+    replay: Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 @router.get("/schedules")
@@ -130,12 +141,32 @@ def fire(client: Doing, _: Submitter, schedule: ScheduleName, body: Fire) -> Res
     row = client.store.schedule(schedule)
     where = None if body.slice is None else slice_of(client.store, schedule, body.slice)
     at = body.due_at
-    if at is not None and at.year not in _YEARS:
-        raise CallerError(f"due_at: {at} is not between the years {_YEARS[0]} and {_YEARS[-1]}")
+    if at is not None and at.year not in YEARS:
+        raise CallerError(f"due_at: {at} is not between the years {YEARS[0]} and {YEARS[-1]}")
     if isinstance(at, datetime) and at.tzinfo is None:
         at = at.replace(tzinfo=ZoneInfo(row.timezone))
     opened = client.fire(schedule, at, slice_=where, again=body.again, reason=body.reason)
     return answer({"studies": [study_form(each.record) for each in opened]}, 201)
+
+
+@router.get(_PATH + "/replays")
+def replays(store: Reading, _: Reader, schedule: ScheduleName, limit: Limit = 50) -> Response:
+    """Which past nights were asked for, newest first."""
+    return answer(store.replays(schedule, limit=limit))
+
+
+@router.post(_PATH + "/replays", status_code=201)
+def replay(client: Doing, who: Operator, schedule: ScheduleName, body: Days) -> Response:
+    """Have the nights of past days run that had no firing, one after the other; of the same days once."""
+    return answer(ask_replay(client.store, schedule, body.first_day, body.last_day, by=who.name), 201)
+
+
+@router.post(_PATH + "/replays/stop")
+def stop_replay(client: Doing, who: Operator, schedule: ScheduleName, body: OneReplay) -> Response:
+    """Begin no more of its nights; what runs goes on."""
+    known = any(each.id == body.replay for each in client.store.replays(schedule, limit=MOST))
+    over = known and client.store.end_replay(body.replay, f"stopped by {who.name}")
+    return answer({**body.model_dump(), "stopped": over})
 
 
 def _edit(client: Doing, name: str, what: Literal["paused", "resumed", "removed"], reason: str) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import Form, Path
 from starlette.responses import Response
 
 from celeriac.client import champions
 from celeriac.client.champions import slice_named, slice_text
-from celeriac.client.schedules import waiting_of
+from celeriac.client.schedules import ask_replay, waiting_of
 from celeriac.decide.calendar import Coming, calendar_of, coming, plan_of
 from celeriac.decide.firing import night_name
-from celeriac.domain.records import Schedule, ScheduleEdit
+from celeriac.decide.replay import ReplayDecision, since
+from celeriac.decide.replay import replay as decide_replay
+from celeriac.domain.records import Replay, Schedule, ScheduleEdit
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, VerdictLine
 from celeriac.store.dues import slice_key
@@ -25,7 +28,7 @@ from celeriac.web.pages.filters import night_url, schedule_url
 router = pages()
 Name = Annotated[str, Path(max_length=200)]
 Text = Annotated[str, Form(max_length=500)]
-_COMING, _FIRINGS, _EDITS, _DAYS = 5, 40, 20, 400
+_COMING, _FIRINGS, _EDITS, _DAYS, _REPLAYS = 5, 40, 20, 400, 5
 _MOST_NAMED = 8
 
 
@@ -93,8 +96,16 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplayRow:
+    """Past nights that somebody asked for; `now`: how far they are, None once they are over."""
+
+    asked: Replay
+    now: ReplayDecision | None
+
+
+@dataclass(frozen=True, slots=True)
 class SchedulePage:
-    """A schedule."""
+    """A schedule. `yesterday`: the last day whose nights may be run again."""
 
     now: datetime
     schedule: Schedule
@@ -104,6 +115,8 @@ class SchedulePage:
     seats: tuple[Seat, ...]
     firings: tuple[FiringRow, ...]
     edits: tuple[ScheduleEdit, ...]
+    replays: tuple[ReplayRow, ...]
+    yesterday: date
 
     @property
     def slices(self) -> list[str]:
@@ -125,7 +138,16 @@ def schedule(store: Reading, name: Name) -> SchedulePage:
         seats=tuple(_seats(store, row)),
         firings=tuple(_firing(row, each) for each in cells),
         edits=tuple(store.schedule_edits(name, limit=_EDITS)),
+        replays=tuple(_replay_row(store, row, each, now) for each in store.replays(name, limit=_REPLAYS)),
+        yesterday=(now - timedelta(days=1)).astimezone(ZoneInfo(row.timezone)).date(),
     )
+
+
+def _replay_row(store: WebStore, row: Schedule, asked: Replay, now: datetime) -> ReplayRow:
+    if not asked.is_open:
+        return ReplayRow(asked, None)
+    minded = store.firings_to_mind(row.name, since(asked))
+    return ReplayRow(asked, decide_replay(row, asked, store.slice_dues(row.name), minded, now))
 
 
 def _alike(group: Sequence[Coming]) -> list[list[Coming]]:
@@ -199,6 +221,23 @@ def roll_back(client: Doing, who: Operator, name: Name, slice: Text = "", reason
     """Put the champion before this one in its place again."""
     where = slice_named(client.store, name, slice)
     champions.roll_back(client.store, name, where, who=who.name, reason=reason.strip() or "rolled back on the board")
+    return _changed(name)
+
+
+@router.post("/schedules/{name}/replay", response_model=None)
+def replay(
+    store: Reading, who: Operator, name: Name, first: Annotated[date, Form()], last: Annotated[date, Form()]
+) -> Response:
+    """Have the nights of these days run, those that had no firing: the coordinator begins them one after the other."""
+    ask_replay(store, name, first, last, by=who.name)
+    return _changed(name)
+
+
+@router.post("/schedules/{name}/replay/stop", response_model=None)
+def stop_replay(store: Reading, who: Operator, name: Name, replay: Annotated[int, Form(ge=1)]) -> Response:
+    """Begin no more of its nights; what runs goes on."""
+    if replay in {each.id for each in store.replays(name, limit=_REPLAYS)}:
+        store.end_replay(replay, f"stopped by {who.name}")
     return _changed(name)
 
 

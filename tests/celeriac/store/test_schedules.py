@@ -2,11 +2,11 @@
 
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
-from celeriac.domain.errors import UnknownSchedule
+from celeriac.domain.errors import IllegalTransition, UnknownSchedule
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
 from celeriac.domain.records import ScheduleEdit, SliceDue
@@ -96,6 +96,25 @@ def test_edits_are_kept_newest_first_and_outlive_the_schedule(any_store: Store) 
     assert edits[2] == replace(replaced, reason="more\ufffd", at=edits[2].at)
     assert sorted((each.at for each in edits if each.at), reverse=True) == [each.at for each in edits]
     assert [each.what for each in any_store.schedule_edits("nightly", limit=1)] == ["removed"]
+
+
+def test_past_nights_are_asked_for_once_at_a_time(any_store: Store) -> None:
+    first, last = date(2013, 10, 1), date(2013, 10, 7)
+    asked = any_store.ask_replay("nightly", first, last, "ada")
+    assert (asked.first_day, asked.last_day, asked.who, asked.is_open) == (first, last, "ada", True)
+    assert any_store.ask_replay("nightly", first, last, "bob") == asked, "the same days are asked for once"
+    with pytest.raises(IllegalTransition, match="2013-10-01 to 2013-10-07 already, as ada asked"):
+        any_store.ask_replay("nightly", first, first, "bob")
+    other = any_store.ask_replay("weekly", last, last, "bob")
+    assert any_store.open_replays() == [asked, other]
+    assert any_store.end_replay(asked.id, "enough\0")
+    assert not any_store.end_replay(asked.id, "again")
+    again = any_store.ask_replay("nightly", first, first, "bob")
+    assert [each.id for each in any_store.replays("nightly")] == [again.id, asked.id]
+    assert any_store.replays("nightly", limit=1) == [again]
+    ended = any_store.replays("nightly")[1]
+    assert (ended.reason, ended.ended_at is not None, ended.is_open) == ("enough\ufffd", True, False)
+    assert any_store.replays("hourly") == []
 
 
 def test_the_calendar_minds_the_clocks_own_firings_that_are_open_or_recent(any_store: Store) -> None:

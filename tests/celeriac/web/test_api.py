@@ -112,6 +112,23 @@ def test_failed_trials_run_again_and_one_is_cancelled(api: TestClient, client: C
     assert api.post(V1 + "/studies/digits/points", json={"points": [{"lr": 7}]}).status_code == 422
 
 
+def test_past_nights_are_asked_for_and_stopped(api: TestClient) -> None:
+    api.post(V1 + "/schedules", json={"spec": {**SPEC, **PLAN}})
+    days = {"first_day": "2013-10-01", "last_day": "2013-10-03"}
+    asked = [api.post(V1 + "/schedules/nightly/replays", json=days) for _ in range(2)]
+    assert [each.status_code for each in asked] == [201, 201]
+    [found] = api.get(V1 + "/schedules/nightly/replays").json()
+    assert asked[0].json() == asked[1].json() == found
+    assert {name: found[name] for name in days} == days
+    assert found["who"] == "tester"
+    other = api.post(V1 + "/schedules/nightly/replays", json={**days, "last_day": "2013-10-04"})
+    assert (other.status_code, other.json()["type"]) == (409, "urn:celeriac:illegal-transition")
+    stop = V1 + "/schedules/nightly/replays/stop"
+    assert [api.post(stop, json={"replay": found["id"]}).json()["stopped"] for _ in range(2)] == [True, False]
+    assert api.post(V1 + "/schedules/hourly/replays", json=days).status_code == 404
+    assert api.post(V1 + "/schedules/nightly/replays", json={"first_day": "2013-10-01"}).status_code == 422
+
+
 def test_a_schedule_is_put_fired_and_its_champions_changed(api: TestClient, client: Client) -> None:
     made = api.post(V1 + "/schedules", json={"spec": {**SPEC, **PLAN}, "reason": "new"})
     assert (made.status_code, made.json()["name"]) == (201, "nightly")

@@ -27,6 +27,19 @@ VALUES (:schedule, :who, :what, CAST(:changes AS json), :reason)
 -- name: schedule_edits
 SELECT {schedule_edit_columns} FROM schedule_edit se WHERE se.schedule = :schedule ORDER BY se.id DESC LIMIT :limit
 
+-- name: ask_replay
+INSERT INTO replay AS rp (schedule, first_day, last_day, who) VALUES (:schedule, :first_day, :last_day, :who)
+ON CONFLICT (schedule) WHERE ended_at IS NULL DO NOTHING RETURNING {replay_columns}
+
+-- name: replays
+SELECT {replay_columns} FROM replay rp WHERE rp.schedule = :schedule ORDER BY rp.id DESC LIMIT :limit
+
+-- name: open_replays
+SELECT {replay_columns} FROM replay rp WHERE rp.ended_at IS NULL ORDER BY rp.id
+
+-- name: end_replay
+UPDATE replay SET ended_at = clock_timestamp(), reason = :reason WHERE id = :replay AND ended_at IS NULL RETURNING id
+
 -- name: slice_dues
 SELECT {schedule_slice_columns} FROM schedule_slice sd WHERE sd.schedule = :schedule ORDER BY sd.next_due_at, sd.slice
 
