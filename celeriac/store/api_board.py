@@ -93,6 +93,19 @@ class TrialLine:
 
 
 @dataclass(frozen=True, slots=True)
+class BestStep:
+    """A trial that was better than all that had ended before it: the how many-th to finish it was, and how long after
+    its study's start.
+    """
+
+    study_id: int
+    place: int
+    number: int
+    score: float
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RungLine:
     """A rung of a study: its newest record, whose `place` is how many came, and how many were stopped there."""
 
@@ -197,12 +210,16 @@ class TrialPage:
 
 @dataclass(frozen=True, slots=True)
 class StudyFilter:
-    """Which studies a list has: in these states (none: in any), of this schedule, with these letters in the name."""
+    """Which studies a list has: in these states (none: in any), of this schedule, with these letters in the name, with
+    this goal and this metric.
+    """
 
     search: str = ""
     states: tuple[StudyState, ...] = ()
     schedule: str | None = None
     before_id: int | None = field(default=None)
+    goal: Goal | None = None
+    metric: str | None = None
 
 
 class BoardStore(Protocol):
@@ -218,6 +235,9 @@ class BoardStore(Protocol):
         """A page of the trials that hold all conditions. Of equals the lower number comes first; those without a value
         to sort by are last.
         """
+
+    def best_steps(self, study_ids: Sequence[int]) -> list[BestStep]:
+        """How the best of each of these studies came about, in the order of ends."""
 
     def drawn_trials(self, study_id: int, limit: int = 600) -> list[TrialRecord]:
         """The finished trials that a study's pictures show, by number: all, or of more than `limit` about so many: each

@@ -8,6 +8,7 @@ from typing import Any
 
 from celeriac.domain.records import Counts, RungRecord, StudyState, TrialRecord, TrialState
 from celeriac.store.api_board import (
+    BestStep,
     Condition,
     Drain,
     NightCell,
@@ -33,7 +34,7 @@ class Board(Verbs):
 
     def study_lines(self, wanted: StudyFilter, limit: int = 50) -> list[StudyLine]:
         states = [str(each) for each in wanted.states] or None
-        asked = {"search": wanted.search, "schedule": wanted.schedule, "before_id": wanted.before_id}
+        asked = {name: getattr(wanted, name) for name in ("search", "schedule", "before_id", "goal", "metric")}
         return [_study_line(row) for row in self._rows("study_lines", states=states, limit=limit, **asked)]
 
     def study_states(self) -> dict[StudyState, int]:
@@ -44,6 +45,9 @@ class Board(Verbs):
         rows = self._rows("trial_lines", study=study_id, conditions=tuple(map(asdict, conditions)), **where)
         lines = [record_of(TrialLine, {name: row[name] for name in row if name != "of"}) for row in rows]
         return TrialPage(tuple(lines), rows[0]["of"] if rows else 0)
+
+    def best_steps(self, study_ids: Sequence[int]) -> list[BestStep]:
+        return self._all(BestStep, "best_steps", studies=list(study_ids))
 
     def drawn_trials(self, study_id: int, limit: int = 600) -> list[TrialRecord]:
         return self._all(TrialRecord, "drawn_trials", study=study_id, limit=limit)

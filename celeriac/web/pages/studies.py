@@ -1,13 +1,13 @@
 """The list of studies: filtered and paged in the database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
 
 from fastapi import Query
 
-from celeriac.domain.records import StudyState
+from celeriac.domain.records import StudyRecord, StudyState
 from celeriac.store.api_board import StudyFilter, StudyLine
 from celeriac.web.asked import Reading
 from celeriac.web.pages.drawing import page, pages
@@ -18,7 +18,9 @@ _A_PAGE = 40
 
 @dataclass(frozen=True, slots=True)
 class StudiesPage:
-    """A page of studies, newest first; `next` is the id to go on before, None at the end."""
+    """A page of studies, newest first; `next` is the id to go on before, None at the end. `beside`: the study that
+    others are chosen to be compared with, and then the list has those of its goal and metric alone.
+    """
 
     now: datetime
     lines: tuple[StudyLine, ...]
@@ -29,11 +31,13 @@ class StudiesPage:
     state: StudyState | None
     schedule: str | None
     is_first: bool
+    beside: StudyRecord | None = None
 
     @property
     def asked(self) -> dict[str, str | None]:
         """The filter, as its addresses have it."""
-        return {"q": self.search, "state": self.state, "schedule": self.schedule}
+        beside = None if self.beside is None else self.beside.name
+        return {"q": self.search, "state": self.state, "schedule": self.schedule, "beside": beside}
 
 
 @page(router, "/studies", "studies.html")
@@ -43,10 +47,14 @@ def studies(
     state: Annotated[str, Query(max_length=20)] = "",
     schedule: Annotated[str | None, Query(max_length=200)] = None,
     before: Annotated[int | None, Query(ge=1)] = None,
+    beside: Annotated[str, Query(max_length=300)] = "",
 ) -> StudiesPage:
     """The studies that fit."""
     in_state = StudyState(state) if state in StudyState.__members__ else None
+    other = store.study_named(beside) if beside else None
     wanted = StudyFilter(q.strip(), (in_state,) if in_state else (), schedule or None, before)
+    if other is not None:
+        wanted = replace(wanted, goal=other.goal, metric=other.metric)
     found = store.study_lines(wanted, _A_PAGE + 1)
     return StudiesPage(
         now=store.now(),
@@ -58,4 +66,5 @@ def studies(
         state=in_state,
         schedule=schedule or None,
         is_first=before is None,
+        beside=other,
     )

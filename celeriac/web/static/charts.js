@@ -443,5 +443,5 @@
     again();
   });
   document.addEventListener("DOMContentLoaded", () => begin(document));
-  window.celeriacCharts = { begin, again };
+  window.celeriacCharts = { begin, again, draw, kinds: KINDS, width, none, axes, theme, short, showTip, hideTip, colour };
 })();

@@ -10,6 +10,8 @@ SELECT {study_line} FROM study s
 WHERE s.id < coalesce(CAST(:before_id AS bigint), {most})
     AND (CAST(:states AS text[]) IS NULL OR s.state = ANY(CAST(:states AS text[])))
     AND (CAST(:schedule AS text) IS NULL OR s.schedule = :schedule)
+    AND (CAST(:goal AS text) IS NULL OR s.goal = :goal)
+    AND (CAST(:metric AS text) IS NULL OR s.spec #>> '{metric,name}' = :metric)
     AND strpos(lower(s.name), lower(:search)) > 0
 ORDER BY s.id DESC LIMIT :limit
 
@@ -51,6 +53,21 @@ SELECT t.number, t.state, t.source, t.score, t.params, t.fault, t.detail, t.atte
     a.last_step, a.last_value, o.of
 FROM (SELECT o.* FROM o ORDER BY o.place OFFSET :skip LIMIT :limit) o
 JOIN trial t ON t.study_id = :study AND t.number = o.number {newest_attempt} ORDER BY o.place
+
+-- name: best_steps
+-- Of each study the trials that were better than all that had ended before them.
+WITH f AS (
+    SELECT t.study_id, t.number, t.score, t.ended_no, extract(epoch FROM t.ended_at - coalesce(s.started_at, s.created_at)) AS after_s,
+        CASE WHEN t.state = 'SCORED' THEN CASE s.goal WHEN 'maximize' THEN -t.score ELSE t.score END END AS loss
+    FROM study s JOIN trial t ON t.study_id = s.id
+    WHERE s.id = ANY(CAST(:studies AS bigint[])) AND t.state IN ('SCORED', 'PRUNED', 'FAILED')
+), r AS (
+    SELECT f.*, min(f.loss) OVER (PARTITION BY f.study_id ORDER BY f.ended_no ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before,
+        row_number() OVER (PARTITION BY f.study_id ORDER BY f.ended_no) AS place
+    FROM f
+)
+SELECT r.study_id, CAST(r.place AS int) AS place, r.number, r.score, CAST(r.after_s AS float8) AS after_s
+FROM r WHERE r.loss < coalesce(r.before, 'Infinity') ORDER BY r.study_id, r.place
 
 -- name: drawn_trials
 -- The trials of a study's pictures: each that was better than all before it, the default, the best third of `most`, and of the

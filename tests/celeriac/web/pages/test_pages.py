@@ -18,6 +18,7 @@ from celeriac.store.api_board import Condition, StudyFilter, TrialOrder
 from celeriac.web.pages.memory import Kept
 from celeriac.web.pages.tables import read_filter
 from tests.celeriac.cli.played import SPEC, STUDY_FILE, leased, played
+from tests.celeriac.store.scenes import device
 from tests.coordinator.house import House, with_slots
 from tests.coordinator.nightlife import JFK, by_lr, put_schedule, work
 
@@ -202,6 +203,52 @@ def test_a_schedule_is_paused_and_fired_by_its_forms(browser: TestClient, night:
     browser.post("/schedules/flights/fire", data={**csrf, "slice": "airport=JFK", "reason": "again"})
     assert next(each.note for each in store.firings("flights")) == "asked for by tester: again"
     assert "flights" in text(browser.get("/schedules"))
+
+
+def test_past_nights_are_asked_for_once_and_may_be_stopped(browser: TestClient, night: House) -> None:
+    store, csrf = night.store, form(browser)
+    days = {"first": "2026-11-20", "last": "2026-11-22"}
+    assert browser.post("/schedules/flights/replay", data=days).status_code == 403
+    for _ in range(2):
+        sent = browser.post("/schedules/flights/replay", data={**csrf, **days})
+        assert (sent.status_code, sent.headers["location"]) == (303, "/schedules/flights")
+    [asked] = store.open_replays()
+    assert (asked.schedule, asked.who, str(asked.first_day), str(asked.last_day)) == (
+        "flights",
+        "tester",
+        *days.values(),
+    )
+    page = text(browser.get("/schedules/flights"))
+    assert "those of 2026-11-20 to 2026-11-22: 0 of 3 nights have ended, 0 at work" in page
+    for wrong, said in (
+        ({"first": "2026-11-23"}, "2026-11-22 lies before 2026-11-23"),
+        ({"first": "2020-01-01"}, "more than 366 days"),
+        ({"last": "2026-11-21"}, "already, as tester asked"),
+        ({"last": "yesterday"}, "date"),
+    ):
+        refused = browser.post("/schedules/flights/replay", data={**csrf, **days, **wrong}, headers=PAGE)
+        assert (refused.status_code in (409, 422), said in refused.text) == (True, True), wrong
+    browser.post("/schedules/flights/replay/stop", data={**csrf, "replay": str(asked.id)})
+    assert store.open_replays() == []
+    assert "stopped by tester" in text(browser.get("/schedules/flights"))
+
+
+def test_the_fleet_shows_what_gpus_say_of_themselves(api: TestClient, web_store: WebStore) -> None:
+    card = replace(device("SIM-0", kind="simulated GPU"), used_bytes=2**33, utilisation=0.5, temperature_c=61)
+    web_store.put_devices("here", [card, device("SIM-1", kind="simulated GPU")])
+    web_store.put_devices("there", [device("cpu", host="there")])
+    page = text(api.get("/fleet"))
+    assert "8.0 GiB of 16.0 GiB 50 % 61 °C" in page
+    assert page.count("Utilisation") == 1, "processors tell nothing of the kind"
+    assert "What simulated GPUs say of themselves stands in a file" in page
+    told = {each["uuid"]: (each["used_bytes"], each["utilisation"], each["temperature_c"]) for each in fleet(api)}
+    assert told == {"SIM-0": (2**33, 0.5, 61), "SIM-1": (None, None, None), "cpu": (None, None, None)}
+
+
+def fleet(api: TestClient) -> list[dict[str, Any]]:
+    """The API's devices."""
+    found: list[dict[str, Any]] = api.get("/api/v1/devices").json()
+    return found
 
 
 def test_a_host_is_drained_and_given_back(browser: TestClient, web_store: WebStore) -> None:
