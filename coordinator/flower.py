@@ -29,6 +29,8 @@ from celeriac.runtime.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: Its pages link to one another below this, so that the board can hand them on.
+PREFIX = "/flower"
 OPEN_PATHS = frozenset({"/healthcheck", "/metrics"})
 # Trials take from seconds to days; Flower's own buckets end at ten seconds.
 RUNTIME_BUCKETS_S = [0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0]
@@ -55,10 +57,12 @@ class GuardedFlower(Flower):  # type: ignore[misc]
         self._expected = "Basic " + b64encode(login.encode()).decode() if login else ""
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> HTTPMessageDelegate:
-        """The path's handler, or the one that asks for the login."""
+        """The path's handler, or the one that asks for the login. Paths are understood with the prefix and without."""
         given = request.headers.get("Authorization", "")
         found: HTTPMessageDelegate
         if admits(self._expected, request.path, request.remote_ip, given):
+            if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
+                request.path = PREFIX + request.path
             found = super().find_handler(request, **kwargs)
         else:
             found = self.get_handler_delegate(request, Unauthorized)
@@ -122,11 +126,13 @@ def make_flower(settings: Settings, login: str) -> GuardedFlower:
     options.address = settings.flower_address
     options.basic_auth = [login] if login else []
     options.read_only = not settings.flower_writable
+    options.url_prefix = PREFIX.strip("/")
     options.max_tasks = MOST_TASKS
     options.tasks_columns = "uuid,args,state,received,started,runtime,worker"
     options.task_runtime_metric_buckets = RUNTIME_BUCKETS_S
     options.purge_offline_workers = 3600
     Events.events_enable_interval = EVENTS_ON_MS
     app = make_app(BrokerConfig(settings.broker_url, "celeriac-flower"))
-    web = {**urls.settings, "cookie_secret": secrets.token_urlsafe(64)}
+    below = {name: PREFIX + urls.settings[name] for name in ("login_url", "static_url_prefix")}
+    web = {**urls.settings, **below, "cookie_secret": secrets.token_urlsafe(64)}
     return GuardedFlower(login, capp=app, options=options, **web)

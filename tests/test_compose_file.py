@@ -112,7 +112,7 @@ def test_each_program_gets_the_login_of_its_role_alone() -> None:
             "worker": {"CELERIAC_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"},
             "worker-cpu": {"CELERIAC_WORKER_PASSWORD", "REDIS_WORKER_PASSWORD"},
             "cli": {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COMMAND_PASSWORD"},
-            "web": {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COMMAND_PASSWORD"},
+            "web": {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COMMAND_PASSWORD", "FLOWER_PASSWORD"},
         }.get(name, {"CELERIAC_COORDINATOR_PASSWORD", "REDIS_COORDINATOR_PASSWORD"})
         assert secrets == wanted, name
 

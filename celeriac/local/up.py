@@ -208,7 +208,7 @@ class _Up:
         """The environment of one program: this one's own, the home, and descriptors instead of secrets."""
         given = {"HOME": str(self._home.root), "STACK": self._home.tag}
         given |= {"FLOWER_PORT": str(self._settings.flower_port), "WEB_PORT": str(self._settings.web_port)}
-        given |= {"WEB_ADDRESS": "127.0.0.1"}
+        given |= {"WEB_ADDRESS": "127.0.0.1", "FLOWER_URL": self._flower_url or ""}
         if says is not None:
             given["READY_FD"] = str(says)
         return {
@@ -232,7 +232,7 @@ class _Up:
             "database_url": self._settings.database_url,
             "broker_url": self._settings.broker_url,
             "idle_exit": self._wishes.idle_exit,
-            "flower_url": f"http://127.0.0.1:{self._settings.flower_port}" if self._wishes.flower else None,
+            "flower_url": self._flower_url,
             "web_url": f"http://127.0.0.1:{self._settings.web_port}" if self._settings.web_port else None,
         }
         write_private(self._home_file, content)
@@ -244,8 +244,9 @@ class _Up:
         elif not _has_web():
             self._say("board     not installed here: `pip install celeriac[web]`")
         if self._wishes.flower:
-            user, password = self._settings.flower_user, self._settings.flower_password
-            self._say(f"Flower    {content['flower_url']}   user {user}, password {password}")
+            own = f"user {self._settings.flower_user}, password {self._settings.flower_password}"
+            board = content["web_url"]
+            self._say(f"Flower    {board}/flower/" if board else f"Flower    {content['flower_url']}   {own}")
             self._say("          its list of tasks begins when it starts; `celeriac status` has them all")
         where = (
             ""
@@ -257,6 +258,10 @@ class _Up:
         self._say(f"stop      {here}`celeriac down{where}`")
         self._say(f"Ready after {took_s:.1f} s")
         tell_starter(self._settings, "ready")
+
+    @property
+    def _flower_url(self) -> str | None:
+        return f"http://127.0.0.1:{self._settings.flower_port}" if self._wishes.flower else None
 
     def _is_idle(self) -> bool:
         """Nothing to run and nobody looking on, for a while: a stack that `celeriac run` started ends by itself."""

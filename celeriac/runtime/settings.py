@@ -73,7 +73,8 @@ class Settings:
     question stays.
     preempt_after_s: for so long a study has less than its share before trials of studies with clearly smaller weights
     are asked back (0: never).
-    flower_address: where Flower listens; beyond loopback it wants a login.
+    flower_address: where Flower listens; beyond loopback it wants a login. flower_url: where the board finds it, to
+    hand it on behind its own login ("": nowhere).
     web_port, web_address: where the board and the API listen (0: nowhere). web_body_bytes: the longest request.
     mlflow_uri: the MLflow that trials are written to as they end ("": none).
     web_code_roots: below which directories (with colons) an API token without the scope `code` may name code.
@@ -133,6 +134,7 @@ class Settings:
     flower_user: str = ""
     flower_password: str = ""
     flower_writable: bool = False
+    flower_url: str = ""
     web_port: int = 8420
     web_address: str = "127.0.0.1"
     web_body_bytes: int = 1_048_576

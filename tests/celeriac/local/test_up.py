@@ -4,13 +4,16 @@ on.
 One stack for the module, below a directory that only its owner may enter; the tests run in order and hand it on.
 """
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -37,6 +40,7 @@ class Up:
 
     def __init__(self, home: Path) -> None:
         self.home = home
+        self.said: list[str] = []
         self.process = self.start()
 
     def start(self) -> "subprocess.Popen[str]":
@@ -44,13 +48,17 @@ class Up:
         command = [sys.executable, "-m", "celeriac.local", "up", "--home", str(self.home), "--slots", "2"]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self.process.stdout is not None
-        said = []
+        self.said = said = []
         for line in self.process.stdout:
             said.append(line)
             if line.startswith("Ready"):
                 assert f"celeriac down --home '{self.home}'" in "".join(said)  # it has a space
                 return self.process
         raise AssertionError(f"up ended with {self.process.wait()}: {''.join(said)}")
+
+    def told(self, name: str) -> str:
+        """What it said of a part of itself."""
+        return next(line.split(maxsplit=1)[1].strip() for line in self.said if line.startswith(f"{name} "))
 
     def family(self) -> list[psutil.Process]:
         """Every process of the stack."""
@@ -86,6 +94,39 @@ def test_it_listens_on_loopback_only_and_its_flower_asks_for_the_login(up: Up) -
     assert listening == ["127.0.0.1"]  # Flower; Postgres and Redis have sockets without a port
     names = {Path(" ".join(process.cmdline()[:1])).name for process in up.family()}
     assert {"postgres", "valkey-server"} <= names
+
+
+@pytest.mark.timeout(180)
+def test_its_board_lets_in_once_by_the_link_that_it_prints_and_has_flower_behind_it(up: Up) -> None:
+    link, flower = up.told("board"), up.told("Flower")
+    board = link.partition("/login/once?code=")[0]
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+", board)
+    assert flower == f"{board}/flower/", "no password is printed where the board stands before it"
+    page = {"Accept": "text/html"}
+    with httpx.Client(base_url=board, headers=page) as stranger, httpx.Client(base_url=board, headers=page) as owner:
+        while not answers(stranger):
+            select_a_moment()
+        assert [stranger.get(path).headers["location"][:6] for path in ("/", "/fleet", "/flower/")] == ["/login"] * 3
+        let_in = owner.get(link)
+        assert (let_in.status_code, let_in.headers["location"]) == (303, "/")
+        assert "No study runs" in owner.get("/").text
+        again = stranger.get(link)
+        assert (again.status_code, "This link was used" in again.text) == (401, True)
+        assert stranger.get("/").status_code == 303
+        while (shown := owner.get("/flower/workers", timeout=30)).status_code == 503:  # Flower takes its time
+            select_a_moment()
+        assert (shown.status_code, "Flower" in shown.text) == (200, True)
+        assert 'href="/flower/static/' in shown.text
+        direct = json.loads((up.home / "run" / "stack.json").read_text())["flower_url"]
+        assert httpx.get(f"{direct}/flower/workers").status_code == 401
+
+
+def answers(client: httpx.Client) -> bool:
+    """Whether the board does; `up` does not wait for it."""
+    try:
+        return client.get("/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_second_one_on_the_same_home_is_told_who_holds_it(up: Up) -> None:
