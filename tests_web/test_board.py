@@ -62,6 +62,8 @@ def test_a_study_is_submitted_and_watched_live_to_its_end(board: Board, enter: E
     expect(page.locator("figure[data-chart=history] canvas")).to_be_visible()
     expect(page.locator("#trials")).to_contain_text(f"1 to {TRIALS} of {TRIALS}", timeout=30_000)
     assert page.evaluate("window.followed") is True
+    asked = page.evaluate("performance.getEntriesByType('resource').map((each) => new URL(each.name).pathname)")
+    assert "/studies/arch/live" not in asked, "it is pushed: nothing is asked for again and again"
     assert board.client().study("arch").record.counts.finished == TRIALS
 
 
@@ -80,6 +82,29 @@ def test_trials_are_sorted_filtered_and_compared(board: Board, enter: Enter) -> 
     page.get_by_role("button", name="Compare 2 trials").click()
     expect(page.get_by_role("heading", name="2 trials side by side")).to_be_visible()
     expect(page.locator("figure canvas").first).to_be_visible()
+
+
+def test_studies_are_checked_in_the_list_and_compared(board: Board, enter: Enter) -> None:
+    page = enter()
+    submit(page, board, STUDY.format(code=board.code, trials=4).replace("study: arch", "study: other"))
+    board.client().study("other").wait(timeout=60)
+    page.goto(f"{board.address}/studies")
+    expect(page.get_by_role("button", name="Compare")).to_be_disabled()
+    page.get_by_label("Compare arch").check()
+    page.get_by_label("Name contains").fill("other")
+    expect(page.locator("#list tbody tr")).to_have_count(1)
+    page.get_by_label("Compare other").check()
+    page.get_by_role("button", name="Compare 2 studies").click()
+    expect(page.get_by_role("heading", name="2 studies side by side")).to_be_visible()
+    expect(page.locator("figure canvas")).to_be_visible()
+    page.get_by_label("hours since the start").check()
+    expect(page.locator("figure canvas")).to_be_visible()
+    page.get_by_role("link", name="other").click()
+    page.get_by_role("link", name="Compare with others").click()
+    expect(page.locator("main")).to_contain_text("stand beside other")
+    page.get_by_label("Compare arch").check()
+    page.get_by_role("button", name="Compare 2 studies").click()
+    expect(page.get_by_role("heading", name="2 studies side by side")).to_be_visible()
 
 
 def test_a_trial_s_log_is_opened(board: Board, enter: Enter) -> None:
@@ -122,6 +147,36 @@ def test_a_schedule_is_triggered_its_challenger_approved_and_rolled_back(board: 
     now = champions.standing(store, "nightly", {"region": "eu"})
     assert now is not None
     assert (now.params, now.kind) == (first.params, "rollback")
+
+
+def test_past_nights_are_asked_for_and_the_coordinator_answers(board: Board, enter: Enter) -> None:
+    page = enter()
+    page.goto(f"{board.address}/schedules/nightly")
+    page.locator("summary", has_text="Run past nights").click()
+    page.get_by_label("From").fill("2013-02-01")  # it is due on the first of January alone
+    page.get_by_label("To, included").fill("2013-02-03")
+    page.get_by_role("button", name="Run past nights").click()
+    expect(page.locator("main")).to_contain_text("2013-02-01 to 2013-02-03")
+    over = page.get_by_text("no night of these days is past")
+    for _ in range(60):
+        if over.count():
+            break
+        page.wait_for_timeout(500)
+        page.reload()
+    expect(over).to_be_visible()
+    assert board.client().store.open_replays() == []
+
+
+def test_flower_is_behind_the_login(board: Board, enter: Enter, chromium: Browser) -> None:
+    stranger = chromium.new_context()
+    assert stranger.request.get(f"{board.address}/flower/workers").status == 401
+    stranger.close()
+    page = enter()
+    page.goto(f"{board.address}/fleet")
+    page.get_by_role("link", name="Queues in Flower").click()
+    expect(page.locator("main")).to_contain_text(f"@{board.stack.settings.host}", timeout=30_000)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / "flower.png")
 
 
 def test_two_clicks_lead_from_the_morning_to_the_reason(board: Board, enter: Enter) -> None:
@@ -170,6 +225,7 @@ def pages(board: Board) -> dict[str, str]:
         "studies": "/studies",
         "study": "/studies/arch",
         "compare": "/studies/arch/compare?trials=0,1,2",
+        "compare_studies": "/compare?study=arch&study=other",
         "trial": f"/studies/arch/trials/{best}",
         "fleet": "/fleet",
         "schedules": "/schedules",

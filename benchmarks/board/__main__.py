@@ -47,11 +47,14 @@ class Asked:
 def paths(night: str) -> list[str]:
     """Each page and list, those of the longest study among them."""
     study, last = f"/studies/{BIG}", BIG_TRIALS - 1
+    beside = "&".join(f"study={name}" for name in (BIG, *(f"tabular-{k:03d}" for k in range(7))))
     pages = ["/", f"/nights/{NIGHTLY}/{night}", "/studies", "/studies?q=tab&state=DONE", study, f"{study}/live"]
     pages += [f"{study}?where=lr%3C0.01+optimizer%3Dadam&sort=score&down=1", f"{study}?sort=dropout&skip=4000"]
     pages += [f"{study}/{name}.json" for name in ("drawn", "curves", "timeline")]
     pages += [
         f"{study}/compare?trials=3,17,20",
+        f"/compare?{beside}",
+        f"/compare.json?{beside}",
         f"{study}/trials/11",
         f"{study}/trials/{last}",
         f"{study}/trials/10/log",

@@ -11,13 +11,14 @@ from celeriac import __version__
 from celeriac.client import Client
 from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
-from celeriac.web import api, openapi, pages, problems
+from celeriac.web import api, flower, openapi, pages, problems
 from celeriac.web.answers import Answers
 from celeriac.web.api import metrics
 from celeriac.web.auth import login
 from celeriac.web.auth.failures import Failures
 from celeriac.web.auth.guard import Guard
 from celeriac.web.events import Hub
+from celeriac.web.pages.following import Feeds
 
 HERE = Path(__file__).parent
 
@@ -33,13 +34,14 @@ def create_app(settings: Settings, client: Client, store: WebStore) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.settings, app.state.client, app.state.store = settings, client, store
-    app.state.failures, app.state.hub = Failures(), Hub(store)
+    app.state.failures, app.state.hub, app.state.feeds = Failures(), Hub(store), Feeds()
     app.state.templates = Jinja2Templates(HERE / "templates")
-    pages.prepare(app.state.templates)
+    pages.prepare(app.state.templates, has_flower=bool(settings.flower_url))
     problems.install(app)
     app.include_router(login.router)
     app.include_router(api.router)
     app.include_router(metrics.router)
+    app.include_router(flower.router)
     app.include_router(pages.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
 

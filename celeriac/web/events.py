@@ -43,6 +43,7 @@ class Hub:
     def __init__(self, store: WebStore) -> None:
         self._store, self._name = store, secrets.token_hex(8)
         self._viewers: set[Viewer] = set()
+        self._told: dict[int, int] = {}
         self._hearing: asyncio.Task[None] | None = None
         self._enough = threading.Event()
 
@@ -63,8 +64,18 @@ class Hub:
             yield viewer
         finally:
             self._viewers.discard(viewer)
+            if study_id is not None and not self.is_followed(study_id):
+                self._told.pop(study_id, None)
             if not self._viewers:
                 self._enough.set()
+
+    def is_followed(self, study_id: int) -> bool:
+        """Whether anybody looks at this study."""
+        return any(each.study_id == study_id for each in self._viewers)
+
+    def moves(self, study_id: int) -> int:
+        """How many changes of a study its viewers were told: what was made of it before the last is old."""
+        return self._told.get(study_id, 0)
 
     async def _hear(self, loop: asyncio.AbstractEventLoop, enough: threading.Event) -> None:
         """Have a thread of its own listen: one that waits must not take one of those that answer requests."""
@@ -116,6 +127,7 @@ class Hub:
         return found
 
     def _tell(self, study: StudyRecord) -> None:
+        self._told[study.id] = self._told.get(study.id, 0) + 1
         for viewer in self._viewers:
             if viewer.study_id in (None, study.id):
                 viewer.changed[study.id] = study

@@ -8,18 +8,16 @@ from fastapi import APIRouter, Request
 from sse_starlette.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
-from celeriac.domain.errors import CeleriacError
 from celeriac.domain.records import CLOSED, StudyRecord
 from celeriac.report.forms import study_form
 from celeriac.store import WebStore
 from celeriac.web.api.asking import StudyName
-from celeriac.web.auth.principal import Reader, who_asks
+from celeriac.web.auth.admission import AGAIN_S, Admission
+from celeriac.web.auth.principal import Reader
 from celeriac.web.events import Hub, next_changes
 from celeriac.web.problems import Refused
 
 router = APIRouter(tags=["events"])
-#: A comment is sent so often where nothing changes, and the token is looked at again.
-PING_S = 15.0
 _SAID: dict[int | str, dict[str, Any]] = {
     200: {"description": "A stream of events.", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
 }
@@ -42,7 +40,7 @@ def _stream(request: Request, first: StudyRecord | None, is_over: Callable[[Stud
     hub: Hub = request.app.state.hub
     if hub.is_full:
         raise Refused(503, "too many look on at once: ask again later", headers={"Retry-After": "30"})
-    return EventSourceResponse(_told(hub, request, first, is_over), ping=int(PING_S))
+    return EventSourceResponse(_told(hub, request, first, is_over), ping=int(AGAIN_S))
 
 
 async def _told(
@@ -54,22 +52,12 @@ async def _told(
             yield _event(first)
             if is_over(first):
                 return
-        while True:
-            changed = await next_changes(viewer, PING_S)
-            for study in changed:
+        admission = Admission(store, request)
+        while await admission.holds():
+            for study in await next_changes(viewer, admission.left_s):
                 yield _event(study)
                 if is_over(study):
                     return
-            if not changed and not await run_in_threadpool(_still, store, request):
-                return
-
-
-def _still(store: WebStore, request: Request) -> bool:
-    """Whether the token, or the session, still lets in."""
-    try:
-        return who_asks(store, request) is not None
-    except CeleriacError:
-        return True  # the store is away: nobody knows
 
 
 def _event(study: StudyRecord) -> dict[str, str]:

@@ -87,10 +87,11 @@ class Compared:
 
 def now_of(client: Client, name: str) -> StudyNow:
     """What the live part shows, at most two seconds old."""
-    return _NOW.get((client.store, name), lambda: _look(client, name))
+    return _NOW.get((client.store, name), lambda: look(client, name))
 
 
-def _look(client: Client, name: str) -> StudyNow:
+def look(client: Client, name: str) -> StudyNow:
+    """The same as it is in this moment."""
     study = client.study(name)
     progress, store = client.progress(study), client.store
     record = progress.study

@@ -4,9 +4,47 @@
 (() => {
   const EVERY_MS = 2000, AWAY_MS = 15000, REDRAW_MS = 10000;
 
-  // A part of a page with data-live="URL" is asked for again while the page is seen. An ETag makes "nothing new" cost
-  // nothing. It ends where the part says that it is over (data-over).
+  // A part of a page with data-following="URL" is sent whole by the server whenever it is another. One with data-live
+  // alone is asked for again every data-every ms while the page is seen, and so is a followed one, more seldom, where the
+  // server takes no more followers. It ends where the part says that it is over (data-over).
   function live(part) {
+    if (!over(part)) {
+      if (part.dataset.following && window.EventSource) follow(part); else poll(part, Number(part.dataset.every || EVERY_MS));
+    }
+    const known = part.querySelector("[data-version]");
+    if (known) { version = known.dataset.version; drawnAt = Date.now(); }
+  }
+  // While its page is hidden nothing is open: a browser has few connections to one host, for all of its tabs.
+  function follow(part) {
+    let source = null, shown = true;
+    const close = () => { if (source) source.close(); source = null; };
+    const open = () => {
+      if (source || over(part) || document.hidden) return;
+      source = new EventSource(part.dataset.following);
+      source.addEventListener("part", (event) => {
+        shown = false;
+        const show = () => {
+          if (shown || !part.isConnected) return;
+          shown = put(part, event.data);
+          if (!shown) setTimeout(show, EVERY_MS); else if (over(part)) close();
+        };
+        show();
+      });
+      source.onerror = () => {
+        if (!source || source.readyState !== EventSource.CLOSED) return;  // it comes back by itself
+        source = null;
+        document.removeEventListener("visibilitychange", turned);
+        poll(part, AWAY_MS);
+      };
+    };
+    const turned = () => (document.hidden ? close() : open());
+    document.addEventListener("visibilitychange", turned);
+    window.addEventListener("pagehide", close);
+    window.addEventListener("pageshow", open);
+    open();
+  }
+  // An ETag makes "nothing new" cost nothing.
+  function poll(part, every) {
     let tag = part.dataset.tag || "", missed = 0;
     async function look() {
       if (!part.isConnected) return;
@@ -15,29 +53,27 @@
         const answer = await fetch(part.dataset.live, { headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store", credentials: "same-origin" });
         missed = 0;
         if (answer.status === 401 || answer.redirected) return;
-        if (answer.status === 200) {
-          const text = await answer.text();
-          const inside = part.contains(document.activeElement) && document.activeElement !== document.body;
-          const chosen = window.getSelection && !window.getSelection().isCollapsed && part.contains(window.getSelection().anchorNode);
-          if (!inside && !chosen) {
-            tag = answer.headers.get("ETag") || "";
-            const follows = bottomed(part);
-            part.innerHTML = text;
-            follows.forEach((each) => each());
-            age(part);
-            reachable(part);
-            if (window.htmx) window.htmx.process(part);
-            moved(part);
-          }
-        }
+        if (answer.status === 200 && put(part, await answer.text())) tag = answer.headers.get("ETag") || "";
       } catch { missed += 1; }
       if (over(part)) return;
-      wait(Math.min(EVERY_MS * (1 + missed), AWAY_MS));
+      wait(Math.min(every * (1 + missed), AWAY_MS));
     }
     const wait = (ms) => setTimeout(look, ms);
-    if (!over(part)) wait(part.dataset.first === undefined ? EVERY_MS : 0);
-    const known = part.querySelector("[data-version]");
-    if (known) { version = known.dataset.version; drawnAt = Date.now(); }
+    wait(part.dataset.first === undefined ? every : 0);
+  }
+  // Whether the part was put there: it is not while somebody is at work in it.
+  function put(part, text) {
+    const inside = part.contains(document.activeElement) && document.activeElement !== document.body;
+    const chosen = window.getSelection && !window.getSelection().isCollapsed && part.contains(window.getSelection().anchorNode);
+    if (inside || chosen) return false;
+    const follows = bottomed(part);
+    part.innerHTML = text;
+    follows.forEach((each) => each());
+    age(part);
+    reachable(part);
+    if (window.htmx) window.htmx.process(part);
+    moved(part);
+    return true;
   }
   // Pictures are drawn anew when a trial has ended or begun, and not more often than every ten seconds.
   let version = "", drawnAt = 0, later = 0;
@@ -68,6 +104,7 @@
       const at = new Date(each.getAttribute("datetime")), s = (Date.now() - at.getTime()) / 1000;
       if (Number.isNaN(s)) return;
       each.title = at.toLocaleString();
+      if (each.dataset.since !== undefined) each.textContent = span(Math.max(s, 0));
       if (each.dataset.age !== undefined) each.textContent = s >= 0 ? `${span(s)} ago` : `in ${span(-s)}`;
     });
   }
@@ -83,16 +120,32 @@
     });
   }
 
+  // What is checked to be compared is kept while lists are filtered and sorted: trials as one list of numbers, studies
+  // each by its name.
   function comparing() {
     const chosen = new Set();
     const told = () => {
       const form = document.getElementById("compare");  // anew at each swap of the table
-      if (!form) return;
-      const button = form.querySelector("button");
-      form.querySelector("input[name=trials]").value = [...chosen].sort((a, b) => a - b).join(",");
-      button.disabled = chosen.size < 2;
-      button.textContent = chosen.size ? `Compare ${chosen.size} trials` : "Compare";
-      document.querySelectorAll("input[data-compare]").forEach((each) => { each.checked = chosen.has(each.dataset.compare); });
+      const button = form && document.querySelector("button[form=compare]");
+      if (!button) return;
+      const list = form.querySelector("input[name=trials]"), most = Number(form.dataset.most);
+      const fixed = form.querySelectorAll("input[name=study]:not([data-kept])").length, count = chosen.size + fixed;
+      const boxes = [...document.querySelectorAll("input[data-compare]")];
+      if (list) list.value = [...chosen].sort((a, b) => a - b).join(",");
+      else {
+        form.querySelectorAll("[data-kept]").forEach((each) => each.remove());
+        const seen = new Set(boxes.map((each) => each.dataset.compare));
+        chosen.forEach((name) => {
+          if (seen.has(name)) return;
+          const kept = document.createElement("input");
+          Object.assign(kept, { type: "hidden", name: "study", value: name });
+          kept.dataset.kept = "";
+          form.append(kept);
+        });
+      }
+      button.disabled = count < 2 || count > most;
+      button.textContent = count > most ? `At most ${most} ${form.dataset.what}` : count > fixed ? `Compare ${count} ${form.dataset.what}` : "Compare";
+      boxes.forEach((each) => { each.checked = chosen.has(each.dataset.compare); });
     };
     document.addEventListener("change", (event) => {
       const box = event.target.closest && event.target.closest("input[data-compare]");
@@ -101,6 +154,8 @@
       told();
     });
     document.addEventListener("htmx:after:swap", told);
+    document.querySelectorAll("input[data-compare]:checked").forEach((each) => chosen.add(each.dataset.compare));
+    told();
   }
 
   function submitting() {
