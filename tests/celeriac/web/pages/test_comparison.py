@@ -54,7 +54,7 @@ def test_studies_stand_side_by_side(api: TestClient) -> None:
 
 @pytest.mark.usefixtures("studies")
 @pytest.mark.parametrize(
-    ("asked", "status", "said"),
+    ("query", "status", "said"),
     [
         ("", 422, "choose 2 to 8 studies in the list of studies; none are named"),
         ("?study=one", 422, "1 is named"),
@@ -64,10 +64,10 @@ def test_studies_stand_side_by_side(api: TestClient) -> None:
         ("?study=one&study=nowhere", 404, "nowhere"),
     ],
 )
-def test_what_nobody_can_compare_is_refused(api: TestClient, asked: str, status: int, said: str) -> None:
-    refused = api.get(f"/compare{asked}", headers=PAGE)
+def test_what_nobody_can_compare_is_refused(api: TestClient, query: str, status: int, said: str) -> None:
+    refused = api.get(f"/compare{query}", headers=PAGE)
     assert (refused.status_code, said in refused.text) == (status, True)
-    assert api.get(f"/compare.json{asked}").json()["status"] == status
+    assert api.get(f"/compare.json{query}").json()["status"] == status
 
 
 @pytest.mark.usefixtures("studies")
