@@ -15,7 +15,6 @@ from celeriac.store.postgres.finish import Ends
 from celeriac.store.postgres.firings import Firings
 from celeriac.store.postgres.functions import digest
 from celeriac.store.postgres.gangs import Gangs
-from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.maintenance import Care
 from celeriac.store.postgres.packs import Packs
 from celeriac.store.postgres.placing import PlacedTrials
@@ -34,7 +33,6 @@ from celeriac.store.revision import FOUND, agree
 class PostgresStore(
     Studies,
     Turns,
-    Leases,
     Gangs,
     Packs,
     Reports,

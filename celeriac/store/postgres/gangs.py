@@ -1,16 +1,13 @@
 """Gangs: several slots that run one trial. Rule: a member's token opens its own row, and rank 0's the attempt's too."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from celeriac.domain.errors import LeaseLost
 from celeriac.domain.records import (
-    Checkpoint,
     Fault,
     GangPlace,
     Lease,
     Member,
-    MemoryFault,
     Peer,
     Place,
     Refusal,
@@ -18,17 +15,14 @@ from celeriac.domain.records import (
     Round,
     RunningGang,
     Seat,
-    Source,
 )
-from celeriac.domain.study_file import run_plan
-from celeriac.store.connection import Row, Session
+from celeriac.store.postgres.leases import Leases
 from celeriac.store.postgres.records import placed_of, record_of
-from celeriac.store.postgres.verbs import Verbs, ask
-from celeriac.store.refusals import membership_lost, not_joined, unknown_study, unknown_trial
+from celeriac.store.refusals import membership_lost, not_joined
 from celeriac.store.sanitize import new_token, plain_text
 
 
-class Gangs(Verbs):
+class Gangs(Leases):
     """Verbs of members, and of the coordinator that looks after them."""
 
     def join_gang(
@@ -49,21 +43,12 @@ class Gangs(Verbs):
         place = {"worker": worker, "host": host, "device": device, "device_kind": device_kind}
         where = {"address": address, "port": port, "lease_s": lease_s}
         given = {**ticket, "token": token, **place, **where}
-        rows = self._rows("join_gang", **given) or self._rows("joined", token=token) or self._join_placed(given)
-        if rows:
+        rows = self._rows("join_gang", **given) or self._rows("joined", token=token)
+        if rows := rows or self._on_device("join_placed", given):
             asked, placed = Resources.read(rows[0]["spec"].get("resources")), rows[0]["placed"]
             return Seat.of(token, rows[0]["study"], asked, placed_of(placed) if placed else None)
         # The others of a placed gang may be gathering: it is left to them, and to the reaper, to give it up.
-        return _refusal(self._rows("refuse", **ticket, device=""), **ticket)
-
-    def _join_placed(self, given: Mapping[str, Any]) -> Sequence[Row]:
-        """As a placed trial's lease: the device's row is locked first, by a statement of its own."""
-
-        def join(connection: Session) -> Sequence[Row]:
-            ask(connection, "lock_device", device=given["device"])
-            return ask(connection, "join_placed", **given)
-
-        return self._db.transaction(join)
+        return self._refusal(not_joined, **ticket)
 
     def gang_beat(self, token: str, lease_s: float, *, leaving: str = "") -> Round:
         rows = self._rows("gang_beat", token=token, lease_s=lease_s, leaving=plain_text(leaving))
@@ -79,15 +64,9 @@ class Gangs(Verbs):
         rows = self._rows("gang_lease", token=token)
         if not rows:
             raise self._member_lost(token)
-        given: dict[str, Any] = dict(rows[0])
+        given = dict(rows[0])
         place = Place(given.pop("rank"), tuple(Peer(**each) for each in given.pop("peers")))
-        kept = self._all(Checkpoint, "gang_checkpoints", token=token) if given["attempt"] > 1 else []
-        if given["source"] == Source.PBT:
-            kept += self._all(Checkpoint, "inherited_checkpoint", token=token)
-        faults = self._all(MemoryFault, "memory_faults", token=token) if Fault.OUT_OF_MEMORY in given["faults"] else ()
-        plan = run_plan(given.pop("spec"), given.pop("stage"))
-        more = {"checkpoints": kept, "plan": plan, "place": place, "memory_faults": faults}
-        return record_of(Lease, {**given, **more})
+        return self._lease_of({**given, "place": place}, "gang_checkpoints")
 
     def end_membership(
         self, token: str, *, fault: Fault | None = None, detail: str = "", traceback: str = "", signature: str = ""
@@ -120,12 +99,3 @@ class Gangs(Verbs):
 
     def _member_lost(self, token: str) -> LeaseLost:
         return membership_lost(token, self._attempt_of(token))
-
-
-def _refusal(rows: Sequence[Row], *, study: int, number: int, attempt: int) -> Refusal:
-    """Why this ticket led to no gang; raises UnknownStudy and UnknownTrial."""
-    if not rows:
-        raise unknown_study(study, ())
-    if rows[0]["number"] is None:
-        raise unknown_trial(study, number)
-    return not_joined(**rows[0], attempt=attempt)

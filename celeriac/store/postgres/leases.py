@@ -8,7 +8,7 @@ changed by somebody in between checks its WHERE again on the new row (READ COMMI
 chain that breaks returns no row; why, is asked after.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, Params, Refusal, Source
@@ -39,32 +39,15 @@ class Leases(Verbs):
         token, ticket = new_token(self._key), {"study": study_id, "number": number, "attempt": attempt}
         place = {"worker": worker, "device": device, "device_kind": device_kind}
         given = {**ticket, **place, "token": token, "lease_s": lease_s}
-        rows = self._rows("lease", **given) or self._rows("leased", token=token) or self._lease_placed(given)
+        rows = self._rows("lease", **given) or self._rows("leased", token=token)
+        rows = rows or self._on_device("lease_placed", given)
         if not rows:
-            return _refusal(self._rows("refuse", **ticket, device=device), **ticket)
-        kept = self._all(Checkpoint, "own_checkpoints", token=token) if attempt > 1 else []
-        if rows[0]["source"] == Source.PBT:
-            kept += self._all(Checkpoint, "inherited_checkpoint", token=token)
-        short = Fault.OUT_OF_MEMORY in rows[0]["faults"]
-        faults = self._all(MemoryFault, "memory_faults", token=token) if short else ()
-        found = {**rows[0], "number": number, "attempt": attempt, "checkpoints": kept, "memory_faults": faults}
-        plan = run_plan(found.pop("spec"), found.pop("stage"))
-        return record_of(Lease, {**found, "plan": plan})
+            return self._refusal(refused, **ticket, device=device)
+        return self._lease_of({**rows[0], "number": number, "attempt": attempt})
 
     def learn_space(self, token: str, params: Params, forms: Mapping[str, Mapping[str, Any]]) -> None:
         if not self._rows("learn_space", token=token, params=dict(params), forms=dict(forms), most=MOST_PARAMETERS):
             raise self._lost(token)
-
-    def _lease_placed(self, given: Mapping[str, Any]) -> Sequence[Row]:
-        """The lease of a trial that was placed here. The device's row is locked first, by a statement of its own: what
-        the next one counts is then as all leases before it left it.
-        """
-
-        def lease(connection: Session) -> Sequence[Row]:
-            ask(connection, "lock_device", device=given["device"])
-            return ask(connection, "lease_placed", **given)
-
-        return self._db.transaction(lease)
 
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:
         given = {"fingerprint": fingerprint, "resumed_step": resumed_step, "log_path": log_path}
@@ -77,11 +60,37 @@ class Leases(Verbs):
             raise self._lost(token)
         return str(rows[0]["preempt_reason"])
 
+    def _lease_of(self, row: Row, checkpoints: str = "own_checkpoints") -> Lease:
+        """The lease that a row is, with the trial's checkpoints, by this statement, and its faults of memory: these
+        are read only where there may be any.
+        """
+        given, token = dict(row), row["token"]
+        kept = self._all(Checkpoint, checkpoints, token=token) if given["attempt"] > 1 else []
+        if given["source"] == Source.PBT:
+            kept += self._all(Checkpoint, "inherited_checkpoint", token=token)
+        short = Fault.OUT_OF_MEMORY in given["faults"]
+        faults = self._all(MemoryFault, "memory_faults", token=token) if short else ()
+        plan = run_plan(given.pop("spec"), given.pop("stage"))
+        return record_of(Lease, {**given, "plan": plan, "checkpoints": kept, "memory_faults": faults})
 
-def _refusal(rows: Sequence[Row], *, study: int, number: int, attempt: int) -> Refusal:
-    """Why this ticket became no lease; raises UnknownStudy and UnknownTrial."""
-    if not rows:
-        raise unknown_study(study, ())
-    if rows[0]["number"] is None:
-        raise unknown_trial(study, number)
-    return refused(**rows[0], attempt=attempt)
+    def _on_device(self, name: str, given: Mapping[str, Any]) -> Sequence[Row]:
+        """The rows of a statement for a trial that was placed on this device. The device's row is locked first, by a
+        statement of its own: what the next one counts is then as all before it left it.
+        """
+
+        def run(connection: Session) -> Sequence[Row]:
+            ask(connection, "lock_device", device=given["device"])
+            return ask(connection, name, **given)
+
+        return self._db.transaction(run)
+
+    def _refusal(
+        self, why: Callable[..., Refusal], *, study: int, number: int, attempt: int, device: str = ""
+    ) -> Refusal:
+        """Why this ticket came to nothing, in the words of `why`; raises UnknownStudy and UnknownTrial."""
+        rows = self._rows("refuse", study=study, number=number, attempt=attempt, device=device)
+        if not rows:
+            raise unknown_study(study, ())
+        if rows[0]["number"] is None:
+            raise unknown_trial(study, number)
+        return why(**rows[0], attempt=attempt)

@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from celeriac.domain.records import Checkpoint, Fault, Lease, MemoryFault, PackCandidate, PackChoices, PackLimit
-from celeriac.domain.study_file import run_plan
-from celeriac.store.postgres.records import record_of
-from celeriac.store.postgres.verbs import Verbs
+from celeriac.domain.records import Lease, PackCandidate, PackChoices, PackLimit
+from celeriac.store.postgres.leases import Leases
 from celeriac.store.sanitize import new_token
 
 
-class Packs(Verbs):
+class Packs(Leases):
     """Verbs of a worker whose process runs several trials, and of the coordinator that counts such processes."""
 
     def pack_choices(self, token: str, most: int) -> PackChoices:
@@ -24,17 +22,8 @@ class Packs(Verbs):
         """The tokens are made here, so that a repeat after a broken connection finds its own leases."""
         tokens = [new_token(self._key) for _ in numbers]
         self._rows("lease_along", token=token, numbers=list(numbers), tokens=tokens)
-        leases = []
-        for row in self._rows("leased_along", tokens=tokens):
-            found = dict(row)
-            found["number"] = found.pop("trial")
-            own = found["token"]
-            again, short = found["attempt"] > 1, Fault.OUT_OF_MEMORY in found["faults"]
-            found["checkpoints"] = self._all(Checkpoint, "own_checkpoints", token=own) if again else ()
-            found["memory_faults"] = self._all(MemoryFault, "memory_faults", token=own) if short else ()
-            found["plan"] = run_plan(found.pop("spec"), found.pop("stage"))
-            leases.append(record_of(Lease, found))
-        return leases
+        rows = map(dict, self._rows("leased_along", tokens=tokens))
+        return [self._lease_of({"number": row.pop("trial"), **row}) for row in rows]
 
     def renew_pack(self, tokens: Sequence[str], lease_s: float) -> Mapping[str, str]:
         rows = self._rows("renew_pack", tokens=list(tokens), lease_s=lease_s)
