@@ -54,8 +54,6 @@ from celeriac.store.api_figures import FigureStore
 from celeriac.store.api_gangs import GangStore
 from celeriac.store.api_packs import PackStore
 from celeriac.store.api_placing import PlacingStore
-from celeriac.store.api_population import PopulationStore
-from celeriac.store.api_preemption import PreemptionStore
 from celeriac.store.api_schedules import ScheduleStore
 from celeriac.store.told import AttemptEnd as AttemptEnd
 from celeriac.store.told import Pruned as Pruned
@@ -65,9 +63,9 @@ from celeriac.store.told import ReportAck as ReportAck
 NOWHERE: Mapping[int, Placed] = {}
 
 
-class Store(ScheduleStore, PlacingStore, PreemptionStore, PopulationStore, GangStore, PackStore, FigureStore, Protocol):
-    """All that the programs may ask of Postgres; what schedules and their nights, pre-emption, populations, gangs,
-    packs and figures need is in protocols of their own.
+class Store(ScheduleStore, PlacingStore, GangStore, PackStore, FigureStore, Protocol):
+    """All that the programs may ask of Postgres; what schedules and their nights, places and pre-emption, gangs, packs
+    and figures need is in protocols of their own.
     """
 
     # -- the store itself -------------------------------------------------------------------------------------------
@@ -370,6 +368,11 @@ class Store(ScheduleStore, PlacingStore, PreemptionStore, PopulationStore, GangS
         self, study_id: int, *, after: tuple[int, int, int] = (-1, -1, 0), limit: int = 1000
     ) -> list[RungRecord]:
         """By bracket, rung and place, from the one after `after`: a page."""
+
+    def rung_leaders(self, study_id: int, number: int, limit: int) -> list[RungRecord]:
+        """A trial's record at the first rung where it was not among the kept; then the best of those that came there up
+        to it, best first, of equals the earlier, at most `limit`. None where it was kept at all.
+        """
 
     def savings(self, study_id: int) -> Savings:
         """What early stopping has spared so far. Reads all the study's ends: for a person who looks, not a turn."""

@@ -1,13 +1,15 @@
-"""What a store keeps of placed trials and of devices that are taken out: a part of `Store`."""
+"""What a store keeps of placed trials, of devices that are taken out, and of trials that are asked back: a part of
+`Store`.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from celeriac.domain.records import Holdings, ShareFigures
+from celeriac.domain.records import Holdings, RunningAttempt, ShareFigures
 
 
 class PlacingStore(Protocol):
-    """Verbs of placement."""
+    """Verbs of placement, and of pre-emption: a running trial hears of it with the next renewal."""
 
     def holdings(self) -> Holdings:
         """What holds the fleet's devices now: placed trials, and open attempts."""
@@ -31,3 +33,13 @@ class PlacingStore(Protocol):
 
     def drained(self, host: str) -> list[str]:
         """What is taken out of a host: its devices; "" stands for all."""
+
+    def running_attempts(self, studies: Sequence[int]) -> list[RunningAttempt]:
+        """The open attempts of these studies, the one leased first before the others."""
+
+    def preempt(self, tokens: Sequence[str], reason: str) -> int:
+        """Ask the open attempts of these tokens to hand themselves back; how many are asked now and were not before.
+
+        The trial ends its attempt at its next report, at no charge, and goes on later. One that was asked already
+        keeps its first reason.
+        """

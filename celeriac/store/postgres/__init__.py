@@ -18,8 +18,6 @@ from celeriac.store.postgres.gangs import Gangs
 from celeriac.store.postgres.maintenance import Care
 from celeriac.store.postgres.packs import Packs
 from celeriac.store.postgres.placing import PlacedTrials
-from celeriac.store.postgres.population import Population
-from celeriac.store.postgres.preemption import Preemption
 from celeriac.store.postgres.reading import Reading
 from celeriac.store.postgres.reports import Reports
 from celeriac.store.postgres.schedules import Schedules
@@ -42,8 +40,6 @@ class PostgresStore(
     Schedules,
     Firings,
     Deliveries,
-    Preemption,
-    Population,
     PlacedTrials,
     Reading,
     Figures,

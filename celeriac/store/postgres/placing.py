@@ -1,14 +1,16 @@
-"""Placed trials, and devices that are taken out. Rule: where a trial goes was decided; here it is only kept."""
+"""Placed trials, devices that are taken out, and running trials that are asked back. Rule: where a trial goes, and who
+gives way, was decided; here it is only kept. A request changes no state; it is the attempt's own end that does.
+"""
 
 from collections.abc import Sequence
 
-from celeriac.domain.records import Holding, Holdings, ShareFigures
+from celeriac.domain.records import Holding, Holdings, RunningAttempt, ShareFigures
 from celeriac.store.postgres.records import placed_of
 from celeriac.store.postgres.verbs import Verbs
 
 
 class PlacedTrials(Verbs):
-    """Verbs of placement."""
+    """Verbs of placement and pre-emption."""
 
     def holdings(self) -> Holdings:
         placed = tuple(
@@ -33,3 +35,9 @@ class PlacedTrials(Verbs):
 
     def drained(self, host: str) -> list[str]:
         return [row["device"] for row in self._rows("drained", host=host)]
+
+    def running_attempts(self, studies: Sequence[int]) -> list[RunningAttempt]:
+        return self._all(RunningAttempt, "running_attempts", studies=list(studies))
+
+    def preempt(self, tokens: Sequence[str], reason: str) -> int:
+        return len(self._rows("preempt", tokens=list(tokens), reason=reason))

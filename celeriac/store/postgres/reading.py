@@ -59,6 +59,9 @@ class Reading(Verbs):
         place = dict(zip(("bracket", "rung", "place"), after, strict=True))
         return self._all(RungRecord, "rung_records", study=study_id, limit=limit, **place)
 
+    def rung_leaders(self, study_id: int, number: int, limit: int) -> list[RungRecord]:
+        return self._all(RungRecord, "rung_leaders", study=study_id, trial=number, limit=limit)
+
     def savings(self, study_id: int) -> Savings:
         return self._all(Savings, "savings", study=study_id)[0]
 
