@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from celeriac.decide.deliver import headers
 from celeriac.domain.hooks import Hook
+from celeriac.domain.study_file import slice_name
 from coordinator.outside import NotDelivered
 
 _SHOWN_BYTES = 500
@@ -38,11 +39,10 @@ def post(hook: Hook, body: bytes, key: str, secret: str) -> str:
 
 def _variables(payload: Mapping[str, Any]) -> dict[str, str]:
     """What a command finds in its environment; all of it comes as JSON on its standard input."""
-    named = ",".join(f"{key}={value}" for key, value in payload["slice"].items())
     return {
         "CELERIAC_PROMOTION": str(payload["promotion"]),
         "CELERIAC_SCHEDULE": str(payload["schedule"]),
-        "CELERIAC_SLICE": named,
+        "CELERIAC_SLICE": slice_name(payload["slice"]),
         "CELERIAC_PUBLISHED_AT": str(payload["published_at"]),
     }
 

@@ -1,7 +1,5 @@
 """`celeriac best SCHEDULE`: the parameters of its champions, of all slices or of one."""
 
-from typing import Any
-
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
@@ -11,13 +9,14 @@ from celeriac.client.service import Service
 from celeriac.client.study import yaml_of
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Champion
+from celeriac.domain.study_file import slice_name
 
 
 def tell_champions(client: Service, schedule: str, slice_: str | None, *, as_json: bool, as_yaml: bool) -> int:
     """Print each slice's champion, or as YAML their parameters alone. The exit code."""
-    found = {_slice_text(each.slice): each for each in client.champions(schedule)}
+    found = {slice_name(each.slice): each for each in client.champions(schedule)}
     if slice_ is not None:
-        known = [_slice_text(each) for each in client.schedule(schedule).slices]
+        known = [slice_name(each) for each in client.schedule(schedule).slices]
         if slice_ not in known and slice_ not in found:
             raise CallerError(f"schedule {schedule} has no slice {slice_!r}; it has {'; '.join(known) or 'none'}")
         found = {key: each for key, each in found.items() if key == slice_}
@@ -35,10 +34,6 @@ def tell_champions(client: Service, schedule: str, slice_: str | None, *, as_jso
         for key, each in found.items():
             _tell(key, each)
     return OK
-
-
-def _slice_text(slice_: Any) -> str:
-    return ",".join(f"{key}={value}" for key, value in slice_.items())
 
 
 def _as_yaml(found: dict[str, Champion], *, alone: bool) -> str:

@@ -13,15 +13,15 @@ from celeriac.domain.errors import CallerError, IllegalTransition
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent
 from celeriac.domain.records import Champion, TrialState, VerdictKind
+from celeriac.domain.study_file import slice_name
 from celeriac.store import Store
 
 #: Of so many verdicts on a slice an earlier one can still be gone back to.
 _ALL = 10_000
 
 
-def slice_text(slice_: Mapping[str, Any]) -> str:
-    """A slice as people write it: `airport=JFK`; "" for the one empty slice."""
-    return ",".join(f"{key}={value}" for key, value in slice_.items())
+#: A slice as people write it, which is as its studies' names have it.
+slice_text = slice_name
 
 
 def slice_named(store: Store, schedule: str, named: str | None) -> Mapping[str, Any]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from celeriac.client.objective import code_root_of, stored_root
+from celeriac.client.looking import gang_places
+from celeriac.client.objective import code_root_of, moved_code, stored_root
 from celeriac.client.operating import Operating
 from celeriac.client.progress import Progress
 from celeriac.client.service import SpecLike as SpecLike
@@ -27,12 +28,10 @@ from celeriac.domain.records import (
     Device,
     Firing,
     FiringState,
-    GangPlace,
     NewStudy,
     Schedule,
     ScheduleEdit,
     StudyRecord,
-    TrialRecord,
     TrialState,
 )
 from celeriac.domain.sampler_names import class_flaw, missing
@@ -159,7 +158,7 @@ class Client(Operating):
                 notes.append(self._other_code(record, new))
         if record.state not in CLOSED:
             notes += filter(None, [self.wake(record)])
-        return Submission(Study(self.store, record, self.wake, self.settings), attached, tuple(notes))
+        return Submission(self.study_of(record), attached, tuple(notes))
 
     def _other_code(self, record: StudyRecord, new: NewStudy) -> str:
         """Have an open study run the code as it is now; what that means for its result, in words."""
@@ -190,7 +189,7 @@ class Client(Operating):
 
     def study(self, name: str) -> Study:
         """The study of that name. Raises UnknownStudy."""
-        return Study(self.store, self.store.study_named(name), self.wake, self.settings)
+        return self.study_of(self.store.study_named(name))
 
     def study_of(self, record: StudyRecord) -> Study:
         """The study of that row."""
@@ -202,7 +201,7 @@ class Client(Operating):
 
     def studies(self, limit: int = 50) -> list[Study]:
         """The newest studies, newest first."""
-        return [Study(self.store, record, self.wake, self.settings) for record in self.store.studies(limit=limit)]
+        return [self.study_of(record) for record in self.records(limit)]
 
     def wake(self, record: StudyRecord) -> str:
         """Tell the coordinator to look at a study now; what the caller should know when that was not possible."""
@@ -305,7 +304,7 @@ class Client(Operating):
         opened = self.store.stage_studies([firing.id])
         for record in opened:
             self.wake(record)
-        return [Study(self.store, record, self.wake, self.settings) for record in opened]
+        return [self.study_of(record) for record in opened]
 
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The champion of each slice."""
@@ -315,13 +314,8 @@ class Client(Operating):
         """How far a study is: its row, its running trials, and the devices that are alive."""
         record = study.record
         running = self.store.trials(record.id, states=[TrialState.RUNNING]) if record.counts.running else []
-        gangs = self.gang_places(record, running)
+        gangs = gang_places(self.store, record, running)
         return Progress(record, tuple(running), tuple(self.devices()), datetime.now(UTC), tuple(gangs))
-
-    def gang_places(self, study: StudyRecord, trials: Sequence[TrialRecord]) -> list[GangPlace]:
-        """Where the members of these trials' gangs are; asked only of a study whose trials have several."""
-        numbers = [each.number for each in trials if each.state in (TrialState.RUNNING, TrialState.QUEUED)]
-        return self.store.gang_places(study.id, numbers) if numbers and study.resources.is_gang else []
 
     # -- workers ----------------------------------------------------------------------------------------------------
     def devices(self) -> list[Device]:
@@ -399,7 +393,7 @@ def _same_or_raise(record: StudyRecord, spec: StudySpec, new: NewStudy, error: D
     differs = difference(parse(record.spec, record.name, name=spec.study), spec)
     if spec.learn_space and not spec.space.names:  # what it has learned since is no other spec
         differs = [line for line in differs if not line.startswith("space.")]
-    differs += _moved_code(record.code_root, new.code_root)
+    differs += moved_code(record.code_root, new.code_root)
     had, wall = record.spec["budget"], record.spec["budget"].get("wall")
     only_budget = all(line.startswith("budget.") for line in differs)
     longer = wall is None or spec.budget.wall_s is None or spec.budget.wall_s <= wall
@@ -425,7 +419,3 @@ def _how_else(record: StudyRecord, spec: StudySpec, only_budget: bool) -> str:
         f"{exists} with another budget: `celeriac extend {record.name} {' '.join(options)}` gives it that, and then"
         " this goes on; or choose another name (`--name`)"
     )
-
-
-def _moved_code(before: str, after: str) -> list[str]:
-    return [] if before == after else [f"code root: {before} -> {after}"]

@@ -6,7 +6,7 @@ from celeriac.client.progress import newest_failure
 from celeriac.client.proposing import Proposer, proposers_of
 from celeriac.client.waiting import PlaceWait, TimeLimits, pending_then, place_of, time_limits_of, waiting_of
 from celeriac.decide.waiting import WaitDecision
-from celeriac.domain.records import Attempt, CodeRun, GangPlace, Savings, TrialRecord, TrialState
+from celeriac.domain.records import Attempt, CodeRun, GangPlace, Savings, StudyRecord, TrialRecord, TrialState
 from celeriac.store import Store
 
 _NEWEST_ENDS = 3
@@ -45,10 +45,8 @@ class Looking:
         return self._store.codes(self.id)
 
     def gang_places(self, trials: Sequence[TrialRecord]) -> list[GangPlace]:
-        """Where the members of these trials' gangs are; asked only of a study whose trials have several."""
-        numbers = [each.number for each in trials if each.state in (TrialState.RUNNING, TrialState.QUEUED)]
-        is_gang = bool(numbers) and self._store.study(self.id).resources.is_gang
-        return self._store.gang_places(self.id, numbers) if is_gang else []
+        """Where the members of these trials' gangs are."""
+        return gang_places(self._store, self._store.study(self.id), trials)
 
     def waiting(self) -> tuple[WaitDecision, TimeLimits, PlaceWait | None]:
         """What it waits for, what its time is limited by, and what its next trial's place lacks."""
@@ -63,3 +61,9 @@ class Looking:
         """Those of these slots that take no trial of it now, with the reason."""
         rows = self._store.put_asides()
         return [(each.worker, each.reason) for each in rows if each.worker in slots and each.study_id in (0, self.id)]
+
+
+def gang_places(store: Store, study: StudyRecord, trials: Sequence[TrialRecord]) -> list[GangPlace]:
+    """Where the members of these trials' gangs are; asked only of a study whose trials have several."""
+    numbers = [each.number for each in trials if each.state in (TrialState.RUNNING, TrialState.QUEUED)]
+    return store.gang_places(study.id, numbers) if numbers and study.resources.is_gang else []

@@ -15,13 +15,17 @@ from celeriac.domain.records import Artefact, StudyRecord, TrialRecord
 from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.artefacts.api import fetch, version_key
 from celeriac.runtime.settings import Settings
+from celeriac.store import Store
 
 
-def best_model(settings: Settings, study: StudyRecord, best: TrialRecord, to: Path) -> Artefact:
+def best_model(store: Store, settings: Settings, study: StudyRecord, to: Path) -> Artefact:
     """Copy the model of a study's best trial to a path.
 
     Raises CallerError when it has none, and says why; ArtefactDamaged, ArtefactsUnavailable.
     """
+    if study.best_number is None:
+        raise CallerError(f"study {study.name} has no scored trial yet, and so no model")
+    best = store.trial(study.id, study.best_number)
     if best.model is None:
         raise CallerError(f"trial {best.number} of {study.name} has no model: {_why_none(study, best)}")
     return _copied(settings, best.model, to)

@@ -49,6 +49,11 @@ def stored_root(root: Path, allowed: Path) -> str:
     return str(root) if allowed == Path("/") else str(root.relative_to(allowed))
 
 
+def moved_code(before: str, after: str) -> list[str]:
+    """A line where the code lies elsewhere than before, as `stored_root` tells it."""
+    return [] if before == after else [f"code root: {before} -> {after}"]
+
+
 def code_here(study: StudyRecord, allowed: Path) -> str:
     """The fingerprint of the study's code as it is to be seen here; "" where there is none."""
     found = fingerprint(allowed.resolve() / study.code_root) if study.code_root else ""

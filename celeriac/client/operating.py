@@ -126,15 +126,11 @@ class Operating(ABC):
         """
         from celeriac.client.champions import slice_named
         from celeriac.client.models import best_model, champion_model
-        from celeriac.domain.errors import CallerError
 
         if slice_ is not None or self._is_schedule(name):
             model = champion_model(self.settings, name, slice_named(self.store, name, slice_), to)
-            return model.size_bytes, model.sha256
-        record = self.store.study_named(name)
-        if record.best_number is None:
-            raise CallerError(f"study {name} has no scored trial yet, and so no model")
-        model = best_model(self.settings, record, self.store.trial(record.id, record.best_number), to)
+        else:
+            model = best_model(self.store, self.settings, self.store.study_named(name), to)
         return model.size_bytes, model.sha256
 
     def _is_schedule(self, name: str) -> bool:

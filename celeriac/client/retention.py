@@ -44,8 +44,8 @@ def prune(
     Interrupted at any moment, it goes on where it was when it is called again: a file goes before its row, so none is
     forgotten, and rows go in batches that take no longer than other statements do.
     """
-    kept, total = _champions(store), Dropped()
     lines, artefacts = champions_by_slice(store), open_artefacts(settings.artefact_root)
+    kept, total = {(each.study_id, each.trial) for line in lines for each in line}, Dropped()
     models = models_to_keep(store, lines)
     if kinds.checkpoints:
         total += prune_versions(artefacts, lines, before)
@@ -114,19 +114,12 @@ def delete_files(settings: Settings, study_id: int) -> Dropped:
     return deleted + Dropped(files=len(checkpoints))
 
 
-def _old_logs(root: Path, study_id: int, kept: Set[tuple[int, int]]) -> Iterator[tuple[Path, Path]]:
+def _old_logs(root: Path, study_id: int, kept: Set[tuple[int, int | None]]) -> Iterator[tuple[Path, Path]]:
     """Log files `<study id>/<number>-<attempt>.log` of a study on this host, champions' left out."""
     for path in (root / str(study_id)).glob("*-*.log"):
         number = path.stem.partition("-")[0]
         if number.isdigit() and (study_id, int(number)) not in kept:
             yield root, path
-
-
-def _champions(store: Store) -> set[tuple[int, int]]:
-    """(study id, trial) of every trial that is or was a champion."""
-    names = {each.schedule for each in store.champions()} | {each.name for each in store.schedules()}
-    verdicts = [verdict for name in names for verdict in store.verdicts(name, limit=1_000_000)]
-    return {(each.study_id, each.trial) for each in verdicts if each.promoted and each.trial is not None}
 
 
 def _delete(doomed: Iterable[tuple[Path, Path]]) -> Dropped:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+from celeriac.client.objective import moved_code
 from celeriac.decide.calendar import calendar_of, dues_of, plan_of
 from celeriac.decide.due import due_slice
 from celeriac.decide.firing import firing_of, next_by_hand
@@ -59,7 +60,7 @@ def put(
     )
     if old is None:
         return store.put_schedule(row, dues_of(row, now), edit=ScheduleEdit(row.name, by, "added", (), reason))
-    differs = difference(parse(old.spec), read) + _moved_code(old.code_root, row.code_root)
+    differs = difference(parse(old.spec), read) + moved_code(old.code_root, row.code_root)
     if differs and not replace_it:
         raise DuplicateStudy(
             f"schedule {old.name} exists with another spec: give `--replace` to put this one in its place",
@@ -141,7 +142,3 @@ def waiting_of(
     calendar, late = calendar_of(row), [each for each in dues if each.next_due_at <= now]
     minded = store.firings_to_mind(row.name, late[0].next_due_at) if late else []
     return [(each.slice, due_slice(plan_of(calendar, each.slice), each, now, minded).reason) for each in late]
-
-
-def _moved_code(before: str, after: str) -> list[str]:
-    return [] if before == after else [f"code root: {before} -> {after}"]

@@ -20,7 +20,7 @@ from celeriac.client.retention import Dropped, delete_files
 from celeriac.client.waiting import device_budgets_of
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
-from celeriac.domain.errors import CallerError, IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
+from celeriac.domain.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import (
     CLOSED,
@@ -59,7 +59,7 @@ Wake = Callable[[StudyRecord], str]
 class Study(Looking):
     """One study of the service, by its row's id; reads the store at each look, so that nothing shown is stale."""
 
-    def __init__(self, store: Store, record: StudyRecord, wake: Wake, settings: Settings | None = None) -> None:
+    def __init__(self, store: Store, record: StudyRecord, wake: Wake, settings: Settings) -> None:
         self._store = store
         self._wake = wake
         self._settings = settings
@@ -112,10 +112,7 @@ class Study(Looking):
 
         Raises CallerError when there is none, ArtefactDamaged when it is not what its row says.
         """
-        best = self.best
-        if best is None:
-            raise CallerError(f"study {self.name} has no scored trial yet, and so no model")
-        best_model(self._settings or Settings.from_env(), self.record, best, Path(path))
+        best_model(self._store, self._settings, self.record, Path(path))
         return Path(path)
 
     @property
@@ -220,17 +217,15 @@ class Study(Looking):
 
     def each_report(self) -> Iterator[dict[str, Any]]:
         """All reports as flat rows, by trial and step: of a step reported twice, the latest attempt's."""
-        for page in self.pages():
-            told = self._store.reports_of(self.id, [each.number for each in page if each.attempts])
-            for number, reports in told.items():
-                for report in reports:
-                    yield {
-                        "trial": number,
-                        "step": report.step,
-                        "value": report.value,
-                        "at": report.at,
-                        **{f"metrics.{name}": value for name, value in report.metrics.items()},
-                    }
+        for trial, told in self.each_told():
+            for report in told:
+                yield {
+                    "trial": trial.number,
+                    "step": report.step,
+                    "value": report.value,
+                    "at": report.at,
+                    **{f"metrics.{name}": value for name, value in report.metrics.items()},
+                }
 
     def each_rung_record(self) -> Iterator[RungRecord]:
         """What each trial had at each rung of early stopping, by bracket, rung and place; read page by page.
@@ -339,7 +334,7 @@ class Study(Looking):
         """
         if error := not_deletable(self.record, self.promoted):
             raise error
-        deleted = delete_files(self._settings or Settings.from_env(), self.id)
+        deleted = delete_files(self._settings, self.id)
         self._store.delete_study(self.id)
         return deleted
 
@@ -356,7 +351,7 @@ class Study(Looking):
 
     def _goes_on(self, record: StudyRecord) -> StudyRecord:
         """Whoever lets a study go on means the code that is there: a bug was mended, or a directory put back."""
-        here = code_here(record, (self._settings or Settings.from_env()).code_root)
+        here = code_here(record, self._settings.code_root)
         self.took_code = bool(here) and not same_code(record.fingerprint, here)
         return self._woken(self._store.take_code(self.id, here) if self.took_code else record)
 

@@ -32,6 +32,7 @@ from celeriac.domain.records import (
     StudyRecord,
     StudyState,
 )
+from celeriac.domain.study_file import slice_name
 from celeriac.store.api import AttemptEnd
 from celeriac.store.sanitize import plain_json, plain_text
 
@@ -168,10 +169,10 @@ def stale_firing(firing: Firing, decided: int) -> StaleTurn:
 
 def another_champion(verdict: Champion) -> StaleTurn:
     """The error of a promotion over a champion that is not the slice's any more."""
-    slice_ = ",".join(f"{key}={value}" for key, value in verdict.slice.items())
+    where = f"{verdict.schedule} {slice_name(verdict.slice)}".strip()
     return StaleTurn(
-        f"{' '.join(filter(None, (verdict.schedule, slice_)))} has another champion by now than this was compared with:"
-        " look at it (`celeriac champions`), decide again"
+        f"{where} has another champion by now than this was compared with: look at it (`celeriac champions`), decide"
+        " again"
     )
 
 

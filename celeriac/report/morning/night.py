@@ -27,6 +27,7 @@ from celeriac.domain.records import (
     TrialRecord,
     VerdictKind,
 )
+from celeriac.domain.study_file import slice_name
 
 #: Of so many nights, with this one, the looks at the champion are shown.
 MOST_LOOKS = 30
@@ -215,7 +216,7 @@ def morning_of(
 
 def slice_text(slice_: Mapping[str, Any]) -> str:
     """A slice as people write it: `airport=JFK`; "all" for the one empty slice."""
-    return ",".join(f"{key}={value}" for key, value in slice_.items()) or "all"
+    return slice_name(slice_) or "all"
 
 
 def _slice(rows: SliceRows, now: datetime) -> SliceMorning:

@@ -58,7 +58,7 @@ def _forms(client: Client, study: Study, found: list[TrialRecord], *, runs: bool
     if not runs:
         return [trial_form(each) for each in found]
     attempts = client.store.attempts_of(study.id, [each.number for each in found])
-    gangs = client.gang_places(study.record, found)
+    gangs = study.gang_places(found)
     members = {each.number: [place for place in gangs if place.trial == each.number] for each in found}
     return [
         {**trial_form(each, attempts[each.number], members[each.number]), "advice": advice(each, study.name)}
