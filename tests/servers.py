@@ -85,7 +85,7 @@ class Run:
     def stop(self) -> None:
         """End what `servers` started here."""
         for server in self._servers:
-            server.stop()
+            server.child.stop(20.0)
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
             for variable in (POSTGRES, REDIS):
@@ -99,7 +99,7 @@ class Run:
         self._servers = [postgres, redis]
         postgres.init()
         for server in self._servers:
-            os.close(server.start())
-            server.wait_ready()
+            os.close(server.child.start())
+            server.child.wait_ready()
         os.environ[POSTGRES], os.environ[REDIS] = postgres.dsn, redis.url
         migrate(Servers(postgres.dsn, redis.url).database(TEMPLATE, migrated=False))

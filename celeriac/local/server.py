@@ -23,20 +23,25 @@ from celeriac.domain.errors import StackError
 from celeriac.runtime.process.programs import Child
 
 SOCKET_PATH_BYTES = 107  # sun_path of unix(7), less the closing NUL
+#: What a server carries of an environment, whatever its starter has.
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 _LEAVING_S = 10.0  # a server whose starter was killed shuts down; so long a new one waits for it
 
 
 @dataclass
 class Server(Child):
     """A child that owns a data directory. `tidy` runs under the lock, before each start: what the last one left
-    behind.
+    behind. `ready` tells whether it serves.
     """
 
     directory: Path = field(kw_only=True)
     tidy: Callable[[], None] = field(kw_only=True)
+    ready: Callable[[], bool] = field(kw_only=True)
 
     def start(self) -> int:
-        """As `Child.start`. Raises StackError when another server runs on the directory."""
+        """As `Child.start`. A server whose starter was killed is on its way out, and waited for. Raises StackError when
+        one is there to stay.
+        """
         with held(self.directory, self.name) as lock:
             self.tidy()
             self.pass_fds = (lock,)
@@ -45,14 +50,14 @@ class Server(Child):
                 os.pwrite(lock, f"{self.process.pid} {os.getpid()}".encode().ljust(32), 0)
             return pidfd
 
-    def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Return when `ready()`, which is asked every 10 ms; its death ends the wait at once.
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Return when it is ready, which is asked every 10 ms; its death ends the wait at once.
 
         Raises StackError, with the end of the log, when it dies or is not ready in time.
         """
         deadline = time.monotonic() + timeout_s
         with self._watched() as death:
-            while not ready():
+            while not self.ready():
                 if death is None or select.select([death], [], [], 0.01)[0]:
                     raise StackError(f"{self.name} in {self.directory} ended while it started:\n{self.log_tail()}")
                 if time.monotonic() > deadline:

@@ -42,7 +42,7 @@ def store_alone(settings: Settings, ready: Callable[[], None], say: Callable[[st
     try:
         postgres.init()
         supervisor.keep(postgres.child, is_server=True)
-        postgres.wait_ready()
+        postgres.child.wait_ready()
         _publish(settings, postgres)
         ready()
         idle = _Idle(settings, home, postgres)

@@ -144,8 +144,8 @@ class _Up:
             self._say(f"made a Postgres cluster in {self._postgres.data_dir}")
         self._supervisor.keep(self._postgres.child, is_server=True)
         self._supervisor.keep(self._redis.child, is_server=True)
-        self._postgres.wait_ready()
-        self._redis.wait_ready()
+        self._postgres.child.wait_ready()
+        self._redis.child.wait_ready(30.0)
         user, password = self._home.flower_login()
         self._settings = replace(
             self._settings,

@@ -212,7 +212,7 @@ def test_a_coordinator_that_answers_pings_and_does_nothing_is_told(
 
 
 def has_sent_a_tick(redis: Redis) -> bool:
-    with Connection.from_url(redis.client_url) as connection:
+    with Connection.from_url(f"unix://{redis.socket}") as connection:
         seen = {(each["name"], each["cmd"]) for each in connection.client_list()}
     return ("celeriac-beat", "lpush") in seen
 
@@ -223,14 +223,14 @@ def test_the_programs_outlive_redis(settings: Settings, store: Store, tmp_path: 
         redis = Redis(Path(short) / "data", Path(short) / "run")
         programs = Programs(replace(settings, broker_url=redis.url), tmp_path)
         try:
-            os.close(redis.start())
-            redis.wait_ready()
+            os.close(redis.child.start())
+            redis.child.wait_ready()
             programs.start("drive", "clock", "beat")
             until(lambda: has_sent_a_tick(redis), programs)  # beat connects late: else it would meet no outage
             redis.child.kill()
             time.sleep(3.0)  # an outage has no event to wait for
-            os.close(redis.start())
-            redis.wait_ready()
+            os.close(redis.child.start())
+            redis.child.wait_ready()
             with_slots(store, 1)
             study = open_study(store)
             until(lambda: store.study(study.id).counts.queued >= 1, programs, 60.0)
@@ -243,7 +243,7 @@ def test_the_programs_outlive_redis(settings: Settings, store: Store, tmp_path: 
             assert not [name for name in programs.running if "Warning:" in programs.log(name)]
         finally:
             programs.stop()
-            redis.stop()
+            redis.child.stop(20.0)
 
 
 def test_a_program_without_a_service_or_on_another_schema_says_so(settings: Settings, tmp_path: Path) -> None:

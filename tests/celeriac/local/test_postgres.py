@@ -27,8 +27,8 @@ from pathlib import Path
 from celeriac.local.postgres import Postgres
 postgres = Postgres(Path(sys.argv[1]), Path(sys.argv[2]), durable=False)
 postgres.init()
-postgres.start()
-postgres.wait_ready()
+postgres.child.start()
+postgres.child.wait_ready()
 print(postgres.child.pid, flush=True)
 sys.stdin.read()
 """
@@ -66,12 +66,12 @@ def cluster(home: Path, sockets: Path) -> Postgres:
 @contextmanager
 def running(postgres: Postgres) -> Iterator[Postgres]:
     postgres.init()
-    os.close(postgres.start())
+    os.close(postgres.child.start())
     try:
-        postgres.wait_ready()
+        postgres.child.wait_ready()
         yield postgres
     finally:
-        postgres.stop()
+        postgres.child.stop(20.0)
 
 
 def ask(postgres: Postgres, query: str) -> list[tuple[object, ...]]:
@@ -118,8 +118,8 @@ def test_rows_survive_kill_9_of_the_server(cluster: Postgres) -> None:
         assert cluster.child.pid is not None
         os.kill(cluster.child.pid, signal.SIGKILL)
         assert cluster.child.wait(5)
-        os.close(cluster.start())  # at once, as a supervisor may, while its backends are still leaving
-        cluster.wait_ready()
+        os.close(cluster.child.start())  # at once, as a supervisor may, while its backends are still leaving
+        cluster.child.wait_ready()
         assert ask(cluster, "SELECT n FROM survivor") == [(2,)]
 
 
@@ -146,7 +146,7 @@ def test_a_second_server_on_the_same_cluster_is_refused_by_name(cluster: Postgre
     with running(cluster):
         other.init()
         with pytest.raises(StackError, match=rf"runs already in .* as pid {cluster.child.pid}"):
-            other.start()
+            other.child.start()
         assert ask(cluster, "SELECT 1") == [(1,)], "the first is none the worse"
 
 
@@ -176,10 +176,10 @@ def test_a_cluster_of_another_version_is_refused(tmp_path: Path, sockets: Path) 
 def test_a_server_that_dies_says_why(cluster: Postgres) -> None:
     cluster.init()
     cluster.child.argv = [*cluster.child.argv, "-c", "shared_buffers=nonsense"]
-    os.close(cluster.start())
+    os.close(cluster.child.start())
     with pytest.raises(StackError, match="shared_buffers"):
-        cluster.wait_ready()
-    cluster.stop()
+        cluster.child.wait_ready()
+    cluster.child.stop(20.0)
 
 
 def test_a_runtime_directory_that_is_a_link_is_refused(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ import sys
 from pathlib import Path
 from celeriac.local.redis import Redis
 server = Redis(Path(sys.argv[1]), Path(sys.argv[2]))
-server.start()
-server.wait_ready()
+server.child.start()
+server.child.wait_ready()
 print(server.child.pid, flush=True)
 sys.stdin.read()
 """
@@ -40,13 +40,13 @@ def server(tmp_path: Path) -> Iterator[Redis]:
 
 @contextmanager
 def running(server: Redis) -> Iterator["redis.Redis"]:
-    os.close(server.start())
+    os.close(server.child.start())
     try:
-        server.wait_ready()
-        with redis.Redis.from_url(server.client_url) as client:
+        server.child.wait_ready()
+        with redis.Redis.from_url(f"unix://{server.socket}") as client:
             yield client
     finally:
-        server.stop()
+        server.child.stop(20.0)
 
 
 def kill(server: Redis, client: "redis.Redis") -> None:
@@ -118,16 +118,16 @@ def test_kill_9_of_the_starter_leaves_no_server(server: Redis) -> None:
 def test_a_second_server_on_the_same_files_is_refused_by_name(server: Redis) -> None:
     with running(server) as client:
         with pytest.raises(StackError, match=rf"runs already in .* as pid {server.child.pid}"):
-            Redis(server.data_dir, server.runtime_dir).start()
+            Redis(server.data_dir, server.runtime_dir).child.start()
         assert client.ping(), "the first is none the worse"
 
 
 def test_a_server_that_cannot_start_says_why(server: Redis) -> None:
     server.child.argv = [*server.child.argv, "--no-such-setting", "1"]
-    os.close(server.start())
+    os.close(server.child.start())
     with pytest.raises(StackError, match="no-such-setting"):
-        server.wait_ready()
-    server.stop()
+        server.child.wait_ready()
+    server.child.stop(20.0)
 
 
 def test_its_tag_can_be_found_while_it_runs(tmp_path: Path, server: Redis) -> None:

@@ -51,13 +51,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     Home(settings.home).make()
     postgres = Postgres(settings.home / "postgres", runtime_dir(settings.home), durable=False)
     postgres.init()
-    postgres.start()
-    postgres.wait_ready()
+    postgres.child.start()
+    postgres.child.wait_ready()
     migrate(postgres.dsn)
     store = open_store(postgres.dsn)
     store.create_study(NewStudy("kept", parse(SPEC, name="kept").to_dict(), "maximize"))
     store.close()
-    postgres.stop()
+    postgres.child.stop(20.0)
     return settings
 
 

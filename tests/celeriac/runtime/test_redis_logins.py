@@ -46,15 +46,15 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     first, *users = (place / "users.acl").read_text().splitlines()
     assert first == "user default off"
     server = Redis(place / "redis", place / "run")
-    os.close(server.start())
+    os.close(server.child.start())
     try:
-        server.wait_ready()
+        server.child.wait_ready()
         with redis.Redis(unix_socket_path=str(server.socket)) as connection:
             for line in users:
                 connection.execute_command("ACL", "SETUSER", *line.split()[1:])
             yield connection
     finally:
-        server.stop()
+        server.child.stop(20.0)
 
 
 def url_of(admin: Any, login: str) -> str:

@@ -107,11 +107,11 @@ def small() -> Iterator[Postgres]:
         patch.setattr(stack_postgres, "_SOCKET", f".s.PGSQL.{port}")
         server = Postgres(home / "postgres", home / "run", durable=False, max_connections=MOST)
         server.init()
-        os.close(server.start())
-        server.wait_ready()
+        os.close(server.child.start())
+        server.child.wait_ready()
         (server.runtime_dir / "port").write_text(port)
         yield server
-        server.stop()
+        server.child.stop(20.0)
     shutil.rmtree(home)
 
 

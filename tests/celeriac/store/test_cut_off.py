@@ -102,10 +102,10 @@ def server(port: str) -> Iterator[Postgres]:
     postgres.init()
     with (home / "postgres" / "pg_hba.conf").open("a") as file:
         file.write("\nhost all all 10.0.0.0/8 trust\n")
-    os.close(postgres.start())
-    postgres.wait_ready()
+    os.close(postgres.child.start())
+    postgres.child.wait_ready()
     yield postgres
-    postgres.stop()
+    postgres.child.stop(20.0)
     shutil.rmtree(home)
 
 

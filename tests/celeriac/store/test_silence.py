@@ -42,11 +42,11 @@ def server() -> Iterator[Postgres]:
     home = Path(tempfile.mkdtemp(prefix="cel-", dir="/tmp"))
     postgres = Postgres(home / "postgres", home / "run", durable=False)
     postgres.init()
-    os.close(postgres.start())
-    postgres.wait_ready()
+    os.close(postgres.child.start())
+    postgres.child.wait_ready()
     migrate(postgres.dsn)
     yield postgres
-    postgres.stop()
+    postgres.child.stop(20.0)
     shutil.rmtree(home)
 
 
@@ -145,8 +145,8 @@ def test_a_silence_longer_than_a_lease_costs_no_trial(server: Postgres, life: Li
     else:
         server.child.kill()
         silence.wait(SILENCE_S)
-        os.close(server.start())
-        server.wait_ready()
+        os.close(server.child.start())
+        server.child.wait_ready()
     ticks = life.clock.done
     assert life.until(lambda: life.clock.done > ticks + 1, within_s=30), "the reaper is back first"
     life.cut_off.clear()

@@ -35,11 +35,11 @@ def server() -> Iterator[Postgres]:
     home = Path(tempfile.mkdtemp(prefix="cel-", dir="/tmp"))
     postgres = Postgres(home / "postgres", home / "run", durable=False)
     postgres.init()
-    os.close(postgres.start())
-    postgres.wait_ready()
+    os.close(postgres.child.start())
+    postgres.child.wait_ready()
     migrate(postgres.dsn)
     yield postgres
-    postgres.stop()
+    postgres.child.stop(20.0)
     shutil.rmtree(home)
 
 
