@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from celeriac.domain.hooks import HOOK_S, Hook
@@ -16,11 +15,7 @@ _EXAMPLE = "{command: ./reload.sh} or {url: https://…, secret_env: HOOK_SECRET
 
 def hook(schedule: Section) -> Hook | None:
     """The schedule's hook; None where there is none, or where what is wrong with it was noted."""
-    given = schedule.get("hook")
-    if given is None:
-        return None
-    if not isinstance(given, Mapping):
-        schedule.fail("hook", f"must be a mapping such as {_EXAMPLE}, not {show(given)}")
+    if schedule.mapping("hook", f"a mapping such as {_EXAMPLE}") is None:
         return None
     section = schedule.section("hook", _KEYS)
     if (section.get("command") is None) == (section.get("url") is None):

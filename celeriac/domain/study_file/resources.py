@@ -34,14 +34,8 @@ def no_slice(top: Section, asked: Resources, path: str = "resources", slices: Co
 
 def labels(section: Section) -> dict[str, str]:
     """The key `labels`: words with text."""
-    value = section.get("labels")
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        section.fail("labels", f"must be a mapping of words to text, not {show(value)}")
-        return {}
     found = {}
-    for key, label in value.items():
+    for key, label in (section.mapping("labels", "a mapping of words to text") or {}).items():
         if not is_name(key) or isinstance(label, bool) or not isinstance(label, (str, int)):
             section.fail(f"labels.{key}", f"must be a word with a text, not {show(label)}")
         else:

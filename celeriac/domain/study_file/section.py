@@ -49,22 +49,18 @@ class Problems:
 class Section:
     """One mapping of the file, by key path: typed reads of its keys, each of which notes what is wrong with the value.
 
-    A read returns its default where there is no value, and a stand-in where the value is wrong. What is no mapping, a
-    key that is not in `known`, and one that is in `later` (of a later version) are noted when the section is opened.
+    A read returns its default where there is no value, and a stand-in where the value is wrong. What is no mapping, and
+    a key that is not in `known`, are noted when the section is opened.
     """
 
-    def __init__(
-        self, content: object, path: str, problems: Problems, known: Iterable[str], later: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, content: object, path: str, problems: Problems, known: Iterable[str]) -> None:
         self.path, self.problems = path, problems
         self.content: Mapping[Any, Any] = content if isinstance(content, Mapping) else {}
         known = frozenset(known)
         if content is not None and not isinstance(content, Mapping):
             problems.add(path, f"must be a mapping with {', '.join(sorted(known))}, not {show(content)}")
         for key in self.content:
-            if key in later:
-                self.fail(key, f"{NOT_BUILT}; leave it out")
-            elif key not in known:
+            if key not in known:
                 self.fail(key, f"is not known here; {nearest(key, known)}")
 
     def fail(self, key: object, text: str) -> None:
@@ -75,16 +71,24 @@ class Section:
         """The raw value; a key without a value is one that is not there."""
         return self.content.get(key)
 
-    def section(self, key: str, known: Iterable[str], later: frozenset[str] = frozenset()) -> "Section":
+    def section(self, key: str, known: Iterable[str]) -> "Section":
         """The mapping in a key; an empty one where there is none."""
         path = f"{self.path}.{key}" if self.path else key
-        return Section(self.get(key), path, self.problems, known, later)
+        return Section(self.get(key), path, self.problems, known)
 
     def required(self, key: str, example: str) -> bool:
         """Whether a key has a value; noted, with an example of one, when it has none."""
         if self.get(key) is None:
             self.fail(key, f"is missing; write it, such as `{key}: {example}`")
         return self.get(key) is not None
+
+    def mapping(self, key: str, what: str) -> Mapping[Any, Any] | None:
+        """What is in a key, unopened; None where there is none, or something else that is not `what`, a mapping."""
+        value = self.get(key)
+        if value is None or isinstance(value, Mapping):
+            return value
+        self.fail(key, f"must be {what}, not {show(value)}")
+        return None
 
     def text(self, key: str, default: str) -> str:
         """Text on one line."""

@@ -115,31 +115,26 @@ class ScheduleSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The canonical form: `schedule` of a study file."""
-        form: dict[str, Any] = {"name": self.name, "cron": self.cron, "timezone": self.timezone}
-        if self.listed:
-            form["slices"] = [each.to_dict() for each in self.listed]
-        elif self.slices:
-            form["slices"] = {key: list(values) for key, values in self.slices.items()}
-        if self.catch_up != "one":
-            form["catch_up"] = self.catch_up
-        if self.overlap != "allow" or self.catch_up == "all":
-            form["overlap"] = self.overlap
-        if self.blackout:
-            form["blackout"] = [each.to_dict() for each in self.blackout]
-        if self.jitter_s:
-            form["jitter"] = self.jitter_s
-        if self.deadline is not None:
-            form["deadline"] = self.deadline
+        listed = [each.to_dict() for each in self.listed]
         budget = {"device_hours": self.device_hours, "device_hours_per_slice": self.device_hours_per_slice}
-        if given := {key: value for key, value in budget.items() if value is not None}:
-            form["budget"] = given
-        if self.hook is not None:
-            form["hook"] = self.hook.to_dict()
-        if self.morning is not None:
-            form["morning"] = self.morning.to_dict()
-        if not self.warm_start:
-            form["warm_start"] = False
-        return form | self.gate.to_dict() | ({"always": True} if self.always else {})
+        form: dict[str, Any] = {
+            "name": self.name,
+            "cron": self.cron,
+            "timezone": self.timezone,
+            "slices": listed or {key: list(values) for key, values in self.slices.items()} or None,
+            "catch_up": None if self.catch_up == "one" else self.catch_up,
+            "overlap": None if self.overlap == "allow" and self.catch_up != "all" else self.overlap,
+            "blackout": [each.to_dict() for each in self.blackout] or None,
+            "jitter": self.jitter_s or None,
+            "deadline": self.deadline,
+            "budget": {key: hours for key, hours in budget.items() if hours is not None} or None,
+            "hook": None if self.hook is None else self.hook.to_dict(),
+            "morning": None if self.morning is None else self.morning.to_dict(),
+            "warm_start": None if self.warm_start else False,
+            **self.gate.to_dict(),
+            "always": self.always or None,
+        }
+        return {key: value for key, value in form.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,11 +77,8 @@ def run_plan(spec: Mapping[str, Any], stage: str | None = None) -> RunPlan:
 
 def stop_early(top: Section) -> StopRule | None:
     """The rule of `stop_early`; None where there is none, or where what is wrong with it was noted."""
-    given = top.get("stop_early")
+    given = top.mapping("stop_early", "a mapping, such as {rule: asha, max: 27}")
     if given is None:
-        return None
-    if not isinstance(given, Mapping):
-        top.fail("stop_early", f"must be a mapping, such as {{rule: asha, max: 27}}, not {show(given)}")
         return None
     named = given.get("rule")
     kind = RULES.get(named) if isinstance(named, str) else None

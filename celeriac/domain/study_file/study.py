@@ -334,14 +334,8 @@ def _proposed_share(top: Section) -> float:
 
 
 def _context(top: Section) -> dict[str, Scalar]:
-    value = top.get("context")
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        top.fail("context", f"must be a mapping of words to plain values, not {show(value)}")
-        return {}
     context: dict[str, Scalar] = {}
-    for key, each in value.items():
+    for key, each in (top.mapping("context", "a mapping of words to plain values") or {}).items():
         if not is_name(key) or not isinstance(each, (str, int, float)) or each != each:
             top.fail(f"context.{key}", f"must be a word with a text, number or boolean, not {show(each)}")
         else:

@@ -1,7 +1,6 @@
 """The keys of `schedule.morning`: where each night's morning is sent. Rule: what is accepted can be sent."""
 
 import re
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from celeriac.domain.space import show
@@ -16,11 +15,7 @@ _EXAMPLE = "{url_env: SLACK_URL} or {mail: team@example.com}"
 
 def telling(schedule: Section) -> Telling | None:
     """Where the mornings go; None for nowhere, or where what is wrong was noted."""
-    given = schedule.get("morning")
-    if given is None:
-        return None
-    if not isinstance(given, Mapping):
-        schedule.fail("morning", f"must be a mapping such as {_EXAMPLE}, not {show(given)}")
+    if schedule.mapping("morning", f"a mapping such as {_EXAMPLE}") is None:
         return None
     section = schedule.section("morning", _KEYS)
     if sum(section.get(key) is not None for key in ("url", "url_env", "mail")) != 1:
