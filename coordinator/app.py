@@ -159,27 +159,22 @@ def _wire_after_fork(app: Celery, settings: Settings, role: str) -> None:
             deliverer=Deliverer(settings),
             tick_s=settings.reap_s,
             preempt_after_s=settings.preempt_after_s,
+            follow_later=follow_later,
+            traces=Traces(settings.otlp_endpoint) if settings.otlp_endpoint and role == "drive" else None,
+            retention=Retention(settings) if role == "clock" else None,
         )
-        made.follow_later = follow_later
-        if settings.otlp_endpoint and role == "drive":
-            made.traces = Traces(settings.otlp_endpoint)
-        if role == "clock":
-            made.retention = Retention(settings)
         wire(made)
         stops.append(serve(settings, role, Collector(store.figures if role == "clock" else None)))
 
     def stop(**_: Any) -> None:
-        if _current is not None:
-            _current.suggesters.close()
-            if _current.deliverer is not None:
-                _current.deliverer.close()
-            if _current.retention is not None:
-                _current.retention.close()
-            if _current.traces is not None:
-                _current.traces.close()
-            for end in stops:
-                end()
-            _current.store.close()
+        if _current is None:
+            return
+        for each in (_current.suggesters, _current.deliverer, _current.retention, _current.traces):
+            if each is not None:
+                each.close()
+        for end in stops:
+            end()
+        _current.store.close()
 
     worker_process_init.connect(start, weak=False)
     worker_process_shutdown.connect(stop, weak=False)
