@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from celeriac.domain.errors import ExtraMissing
 from celeriac.domain.records import Goal, TrialRecord, TrialState
-from celeriac.domain.space import Choice, Float, Parameter, Space, condition_of
+from celeriac.domain.space import Space, condition_of
+from celeriac.report.distributions import params_of
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.importance import BaseImportanceEvaluator
     from optuna.trial import FrozenTrial
 
@@ -183,13 +183,8 @@ class _Judge:
     def _frozen(self, trial: TrialRecord) -> "FrozenTrial":
         from optuna.trial import create_trial
 
-        kinds = self.space.parameters
-        params = {name: value for name, value in trial.params.items() if name in kinds and _fits(kinds[name], value)}
-        return create_trial(
-            params={name: _value(kinds[name], value) for name, value in params.items()},
-            distributions={name: _distribution(kinds[name]) for name in params},
-            value=trial.score,
-        )
+        params, kinds = params_of(self.space, trial)
+        return create_trial(params=params, distributions=kinds, value=trial.score)
 
 
 def _with_spread(each: Importance, shares: Sequence[float]) -> Importance:
@@ -200,30 +195,6 @@ def _with_spread(each: Importance, shares: Sequence[float]) -> Importance:
     ordered, share = sorted(shares), each.share or 0.0
     tail = len(ordered) // 20
     return replace(each, low=min(ordered[tail], share), high=max(ordered[-1 - tail], share))
-
-
-def _fits(parameter: Parameter, value: Any) -> bool:
-    """Whether it is a value of the parameter; in a space that is learned a trial may have asked for another range."""
-    try:
-        parameter.fit(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _value(parameter: Parameter, value: Any) -> Any:
-    """An option as text: Optuna would take 1, 1.0 and true for one another."""
-    return repr(value) if isinstance(parameter, Choice) else value
-
-
-def _distribution(parameter: Parameter) -> "BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution([repr(option) for option in parameter.options])
-    if isinstance(parameter, Float):
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1)
 
 
 @contextmanager

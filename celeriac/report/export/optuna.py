@@ -7,15 +7,14 @@ there yet. Metrics become user attributes, and so does the trial's number here (
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Report, TrialRecord, TrialState
-from celeriac.domain.space import Choice, Float, Parameter
+from celeriac.report.distributions import params_of
 from celeriac.report.export.study import Exported, lacking
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
 _STATES = {
@@ -59,7 +58,7 @@ def _frozen(found: Exported, trial: TrialRecord, told: Sequence[Report]) -> "Fro
     from optuna.trial import TrialState as Theirs
 
     state = Theirs[_STATES[trial.state]]
-    params, kinds = _params(found, trial)
+    params, kinds = params_of(found.spec.space, trial)
     shown = {"celeriac.number": trial.number, "celeriac.source": str(trial.source), "celeriac.worker": trial.worker}
     if trial.detail:
         shown["celeriac.detail"] = trial.detail
@@ -77,36 +76,6 @@ def _frozen(found: Exported, trial: TrialRecord, told: Sequence[Report]) -> "Fro
         system_attrs={},
         intermediate_values={each.step: each.value for each in told},
     )
-
-
-def _params(found: Exported, trial: TrialRecord) -> tuple[dict[str, Any], dict[str, "BaseDistribution"]]:
-    """The trial's parameters that are in the study's space, as Optuna has them."""
-    params: dict[str, Any] = {}
-    kinds: dict[str, BaseDistribution] = {}
-    for name, parameter in found.spec.space.parameters.items():
-        try:
-            value = parameter.fit(trial.params[name])
-        except (KeyError, ValueError):
-            continue
-        params[name] = _option(parameter, value) if isinstance(parameter, Choice) else value
-        kinds[name] = distribution(parameter)
-    return params, kinds
-
-
-def distribution(parameter: Parameter) -> "BaseDistribution":
-    """A parameter's range as Optuna has it."""
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if isinstance(parameter, Choice):
-        return CategoricalDistribution([_option(parameter, each) for each in parameter.options])
-    if isinstance(parameter, Float):
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step)
-    return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=parameter.step or 1)
-
-
-def _option(parameter: Choice, option: Any) -> Any:
-    """An option; as text where Optuna would take two of them for one (1 and true)."""
-    return option if len(set(parameter.options)) == len(parameter.options) else repr(option)
 
 
 def _local(moment: datetime | None) -> datetime | None:

@@ -1,6 +1,6 @@
 """A morning's pictures: gains with their intervals, what each slice cost and saved, looks at the champions by night."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from celeriac.report.morning.night import Morning, SliceMorning, slice_text
 from celeriac.report.plots.chart import (
@@ -38,14 +38,7 @@ def gains(morning: Morning) -> Chart:
         return nothing("gains", "no challenger was tested")
     y = _slices([row["slice"] for row in rows])
     x: Json = {"type": "quantitative", "title": f"gain in {morning.metric}", "axis": {"tickCount": 6, "format": "~g"}}
-    there = [name for name in _LOOKS if any(row["end"] == name for row in rows)]
-    colour = {
-        "field": "end",
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": there, "range": [_LOOKS[name] for name in there]},
-        "legend": {"orient": "top"},
-    }
+    colour = _coloured("end", _LOOKS, rows)
     layers: list[Json] = [
         {"mark": {"type": "rule", "color": INK, "strokeDash": [4, 3]}, "encoding": {"x": {**x, "datum": 0}}},
         {
@@ -72,7 +65,6 @@ def costs(morning: Morning) -> Chart:
                 rows.append({"slice": slice_text(each.slice), "stage": stage, "place": place, "value": value})
     if not rows:
         return nothing("costs", "no device time was used")
-    there = [name for name in _SPENT if any(row["stage"] == name for row in rows)]
     encoding = {
         "x": {
             "field": "value",
@@ -83,13 +75,7 @@ def costs(morning: Morning) -> Chart:
         },
         "y": _slices(list(dict.fromkeys(row["slice"] for row in rows))),
         "order": {"field": "place", "type": "quantitative"},
-        "color": {
-            "field": "stage",
-            "type": "nominal",
-            "title": None,
-            "scale": {"domain": there, "range": [_SPENT[name] for name in there]},
-            "legend": {"orient": "top"},
-        },
+        "color": _coloured("stage", _SPENT, rows),
     }
     height = _PER_SLICE * len({row["slice"] for row in rows})
     body = {"data": {"values": rows}, "width": _WIDTH, "height": height, "mark": {"type": "bar"}, "encoding": encoding}
@@ -115,6 +101,13 @@ def _gain(each: SliceMorning) -> Json:
     end = "open" if not each.is_over else str(each.state).lower()
     gain = None if test is None or test.gain is None else rounded(test.gain)
     return {"slice": slice_text(each.slice), "gain": gain, "low": low, "high": high, "end": end}
+
+
+def _coloured(field: str, colours: Mapping[str, str], rows: Sequence[Json]) -> Json:
+    """A field by these colours, with a legend of those that are there."""
+    there = [name for name in colours if any(row[field] == name for row in rows)]
+    scale = {"domain": there, "range": [colours[name] for name in there]}
+    return {"field": field, "type": "nominal", "title": None, "scale": scale, "legend": {"orient": "top"}}
 
 
 def _slices(names: Sequence[str]) -> Json:
