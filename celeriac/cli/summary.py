@@ -121,18 +121,14 @@ def tell_failure(client: Service, study: StudyRecord, *, brief: bool) -> None:
             "" if study.counts.failed == 1 else f" (`{command('trials', study.name, '--state', 'FAILED')}` lists them)"
         )
         say(f"{study.counts.failed} of {text.counted(study.counts.finished, 'trial')} failed{every}.", "yellow")
-    failed = None if brief else _failed(client, study)
+    handle = client.study_of(study)
+    failed = None if brief else handle.last_failure()
     if failed is None:
         return
-    attempts = client.study_of(study).attempts_of([failed.number])[failed.number]
+    attempts = handle.attempts_of([failed.number])[failed.number]
     say(f"\nTrial {failed.number} failed: {failed.fault}: {failed.detail}", "red")
     say(f"  with {text.assigned(failed.params)}")
     traceback = attempts[-1].traceback.rstrip().splitlines() if attempts else []
     for line in traceback[-_TRACEBACK_LINES:]:
         say(f"  | {line}")
     say(f"Next:  {command('logs', study.name, failed.number)}    shows all that it printed")
-
-
-def _failed(client: Service, study: StudyRecord) -> TrialRecord | None:
-    """The newest failure among the newest ends, else any failed trial."""
-    return client.study_of(study).last_failure()

@@ -26,9 +26,9 @@ SETTLED_S = 3.0
 #: A round is left alone for so long before it may make room for more.
 GROW_AFTER_S = 10.0
 
-#: What a script says whose connection to another member broke: the fault is likely to be the other's.
 #: What a member says whose process group did not come to be, as of a partner that failed meanwhile.
 NOT_MET = "did not meet the others"
+#: What a script says whose connection to another member broke: the fault is likely to be the other's.
 _SECOND_HAND = re.compile(
     r"closed by peer|reset by peer|broken pipe|connection (was )?(closed|refused|reset|lost)|socket|gloo|nccl|"
     r"process ?group|TCPStore|timed out|did not meet",

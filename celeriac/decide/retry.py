@@ -65,24 +65,7 @@ def after_fault(
             return RetryDecision(AttemptEvent.RELEASE, TrialEvent.PARK, "pre-empted; goes on from its checkpoint")
         return RetryDecision(AttemptEvent.RELEASE, TrialEvent.RETRY, "pre-empted without a checkpoint; starts over")
     if fault is Fault.INFRASTRUCTURE:
-        number = 1 if has_progressed else before + 1
-        if number > FREE_RETRIES:
-            return RetryDecision(
-                ended,
-                TrialEvent.FAIL,
-                f"infrastructure fault number {number} without a new checkpoint: {FREE_RETRIES} free retries are"
-                " used up",
-            )
-        wait_s = WAITS_S[number - 1]
-        return RetryDecision(
-            ended,
-            TrialEvent.RETRY,
-            f"infrastructure fault; free retry {number} of {FREE_RETRIES}"
-            + (f" in {wait_s:g} s" if wait_s else "")
-            + (", counted anew since a checkpoint was added" if has_progressed and before else ""),
-            forgives=has_progressed,
-            wait_s=wait_s,
-        )
+        return _of_infrastructure(ended, before, has_progressed)
     if fault is Fault.OUT_OF_MEMORY:
         goes_on = before + 1 < retry_attempts and (elsewhere or (memory is not None and memory.smaller))
         how = "on another kind of device" if memory is None or not memory.smaller else memory.reason
@@ -91,3 +74,15 @@ def after_fault(
         not_again = "" if memory is None or memory.smaller else f"; {memory.reason}"
         return RetryDecision(ended, TrialEvent.FAIL, f"out of memory in {before + 1} attempts{not_again}")
     return RetryDecision(ended, TrialEvent.FAIL, f"{fault.replace('_', ' ')}: never retried", is_final=True)
+
+
+def _of_infrastructure(ended: AttemptEvent, before: int, has_progressed: bool) -> RetryDecision:
+    number = 1 if has_progressed else before + 1
+    if number > FREE_RETRIES:
+        told = f"infrastructure fault number {number} without a new checkpoint: {FREE_RETRIES} free retries are used up"
+        return RetryDecision(ended, TrialEvent.FAIL, told)
+    wait_s = WAITS_S[number - 1]
+    told = f"infrastructure fault; free retry {number} of {FREE_RETRIES}" + (f" in {wait_s:g} s" if wait_s else "")
+    if has_progressed and before:
+        told += ", counted anew since a checkpoint was added"
+    return RetryDecision(ended, TrialEvent.RETRY, told, forgives=has_progressed, wait_s=wait_s)

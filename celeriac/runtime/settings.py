@@ -24,17 +24,8 @@ PREFIX = "CELERIAC_"
 #: Seconds that would make a program spin, or give up at once, if they were 0; other numbers may be 0, and only a
 #: descriptor less.
 _ABOVE_0 = frozenset(
-    {
-        "slots_per_gpu",
-        "lease_s",
-        "heartbeat_s",
-        "reap_s",
-        "import_s",
-        "idle_watch_s",
-        "suggest_timeout_s",
-        "suggest_memory_bytes",
-    }
-    | {"model_bytes", "model_s"}
+    {"slots_per_gpu", "lease_s", "heartbeat_s", "reap_s", "import_s", "idle_watch_s"}
+    | {"suggest_timeout_s", "suggest_memory_bytes", "model_bytes", "model_s"}
 )
 _MOST = {"flower_port": 65_535, "metrics_port": 65_530, "web_port": 65_535}
 #: What retention may throw away.
@@ -295,17 +286,11 @@ def _flaw(name: str, value: Any) -> str:
         return flaw
     if name == "log_format" and value not in ("text", "json"):
         return f"={value!r}: must be text or json"
-    if name in ("retention", "retention_at"):
+    if read := {"retention": retention_of, "retention_at": time_of_day, "labels": labels_of}.get(name):
         try:
-            retention_of(value) if name == "retention" else time_of_day(value)
+            read(value)
         except ValueError as error:
             return f"={value!r}: {error}"
-        return ""
-    if name == "labels":
-        try:
-            labels_of(value)
-        except ValueError as error:
-            return f"={value!r}: must be like region=eu,gpu=h100, each key once; {str(error)!r} is not"
         return ""
     if name == "broker_url":
         told = (
@@ -331,7 +316,7 @@ def labels_of(text: str) -> dict[str, str]:
     for each in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = (part.strip() for part in each.partition("="))
         if not (equals and value and _LABEL.fullmatch(key)) or key in found:
-            raise ValueError(each)
+            raise ValueError(f"must be like region=eu,gpu=h100, each key once; {each!r} is not")
         found[key] = value
     return found
 
