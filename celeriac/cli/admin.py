@@ -18,6 +18,7 @@ from celeriac.cli.service import AsJson, Home, Slots, connected, reached
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from celeriac.client.dropped import Dropped
     from celeriac.client.fleet import Fleet
     from celeriac.domain.records import Device, PutAside
 
@@ -191,23 +192,22 @@ def prune(
             return
         kinds = Kinds(reports, logs, checkpoints, models)
         total = drop(client.store, client.settings, before, kinds, lambda study, _: remark(f"pruned {study.name}"))
+        _tell_dropped(total, client.settings.checkpoint_root)
         others = sorted({each.host for each in client.store.devices()} - {client.settings.host})
-    dropped = ", ".join(
-        (
-            text.counted(total.reports, "report"),
-            text.counted(total.logs, "log tail"),
-            text.counted(total.checkpoints, "checkpoint"),
-        )
-    )
-    megabytes = total.size_bytes / 2**20
-    say(f"dropped {dropped}; deleted {text.counted(total.files, 'file')}, {megabytes:.1f} MiB, on this host")
-    if total.missing:
-        gone = f"{text.counted(total.missing, 'checkpoint')} had no file below {client.settings.checkpoint_root} here"
-        remark(f"Note: {gone}: deleted before, or on a host that does not share it")
     if logs and others:
         remark(f"Note: log files on {', '.join(others)} go within an hour: the node there deletes them")
     for line in total.refused:
         remark(f"Note: {line}")
+
+
+def _tell_dropped(total: "Dropped", checkpoint_root: Path) -> None:
+    counts = {"report": total.reports, "log tail": total.logs, "checkpoint": total.checkpoints}
+    dropped = ", ".join(text.counted(count, what) for what, count in counts.items())
+    megabytes = total.size_bytes / 2**20
+    say(f"dropped {dropped}; deleted {text.counted(total.files, 'file')}, {megabytes:.1f} MiB, on this host")
+    if total.missing:
+        gone = f"{text.counted(total.missing, 'checkpoint')} had no file below {checkpoint_root} here"
+        remark(f"Note: {gone}: deleted before, or on a host that does not share it")
 
 
 def migrate(home: Home = None) -> None:
