@@ -78,10 +78,20 @@ def database(servers: Servers) -> Iterator[str]:
 
 
 @pytest.fixture
-def store(database: str) -> Iterator[Store]:
+def empty_database(database: str) -> str:
+    """The same without a row, and with numbers that start again: emptied once a test, however many ask for it."""
+    names = ", ".join(metadata.tables)
+    engine = open_engine(database, pool_size=1)
+    with engine.connect() as connection:
+        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+    engine.dispose()
+    return database
+
+
+@pytest.fixture
+def store(empty_database: str) -> Iterator[Store]:
     """The store on Postgres, empty."""
-    _empty(database)
-    opened = open_store(database)
+    opened = open_store(empty_database)
     yield opened
     opened.close()
 
@@ -93,16 +103,15 @@ def memory_store() -> MemoryStore:
 
 
 @pytest.fixture
-def settings(servers: Servers, database: str, tmp_path: Path) -> Settings:
+def settings(servers: Servers, empty_database: str, tmp_path: Path) -> Settings:
     """Settings of this worker's own database and Redis, both empty; paths below the test's directory."""
-    _empty(database)
     number = _number()
     path = servers.redis.removeprefix("redis+socket://")
     with redis.Redis(unix_socket_path=path, db=number) as connection:
         connection.flushdb()
     return Settings.from_env(
         {
-            "CELERIAC_DATABASE_URL": database,
+            "CELERIAC_DATABASE_URL": empty_database,
             "CELERIAC_BROKER_URL": servers.redis_database(number),
             "CELERIAC_CODE_ROOT": str(tmp_path),
             "CELERIAC_HOST": "testhost",
@@ -118,12 +127,3 @@ def _worker() -> str:
 def _number() -> int:
     """The Redis database of this worker: 0 is the one of a run without workers; Redis has 16."""
     return (int(_worker().removeprefix("gw")) + 1) % 16 if _worker() != "main" else 0
-
-
-def _empty(database: str) -> None:
-    """Delete all rows; numbers start again."""
-    names = ", ".join(metadata.tables)
-    engine = open_engine(database, pool_size=1)
-    with engine.connect() as connection:
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    engine.dispose()

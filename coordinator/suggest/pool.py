@@ -87,7 +87,7 @@ class Pool:
     ) -> None:
         self._setup, self._limits, self._on_answer, self._command = setup, limits, on_answer, command
         self._lock = Lock()
-        self._ledger = SuggestionQueue()
+        self._queue = SuggestionQueue()
         self._seats: list[SuggesterProcess | None] = [None] * limits.processes
         self._thread: Thread | None = None
         self._closed = False
@@ -99,7 +99,7 @@ class Pool:
     def answer(self, question: SuggestRequest) -> SuggestResult | None:
         """See `SuggestService.answer`."""
         with self._lock:
-            found = self._ledger.answer(question)
+            found = self._queue.answer(question)
             if found is None and not self._closed:
                 self._wake()
         return found
@@ -107,23 +107,23 @@ class Pool:
     def carry(self, study_id: int, turn: int) -> None:
         """See `SuggestService.carry`."""
         with self._lock:
-            self._ledger.carry(study_id, turn)
+            self._queue.carry(study_id, turn)
 
     def suggest_s(self, study_id: int) -> float:
         """See `SuggestService.suggest_s`."""
         with self._lock:
-            return self._ledger.suggest_s(study_id)
+            return self._queue.suggest_s(study_id)
 
     def forget(self, study_id: int) -> None:
         """See `SuggestService.forget`."""
         with self._lock:
-            self._ledger.forget(study_id)
+            self._queue.forget(study_id)
             self._wake_if_started()
 
     def keep_only(self, study_ids: Sequence[int]) -> None:
         """See `SuggestService.keep_only`."""
         with self._lock:
-            self._ledger.keep_only(study_ids)
+            self._queue.keep_only(study_ids)
 
     def processes(self) -> list[int]:
         """The ids of the processes that run now."""
@@ -192,7 +192,7 @@ class Pool:
             self._lose(number, seat, str(gone))
             return
         with self._lock:
-            is_due = question is not None and self._ledger.done(question, answer)
+            is_due = question is not None and self._queue.done(question, answer)
         if answer.suggestions:
             TALLIES.observe("suggestion_seconds", answer.took_s)
         if is_due:
@@ -216,16 +216,16 @@ class Pool:
     def _spare_s(self, number: int, seat: SuggesterProcess) -> float:
         """How long a process without a question may still stay."""
         with self._lock:
-            is_needed = self._ledger.knows(number)
+            is_needed = self._queue.knows(number)
         return (self._limits.idle_s if is_needed else NEEDLESS_S) - seat.for_s
 
     def _hand_out(self) -> None:
         while True:
             with self._lock:
-                decision = assign(self._ledger.asking(), [self._seen(n) for n in range(len(self._seats))])
+                decision = assign(self._queue.asking(), [self._seen(n) for n in range(len(self._seats))])
                 if decision is None:
                     return
-                question = self._ledger.hand_out(decision.study_id, decision.seat)
+                question = self._queue.hand_out(decision.study_id, decision.seat)
             self._let_work(decision.seat, question)
 
     def _seen(self, number: int) -> Seat:
@@ -233,7 +233,7 @@ class Pool:
         if seat is None:
             return Seat(number)
         busy_s = None if seat.question is None else seat.for_s
-        return Seat(number, runs=True, busy_s=busy_s, knows=self._ledger.knows(number))
+        return Seat(number, runs=True, busy_s=busy_s, knows=self._queue.knows(number))
 
     def _let_work(self, number: int, question: SuggestRequest) -> None:
         seat = self._seats[number]
@@ -253,7 +253,7 @@ class Pool:
         if question is None:
             return
         with self._lock:
-            is_due = self._ledger.lost(question, how)
+            is_due = self._queue.lost(question, how)
         if is_due:
             self._due.append(question.study.id)
         if not self._closed:
@@ -265,7 +265,7 @@ class Pool:
             return
         seat.end()
         with self._lock:
-            self._ledger.vacate(number)
+            self._queue.vacate(number)
 
     def _running(self) -> list[tuple[int, SuggesterProcess]]:
         return [(number, seat) for number, seat in enumerate(self._seats) if seat is not None]

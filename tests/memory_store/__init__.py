@@ -12,7 +12,7 @@ from tests.memory_store.figures import Figures
 from tests.memory_store.finish import Ends
 from tests.memory_store.firings import Firings
 from tests.memory_store.gangs import Gangs
-from tests.memory_store.maintenance import Care
+from tests.memory_store.maintenance import Maintenance
 from tests.memory_store.packs import Packs
 from tests.memory_store.population import Population
 from tests.memory_store.preemption import Preemption
@@ -31,7 +31,7 @@ class MemoryStore(
     Gangs,
     Reports,
     Ends,
-    Care,
+    Maintenance,
     Changes,
     Schedules,
     Firings,

@@ -28,7 +28,7 @@ from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Held, Tables, atomic, plain, process_of
 
 
-class Care(Tables):
+class Maintenance(Tables):
     """Verbs of the reaper, the node and the housekeeping."""
 
     @atomic

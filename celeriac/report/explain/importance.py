@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 Method = Literal["ped-anova", "fanova"]
-METHODS: tuple[Method, ...] = ("ped-anova", "fanova")
 #: What each method answers, as a headline.
 QUESTIONS: dict[Method, str] = {
     "ped-anova": "What makes a trial one of the best",

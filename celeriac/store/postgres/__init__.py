@@ -15,7 +15,7 @@ from celeriac.store.postgres.finish import Ends
 from celeriac.store.postgres.firings import Firings
 from celeriac.store.postgres.functions import digest
 from celeriac.store.postgres.gangs import Gangs
-from celeriac.store.postgres.maintenance import Care
+from celeriac.store.postgres.maintenance import Maintenance
 from celeriac.store.postgres.packs import Packs
 from celeriac.store.postgres.placing import PlacedTrials
 from celeriac.store.postgres.reading import Reading
@@ -35,7 +35,7 @@ class PostgresStore(
     Packs,
     Reports,
     Ends,
-    Care,
+    Maintenance,
     Changes,
     Schedules,
     Firings,

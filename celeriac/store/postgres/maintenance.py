@@ -20,7 +20,7 @@ from celeriac.store.postgres.statements import statement
 from celeriac.store.postgres.verbs import Verbs
 
 
-class Care(Verbs):
+class Maintenance(Verbs):
     """Verbs of the reaper, the node and the housekeeping."""
 
     def expired(self, limit: int = 1000) -> list[OpenAttempt]:

@@ -15,7 +15,7 @@ import pytest
 from celeriac.domain.errors import ExtraMissing
 from celeriac.domain.records import Goal, TrialRecord, TrialState
 from celeriac.domain.space import Space
-from celeriac.report.explain.importance import FEWEST, METHODS, Importance, Method, importances
+from celeriac.report.explain.importance import FEWEST, QUESTIONS, Importance, Method, importances
 from tests.celeriac.report.explain.rows import trial
 
 SPACE = Space.from_dict(
@@ -51,7 +51,7 @@ def shares(trials: list[TrialRecord], method: Method, goal: Goal = "maximize") -
     return {each.name: each for each in importances(SPACE, goal, trials, method).parameters}
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", QUESTIONS)
 def test_the_parameter_that_decides_is_found(method: Method) -> None:
     found = importances(SPACE, "maximize", played(80, by_width), method)
     first, *others = found.parameters
@@ -93,7 +93,7 @@ def test_fanova_judges_a_conditional_parameter_within_the_trials_that_have_it() 
     )
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", QUESTIONS)
 def test_too_few_trials_are_refused_with_the_reason(method: Method) -> None:
     found = importances(SPACE, "maximize", played(FEWEST - 1, by_width), method)
     assert found.parameters == ()
@@ -124,7 +124,7 @@ def test_few_trials_are_told_with_a_range_that_holds_the_share() -> None:
     assert all((each.high or 0.0) - (each.low or 0.0) < widths["width"] for each in many.parameters)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", QUESTIONS)
 def test_the_same_trials_give_the_same_shares(method: Method) -> None:
     trials = played(40, by_width)
     assert importances(SPACE, "maximize", trials, method) == importances(SPACE, "maximize", trials, method)
@@ -153,7 +153,7 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         importances(SPACE, "maximize", played(20, by_width))
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", QUESTIONS)
 def test_a_choice_whose_trials_were_all_pruned_matters(method: Method) -> None:
     def stopped(each: TrialRecord) -> TrialRecord:
         return replace(each, state=TrialState.PRUNED, score=None, last_value=-5.0 + 0.01 * each.number)
