@@ -95,10 +95,13 @@ class Store(ScheduleStore, PlacingStore, GangStore, PackStore, FigureStore, Prot
         *,
         states: Sequence[StudyState] | None = None,
         schedule: str | None = None,
+        named: str | None = None,
         before_id: int | None = None,
         limit: int = 50,
     ) -> list[StudyRecord]:
-        """Newest first; the next page starts before the last one's id."""
+        """Newest first; the next page starts before the last one's id. `named`: whose name has this in it, in whatever
+        case.
+        """
 
     def move_study(self, study_id: int, event: StudyEvent, reason: str, *, turn: int | None = None) -> StudyRecord:
         """Move a study by its table. `turn` given: compare-and-set, raises StaleTurn. Raises IllegalTransition.

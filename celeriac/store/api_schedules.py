@@ -15,6 +15,7 @@ from celeriac.domain.records import (
     Delivery,
     Firing,
     FiringOpen,
+    FiringState,
     NewStudy,
     Publication,
     Replay,
@@ -80,8 +81,18 @@ class ScheduleStore(Protocol):
     def advance_slice(self, due: SliceDue, next_due_at: datetime, *, note: str = "") -> bool:
         """Compare-and-set of a slice's `next_due_at`; False: another tick did it, or the slice is gone."""
 
-    def firings(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 50) -> list[Firing]:
-        """Newest first; of one slice, where it is given."""
+    def firings(
+        self,
+        schedule: str,
+        *,
+        slice_: Mapping[str, Any] | None = None,
+        states: Sequence[FiringState] | None = None,
+        before: tuple[datetime, int] | None = None,
+        limit: int = 50,
+    ) -> list[Firing]:
+        """The latest due first, from the one after `before` (due time, id); of one slice, and in one of these states,
+        where they are given.
+        """
 
     def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
         """The clock's own firings that were due or ended since then, or are still open; the earliest due first."""
@@ -139,7 +150,9 @@ class ScheduleStore(Protocol):
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The newest promoted verdict of each slice, by schedule and slice."""
 
-    def verdicts(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 200) -> list[Champion]:
+    def verdicts(
+        self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 200
+    ) -> list[Champion]:
         """All verdicts, or those of one slice, promoted or not, newest first: the champions' history."""
 
     def night_tallies(self, schedule: str, before: datetime) -> list[tuple[float, int]]:

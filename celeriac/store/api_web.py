@@ -2,26 +2,11 @@
 verbs. Postgres alone keeps it; no decision stands on these, and so the model in memory does without.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
-from celeriac.domain.records import (
-    ApiToken,
-    Champion,
-    Fault,
-    Firing,
-    FiringState,
-    Goal,
-    Report,
-    Source,
-    StudyRecord,
-    StudyState,
-    TrialRecord,
-    TrialState,
-    WebSession,
-)
+from celeriac.domain.records import ApiToken, Fault, Goal, Report, Source, TrialRecord, TrialState, WebSession
 from celeriac.store.api import Store
 from celeriac.store.api_board import BoardStore
 
@@ -83,17 +68,6 @@ class AccessStore(Protocol):
 class ListStore(Protocol):
     """Lists, paged by a place in their order; filtered and thinned by the database."""
 
-    def studies_page(
-        self,
-        *,
-        states: Sequence[StudyState] | None = None,
-        schedule: str | None = None,
-        named: str | None = None,
-        before_id: int | None = None,
-        limit: int = 50,
-    ) -> list[StudyRecord]:
-        """Newest first; `named`: whose name has this in it, in whatever case."""
-
     def trials_page(
         self, study_id: int, wanted: TrialFilter, *, after: int | None = None, down: bool = False, limit: int = 100
     ) -> list[TrialRecord]:
@@ -116,22 +90,6 @@ class ListStore(Protocol):
         """What `reports` gives for each trial, without checkpoints and at most about so many, spread evenly; the first
         and the last are among them.
         """
-
-    def firings_page(
-        self,
-        schedule: str,
-        *,
-        slice_: Mapping[str, Any] | None = None,
-        states: Sequence[FiringState] | None = None,
-        before: tuple[datetime, int] | None = None,
-        limit: int = 50,
-    ) -> list[Firing]:
-        """The latest due first, from the one after this (due time, id)."""
-
-    def verdicts_page(
-        self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 50
-    ) -> list[Champion]:
-        """Newest first."""
 
 
 class RequestStore(Protocol):

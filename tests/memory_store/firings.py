@@ -71,12 +71,23 @@ class Firings(Tables):
         return replace(self._rows.plans[_firing(self._rows, firing_id).id], due_at=self._rows.firings[firing_id].due_at)
 
     @atomic
-    def firings(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 50) -> list[Firing]:
+    def firings(
+        self,
+        schedule: str,
+        *,
+        slice_: Mapping[str, Any] | None = None,
+        states: Sequence[FiringState] | None = None,
+        before: tuple[datetime, int] | None = None,
+        limit: int = 50,
+    ) -> list[Firing]:
         wanted = None if slice_ is None else slice_key(plain(slice_))
         found = [
             each
             for each in self._rows.firings.values()
-            if each.schedule == schedule and wanted in (None, slice_key(each.slice))
+            if each.schedule == schedule
+            and wanted in (None, slice_key(each.slice))
+            and (states is None or each.state in states)
+            and (before is None or (each.due_at, each.id) < before)
         ]
         return sorted(found, key=lambda each: (each.due_at, each.id), reverse=True)[:limit]
 
@@ -190,12 +201,16 @@ class Firings(Tables):
         return [each for _, each in sorted(newest.items())]
 
     @atomic
-    def verdicts(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 200) -> list[Champion]:
+    def verdicts(
+        self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 200
+    ) -> list[Champion]:
         wanted = None if slice_ is None else slice_key(plain(slice_))
         found = [
             each
             for each in self._rows.verdicts.values()
-            if each.schedule == schedule and wanted in (None, slice_key(each.slice))
+            if each.schedule == schedule
+            and wanted in (None, slice_key(each.slice))
+            and (before_id is None or each.id < before_id)
         ]
         return found[::-1][:limit]
 

@@ -50,6 +50,7 @@ class Studies(Tables):
         *,
         states: Sequence[StudyState] | None = None,
         schedule: str | None = None,
+        named: str | None = None,
         before_id: int | None = None,
         limit: int = 50,
     ) -> list[StudyRecord]:
@@ -58,6 +59,7 @@ class Studies(Tables):
             for study in self._rows.studies.values()
             if (states is None or study.state in states)
             and (schedule is None or study.schedule == schedule)
+            and (named is None or named.lower() in study.name.lower())
             and (before_id is None or study.id < before_id)
         ]
         return sorted(found, key=lambda study: -study.id)[:limit]

@@ -10,7 +10,7 @@ import psycopg
 
 from celeriac.domain.firing_moves import FiringMove, StageOpening
 from celeriac.domain.lifecycle import FIRING_TRANSITIONS, StudyEvent, moved
-from celeriac.domain.records import CLOSED, Champion, Firing, FiringOpen, NewStudy, StudyRecord, StudyState
+from celeriac.domain.records import CLOSED, Champion, Firing, FiringOpen, FiringState, NewStudy, StudyRecord, StudyState
 from celeriac.store.connection import Session
 from celeriac.store.postgres.records import record_of, values_of
 from celeriac.store.postgres.statements import statement
@@ -55,10 +55,21 @@ class Firings(Verbs):
             return found
         raise unknown_firing(firing_id)
 
-    def firings(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 50) -> list[Firing]:
+    def firings(
+        self,
+        schedule: str,
+        *,
+        slice_: Mapping[str, Any] | None = None,
+        states: Sequence[FiringState] | None = None,
+        before: tuple[datetime, int] | None = None,
+        limit: int = 50,
+    ) -> list[Firing]:
+        due_at, number = before or (None, None)
+        among = None if states is None else list(states)
+        given = {"schedule": schedule, "states": among, "due_at": due_at, "id": number, "limit": limit}
         if slice_ is None:
-            return self._all(Firing, "firings", schedule=schedule, limit=limit)
-        return self._all(Firing, "firings_of_slice", schedule=schedule, slice=slice_, limit=limit)
+            return self._all(Firing, "firings", **given)
+        return self._all(Firing, "firings_of_slice", **given, slice=slice_)
 
     def firings_to_mind(self, schedule: str, since: datetime) -> list[FiringOpen]:
         return self._all(FiringOpen, "firings_to_mind", schedule=schedule, since=since)
@@ -116,10 +127,13 @@ class Firings(Verbs):
     def champions(self, schedule: str | None = None) -> list[Champion]:
         return self._all(Champion, "champions", schedule=schedule)
 
-    def verdicts(self, schedule: str, *, slice_: Mapping[str, Any] | None = None, limit: int = 200) -> list[Champion]:
+    def verdicts(
+        self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 200
+    ) -> list[Champion]:
+        given = {"schedule": schedule, "before_id": before_id, "limit": limit}
         if slice_ is None:
-            return self._all(Champion, "verdicts", schedule=schedule, limit=limit)
-        return self._all(Champion, "verdicts_of_slice", schedule=schedule, slice=slice_, limit=limit)
+            return self._all(Champion, "verdicts", **given)
+        return self._all(Champion, "verdicts_of_slice", **given, slice=slice_)
 
     def night_tallies(self, schedule: str, before: datetime) -> list[tuple[float, int]]:
         rows = self._rows("night_tallies", schedule=schedule, before=before)

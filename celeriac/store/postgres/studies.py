@@ -50,10 +50,12 @@ class Studies(Verbs):
         *,
         states: Sequence[StudyState] | None = None,
         schedule: str | None = None,
+        named: str | None = None,
         before_id: int | None = None,
         limit: int = 50,
     ) -> list[StudyRecord]:
-        wanted = {"states": None if states is None else list(states), "before_id": before_id, "limit": limit}
+        among = None if states is None else list(states)
+        wanted = {"states": among, "named": named, "before_id": before_id, "limit": limit}
         if schedule is None:
             return self._all(StudyRecord, "studies", **wanted)
         return self._all(StudyRecord, "studies_of_schedule", **wanted, schedule=schedule)

@@ -1,10 +1,9 @@
 """Lists for the API and the board, answered requests, and announcements of changes."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from celeriac.domain.records import Champion, Firing, FiringState, Goal, Report, StudyRecord, StudyState, TrialRecord
+from celeriac.domain.records import Goal, Report, TrialRecord
 from celeriac.store.api_web import Answered, TrialFilter
 from celeriac.store.postgres.records import record_of
 from celeriac.store.postgres.statements import statement
@@ -15,18 +14,6 @@ _MOST = 2**31 - 1
 
 class Web(Verbs):
     """Verbs that the web alone needs."""
-
-    def studies_page(
-        self,
-        *,
-        states: Sequence[StudyState] | None = None,
-        schedule: str | None = None,
-        named: str | None = None,
-        before_id: int | None = None,
-        limit: int = 50,
-    ) -> list[StudyRecord]:
-        given = {"schedule": schedule, "named": named, "before_id": before_id, "limit": limit}
-        return self._all(StudyRecord, "studies_page", states=_words(states), **given)
 
     def trials_page(
         self, study_id: int, wanted: TrialFilter, *, after: int | None = None, down: bool = False, limit: int = 100
@@ -60,24 +47,6 @@ class Web(Verbs):
         for row in self._rows("sampled_reports", **given):
             found[row["trial"]].append(Report(row["step"], row["value"], row["metrics"], None, row["at"]))
         return found
-
-    def firings_page(
-        self,
-        schedule: str,
-        *,
-        slice_: Mapping[str, Any] | None = None,
-        states: Sequence[FiringState] | None = None,
-        before: tuple[datetime, int] | None = None,
-        limit: int = 50,
-    ) -> list[Firing]:
-        due_at, number = before or (None, None)
-        given = {"schedule": schedule, "slice": slice_, "due_at": due_at, "id": number, "limit": limit}
-        return self._all(Firing, "firings_page", states=_words(states), **given)
-
-    def verdicts_page(
-        self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 50
-    ) -> list[Champion]:
-        return self._all(Champion, "verdicts_page", schedule=schedule, slice=slice_, before_id=before_id, limit=limit)
 
     def begin_request(self, token: str, key: str, asked: str) -> Answered | None:
         self._rows("forget_old_requests")

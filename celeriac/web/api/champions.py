@@ -60,7 +60,7 @@ def verdicts(
     place = place_of(cursor, int)
     if place is None and where is None:
         store.schedule(schedule)
-    found = store.verdicts_page(schedule, slice_=where, before_id=place[0] if place else None, limit=limit + 1)
+    found = store.verdicts(schedule, slice_=where, before_id=place[0] if place else None, limit=limit + 1)
     return whole(found, limit, lambda last: cursor_of(last.id))
 
 

@@ -92,7 +92,7 @@ def firings(
     where = None if slice_ is None else slice_of(store, schedule, slice_)
     if place is None and where is None:
         store.schedule(schedule)
-    found = store.firings_page(schedule, slice_=where, states=state, before=before, limit=limit + 1)
+    found = store.firings(schedule, slice_=where, states=state, before=before, limit=limit + 1)
     return whole(found, limit, lambda last: cursor_of(last.due_at.isoformat(), last.id))
 
 

@@ -65,7 +65,7 @@ def studies(
 ) -> Response:
     """The newest studies, newest first, without their specs."""
     before = paging.place_of(cursor, int)
-    found = store.studies_page(
+    found = store.studies(
         states=state, schedule=schedule, named=q, before_id=before[0] if before else None, limit=limit + 1
     )
     return whole(

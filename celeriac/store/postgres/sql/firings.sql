@@ -22,10 +22,14 @@ SELECT f.name, f.schedule, f.slice, f.due_at, f.id AS firing_id, f.plan -> 'spec
 FROM firing f WHERE f.id = :firing
 
 -- name: firings
-SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
+SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule AND {listed_firings}
 
 -- name: firings_of_slice
-SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule AND f.slice = CAST(:slice AS jsonb)
+SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule AND f.slice = CAST(:slice AS jsonb) AND {listed_firings}
+
+-- phrase: listed_firings
+(CAST(:states AS text[]) IS NULL OR f.state = ANY(:states))
+    AND (CAST(:due_at AS timestamptz) IS NULL OR (f.due_at, f.id) < (CAST(:due_at AS timestamptz), CAST(:id AS bigint)))
 ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
 
 -- name: firings_to_mind
@@ -131,11 +135,12 @@ WHERE ch.promoted AND (CAST(:schedule AS text) IS NULL OR ch.schedule = :schedul
 ORDER BY ch.schedule, ch.slice, ch.id DESC
 
 -- name: verdicts
-SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule ORDER BY ch.id DESC LIMIT :limit
+SELECT {champion_columns} FROM champion ch
+WHERE ch.schedule = :schedule AND ch.id < coalesce(CAST(:before_id AS bigint), {most}) ORDER BY ch.id DESC LIMIT :limit
 
 -- name: verdicts_of_slice
 SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule AND ch.slice = CAST(:slice AS jsonb)
-ORDER BY ch.id DESC LIMIT :limit
+    AND ch.id < coalesce(CAST(:before_id AS bigint), {most}) ORDER BY ch.id DESC LIMIT :limit
 
 -- name: night_tallies
 -- Of nights whose tests had a share of false promotions to spend: a schedule that is given one begins with all of it.

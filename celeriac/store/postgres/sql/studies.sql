@@ -22,15 +22,15 @@ SELECT {study_columns} FROM study s WHERE s.name = :name
 SELECT name FROM study ORDER BY id DESC LIMIT 1000
 
 -- name: studies
-SELECT {study_columns} FROM study s
-WHERE s.id < coalesce(CAST(:before_id AS bigint), {most}) AND (CAST(:states AS text[]) IS NULL OR s.state = ANY(:states))
-ORDER BY s.id DESC LIMIT :limit
+SELECT {study_columns} FROM study s WHERE {on_page}
 
 -- name: studies_of_schedule
 -- A statement of its own, for its index.
-SELECT {study_columns} FROM study s
-WHERE s.schedule = :schedule AND s.id < coalesce(CAST(:before_id AS bigint), {most})
-    AND (CAST(:states AS text[]) IS NULL OR s.state = ANY(:states))
+SELECT {study_columns} FROM study s WHERE s.schedule = :schedule AND {on_page}
+
+-- phrase: on_page
+s.id < coalesce(CAST(:before_id AS bigint), {most}) AND (CAST(:states AS text[]) IS NULL OR s.state = ANY(:states))
+    AND (CAST(:named AS text) IS NULL OR position(lower(:named) IN lower(s.name)) > 0)
 ORDER BY s.id DESC LIMIT :limit
 
 -- name: lock_study

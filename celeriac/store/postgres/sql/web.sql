@@ -1,12 +1,5 @@
 -- Lists of the API and the board: paged by a place in their order, filtered and thinned here.
 
--- name: studies_page
-SELECT {study_columns} FROM study s
-WHERE s.id < coalesce(CAST(:before_id AS bigint), {most}) AND (CAST(:states AS text[]) IS NULL OR s.state = ANY(:states))
-    AND (CAST(:schedule AS text) IS NULL OR s.schedule = :schedule)
-    AND (CAST(:named AS text) IS NULL OR position(lower(:named) IN lower(s.name)) > 0)
-ORDER BY s.id DESC LIMIT :limit
-
 -- name: trials_page
 -- By number; `down`: the newest first.
 SELECT {trial_columns} FROM trial t {newest_attempt} WHERE t.study_id = :study {of_trials}
@@ -39,18 +32,6 @@ SELECT p.trial, p.step, p.value, p.metrics, p.at FROM (
 ) p WHERE p.of <= CAST(:points AS int) OR p.place = p.of
     OR (p.place - 1) % CAST(ceil(CAST(p.of AS float8) / greatest(1, CAST(:points AS int) - 1)) AS bigint) = 0
 ORDER BY p.trial, p.step
-
--- name: firings_page
-SELECT {firing_columns} FROM firing f WHERE f.schedule = :schedule
-    AND (CAST(:slice AS jsonb) IS NULL OR f.slice = CAST(:slice AS jsonb))
-    AND (CAST(:states AS text[]) IS NULL OR f.state = ANY(:states))
-    AND (CAST(:due_at AS timestamptz) IS NULL OR (f.due_at, f.id) < (CAST(:due_at AS timestamptz), CAST(:id AS bigint)))
-ORDER BY f.due_at DESC, f.id DESC LIMIT :limit
-
--- name: verdicts_page
-SELECT {champion_columns} FROM champion ch WHERE ch.schedule = :schedule AND ch.id < coalesce(CAST(:before_id AS bigint), {most})
-    AND (CAST(:slice AS jsonb) IS NULL OR ch.slice = CAST(:slice AS jsonb))
-ORDER BY ch.id DESC LIMIT :limit
 
 -- name: begin_request
 -- One that was begun a minute ago and never answered was lost with its process: it is begun again.
