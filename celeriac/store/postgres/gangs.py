@@ -48,7 +48,7 @@ class Gangs(Leases):
             asked, placed = Resources.read(rows[0]["spec"].get("resources")), rows[0]["placed"]
             return Seat.of(token, rows[0]["study"], asked, placed_of(placed) if placed else None)
         # The others of a placed gang may be gathering: it is left to them, and to the reaper, to give it up.
-        return self._refusal(not_joined, **ticket)
+        return self._refusal(not_joined, ticket)
 
     def gang_beat(self, token: str, lease_s: float, *, leaving: str = "") -> Round:
         rows = self._rows("gang_beat", token=token, lease_s=lease_s, leaving=plain_text(leaving))

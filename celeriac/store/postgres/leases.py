@@ -42,7 +42,7 @@ class Leases(Verbs):
         rows = self._rows("lease", **given) or self._rows("leased", token=token)
         rows = rows or self._on_device("lease_placed", given)
         if not rows:
-            return self._refusal(refused, **ticket, device=device)
+            return self._refusal(refused, ticket, device)
         return self._lease_of({**rows[0], "number": number, "attempt": attempt})
 
     def learn_space(self, token: str, params: Params, forms: Mapping[str, Mapping[str, Any]]) -> None:
@@ -84,13 +84,11 @@ class Leases(Verbs):
 
         return self._db.transaction(run)
 
-    def _refusal(
-        self, why: Callable[..., Refusal], *, study: int, number: int, attempt: int, device: str = ""
-    ) -> Refusal:
+    def _refusal(self, why: Callable[..., Refusal], ticket: Mapping[str, int], device: str = "") -> Refusal:
         """Why this ticket came to nothing, in the words of `why`; raises UnknownStudy and UnknownTrial."""
-        rows = self._rows("refuse", study=study, number=number, attempt=attempt, device=device)
+        rows = self._rows("refuse", **ticket, device=device)
         if not rows:
-            raise unknown_study(study, ())
+            raise unknown_study(ticket["study"], ())
         if rows[0]["number"] is None:
-            raise unknown_trial(study, number)
-        return why(**rows[0], attempt=attempt)
+            raise unknown_trial(ticket["study"], ticket["number"])
+        return why(**rows[0], attempt=ticket["attempt"])
