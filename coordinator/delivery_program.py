@@ -103,6 +103,7 @@ def _outside(settings: Settings) -> Outside:
         hook_commands=settings.hook_commands,
         smtp_url=settings.smtp_url,
         mail_from=settings.mail_from,
+        call_local=settings.call_local,
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 from celeriac.decide.deliver import headers
 from celeriac.domain.hooks import Hook
 from celeriac.domain.study_file import slice_name
+from coordinator.local_addresses import refuse_local_peer
 from coordinator.outside import NotDelivered
 
 _SHOWN_BYTES = 500
@@ -32,9 +33,13 @@ def run_hook(hook: Hook, payload: Mapping[str, Any], *, secret: str, environment
     return post(hook, body, str(payload["promotion"]), secret)
 
 
-def post(hook: Hook, body: bytes, key: str, secret: str) -> str:
-    """Send JSON to a hook's address with an idempotency key; one line on what came of it. Raises NotDelivered."""
-    return _in_time(lambda: _request(hook, body, key, secret), hook)
+def post(hook: Hook, body: bytes, key: str, secret: str, *, may_be_local: bool = True) -> str:
+    """Send JSON to a hook's address with an idempotency key; one line on what came of it. Raises NotDelivered, also for
+    an address of this host or its link, unless it may be one.
+    """
+    # Behind a proxy it is the proxy that connects: the name was looked at, and the rest is the proxy's to refuse.
+    opener = _OPENER if may_be_local or urllib.request.getproxies() else _OUTSIDE
+    return _in_time(lambda: _request(hook, body, key, secret, opener), hook)
 
 
 def _variables(payload: Mapping[str, Any]) -> dict[str, str]:
@@ -87,11 +92,11 @@ def _end_of(printed: BinaryIO) -> str:
     return f": {text}" if text else ""
 
 
-def _request(hook: Hook, body: bytes, key: str, secret: str) -> str:
+def _request(hook: Hook, body: bytes, key: str, secret: str, opener: urllib.request.OpenerDirector) -> str:
     signed = headers(key, body, secret=secret, now_s=int(time.time()))
     request = urllib.request.Request(hook.url, data=body, headers=dict(signed), method="POST")  # noqa: S310 (http alone)
     try:
-        with _OPENER.open(request, timeout=hook.timeout_s) as answer:
+        with opener.open(request, timeout=hook.timeout_s) as answer:
             return f"{hook.url} answered {answer.status}"
     except urllib.error.HTTPError as error:
         with error:
@@ -108,7 +113,34 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+class _Http(http.client.HTTPConnection):
+    """Sends nothing to a local address, whatever its name stood for a moment ago."""
+
+    def connect(self) -> None:
+        super().connect()
+        refuse_local_peer(self.sock)
+
+
+class _Https(http.client.HTTPSConnection):
+    """The same over TLS."""
+
+    def connect(self) -> None:
+        super().connect()
+        refuse_local_peer(self.sock)
+
+
+class _OutsideHttp(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Http, req)
+
+
+class _OutsideHttps(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Https, req)
+
+
 _OPENER = urllib.request.build_opener(_NoRedirect)
+_OUTSIDE = urllib.request.build_opener(_NoRedirect, _OutsideHttp, _OutsideHttps)
 
 
 def _in_time(ask: Callable[[], str], hook: Hook) -> str:

@@ -18,7 +18,8 @@ class NotDelivered(Exception):
 @dataclass(frozen=True, slots=True)
 class Outside:
     """`artefacts` opens the root, or says why it cannot be opened; `secret_of` gives the secret in a variable of the
-    environment, which `secret` asks for; mails go to `smtp_url`.
+    environment, which `secret` asks for; mails go to `smtp_url`. `call_local`: whether mornings may go to this host
+    itself.
     """
 
     artefacts: Callable[[], Artefacts]
@@ -28,6 +29,7 @@ class Outside:
     hook_commands: bool = True
     smtp_url: str = ""
     mail_from: str = ""
+    call_local: bool = False
 
     def secret(self, name: str) -> str:
         """The secret in this variable; "" where none is named. Raises NotDelivered when it is not set."""

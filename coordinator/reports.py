@@ -19,6 +19,7 @@ from celeriac.report.morning.messages import mail, slack
 from celeriac.report.plain import plain
 from celeriac.store import Store
 from coordinator.hooks import post
+from coordinator.local_addresses import refuse_local
 from coordinator.outside import NotDelivered, Outside
 
 _MAIL_S = 60.0
@@ -45,9 +46,14 @@ def send_morning(store: Store, outside: Outside, delivery: Delivery) -> str:
 
 def _posted(outside: Outside, to: Telling, morning: Morning) -> str:
     url, secret = to.url or outside.secret(to.url_env), outside.secret(to.secret_env)
+    # An address in the coordinator's own environment is its keeper's; one in a schedule is of whoever wrote that.
+    may_be_local = outside.call_local or not to.url
+    if not may_be_local:
+        refuse_local(url, url)
     body = json.dumps(slack(morning) if to.format == "slack" else plain(morning), ensure_ascii=False).encode()
     try:
-        said = post(Hook(url=url), body, f"morning {morning.schedule} {morning.night}", secret)
+        key = f"morning {morning.schedule} {morning.night}"
+        said = post(Hook(url=url), body, key, secret, may_be_local=may_be_local)
     except NotDelivered as error:
         raise NotDelivered(str(error).replace(url, to.url or f"${to.url_env}")) from None
     return said.replace(url, to.url or f"${to.url_env}")

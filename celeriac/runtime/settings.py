@@ -78,7 +78,8 @@ class Settings:
     coordinator_password, worker_password: what `celeriac migrate` gives the two database roles ("": it makes no roles).
     node_key: what marks the leases of one host, so that its node, and nobody else, gives back what its workers left
     ("": one that the node keeps in its log directory).
-    hook_commands: whether a schedule's hook may be a command on the coordinator's host.
+    hook_commands: whether a schedule's hook may be a command on the coordinator's host. call_local: whether a morning's
+    `url` may be this host's own, or of its link.
     metrics_port, metrics_address: where the drive program serves metrics, the clock one port further, a node two (0:
     nowhere). log_format: `text`, or `json` with the ids that a line is about. otlp_endpoint: where traces of trials go.
     retention, retention_at: what is thrown away how long after a study's end, such as `reports=30d,checkpoints=7d`
@@ -142,6 +143,7 @@ class Settings:
     worker_password: str = ""
     node_key: str = ""
     hook_commands: bool = True
+    call_local: bool = False
     smtp_url: str = ""
     mail_from: str = ""
     metrics_port: int = 0
@@ -155,7 +157,8 @@ class Settings:
     def from_env(
         cls, environ: Mapping[str, str] | None = None, *, home: Path | None = None, running_stack: bool = True
     ) -> "Settings":
-        """Settings from the environment; `home` given on a command line wins.
+        """Settings from the environment; `home` given on a command line wins, also over `CELERIAC_URL`: it is this
+        machine's.
 
         `running_stack` False: for who starts or stops the stack, and does not ask it where it is.
         Raises SettingInvalid naming the variable, its value and what it must be.
@@ -163,7 +166,7 @@ class Settings:
         env = dict(os.environ if environ is None else environ)
         values = {**_from_descriptor(env), **_from_environment(env)}
         if home is not None:
-            values["home"] = home
+            values |= {"home": home, "url": ""}
         settings = _expanded(cls(**values), given=set(values))
         if settings.lease_s < 2 * settings.heartbeat_s:
             raise SettingInvalid(

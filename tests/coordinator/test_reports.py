@@ -8,11 +8,16 @@ from contextlib import contextmanager
 from email import message_from_bytes, policy
 from typing import Any
 
+import pytest
+
+from celeriac.domain.hooks import Hook
 from celeriac.domain.records import DeliveryKind
 from celeriac.runtime.artefacts import Artefacts
 from celeriac.runtime.artefacts.api import ArtefactsUnavailable
 from coordinator.deliveries import deliver
-from coordinator.outside import Outside
+from coordinator.hooks import post
+from coordinator.local_addresses import is_local
+from coordinator.outside import NotDelivered, Outside
 from tests.coordinator.house import House
 from tests.coordinator.nightlife import by_lr, put_schedule, whole_night
 from tests.coordinator.test_hooks import receiver
@@ -25,13 +30,15 @@ def a_night(**morning: Any) -> House:
     return house
 
 
-def tell(house: House, *, smtp_url: str = "", mail_from: str = "", **secrets: str) -> int:
+def tell(house: House, *, smtp_url: str = "", mail_from: str = "", call_local: bool = True, **secrets: str) -> int:
     """Make the deliveries that are due, of mornings alone; how many came through."""
 
     def no_artefacts() -> Artefacts:
         raise ArtefactsUnavailable("there is no root here")
 
-    outside = Outside(no_artefacts, lambda name: secrets.get(name, ""), smtp_url=smtp_url, mail_from=mail_from)
+    outside = Outside(
+        no_artefacts, lambda name: secrets.get(name, ""), smtp_url=smtp_url, mail_from=mail_from, call_local=call_local
+    )
     return deliver(house.store, outside)
 
 
@@ -65,6 +72,32 @@ def test_json_is_signed_and_what_fails_is_tried_again_with_the_same_key() -> Non
     assert first[0]["Idempotency-Key"] == second[0]["Idempotency-Key"]
     assert second[0]["X-Celeriac-Signature"].startswith("sha256=")
     assert json.loads(second[1])["slices"][0]["state"] == "PROMOTED"
+
+
+def test_an_address_of_this_host_is_not_called_unless_a_setting_or_its_keeper_says_so() -> None:
+    with receiver((200, None)) as (url, asked):
+        house = a_night(url=url)
+        assert tell(house, call_local=False) == 0
+        assert "CELERIAC_CALL_LOCAL=true" in detail(house)
+        assert asked == []
+        kept = a_night(url_env="SLACK")
+        assert tell(kept, call_local=False, SLACK=url) == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "169.254.169.254", "fe80::1%eth0", "0.0.0.0", "::"]
+)
+def test_local_addresses_are_known_in_all_their_spellings(address: str) -> None:
+    assert is_local(address)
+    assert not is_local("192.0.2.7")
+    assert not is_local("2001:db8::7")
+
+
+def test_a_name_that_turns_local_once_it_was_looked_at_gets_nothing() -> None:
+    with receiver((200, None)) as (url, asked):
+        with pytest.raises(NotDelivered, match="CELERIAC_CALL_LOCAL"):
+            post(Hook(url=url), b"{}", "key", "", may_be_local=False)
+        assert asked == []
 
 
 def test_an_address_or_a_secret_that_is_not_there_is_named() -> None:

@@ -1,4 +1,6 @@
-"""What code a token may have run: from below which directories, and whether a file may bring its own."""
+"""What a token may have the service do for a file: run code from below which directories, or a program that the file
+brings, and send what a night came to somewhere.
+"""
 
 from pathlib import Path
 
@@ -22,15 +24,22 @@ def code_roots(settings: Settings, principal: Principal) -> list[Path]:
 
 
 def may_run(principal: Principal, read: StudySpec) -> None:
-    """Raise Refused for a file that brings code of its own, a command line or a schedule's hook, by a token that may
-    not.
+    """Raise Refused for a file that brings code of its own, a command line or a schedule's hook, or that names where
+    mornings are sent, by a token that may not.
     """
-    brings = ["command"] if read.command else []
-    brings += ["schedule.hook"] if read.schedule is not None and read.schedule.hook is not None else []
-    if brings and not principal.may(Scope.CODE):
+    plan = read.schedule
+    if read.command:
+        _need(Scope.CODE, principal, f"{read.study}: command runs a program of the file's choice")
+    if plan is not None and plan.hook is not None:
+        _need(Scope.CODE, principal, f"{read.study}: schedule.hook runs a program of the file's choice")
+    if plan is not None and plan.morning is not None:
+        _need(Scope.OPERATE, principal, f"{read.study}: schedule.morning has the service call an address of its choice")
+
+
+def _need(scope: Scope, principal: Principal, what: str) -> None:
+    if not principal.may(scope):
         raise Refused(
             403,
-            f"{read.study}: {brings[0]} runs a program of the file's choice: this needs the scope `{Scope.CODE}`, which"
-            f" the token {principal.name} has not",
+            f"{what}: this needs the scope `{scope}`, which the token {principal.name} has not",
             kind="scope-missing",
         )
