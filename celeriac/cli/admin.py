@@ -11,7 +11,7 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, WRONG
-from celeriac.cli.json_output import print_json
+from celeriac.cli.json_output import print_json, told
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, Slots, connected, reached
 
@@ -121,6 +121,7 @@ def _memory(device: "Device", *, alive: bool) -> str:
 def drain(
     place: str = typer.Argument(help="HOST, or HOST:DEVICES: indexes or uuids, with commas", show_default=False),
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take a host, or some of its devices, out: each trial there writes a checkpoint and goes on elsewhere, at no
     charge. It stays out until `celeriac undrain`.
@@ -129,20 +130,26 @@ def drain(
     with reached(home) as client:
         known = client.drain(host, devices)
     what = f"{', '.join(devices)} of {host}" if devices else host
-    say(f"{what} is taken out; `celeriac undrain {place}` gives it back")
+    form = {"host": host, "devices": devices, "known": host in known, "hosts": sorted(known)}
+    told(as_json, form, f"{what} is taken out; `celeriac undrain {place}` gives it back")
     if host not in known:
-        say(f"no host of that name has spoken yet (there are: {', '.join(sorted(known)) or 'none'})")
+        (remark if as_json else say)(
+            f"no host of that name has spoken yet (there are: {', '.join(sorted(known)) or 'none'})"
+        )
 
 
 def undrain(
     place: str = typer.Argument(help="HOST, or HOST:DEVICES, as it was taken out", show_default=False),
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give a host, or some of its devices, back; without devices, all that was taken out of it."""
     host, devices = _host_and_devices(place)
     with reached(home) as client:
         over = client.undrain(host, devices)
-    say(f"{place} is given back" if over else f"nothing was taken out of {place}: `celeriac workers` shows what is")
+    nothing = f"nothing was taken out of {place}: `celeriac workers` shows what is"
+    form = {"host": host, "devices": devices, "given_back": over}
+    told(as_json, form, f"{place} is given back" if over else nothing)
 
 
 def _host_and_devices(place: str) -> tuple[str, list[str]]:
@@ -182,7 +189,7 @@ def prune(
         raise typer.BadParameter(f"--older-than {older_than!r}: must be a time such as 30d, 12h or 90m")
     if not (reports or logs or checkpoints or models):
         reports = logs = checkpoints = True
-    with connected(home) as client:
+    with connected(home, why="it deletes files of the hosts that keep them") as client:
         before = client.store.now() - timedelta(seconds=age_s)
         if dry_run:
             names = [study.name for study in old_studies(client.store, before)]

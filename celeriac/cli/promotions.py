@@ -7,7 +7,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import print_json
+from celeriac.cli.json_output import print_json, told
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, reached
 
@@ -73,17 +73,29 @@ def champion(
             say(f"\ntrial {waits.trial} of {waits.study} waits for approval: {waits.reason}")
 
 
-def approve(schedule: ScheduleName, slice_: SliceName = None, reason: Reason = "approved", home: Home = None) -> None:
+def approve(
+    schedule: ScheduleName,
+    slice_: SliceName = None,
+    reason: Reason = "approved",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Make champion what a night found and a person has to approve."""
     with reached(home) as client:
-        _tell(client.approve(schedule, slice_, reason))
+        _tell(client.approve(schedule, slice_, reason), as_json)
 
 
-def reject(schedule: ScheduleName, slice_: SliceName = None, reason: Reason = "rejected", home: Home = None) -> None:
+def reject(
+    schedule: ScheduleName,
+    slice_: SliceName = None,
+    reason: Reason = "rejected",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Say no to what waits for approval; the champion stays."""
     with reached(home) as client:
         said = client.reject(schedule, slice_, reason)
-        say(f"trial {said.trial} of {said.study} is not promoted: {said.reason}")
+        told(as_json, said, f"trial {said.trial} of {said.study} is not promoted: {said.reason}")
 
 
 def promote(
@@ -92,25 +104,32 @@ def promote(
     slice_: OfSlice = None,
     reason: Reason = "promoted by hand",
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a scored trial the champion of its slice by hand, without a test."""
     with reached(home) as client:
-        _tell(client.promote(study, number, slice_, reason))
+        _tell(client.promote(study, number, slice_, reason), as_json)
 
 
 def rollback(
-    schedule: ScheduleName, slice_: SliceName = None, to: ToId = None, reason: Reason = "rolled back", home: Home = None
+    schedule: ScheduleName,
+    slice_: SliceName = None,
+    to: ToId = None,
+    reason: Reason = "rolled back",
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Put the champion before this one in its place again."""
     with reached(home) as client:
-        _tell(client.roll_back(schedule, slice_, reason, to))
+        _tell(client.roll_back(schedule, slice_, reason, to), as_json)
 
 
-def _tell(made: "Champion") -> None:
+def _tell(made: "Champion", as_json: bool) -> None:
     from celeriac.client.champions import slice_text
 
     where = f"{made.schedule} {slice_text(made.slice)}".strip()
-    say(f"{where}: trial {made.trial} of {made.study} is champion ({made.kind}, {made.who}): {made.reason}")
+    line = f"{where}: trial {made.trial} of {made.study} is champion ({made.kind}, {made.who}): {made.reason}"
+    told(as_json, made, line)
     remark(f"Its parameters:  {command('champion', made.schedule, slice_text(made.slice), '--params')}")
 
 

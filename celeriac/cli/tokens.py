@@ -7,8 +7,8 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import print_json
-from celeriac.cli.screen import Grid, remark, say, show
+from celeriac.cli.json_output import print_json, told
+from celeriac.cli.screen import Grid, remark, show
 from celeriac.cli.service import AsJson, Home, connected
 from celeriac.domain.errors import CeleriacError
 
@@ -20,10 +20,13 @@ Scopes = Annotated[
 ]
 Expires = Annotated[str | None, typer.Option("--expires", metavar="TIME", help="It ends after this: `90d`, `12h`.")]
 OfToken = Annotated[str | None, typer.Argument(metavar="[NAME]", help="As this token (default: the owner's).")]
+_WHY = "who may use the API is decided on the service's own host, by nobody who only has a token"
 
 
 @app.command("create")
-def create(name: TokenName, scope: Scopes = "read,submit", expires: Expires = None, home: Home = None) -> None:
+def create(
+    name: TokenName, scope: Scopes = "read,submit", expires: Expires = None, home: Home = None, as_json: AsJson = False
+) -> None:
     """Make a token and print it: nobody can show it again."""
     from celeriac.domain.records import Scope
     from celeriac.domain.study_file import seconds_of
@@ -36,15 +39,19 @@ def create(name: TokenName, scope: Scopes = "read,submit", expires: Expires = No
         scopes = tuple(dict.fromkeys(Scope(each.strip()) for each in scope.split(",")))
     except ValueError:
         raise typer.BadParameter(f"--scope {scope!r}: known are {', '.join(Scope)}") from None
-    with connected(home) as client:
-        print(make_token(client.web_store(), name, scopes, for_s))
+    with connected(home, why=_WHY) as client:
+        token = make_token(client.web_store(), name, scopes, for_s)
+    if as_json:
+        print_json({"name": name, "scopes": scopes, "expires_in_s": for_s, "token": token})
+    else:
+        print(token)
     remark(f"It may {', '.join(scopes)}. It is shown this once; {command('token', 'revoke', name)} takes it back.")
 
 
 @app.command("list")
 def listed(home: Home = None, as_json: AsJson = False) -> None:
     """List all tokens: what they may do, when they were used last, and whether they hold."""
-    with connected(home) as client:
+    with connected(home, why=_WHY) as client:
         found, now = client.web_store().tokens(), client.store.now()
     if as_json:
         kept = ("name", "scopes", "made_at", "used_at", "expires_at", "revoked_at")
@@ -61,11 +68,11 @@ def listed(home: Home = None, as_json: AsJson = False) -> None:
 
 
 @app.command("revoke")
-def revoke(name: TokenName, home: Home = None) -> None:
+def revoke(name: TokenName, home: Home = None, as_json: AsJson = False) -> None:
     """Take a token back: from now on it lets nobody in, nor do the browsers that logged in by it."""
-    with connected(home) as client:
+    with connected(home, why=_WHY) as client:
         client.web_store().revoke_token(name)
-    say(f"token {name} lets nobody in any more")
+    told(as_json, {"name": name, "revoked": True}, f"token {name} lets nobody in any more")
 
 
 @app.command("link")
@@ -73,7 +80,7 @@ def link(name: OfToken = None, home: Home = None) -> None:
     """Print a link to the board that lets one browser in, once, within the hour."""
     from celeriac.store.tokens import make_link
 
-    with connected(home) as client:
+    with connected(home, why=_WHY) as client:
         stack = client.settings.stack_file
         try:
             url = json.loads(stack.read_text())["web_url"] or ""

@@ -7,7 +7,7 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED
-from celeriac.cli.json_output import print_json, trial_form
+from celeriac.cli.json_output import print_json, told, trial_form
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, reached
 from celeriac.cli.studies import Limit, Reason, tell_next
@@ -206,23 +206,34 @@ def logs(
     raise typer.Exit(code)
 
 
-def cancel(study: StudyName, number: TrialNumber, reason: Reason = "cancelled by a user", home: Home = None) -> None:
+def cancel(
+    study: StudyName,
+    number: TrialNumber,
+    reason: Reason = "cancelled by a user",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """End one trial CANCELLED: it is not retried and uses no budget, so another takes its place."""
     with reached(home) as client:
         trial = client.study(study).cancel(number, reason)
-        say(f"trial {number} of {study} is {trial.state}")
+        told(as_json, trial_form(trial), f"trial {number} of {study} is {trial.state}")
 
 
 def retry(
-    study: StudyName, numbers: Numbers = None, reason: Reason = "failed trials are run once more", home: Home = None
+    study: StudyName,
+    numbers: Numbers = None,
+    reason: Reason = "failed trials are run once more",
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run failed trials once more: same number and parameters, a new attempt; a study that has ended goes on."""
     with reached(home) as client:
         handle = client.study(study)
         again = handle.retry(numbers or None, reason)
+        form = {"study": study, "trials": [trial_form(each) for each in again], "took_code": handle.took_code}
         if not again:
-            say(f"{study} has no failed trial")
+            told(as_json, form, f"{study} has no failed trial")
             return
-        listed = ", ".join(str(each.number) for each in again)
-        say(f"{study} is {handle.state}: {text.counted(len(again), 'failed trial')} will run once more ({listed})")
+        listed, failed = ", ".join(str(each.number) for each in again), text.counted(len(again), "failed trial")
+        told(as_json, form, f"{study} is {handle.state}: {failed} will run once more ({listed})")
         tell_next(client, handle)
