@@ -1,5 +1,5 @@
 """Proof: whatever is asked of the API within the words of its document, it has no fault and answers as the document
-says.
+says, in status, kind and shape.
 
 schemathesis makes requests from the OpenAPI document, well-formed and not, and sends them to the app on servers of its
 own. Streams of events are left out: they do not end. `python -m benchmarks.api_fuzz --out FILE` writes how many were
@@ -30,7 +30,7 @@ from tests.celeriac.cli.played import CODE, PLAN, SPEC, played
 from tests.servers import Run
 
 LEAST = 2000
-CHECKS = "not_a_server_error,status_code_conformance"
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
 
 class Counted:

@@ -6,7 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from celeriac.domain.records import ApiToken, Fault, Goal, Report, Source, TrialRecord, TrialState, WebSession
+from celeriac.domain.records import (
+    ApiToken,
+    Attempt,
+    Fault,
+    Firing,
+    Goal,
+    Report,
+    Source,
+    TrialRecord,
+    TrialState,
+    WebSession,
+)
 from celeriac.store.api import Store
 from celeriac.store.api_board import BoardStore
 
@@ -89,6 +100,21 @@ class ListStore(Protocol):
     ) -> dict[int, list[Report]]:
         """What `reports` gives for each trial, without checkpoints and at most about so many, spread evenly; the first
         and the last are among them.
+        """
+
+    def firings_by_id(self, ids: Sequence[int]) -> list[Firing]:
+        """These firings, by id; those that are there."""
+
+    def attempts_page(
+        self, study_id: int, numbers: Sequence[int] | None, *, after: tuple[int, int] | None = None, limit: int = 500
+    ) -> list[Attempt]:
+        """The attempts of these trials of a study, or of all (None), by trial and number, from the one after this."""
+
+    def reports_page(
+        self, study_id: int, numbers: Sequence[int] | None, *, after: tuple[int, int] | None = None, limit: int = 500
+    ) -> list[tuple[int, Report]]:
+        """What these trials of a study reported, or all of them (None), by trial and step, from the one after this
+        (trial, step); as `reports_of` gives it, without checkpoints.
         """
 
 

@@ -26,8 +26,18 @@ _JSON = ("application/json", "application/problem+json")
 
 def answer(value: Any, status: int = 200) -> Response:
     """A record, or anything made of records, as JSON."""
+    return as_json(written(value), status)
+
+
+def written(value: Any) -> bytes:
+    """A record, or anything made of records, as the bytes of JSON."""
     text = json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(text.encode(errors="replace"), status, media_type="application/json")
+    return text.encode(errors="replace")
+
+
+def as_json(body: bytes, status: int = 200) -> Response:
+    """JSON that is written already."""
+    return Response(body, status, media_type="application/json")
 
 
 class Answers:

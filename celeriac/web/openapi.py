@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from celeriac.web.problems import TITLES
+from celeriac.web.schema import COMPONENTS
 
 _PROBLEM = {
     "type": "object",
@@ -38,7 +39,10 @@ def install(app: FastAPI) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             made = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_ABOUT)
-            made["components"].setdefault("schemas", {})["Problem"] = _PROBLEM
+            schemas = made["components"].setdefault("schemas", {})
+            if twice := schemas.keys() & COMPONENTS:
+                raise TypeError(f"a request and an answer are called the same: {', '.join(sorted(twice))}")
+            schemas |= {"Problem": _PROBLEM, **COMPONENTS}
             made["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
             made["security"] = [{"token": []}]
             for path in made["paths"].values():

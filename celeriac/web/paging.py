@@ -10,11 +10,15 @@ from typing import Annotated, Any
 from fastapi import Query
 from starlette.responses import Response
 
-from celeriac.web.answers import answer
+from celeriac.web.answers import as_json, written
 from celeriac.web.problems import Refused
 
 MOST = 500
-Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
+#: A page ends where it would come to more bytes, whatever its limit: errors and specs may be long.
+MOST_BYTES = 180_000
+Limit = Annotated[
+    int, Query(ge=1, le=MOST, description=f"How many at most; a page ends before {MOST_BYTES:,} bytes too.")
+]
 Cursor = Annotated[
     str | None, Query(max_length=400, description="`next` of the page before; without it the first page.")
 ]
@@ -51,7 +55,20 @@ def not_ours() -> Refused:
     return Refused(422, "cursor: not one of this list: take `next` of the page before", kind="cursor-invalid")
 
 
-def whole(found: Sequence[Any], limit: int, cursor: Callable[[Any], str]) -> Response:
-    """A page of what was `found`, one more than `limit` where there is more."""
-    shown = found[:limit]
-    return answer({"items": shown, "next": cursor(shown[-1]) if len(found) > limit else None})
+def whole(
+    found: Sequence[Any], limit: int, cursor: Callable[[Any], str], *, form: Callable[[Any], Any] = lambda each: each
+) -> Response:
+    """A page of what was `found`, one more than `limit` where there is more; `form`: each as it is shown.
+
+    It has one item at least, and else ends before `MOST_BYTES`.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for each in found[:limit]:
+        part = written(form(each))
+        size += len(part) + 1
+        if parts and size > MOST_BYTES:
+            break
+        parts.append(part)
+    more = cursor(found[len(parts) - 1]) if len(parts) < len(found) else None
+    return as_json(b'{"items":[' + b",".join(parts) + b'],"next":' + written(more) + b"}")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from celeriac.domain.records import Goal, Report, TrialRecord
+from celeriac.domain.records import Attempt, Firing, Goal, Report, TrialRecord
 from celeriac.store.api_web import Answered, TrialFilter
 from celeriac.store.postgres.records import record_of
 from celeriac.store.postgres.statements import statement
@@ -47,6 +47,26 @@ class Web(Verbs):
         for row in self._rows("sampled_reports", **given):
             found[row["trial"]].append(Report(row["step"], row["value"], row["metrics"], None, row["at"]))
         return found
+
+    def firings_by_id(self, ids: Sequence[int]) -> list[Firing]:
+        return self._all(Firing, "firings_by_id", ids=list(ids))
+
+    def attempts_page(
+        self, study_id: int, numbers: Sequence[int] | None, *, after: tuple[int, int] | None = None, limit: int = 500
+    ) -> list[Attempt]:
+        trial, number = after or (-1, 0)
+        wanted = None if numbers is None else list(numbers)
+        given = {"study": study_id, "numbers": wanted, "trial": trial, "number": number, "limit": limit}
+        return self._all(Attempt, "attempts_page", **given)
+
+    def reports_page(
+        self, study_id: int, numbers: Sequence[int] | None, *, after: tuple[int, int] | None = None, limit: int = 500
+    ) -> list[tuple[int, Report]]:
+        trial, step = after or (-1, -1)
+        wanted = None if numbers is None else list(numbers)
+        given = {"study": study_id, "numbers": wanted, "trial": trial, "step": step, "limit": limit}
+        rows = self._rows("reports_page", **given)
+        return [(row["trial"], Report(row["step"], row["value"], row["metrics"], None, row["at"])) for row in rows]
 
     def begin_request(self, token: str, key: str, asked: str) -> Answered | None:
         self._rows("forget_old_requests")

@@ -9,16 +9,20 @@ from starlette.responses import FileResponse, Response
 from celeriac.client import champions as doors
 from celeriac.client.models import champion_model
 from celeriac.domain.errors import CallerError
+from celeriac.domain.records import Champion
 from celeriac.web.answers import answer
 from celeriac.web.api.asking import ScheduleName, SliceName, Why, slice_of
-from celeriac.web.api.models import sent
+from celeriac.web.api.models import A_FILE, sent
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader
 from celeriac.web.paging import Cursor, Limit, cursor_of, place_of, whole
+from celeriac.web.schema import page_of, says
+from celeriac.web.shapes import STANDING
 
 router = APIRouter(tags=["champions"])
 _PATH = "/schedules/{schedule}"
 _MOST_DELIVERIES = 1000
+_VERDICT = says(Champion)
 
 
 class OfSlice(Why):
@@ -40,16 +44,16 @@ class ByHand(OfSlice):
     trial: int = Field(ge=0, le=2**31 - 1)
 
 
-@router.get("/champions")
-def champions(store: Reading, _: Reader, schedule: Annotated[str | None, Query(max_length=200)] = None) -> Response:
+@router.get("/champions", responses=says([Champion]))
+def champions(_: Reader, store: Reading, schedule: Annotated[str | None, Query(max_length=200)] = None) -> Response:
     """The champion of each slice, by schedule and slice."""
     return answer(store.champions(schedule))
 
 
-@router.get(_PATH + "/verdicts")
+@router.get(_PATH + "/verdicts", responses=says(page_of(Champion)))
 def verdicts(
-    store: Reading,
     _: Reader,
+    store: Reading,
     schedule: ScheduleName,
     slice_: SliceName = None,
     cursor: Cursor = None,
@@ -64,8 +68,8 @@ def verdicts(
     return whole(found, limit, lambda last: cursor_of(last.id))
 
 
-@router.get(_PATH + "/champion")
-def champion(store: Reading, _: Reader, schedule: ScheduleName, slice_: SliceName = None) -> Response:
+@router.get(_PATH + "/champion", responses=says(STANDING))
+def champion(_: Reader, store: Reading, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """One slice's champion (null: none yet), what waits for approval, and what became of its promotion."""
     where = slice_of(store, schedule, slice_)
     found, waits = doors.standing(store, schedule, where), doors.awaiting(store, schedule, where)
@@ -75,34 +79,34 @@ def champion(store: Reading, _: Reader, schedule: ScheduleName, slice_: SliceNam
     return answer({"slice": where, "champion": found, "awaiting": waits, "deliveries": sent_})
 
 
-@router.get(_PATH + "/model", response_class=FileResponse)
-def model(client: Doing, _: Reader, schedule: ScheduleName, slice_: SliceName = None) -> Response:
+@router.get(_PATH + "/model", response_class=FileResponse, responses=A_FILE)
+def model(_: Reader, client: Doing, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """The published model of one slice's champion."""
     where = slice_of(client.store, schedule, slice_)
     return sent(lambda path: champion_model(client.settings, schedule, where, path), f"{schedule}.model")
 
 
-@router.post(_PATH + "/approve")
-def approve(client: Doing, principal: Operator, schedule: ScheduleName, body: OfSlice) -> Response:
+@router.post(_PATH + "/approve", responses=_VERDICT)
+def approve(principal: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
     """Make what waits for approval the champion."""
     return answer(doors.approve(client.store, schedule, _where(client, schedule, body), **_by(principal, body)))
 
 
-@router.post(_PATH + "/reject")
-def reject(client: Doing, principal: Operator, schedule: ScheduleName, body: OfSlice) -> Response:
+@router.post(_PATH + "/reject", responses=_VERDICT)
+def reject(principal: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
     """Say no to what waits for approval; the champion stays."""
     return answer(doors.reject(client.store, schedule, _where(client, schedule, body), **_by(principal, body)))
 
 
-@router.post(_PATH + "/rollback")
-def rollback(client: Doing, principal: Operator, schedule: ScheduleName, body: Back) -> Response:
+@router.post(_PATH + "/rollback", responses=_VERDICT)
+def rollback(principal: Operator, client: Doing, schedule: ScheduleName, body: Back) -> Response:
     """Put the champion before this one in its place again, or an earlier one."""
     where = _where(client, schedule, body)
     return answer(doors.roll_back(client.store, schedule, where, to=body.to, **_by(principal, body)))
 
 
-@router.post(_PATH + "/promote")
-def promote(client: Doing, principal: Operator, schedule: ScheduleName, body: ByHand) -> Response:
+@router.post(_PATH + "/promote", responses=_VERDICT)
+def promote(principal: Operator, client: Doing, schedule: ScheduleName, body: ByHand) -> Response:
     """Make a scored trial the champion of its slice, or of another, by hand."""
     found = client.study(body.study).record
     if found.schedule != schedule:

@@ -11,6 +11,8 @@ from celeriac.web.answers import answer
 from celeriac.web.api.asking import Body
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Anybody, Operator, Reader
+from celeriac.web.schema import says
+from celeriac.web.shapes import DEVICE, DRAINED, FLEET, ME, UNDRAINED
 
 router = APIRouter(tags=["fleet"])
 _Word = Annotated[str, Field(min_length=1, max_length=200)]
@@ -23,14 +25,14 @@ class Devices(Body):
     devices: list[_Word] = Field([], max_length=64)
 
 
-@router.get("/devices")
-def devices(store: Reading, _: Reader) -> Response:
+@router.get("/devices", responses=says([DEVICE]))
+def devices(_: Reader, store: Reading) -> Response:
     """All devices, by host, each with its slots and what they run."""
     return answer(fleet_of(store).forms())
 
 
-@router.get("/fleet")
-def fleet(store: Reading, _: Reader) -> Response:
+@router.get("/fleet", responses=says(FLEET))
+def fleet(_: Reader, store: Reading) -> Response:
     """What studies hold of the fleet and could use, what the coordinator last did, and what is put aside."""
     claims = [{"study_id": each.study_id, "claim": each} for each in store.claims()]
     alive, aside = store.devices(alive=True), store.put_asides()
@@ -49,20 +51,20 @@ def fleet(store: Reading, _: Reader) -> Response:
     )
 
 
-@router.post("/fleet/drain")
-def drain(client: Doing, _: Operator, body: Devices) -> Response:
+@router.post("/fleet/drain", responses=says(DRAINED))
+def drain(_: Operator, client: Doing, body: Devices) -> Response:
     """Take a host, or some of its devices, out: each trial there writes a checkpoint and goes on elsewhere."""
     hosts = client.drain(body.host, body.devices)
     return answer({**body.model_dump(), "known": body.host in hosts, "hosts": hosts})
 
 
-@router.post("/fleet/undrain")
-def undrain(store: Reading, _: Operator, body: Devices) -> Response:
+@router.post("/fleet/undrain", responses=says(UNDRAINED))
+def undrain(_: Operator, store: Reading, body: Devices) -> Response:
     """Give them back; without devices, all that was taken out of the host."""
     return answer({**body.model_dump(), "given_back": store.undrain(body.host, body.devices)})
 
 
-@router.get("/me")
-def me(principal: Anybody) -> Response:
-    """Who asks, and what the token may do."""
-    return answer({"name": principal.name, "scopes": sorted(principal.scopes)})
+@router.get("/me", responses=says(ME))
+def me(principal: Anybody, store: Reading) -> Response:
+    """Who asks, what the token may do, and the service's time."""
+    return answer({"name": principal.name, "scopes": sorted(principal.scopes), "now": store.now()})

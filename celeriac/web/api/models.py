@@ -3,9 +3,14 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
+
+_BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+#: What a route that sends one says of its answer.
+A_FILE: dict[int | str, dict[str, Any]] = {200: {"description": "The file.", "content": _BYTES}}
 
 
 def sent(copy: Callable[[Path], object], name: str) -> FileResponse:

@@ -11,17 +11,21 @@ from starlette.responses import Response
 from celeriac.client.schedules import YEARS, ask_replay, waiting_of
 from celeriac.decide.calendar import coming
 from celeriac.domain.errors import CallerError
-from celeriac.domain.records import FiringState
+from celeriac.domain.records import Delivery, Firing, FiringState, Replay, Schedule, ScheduleEdit
 from celeriac.report.forms import study_form
-from celeriac.report.morning import last_mornings, read_morning
+from celeriac.report.morning import Morning, last_mornings, read_morning
 from celeriac.web.answers import answer
 from celeriac.web.api.asking import Body, ScheduleName, SliceName, Why, slice_of
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader, Submitter
 from celeriac.web.paging import MOST, Cursor, Limit, cursor_of, not_ours, place_of, whole
+from celeriac.web.schema import page_of, says
+from celeriac.web.shapes import EDITED, FIRED, FIRING, FIRINGS, NEXT, REPLAY_STOPPED, SCHEDULE
 
 router = APIRouter(tags=["schedules"])
 _PATH = "/schedules/{schedule}"
+_MOST_FIRINGS = 200
+_Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 
 
 class Fire(Why):
@@ -42,33 +46,34 @@ class Days(Body):
 class OneReplay(Body):
     """What was asked for, by its id."""
 
-    replay: Annotated[int, Field(ge=1, le=2**63 - 1)]
+    replay: _Id
 
 
-@router.get("/schedules")
-def schedules(store: Reading, _: Reader) -> Response:
+@router.get("/schedules", responses=says([Schedule]))
+def schedules(_: Reader, store: Reading) -> Response:
     """All schedules, by name."""
     return answer(store.schedules())
 
 
-@router.get(_PATH)
-def schedule(store: Reading, _: Reader, schedule: ScheduleName) -> Response:
+@router.get(_PATH, responses=says(SCHEDULE))
+def schedule(_: Reader, store: Reading, schedule: ScheduleName) -> Response:
     """One schedule, and when each of its slices is due."""
     row = store.schedule(schedule)
     return answer({"schedule": row, "dues": store.slice_dues(schedule)})
 
 
-@router.get(_PATH + "/next")
-def next_(store: Reading, _: Reader, schedule: ScheduleName, n: Annotated[int, Query(ge=1, le=100)] = 7) -> Response:
+@router.get(_PATH + "/next", responses=says(NEXT))
+def next_(_: Reader, store: Reading, schedule: ScheduleName, n: Annotated[int, Query(ge=1, le=100)] = 7) -> Response:
     """What would run at the next due times, and what is skipped and why; what is due and waits, with the reason."""
     row, now = store.schedule(schedule), store.now()
     dues = store.slice_dues(schedule)
     waits = [{"slice": slice_, "reason": why} for slice_, why in waiting_of(store, row, dues, now)]
-    return answer({"coming": [each for group in coming(row, dues, n) for each in group], "waiting": waits})
+    expected = [each for group in coming(row, dues, n) for each in group]
+    return answer({"coming": expected, "waiting": waits, "now": now})
 
 
-@router.get(_PATH + "/history")
-def history(store: Reading, _: Reader, schedule: ScheduleName) -> Response:
+@router.get(_PATH + "/history", responses=says([ScheduleEdit]))
+def history(_: Reader, store: Reading, schedule: ScheduleName) -> Response:
     """Who changed it, when, and what; also after it was removed."""
     edits = store.schedule_edits(schedule)
     if not edits:
@@ -76,10 +81,10 @@ def history(store: Reading, _: Reader, schedule: ScheduleName) -> Response:
     return answer(edits)
 
 
-@router.get(_PATH + "/firings")
+@router.get(_PATH + "/firings", responses=says(page_of(Firing)))
 def firings(
-    store: Reading,
     _: Reader,
+    store: Reading,
     schedule: ScheduleName,
     slice_: SliceName = None,
     state: Annotated[list[FiringState] | None, Query()] = None,
@@ -106,23 +111,32 @@ def _moment(text: str) -> datetime:
     return at
 
 
-@router.get("/firings/{firing}")
-def firing(store: Reading, _: Reader, firing: Annotated[int, Field(ge=1, le=2**63 - 1)]) -> Response:
+@router.get("/firings", responses=says(FIRINGS))
+def firings_now(
+    _: Reader, store: Reading, firing: Annotated[list[_Id], Query(min_length=1, max_length=_MOST_FIRINGS)]
+) -> Response:
+    """These firings as they are now, by id, with their stages' studies; one that is unknown is left out."""
+    found = store.firings_by_id(firing)
+    return answer({"firings": found, "studies": [study_form(each) for each in store.stage_studies(firing)]})
+
+
+@router.get("/firings/{firing}", responses=says(FIRING))
+def firing(_: Reader, store: Reading, firing: _Id) -> Response:
     """One firing with its stages' studies."""
     found = store.firing(firing)
     return answer({"firing": found, "studies": [study_form(each) for each in store.stage_studies([firing])]})
 
 
-@router.get(_PATH + "/deliveries")
-def deliveries(store: Reading, _: Reader, schedule: ScheduleName, limit: Limit = 50) -> Response:
+@router.get(_PATH + "/deliveries", responses=says([Delivery]))
+def deliveries(_: Reader, store: Reading, schedule: ScheduleName, limit: Limit = 50) -> Response:
     """What became of its promotions and nights outside the database, newest first."""
     return answer(store.deliveries(schedule, limit=limit))
 
 
-@router.get("/mornings")
+@router.get("/mornings", responses=says([Morning]))
 def mornings(
-    store: Reading,
     _: Reader,
+    store: Reading,
     schedule: Annotated[str | None, Query(max_length=200)] = None,
     night: Annotated[str | None, Query(max_length=40)] = None,
     last: Annotated[int | None, Query(ge=1, le=100)] = None,
@@ -135,8 +149,8 @@ def mornings(
     return answer([each for each in found if each is not None])
 
 
-@router.post(_PATH + "/fire", status_code=201)
-def fire(client: Doing, _: Submitter, schedule: ScheduleName, body: Fire) -> Response:
+@router.post(_PATH + "/fire", status_code=201, responses=says(FIRED, 201))
+def fire(_: Submitter, client: Doing, schedule: ScheduleName, body: Fire) -> Response:
     """Open one firing's studies now; the clock's own firings are made regardless."""
     row = client.store.schedule(schedule)
     where = None if body.slice is None else slice_of(client.store, schedule, body.slice)
@@ -145,24 +159,25 @@ def fire(client: Doing, _: Submitter, schedule: ScheduleName, body: Fire) -> Res
         raise CallerError(f"due_at: {at} is not between the years {YEARS[0]} and {YEARS[-1]}")
     if isinstance(at, datetime) and at.tzinfo is None:
         at = at.replace(tzinfo=ZoneInfo(row.timezone))
-    opened = client.fire(schedule, at, slice_=where, again=body.again, reason=body.reason)
-    return answer({"studies": [study_form(each.record) for each in opened]}, 201)
+    made = client.firings_of(schedule, at, slice_=where, again=body.again, reason=body.reason)
+    forms = [study_form(each.record) for _, studies in made for each in studies]
+    return answer({"firings": [each.id for each, _ in made], "studies": forms}, 201)
 
 
-@router.get(_PATH + "/replays")
-def replays(store: Reading, _: Reader, schedule: ScheduleName, limit: Limit = 50) -> Response:
+@router.get(_PATH + "/replays", responses=says([Replay]))
+def replays(_: Reader, store: Reading, schedule: ScheduleName, limit: Limit = 50) -> Response:
     """Which past nights were asked for, newest first."""
     return answer(store.replays(schedule, limit=limit))
 
 
-@router.post(_PATH + "/replays", status_code=201)
-def replay(client: Doing, who: Operator, schedule: ScheduleName, body: Days) -> Response:
+@router.post(_PATH + "/replays", status_code=201, responses=says(Replay, 201))
+def replay(who: Operator, client: Doing, schedule: ScheduleName, body: Days) -> Response:
     """Have the nights of past days run that had no firing, one after the other; of the same days once."""
     return answer(ask_replay(client.store, schedule, body.first_day, body.last_day, by=who.name), 201)
 
 
-@router.post(_PATH + "/replays/stop")
-def stop_replay(client: Doing, who: Operator, schedule: ScheduleName, body: OneReplay) -> Response:
+@router.post(_PATH + "/replays/stop", responses=says(REPLAY_STOPPED))
+def stop_replay(who: Operator, client: Doing, schedule: ScheduleName, body: OneReplay) -> Response:
     """Begin no more of its nights; what runs goes on."""
     known = any(each.id == body.replay for each in client.store.replays(schedule, limit=MOST))
     over = known and client.store.end_replay(body.replay, f"stopped by {who.name}")
@@ -174,19 +189,19 @@ def _edit(client: Doing, name: str, what: Literal["paused", "resumed", "removed"
     return {"schedule": name, "done": what}
 
 
-@router.post(_PATH + "/pause")
-def pause(client: Doing, _: Submitter, schedule: ScheduleName, body: Why) -> Response:
+@router.post(_PATH + "/pause", responses=says(EDITED))
+def pause(_: Submitter, client: Doing, schedule: ScheduleName, body: Why) -> Response:
     """Make no more firings until it is resumed."""
     return answer(_edit(client, schedule, "paused", body.reason))
 
 
-@router.post(_PATH + "/resume")
-def resume(client: Doing, _: Submitter, schedule: ScheduleName, body: Why) -> Response:
+@router.post(_PATH + "/resume", responses=says(EDITED))
+def resume(_: Submitter, client: Doing, schedule: ScheduleName, body: Why) -> Response:
     """Fire again."""
     return answer(_edit(client, schedule, "resumed", body.reason))
 
 
-@router.post(_PATH + "/remove")
-def remove(client: Doing, _: Operator, schedule: ScheduleName, body: Why) -> Response:
+@router.post(_PATH + "/remove", responses=says(EDITED))
+def remove(_: Operator, client: Doing, schedule: ScheduleName, body: Why) -> Response:
     """Forget a schedule; its studies, champions and history stay."""
     return answer(_edit(client, schedule, "removed", body.reason))

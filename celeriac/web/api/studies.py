@@ -7,22 +7,27 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import FileResponse, Response
 
+from celeriac.client.advising import advice_for
 from celeriac.client.progress import gain, why_waiting
 from celeriac.client.proposing import proposers_of
 from celeriac.client.waiting import place_of, time_limits_of, waiting_of
 from celeriac.domain.errors import UnknownTrial
-from celeriac.domain.records import StudyRecord, StudyState
+from celeriac.domain.records import RungRecord, StudyRecord, StudyState
+from celeriac.report.explain.importance import Importances
 from celeriac.report.forms import limits_form, place_form, progress_form, study_form, trial_form
 from celeriac.web import paging
 from celeriac.web.answers import answer
 from celeriac.web.api.asking import Body, OneStudy, Why, Words
-from celeriac.web.api.models import sent
+from celeriac.web.api.models import A_FILE, sent
 from celeriac.web.asked import Doing, Reading
-from celeriac.web.auth.principal import Reader, Submitter
+from celeriac.web.auth.principal import Operator, Reader, Submitter
 from celeriac.web.paging import Cursor, Limit, cursor_of, whole
+from celeriac.web.schema import page_of, says
+from celeriac.web.shapes import ADDED, ADVICE, BEST, DELETED, GOES_ON, LISTED_STUDY, PROGRESS, RETRIED, STUDY, WAITING
 
 router = APIRouter(tags=["studies"])
 _PATH = "/studies/{study:path}"
+_STUDY, _GOES_ON = says(STUDY), says(GOES_ON)
 
 
 class Pause(Why):
@@ -39,6 +44,12 @@ class Budget(Why):
     device_hours: float | Annotated[str, Field(max_length=40)] | None = None
 
 
+class Delete(Body):
+    """Whether to delete it, or only to say what that would delete."""
+
+    dry_run: bool = False
+
+
 class Retry(Why):
     """Which failed trials; without numbers all."""
 
@@ -52,10 +63,10 @@ class PointsFrom(Body):
     reason: Words = ""
 
 
-@router.get("/studies")
+@router.get("/studies", responses=says(page_of(LISTED_STUDY)))
 def studies(
-    store: Reading,
     _: Reader,
+    store: Reading,
     state: Annotated[list[StudyState] | None, Query()] = None,
     schedule: Annotated[str | None, Query(max_length=200)] = None,
     q: Annotated[str | None, Query(max_length=200, description="A part of the name.")] = None,
@@ -80,8 +91,8 @@ def brief(study: StudyRecord) -> dict[str, Any]:
     return form
 
 
-@router.get(_PATH + "/progress")
-def progress(client: Doing, study: OneStudy, _: Reader) -> Response:
+@router.get(_PATH + "/progress", responses=says(PROGRESS))
+def progress(_: Reader, client: Doing, study: OneStudy) -> Response:
     """How far it is: what runs, why nothing does, what is left, which codes its trials ran."""
     found = client.progress(study)
     form = progress_form(found, why_waiting(found), client.store.savings(study.id))
@@ -98,8 +109,8 @@ def progress(client: Doing, study: OneStudy, _: Reader) -> Response:
     )
 
 
-@router.get(_PATH + "/waiting")
-def waiting(store: Reading, study: OneStudy, _: Reader) -> Response:
+@router.get(_PATH + "/waiting", responses=says(WAITING))
+def waiting(_: Reader, store: Reading, study: OneStudy) -> Response:
     """What it waits for, its place in the line, when it is expected to go on and to end; who proposes points to it."""
     limits = limits_form(time_limits_of(store, study.record))
     placement = place_form(place_of(store, study.id))
@@ -108,8 +119,8 @@ def waiting(store: Reading, study: OneStudy, _: Reader) -> Response:
     return answer({"study": study.name, **waits, **limits, "placement": placement, "proposers": proposers})
 
 
-@router.get(_PATH + "/best")
-def best(study: OneStudy, _: Reader) -> Response:
+@router.get(_PATH + "/best", responses=says(BEST))
+def best(_: Reader, study: OneStudy) -> Response:
     """Its best trial, what that gained over trial 0, and trial 0."""
     winner, record = study.best, study.record
     if winner is None:
@@ -124,22 +135,22 @@ def best(study: OneStudy, _: Reader) -> Response:
     return answer(form)
 
 
-@router.get(_PATH + "/model", response_class=FileResponse)
-def model(client: Doing, study: OneStudy, _: Reader) -> Response:
+@router.get(_PATH + "/model", response_class=FileResponse, responses=A_FILE)
+def model(_: Reader, client: Doing, study: OneStudy) -> Response:
     """The model of its best trial, where the study keeps it."""
     return sent(lambda path: study.best_model(path), f"{study.name}.model")
 
 
-@router.get(_PATH + "/importance")
+@router.get(_PATH + "/importance", responses=says(Importances))
 def importance(
-    study: OneStudy, _: Reader, method: Annotated[Literal["ped-anova", "fanova"], Query()] = "ped-anova"
+    _: Reader, study: OneStudy, method: Annotated[Literal["ped-anova", "fanova"], Query()] = "ped-anova"
 ) -> Response:
     """Which parameters mattered."""
     return answer(study.importance(method))
 
 
-@router.get(_PATH + "/rungs")
-def rungs(store: Reading, study: OneStudy, _: Reader, cursor: Cursor = None, limit: Limit = 100) -> Response:
+@router.get(_PATH + "/rungs", responses=says(page_of(RungRecord)))
+def rungs(_: Reader, store: Reading, study: OneStudy, cursor: Cursor = None, limit: Limit = 100) -> Response:
     """What each trial had at each rung of early stopping, by bracket, rung and place."""
     place = paging.place_of(cursor, int, int, int)
     after = (-1, -1, 0) if place is None else (place[0], place[1], place[2])
@@ -147,34 +158,34 @@ def rungs(store: Reading, study: OneStudy, _: Reader, cursor: Cursor = None, lim
     return whole(found, limit, lambda last: cursor_of(last.bracket, last.rung, last.place))
 
 
-@router.post(_PATH + "/pause")
-def pause(study: OneStudy, principal: Submitter, body: Pause) -> Response:
+@router.post(_PATH + "/pause", responses=_STUDY)
+def pause(principal: Submitter, study: OneStudy, body: Pause) -> Response:
     """Start no more trials; those that run go on to their end."""
     return answer(study_form(study.pause(body.said("paused", principal), hand_back=body.hand_back)))
 
 
-@router.post(_PATH + "/resume")
-def resume(study: OneStudy, principal: Submitter, body: Why) -> Response:
+@router.post(_PATH + "/resume", responses=_GOES_ON)
+def resume(principal: Submitter, study: OneStudy, body: Why) -> Response:
     """Go on after a pause, with the code as it is now (`took_code`: it is another)."""
     record = study.resume(body.said("resumed", principal))
     return answer({**study_form(record), "took_code": study.took_code})
 
 
-@router.post(_PATH + "/stop")
-def stop(study: OneStudy, principal: Submitter, body: Why) -> Response:
+@router.post(_PATH + "/stop", responses=_STUDY)
+def stop(principal: Submitter, study: OneStudy, body: Why) -> Response:
     """End it now: what runs is killed, what waits is cancelled."""
     return answer(study_form(study.stop(body.said("stopped", principal))))
 
 
-@router.post(_PATH + "/reopen")
-def reopen(study: OneStudy, principal: Submitter, body: Why) -> Response:
+@router.post(_PATH + "/reopen", responses=_GOES_ON)
+def reopen(principal: Submitter, study: OneStudy, body: Why) -> Response:
     """Go on after it was stopped, failed, or ended before its budget."""
     record = study.reopen(body.said("reopened", principal))
     return answer({**study_form(record), "took_code": study.took_code})
 
 
-@router.post(_PATH + "/extend")
-def extend(study: OneStudy, principal: Submitter, body: Budget) -> Response:
+@router.post(_PATH + "/extend", responses=_GOES_ON)
+def extend(principal: Submitter, study: OneStudy, body: Budget) -> Response:
     """Give it a larger budget; a closed study goes on."""
     record = study.extend(
         body.trials, wall=body.wall, device_hours=body.device_hours, reason=body.said("extended", principal)
@@ -182,22 +193,40 @@ def extend(study: OneStudy, principal: Submitter, body: Budget) -> Response:
     return answer({**study_form(record), "took_code": study.took_code})
 
 
-@router.post(_PATH + "/retry")
-def retry(study: OneStudy, principal: Submitter, body: Retry) -> Response:
+@router.post(_PATH + "/retry", responses=says(RETRIED))
+def retry(principal: Submitter, study: OneStudy, body: Retry) -> Response:
     """Run failed trials once more; a closed study goes on."""
     trials = study.retry(body.trials, body.said("run once more", principal))
     return answer({"trials": [trial_form(each) for each in trials], "took_code": study.took_code})
 
 
-@router.post(_PATH + "/points", status_code=201)
-def add_points(study: OneStudy, principal: Submitter, body: PointsFrom) -> Response:
+@router.post(_PATH + "/points", status_code=201, responses=says(ADDED, 201))
+def add_points(principal: Submitter, study: OneStudy, body: PointsFrom) -> Response:
     """Have points of your own tried: they run next, and the model learns from them. All are taken, or none."""
     added = study.add_points(body.points, reason=body.reason, by=principal.name)
     return answer({"trials": [trial_form(each) for each in added]}, 201)
 
 
+@router.get(_PATH + "/advice", responses=says(ADVICE))
+def advice(_: Reader, study: OneStudy, store: Reading) -> Response:
+    """Which share of a GPU its trials should have, by what they took."""
+    return answer({"study": study.name, **asdict(advice_for(store, study.id))})
+
+
+@router.post(_PATH + "/delete", responses=says(DELETED))
+def delete(_: Operator, study: OneStudy, body: Delete) -> Response:
+    """Delete it once it has ended: its rows, and its checkpoints and logs on the service's host. There is no way back.
+    `files`: how many, of `size_bytes` together; `refused`: why a file stays.
+    """
+    doomed = study.doomed()
+    form = {"study": study.name, "dry_run": body.dry_run, **asdict(doomed), "refused": []}
+    if not body.dry_run:
+        form["refused"] = study.delete().refused
+    return answer(form)
+
+
 # A night's study has slashes in its name, so this path fits all of the others: it comes last.
-@router.get(_PATH)
-def study(study: OneStudy, _: Reader) -> Response:
+@router.get(_PATH, responses=_STUDY)
+def study(_: Reader, study: OneStudy) -> Response:
     """One study."""
     return answer(study_form(study.record))

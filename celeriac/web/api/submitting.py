@@ -8,6 +8,8 @@ from fastapi import APIRouter
 from pydantic import Field, model_validator
 from starlette.responses import Response
 
+from celeriac.client.preview import preview
+from celeriac.domain.records import Schedule
 from celeriac.domain.study_file import StudySpec, loads, parse
 from celeriac.report.forms import study_form
 from celeriac.web.answers import answer
@@ -15,8 +17,11 @@ from celeriac.web.api.asking import Body, Words
 from celeriac.web.asked import Doing
 from celeriac.web.auth.code import may_run
 from celeriac.web.auth.principal import Submitter
+from celeriac.web.schema import says
+from celeriac.web.shapes import CHECKED, SUBMITTED
 
 router = APIRouter(tags=["submitting"])
+_MOST_POINTS = 20
 
 
 class File(Body):
@@ -40,9 +45,12 @@ class File(Body):
 
 
 class StudyFile(File):
-    """A study to be opened; `dry_run`: only say what is wrong with it."""
+    """A study to be opened; `dry_run`: only say what is wrong with it, and with `points` its cost and so many of its
+    first points.
+    """
 
     dry_run: bool = False
+    points: int = Field(0, ge=0, le=_MOST_POINTS)
 
 
 class ScheduleFile(File):
@@ -52,21 +60,25 @@ class ScheduleFile(File):
     reason: Words = ""
 
 
-@router.post("/studies", status_code=201, responses={200: {"description": "It was there already, or is not opened."}})
-def submit(client: Doing, principal: Submitter, body: StudyFile) -> Response:
+_THERE = "It was there already, or is not opened."
+
+
+@router.post("/studies", status_code=201, responses={**says(SUBMITTED, 201), **says((SUBMITTED, CHECKED), 200, _THERE)})
+def submit(principal: Submitter, client: Doing, body: StudyFile) -> Response:
     """Open a study, or attach to the one of the same name and spec."""
     read = body.read()
     may_run(principal, read)
     if body.dry_run:
         new = client.checked(read)
-        return answer({"study": new.name, "spec": new.spec, "code_root": new.code_root, "dry_run": True})
+        form = {"study": new.name, "spec": new.spec, "code_root": new.code_root, "dry_run": True}
+        return answer({**form, **preview(client, read, first=body.points)} if body.points else form)
     made = client.open(read)
     form = {"study": study_form(made.study.record), "attached": made.attached, "notes": made.notes}
     return answer(form, 200 if made.attached else 201)
 
 
-@router.post("/schedules", status_code=201)
-def add_schedule(client: Doing, principal: Submitter, body: ScheduleFile) -> Response:
+@router.post("/schedules", status_code=201, responses=says(Schedule, 201))
+def add_schedule(principal: Submitter, client: Doing, body: ScheduleFile) -> Response:
     """Put a schedule into force; its history keeps who changed what."""
     read = body.read()
     may_run(principal, read)

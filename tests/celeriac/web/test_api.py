@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from celeriac.client import Client
 from celeriac.domain.records import Fault, Scope, VerdictKind
+from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
 from celeriac.store.tokens import make_token
 from tests.celeriac.cli.played import PLAN, SPEC, STUDY_FILE, leased, played, started
@@ -88,6 +89,51 @@ def test_reports_are_thinned_by_the_database(api: TestClient, client: Client) ->
     assert [each["step"] for each in thin] == [*list(range(0, 101, 11)), 100]
     whole = api.get(V1 + "/studies/digits/curves", params={"trial": [0], "points": 200}).json()
     assert whole["0"]["step"] == list(range(101))
+
+
+def test_attempts_and_reports_of_many_trials_come_in_pages(api: TestClient, client: Client) -> None:
+    client.submit({**SPEC, "budget": {"trials": 9}})
+    study = client.study("digits")
+    started(client, study)
+    for number in range(3):
+        lease = leased(client, study)
+        client.store.report(lease.token, [report(lease, step, 0.1 * step) for step in range(4)])
+        client.store.finish_attempt(lease.token, scored(0.5 + number))
+    path = "/studies/digits"
+    assert [each["trial"] for each in items(api, path + "/attempts", limit=2)] == [0, 1, 2]
+    assert [each["trial"] for each in items(api, path + "/attempts", trial=[2, 0, 7], limit=1)] == [0, 2]
+    assert "token" not in next(items(api, path + "/attempts"))
+    told = [(each["trial"], each["step"]) for each in items(api, path + "/reports", limit=3)]
+    assert told == [(trial, step) for trial in range(3) for step in range(4)]
+    assert [each["trial"] for each in items(api, path + "/reports", trial=[1], limit=3)] == [1] * 4
+    assert [each["ended_no"] for each in items(api, path + "/ended", limit=1)] == [1, 2, 3]
+    assert [each["ended_no"] for each in items(api, path + "/ended", after=2)] == [3]
+
+
+def test_a_study_is_deleted_once_it_has_ended_and_only_said_what_would_go(
+    api: TestClient, client: Client, settings: Settings
+) -> None:
+    played(client, client.submit(SPEC), 0.5)
+    path, study_id = V1 + "/studies/digits/delete", client.study("digits").id
+    assert api.post(path, json={"dry_run": True}).status_code == 409
+    api.post(V1 + "/studies/digits/stop", json={}).raise_for_status()
+    log = settings.log_root / str(study_id) / "0-1.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("told")
+    told = api.post(path, json={"dry_run": True}).json()
+    assert (told["trials"], told["files"], told["size_bytes"], told["dry_run"]) == (1, 1, 4, True)
+    assert log.exists()
+    assert api.post(path, json={}).json()["files"] == 1
+    assert not log.exists()
+    assert api.get(V1 + "/studies/digits").status_code == 404
+
+
+def test_a_dry_run_tells_cost_and_first_points(api: TestClient, client: Client) -> None:
+    body = {"spec": SPEC, "dry_run": True}
+    assert set(api.post(V1 + "/studies", json=body).json()) == {"study", "spec", "code_root", "dry_run"}
+    told = api.post(V1 + "/studies", json={**body, "points": 2}).json()
+    assert (told["name_is"], told["first_points"][0], len(told["first_points"])) == ("free", {"lr": 0.01}, 2)
+    assert client.studies() == []
 
 
 def test_failed_trials_run_again_and_one_is_cancelled(api: TestClient, client: Client) -> None:
@@ -170,7 +216,8 @@ def test_a_host_is_taken_out_and_given_back(api: TestClient, web_store: WebStore
     assert api.post(V1 + "/fleet/drain", json={"host": "here"}).json()["known"] is True
     assert api.get(V1 + "/fleet").json()["drained"] == {"here": [""]}
     assert api.post(V1 + "/fleet/undrain", json={"host": "here"}).json()["given_back"] == 1
-    assert api.get(V1 + "/me").json() == {"name": "tester", "scopes": ["code", "operate", "read", "submit"]}
+    me = api.get(V1 + "/me").json()
+    assert (me["name"], me["scopes"]) == ("tester", ["code", "operate", "read", "submit"])
 
 
 def test_code_is_taken_from_open_roots_alone(

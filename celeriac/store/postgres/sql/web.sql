@@ -33,6 +33,26 @@ SELECT p.trial, p.step, p.value, p.metrics, p.at FROM (
     OR (p.place - 1) % CAST(ceil(CAST(p.of AS float8) / greatest(1, CAST(:points AS int) - 1)) AS bigint) = 0
 ORDER BY p.trial, p.step
 
+-- name: firings_by_id
+SELECT {firing_columns} FROM firing f WHERE f.id = ANY(CAST(:ids AS bigint[])) ORDER BY f.id
+
+-- name: attempts_page
+SELECT {attempt_columns} FROM attempt a WHERE a.study_id = :study
+    AND (CAST(:numbers AS int[]) IS NULL OR a.trial = ANY(CAST(:numbers AS int[])))
+    AND (a.trial, a.number) > (CAST(:trial AS int), CAST(:number AS int))
+ORDER BY a.trial, a.number LIMIT :limit
+
+-- name: reports_page
+-- By trial and step, through the key (study_id, trial, attempt, step) a trial at a time, so that a page reads no more trials than it
+-- shows. A later attempt's value wins at the same step.
+SELECT t.number AS trial, r.step, r.value, r.metrics, r.at FROM trial t CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (r.step) r.step, r.value, r.metrics, r.at FROM report r
+    WHERE r.study_id = t.study_id AND r.trial = t.number AND (t.number > CAST(:trial AS int) OR r.step > CAST(:step AS bigint))
+    ORDER BY r.step, r.attempt DESC
+) r WHERE t.study_id = :study AND t.attempts > 0 AND t.number >= CAST(:trial AS int)
+    AND (CAST(:numbers AS int[]) IS NULL OR t.number = ANY(CAST(:numbers AS int[])))
+ORDER BY t.number, r.step LIMIT :limit
+
 -- name: begin_request
 -- One that was begun a minute ago and never answered was lost with its process: it is begun again.
 INSERT INTO web_request AS w (token, key, asked) VALUES (:token, :key, :asked)
