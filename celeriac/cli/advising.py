@@ -4,19 +4,16 @@ from dataclasses import asdict
 
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import say
-from celeriac.cli.service import AsJson, Home, StudyName, connected
+from celeriac.cli.service import AsJson, Home, StudyName, reached
 
 
 def advise(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
     """Say which share of a GPU a study's trials should have and how many then run at once, with the figures that say
     so.
     """
-    from celeriac.decide.advise import advise as decide
-
-    with connected(home) as client:
+    with reached(home) as client:
         handle = client.study(study)
-        memory = [each.memory_bytes for each in client.devices() if each.is_gpu]
-        found = decide(client.store.share_figures(handle.id), min(memory, default=0))
+        found = handle.advice()
     if as_json:
         print_json({"study": handle.name, **asdict(found)})
         return

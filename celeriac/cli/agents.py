@@ -9,7 +9,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, say, show
-from celeriac.cli.service import AsJson, Home, connected
+from celeriac.cli.service import AsJson, Home, reached
 
 if TYPE_CHECKING:
     from celeriac.report.compare import Comparison
@@ -33,7 +33,7 @@ def compare(things: Things, home: Home = None, as_json: AsJson = False) -> None:
     name, *others = things
     if not others:
         raise typer.BadParameter("name two trials of the study, or a second study")
-    with connected(home) as client:
+    with reached(home) as client:
         if all(each.isdigit() for each in others):
             if len(others) < 2:
                 raise typer.BadParameter("name two trials of the study at least")

@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from celeriac.cli import json_output
-from celeriac.client.client import Client
-from celeriac.client.study import Study, row_of
+from celeriac.client.service import StudyHandle
+from celeriac.report.rows import row_of
 
 
-def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
+def write_csv(study: StudyHandle, out: TextIO, *, reports: bool) -> int:
     """One row a trial, or one a report; returns how many. Parameters come after what every row has, then metrics, and
     the blocks of the hold-out last.
     """
@@ -28,9 +28,9 @@ def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
     return len(rows)
 
 
-def write_json(client: Client, study: Study, out: TextIO, *, reports: bool) -> int:
+def write_json(study: StudyHandle, out: TextIO, *, reports: bool) -> int:
     """The study's row and its trials with their attempts (and reports), as the other `--json` forms are."""
-    trials = list(_trials(client, study, reports))
+    trials = list(_trials(study, reports))
     out.write(json_output.dump({"study": json_output.study_form(study.record), "trials": trials}) + "\n")
     return len(trials)
 
@@ -39,11 +39,11 @@ def _group(column: str) -> int:
     return ("params", "metrics", "holdout").index(column.partition(".")[0]) + 1 if "." in column else 0
 
 
-def _trials(client: Client, study: Study, reports: bool) -> Iterator[dict[str, Any]]:
+def _trials(study: StudyHandle, reports: bool) -> Iterator[dict[str, Any]]:
     for page in study.pages():
         numbers = [trial.number for trial in page]
-        runs = client.store.attempts_of(study.id, numbers)
-        told = client.store.reports_of(study.id, numbers) if reports else {}
+        runs = study.attempts_of(numbers)
+        told = study.reports_of(numbers) if reports else {}
         for trial in page:
             form = json_output.trial_form(trial, runs[trial.number])
             if reports:

@@ -10,7 +10,7 @@ from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.json_output import print_json, study_form
 from celeriac.cli.screen import Grid, say, show
-from celeriac.cli.service import AsJson, Home, connected
+from celeriac.cli.service import AsJson, Home, reached
 from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ OneSlice = Annotated[
 ]
 
 
+_LOOK_S, _REMOTE_S = 0.5, 2.0
+
+
 def show_one(
     name: ScheduleName, slice_: OneSlice = None, last: Last = 20, home: Home = None, as_json: AsJson = False
 ) -> None:
@@ -30,8 +33,8 @@ def show_one(
     from celeriac.cli.deliveries import trouble
     from celeriac.client.nights import newest_night
 
-    with connected(home) as client:
-        row = client.store.schedule(name)
+    with reached(home) as client:
+        row = client.schedule(name)
         firings = _of_slice(client.store.firings(name, limit=last if slice_ is None else 1000), slice_)[:last]
         newest = _of_slice(newest_night(client.store, name), slice_)
         studies = client.store.stage_studies([each.id for each in (*firings, *newest)])
@@ -58,13 +61,14 @@ def watch(name: ScheduleName, home: Home = None) -> None:
     from celeriac.client.nights import follow, newest_night
     from celeriac.domain.records import FiringState
 
-    with connected(home, serving=True) as client:
-        client.store.schedule(name)
+    with reached(home, serving=True) as client:
+        client.schedule(name)
         newest = newest_night(client.store, name)
         if not newest:
             say(f"schedule {name} was never fired yet")
         failed = False
-        for firing in follow(client.store, [each.id for each in newest]):
+        every_s = _REMOTE_S if client.settings.url else _LOOK_S
+        for firing in follow(client.firings_now, [each.id for each in newest], every_s=every_s):
             say(f"{firing.name}: {firing.state}" + (f": {firing.reason}" if firing.reason else ""))
             failed = failed or firing.state is FiringState.FAILED
     raise typer.Exit(FAILED if failed else OK)

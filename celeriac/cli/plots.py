@@ -11,7 +11,7 @@ import typer
 from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, StudyName, connected
+from celeriac.cli.service import AsJson, Home, StudyName, reached
 from celeriac.report.plain import plain
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _BAR = 24
 
 def importance(study: StudyName, method: Method = "ped-anova", home: Home = None, as_json: AsJson = False) -> None:
     """Show which parameters mattered, judged by Optuna from the scored trials."""
-    with connected(home) as client:
+    with reached(home) as client:
         judged = client.study(study).importance(method)
     if as_json:
         print_json({"study": study, **plain(judged)})
@@ -76,7 +76,7 @@ def plot(study: StudyName, out: Out = None, kind: Kinds = None, home: Home = Non
     from celeriac.report.plots import KINDS, drawn
 
     kinds = _kinds(kind, list(KINDS))
-    with connected(home) as client:
+    with reached(home) as client:
         scene = client.study(study).scene(kinds)
     charts = [KINDS[each](scene) for each in kinds]
     directory = out or Path(re.sub(r"[^A-Za-z0-9._-]", "_", study) + "-plots")
@@ -113,7 +113,7 @@ def export(
 def _export_to(study: str, tool: str, out: str, home: Path | None) -> None:
     from celeriac.report.export import usual_place
 
-    with connected(home) as client:
+    with reached(home) as client:
         try:
             count = client.study(study).export(tool, out)
         except OSError as error:
@@ -126,14 +126,11 @@ def _export_text(study: str, out: Path | None, format: str | None, reports: bool
     from celeriac.cli.exporting import write_csv, write_json
 
     as_json = format == "json" or (format is None and out is not None and out.suffix == ".json")
-    with connected(home) as client:
+    with reached(home) as client:
         found = client.study(study)
         try:
             with _opened(out) as file:
-                if as_json:
-                    count = write_json(client, found, file, reports=reports)
-                else:
-                    count = write_csv(found, file, reports=reports)
+                count = (write_json if as_json else write_csv)(found, file, reports=reports)
         except OSError as error:
             if out is None:
                 raise

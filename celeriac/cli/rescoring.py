@@ -63,7 +63,7 @@ def replay(
     if gate is None and sampler is None:
         raise typer.BadParameter("say what would be otherwise: --gate min_gain=0.01,pairs=12 or --sampler NAME")
     changes = None if gate is None else gate_changes(gate)
-    with connected(home) as client:
+    with connected(home, why="it reads all rows of all its nights") as client:
         where = slice_named(client.store, schedule, slice_)
         nights = None if changes is None else rescore_gate(client.store, schedule, where, changes)
         searches = (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from celeriac.cli import text
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, say, show
-from celeriac.cli.service import AsJson, Home, StudyName, connected
+from celeriac.cli.service import AsJson, Home, StudyName, reached
 from celeriac.domain.stop_rules import Pbt
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ def rungs(study: StudyName, home: Home = None, as_json: AsJson = False) -> None:
     """Show who came to each rung, who was stopped there, and what early stopping spared."""
     from celeriac.client.rungs import summaries
 
-    with connected(home) as client:
+    with reached(home) as client:
         held = client.study(study)
-        record, saved = held.record, client.store.savings(held.id)
+        record, saved = held.record, held.savings()
         found = summaries(record, held.each_trial(), held.each_rung_record())
     rule = record.spec.get("stop_early")
     if as_json:

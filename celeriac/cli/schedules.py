@@ -1,18 +1,21 @@
 """Commands on schedules, studies that run again by the clock, once for each slice."""
 
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 from zoneinfo import ZoneInfo
 
 import typer
 
 from celeriac.cli import nights, text
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import print_json
+from celeriac.cli.json_output import print_json, told
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, SpecFile, connected, reached
+from celeriac.cli.service import AsJson, Home, SpecFile, reached
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celeriac.client import Client
     from celeriac.decide.calendar import Coming
     from celeriac.domain.records import Schedule
 
@@ -46,13 +49,17 @@ Due = Annotated[
 
 
 @app.command("add")
-def add(file: SpecFile, replace: Replace = False, reason: Reason = "", home: Home = None) -> None:
+def add(
+    file: SpecFile, replace: Replace = False, reason: Reason = "", home: Home = None, as_json: AsJson = False
+) -> None:
     """Put a schedule file into force."""
     with reached(home) as client:
         row = client.add_schedule(file, replace_it=replace, reason=reason)
-        say(
+        told(
+            as_json,
+            row,
             f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)}"
-            f" ({row.cron}, {row.timezone})"
+            f" ({row.cron}, {row.timezone})",
         )
         remark(f"Try it now:  {command('schedule', 'fire', row.name)}")
 
@@ -75,27 +82,30 @@ app.command("watch")(nights.watch)
 
 
 @app.command("pause")
-def pause(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
+def pause(name: ScheduleName, reason: Reason = "", home: Home = None, as_json: AsJson = False) -> None:
     """Make no more firings until it is resumed."""
     with reached(home) as client:
         client.edit_schedule(name, "paused", reason)
-        say(f"schedule {name} is paused")
+        told(as_json, {"schedule": name, "done": "paused"}, f"schedule {name} is paused")
 
 
 @app.command("resume")
-def resume(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
+def resume(name: ScheduleName, reason: Reason = "", home: Home = None, as_json: AsJson = False) -> None:
     """Fire again; of the firings that were missed those are made that its `catch_up` says: only the latest, if none."""
     with reached(home) as client:
         client.edit_schedule(name, "resumed", reason)
-        say(f"schedule {name} is due {text.moment(client.schedule(name).next_due_at)}")
+        due_at = client.schedule(name).next_due_at
+        form = {"schedule": name, "done": "resumed", "next_due_at": due_at}
+        told(as_json, form, f"schedule {name} is due {text.moment(due_at)}")
 
 
 @app.command("remove")
-def remove(name: ScheduleName, reason: Reason = "", home: Home = None) -> None:
+def remove(name: ScheduleName, reason: Reason = "", home: Home = None, as_json: AsJson = False) -> None:
     """Forget a schedule; its studies, champions and history stay."""
     with reached(home) as client:
         client.edit_schedule(name, "removed", reason)
-        say(f"schedule {name} is gone; its studies and champions stay")
+        form = {"schedule": name, "done": "removed"}
+        told(as_json, form, f"schedule {name} is gone; its studies and champions stay")
 
 
 @app.command("history")
@@ -116,25 +126,21 @@ def history(name: ScheduleName, home: Home = None, as_json: AsJson = False) -> N
 @app.command("next")
 def next_(name: ScheduleName, count: Count = 7, home: Home = None, as_json: AsJson = False) -> None:
     """Show what would run at the next due times: which slices, when by their own clocks, what is skipped and why."""
-    from celeriac.client.schedules import waiting_of
-    from celeriac.decide.calendar import coming
-
-    with connected(home) as client:
-        row = client.store.schedule(name)
-        dues, now = client.store.slice_dues(name), client.store.now()
-        groups, waiting = coming(row, dues, count), waiting_of(client.store, row, dues, now)
+    with reached(home) as client:
+        found = client.coming(name, count)
+    groups, now = found.groups, found.now
     if as_json:
         print_json([each for group in groups for each in group])
         return
-    if row.paused:
+    if found.schedule.paused:
         say(f"schedule {name} is paused: nothing of this runs until `{command('schedule', 'resume', name)}`")
-    for slice_, why in waiting:
+    for slice_, why in found.waiting:
         say(f"{text.assigned(slice_) or name}: {why}")
     rows = [_coming_row(alike, now) for group in groups for alike in _alike(group)]
     show(Grid(("due", "slices", "begins", "done by", "then"), rows, folds=frozenset({"slices"})), "")
 
 
-def _alike(group: "list[Coming]") -> "list[list[Coming]]":
+def _alike(group: "Sequence[Coming]") -> "list[list[Coming]]":
     """Those slices of one due time together that have the same clock and the same to be told."""
     found: dict[object, list[Coming]] = {}
     for each in group:
@@ -168,6 +174,7 @@ def fire(
     again: Again = False,
     reason: WhyFired = "",
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Open one firing's studies now; the clock's own firings are made regardless.
 
@@ -180,9 +187,8 @@ def fire(
         row = client.schedule(name)
         at = None if due is None else _due_at(due, row)
         opened = client.fired(name, at, slice_, again=again, reason=reason)
-        for study in opened:
-            print(study)
         missing = (1 if slice_ is not None else max(len(row.slices), 1)) - len(opened)
+        told(as_json, {"schedule": name, "studies": opened, "missing": missing}, *opened)
         if missing:  # or, of slices with times of their own, was not due then
             more = ("--due", due, *(("--slice", slice_) if slice_ else ()), "--again") if due else ()
             remark(
@@ -203,8 +209,10 @@ def replay(name: ScheduleName, first: From, last: To, home: Home = None) -> None
     days = [_day(each) for each in (first, last)]
     if days[0] > days[1]:
         raise typer.BadParameter(f"--to ({last}) lies before --from ({first})")
-    with connected(home, serving=True) as client:
-        nights = run(client, name, *days, told=lambda each: say(f"{each.name} is {each.state}: {each.reason}"))
+    with reached(home, serving=True) as client:
+        nights = run(
+            cast("Client", client), name, *days, told=lambda each: say(f"{each.name} is {each.state}: {each.reason}")
+        )
         if not nights:
             remark(
                 f"no night of these days is left to run: `{command('schedule', 'show', name)}` shows those that were"

@@ -43,6 +43,9 @@ Slots = Annotated[
 ]
 
 
+_GROUPS = ("schedule", "study", "token")
+
+
 def is_remote(home: Path | None) -> bool:
     """Whether the service is asked over its API: `CELERIAC_URL` names it, and no home was given."""
     from celeriac.runtime.settings import Settings
@@ -65,21 +68,23 @@ def reached(home: Path | None, *, serving: bool = False) -> Iterator["Service"]:
 
 
 @contextmanager
-def connected(home: Path | None, *, serving: bool = False) -> Iterator["Client"]:
+def connected(home: Path | None, *, serving: bool = False, why: str = "it needs the database") -> Iterator["Client"]:
     """A client of the service that the environment names, or of the stack under `home`; a schema that does not fit is
     said.
 
-    Where no stack runs, of the store that is kept there, unless there must be somebody `serving`.
+    Where no stack runs, of the store that is kept there, unless there must be somebody `serving`. `why`: what a command
+    needs that the API has not. Raises CallerError where there is only the API.
     """
     from celeriac.runtime.settings import Settings
 
     remember(home)
     if is_remote(home):
         url = Settings.from_env(running_stack=False).url
-        named = f"celeriac {next(iter(sys.argv[1:]), '')}"
+        words = [each for each in sys.argv[1:3] if not each.startswith("-")]
+        named = " ".join(["celeriac", *words[: 2 if words[:1] and words[0] in _GROUPS else 1]])
         raise CallerError(
-            f"`{named}` cannot be done over the API ({url}): it needs the database. Run it on the service's host, or"
-            " unset CELERIAC_URL and set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL"
+            f"`{named}` cannot be done over the API ({url}): {why}. Run it on the service's host, or unset CELERIAC_URL"
+            " and set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL"
         )
     with ExitStack() as held, _opened(Settings.from_env(home=home), held, serving) as client:
         yield client

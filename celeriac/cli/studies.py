@@ -4,18 +4,19 @@ import signal
 import sys
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from celeriac.cli import text
 from celeriac.cli.exit_codes import LEFT, OK
 from celeriac.cli.hints import command, remember
-from celeriac.cli.json_output import form_of_all, print_json, progress_form, study_form
+from celeriac.cli.json_output import form_of_all, print_json, progress_form, study_form, told
 from celeriac.cli.screen import Grid, console, is_terminal, remark, say, show
-from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName, connected, is_remote, reached
+from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName, is_remote, reached
 
 if TYPE_CHECKING:
+    from celeriac.client import Client
     from celeriac.client.service import Service, StudyHandle
     from celeriac.domain.records import StudyRecord
     from celeriac.runtime.settings import Settings
@@ -102,8 +103,8 @@ def submit(
 def _tell_preview(file: Path, name: str | None, home: Path | None, as_json: bool) -> None:
     from celeriac.client.preview import preview
 
-    with connected(home) as client:
-        found = preview(client, file, name=name)
+    with reached(home) as client:
+        found = preview(cast("Client", client), file, name=name)
     if as_json:
         print_json(found)
         return
@@ -252,30 +253,37 @@ def _status_of(client: "Service", study: "StudyHandle", as_json: bool) -> None:
 
 
 def pause(
-    study: StudyName, reason: Reason = "paused by a user", hand_back: HandBack = False, home: Home = None
+    study: StudyName,
+    reason: Reason = "paused by a user",
+    hand_back: HandBack = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start no more trials of a study; those that run go on to their end, or hand themselves back."""
     with reached(home) as client:
         record = client.study(study).pause(reason, hand_back=hand_back)
         until = "their next checkpointed report, or without a checkpoint to their end" if hand_back else "the end"
-        say(f"{study} is {record.state}; {text.counted(record.counts.running, 'running trial')} will go on to {until}")
+        running = text.counted(record.counts.running, "running trial")
+        told(as_json, study_form(record), f"{study} is {record.state}; {running} will go on to {until}")
         remark(f"Go on with:  {command('resume', study)}")
 
 
-def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = None) -> None:
+def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = None, as_json: AsJson = False) -> None:
     """Go on with a paused study."""
     with reached(home) as client:
         handle = client.study(study)
-        say(f"{study} is {handle.resume(reason).state}")
+        record = handle.resume(reason)
+        told(as_json, _goes_on(handle, record), f"{study} is {record.state}")
         _tell_of_code(handle)
 
 
-def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = None) -> None:
+def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = None, as_json: AsJson = False) -> None:
     """End a study now: what runs is killed, what waits is cancelled; scores and its best trial stay."""
     with reached(home) as client:
         record = client.study(study).stop(reason)
         finished = text.counted(record.counts.finished, "trial")
-        say(f"{study} is {record.state}: {finished} finished, {record.counts.cancelled} cancelled")
+        line = f"{study} is {record.state}: {finished} finished, {record.counts.cancelled} cancelled"
+        told(as_json, study_form(record), line)
 
 
 def extend(
@@ -285,6 +293,7 @@ def extend(
     device_hours: DeviceHours = None,
     reason: Reason = "extended by a user",
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Give a study a larger budget; one that has ended goes on."""
     with reached(home) as client:
@@ -295,41 +304,46 @@ def extend(
         more = f"{budget['trials']} trials instead of {had}" if budget["trials"] != had else f"{had} trials"
         limit = f", wall {text.span(budget['wall'])}" if "wall" in budget else ""
         limit += f", {budget['device_hours']:g} device-hours" if "device_hours" in budget else ""
-        say(f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished")
+        line = f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished"
+        told(as_json, _goes_on(handle, record), line)
         tell_next(client, handle)
 
 
-def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home = None) -> None:
+def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home = None, as_json: AsJson = False) -> None:
     """Go on with a study that was stopped, failed, or ended before its budget was used."""
     with reached(home) as client:
         handle = client.study(study)
         record = handle.reopen(reason)
-        say(f"{study} is {record.state}: {record.counts.finished} of {record.budget} finished")
+        line = f"{study} is {record.state}: {record.counts.finished} of {record.budget} finished"
+        told(as_json, _goes_on(handle, record), line)
         tell_next(client, handle)
 
 
-def delete(study: StudyName, yes: Yes = False, home: Home = None) -> None:
-    """Delete a study that has ended: its rows, and its checkpoints and logs on this host. It cannot be undone."""
-    from celeriac.client.retention import study_files
-    from celeriac.store.refusals import not_deletable
+def _goes_on(study: "StudyHandle", record: "StudyRecord") -> dict[str, object]:
+    return {**study_form(record), "took_code": study.took_code}
 
-    with connected(home) as client:
+
+def delete(study: StudyName, yes: Yes = False, home: Home = None, as_json: AsJson = False) -> None:
+    """Delete a study that has ended: its rows, and its checkpoints and logs on the service's host. It cannot be
+    undone.
+    """
+    with reached(home) as client:
         handle = client.study(study)
-        record = handle.record
-        if error := not_deletable(record, handle.promoted):
-            raise error
-        files = study_files(client.settings, record.id)
-        size = sum(path.lstat().st_size for _, path in files)
-        say(
-            f"{study} ({record.state}): {text.counted(record.next_number, 'trial')} with their reports, and "
-            f"{text.counted(len(files), 'file')} of checkpoints and logs on this host ({size / 1e6:.1f} MB)"
+        state, doomed = handle.state, handle.doomed()
+        trials, files = text.counted(doomed.trials, "trial"), text.counted(doomed.files, "file")
+        where = f"on {client.settings.url}" if client.settings.url else "on this host"
+        size = f"{doomed.size_bytes / 1e6:.1f} MB"
+        warning = (
+            f"{study} ({state}): {trials} with their reports, and {files} of checkpoints and logs {where} ({size})"
         )
+        (remark if as_json else say)(warning)
         if not yes:
             if not sys.stdin.isatty():
                 raise typer.BadParameter("there is nobody to ask: give --yes to delete it")
             typer.confirm("Delete it for good?", abort=True, err=True)
         deleted = handle.delete()
-        say(f"{study} is deleted, and {text.counted(deleted.files, 'file')} of it")
+        form = {"study": study, "trials": doomed.trials, "files": deleted.files, "refused": deleted.refused}
+        told(as_json, form, f"{study} is deleted, and {text.counted(deleted.files, 'file')} of it")
         for line in deleted.refused:
             remark(line)
 

@@ -13,7 +13,7 @@ from celeriac.cli.json_output import print_json, why_form
 from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.asking import ask_coordinator
 from celeriac.client.service import Service, StudyHandle
-from celeriac.domain.errors import UnknownTrial
+from celeriac.domain.errors import CallerError, UnknownTrial
 from celeriac.domain.records import Source, StudyRecord, TrialRecord
 from celeriac.report.explain.why import Explanation, explained
 from celeriac.report.told import lines_of, sentences_of
@@ -43,6 +43,11 @@ def replayed(client: Service, study: StudyHandle, trial: TrialRecord) -> dict[st
     """
     if trial.source not in (Source.SUGGESTED, Source.PBT):
         raise UnknownTrial(f"trial {trial.number} of {study.name} is a {trial.source}: no sampler suggested it")
+    if client.settings.url:
+        raise CallerError(
+            f"the replay of trial {trial.number} runs its sampler, which the API ({client.settings.url}) does not do:"
+            " run it on the service's host, or leave `--replay` out: `--why` alone tells how it was found"
+        )
     params: dict[str, Any] = ask_coordinator(
         client.settings,
         "replay",

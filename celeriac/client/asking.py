@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-from celeriac.domain.errors import CallerError, CeleriacError
+from celeriac.domain.errors import CallerError, CeleriacError, ExtraMissing
 from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
 from celeriac.runtime.settings import Settings, inherited
 
@@ -16,8 +16,8 @@ from celeriac.runtime.settings import Settings, inherited
 def ask_coordinator(settings: Settings, *words: str, what: str, given: str = "") -> Any:
     """What it prints when it is asked `words`, on the database of these settings; `given` is what it reads.
 
-    Raises CallerError with its own words when it refuses, CeleriacError when it is not installed here or fails; `what`
-    is then said to have failed.
+    Raises CallerError with its own words when it refuses, ExtraMissing when it is not installed here, CeleriacError
+    when it fails; `what` is then said to have failed.
     """
     descriptor = secrets_descriptor(settings, "database_url", "broker_url")
     try:
@@ -34,8 +34,11 @@ def ask_coordinator(settings: Settings, *words: str, what: str, given: str = "")
     told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
     if done.returncode == 2:
         raise CallerError(told.removeprefix(f"coordinator {words[0]}: "))
-    if done.returncode:
-        raise CeleriacError(
-            f"{what} failed; is the coordinator installed here (`pip install 'celeriac[coordinator]'`)? {told[:200]}"
+    if "No module named" in told:
+        raise ExtraMissing(
+            f"{what} needs the coordinator's program, which is not installed here"
+            f" (`pip install 'celeriac[coordinator]'`): {told[:200]}"
         )
+    if done.returncode:
+        raise CeleriacError(f"{what} failed: {told[:200]}")
     return json.loads(done.stdout)

@@ -277,10 +277,24 @@ class Client(Operating):
         firings are made regardless; with `again` also for a time that had its firing. The firing notes who asked (`by`;
         default: this process's user), and the `reason`. Raises UnknownSchedule.
         """
+        made = self.firings_of(schedule, due_at, slice_=slice_, again=again, reason=reason, by=by)
+        return [study for _, studies in made for study in studies]
+
+    def firings_of(
+        self,
+        schedule: str,
+        due_at: datetime | date | None,
+        *,
+        slice_: Mapping[str, Any] | None,
+        again: bool,
+        reason: str,
+        by: str = "",
+    ) -> list[tuple[Firing, list[Study]]]:
+        """As `fire`: the firings that were made, each with the studies that it begins with."""
         from celeriac.client.schedules import fire_now
 
         made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=by or self.who)
-        return [study for firing in made for study in self.begin(firing)]
+        return [(firing, self.begin(firing)) for firing in made]
 
     def fired(
         self, schedule: str, due_at: datetime | date | None, slice_: str | None, *, again: bool, reason: str

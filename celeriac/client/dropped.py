@@ -19,3 +19,14 @@ class Dropped:
 
     def __add__(self, other: "Dropped") -> "Dropped":
         return Dropped(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(Dropped)))
+
+
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """What deleting a study would delete: its `trials` with their reports, and so many `files` on the host that does
+    it.
+    """
+
+    trials: int
+    files: int
+    size_bytes: int

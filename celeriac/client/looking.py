@@ -6,7 +6,7 @@ from celeriac.client.progress import newest_failure
 from celeriac.client.proposing import Proposer, proposers_of
 from celeriac.client.waiting import PlaceWait, TimeLimits, pending_then, place_of, time_limits_of, waiting_of
 from celeriac.decide.waiting import WaitDecision
-from celeriac.domain.records import Attempt, CodeRun, GangPlace, Savings, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.records import Attempt, CodeRun, GangPlace, Report, Savings, StudyRecord, TrialRecord, TrialState
 from celeriac.store import Store
 
 _NEWEST_ENDS = 3
@@ -21,6 +21,10 @@ class Looking:
     def attempts_of(self, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
         """The attempts of each of these trials, first to last."""
         return self._store.attempts_of(self.id, numbers)
+
+    def reports_of(self, numbers: Sequence[int]) -> dict[int, list[Report]]:
+        """What each of these trials reported, by step; a later attempt's value where a step came twice."""
+        return self._store.reports_of(self.id, numbers)
 
     def log_tail(self, number: int, attempt: int) -> str:
         """What an attempt printed last, capped. Raises UnknownTrial."""

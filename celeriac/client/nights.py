@@ -1,21 +1,27 @@
 """Following nights: firings, until each is at its end."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf
 
 from celeriac.domain.records import WORKING, Firing
 from celeriac.store import Store
 
 
-def follow(store: Store, firing_ids: Sequence[int], *, every_s: float = 0.5, until: float = inf) -> Iterator[Firing]:
+def follow(
+    read: Callable[[Sequence[int]], Sequence[Firing]],
+    firing_ids: Sequence[int],
+    *,
+    every_s: float = 0.5,
+    until: float = inf,
+) -> Iterator[Firing]:
     """Each firing as it is, and again whenever it has moved, until all are at their ends, or until then
-    (monotonic). Raises UnknownSchedule.
+    (monotonic). `read` gives those that are asked for as they are now. Raises UnknownSchedule.
     """
     seen: dict[int, int] = {}
     open_ones = list(firing_ids)
     while open_ones:
-        for firing in map(store.firing, list(open_ones)):
+        for firing in read(list(open_ones)):
             if seen.get(firing.id) != firing.turn:
                 seen[firing.id] = firing.turn
                 yield firing
@@ -29,9 +35,10 @@ def follow(store: Store, firing_ids: Sequence[int], *, every_s: float = 0.5, unt
 
 def newest_night(store: Store, schedule: str) -> list[Firing]:
     """The firings of the schedule's latest due time that was fired, by slice; none before its first."""
-    newest = store.firings(schedule, limit=1)
-    if not newest:
-        return []
-    [last] = newest
-    same = [each for each in store.firings(schedule, limit=1000) if each.due_at == last.due_at]
-    return sorted((each for each in same if each.by_hand == last.by_hand), key=lambda each: each.name)
+    found: list[Firing] = []
+    for limit in (50, 1000):  # a night of few slices is in the first
+        found = store.firings(schedule, limit=limit)
+        if len(found) < limit or found[-1].due_at != found[0].due_at:
+            break
+    same = [each for each in found if each.due_at == found[0].due_at and each.by_hand == found[0].by_hand]
+    return sorted(same, key=lambda each: each.name)

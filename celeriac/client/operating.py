@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celeriac.client.service import Standing
+from celeriac.client.service import NextFirings, Standing
 from celeriac.domain.errors import UnknownStudy
-from celeriac.domain.records import Champion, Schedule, ScheduleEdit
+from celeriac.domain.records import Champion, Firing, Schedule, ScheduleEdit
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 
@@ -55,6 +55,18 @@ class Operating(ABC):
         if not edits:
             self.store.schedule(name)
         return edits
+
+    def coming(self, name: str, count: int) -> NextFirings:
+        """What runs at its next so many due times, and what is due and waits. Raises UnknownSchedule."""
+        from celeriac.client.schedules import waiting_of
+        from celeriac.decide.calendar import coming
+
+        row, dues, now = self.store.schedule(name), self.store.slice_dues(name), self.store.now()
+        return NextFirings(row, coming(row, dues, count), waiting_of(self.store, row, dues, now), now)
+
+    def firings_now(self, ids: Sequence[int]) -> list[Firing]:
+        """These firings as they are now."""
+        return [self.store.firing(each) for each in ids]
 
     def verdicts(self, schedule: str) -> list[Champion]:
         """Every verdict, newest first. Raises UnknownSchedule."""

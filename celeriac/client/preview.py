@@ -9,17 +9,22 @@ from typing import Any
 
 from celeriac.client.asking import ask_coordinator
 from celeriac.client.client import Client, SpecLike, read_study
+from celeriac.client.remote.client import RemoteClient
 from celeriac.domain.errors import UnknownStudy
 from celeriac.domain.study_file import StudySpec, difference, parse
 
 FIRST = 5
 
 
-def preview(client: Client, spec: SpecLike, *, name: str | None = None, first: int = FIRST) -> dict[str, Any]:
-    """Cost, first points, and whether the name is free.
+def preview(
+    client: Client | RemoteClient, spec: SpecLike, *, name: str | None = None, first: int = FIRST
+) -> dict[str, Any]:
+    """Cost, first points, and whether the name is free; over the API the service says so.
 
-    Raises SpecInvalid for a file that `open` would refuse, CeleriacError where the coordinator is not installed here.
+    Raises SpecInvalid for a file that `open` would refuse, ExtraMissing where the coordinator is not installed.
     """
+    if isinstance(client, RemoteClient):
+        return client.preview(spec, name=name, first=first)
     read, base = read_study(spec, name)
     new = client.new_study(read, base)
     return {

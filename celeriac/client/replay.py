@@ -5,28 +5,39 @@ that was interrupted goes on when it is asked for once more.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from celeriac.client.client import Client
+from celeriac.client.remote.client import RemoteClient
 from celeriac.client.study import POLL_S, Outage
 from celeriac.decide.firing import firing_of
 from celeriac.decide.replay import replay as decide
 from celeriac.decide.replay import since
 from celeriac.domain.errors import StudyPaused
-from celeriac.domain.records import Firing, FiringOpen, Replay, StudyState
+from celeriac.domain.records import WORKING, Firing, Replay, StudyState
 from celeriac.store.firing import fire
+
+_REMOTE_S = 2.0
 
 
 def replay(
-    client: Client, name: str, first: date, last: date, *, told: Callable[[Firing], object] = lambda firing: None
+    client: Client | RemoteClient,
+    name: str,
+    first: date,
+    last: date,
+    *,
+    told: Callable[[Firing], object] = lambda firing: None,
 ) -> list[Firing]:
-    """Run the nights of these days, both included, that are past, and wait for them; returns them as they ended.
+    """Run the nights of these days, both included, that are past, and wait for them; returns them as they ended. Over
+    the API the coordinator is asked to run them, and goes on with it when this ends.
 
     `told` hears of each when it has ended. Raises UnknownSchedule, StudyPaused when a night waits for a person, and
     StoreUnavailable when Postgres stays away; what runs then goes on.
     """
+    if isinstance(client, RemoteClient):
+        return _asked_for(client, name, first, last, told)
     asked = Replay(0, name, first, last, client.who, client.store.now())
     running: dict[int, Firing] = {}
     ended: list[Firing] = []
@@ -59,7 +70,7 @@ def _step(client: Client, asked: Replay, running: dict[int, Firing]) -> _Stepped
     for each in ended:
         del running[each.id]
     for found in decision.working:
-        _raise_paused(client, found)
+        _raise_paused(client, [found.firing_id])
         running.setdefault(found.firing_id, store.firing(found.firing_id))
     for night in decision.begin:
         made = fire(store, night.due_at, firing_of(row, night.plan, night.slice, night.due_at, note="replayed"))
@@ -69,7 +80,28 @@ def _step(client: Client, asked: Replay, running: dict[int, Firing]) -> _Stepped
     return _Stepped(ended, not decision.is_over)
 
 
-def _raise_paused(client: Client, firing: FiringOpen) -> None:
-    for study in client.store.stage_studies([firing.firing_id]):
+def _asked_for(
+    client: RemoteClient, name: str, first: date, last: date, told: Callable[[Firing], object]
+) -> list[Firing]:
+    asked = client.ask_replay(name, first, last)
+    ended: dict[int, Firing] = {}
+    outage, is_over = Outage(), False
+    while not is_over:
+        seen = outage.bridged(lambda: (client.replay_now(asked), client.firings_since(name, since(asked))))
+        if seen is not None:
+            row, nights = seen
+            is_over = not row.is_open
+            for each in nights:
+                if each.fired_at >= asked.asked_at and each.state not in WORKING and each.id not in ended:
+                    ended[each.id] = each
+                    told(each)
+            _raise_paused(client, [each.id for each in nights if each.state in WORKING])
+        if not is_over:
+            time.sleep(_REMOTE_S)
+    return list(ended.values())
+
+
+def _raise_paused(client: Client | RemoteClient, firing_ids: Sequence[int]) -> None:
+    for study in client.store.stage_studies(firing_ids):
         if study.state is StudyState.PAUSED:
             raise StudyPaused(f"study {study.name} is paused: {study.reason}; resume it, then replay again")

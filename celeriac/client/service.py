@@ -4,19 +4,23 @@
 its work by either; one that needs the database itself takes a `Client`, and says so where there is only an address.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from celeriac.client.dropped import Doomed, Dropped
 from celeriac.domain.records import (
     Attempt,
     Champion,
     CodeRun,
     Delivery,
     Device,
+    Firing,
     GangPlace,
+    Report,
+    RungRecord,
     Savings,
     Schedule,
     ScheduleEdit,
@@ -33,9 +37,14 @@ if TYPE_CHECKING:
     from celeriac.client.progress import Progress
     from celeriac.client.proposing import Proposer
     from celeriac.client.waiting import PlaceWait, TimeLimits
+    from celeriac.decide.advise import AdviceDecision
+    from celeriac.decide.calendar import Coming
     from celeriac.decide.waiting import WaitDecision
+    from celeriac.report.explain.importance import Importances, Method
     from celeriac.report.morning import Morning
+    from celeriac.report.plots import Scene
     from celeriac.runtime.settings import Settings
+    from celeriac.store import Store
 
 SpecLike = StudySpec | Mapping[str, Any] | str | Path
 
@@ -43,6 +52,7 @@ SpecLike = StudySpec | Mapping[str, Any] | str | Path
 class StudyHandle(Protocol):
     """One study: fresh facts at each look, and what a person may say to it. Errors are those of `Study`."""
 
+    id: int
     name: str
     took_code: bool
 
@@ -70,6 +80,9 @@ class StudyHandle(Protocol):
     def attempts_of(self, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
         """The attempts of each of these trials, first to last."""
 
+    def reports_of(self, numbers: Sequence[int]) -> dict[int, list[Report]]:
+        """What each of these trials reported, by step."""
+
     def log_tail(self, number: int, attempt: int) -> str:
         """What an attempt printed last."""
 
@@ -81,6 +94,33 @@ class StudyHandle(Protocol):
 
     def lineage(self, number: int | None = None) -> "list[Part]":
         """With which parameters each part of a trial's training, or the best one's, was trained."""
+
+    def each_report(self) -> Iterator[dict[str, Any]]:
+        """All reports as flat rows."""
+
+    def each_rung_record(self) -> Iterator[RungRecord]:
+        """What each trial had at each rung."""
+
+    def pages(self) -> Iterator[list[TrialRecord]]:
+        """All trials by number, page by page."""
+
+    def importance(self, method: "Method" = ...) -> "Importances":
+        """Which parameters mattered."""
+
+    def scene(self, kinds: Iterable[str] = ...) -> "Scene":
+        """What pictures are drawn from."""
+
+    def export(self, tool: str, out: str | Path = "") -> int:
+        """Write it for another tool."""
+
+    def advice(self) -> "AdviceDecision":
+        """Which share of a GPU fits it."""
+
+    def doomed(self) -> Doomed:
+        """What `delete` would delete."""
+
+    def delete(self) -> Dropped:
+        """Delete it for good."""
 
     def savings(self) -> Savings:
         """What early stopping has spared."""
@@ -142,6 +182,18 @@ class Standing:
     deliveries: Sequence[Delivery] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NextFirings:
+    """What a schedule runs next: its row, the slices of each due time together, the slices that are due and wait, with
+    the reason, and the service's time.
+    """
+
+    schedule: Schedule
+    groups: "Sequence[Sequence[Coming]]"
+    waiting: Sequence[tuple[Mapping[str, Any], str]]
+    now: datetime
+
+
 class Opened(Protocol):
     """What a submit came to."""
 
@@ -162,6 +214,14 @@ class Service(Protocol):
     """The service."""
 
     settings: "Settings"
+
+    @property
+    def store(self) -> "Store":
+        """The rows: over the API to be read only, as far as it goes."""
+
+    @property
+    def who(self) -> str:
+        """Whom what it does is put down to."""
 
     @property
     def serves(self) -> bool:
@@ -205,6 +265,12 @@ class Service(Protocol):
 
     def schedule_edits(self, name: str) -> list[ScheduleEdit]:
         """Who changed it, when, and what."""
+
+    def coming(self, name: str, count: int) -> NextFirings:
+        """What is due next."""
+
+    def firings_now(self, ids: Sequence[int]) -> list[Firing]:
+        """These firings as they are now."""
 
     def add_schedule(self, spec: SpecLike, *, replace_it: bool = False, reason: str = "") -> Schedule:
         """Put a schedule into force."""

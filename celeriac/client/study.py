@@ -10,14 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from celeriac.client.advising import advice_for
+from celeriac.client.dropped import Doomed
 from celeriac.client.lineage import Part, lineage
 from celeriac.client.looking import Looking
 from celeriac.client.models import best_model
 from celeriac.client.objective import code_here
 from celeriac.client.progress import is_settled
 from celeriac.client.proposing import add_points
-from celeriac.client.retention import Dropped, delete_files
+from celeriac.client.retention import Dropped, delete_files, study_files
 from celeriac.client.waiting import device_budgets_of
+from celeriac.decide.advise import AdviceDecision
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
 from celeriac.domain.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
@@ -325,6 +328,18 @@ class Study(Looking):
             raise UnknownTrial(str(error).replace(f"study {self.id} ", f"study {self.name} ")) from None
         self._goes_on(self.record)
         return trials
+
+    def advice(self) -> AdviceDecision:
+        """Which share of a GPU its trials should have, and how many then run at once."""
+        return advice_for(self._store, self.id)
+
+    def doomed(self) -> Doomed:
+        """What `delete` would delete, on this host. Raises IllegalTransition as it does."""
+        record = self.record
+        if error := not_deletable(record, self.promoted):
+            raise error
+        files = study_files(self._settings, record.id)
+        return Doomed(record.next_number, len(files), sum(path.lstat().st_size for _, path in files))
 
     def delete(self) -> Dropped:
         """Delete it: first its checkpoints and logs below this host's roots, then all its rows. What was deleted of

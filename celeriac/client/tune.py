@@ -1,6 +1,7 @@
 """`celeriac.tune`: a function at hand, tuned on this machine or on the service that the environment names.
 
-The function must be importable by the workers: a module-level one, in a file of its own.
+The function must be importable by the workers: a module-level one, in a file of its own. Over the API (`CELERIAC_URL`)
+that file must lie on the service's hosts, below their code root.
 """
 
 import hashlib

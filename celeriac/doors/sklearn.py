@@ -52,6 +52,8 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     `n_iter`: how many candidates; `scoring`, `cv`, `refit`: as `RandomizedSearchCV` has them, one score only;
     `n_jobs`: trials at once (None: as many as there are slots); `random_state`: a whole number that seeds the search;
     `study`: further keys of a study file; `home`, `slots`: for a service that is started here when none answers.
+    Over the API (`CELERIAC_URL`) set `CELERIAC_CODE_ROOT` to a directory that the service's hosts see as their code
+    root: the estimator and the data are put there.
 
     After `fit`: `best_params_`, `best_score_`, `best_index_`, `best_estimator_`, `refit_time_`, `cv_results_`,
     `n_splits_`, `scorer_` and `study_name_`, for `Client().study(...)`.
@@ -115,9 +117,14 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         """The directory that trials load, and the study file."""
         from celeriac.runtime.settings import Settings
 
-        home = Settings.from_env(home=None if self.home is None else Path(self.home)).home
-        (home / "searches").mkdir(mode=0o700, parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(dir=home / "searches"))
+        settings = Settings.from_env(home=None if self.home is None else Path(self.home))
+        # Over the API the trials are elsewhere: they find what lies below the code root, which their hosts see too.
+        shared = settings.url and settings.code_root != Path("/")
+        searches = (settings.code_root if shared else settings.home) / "searches"
+        searches.mkdir(mode=0o755 if shared else 0o700, parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(dir=searches))
+        if shared:
+            place.chmod(0o755)  # the workers may be another user
         (place / PICKLED).write_bytes(pickled)
         (place / f"{JOB}.py").write_text(_MODULE)
         seed = self.random_state

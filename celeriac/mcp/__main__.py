@@ -15,10 +15,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, help="where an embedded stack keeps its state")
     asked = parser.parse_args(argv)
     try:
-        settings = Settings.from_env(home=asked.home)
+        Settings.from_env(home=asked.home)  # what is wrong with them is told at once
         from celeriac.mcp.server import serve
 
-        serve(settings)
+        serve(asked.home)
     except CeleriacError as error:
         sys.stderr.write(f"celeriac mcp: {error}\n")
         return 2

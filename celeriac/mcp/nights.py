@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celeriac.client import Client
-from celeriac.client import champions as doors
 from celeriac.client.champions import slice_text
 from celeriac.client.nights import follow, newest_night
-from celeriac.client.schedules import who
-from celeriac.decide.calendar import coming
 from celeriac.domain.errors import CallerError
 from celeriac.mcp.answers import MOST_WAIT_S, champion_answer, firing_answer, schedule_answer
-from celeriac.report.morning import read_morning
 from celeriac.report.morning.lines import lines
 
 What = Literal["show", "add", "fire", "pause", "resume", "remove", "next"]
@@ -25,7 +21,8 @@ def morning(client: Client, schedule: str, night: str) -> dict[str, Any]:
     names = [schedule] if schedule else [each.name for each in client.schedules()]
     if not names:
         raise CallerError("there is no schedule yet: schedule(what='add', file=...) makes one")
-    found = [each for each in (read_morning(client.store, name, night or None) for name in names) if each is not None]
+    told = client.mornings(schedule or None, night or None, None)
+    found = [each for of_schedule in told for each in of_schedule]
     if not found:
         raise CallerError(f"no night yet of {', '.join(names)}: schedule(what='fire', name=...) runs one now")
     return {
@@ -58,8 +55,7 @@ def schedule(
     if what == "fire":
         return {**_fire(client, name, due, slice_, reason), **_waited(client, name, wait_s, limit)}
     if what == "next":
-        row = client.store.schedule(name)
-        groups = coming(row, client.store.slice_dues(name), limit)
+        groups = client.coming(name, limit).groups
         return {
             "schedule": name,
             "next": [
@@ -77,15 +73,14 @@ def schedule(
 
 
 def _fire(client: Client, name: str, due: str, slice_: str, reason: str) -> dict[str, Any]:
-    where = doors.slice_named(client.store, name, slice_) if slice_ else None
     try:
         at = datetime.fromisoformat(due) if due else None
     except ValueError:
         raise CallerError(f"due {due!r} is no ISO time such as 2026-11-29T02:00+01:00") from None
     if at is not None and at.tzinfo is None:
         raise CallerError(f"due {due!r} needs an offset, such as 2026-11-29T02:00+01:00")
-    opened = client.fire(name, at, slice_=where, reason=reason)
-    return {"schedule": name, "studies": [each.name for each in opened], "next": "status(study, wait_s=300)"}
+    opened = client.fired(name, at, slice_ or None, again=False, reason=reason)
+    return {"schedule": name, "studies": opened, "next": "status(study, wait_s=300)"}
 
 
 def _waited(client: Client, name: str, wait_s: float, limit: int) -> dict[str, Any]:
@@ -93,7 +88,7 @@ def _waited(client: Client, name: str, wait_s: float, limit: int) -> dict[str, A
     if wait_s <= 0:
         return {}
     until = time.monotonic() + min(wait_s, MOST_WAIT_S)
-    for _ in follow(client.store, [each.id for each in newest_night(client.store, name)], until=until):
+    for _ in follow(client.firings_now, [each.id for each in newest_night(client.store, name)], until=until):
         pass
     return _show(client, name, limit)
 
@@ -113,14 +108,16 @@ def champion(client: Client, schedule: str, slice_: str, history: bool, limit: i
     """The champion of each slice, or of one; with `history` every verdict."""
     names = [schedule] if schedule else [each.name for each in client.schedules()]
     if history:
-        found = [verdict for name in names for verdict in client.store.verdicts(name)]
+        found = [verdict for name in names for verdict in client.verdicts(name)]
     else:
-        found = [each for name in names for each in client.champions(client.store.schedule(name).name)]
-        waiting = [v for name in names for s in _slices(client, name) if (v := doors.awaiting(client.store, name, s))]
+        found = [each for name in names for each in client.champions(client.schedule(name).name)]
+        waiting = [
+            waits for name in names for s in _slices(client, name) if (waits := client.standing(name, s).awaiting)
+        ]
         found += [each for each in waiting if each.id not in {other.id for other in found}]
     chosen = [each for each in found if not slice_ or slice_text(each.slice) == slice_]
     if not chosen and slice_ and schedule:
-        doors.slice_named(client.store, schedule, slice_)  # an unknown one is told
+        client.standing(schedule, slice_)  # an unknown one is told
     told = [champion_answer(each) for each in chosen[:limit]]
     return {
         "champions": told,
@@ -129,8 +126,8 @@ def champion(client: Client, schedule: str, slice_: str, history: bool, limit: i
     }
 
 
-def _slices(client: Client, name: str) -> tuple[Any, ...]:
-    return tuple(client.store.schedule(name).slices) or ({},)
+def _slices(client: Client, name: str) -> tuple[str | None, ...]:
+    return tuple(map(slice_text, client.schedule(name).slices)) or (None,)
 
 
 def approve(
@@ -144,16 +141,12 @@ def approve(
     to: int | None,
 ) -> dict[str, Any]:
     """Answer what waits for approval, promote a trial by hand, or roll a champion back."""
-    by = who()
     if answer == "promote":
         if not study or trial is None:
             raise CallerError("promote needs `study` and `trial`: a scored trial of a schedule's study")
-        said = doors.promote(client.store, study, trial, slice_=slice_ or None, who=by, reason=reason or "by an agent")
-        return champion_answer(said)
-    where = doors.slice_named(client.store, schedule, slice_ or None)
+        return champion_answer(client.promote(study, trial, slice_ or None, reason or "by an agent"))
+    where = slice_ or None
     if answer == "rollback":
-        return champion_answer(
-            doors.roll_back(client.store, schedule, where, who=by, reason=reason or "rolled back by an agent", to=to)
-        )
-    act = doors.approve if answer == "approve" else doors.reject
-    return champion_answer(act(client.store, schedule, where, who=by, reason=reason or f"{answer} by an agent"))
+        return champion_answer(client.roll_back(schedule, where, reason or "rolled back by an agent", to))
+    act = client.approve if answer == "approve" else client.reject
+    return champion_answer(act(schedule, where, reason or f"{answer} by an agent"))

@@ -8,6 +8,7 @@ when the store went away it is opened anew at the next call, so an embedded stac
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Annotated, Any
 
@@ -62,7 +63,7 @@ class Door:
         with self._lock:
             if self._client is None:
                 settings = self._settings()
-                if settings.stack_file.exists():
+                if not settings.url and settings.stack_file.exists():
                     self._held.enter_context(attached(settings))
                 self._client = self._held.enter_context(Client(settings))
                 self._client.store.check_schema()
@@ -86,9 +87,11 @@ def answered(door: Door, ask: Callable[[Client], Mapping[str, Any]]) -> str:
         raise ToolError(str(error)) from error
 
 
-def serve(settings: Settings) -> None:
-    """Serve on stdin and stdout until the client hangs up."""
-    door = Door(lambda: Settings.from_env(home=settings.home))
+def serve(home: Path | None) -> None:
+    """Serve on stdin and stdout until the client hangs up: over the API, where `CELERIAC_URL` names it and no home was
+    given.
+    """
+    door = Door(lambda: Settings.from_env(home=home))
     try:
         server_of(door).run("stdio")
     finally:

@@ -9,7 +9,6 @@ from celeriac.client.client import SpecLike
 from celeriac.client.preview import preview
 from celeriac.client.progress import Progress, why_waiting
 from celeriac.client.study import Study
-from celeriac.client.waiting import time_limits_of, waiting_of
 from celeriac.domain.errors import CallerError, StudyPaused
 from celeriac.domain.records import CLOSED, StudyState, TrialState
 from celeriac.mcp.answers import MOST_WAIT_S, study_answer, trial_answer
@@ -37,7 +36,7 @@ def status(client: Client, study: str, wait_s: float, limit: int) -> dict[str, A
     if wait_s > 0:
         _wait(handle, min(wait_s, MOST_WAIT_S))
     progress = client.progress(handle)
-    best, limits = handle.best, time_limits_of(client.store, progress.study)
+    best, (_, limits, _) = handle.best, handle.waiting()
     running = [trial_answer(each, study) for each in progress.running[:limit]]
     return {
         **study_answer(progress.study),
@@ -53,7 +52,7 @@ def status(client: Client, study: str, wait_s: float, limit: int) -> dict[str, A
 
 
 def _status_of_all(client: Client, limit: int) -> dict[str, Any]:
-    records, devices = client.store.studies(limit=limit), client.devices()
+    records, devices = client.records(limit), client.devices()
     return {
         "studies": [{key: v for key, v in study_answer(each).items() if key != "counts"} for each in records],
         "slots": sum(len(each.slots) for each in devices),
@@ -97,7 +96,7 @@ def why(client: Client, study: str, trial: int | None) -> dict[str, Any]:
             "expected": told.expected,
             "outcome": found.outcome,
         }
-    waits = waiting_of(client.store, handle.id)
+    waits, _, _ = handle.waiting()
     held = client.store.trials(handle.id, states=[TrialState.WAITING], limit=5)
     return {
         "study": study,
@@ -111,6 +110,8 @@ def why(client: Client, study: str, trial: int | None) -> dict[str, Any]:
 
 def add_points(client: Client, study: str, points: list[dict[str, Any]], reason: str, by: str) -> dict[str, Any]:
     """Have points tried."""
+    # Over the API the token says who proposes, and nobody else.
+    by = "" if client.settings.url else by
     added = client.study(study).add_points(points, reason=reason, by=by)
     return {"study": study, "trials": [each.number for each in added], "next": "status(study, wait_s=60)"}
 

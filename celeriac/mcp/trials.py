@@ -37,7 +37,7 @@ def _one(client: Client, study: Study, number: int) -> dict[str, Any]:
         "study": study.name,
         **trial_answer(row, study.name),
         "metrics": row.metrics,
-        "attempts": [attempt_answer(each) for each in client.store.attempts(study.id, number)],
+        "attempts": [attempt_answer(each) for each in study.attempts_of([number])[number]],
         "curve": thinned(curve),
         "reports": len(curve),
     }
@@ -71,13 +71,13 @@ def _compared(found: Comparison) -> dict[str, Any]:
 def logs(client: Client, study: str, trial: int, attempt: int | None, lines: int) -> dict[str, Any]:
     """The end of what an attempt printed, and its traceback."""
     handle = client.study(study)
-    row, attempts = handle.trial(trial), client.store.attempts(handle.id, trial)
+    row, attempts = handle.trial(trial), handle.attempts_of([trial])[trial]
     if not attempts:
         raise CallerError(f"trial {trial} of {study} is {row.state}: it has not run yet, so it printed nothing")
     chosen = attempts[-1] if attempt is None else next((a for a in attempts if a.number == attempt), None)
     if chosen is None:
         raise CallerError(f"trial {trial} of {study} has no attempt {attempt}; it has had {len(attempts)}")
-    printed = client.store.log_tail(handle.id, trial, chosen.number).splitlines()
+    printed = handle.log_tail(trial, chosen.number).splitlines()
     shown = printed[-min(lines, _MOST_LINES) :]
     return {
         "study": study,

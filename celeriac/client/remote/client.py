@@ -1,29 +1,44 @@
 """The service over the API."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import takewhile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, cast
 
 from celeriac.client.busy import SlotTrial
+from celeriac.client.champions import slice_text
 from celeriac.client.fleet import Fleet
 from celeriac.client.progress import Progress
 from celeriac.client.remote.decoding import record_from, study_from
 from celeriac.client.remote.logins import token_for
-from celeriac.client.remote.study import RemoteStudy
+from celeriac.client.remote.rows import RemoteRows
+from celeriac.client.remote.study import RemoteStudy, progress_from
 from celeriac.client.remote.wire import Wire
-from celeriac.client.service import SpecLike, Standing, StudyHandle
+from celeriac.client.service import NextFirings, SpecLike, Standing, StudyHandle
+from celeriac.decide.calendar import coming
 from celeriac.domain.errors import CallerError, SpecInvalid
-from celeriac.domain.records import Champion, Delivery, Device, PutAside, Schedule, ScheduleEdit, StudyRecord
+from celeriac.domain.records import (
+    Champion,
+    Delivery,
+    Device,
+    Firing,
+    PutAside,
+    Replay,
+    Schedule,
+    ScheduleEdit,
+    SliceDue,
+    StudyRecord,
+)
 from celeriac.domain.study_file import StudySpec, load, parse
 from celeriac.report.busy import Busy, Idle
 from celeriac.report.morning import Morning
 from celeriac.runtime.settings import Settings
-
-_ALL_PAGES = 500
+from celeriac.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,7 @@ class RemoteClient:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or Settings.from_env(running_stack=False)
         self._wire = Wire(self.settings.url, token_for(self.settings))
+        self._rows = RemoteRows(self._wire)
 
     def __enter__(self) -> "RemoteClient":
         return self
@@ -65,6 +81,16 @@ class RemoteClient:
     def close(self) -> None:
         """Nothing is held between two requests."""
 
+    @property
+    def store(self) -> Store:
+        """The rows, to be read; a verb that cannot be asked over the API says so by name."""
+        return cast(Store, self._rows)
+
+    @property
+    def who(self) -> str:
+        """Whom what it does is put down to: the token's name."""
+        return self.me()[0]
+
     def me(self) -> tuple[str, list[str]]:
         """The token's name, and what it may do."""
         form = self._wire.get("me")
@@ -80,41 +106,43 @@ class RemoteClient:
 
     def open(self, spec: SpecLike, *, name: str | None = None) -> RemoteSubmission:
         """As `submit`, but the notes and whether it attached are in the answer."""
-        form = self._wire.post("studies", spec=self._sent(spec, name))
-        return RemoteSubmission(
-            RemoteStudy(self._wire, form["study"]["name"]), bool(form["attached"]), tuple(form["notes"])
-        )
+        sent = self._sent(spec, name)
+        with _telling_of_code():
+            form = self._wire.post("studies", spec=sent)
+        study = self.study_of(study_from(form["study"]))
+        return RemoteSubmission(study, bool(form["attached"]), tuple(form["notes"]))
+
+    def preview(self, spec: SpecLike, *, name: str | None = None, first: int) -> dict[str, Any]:
+        """What a study would cost and try first; nothing is opened. See `celeriac.client.preview`."""
+        sent = self._sent(spec, name)
+        with _telling_of_code():
+            form = self._wire.post("studies", spec=sent, dry_run=True, points=first)
+        return {key: value for key, value in form.items() if key not in ("spec", "dry_run")}
 
     def study(self, name: str) -> RemoteStudy:
         """The study of that name. Raises UnknownStudy."""
-        self._wire.get("studies", name)
-        return RemoteStudy(self._wire, name)
+        return self.study_of(self._rows.study_named(name))
 
     def study_of(self, record: StudyRecord) -> RemoteStudy:
         """The study of that row."""
-        return RemoteStudy(self._wire, record.name)
+        return RemoteStudy(self._wire, self._rows.knowing(record), record, self.settings)
 
     def studies(self, limit: int = 50) -> list[RemoteStudy]:
         """The newest studies, newest first."""
-        return [RemoteStudy(self._wire, each.name) for each in self.records(limit)]
+        return [self.study_of(each) for each in self.records(limit)]
 
     def records(self, limit: int) -> list[StudyRecord]:
         """The newest studies' rows, newest first."""
-        found: list[StudyRecord] = []
-        for each in self._wire.items("studies", limit=min(limit, _ALL_PAGES), spec=True):
-            if len(found) == limit:
-                break
-            found.append(study_from(each))
-        return found
+        return self._rows.studies(limit=limit)
 
     def progress(self, study: StudyHandle) -> Progress:
         """How far a study is."""
-        return RemoteStudy(self._wire, study.name).progress()
+        return progress_from(self._wire.get("studies", study.name, "progress"))
 
     # -- the fleet --------------------------------------------------------------------------------------------------
     def devices(self) -> list[Device]:
         """The devices whose nodes spoke lately."""
-        return [record_from(Device, each) for each in self._wire.get("devices") if each["alive"]]
+        return self._rows.devices(alive=True)
 
     def fleet(self) -> Fleet:
         """All devices with what they run."""
@@ -142,19 +170,33 @@ class RemoteClient:
     # -- schedules --------------------------------------------------------------------------------------------------
     def schedules(self) -> list[Schedule]:
         """All schedules, by name."""
-        return [record_from(Schedule, each) for each in self._wire.get("schedules")]
+        return self._rows.schedules()
 
     def schedule(self, name: str) -> Schedule:
         """One schedule. Raises UnknownSchedule."""
-        return record_from(Schedule, self._wire.get("schedules", name)["schedule"])
+        return self._rows.schedule(name)
 
     def schedule_edits(self, name: str) -> list[ScheduleEdit]:
         """Who changed it, when, and what. Raises UnknownSchedule."""
-        return [record_from(ScheduleEdit, each) for each in self._wire.get("schedules", name, "history")]
+        return self._rows.schedule_edits(name)
+
+    def coming(self, name: str, count: int) -> NextFirings:
+        """What is due next. Raises UnknownSchedule."""
+        form = self._wire.get("schedules", name)
+        row, dues = record_from(Schedule, form["schedule"]), [record_from(SliceDue, each) for each in form["dues"]]
+        told = self._wire.get("schedules", name, "next", n=1)
+        waits = tuple((each["slice"], each["reason"]) for each in told["waiting"])
+        return NextFirings(row, tuple(map(tuple, coming(row, dues, count))), waits, datetime.fromisoformat(told["now"]))
+
+    def firings_now(self, ids: Sequence[int]) -> list[Firing]:
+        """These firings as they are now, by one request."""
+        return self._rows.firings_by_id(ids)
 
     def add_schedule(self, spec: SpecLike, *, replace_it: bool = False, reason: str = "") -> Schedule:
         """Put a schedule into force. Raises SpecInvalid, DuplicateStudy."""
-        form = self._wire.post("schedules", spec=self._sent(spec, None), replace=replace_it, reason=reason)
+        sent = self._sent(spec, None)
+        with _telling_of_code():
+            form = self._wire.post("schedules", spec=sent, replace=replace_it, reason=reason)
         return record_from(Schedule, form)
 
     def edit_schedule(self, name: str, what: Literal["paused", "resumed", "removed"], reason: str = "") -> None:
@@ -166,18 +208,51 @@ class RemoteClient:
         self, schedule: str, due_at: datetime | date | None, slice_: str | None, *, again: bool, reason: str
     ) -> list[str]:
         """Open one firing's studies now; their names. Raises UnknownSchedule."""
+        forms = self._fired(schedule, due_at, slice=slice_, again=again, reason=reason)["studies"]
+        return [str(each["name"]) for each in forms]
+
+    def fire(
+        self,
+        schedule: str,
+        due_at: datetime | date | None = None,
+        *,
+        slice_: Mapping[str, Any] | None = None,
+        again: bool = False,
+        reason: str = "",
+    ) -> list[RemoteStudy]:
+        """As `fired`, of a slice by its values; the studies. Raises UnknownSchedule."""
+        named = None if slice_ is None else slice_text(slice_)
+        forms = self._fired(schedule, due_at, slice=named, again=again, reason=reason)["studies"]
+        return [self.study_of(study_from(each)) for each in forms]
+
+    def _fired(self, schedule: str, due_at: datetime | date | None, **body: Any) -> Any:
         at = None if due_at is None else due_at.isoformat()
-        form = self._wire.post("schedules", schedule, "fire", due_at=at, slice=slice_, again=again, reason=reason)
-        return [str(each["name"]) for each in form["studies"]]
+        return self._wire.post("schedules", schedule, "fire", due_at=at, **body)
+
+    def ask_replay(self, schedule: str, first: date, last: date) -> Replay:
+        """Have the nights of past days run that had no firing; of the same days once. Raises UnknownSchedule."""
+        days = {"first_day": first.isoformat(), "last_day": last.isoformat()}
+        return record_from(Replay, self._wire.post("schedules", schedule, "replays", **days))
+
+    def replay_now(self, asked: Replay) -> Replay:
+        """What was asked for, as it is now."""
+        rows = self._rows.replays(asked.schedule)
+        return next((each for each in rows if each.id == asked.id), asked)
+
+    def firings_since(self, schedule: str, at: datetime) -> list[Firing]:
+        """The clock's own firings that were due since then, the latest due first."""
+        forms = self._wire.items("schedules", schedule, "firings")
+        found = takewhile(lambda each: each.due_at >= at, (record_from(Firing, each) for each in forms))
+        return [each for each in found if not each.by_hand]
 
     # -- champions --------------------------------------------------------------------------------------------------
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The champion of each slice."""
-        return [record_from(Champion, each) for each in self._wire.get("champions", schedule=schedule)]
+        return self._rows.champions(schedule)
 
     def verdicts(self, schedule: str) -> list[Champion]:
         """Every verdict, newest first. Raises UnknownSchedule."""
-        return [record_from(Champion, each) for each in self._wire.items("schedules", schedule, "verdicts")]
+        return self._rows.verdicts(schedule)
 
     def standing(self, schedule: str, slice_: str | None) -> Standing:
         """One slice's champion and what waits there."""
@@ -237,6 +312,24 @@ class RemoteClient:
         else:
             read, base = load(spec, name=name), Path(spec).resolve().parent
         return {**read.to_dict(), "code": code_there(read.code, base, self.settings.code_root)}
+
+
+@contextmanager
+def _telling_of_code() -> Iterator[None]:
+    """Whoever names code that the service cannot find is told where it must lie: it is never sent."""
+    try:
+        yield
+    except SpecInvalid as error:
+        if not any("code:" in each or "objective:" in each or "command:" in each for each in error.problems):
+            raise
+        raise SpecInvalid([*error.problems, _CODE_IS_NAMED]) from None
+
+
+_CODE_IS_NAMED = (
+    "over the API code is named and not sent: it must lie on the service's hosts, below their code root, with all that"
+    " it imports. Put it there (a shared directory, a git checkout), and set CELERIAC_CODE_ROOT to this machine's copy"
+    " of that root"
+)
 
 
 def code_there(code: str, base: Path, code_root: Path) -> str:

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from celeriac.domain.records import StudyRecord
+from celeriac.domain.records import Attempt, StudyRecord
 
 R = TypeVar("R")
 
@@ -35,6 +35,11 @@ def study_from(form: Mapping[str, Any]) -> StudyRecord:
     )
 
 
+def attempt_from(form: Mapping[str, Any]) -> Attempt:
+    """An attempt; its lease's token stays with the service."""
+    return record_from(Attempt, {**form, "token": ""})
+
+
 def _decoded(hint: Any, value: Any) -> Any:
     if value is None:
         return None
@@ -53,8 +58,8 @@ def _decoded(hint: Any, value: Any) -> Any:
         if len(inner) != 2:
             return value
         return {_decoded(inner[0], key): _decoded(inner[1], each) for key, each in value.items()}
-    if hint is datetime:
-        return datetime.fromisoformat(value)
+    if hint in (datetime, date):
+        return hint.fromisoformat(value)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(value)
     return int(value) if hint is int and isinstance(value, str) else value

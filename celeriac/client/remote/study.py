@@ -1,54 +1,48 @@
-"""A study over the API."""
+"""A study over the API: what `Study` reads comes by `RemoteRows`, and what it does by the API's own verbs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, cast
 
+from celeriac.client.dropped import Doomed, Dropped
 from celeriac.client.lineage import Part
 from celeriac.client.progress import Progress, newest_failure
 from celeriac.client.proposing import Proposer
 from celeriac.client.remote.decoding import record_from, study_from
+from celeriac.client.remote.rows import RemoteRows
 from celeriac.client.remote.wire import Wire
-from celeriac.client.study import row_of, waited
+from celeriac.client.study import Study, waited
 from celeriac.client.waiting import PlaceWait, TimeLimits
+from celeriac.decide.advise import AdviceDecision
 from celeriac.decide.device_budget import DeviceBudget
+from celeriac.decide.stop_early import cutoff_of
 from celeriac.decide.waiting import WaitDecision
 from celeriac.domain.errors import CallerError
-from celeriac.domain.records import (
-    Attempt,
-    CodeRun,
-    Device,
-    GangPlace,
-    Savings,
-    StudyRecord,
-    StudyState,
-    TrialRecord,
-    TrialState,
-)
+from celeriac.domain.records import Device, GangPlace, RungRecord, StudyRecord, TrialRecord, TrialState
+from celeriac.domain.study_file import stop_rule
+from celeriac.report.explain.importance import Importances, Method
+from celeriac.report.plots import KINDS, Scene
+from celeriac.report.plots.rungs import worth_a_curve
+from celeriac.runtime.settings import Settings
+from celeriac.store import Store
 
-#: So many are asked for with their attempts at once.
-_MANY = 500
+#: So many trials, and curves of so many points, are asked for at once.
+_MANY, _CURVES, _POINTS = 500, 30, 200
 
 
-class RemoteStudy:
-    """One study of the service, asked anew at each look. What `Study` promises holds here, but for what needs its rows
-    or files: `plot`, `importance`, `delete`.
+class RemoteStudy(Study):
+    """One study of the service, asked anew at each look. What `Study` promises holds here; what is made of its rows (a
+    plot, an export) is made on this machine.
     """
 
-    def __init__(self, wire: Wire, name: str) -> None:
-        self._wire, self.name = wire, name
-        self.took_code = False
+    def __init__(self, wire: Wire, rows: RemoteRows, record: StudyRecord, settings: Settings) -> None:
+        self._wire = wire
+        super().__init__(cast(Store, rows), record, lambda _: "", settings)
 
     def __repr__(self) -> str:
         return f"RemoteStudy({self.name!r}, {self._wire.url!r})"
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise CallerError(
-            f"a study over the API has no `{name}`: where it is needed, ask the database (CELERIAC_DATABASE_URL), or"
-            f" look at {self._wire.url}"
-        )
 
     def _get(self, *path: object, **given: Any) -> Any:
         return self._wire.get("studies", self.name, *path, **given)
@@ -56,84 +50,26 @@ class RemoteStudy:
     def _post(self, *path: object, **body: Any) -> Any:
         return self._wire.post("studies", self.name, *path, **body)
 
-    @property
-    def record(self) -> StudyRecord:
-        """The study's row as it is now."""
-        return study_from(self._get())
-
-    @property
-    def id(self) -> int:
-        """Its row's id."""
-        return self.record.id
-
-    @property
-    def state(self) -> StudyState:
-        """OPEN, RUNNING, PAUSED, DONE, STOPPED or FAILED."""
-        return self.record.state
-
-    @property
-    def reason(self) -> str:
-        """Why it is in its state."""
-        return self.record.reason
-
-    @property
-    def best(self) -> TrialRecord | None:
-        """The best trial so far; None before the first score."""
-        number = self.record.best_number
-        return None if number is None else self.trial(number)
-
     def progress(self) -> Progress:
         """How far it is."""
-        form = self._get("progress")
-        return Progress(
-            study_from(form),
-            tuple(record_from(TrialRecord, each) for each in form["running"]),
-            tuple(record_from(Device, each) for each in form["devices"]),
-            datetime.fromisoformat(form["now"]),
-            tuple(record_from(GangPlace, each) for each in form["gangs"]),
-        )
-
-    def trial(self, number: int) -> TrialRecord:
-        """One trial. Raises UnknownTrial."""
-        return record_from(TrialRecord, self._get("trials", number))
-
-    def trials(self) -> Any:
-        """All trials by number: a pandas DataFrame where pandas is installed, else a list of dicts."""
-        import importlib.util
-
-        rows = [row_of(trial) for trial in self.each_trial()]
-        if importlib.util.find_spec("pandas") is None:
-            return rows
-        import pandas as pd
-
-        return pd.DataFrame(rows)
-
-    def each_trial(self, states: Sequence[TrialState] | None = None) -> Iterator[TrialRecord]:
-        """All trials, or those in some states, by number; read page by page."""
-        for each in self._wire.items("studies", self.name, "trials", state=_words(states)):
-            yield record_from(TrialRecord, each)
+        return progress_from(self._get("progress"))
 
     def newest_trials(self, most: int, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
         """The newest so many trials, or those in some states, by number."""
+        words = None if states is None else [str(each) for each in states]
         path, found = ("studies", self.name, "trials"), list[TrialRecord]()
-        for each in self._wire.items(*path, limit=min(most, _MANY), order="-number", state=_words(states)):
+        for each in self._wire.items(*path, limit=min(most, _MANY), order="-number", state=words):
+            found.append(record_from(TrialRecord, each))
             if len(found) == most:
                 break
-            found.append(record_from(TrialRecord, each))
         return found[::-1]
 
-    def attempts_of(self, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
-        """The attempts of each of these trials, first to last. Their leases' tokens stay with the service."""
-        return {each: [_attempt(run) for run in self._get("trials", each, "attempts")] for each in numbers}
-
-    def log_tail(self, number: int, attempt: int) -> str:
-        """What an attempt printed last. Raises UnknownTrial."""
-        return str(self._get("trials", number, "attempts", attempt, "log")["log"])
-
-    def logs(self, number: int) -> str:
-        """What the newest attempt of a trial printed last; "" before its first attempt. Raises UnknownTrial."""
-        attempts = self.attempts_of([number])[number]
-        return self.log_tail(number, attempts[-1].number) if attempts else ""
+    def each_rung_record(self) -> Iterator[RungRecord]:
+        """What each trial had at each rung, by bracket, rung and place; see `Study.each_rung_record`."""
+        rule = stop_rule(self.record.spec)
+        for each in self._wire.items("studies", self.name, "rungs"):
+            found = record_from(RungRecord, each)
+            yield replace(found, cutoff=cutoff_of(rule, found))
 
     def pending_then(self, trial: TrialRecord) -> list[int]:
         """The numbers of the trials that were pending when this one was suggested."""
@@ -149,18 +85,40 @@ class RemoteStudy:
         forms = [] if wanted is None else self._get("trials", wanted, "lineage")
         return [record_from(Part, each) for each in forms]
 
-    def savings(self) -> Savings:
-        """What early stopping has spared."""
-        return record_from(Savings, self._get("progress")["saved"])
+    def best_model(self, path: str | Path) -> Path:
+        """Copy the best trial's model, where the study keeps it, to a file; returns its path."""
+        self._wire.file(Path(path), "studies", self.name, "model")
+        return Path(path)
 
-    def codes(self) -> list[CodeRun]:
-        """Which code its ended trials ran."""
-        return [record_from(CodeRun, each) for each in self._get("progress")["codes"]]
+    def importance(self, method: Method = "ped-anova") -> Importances:
+        """Which parameters mattered: judged by the service, so that Optuna is not needed here."""
+        return record_from(Importances, self._get("importance", method=method))
+
+    def scene(self, kinds: Iterable[str] = tuple(KINDS)) -> Scene:
+        """The study's rows as they are now, as far as these kinds of pictures need them."""
+        kinds, trials = set(kinds), list(self.each_trial())
+        record = self.record
+        found = Scene(record, self.spec, trials)
+        if "rungs" in kinds:
+            drawn = worth_a_curve(trials, record.goal)
+            found = replace(found, curves=self._curves(drawn), rungs=list(self.each_rung_record()))
+        if "importance" in kinds:
+            found = replace(found, importance=self.importance())
+        return found
+
+    def _curves(self, numbers: Sequence[int]) -> dict[int, list[tuple[int, float]]]:
+        """What these trials reported, thinned by the service to what a picture can show."""
+        found: dict[int, list[tuple[int, float]]] = {}
+        for at in range(0, len(numbers), _CURVES):
+            forms = self._get("curves", trial=numbers[at : at + _CURVES], points=_POINTS)
+            found |= {int(n): list(zip(each["step"], each["value"], strict=True)) for n, each in forms.items()}
+        return found
 
     def gang_places(self, trials: Sequence[TrialRecord]) -> list[GangPlace]:
         """Where the members of these trials' gangs are."""
-        numbers = {each.number for each in trials}
-        return [each for each in self.progress().gangs if each.trial in numbers] if numbers else []
+        numbers = {each.number for each in trials if each.state in (TrialState.RUNNING, TrialState.QUEUED)}
+        is_gang = bool(numbers) and self.record.resources.is_gang
+        return [each for each in self.progress().gangs if each.trial in numbers] if is_gang else []
 
     def waiting(self) -> tuple[WaitDecision, TimeLimits, PlaceWait | None]:
         """What it waits for, what its time is limited by, and what its next trial's place lacks."""
@@ -178,13 +136,9 @@ class RemoteStudy:
         """Who has proposed points to it, how those went, and how many more it takes now."""
         return [record_from(Proposer, each) for each in self._get("waiting")["proposers"]]
 
-    def aside(self, slots: Sequence[str]) -> list[tuple[str, str]]:
-        """Those of these slots that take no trial of it now, with the reason."""
-        own = (0, self.id)
-        rows = self._wire.get("fleet")["put_aside"]
-        return [
-            (each["worker"], each["reason"]) for each in rows if each["worker"] in slots and each["study_id"] in own
-        ]
+    def advice(self) -> AdviceDecision:
+        """Which share of a GPU its trials should have, and how many then run at once."""
+        return record_from(AdviceDecision, self._get("advice"))
 
     def wait(self, timeout: float | None = None, *, look: Callable[[], object] = lambda: None) -> "RemoteStudy":
         """Return once the study is closed; see `Study.wait`."""
@@ -201,11 +155,11 @@ class RemoteStudy:
 
     def resume(self, reason: str = "") -> StudyRecord:
         """Go on after a pause. Raises IllegalTransition."""
-        return self._goes_on(self._post("resume", reason=reason))
+        return self._went_on(self._post("resume", reason=reason))
 
     def reopen(self, reason: str = "") -> StudyRecord:
         """Go on after its end. Raises IllegalTransition."""
-        return self._goes_on(self._post("reopen", reason=reason))
+        return self._went_on(self._post("reopen", reason=reason))
 
     def extend(
         self,
@@ -217,7 +171,7 @@ class RemoteStudy:
     ) -> StudyRecord:
         """Give it a larger budget. Raises SpecInvalid, IllegalTransition."""
         body = {"trials": trials, "wall": wall, "device_hours": device_hours, "reason": reason}
-        return self._goes_on(self._post("extend", **body))
+        return self._went_on(self._post("extend", **body))
 
     def cancel(self, number: int, reason: str = "") -> TrialRecord:
         """End one trial CANCELLED. Raises UnknownTrial, IllegalTransition."""
@@ -236,14 +190,25 @@ class RemoteStudy:
         form = self._post("points", points=[dict(each) for each in points], reason=reason)
         return [record_from(TrialRecord, each) for each in form["trials"]]
 
-    def _goes_on(self, form: Mapping[str, Any]) -> StudyRecord:
+    def doomed(self) -> Doomed:
+        """What `delete` would delete, on the service's host. Raises IllegalTransition as it does."""
+        return record_from(Doomed, self._post("delete", dry_run=True))
+
+    def delete(self) -> Dropped:
+        """Delete it, and its files on the service's host. Raises IllegalTransition."""
+        return record_from(Dropped, self._post("delete"))
+
+    def _went_on(self, form: Mapping[str, Any]) -> StudyRecord:
         self.took_code = bool(form["took_code"])
         return study_from(form)
 
 
-def _words(states: Sequence[TrialState] | None) -> list[str] | None:
-    return None if states is None else [str(each) for each in states]
-
-
-def _attempt(form: Mapping[str, Any]) -> Attempt:
-    return record_from(Attempt, {**form, "token": ""})
+def progress_from(form: Mapping[str, Any]) -> Progress:
+    """How far a study is, as the API says it."""
+    return Progress(
+        study_from(form),
+        tuple(record_from(TrialRecord, each) for each in form["running"]),
+        tuple(record_from(Device, each) for each in form["devices"]),
+        datetime.fromisoformat(form["now"]),
+        tuple(record_from(GangPlace, each) for each in form["gangs"]),
+    )

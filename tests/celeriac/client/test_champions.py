@@ -110,5 +110,7 @@ def test_a_night_can_be_followed_to_its_end() -> None:
     assert newest_night(house.store, "flights") == []
     whole_night(house, by_lr(0.1))
     [firing] = newest_night(house.store, "flights")
-    assert [each.state for each in follow(house.store, [firing.id])] == [FiringState.PROMOTED]
+    assert [each.state for each in follow(lambda ids: [house.store.firing(each) for each in ids], [firing.id])] == [
+        FiringState.PROMOTED
+    ]
     assert {study.stage for study in house.store.stage_studies([firing.id])} == {Stage.SEARCH, Stage.CONFIRM}

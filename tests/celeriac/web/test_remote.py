@@ -2,14 +2,11 @@
 
 import json
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import celeriac
-from celeriac.cli.main import main
 from celeriac.client import Client
 from celeriac.client.remote.client import RemoteClient, code_there
 from celeriac.client.remote.decoding import record_from
@@ -21,48 +18,9 @@ from celeriac.report.plain import plain
 from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
 from celeriac.store.tokens import make_token
-from tests.celeriac.cli.played import PLAN, SPEC, STUDY_FILE, leased, played, started
+from tests.celeriac.cli.played import PLAN, SPEC, leased, played, started
 from tests.celeriac.store.scenes import device, failed
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def local(app: object, settings: Settings, web_store: WebStore) -> Client:
-    """The client beside the service, which plays its coordinator and its workers."""
-    assert app
-    return Client(settings, store=web_store)
-
-
-@pytest.fixture
-def laptop(served: str, token: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A laptop: it knows the address and the token, and has the study's file."""
-    for name in ("DATABASE_URL", "BROKER_URL"):
-        monkeypatch.delenv(f"CELERIAC_{name}", raising=False)
-    monkeypatch.setenv("CELERIAC_HOME", str(tmp_path / "laptop"))
-    monkeypatch.setenv("CELERIAC_CODE_ROOT", str(tmp_path))
-    monkeypatch.setenv("CELERIAC_URL", served)
-    monkeypatch.setenv("CELERIAC_TOKEN", token)
-    (tmp_path / "study.yaml").write_text(STUDY_FILE)
-    return served
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command; its exit code and what it printed."""
-
-    def ran(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["celeriac", *words])
-        capsys.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return ran
+from tests.celeriac.web.conftest import Run
 
 
 def test_the_command_does_its_work_over_the_api(laptop: str, run: Run, local: Client, tmp_path: Path) -> None:
@@ -133,9 +91,12 @@ def test_what_needs_the_database_says_so_by_name(laptop: str, run: Run) -> None:
     code, _, err = run("prune", "--older-than", "1d")
     assert code == 2
     assert re.search(r"`celeriac prune` cannot be done over the API \(http.*CELERIAC_DATABASE_URL", err)
+    for words in (("token", "list"), ("study", "replay", "nightly", "--gate", "pairs=12")):
+        code, _, err = run(*words)
+        assert (code, f"`celeriac {' '.join(words[:2])}` cannot be done over the API" in err) == (2, True), err
     client = celeriac.Client()
-    with pytest.raises(CallerError, match="has no `store`"):
-        _ = client.store
+    with pytest.raises(CallerError, match="`create_study` of the store cannot be asked over the API"):
+        client.store.create_study  # noqa: B018
 
 
 def test_a_login_is_kept_and_used(laptop: str, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,8 +139,7 @@ def test_the_python_client_over_the_api(laptop: str, local: Client) -> None:
         study.wait(timeout=0.1)
     study.stop()
     assert study.wait().state is StudyState.STOPPED
-    with pytest.raises(CallerError, match="has no `plot`"):
-        study.plot()
+    assert study.plot("history").spec is not None
 
 
 def test_a_service_that_does_not_answer_is_named(laptop: str, monkeypatch: pytest.MonkeyPatch) -> None:
