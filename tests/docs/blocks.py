@@ -16,7 +16,7 @@ PAGES = [
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
 _SHELL = re.compile(
-    r"(\$ |# |[A-Z_]+=|\w+=\$\(|(celeriac|curl|docker|export|git|install|kubectl|make|pip|python3?|set|ssh|for)\b"
+    r"(\$ |# |[A-Z_]+=|\w+=\$\(|(caddy|celeriac|curl|docker|export|git|install|kubectl|make|pip|python3?|set|ssh|for)\b"
     r"|\.venv/bin/|\"\$bin/)"
 )
 _PYTHON = re.compile(r"(from |import |def |@|return |study\.|loader = |plan = )")

@@ -22,13 +22,13 @@ from tests.docs.blocks import ROOT
 
 #: Programs of others; what they do is theirs. Those that touch our files are run by a test, which is named.
 FOREIGN = {
-    *("cat", "cd", "curl", "echo", "git", "grep", "mkdir", "set", "ssh", "umask", "uname", "."),
+    *("caddy", "cat", "cd", "curl", "echo", "git", "grep", "mkdir", "set", "ssh", "umask", "uname", "."),
     *("createdb", "dropdb", "pg_dump", "pg_restore", "psql"),  # tests/celeriac/store/test_backup.py
     *("torchrun",),  # tests/examples
     *("sbatch", "useradd", "systemctl", "install"),  # benchmarks/deploy
 }
 _COMMAND = typer.main.get_command(app)
-_REFUSED = typer.BadParameter.__base__  # what the parser raises for any words that it does not take
+_REFUSED = typer.BadParameter.__mro__[1]  # what the parser raises for any words that it does not take
 _COMPOSE = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 _TEXTS = "\n".join(
     path.read_text()
