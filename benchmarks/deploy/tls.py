@@ -102,7 +102,10 @@ def _database(address: str, ca: Path) -> str:
 @contextmanager
 def _postgres(root: Path, address: str, certificate: Path, password: str) -> Iterator[None]:
     """It takes TLS alone from the network, and a password; its owner has the socket."""
-    server = Postgres(root / "postgres", root / "run", bin_dir=_postgres_with_tls(), durable=False)
+    server = Postgres(root / "postgres", root / "run", durable=False)
+    found = _postgres_with_tls()
+    assert found is not None
+    server.bin_dir = found  # the embedded one has no TLS
     server.init()
     (server.data_dir / "pg_hba.conf").write_text(HBA)
     theirs = server.data_dir / "server.pem"
@@ -113,14 +116,14 @@ def _postgres(root: Path, address: str, certificate: Path, password: str) -> Ite
         *server.child.argv,
         *(word for each in options.items() for word in ("-c", "=".join(map(str, each)))),
     ]
-    os.close(server.start())
+    os.close(server.child.start())
     try:
-        server.wait_ready()
+        server.child.wait_ready()
         with psycopg.connect(server.dsn.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(f"ALTER ROLE celeriac PASSWORD '{password}'".encode())
         yield
     finally:
-        server.stop()
+        server.child.stop(20.0)
 
 
 @contextmanager
