@@ -28,7 +28,7 @@ FOREIGN = {
     *("sbatch", "useradd", "systemctl", "install"),  # benchmarks/deploy
 }
 _COMMAND = typer.main.get_command(app)
-_REFUSED = typer.BadParameter.__mro__[1]  # what the parser raises for any words that it does not take
+_REFUSED: Any = typer.BadParameter.__mro__[1]  # what the parser raises for any words that it does not take
 _COMPOSE = YAML(typ="safe").load((ROOT / "docker-compose.yml").read_text())
 _TEXTS = "\n".join(
     path.read_text()
