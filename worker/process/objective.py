@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from worker.process import huge_pages, linux
 from worker.process.failure import Failed, from_exception, from_words
 
