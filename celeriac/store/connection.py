@@ -270,7 +270,7 @@ def fetch(connection: Session, statement: str, /, **values: Any) -> Sequence[Row
     """The rows of a statement, or none if it returns none: the one way in which a statement is run."""
     cursor = connection.cursor(row_factory=dict_row)
     cursor.execute(statement, {name: bound(value) for name, value in values.items()})
-    return cursor.fetchall() if cursor.description else ()
+    return () if cursor.rownumber is None else cursor.fetchall()  # `description` would describe each column
 
 
 def driver(connection: Connection) -> Session:
