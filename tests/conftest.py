@@ -4,20 +4,27 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import redis
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
-from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
-from celeriac.store.connection import open_engine
 from celeriac.store.tables import metadata
 from tests.memory_store import MemoryStore
 from tests.servers import Run, Servers
 
 RUN = pytest.StashKey[Run]()
+SMALL_BYTES = 2**20
+SIZE = b"SELECT sum(pg_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+EMPTY = "; ".join(
+    [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+    + [f"ALTER SEQUENCE {t.name}_{c.name}_seq RESTART" for t in metadata.sorted_tables for c in t.c if c.identity]
+).encode()
+MAKE_ANEW = f"TRUNCATE {', '.join(metadata.tables)} RESTART IDENTITY CASCADE".encode()
 #: A test that asks for one of these needs the servers.
 ON_SERVERS = {"servers", "database", "store", "settings", "subject"}
 
@@ -79,12 +86,14 @@ def database(servers: Servers) -> Iterator[str]:
 
 @pytest.fixture
 def empty_database(database: str) -> str:
-    """The same without a row, and with numbers that start again: emptied once a test, however many ask for it."""
-    names = ", ".join(metadata.tables)
-    engine = open_engine(database, pool_size=1)
-    with engine.connect() as connection:
-        connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-    engine.dispose()
+    """The same without a row, and with numbers that start again: emptied once a test, however many ask for it.
+
+    Rows are deleted, in a tenth of the time that TRUNCATE takes, but where a test before has left large tables.
+    """
+    url = make_url(database).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        size = connection.execute(SIZE).fetchone()
+        connection.execute(EMPTY if size is not None and size[0] < SMALL_BYTES else MAKE_ANEW)
     return database
 
 
