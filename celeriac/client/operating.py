@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celeriac.client import champions
 from celeriac.client.service import NextFirings, Standing
 from celeriac.domain.errors import UnknownStudy
 from celeriac.domain.records import Champion, Firing, Schedule, ScheduleEdit
@@ -75,46 +76,33 @@ class Operating(ABC):
 
     def standing(self, schedule: str, slice_: str | None) -> Standing:
         """One slice's champion and what waits there. Raises UnknownSchedule, CallerError for no such slice."""
-        from celeriac.client.champions import awaiting, slice_named, standing
-
-        where = slice_named(self.store, schedule, slice_)
-        found = standing(self.store, schedule, where)
+        where = champions.slice_named(self.store, schedule, slice_)
+        found = champions.standing(self.store, schedule, where)
         sent = self.store.deliveries(schedule, limit=_MOST_DELIVERIES)
         of_it = [each for each in sent if found and each.promotion == found.id]
-        return Standing(where, found, awaiting(self.store, schedule, where), of_it)
+        return Standing(where, found, champions.awaiting(self.store, schedule, where), of_it)
 
     def approve(self, schedule: str, slice_: str | None, reason: str) -> Champion:
         """Make what waits the champion. Raises as `celeriac.client.champions.approve`."""
-        from celeriac.client.champions import approve
-
-        return self._decided(approve, schedule, slice_, reason)
+        return self._decided(champions.approve, schedule, slice_, reason)
 
     def reject(self, schedule: str, slice_: str | None, reason: str) -> Champion:
         """Say no to what waits. Raises CallerError when nothing does."""
-        from celeriac.client.champions import reject
-
-        return self._decided(reject, schedule, slice_, reason)
+        return self._decided(champions.reject, schedule, slice_, reason)
 
     def roll_back(self, schedule: str, slice_: str | None, reason: str, to: int | None = None) -> Champion:
         """Put an earlier champion in its place again. Raises CallerError, StaleTurn."""
-        from celeriac.client.champions import roll_back
-
-        return self._decided(roll_back, schedule, slice_, reason, to=to)
+        return self._decided(champions.roll_back, schedule, slice_, reason, to=to)
 
     def promote(self, study: str, trial: int, slice_: str | None, reason: str) -> Champion:
         """Make a scored trial champion by hand. Raises as `celeriac.client.champions.promote`."""
-        from celeriac.client.champions import promote
-
-        return promote(self.store, study, trial, slice_=slice_, who=self.who, reason=reason)
+        return champions.promote(self.store, study, trial, slice_=slice_, who=self.who, reason=reason)
 
     def _decided(
         self, verb: Callable[..., Champion], schedule: str, slice_: str | None, reason: str, **more: Any
     ) -> Champion:
-        from celeriac.client.champions import slice_named
-
-        return verb(
-            self.store, schedule, slice_named(self.store, schedule, slice_), who=self.who, reason=reason, **more
-        )
+        where = champions.slice_named(self.store, schedule, slice_)
+        return verb(self.store, schedule, where, who=self.who, reason=reason, **more)
 
     def mornings(self, schedule: str | None, night: str | None, last: int | None) -> "list[list[Morning]]":
         """Of each schedule the newest night, or one by name, or the newest few, the oldest first.
@@ -136,11 +124,10 @@ class Operating(ABC):
 
         Raises CallerError where there is none, ArtefactDamaged when it is not what its row says.
         """
-        from celeriac.client.champions import slice_named
         from celeriac.client.models import best_model, champion_model
 
         if slice_ is not None or self._is_schedule(name):
-            model = champion_model(self.settings, name, slice_named(self.store, name, slice_), to)
+            model = champion_model(self.settings, name, champions.slice_named(self.store, name, slice_), to)
         else:
             model = best_model(self.store, self.settings, self.store.study_named(name), to)
         return model.size_bytes, model.sha256

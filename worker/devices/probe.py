@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from celeriac.decide.health import Condition
-from worker.devices.xids import XidEvents
+from worker.devices.xids import XidEvents, opened_nvml
 
 CPU = "cpu"
 #: The kind of GPUs that stand in a file (`worker.devices.simulated`): trials there run on the processor.
@@ -190,21 +190,13 @@ def _named(devices: Sequence[DeviceInfo], entry: str) -> DeviceInfo | None:
 @contextmanager
 def _nvml() -> Iterator[Any]:
     """NVML, initialised, or None where there is no such thing."""
+    nvml = opened_nvml()
     try:
-        import pynvml
-    except ImportError:
-        yield None
-        return
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        yield None
-        return
-    try:
-        yield pynvml
+        yield nvml
     finally:
-        with suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
+        if nvml is not None:
+            with suppress(nvml.NVMLError):
+                nvml.nvmlShutdown()
 
 
 def _all_gpus(nvml: Any) -> list[DeviceInfo]:

@@ -10,6 +10,19 @@ from contextlib import suppress
 from typing import Any
 
 
+def opened_nvml() -> Any:
+    """NVML, initialised, for the caller to shut down; None where there is no such thing."""
+    try:
+        import pynvml
+    except ImportError:
+        return None
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    return pynvml
+
+
 class XidEvents:
     """The events of all GPUs of this host. One thread at a time."""
 
@@ -42,15 +55,10 @@ class XidEvents:
         self._nvml = self._events = None
 
     def _listen(self) -> bool:
-        try:
-            import pynvml
-        except ImportError:
+        pynvml, heard = opened_nvml(), False
+        if pynvml is None:
             return False
-        try:
-            pynvml.nvmlInit()
-        except pynvml.NVMLError:
-            return False
-        self._nvml, heard = pynvml, False
+        self._nvml = pynvml
         try:
             self._events = pynvml.nvmlEventSetCreate()
             for index in range(pynvml.nvmlDeviceGetCount()):
