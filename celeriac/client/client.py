@@ -14,10 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from celeriac.client.champions import slice_named
 from celeriac.client.looking import gang_places
 from celeriac.client.objective import code_root_of, moved_code, stored_root
 from celeriac.client.operating import Operating
 from celeriac.client.progress import Progress
+from celeriac.client.schedules import fire_now, put, who
 from celeriac.client.service import SpecLike as SpecLike
 from celeriac.client.service import StudyHandle
 from celeriac.client.study import Study
@@ -104,8 +106,6 @@ class Client(Operating):
     @property
     def who(self) -> str:
         """Whom what it does is put down to."""
-        from celeriac.client.schedules import who
-
         return self._who or who()
 
     def __enter__(self) -> "Client":
@@ -232,8 +232,6 @@ class Client(Operating):
 
         Raises SpecInvalid, and DuplicateStudy when another of that name exists and `replace_it` is not given.
         """
-        from celeriac.client.schedules import put
-
         read, base = read_spec(spec, None)
         if read.schedule is None:
             raise SpecInvalid(
@@ -291,8 +289,6 @@ class Client(Operating):
         by: str = "",
     ) -> list[tuple[Firing, list[Study]]]:
         """As `fire`: the firings that were made, each with the studies that it begins with."""
-        from celeriac.client.schedules import fire_now
-
         made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=by or self.who)
         return [(firing, self.begin(firing)) for firing in made]
 
@@ -300,8 +296,6 @@ class Client(Operating):
         self, schedule: str, due_at: datetime | date | None, slice_: str | None, *, again: bool, reason: str
     ) -> list[str]:
         """`fire` by a slice's text; the names of the studies that were opened."""
-        from celeriac.client.champions import slice_named
-
         where = None if slice_ is None else slice_named(self.store, schedule, slice_)
         return [each.name for each in self.fire(schedule, due_at, slice_=where, again=again, reason=reason)]
 
