@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy  # noqa: F401 # whole, before hypothesis looks at it: a sampler's background thread may be half through it
 import psycopg
 import pytest
 import redis
