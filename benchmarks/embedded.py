@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,19 +105,23 @@ def _start(home: Path, slots: int, flower: bool, environment: Mapping[str, str])
         text=True,
         env={**os.environ, **environment},
     )
-    assert process.stdout is not None
     printed = []
-    for line in process.stdout:
-        printed.append(line)
-        if line.startswith("Ready"):
-            _drain(process)
-            return process
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            printed.append(line)
+            if line.startswith("Ready"):
+                _drain(process)
+                return process
+    except BaseException:  # this program is told to end: `up` ends in order, with all that it has started so far
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=90)
+        raise
     raise RuntimeError(f"`{' '.join(command)}` ended with {process.wait()}:\n{''.join(printed)}")
 
 
 def _drain(process: "subprocess.Popen[str]") -> None:
     """Read on in the background, so that a talkative stack never blocks on a full pipe."""
-    import threading
 
     def read() -> None:
         assert process.stdout is not None
@@ -130,13 +135,33 @@ def _drain(process: "subprocess.Popen[str]") -> None:
 @contextmanager
 def embedded(slots: int, *, flower: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[Embedded]:
     """A fresh stack for the block; its home is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as home:
+    with tempfile.TemporaryDirectory(prefix="celeriac-bench-") as home, _sigterm_as_exit():
         settings = environment or {}
         stack = Embedded(Path(home), slots, flower, _start(Path(home), slots, flower, settings), settings)
         try:
             yield stack
         finally:
             stack.stop()
+
+
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Have SIGTERM end the block in order, as Ctrl-C does: by itself it would leave the whole stack behind. A second
+    one changes nothing: the end is under way.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def write_json(path: str, figures: Mapping[str, Any]) -> None:

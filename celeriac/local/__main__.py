@@ -6,6 +6,7 @@ on this home. Exit codes: 0 stopped as asked, 1 a part keeps dying, 2 it cannot 
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import TextIO
@@ -84,7 +85,16 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _say(text: str, stream: TextIO | None = None) -> None:
-    print(text, file=stream or sys.stdout, flush=True)
+    """Print a line. Where nobody reads any more (`celeriac up | head`), it and what follows goes nowhere: a stack that
+    is being stopped must come to its end.
+    """
+    out = stream or sys.stdout
+    try:
+        print(text, file=out, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())  # the interpreter flushes what is left when it ends
+        os.close(nowhere)
 
 
 if __name__ == "__main__":
