@@ -10,15 +10,17 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from celeriac.client import Client
-from celeriac.domain.records import Outcome, StudyState
+from celeriac.client import Client, Study
+from celeriac.domain.records import Outcome, StudyState, TrialState
 from celeriac.local.server import runtime_dir
 from celeriac.runtime.settings import Settings
 
@@ -172,6 +174,85 @@ def select_a_moment() -> None:
     import select
 
     select.select([], [], [], 0.05)
+
+
+STEPS_ON = """
+import time
+from pathlib import Path
+
+def objective(trial):
+    step = trial.start
+    while not Path(trial.context["go"]).exists():
+        trial.report(step, step=step, checkpoint=lambda path: Path(path).write_text(str(step)))
+        step += 1
+        time.sleep(0.05)
+    return float(step)
+"""
+
+
+@contextmanager
+def another_host(home: Path, log: Path, name: str, slots: int) -> Iterator[None]:
+    """A node of that name on the same service, for the block."""
+    command = [sys.executable, "-P", "-m", "worker", "--slots", str(slots)]
+    environment = {**os.environ, "CELERIAC_HOST": name, "CELERIAC_HOME": str(home)}
+    with log.open("wb") as output:
+        node = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        yield
+    finally:
+        node.terminate()
+        node.wait(30)
+
+
+@pytest.mark.timeout(180)
+def test_a_host_that_is_drained_hands_its_trials_to_another_and_is_given_back(up: Up, tmp_path: Path) -> None:
+    (tmp_path / "steps_on.py").write_text(STEPS_ON)
+    spec = {
+        "objective": "steps_on:objective",
+        "code": str(tmp_path),
+        "metric": {"goal": "maximize"},
+        "space": {"x": {"float": [0, 1]}},
+        "sampler": "random",
+    }
+
+    def order(verb: str, host: str) -> None:
+        command = [sys.executable, "-m", "celeriac.cli", verb, host, "--home", str(up.home)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    with Client(Settings.from_env({}, home=up.home)) as client:
+
+        def where(study: Study) -> list[tuple[int, str]]:
+            """Of each trial that runs and has reported: which attempt, and on which host."""
+            trials = [each for each in client.store.trials(study.id) if each.state is TrialState.RUNNING]
+            return [(each.attempts, each.worker.partition("@")[2]) for each in trials if each.last_step is not None]
+
+        (first,) = {each.host for each in client.devices() if each.slots}
+        go, limits = tmp_path / "go", {"budget": {"trials": 2}, "parallel": 2}
+        moved = client.submit({**spec, **limits, "study": "moves", "context": {"go": str(go)}})
+        until(lambda: where(moved) == [(1, first)] * 2)
+        with another_host(up.home, tmp_path / "second.log", "second", 2):
+            order("drain", first)
+            until(lambda: where(moved) == [(2, "second")] * 2)
+            go.touch()
+            assert moved.wait(timeout=60).state is StudyState.DONE
+            for trial in client.store.trials(moved.id):
+                before, after = client.store.attempts(moved.id, trial.number)
+                assert (before.outcome, after.outcome) == (Outcome.RELEASED, Outcome.SCORED)
+                assert trial.faults == {"preempted": 1}, "which costs nothing"
+                assert after.resumed_step is not None, "it went on from the checkpoint that it had written"
+            order("undrain", first)
+            again, limits = tmp_path / "again", {"budget": {"trials": 4}, "parallel": 4}
+            after_all = client.submit({**spec, **limits, "study": "comes-back", "context": {"go": str(again)}})
+            until(lambda: sorted(where(after_all)) == sorted([(1, first)] * 2 + [(1, "second")] * 2))
+            again.touch()
+            assert after_all.wait(timeout=60).state is StudyState.DONE
+
+
+def until(true: Callable[[], bool], within_s: float = 60.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        select_a_moment()
 
 
 @pytest.mark.timeout(180)
