@@ -34,6 +34,7 @@ Reports = Annotated[bool, typer.Option("--reports", help="Drop reports.")]
 Logs = Annotated[bool, typer.Option("--logs", help="Drop logs: the tails in Postgres, the files on this host.")]
 Checkpoints = Annotated[bool, typer.Option("--checkpoints", help="Drop checkpoints: rows and files.")]
 Models = Annotated[bool, typer.Option("--models", help="Drop the models that studies keep by `keep_model`.")]
+TestGpus = Annotated[bool, typer.Option("--gpu", help="Test the GPUs of this host instead, as trials use them.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which studies it would touch.")]
 Where = Annotated[Path, typer.Option("--directory", help="Where the .env file goes: beside docker-compose.yml.")]
 
@@ -270,11 +271,13 @@ def init(directory: Where = Path()) -> None:
     say(f"wrote {path} with new passwords, readable by you alone; now: docker compose up -d --build")
 
 
-def doctor(home: Home = None, as_json: AsJson = False) -> None:
-    """Check all that the service needs here, and say what to do about what is missing."""
-    from celeriac.cli.doctor import examine
+def doctor(home: Home = None, gpu: TestGpus = False, as_json: AsJson = False) -> None:
+    """Check all that the service needs here, and say what to do about what is missing; or test this host's GPUs."""
+    from celeriac.cli.doctor import examine, examine_gpus
 
-    checks = examine(home)
+    if gpu and not as_json:
+        remark("Testing the GPUs of this host: some seconds for each …")
+    checks = examine_gpus() if gpu else examine(home)
     if as_json:
         print_json(checks)
     else:

@@ -2,8 +2,11 @@
 raises.
 """
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 import uuid
 import warnings
 from collections import Counter
@@ -17,6 +20,7 @@ from threading import Thread
 from time import perf_counter
 from typing import Literal
 
+from celeriac import __version__
 from celeriac.cli.text import counted, span
 from celeriac.domain.errors import BrokerUnavailable, CeleriacError
 from celeriac.domain.records import Duty
@@ -56,6 +60,17 @@ def examine(home: Path | None) -> list[Check]:
     except CeleriacError as error:
         return [Check("settings", "fail", str(error))]
     return [*_machine(settings), *_service(settings)]
+
+
+def examine_gpus() -> list[Check]:
+    """The tests of this host's GPUs, which the worker's own program makes (`python -m worker.gpu_test`)."""
+    command = [sys.executable, "-P", "-m", "worker.gpu_test"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return [Check("GPUs", "fail", f"the worker cannot test them here (`pip install 'celeriac[worker]'`?): {told}")]
+    about = Check("celeriac", "ok", __version__)
+    return [about, *(Check(**json.loads(line)) for line in done.stdout.splitlines())]
 
 
 def _machine(settings: Settings) -> Iterator[Check]:
@@ -300,16 +315,16 @@ def duties_done(done: Sequence[Duty]) -> Iterator[Check]:
 
 
 def retention_done(policy: str, done: Sequence[Duty]) -> Iterator[Check]:
-    """Whether what may go was thrown away lately, where there is a policy here, or the clock has one."""
-    last = next((each for each in done if each.name == "retain"), None)
-    is_late = last is None or last.ago_s > 2 * last.every_s
-    if is_late and not policy:
+    """Whether what may go was thrown away lately, where there is a policy."""
+    if not policy:
         yield Check("retention", "ok", "nothing is thrown away by itself (CELERIAC_RETENTION)")
-    elif last is None or is_late:
+        return
+    last = next((each for each in done if each.name == "retain"), None)
+    if last is None or last.ago_s > 2 * last.every_s:
         ago = "never begun" if last is None else f"last begun {span(last.ago_s)} ago"
         yield Check("retention", "warn", f"{ago}: CELERIAC_RETENTION is the clock's; is it set there?")
     else:
-        yield Check("retention", "ok", f"last begun {span(last.ago_s)} ago: {policy or 'by the setting of the clock'}")
+        yield Check("retention", "ok", f"last begun {span(last.ago_s)} ago: {policy}")
 
 
 def one_name_each(answered: Sequence[str]) -> Iterator[Check]:

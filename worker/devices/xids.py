@@ -45,6 +45,11 @@ class XidEvents:
                 return {key: tuple(each) for key, each in found.items()}
             found[uuid.decode() if isinstance(uuid, bytes) else uuid].append(int(event.eventData))
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the driver tells its faults here."""
+        return self._events is not None
+
     def close(self) -> None:
         """Listen no more."""
         if self._nvml is not None:

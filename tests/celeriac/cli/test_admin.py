@@ -1,5 +1,6 @@
 """Commands for whoever keeps the service."""
 
+import json
 import stat
 from pathlib import Path
 from threading import Event
@@ -53,6 +54,20 @@ def test_doctor_names_what_is_missing_and_ends_with_one(celeriac: Celeriac, clie
     assert " ok " in found["redis"]
     assert "no worker is alive" in found["workers"]
     assert "python -m coordinator drive" in found["coordinator drive"]
+
+
+def test_doctor_tests_the_gpus_of_this_host(
+    celeriac: Celeriac, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "gpus.json"
+    file.write_text('[{"uuid": "SIM-0", "memory": "80GiB"}]')
+    monkeypatch.setenv("CELERIAC_SIMULATED_GPUS", str(file))
+    ran = celeriac("doctor", "--gpu", "--json")
+    found = {each["name"]: each["verdict"] for each in json.loads(ran.out)}
+    assert (ran.code, found["NVML: SIM-0"], found["simulated"]) == (0, "ok", "warn")
+    file.write_text("[]")
+    ran = celeriac("doctor", "--gpu")
+    assert (ran.code, "names no device" in ran.out) == (1, True)
 
 
 def test_an_empty_home_is_refused(celeriac: Celeriac) -> None:
