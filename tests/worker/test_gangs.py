@@ -4,14 +4,15 @@ killed with -9, the trial goes on from its newest checkpoint, and has one score.
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
 
 from celeriac.domain.messages import JoinGang, RunTrial
-from celeriac.domain.records import Fault, Outcome, Source, StudyRecord, Suggestion, TrialRecord, TrialState
+from celeriac.domain.records import Attempt, Fault, Outcome, Source, StudyRecord, Suggestion, TrialRecord, TrialState
 from celeriac.runtime.broker import CPU_QUEUE
 from tests.worker.conftest import Host, until
 
@@ -22,23 +23,39 @@ class Gang:
     """A trial on three slots, with the test as its coordinator."""
 
     def __init__(
-        self, host: Host, place: Path, objective: str = "gangs:sums", name: str = "digits", **params: object
+        self,
+        host: Host,
+        place: Path,
+        objective: str = "gangs:sums",
+        name: str = "digits",
+        *,
+        slots: int = 3,
+        asks: object = None,
+        spec: Mapping[str, object] = MappingProxyType({}),
+        given: Mapping[str, object] | None = None,
+        **params: object,
     ) -> None:
-        self.host, self.place = host, place
-        self.study: StudyRecord = host.study(objective, name=name, resources={"gpus": 0, "slots": 3})
+        self.host, self.place, self.slots = host, place, slots
+        self.study: StudyRecord = host.study(
+            objective, name=name, resources={"gpus": 0, "slots": asks or slots}, **spec
+        )
         turn = host.store.study(self.study.id).turn
-        given = Suggestion({"dir": str(place), **params}, Source.SUGGESTED)
-        (self.first,) = host.store.add_trials(self.study.id, turn, [given])
+        with_params = Suggestion({"dir": str(place), **params} if given is None else given, Source.SUGGESTED)
+        (self.first,) = host.store.add_trials(self.study.id, turn, [with_params])
 
     def send(self, attempt: int) -> None:
         turn = self.host.store.study(self.study.id).turn
         self.host.store.queue_trials(self.study.id, turn, [0])
-        for _ in range(3):
+        for _ in range(self.slots):
             self.host.tickets.send(JoinGang(self.study.id, 0, attempt), queue=CPU_QUEUE, summary="test")
 
     @property
     def trial(self) -> TrialRecord:
         return self.host.trial(RunTrial(self.study.id, 0, 1))
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return self.host.store.attempts(self.study.id, 0)
 
     def hold(self, attempt: int, step: int) -> Path:
         held = self.place / f"hold-{attempt}-{step}"
@@ -48,6 +65,10 @@ class Gang:
     def until_held(self, attempt: int, step: int) -> None:
         until((self.place / f"held-{attempt}-{step}").exists, within_s=40)
         until(lambda: self.trial.last_step == step - 1)
+
+    def until_renewed(self) -> None:
+        before = self.attempts[-1].lease_until
+        until(lambda: self.attempts[-1].lease_until > before)
 
     def pid(self, attempt: int, rank: int) -> int:
         return int((self.place / f"pid-{attempt}-{rank}").read_text().split()[0])
@@ -112,3 +133,44 @@ def test_the_script_that_failed_is_blamed_one_short_of_memory_teaches_and_one_fo
     plain.send(1)
     until(lambda: plain.trial.state is TrialState.SCORED, within_s=40)
     assert plain.trial.score == 3.0 + 3.0 + 3.0
+
+
+@pytest.mark.timeout(120)
+def test_a_gang_grows_at_a_checkpoint_and_one_for_optuna_and_a_command_run_on_several_slots(
+    start: Callable[..., Host], tmp_path: Path
+) -> None:
+    host = start(slots=3)
+    grown = Gang(host, tmp_path, name="grown", slots=2, asks={"min": 2, "max": 3})
+    held = grown.hold(1, 2)
+    grown.send(1)
+    grown.until_held(1, 2)
+    host.store.ask_to_grow(grown.study.id, 0, 1, "1 more slots are free for its 2")
+    for _ in range(2):  # the answer to a renewal after it tells it; the next one comes when that was heard
+        grown.until_renewed()
+    held.unlink()
+    until(lambda: grown.trial.state is TrialState.PAUSED)
+    grown.slots = 3
+    grown.send(2)
+    until(lambda: grown.trial.state is TrialState.SCORED, within_s=30)
+    first, second = grown.attempts
+    assert (first.outcome, first.width, first.resumed_step) == (Outcome.RELEASED, 2, None)
+    assert (second.outcome, second.width, second.resumed_step) == (Outcome.SCORED, 3, 2)
+    assert (tmp_path / "pid-2-2").read_text().split()[1] == "3", "the third slot has a part"
+    assert grown.trial.score == pytest.approx(SUM)
+    assert grown.trial.faults == {"preempted": 1}, "which costs nothing"
+    study = host.store.study(grown.study.id)
+    assert study.ran_s == pytest.approx(first.device_s / 2 + second.device_s / 3)
+    assert study.device_s == pytest.approx(first.device_s + second.device_s)
+
+    optuna = {"api": "optuna", "learn_space": True, "space": {}}
+    asked = Gang(host, tmp_path, "gangs:asked_as_by_optuna", name="asked", slots=2, given={}, spec=optuna)
+    asked.send(1)
+    until(lambda: asked.trial.state is TrialState.SCORED, within_s=40)
+    assert asked.trial.score == pytest.approx(2 * asked.trial.params["x"]), "both ranks drew the same"
+    assert (asked.trial.metrics["world"], asked.trial.last_step) == (2, 2)
+    assert host.store.study(asked.study.id).spec["space"]["x"] == {"float": [0.0, 8.0]}
+    command = {"command": "python meets.py {x}"}
+    plain = Gang(host, tmp_path, "", name="command", slots=2, given={"x": 0.5}, spec=command)
+    plain.send(1)
+    until(lambda: plain.trial.state is TrialState.SCORED, within_s=40)
+    assert (plain.trial.score, plain.trial.metrics["world"], plain.trial.last_step) == (10.5, 2, 0)

@@ -20,7 +20,7 @@ from typing import Any
 
 from celeriac.domain.study_file import filled
 from celeriac.result import Result
-from celeriac.trial import Trial
+from celeriac.trial import Trial, own_process_group
 
 #: What is kept of stderr for the fault.
 TAIL_BYTES = 2_000
@@ -40,11 +40,12 @@ class CommandFailed(RuntimeError):
 
 
 class Command:
-    """Called with a trial: runs the command of the study for it."""
+    """Called with a trial: runs the command of the study for it; in a gang one process for each member."""
 
     def __init__(self, command: str, code_root: str) -> None:
-        """Runs in `code_root`."""
+        """Runs in `code_root`. What it starts meets the others of a gang itself, as under torchrun."""
         self._command, self._root = command, code_root
+        own_process_group(self)
 
     def __call__(self, trial: Trial) -> Any:
         """The score and metrics that the command told. Raises CommandFailed, and TrialStopped where it was stopped."""
@@ -63,7 +64,7 @@ class Command:
                 _end(process)
             if results.is_file():  # it was written anew, and not appended to
                 heard.take(results.read_bytes(), is_all=True)
-        return _came_of(code, tail, heard)
+        return _came_of(code, tail, heard, is_lead=not trial.rank)
 
 
 def told(trial: Trial) -> dict[str, Any]:
@@ -226,12 +227,14 @@ def _object(line: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _came_of(code: int, tail: bytes, heard: Heard) -> Result:
+def _came_of(code: int, tail: bytes, heard: Heard, *, is_lead: bool = True) -> Result | None:
     said = tail.decode(errors="replace").strip()
     if code:
         how = f"exit code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
         last = said.splitlines()[-1] if said else ""
         raise CommandFailed(f"the command ended with {how}: {said or 'it wrote nothing to stderr'}", how, last)
+    if not heard.has_score and not is_lead:
+        return None  # rank 0 tells the score
     if not heard.has_score:
         raise CommandFailed(
             'the command ended well and told no score: have it write a line such as {"score": 0.93} to stdout, or'

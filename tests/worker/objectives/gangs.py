@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -48,3 +49,16 @@ def as_under_torchrun(trial: Trial) -> float:
         trial.report(told[0].item(), step=0)
     dist.destroy_process_group()
     return float(told.sum())
+
+
+def asked_as_by_optuna(trial: Any) -> float | None:
+    """Written for Optuna: each rank asks for its parameters, and all see the same; each stops where rank 0 does."""
+    x, own = trial.suggest_float("x", 0.0, 8.0), trial.celeriac
+    told = torch.tensor([float(x), 1.0])
+    dist.all_reduce(told)
+    for step in range(3):
+        trial.report(float(told[0]) + step, step)
+        if trial.should_prune():
+            raise RuntimeError(f"rank {own.rank} was asked to stop")
+    trial.set_user_attr("world", int(told[1]))
+    return float(told[0]) if own.rank == 0 else None
