@@ -66,6 +66,23 @@ def test_shares_of_known_memory_fill_a_device() -> None:
     assert leases[1].placed.memory_bytes == 20 * GIB
 
 
+def test_packs_are_placed_as_one_trial_each() -> None:
+    house = empty()
+    with_cards(house, "a", gpu="h100")
+    asked = {"gpus": 0.5, "gpu_memory": "20GiB", "labels": {"gpu": "h100"}}
+    study = open_study(house.store, resources=asked, pack=3, sampler="random", budget={"trials": 12})
+    drive(house.coordinator, study.id)
+    assert waiting(house, "a") == 2
+    for lead in (run(house, "a") for _ in range(2)):
+        first = lead.number + 1
+        along = house.store.lease_along(lead.token, [first, first + 1])
+        assert [each.placed for each in along] == [lead.placed] * 2
+    drive(house.coordinator, study.id)
+    assert waiting(house, "a") == 0, "two packs of half a GPU fill it"
+    assert house.store.device_spent(study.id).study_holds == 1.0
+    assert house.store.study(study.id).counts.running == 6
+
+
 def test_the_first_trial_of_a_study_is_alone_and_the_others_follow_its_measure() -> None:
     house = empty()
     with_cards(house, "a")

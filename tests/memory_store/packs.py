@@ -57,7 +57,9 @@ class Packs(Leases):
         leases = [self._along(study.id, each.number, lead, held.lease_s) for each in along]
         for each in (token, *(lease.token for lease in leases)):
             mine = self._rows.attempts[each]
-            mine.attempt = replace(mine.attempt, pack=f"{lead.trial}.{lead.number}", packed=len(leases) + 1)
+            mine.attempt = replace(
+                mine.attempt, pack=f"{lead.trial}.{lead.number}", packed=len(leases) + 1, width=lead.width
+            )
         return leases
 
     @atomic
@@ -83,12 +85,14 @@ class Packs(Leases):
         trial = self._rows.trial(study_id, number)
         if trial.state is not TrialState.QUEUED:
             trial = self._rows.move_trial(trial, TrialEvent.QUEUE)
+        placed = self._rows.trial(study_id, lead.trial).placed
+        self._rows.trials[study_id, number] = trial = replace(trial, placed=placed)
         place = Place(lead.worker, lead.device, lead.device_kind)
         return self._leased(self._rows.study(study_id), trial, place, lease_s)
 
     def _is_there(self, trial: TrialRecord) -> bool:
         may = sources(TRIAL_TRANSITIONS, TrialEvent.QUEUE) + sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
-        return trial.state in may and trial.placed is None
+        return trial.state in may and (trial.placed is None or trial.state is not TrialState.QUEUED)
 
     def _may_come_along(self, trial: TrialRecord) -> bool:
         return self._is_there(trial) and (trial.not_before is None or trial.not_before <= self._rows.clock())

@@ -4,7 +4,7 @@ given.
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def _holds(root: Path, module: str) -> bool:
     return top.is_dir() or any(root.glob(f"{top.name}.*"))
 
 
-def code_roots(lease: Lease, ours: Path) -> Iterator[Path]:
+def code_roots(lease: Lease, ours: Path) -> list[Path]:
     """Where the study's code may lie, below this worker's own code root; the likeliest first.
 
     A study that was submitted on another host names a path that means nothing here: there the worker's root is the
@@ -88,12 +88,12 @@ def code_roots(lease: Lease, ours: Path) -> Iterator[Path]:
     A root of / is no code.
     """
     allowed = ours.resolve()
-    found: list[Path] = []
+    found = []
     for candidate in (allowed / lease.code_root, allowed / lease.plan.code, allowed):
         real = candidate.resolve()
         if real.is_dir() and real.is_relative_to(allowed) and real != Path("/") and real not in found:
             found.append(real)
-            yield real
+    return found
 
 
 def job_of(
@@ -147,13 +147,26 @@ def device_limits(lease: Lease, context: WorkerContext) -> Mapping[str, str]:
 
 
 def job_of_pack(
-    members: Sequence[tuple[Lease, Checkpoint | None, bool]], *, checkpoint_root: Path, has_gpu: bool, model_bytes: int
+    members: Sequence[tuple[Lease, Checkpoint | None, bool]],
+    *,
+    checkpoint_root: Path,
+    has_gpu: bool,
+    model_bytes: int,
+    limits: Mapping[str, str] = NO_LIMITS,
 ) -> Job:
     """All that the process of a pack is told: each trial's lease, the checkpoint that it resumes from, and whether it
-    is judged. They begin at one step.
+    is judged. They begin at one step. `limits`: as for `job_of`, of the whole process.
     """
     jobs = [
-        job_of(lease, resumed, checkpoint_root=checkpoint_root, has_gpu=has_gpu, judged=judged, model_bytes=model_bytes)
+        job_of(
+            lease,
+            resumed,
+            checkpoint_root=checkpoint_root,
+            has_gpu=has_gpu,
+            judged=judged,
+            model_bytes=model_bytes,
+            limits=limits,
+        )
         for lease, resumed, judged in members
     ]
     parts = tuple(

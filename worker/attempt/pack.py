@@ -26,7 +26,7 @@ from worker.attempt.conclude import GOES_ON, announce, bring_home, evidence_of, 
 from worker.attempt.context import WorkerContext
 from worker.attempt.follow_pack import follow_pack
 from worker.attempt.free_memory import not_free
-from worker.attempt.job import code_of, job_of_pack
+from worker.attempt.job import code_of, device_limits, job_of_pack
 from worker.attempt.memory import check_kind
 from worker.attempt.pack_leases import PackLeases
 from worker.attempt.pack_run import PackRun
@@ -163,8 +163,9 @@ def begin(pack: PackRun) -> None:
     job = job_of_pack(
         [(each.lease, each.resumed, each.pruner is not None and not each.pruner.who.exempt) for each in members],
         checkpoint_root=context.settings.checkpoint_root,
-        has_gpu=context.slot.is_gpu,
+        has_gpu=context.slot.has_cuda,
         model_bytes=context.settings.model_bytes,
+        limits=device_limits(members[0].lease, context),
     )
     now = time.monotonic()
     pack.clock.begin(now, len(members))

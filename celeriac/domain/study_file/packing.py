@@ -1,6 +1,6 @@
 """The key `pack`: how many trials one process trains together. Rule: what does not go with packs is refused here."""
 
-from celeriac.domain.study_file.section import NOT_BUILT, Section
+from celeriac.domain.study_file.section import Section
 from celeriac.domain.study_file.specs import StudySpec
 
 #: More would not fit into what a trial's process is told at its start.
@@ -13,13 +13,22 @@ def pack(top: Section) -> int:
 
 
 def no_packs(top: Section, spec: StudySpec) -> None:
-    """Note what does not go with packs."""
+    """Note what does not go with packs. `rule: pbt` is refused where it is read."""
     if not spec.pack:
         return
-    if not spec.resources.is_plain:
-        top.fail("pack", f"needs a whole slot or a whole GPU for all its trials; with other `resources`: {NOT_BUILT}")
-    if spec.command or spec.api:
-        top.fail("pack", "is for objectives that take a `celeriac.Pack`: leave it out")
+    if spec.resources.is_gang:
+        top.fail(
+            "pack",
+            "trains several trials in one process, and a gang one trial in several: ask for one slot, one GPU or a"
+            " share of one (`resources: {gpus: 0.5}`), or leave `pack` out",
+        )
+    for key, other in (("command", spec.command), ("api", spec.api)):
+        if other:
+            top.fail(
+                "pack",
+                f"hands all its trials to one Python function, and `{key}` calls for one trial at a time: leave `pack`"
+                " out, or write an objective that takes a `celeriac.Pack`",
+            )
     if spec.parallel is not None and spec.parallel < spec.pack and not spec.reproducible:
         top.fail("parallel", f"counts trials and not packs: it cannot be less than `pack`, {spec.pack}")
     if spec.reproducible and spec.pack > 1:

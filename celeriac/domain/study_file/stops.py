@@ -186,7 +186,11 @@ def population_clashes(top: Section, spec: StudySpec) -> None:
     if spec.parallel is not None and spec.parallel > rule.population:
         top.fail("parallel", f"cannot be more than the population of {rule.population}")
     if spec.pack:
-        top.fail("pack", "cannot be beside `rule: pbt`: each heir begins from a checkpoint of its own")
+        top.fail(
+            "pack",
+            "cannot be beside `rule: pbt`: an heir begins from another trial's checkpoint, at a step of its own; leave"
+            " one of the two out",
+        )
     if spec.learn_space:
         top.fail("stop_early.rule", "cannot be pbt beside `learn_space`: which parameters may change must be known")
     if spec.schedule is not None:

@@ -7,11 +7,12 @@ import pytest
 
 from celeriac.domain.errors import LeaseLost
 from celeriac.domain.lifecycle import AttemptEvent, StudyEvent, TrialEvent
-from celeriac.domain.records import Checkpoint, Counts, Fault, Refusal, Report, TrialState
+from celeriac.domain.records import Checkpoint, Counts, Device, Fault, Placed, Refusal, Report, TrialState
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
 from tests.celeriac.store.scenes import SPEC, failed, leased, new_study, running, scored, with_trials
 
+GIB = 2**30
 PACKED = {**SPEC, "pack": 8, "budget": {"trials": 20}}
 
 
@@ -118,13 +119,13 @@ def test_the_device_time_of_a_process_is_charged_once(any_store: Store) -> None:
     study = any_store.study(packed(any_store, 2))
     lead = leased(any_store, study, 0, worker="w")
     [other] = any_store.lease_along(lead.token, [1])
-    assert any_store.device_spent(study.id).study_runs == 1
+    assert any_store.device_spent(study.id).study_holds == 1
     assert {each.packed for each in any_store.open_attempts_of("w")} == {2}
     since = any_store.now() - timedelta(hours=1)
     for lease in (lead, other):
         any_store.finish_attempt(lease.token, scored(0.5))
     [run] = any_store.slot_runs(since)
-    assert (run.worker, run.device_s) == ("w", 4.0)
+    assert (run.worker, run.ran_s) == ("w", 4.0)
     assert run.ended_at is not None
 
 
@@ -135,3 +136,35 @@ def test_slots_that_are_wanted_are_counted_in_packs(any_store: Store) -> None:
     assert any_store.wanted_slots(on_gpus=False) - before == 3, "20 trials in packs of 8"
     assert [each.pack for each in any_store.claims()][-2:] == [0, 8]
     assert study.id
+
+
+def test_a_pack_holds_its_place_once_and_until_its_process_ends(any_store: Store) -> None:
+    slots = tuple(f"gpu0.s{k}@box" for k in range(4))
+    any_store.put_devices("box", [Device("GPU-1", "box", "H100", 80 * GIB, {}, slots, "", "ok", any_store.now())])
+    share, spec = Placed(("GPU-1",), 0.5, 20 * GIB), {**PACKED, "resources": {"gpus": 0.5, "gpu_memory": "20GiB"}}
+    opened = any_store.create_study(new_study(spec=spec))
+    study = any_store.move_study(opened.id, StudyEvent.START, "first turn")
+    with_trials(any_store, study, 8)
+    any_store.queue_trials(study.id, any_store.study(study.id).turn, [0, 4, 6], {0: share, 4: share, 6: share})
+    at: dict[str, Any] = {"device": "GPU-1", "device_kind": "H100"}
+    lead = leased(any_store, study, 0, **at)
+    one, two = any_store.lease_along(lead.token, [1, 2, 4])
+    assert [each.number for each in (one, two)] == [1, 2], "4 has a ticket of its own, for where it was placed"
+    assert one.placed == two.placed == share
+    assert any_store.device_spent(study.id).study_holds == 0.5
+    held = any_store.holdings()
+    assert [each.number for each in held.placed] == [0, 4, 6]
+    assert held.open_attempts == {"GPU-1": 1}
+    leased(any_store, study, 4, **at)
+    any_store.finish_attempt(lead.token, scored(0.5))
+    assert isinstance(any_store.lease(study.id, 6, 1, worker="w", lease_s=30, **at), Refusal), "its process goes on"
+    held = any_store.holdings()
+    assert [(each.number, each.is_running) for each in held.placed] == [(1, True), (4, True)]
+    assert held.open_attempts == {"GPU-1": 2}
+    for lease in (one, two):
+        any_store.finish_attempt(lease.token, scored(0.5))
+    any_store.queue_trials(study.id, any_store.study(study.id).turn, [6], {6: share})
+    leased(any_store, study, 6, **at)
+    assert any_store.study(study.id).device_s == 0.5 * any_store.study(study.id).ran_s == 3.0
+    again = any_store.lease_along(any_store.open_attempts_of("cpu0.s0@here")[-1].token, [3])
+    assert [each.placed for each in again] == [share]

@@ -9,7 +9,8 @@ FROM (
     SELECT a.study_id, a.trial AS number, true AS leads FROM attempt a WHERE a.token = :token AND a.ended_at IS NULL
     UNION ALL (
         SELECT t.study_id, t.number, false FROM attempt a JOIN trial t ON t.study_id = a.study_id
-        WHERE a.token = :token AND a.ended_at IS NULL AND t.state IN ({may_queue}, {may_lease}) AND t.placed IS NULL
+        WHERE a.token = :token AND a.ended_at IS NULL AND t.state IN ({may_queue}, {may_lease})
+            AND (t.placed IS NULL OR t.state <> 'QUEUED')
             AND (t.not_before IS NULL OR t.not_before <= clock_timestamp())
         ORDER BY t.number LIMIT :most
     )
@@ -26,29 +27,33 @@ GROUP BY p.trial, p.split_by
 
 -- name: lease_along(token text, numbers int[], tokens text[]) -> number int
 -- Leases waiting trials to the worker that has this lease, each under its own token, as ones that were queued and leased at once; those that
--- are not there any more, and those beyond what the study may run at once, are left out. The whole pack knows how many it is.
+-- are not there any more, and those beyond what the study may run at once, are left out. The whole pack knows how many it is, and is where
+-- its leader was placed; one that was placed elsewhere, and has its ticket there, stays.
 WITH l AS (
-    SELECT a.study_id, a.trial, a.number, a.worker, a.device, a.device_kind, a.lease_s FROM attempt a
+    SELECT a.study_id, a.trial, a.number, a.worker, a.device, a.device_kind, a.lease_s, a.width, t.placed
+    FROM attempt a JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
     WHERE a.token = :token AND a.ended_at IS NULL
 ), s AS (
     SELECT study.id, study.waiting, study.queued, study.paused, study.running, study.parallel FROM study JOIN l ON study.id = l.study_id
     WHERE study.state = 'RUNNING' FOR NO KEY UPDATE OF study
 ), o AS (
     SELECT trial.number, trial.state FROM trial JOIN s ON trial.study_id = s.id
-    WHERE trial.number = ANY(:numbers) AND trial.state IN ({may_queue}, {may_lease}) AND trial.placed IS NULL
+    WHERE trial.number = ANY(:numbers) AND trial.state IN ({may_queue}, {may_lease})
+        AND (trial.placed IS NULL OR trial.state <> 'QUEUED')
     ORDER BY trial.number FOR NO KEY UPDATE OF trial
     LIMIT (SELECT greatest(coalesce(s.parallel - s.running, 1000), 0) FROM s)
 ), t AS (
-    UPDATE trial SET state = {after_lease}, attempts = trial.attempts + 1, worker = l.worker, queued_at = NULL,
+    UPDATE trial SET state = {after_lease}, attempts = trial.attempts + 1, worker = l.worker, queued_at = NULL, placed = l.placed,
         started_at = coalesce(trial.started_at, clock_timestamp())
     FROM l WHERE trial.study_id = l.study_id AND trial.number = ANY(ARRAY(SELECT number FROM o))
     RETURNING trial.number, trial.attempts
 ), n AS (
     SELECT CAST(count(*) AS int) AS count FROM t
 ), a AS (
-    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until, pack, packed)
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until, pack, packed,
+        width)
     SELECT l.study_id, t.number, t.attempts, asked.token, l.worker, l.device, l.device_kind, clock_timestamp(), l.lease_s,
-        clock_timestamp() + make_interval(secs => l.lease_s), l.trial || '.' || l.number, n.count + 1
+        clock_timestamp() + make_interval(secs => l.lease_s), l.trial || '.' || l.number, n.count + 1, l.width
     FROM l, n, t JOIN unnest(:numbers, :tokens) AS asked(number, token) ON asked.number = t.number
     RETURNING trial
 ), lead AS (
@@ -78,5 +83,5 @@ WHERE token = ANY(:tokens) AND ended_at IS NULL RETURNING token, preempt_reason
 
 -- name: running_packs
 -- How many processes run trials of these studies.
-SELECT a.study_id, CAST(count(DISTINCT CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END) AS int) AS packs
+SELECT a.study_id, CAST(count(DISTINCT {process}) AS int) AS packs
 FROM attempt a WHERE a.study_id = ANY(:studies) AND a.ended_at IS NULL GROUP BY a.study_id
