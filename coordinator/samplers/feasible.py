@@ -77,8 +77,9 @@ class Feasibility:
 
 def _oom_device_kinds(observation: Observation) -> tuple[str, ...]:
     """The kinds of devices on which it ran out of memory."""
-    last = (observation.device,) if observation.fault is Fault.OUT_OF_MEMORY else ()
-    return (*observation.oom_device_kinds, *last)
+    if observation.fault is Fault.OUT_OF_MEMORY and not observation.oom_device_kinds:
+        return (observation.device,)
+    return observation.oom_device_kinds
 
 
 class _Labels:

@@ -40,6 +40,7 @@ def blamed(attempt: Run, verdict: Verdict) -> Verdict:
         return verdict
     attempt.by_member = True
     member, fault = decision.member, decision.fault or Fault.INFRASTRUCTURE
+    attempt.short_kind = member.device_kind if member is not None and fault is Fault.OUT_OF_MEMORY else ""
     detail = classify.clean(f"its gang's round is over, {decision.reason}")
     if member is None:
         return Verdict(fault, detail)

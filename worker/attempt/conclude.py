@@ -103,7 +103,10 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     attempt.fault = Fault.PREEMPTED if attempt.by_member else verdict.fault
     attempt.log.close()
     short = verdict.fault is Fault.OUT_OF_MEMORY
-    memory, elsewhere = after_this(attempt.lease, attempt.micro_batch, attempt.context) if short else (None, False)
+    kind = attempt.short_kind or attempt.context.slot.kind
+    memory, elsewhere = (
+        after_this(attempt.lease, attempt.micro_batch, kind, attempt.context) if short else (None, False)
+    )
     told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
     end = classify.attempt_end(
         verdict,
@@ -120,7 +123,8 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
         elsewhere=elsewhere,
     )
     gpu_peak = attempt.last.gpu_peak_bytes if isinstance(attempt.last, Returned) else 0
-    return replace(end, model=attempt.model if end.score is not None else None, gpu_peak_bytes=gpu_peak)
+    model = attempt.model if end.score is not None else None
+    return replace(end, model=model, gpu_peak_bytes=gpu_peak, short_kind=attempt.short_kind)
 
 
 def record(attempt: Run, end: AttemptEnd) -> TrialRecord:

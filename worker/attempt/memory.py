@@ -10,20 +10,30 @@ from worker.attempt.context import WorkerContext
 
 log = logging.getLogger(__name__)
 
+#: One that was placed on the wrong kind waits so long before it is placed again: its place is chosen without looking at
+#: kinds.
+WAIT_S = 30.0
+
 
 class BarredHere(Exception):
     """These parameters ran out of memory on this kind of device, and nothing about them has changed."""
 
 
 def check_kind(lease: Lease, context: WorkerContext) -> None:
-    """Look before a process is started. Raises BarredHere."""
-    if context.slot.kind in after_memory(lease.memory_faults).barred:
-        raise BarredHere(f"trial {lease.number} ran out of memory on {context.slot.kind} before")
+    """Look before a process is started: at this slot's device, and at those of a gang's other members. Raises
+    BarredHere.
+    """
+    peers = lease.place.peers if lease.place else ()
+    here = sorted({context.slot.kind, *(each.kind for each in peers)} & set(after_memory(lease.memory_faults).barred))
+    if here:
+        raise BarredHere(f"trial {lease.number} ran out of memory on {' and '.join(here)} before")
 
 
-def after_this(lease: Lease, micro_batch: int | None, context: WorkerContext) -> tuple[MemoryDecision, bool]:
-    """What follows now that this attempt ran out of memory too, and whether there is another kind of device for it."""
-    decision = after_memory((*lease.memory_faults, MemoryFault(context.slot.kind, micro_batch)))
+def after_this(lease: Lease, micro_batch: int | None, kind: str, context: WorkerContext) -> tuple[MemoryDecision, bool]:
+    """What follows now that this attempt ran out of memory too, on that kind of device, and whether there is another
+    kind for it.
+    """
+    decision = after_memory((*lease.memory_faults, MemoryFault(kind, micro_batch)))
     return decision, not decision.smaller and _has_roomier(lease, decision, context)
 
 
@@ -36,7 +46,8 @@ def not_here(lease: Lease, reason: str, context: WorkerContext) -> AttemptEnd:
         return AttemptEnd(AttemptEvent.FAULT, TrialEvent.FAIL, fault=Fault.OUT_OF_MEMORY, detail=detail)
     context.put_aside.leave_trial(lease, reason)
     goes_on = TrialEvent.PARK if lease.checkpoints else TrialEvent.RETRY
-    return AttemptEnd(AttemptEvent.RELEASE, goes_on, detail=f"not run on {context.settings.host}: {reason}")
+    detail = f"not run on {context.settings.host}: {reason}"
+    return AttemptEnd(AttemptEvent.RELEASE, goes_on, detail=detail, wait_s=WAIT_S if lease.placed else 0.0)
 
 
 def _has_roomier(lease: Lease, decision: MemoryDecision, context: WorkerContext) -> bool:

@@ -58,6 +58,7 @@ class Run:
     unjudged: bool = False
     asked_back: bool = False
     by_member: bool = False  # the fault is another member's, and tells nothing of this slot
+    short_kind: str = ""  # the kind of that member's device, which was out of memory
     summary: str = ""
     fault: Fault | None = Fault.PREEMPTED  # until it is judged: nothing was learned of the slot
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from celeriac.domain.records.placing import Placed
 from celeriac.domain.records.resources import Resources
-from celeriac.domain.states import Fault
+from celeriac.domain.records.states import Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Member:
 
     `rank`: None before the round. `silent_s`: since its membership was last renewed; `lapsed`: that was too long ago.
     `ended`: it is a member no more; then `fault` and its words say why, if it was for a fault. `leaving`: why it wants
-    the trial handed back, or "".
+    the trial handed back, or "". `device_kind`: `Device.kind` of where it is.
     """
 
     rank: int | None
@@ -45,6 +45,7 @@ class Member:
     detail: str = ""
     traceback: str = ""
     signature: str = ""
+    device_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +68,14 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Where a member of a round runs. `device`: its GPU's UUID, "" for a CPU slot."""
+    """Where a member of a round runs. `device`: its GPU's UUID, "" for a CPU slot; `kind`: `Device.kind`."""
 
     rank: int
     host: str
     device: str
     address: str
     port: int
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

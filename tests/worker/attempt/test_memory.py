@@ -2,6 +2,7 @@
 parameters are not run again where they did not fit.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from celeriac.domain.messages import RunTrial
-from celeriac.domain.records import Device, Fault, Outcome, TrialRecord, TrialState
+from celeriac.domain.messages import JoinGang, RunTrial
+from celeriac.domain.records import Device, Fault, Outcome, Seat, TrialRecord, TrialState
 from celeriac.store import Store
-from tests.worker.conftest import Bench, opened_bench
+from tests.worker.conftest import Bench, opened_bench, until
+from worker.attempt.gang import take_part
 from worker.devices.probe import Slot
 
 pytestmark = pytest.mark.services
@@ -130,3 +132,38 @@ def test_another_kind_with_less_memory_is_no_help(bench: Bench) -> None:
     on(bench, "H200")
     trial = bench.run("quick:out_of_memory", resources={"gpus": 1}, retry={"attempts": 3})
     assert (trial.state, trial.attempts) == (TrialState.FAILED, 1)
+
+
+def fate_of_another_member(store: Store, ticket: RunTrial, *, kind: str, fault: Fault | None) -> threading.Thread:
+    """A second member on a device of that kind has come; in the thread it ends by that fault once the round begins."""
+    where = {"device": f"GPU-{kind}", "device_kind": kind, "address": "127.0.0.1", "port": 1, "lease_s": 60.0}
+    seat = store.join_gang(ticket.study, ticket.trial, ticket.attempt, worker="w2", host="zzz", **where)  # type: ignore[arg-type]
+    assert isinstance(seat, Seat), seat
+
+    def end() -> None:
+        until(lambda: any(each.rank for each in store.gang_members(ticket.study, ticket.trial, ticket.attempt)))
+        if fault is not None:
+            store.end_membership(seat.token, fault=fault, detail="too much for this card")
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    return thread
+
+
+def test_of_a_gang_on_mixed_kinds_the_card_that_was_too_small_is_remembered(bench: Bench) -> None:
+    gpus(bench.store, T4=16, H200=141)
+    on(bench, "H200")
+    study = bench.study("quick:one_of_several", resources={"gpus": 2}, retry={"attempts": 3})
+    ticket = bench.ticket(study)
+    for attempt, fault in ((1, Fault.OUT_OF_MEMORY), (2, None)):
+        other = fate_of_another_member(bench.store, replace(ticket, attempt=attempt), kind="T4", fault=fault)
+        take_part(JoinGang(ticket.study, ticket.trial, attempt), bench.context)
+        other.join()
+    trial = bench.trial(ticket)
+    first, second = bench.attempts(trial)
+    assert (first.fault, first.device_kind, first.short_kind) == (Fault.OUT_OF_MEMORY, "H200", "T4")
+    assert "rank 1 on w2: too much for this card" in first.detail
+    assert "follows on another kind of device" in first.detail
+    assert (second.outcome, second.fault) == (Outcome.RELEASED, None)
+    assert "ran out of memory on T4 before" in second.detail, "though rank 0 is on another kind"
+    assert (trial.state, trial.faults) == (TrialState.WAITING, {"out_of_memory": 1})

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from celeriac.trial import Result, Trial
+from celeriac.trial import Result, Trial, own_process_group
 
 kept: list[Any] = []
 
@@ -97,3 +97,10 @@ def random_numbers(trial: Trial) -> Result:
 
 def environment(trial: Trial) -> Result:
     return Result(float(len(os.environ)), metrics=dict(os.environ))
+
+
+@own_process_group
+def one_of_several(trial: Trial) -> float:
+    """A member's part that lasts until its round is over."""
+    threading.Event().wait()
+    return 0.0
