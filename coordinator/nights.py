@@ -6,8 +6,10 @@ many coordinators are at it.
 """
 
 import logging
+from dataclasses import replace
 
 from celeriac.decide.calendar import plan_of
+from celeriac.decide.device_budget import budgets_of, has_device_budget, night_of_budget, used_up
 from celeriac.decide.night import tonight
 from celeriac.decide.without_code import waited_in_vain
 from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, SpecInvalid, StaleTurn, StoreUnavailable
@@ -27,7 +29,7 @@ def step(store: Store, tickets: Tickets, firing_id: int) -> str:
     """Move one firing as far as it goes now; returns why it stops there. Raises StoreUnavailable, UnknownSchedule."""
     while True:
         night = night_of(store, firing_id)
-        decision = tonight(night)
+        decision = tonight(night, _used_up(store, night))
         if decision.move is None:
             return decision.reason
         try:
@@ -37,6 +39,24 @@ def step(store: Store, tickets: Tickets, firing_id: int) -> str:
         log.info("firing %s is %s: %s", after.name, after.state, after.reason)
         if decision.move.opening is not None:
             _wake(store, tickets, night, decision.move.opening.stage)
+
+
+def _used_up(store: Store, night: Night) -> str:
+    """Why no stage of the firing may run anything more: its device time, or its night's, is used up; "" while there is
+    some, or no limit.
+    """
+    study = next(iter(night.studies.values()), None)
+    if study is None:
+        return ""
+    try:
+        spec = parse(night.plan.spec, f"firing {night.firing.name}")
+    except SpecInvalid:
+        return ""
+    given = replace(study, stage=Stage.CONFIRM)  # which has to leave nothing to others
+    if not has_device_budget(given, spec):
+        return ""
+    spent = store.device_spent(study.id, night_of_budget(spec, study.due_at))
+    return used_up(budgets_of(given, spec, spent))
 
 
 def step_all(store: Store, tickets: Tickets) -> None:

@@ -18,6 +18,7 @@ from celeriac.decide.device_budget import (
     budgets_of,
     has_device_budget,
     night_of_budget,
+    runs_to_confirm,
     used_up,
     used_up_in_s,
 )
@@ -265,7 +266,7 @@ def _turn(coordinator: Coordinator, study_id: int, turn: _Turn) -> str:
         share, slots = fleet.share_of(snapshot, spec), fleet.slots_of(study_id, spec.resources)
         sampling = _sampling(coordinator, spec, study, turn)
         budgets = _device_budgets(coordinator.store, study, spec)
-        coordinator.look_again(study_id, used_up_in_s(budgets, study.counts.queued))
+        coordinator.look_again(study_id, used_up_in_s(budgets, study.counts.queued * spec.resources.width))
         decision = what_next(
             _with_tail(coordinator.store, snapshot, most_replaced(study, min(share.slots, slots), sampling)),
             _limits(spec),
@@ -313,7 +314,8 @@ def _device_budgets(store: Store, study: StudyRecord, spec: StudySpec) -> list[D
     """Its budgets of device time; read only where there are any."""
     if not has_device_budget(study, spec):
         return []
-    return budgets_of(study, spec, store.device_spent(study.id, night_of_budget(spec, study.due_at)))
+    night, runs = night_of_budget(spec, study.due_at), runs_to_confirm(study, spec)
+    return budgets_of(study, spec, store.device_spent(study.id, night, runs=runs))
 
 
 def _newest(store: Store, study: StudyRecord, stop: StopStudy | None) -> list[TrialRecord]:

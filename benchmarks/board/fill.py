@@ -414,7 +414,7 @@ _MADE = (
     SELECT a.study_id, a.trial, 1, repeat('epoch 1: loss 0.4312, accuracy 0.8123' || chr(10), 60) FROM attempt a
     WHERE a.trial % 10 = 0""",
     """UPDATE study s SET scored = c.scored, pruned = c.pruned, failed = c.failed, running = c.running,
-        device_s = c.trials * 40, best_number = b.number, best_score = b.score
+        device_s = c.trials * 40, ran_s = c.trials * 40, best_number = b.number, best_score = b.score
     FROM (SELECT study_id, count(*) AS trials, count(*) FILTER (WHERE state = 'SCORED') AS scored,
             count(*) FILTER (WHERE state = 'PRUNED') AS pruned, count(*) FILTER (WHERE state = 'FAILED') AS failed,
             count(*) FILTER (WHERE state = 'RUNNING') AS running FROM trial GROUP BY study_id) c,

@@ -5,16 +5,9 @@ import sys
 import time
 from types import ModuleType
 
-from benchmarks.deploy import kubernetes, pooler, prometheus, slurm, systemd, tls
+from benchmarks.deploy import kubernetes, pooler, slurm, systemd
 
-PROOFS: dict[str, ModuleType] = {
-    "kubernetes": kubernetes,
-    "systemd": systemd,
-    "pooler": pooler,
-    "prometheus": prometheus,
-    "slurm": slurm,
-    "tls": tls,
-}
+PROOFS: dict[str, ModuleType] = {"kubernetes": kubernetes, "systemd": systemd, "pooler": pooler, "slurm": slurm}
 
 
 def main() -> int:

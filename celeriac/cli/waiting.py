@@ -82,6 +82,6 @@ def told_of_proposers(proposers: "Sequence[Proposer]") -> "Iterator[str]":
 def told_of_limits(limits: "TimeLimits") -> "Iterator[str]":
     """A line for each budget of device time, and for a deadline."""
     for each in limits.budgets:
-        yield f"{each.name}: {each.told_spent} of {each.hours:g} h used"
+        yield f"{each.name}: {each.told_spent} of {each.hours:g} h used{each.told_kept}"
     if limits.deadline_at is not None:
         yield f"deadline: {text.moment(limits.deadline_at)}" + (f"; {limits.announced}" if limits.announced else "")

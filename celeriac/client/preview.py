@@ -55,7 +55,8 @@ def cost_of(client: Client, spec: StudySpec) -> dict[str, Any]:
     """Device hours and wall time that are to be expected; what they were taken from."""
     known = client.store.known_cost(spec.objective)
     slots = sum(len(each.slots) for each in client.devices() if each.is_gpu or not spec.gpus)
-    at_once = max(min(spec.at_once or slots, slots), 1)
+    room = slots // spec.resources.members
+    at_once = max(min(spec.at_once or room, room), 1)
     told: dict[str, Any] = {"slots": slots, "at_once": at_once, "from_studies": known.studies}
     if spec.budget.device_hours is not None:
         told["most_device_hours"] = spec.budget.device_hours
@@ -63,11 +64,11 @@ def cost_of(client: Client, spec: StudySpec) -> dict[str, Any]:
         told["most_wall_s"] = spec.budget.wall_s
     if not known.trials:
         return {**told, "unknown": f"no trial of {spec.objective} has finished yet: the first ones will tell"}
-    trial_s = known.device_s / known.trials
+    trial_s = known.ran_s / known.trials
     return {
         **told,
         "trial_s": trial_s,
-        "device_hours": trial_s * spec.budget.trials / 3600,
+        "device_hours": trial_s * spec.budget.trials * spec.resources.width / 3600,
         "wall_s": trial_s * spec.budget.trials / at_once,
     }
 

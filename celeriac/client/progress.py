@@ -52,7 +52,7 @@ class Progress:
     def left_s(self) -> float | None:
         """Seconds until the end if trials go on as they went so far; None while that cannot be told.
 
-        The mean device time of a finished trial, times those to come, over the trials that run at once; at most
+        The mean time of a finished trial, times those to come, over the trials that run at once; at most
         what the wall budget leaves.
         """
         study, counts = self.study, self.study.counts
@@ -61,7 +61,7 @@ class Progress:
         lanes = max(counts.running, min(counts.queued, len(self.slots)))
         left = None
         if counts.finished and lanes:
-            left = (study.budget - counts.finished) * study.device_s / counts.finished / lanes
+            left = (study.budget - counts.finished) * study.ran_s / counts.finished / lanes
         if self.wall_s is None:
             return left
         wall_left = max(self.wall_s - study.worked_s(self.now), 0.0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 
-from celeriac.decide.device_budget import DeviceBudget, budgets_of, has_device_budget, night_of_budget
+from celeriac.decide.device_budget import DeviceBudget, budgets_of, has_device_budget, night_of_budget, runs_to_confirm
 from celeriac.decide.learned_memory import needed_bytes
 from celeriac.decide.placement import Demand, marked, place, spots_left, spots_of
 from celeriac.decide.share import Slots
@@ -101,4 +101,5 @@ def device_budgets_of(store: Store, study: StudyRecord) -> list[DeviceBudget]:
         return []
     if not has_device_budget(study, spec):
         return []
-    return budgets_of(study, spec, store.device_spent(study.id, night_of_budget(spec, study.due_at)))
+    night, runs = night_of_budget(spec, study.due_at), runs_to_confirm(study, spec)
+    return budgets_of(study, spec, store.device_spent(study.id, night, runs=runs))

@@ -150,6 +150,6 @@ def _may_give_way(trial: TrialRecord) -> bool:
 
 
 def _mean_s(study: StudyRecord) -> float | None:
-    """Device seconds of a finished trial, on average; None while none is finished."""
+    """Seconds of a finished trial, on average, whatever it held; None while none is finished."""
     finished = study.counts.finished
-    return study.device_s / finished if finished else None
+    return study.ran_s / finished if finished else None

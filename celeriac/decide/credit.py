@@ -75,8 +75,8 @@ class Lengths:
 
     def __init__(self, claims: Collection[Claim]) -> None:
         finished = sum(each.finished for each in claims)
-        self._mean_s = sum(each.device_s for each in claims) / finished if finished else 0.0
-        ordered = sorted((self._own_s(each), each.device_s, each.finished) for each in claims)
+        self._mean_s = sum(each.ran_s for each in claims) / finished if finished else 0.0
+        ordered = sorted((self._own_s(each), each.ran_s, each.finished) for each in claims)
         self._own = [own_s for own_s, _, _ in ordered]
         self._device = list(accumulate((device_s for _, device_s, _ in ordered), initial=0.0))
         self._finished = list(accumulate((count for _, _, count in ordered), initial=0))

@@ -58,7 +58,7 @@ def why_not_reopen(study: StudyRecord, budgets: Sequence[DeviceBudget] = ()) -> 
     if wall is not None and study.ended_at is not None and study.worked_s(study.ended_at) >= wall:
         return f"study {study.name} has used its wall budget up: `celeriac extend {study.name} --wall 2h` gives it more"
     if spent := used_up(budgets):
-        if budgets[0].left_s <= 0 and "device_hours" in budget:
+        if budgets[0].left_s <= 0 and budgets[0].name == "device budget":
             helps = f"`celeriac extend {study.name} --device-hours +1` gives it more"
         else:
             helps = f"raise it in the schedule's file, then `celeriac schedule fire {study.schedule}` runs it once more"

@@ -32,7 +32,7 @@ def chosen_sampler(spec: StudySpec, study: StudyRecord) -> SamplerDecision:
     """The sampler of a study now."""
     finished = study.counts.finished
     # Not the slots that are alive now: the choice must not change when a host comes or goes.
-    every_s = study.device_s / finished / (spec.parallel or 1) if finished >= TELLING else None
+    every_s = study.ran_s / finished / (spec.parallel or 1) if finished >= TELLING else None
     return choose(spec, every_s)
 
 

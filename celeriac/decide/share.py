@@ -231,11 +231,14 @@ class _Fleet:
 
 def _parts(claimants: Sequence[Claim], slots: int, behind: Mapping[int, float]) -> dict[int, _Part]:
     level, parts = _level(claimants, slots), {}
-    age_s, device_s = sum(each.weight * each.age_s for each in claimants), sum(each.device_s for each in claimants)
+    age_s, device_s = (
+        sum(each.weight * each.age_s for each in claimants),
+        sum(each.ran_s * each.width for each in claimants),
+    )
     for each in claimants:
         base = min(each.demand, max(ceil(each.weight * level / each.width - _ROUNDING), 1))
         lag = behind.get(each.study_id, 0.0)
-        has_had_most = each.device_s * age_s > MOST_DEVICE_TIME * device_s * each.weight * each.age_s
+        has_had_most = each.ran_s * each.width * age_s > MOST_DEVICE_TIME * device_s * each.weight * each.age_s
         extra = 0 if has_had_most else min(max(floor(lag), 0), base)
         cap = min(base + extra, each.demand)
         most = min(cap + max(ceil(cap * _ends_soon(each) - _ROUNDING), 1), each.running + base + 1)

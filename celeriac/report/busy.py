@@ -1,6 +1,6 @@
 """What share of its time has each slot trained, and why not the rest? Pure: from the attempts, by the store's clock.
 
-A slot is busy while a trial's objective runs (`Attempt.device_s`). Every other second has one reason:
+A slot is busy while a trial's objective runs (`SlotRun.ran_s`). Every other second has one reason:
 
 no work   there was no trial for it: no study, or none that could use another slot
 model     the next trial's parameters were suggested only after the slot was free
@@ -78,7 +78,7 @@ def busy_of(
         from_ = max(run.leased_at, since)
         held_s = max(0.0, (until - from_).total_seconds())
         # What an attempt spent before and after its training cannot be told apart once the window cuts it.
-        trained_s = held_s if run.ended_at is None else min(held_s, run.device_s)
+        trained_s = held_s if run.ended_at is None else min(held_s, run.ran_s)
         busy_s += trained_s
         idle[Idle.START] += held_s - trained_s
         free_from = max(free_from, until)

@@ -156,9 +156,11 @@ class Store(ScheduleStore, PlacingStore, GangStore, PackStore, FigureStore, Prot
         never from trials.
         """
 
-    def device_spent(self, study_id: int, night: tuple[datetime, datetime] | None = None) -> DeviceSpent:
+    def device_spent(
+        self, study_id: int, night: tuple[datetime, datetime] | None = None, *, runs: int = 0
+    ) -> DeviceSpent:
         """What attempts of the study took until now, those of its firing, and those of its schedule's firings that are
-        due in `night` (from, until); all 0 of a study that is gone.
+        due in `night` (from, until); all 0 of a study that is gone. `runs`: with so many a confirmation begins.
         """
 
     # -- the coordinator's turn -------------------------------------------------------------------------------------

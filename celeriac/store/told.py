@@ -16,8 +16,10 @@ class AttemptEnd:
     `fault` is counted in the trial's `faults` when it is given: `forgives` as the first of its class, else as one
     more. `wait_s`: a trial that goes on is not before so many seconds are over (`TrialRecord.not_before`). `log_tail`
     None keeps the tail that `renew` last stored. `holdout` and `drift` stand beside the score; all three are finite.
+    `device_s`: for how long it ran (its part, of a pack): it is charged for each device that it held.
     `micro_batch`: the most samples at once that the attempt's batch plan had. `pack_most`: its pack was split by the
-    fault `split_by`, and the trial goes on in one of so many at most.
+    fault `split_by`, and the trial goes on in one of so many at most. `short_kind`: the kind of the device that was out
+    of memory, where it was another's than the attempt's.
     """
 
     attempt_event: AttemptEvent
@@ -41,6 +43,7 @@ class AttemptEnd:
     gpu_peak_bytes: int = 0
     pack_most: int | None = None
     split_by: Fault | None = None
+    short_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,5 @@ def create_app(settings: Settings, client: Client, store: WebStore) -> FastAPI:
 
     openapi.install(app)
     app.add_middleware(Answers, state=app)
-    by_tls = settings.web_public_url.startswith("https://")
-    app.add_middleware(Guard, state=app, most_bytes=settings.web_body_bytes, by_tls=by_tls)
+    app.add_middleware(Guard, state=app, most_bytes=settings.web_body_bytes)
     return app

@@ -33,8 +33,8 @@ class Figures(Tables):
     def known_cost(self, objective: str, most: int = 20) -> KnownCost:
         of = [each for each in self._rows.studies.values() if each.spec.get("objective") == objective]
         newest = sorted((each for each in of if each.counts.finished), key=lambda each: -each.id)[:most]
-        trials, device_s = sum(each.counts.finished for each in newest), sum(each.device_s for each in newest)
-        return KnownCost(len(newest), trials, device_s)
+        trials, ran_s = sum(each.counts.finished for each in newest), sum(each.ran_s for each in newest)
+        return KnownCost(len(newest), trials, ran_s)
 
     @atomic
     def figures(self) -> Sequence[tuple[str, tuple[str, ...], float]]:

@@ -79,9 +79,18 @@ class Ends(Tables):
 
     def _noted(self, trial: TrialRecord, held: Held, end: AttemptEnd, event: AttemptEvent) -> TrialRecord:
         """The trial, after what is known of its attempt's end was written down."""
-        measured = ("device_s", "peak_memory_bytes", "gpu_peak_bytes", "micro_batch", "pack_most", "split_by")
+        measured = (
+            "device_s",
+            "peak_memory_bytes",
+            "gpu_peak_bytes",
+            "micro_batch",
+            "pack_most",
+            "split_by",
+            "short_kind",
+        )
         noted = ("fault", "detail", "traceback", *measured)
-        self._rows.end_attempt(held, event, **{name: getattr(end, name) for name in noted})
+        told = {name: getattr(end, name) for name in noted}
+        self._rows.end_attempt(held, event, **{**told, "device_s": end.device_s * held.attempt.width})
         held.digest = digest(end)
         self._rows.keep_tail(held.attempt, end.log_tail)
         self._keep_best(trial)

@@ -51,8 +51,8 @@ class Gangs(Leases):
         gang = (study_id, number, attempt)
         if self._may_come(gang, device, asked):
             token, on_gpu = new_token(""), device_kind not in ("", "cpu")
-            peer = Peer(-1, host, device if on_gpu else "", address, port)
-            member = Member(None, worker, 0.0, False, False)
+            peer = Peer(-1, host, device if on_gpu else "", address, port, device_kind)
+            member = Member(None, worker, 0.0, False, False, device_kind=device_kind)
             now, until = self._rows.clock(), self._until(lease_s)
             self._rows.members[token] = HeldMember(*gang, member, peer, device, device_kind, now, lease_s, until)
             return Seat.of(token, study.name, asked, trial.placed)
@@ -114,6 +114,9 @@ class Gangs(Leases):
         self._rows.trials[study.id, trial.number] = trial = replace(trial, detail="", placed=placed)
         place = AttemptPlace(lead.member.worker, lead.peer.device, lead.device_kind)
         self._leased(study, trial, place, lead.lease_s, token=lead_token)
+        held = self._rows.attempts[lead_token]
+        share = placed.share or 1.0 if placed else 1.0
+        held.attempt = replace(held.attempt, width=len(came) * share)
         return True
 
     @atomic

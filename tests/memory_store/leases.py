@@ -136,10 +136,14 @@ class Leases(Tables):
         found = next((each for (_, uuid), each in self._rows.devices.items() if uuid == device), None)
         if found is None or not found.is_gpu:
             return True
+        behind = self._rows.behind_leaders()
         held = [
             each.placed
-            for each in self._rows.trials.values()
-            if each.placed is not None and each.state is TrialState.RUNNING and device in each.placed.devices
+            for key, each in self._rows.trials.items()
+            if each.placed is not None
+            and each.state is TrialState.RUNNING
+            and device in each.placed.devices
+            and key not in behind
         ]
         held += [placed for at, placed in self._rows.gathering() if at == device]
         share, memory = sum(each.share for each in held), sum(each.memory_bytes for each in held)
@@ -175,6 +179,7 @@ def _new_attempt(trial: TrialRecord, number: int, place: Place, now: datetime, u
         detail="",
         traceback="",
         device_s=0.0,
+        width=len(trial.placed.devices) * (trial.placed.share or 1.0) if trial.placed else 1.0,
         peak_memory_bytes=0,
         resumed_step=None,
         log_path="",

@@ -94,7 +94,10 @@ class Maintenance(Tables):
     @atomic
     def holdings(self) -> Holdings:
         now, found = self._rows.clock(), []
+        behind = self._rows.behind_leaders()
         for (study_id, number), trial in sorted(self._rows.trials.items()):
+            if (study_id, number) in behind:
+                continue
             if trial.placed is not None and trial.state in (TrialState.QUEUED, TrialState.RUNNING):
                 queued_s = (now - trial.queued_at).total_seconds() if trial.queued_at else 0.0
                 is_running = trial.state is TrialState.RUNNING
@@ -102,7 +105,12 @@ class Maintenance(Tables):
         of_gangs = [
             each.device for each in self._rows.members.values() if not each.member.ended and each.lease_until > now
         ]
-        alone = [each.attempt.device for each in self._open() if each.attempt.token not in self._rows.members]
+        alone = [
+            each.attempt.device
+            for each in self._open()
+            if each.attempt.token not in self._rows.members
+            and (each.attempt.study_id, each.attempt.trial) not in behind
+        ]
         gathering = Counter(device for device, _ in self._rows.gathering())
         return Holdings(tuple(found), Counter(alone) + Counter(of_gangs) - gathering)
 
@@ -124,9 +132,7 @@ class Maintenance(Tables):
             if each.study_id == study_id and is_last and each.device_kind not in ("", "cpu"):
                 found.setdefault(trial.placed.share if trial.placed else 1.0, []).append(each)
         return [
-            ShareFigures(
-                share, len(some), sum(x.device_s for x in some) / len(some), max(x.gpu_peak_bytes for x in some)
-            )
+            ShareFigures(share, len(some), sum(map(_ran_s, some)) / len(some), max(x.gpu_peak_bytes for x in some))
             for share, some in sorted(found.items())
         ]
 
@@ -222,7 +228,7 @@ class Maintenance(Tables):
             places += [(each.member.worker, each.device) for each in of_gang if each.member.rank]
             for worker, device in places:
                 key = (a.study_id, worker, process_of(a))
-                run = SlotRun(worker, a.leased_at, a.ended_at, a.device_s, opened_at, ready_at, device, *placed)
+                run = SlotRun(worker, a.leased_at, a.ended_at, _ran_s(a), opened_at, ready_at, device, *placed)
                 found[key] = run if key not in found else _as_one(found[key], run)
         return sorted(found.values(), key=lambda each: (each.leased_at, each.worker))
 
@@ -316,6 +322,10 @@ class Maintenance(Tables):
         return not self._rows.is_champion(study_id, number)
 
 
+def _ran_s(attempt: Attempt) -> float:
+    return attempt.device_s / attempt.width
+
+
 def _as_one(one: SlotRun, other: SlotRun) -> SlotRun:
     """Two attempts of one process."""
     ends = [each.ended_at for each in (one, other) if each.ended_at is not None]
@@ -323,6 +333,6 @@ def _as_one(one: SlotRun, other: SlotRun) -> SlotRun:
         one,
         leased_at=min(one.leased_at, other.leased_at),
         ended_at=max(ends) if len(ends) == 2 else None,
-        device_s=one.device_s + other.device_s,
+        ran_s=one.ran_s + other.ran_s,
         ready_at=min(one.ready_at, other.ready_at),
     )

@@ -137,6 +137,17 @@ class Rows:
             if waits and is_current and trial.placed is not None:
                 yield each.device, trial.placed
 
+    def behind_leaders(self) -> set[tuple[int, int]]:
+        """The running trials whose process is another one's already: a pack holds its part once."""
+        seen: set[tuple[int, str]] = set()
+        found = set()
+        for each in sorted((held.attempt for held in self.attempts.values() if held.is_open), key=lambda a: a.trial):
+            process = (each.study_id, process_of(each))
+            if process in seen:
+                found.add((each.study_id, each.trial))
+            seen.add(process)
+        return found
+
     def next_id(self, table: str) -> int:
         """The next id of a table; one that was deleted does not come back."""
         self.ids[table] = self.ids.get(table, 0) + 1
@@ -174,7 +185,7 @@ class Rows:
         for each in (held.attempt for held in self.attempts.values()):
             ended_well = self.trials[each.study_id, each.trial].state in (TrialState.SCORED, TrialState.PRUNED)
             if each.fault is Fault.OUT_OF_MEMORY and not (ended_well and (each.micro_batch or 1) > 1):
-                short.setdefault((each.study_id, each.trial), set()).add(each.device_kind)
+                short.setdefault((each.study_id, each.trial), set()).add(each.short_kind or each.device_kind)
         found: dict[tuple[int, int], list[tuple[int, float]]] = {}
         for (study_id, number, rung), record in sorted(self.rungs.items()):
             found.setdefault((study_id, number), []).append((rung, record.value))
@@ -193,7 +204,10 @@ class Rows:
         after = self.rerun_after.get((study_id, number), 0)
         here = [each for each in mine if each.trial == number and each.number > after]
         short = [each for each in here if each.fault is Fault.OUT_OF_MEMORY]
-        return tuple(MemoryFault(e.device_kind, e.micro_batch) for e in sorted(short, key=lambda each: each.number))
+        return tuple(
+            MemoryFault(each.short_kind or each.device_kind, each.micro_batch)
+            for each in sorted(short, key=lambda each: each.number)
+        )
 
     def checkpoints_of(self, study_id: int, number: int) -> list[Checkpoint]:
         """The trial's checkpoints, newest first."""
@@ -242,10 +256,11 @@ class Rows:
     def end_attempt(self, held: Held, event: AttemptEvent, **changes: Any) -> None:
         """End an open attempt, or better its end, and keep the study's device time."""
         outcome = moved(ATTEMPT_TRANSITIONS, held.attempt.outcome, event, thing="attempt")
-        before_s = held.attempt.device_s
+        before_s, width = held.attempt.device_s, held.attempt.width
         held.attempt = replace(held.attempt, ended_at=self.clock(), outcome=outcome, **changes)
         study = self.studies[held.attempt.study_id]
-        self.studies[study.id] = replace(study, device_s=study.device_s + held.attempt.device_s - before_s)
+        more_s = held.attempt.device_s - before_s
+        self.studies[study.id] = replace(study, device_s=study.device_s + more_s, ran_s=study.ran_s + more_s / width)
 
     def cancel(self, trial: TrialRecord, reason: str) -> TrialRecord:
         """Cancel an open trial; its open attempt is released, its device time running until now."""
@@ -253,7 +268,7 @@ class Rows:
         after = self.move_trial(trial, TrialEvent.CANCEL, detail=reason, queued_at=None)
         if held is not None:
             used_s = max(0.0, (self.clock() - held.attempt.leased_at) / timedelta(seconds=1)) / held.attempt.packed
-            self.end_attempt(held, AttemptEvent.RELEASE, detail=reason, device_s=used_s)
+            self.end_attempt(held, AttemptEvent.RELEASE, detail=reason, device_s=used_s * held.attempt.width)
         return after
 
 

@@ -1,6 +1,6 @@
 """Studies: opening, finding and moving them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -12,8 +12,10 @@ from celeriac.domain.records import (
     Claim,
     Counts,
     DeviceSpent,
+    FiringState,
     NewStudy,
     Params,
+    Stage,
     StudyRecord,
     StudyState,
     TrialState,
@@ -103,7 +105,9 @@ class Studies(Tables):
         return sorted(study.id for study in self._rows.studies.values() if study.state in driven)
 
     @atomic
-    def device_spent(self, study_id: int, night: tuple[datetime, datetime] | None = None) -> DeviceSpent:
+    def device_spent(
+        self, study_id: int, night: tuple[datetime, datetime] | None = None, *, runs: int = 0
+    ) -> DeviceSpent:
         rows, me = self._rows, self._rows.studies.get(study_id)
         if me is None:
             return DeviceSpent(0.0)
@@ -118,9 +122,11 @@ class Studies(Tables):
             _spent(rows, me),
             sum(_spent(rows, each) for each in beside),
             sum(_spent(rows, each) for each in of_night.values()),
-            _runs(rows, me),
-            sum(_runs(rows, each) for each in beside),
-            sum(_runs(rows, each) for each in of_night.values()),
+            _holds(rows, me),
+            sum(_holds(rows, each) for each in beside),
+            sum(_holds(rows, each) for each in of_night.values()),
+            sum(_kept(rows, beside, runs)),
+            sum(_kept(rows, list(of_night.values()), runs)),
         )
 
     @atomic
@@ -139,12 +145,26 @@ def _spent(rows: Rows, study: StudyRecord) -> float:
     held = [each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id]
     attempts = [each for each in held if each.ended_at is None]
     now = rows.clock()
-    return study.device_s + sum(max((now - each.leased_at).total_seconds(), 0.0) / each.packed for each in attempts)
+    taken = (max((now - each.leased_at).total_seconds(), 0.0) / each.packed * each.width for each in attempts)
+    return study.device_s + sum(taken)
 
 
-def _runs(rows: Rows, study: StudyRecord) -> int:
+def _holds(rows: Rows, study: StudyRecord) -> float:
     held = (each.attempt for each in rows.attempts.values() if each.attempt.study_id == study.id)
-    return len({process_of(each) for each in held if each.ended_at is None})
+    return sum({process_of(each): each.width for each in held if each.ended_at is None}.values())
+
+
+def _kept(rows: Rows, studies: Sequence[StudyRecord], runs: int) -> Iterator[float]:
+    """For each firing that searches or confirms: what so many runs of it would take, less what its confirmation had."""
+    firings = {each.firing_id for each in studies if each.firing_id}
+    for firing in (rows.firings[each] for each in sorted(firings)):
+        if firing.state not in (FiringState.SEARCHING, FiringState.CONFIRMING):
+            continue
+        ours = [each for each in studies if each.firing_id == firing.id]
+        before = [each for each in ours if each.stage is not Stage.CONFIRM and each.counts.finished]
+        run_s = max((each.device_s / each.counts.finished for each in before), default=0.0)
+        had_s = sum(_spent(rows, each) for each in ours if each.stage is Stage.CONFIRM)
+        yield max(run_s * runs - had_s, 0.0)
 
 
 def _claim(study: StudyRecord, now: datetime) -> Claim:
@@ -221,6 +241,7 @@ def opened(rows: Rows, new: NewStudy) -> StudyRecord:
         best_number=None,
         best_score=None,
         device_s=0.0,
+        ran_s=0.0,
         schedule=new.schedule,
         slice=plain(new.slice),
         due_at=new.due_at,

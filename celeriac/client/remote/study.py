@@ -123,7 +123,7 @@ class RemoteStudy(Study):
     def waiting(self) -> tuple[WaitDecision, TimeLimits, PlaceWait | None]:
         """What it waits for, what its time is limited by, and what its next trial's place lacks."""
         form = self._get("waiting")
-        budgets = tuple(DeviceBudget(**each, runs=0) for each in form["device_budgets"])
+        budgets = tuple(DeviceBudget(**each, holds=0) for each in form["device_budgets"])
         late = form["deadline_at"] and datetime.fromisoformat(form["deadline_at"])
         lacks = form["placement"]
         place = None

@@ -5,7 +5,7 @@ decided = decide_gate(pairs, rules, past, before=evidence)                # afte
 recompute(write_decision(decided)) == decided                             # the record says all
 """
 
-from celeriac.decide.gate.decision import decide_gate, open_gate
+from celeriac.decide.gate.decision import decide_gate, first_pairs, open_gate
 from celeriac.decide.gate.fdr import LevelDecision, NightTally, fdr_level
 from celeriac.decide.gate.past import pool_past
 from celeriac.decide.gate.records import Evidence, GateDecision, GateRules, Look, Pair, Past, Run, Verdict
@@ -24,6 +24,7 @@ __all__ = [
     "Verdict",
     "decide_gate",
     "fdr_level",
+    "first_pairs",
     "open_gate",
     "pool_past",
     "recompute",

@@ -87,6 +87,11 @@ def open_gate(
     )
 
 
+def first_pairs(most_pairs: int) -> int:
+    """The pairs before a night's first look, where earlier nights say nothing of the noise."""
+    return min(choose(most_pairs, None).looks[0], most_pairs)
+
+
 def decide_gate(
     pairs: Sequence[Pair],
     rules: GateRules,

@@ -35,8 +35,10 @@ class NightDecision:
     move: FiringMove | None = None
 
 
-def tonight(night: Night) -> NightDecision:
-    """Decide the next move."""
+def tonight(night: Night, used_up: str = "") -> NightDecision:
+    """Decide the next move. `used_up`: why none of its stages may run anything more, if so
+    (`celeriac.decide.device_budget`): what has ended until now is decided on.
+    """
     firing = night.firing
     stage = WORKING.get(firing.state)
     study = night.studies.get(stage) if stage else None
@@ -50,13 +52,10 @@ def tonight(night: Night) -> NightDecision:
         return _move(FiringEvent.FAIL, f"this version cannot read what it was made with: {error}")
     if stage is not None and study is None:
         return _move(FiringEvent.FAIL, f"the study of its {stage} is gone: somebody deleted it")
-    after = {
-        FiringState.DUE: _begins,
-        FiringState.LOOKING: _looked,
-        FiringState.SEARCHING: _searched,
-        FiringState.CONFIRMING: _confirmed,
-    }
-    return after[firing.state](night, rules)
+    if firing.state is FiringState.DUE:
+        return _begins(night, rules)
+    after = {FiringState.LOOKING: _looked, FiringState.SEARCHING: _searched, FiringState.CONFIRMING: _confirmed}
+    return after[firing.state](night, rules, used_up)
 
 
 def _begins(night: Night, rules: NightRules) -> NightDecision:
@@ -73,8 +72,13 @@ def _begins(night: Night, rules: NightRules) -> NightDecision:
     return _move(FiringEvent.LOOK, reason, opening=given(night, Stage.LOOK, (run,)))
 
 
-def _looked(night: Night, rules: NightRules) -> NightDecision:
+def _looked(night: Night, rules: NightRules, used_up: str) -> NightDecision:
     flaw, look = champion_flaw(night, rules), look_of(night)
+    if used_up:
+        found = None if look is None or look.score is None else {"score": look.score, "drift": look.drift}
+        what = f"the look found {found['score']:.6g}" if found else "the look has no score"
+        reason = f"{what}, and nothing more may run: {used_up}; {_stays(night)}"
+        return _end(night, FiringEvent.SKIP, reason, evidence={"look": found} if found else None)
     if flaw:
         return _search(night, f"the champion keeps serving, but {flaw}: trial 0 is to be beaten")
     if look is None or look.state is not TrialState.SCORED or look.score is None:
@@ -88,13 +92,16 @@ def _looked(night: Night, rules: NightRules) -> NightDecision:
     return _search(night, decided.reason, small=decided.action == "small", evidence=evidence)
 
 
-def _searched(night: Night, rules: NightRules) -> NightDecision:
+def _searched(night: Night, rules: NightRules, used_up: str) -> NightDecision:
     if night.best is None or night.best.score is None:
         search = night.studies[Stage.SEARCH]
         if search.state is StudyState.DONE and not search.counts.finished:  # its device time was spent before it began
             return _end(night, FiringEvent.KEEP, f"its search ran no trial: {search.reason}; {_stays(night)}")
         reason = f"no trial was scored; {_stays(night)}"
         return _end(night, FiringEvent.FAIL, reason, verdict=verdict_of(night, None, reason, promoted=False))
+    if used_up:
+        reason = f"no test of trial {night.best.number} with {night.best.score:.6g}: {used_up}; {_stays(night)}"
+        return _end(night, FiringEvent.KEEP, reason, verdict=verdict_of(night, None, reason, promoted=False))
     return _challenged(night, rules)
 
 
@@ -117,7 +124,7 @@ def _challenged(
     )
 
 
-def _confirmed(night: Night, rules: NightRules) -> NightDecision:
+def _confirmed(night: Night, rules: NightRules, used_up: str) -> NightDecision:
     try:
         challenge = of_firing(night)
     except LookupError as error:
@@ -125,10 +132,11 @@ def _confirmed(night: Night, rules: NightRules) -> NightDecision:
     study, seats = night.studies[Stage.CONFIRM], seats_of(night, challenge)
     if flaw := flaw_of(seats, challenge):
         return _kept(night, challenge, f"{flaw}; {_stays(night)}")
-    closing = study.state is not StudyState.DONE or sum(seat.is_broken for seat in seats) > MOST_BROKEN
+    is_short = study.state is not StudyState.DONE or sum(seat.is_broken for seat in seats) > MOST_BROKEN
+    closing, why = is_short or bool(used_up), f"{used_up}: " if used_up else ""
     pairs = pairs_of(seats)
     if not pairs and closing:
-        return _kept(night, challenge, f"no pair was whole when {study.name} was {study.state}; {_stays(night)}")
+        return _kept(night, challenge, f"{why}no pair was whole when {study.name} was {study.state}; {_stays(night)}")
     try:
         gate = (
             decide_gate(
@@ -144,12 +152,12 @@ def _confirmed(night: Night, rules: NightRules) -> NightDecision:
         reason = gate.reason if gate else "no pair is whole yet"
         more = given(night, Stage.CONFIRM, wanted_points(night, challenge, wanted))
         return _move(FiringEvent.MORE, reason, opening=more, evidence=_said(gate))
-    return _judged(night, rules, challenge, gate)
+    return _judged(night, rules, challenge, gate, why)
 
 
-def _judged(night: Night, rules: NightRules, challenge: Challenge, gate: GateDecision) -> NightDecision:
-    """The gate has spoken: promote, wait for a person, or keep."""
-    reason = f"{challenge.challenger.name} against {challenge.incumbent.name}: {gate.reason}"
+def _judged(night: Night, rules: NightRules, challenge: Challenge, gate: GateDecision, why: str) -> NightDecision:
+    """The gate has spoken: promote, wait for a person, or keep. `why` it was asked before it had all its pairs."""
+    reason = f"{why}{challenge.challenger.name} against {challenge.incumbent.name}: {gate.reason}"
     if gate.verdict != "promote":
         return _kept(night, challenge, f"{reason}; {_stays(night)}", gate)
     if challenge.standing != (None if night.champion is None else night.champion.id):

@@ -8,7 +8,7 @@ from typing import Any
 from celeriac.domain.records.gang import Place
 from celeriac.domain.records.placing import Placed
 from celeriac.domain.records.resources import Resources
-from celeriac.domain.states import Fault, Goal, Outcome, Params, Source
+from celeriac.domain.records.states import Fault, Goal, Outcome, Params, Source
 from celeriac.domain.stop_rules import StopRule
 
 
@@ -21,7 +21,9 @@ class Attempt:
     `micro_batch`: the most samples at once that its batch plan had; None without a plan.
     `gpu_peak_bytes`: the most that it held of a GPU's memory; 0: not measured. `pack`: what all attempts have in common
     that one process ran together, "" for one alone; `packed`: how many they were. `pack_most`: so many at most its
-    trial is run with from then on, for this fault of the pack, `split_by`.
+    trial is run with from then on, for this fault of the pack, `split_by`. `width`: how many devices, or CPU slots, it
+    held: a share of a GPU, one, or a gang's members. `device_s`: device-seconds, the time that it ran (its part, of a
+    pack) times its `width`. `short_kind`: the kind of the device that was out of memory, where it was another member's.
     """
 
     study_id: int
@@ -52,6 +54,8 @@ class Attempt:
     packed: int = 1
     pack_most: int | None = None
     split_by: Fault | None = None
+    width: float = 1.0
+    short_kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)

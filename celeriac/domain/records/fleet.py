@@ -62,7 +62,7 @@ class SlotRun:
     worker: str
     leased_at: datetime
     ended_at: datetime | None
-    device_s: float
+    ran_s: float
     opened_at: datetime
     ready_at: datetime
     device: str = ""

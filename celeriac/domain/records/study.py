@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from celeriac.domain.records.resources import Resources
+from celeriac.domain.records.states import Goal, Stage, StudyState
 from celeriac.domain.records.trial import EndedTrial, TrialRecord
-from celeriac.domain.states import Goal, Stage, StudyState
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class StudyRecord:
     is no reason to pause it again. `reopened_at` is when a person last wanted a closed study to go on: its
     `stop_study` does not end it again. `paused_s`: how long it was paused, or closed, since `first_leased_at` (before
     its first lease: since `started_at`), without the pause that `paused_at` began. `stage`: what it is for in the
-    firing `firing_id`; None for a study that no schedule opened.
+    firing `firing_id`; None for a study that no schedule opened. `device_s`: device-seconds of its attempts, each
+    counted for all that it held (`Attempt.width`); `ran_s`: how long they ran, whatever they held.
     """
 
     id: int
@@ -97,6 +98,7 @@ class StudyRecord:
     paused_s: float = 0.0
     firing_id: int | None = None
     stage: Stage | None = None
+    ran_s: float = 0.0
 
     @property
     def budget(self) -> int:
@@ -130,11 +132,13 @@ class StudyRecord:
 
 @dataclass(frozen=True, slots=True)
 class KnownCost:
-    """What the finished trials of the newest studies of an objective took, in device-seconds of all their attempts."""
+    """How long the finished trials of the newest studies of an objective ran, in seconds of all their attempts,
+    whatever these held.
+    """
 
     studies: int = 0
     trials: int = 0
-    device_s: float = 0.0
+    ran_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,15 +188,19 @@ class Snapshot:
 @dataclass(frozen=True, slots=True)
 class DeviceSpent:
     """Device-seconds of attempts, ended ones and those that run, until now: of a study, of all stages of its firing,
-    and of all firings of its schedule's night; and how many attempts of each run now.
+    and of all firings of its schedule's night; and how many devices the attempts of each hold now, shares of a GPU
+    counted as such. A pack counts once. `firing_kept_s`, `night_kept_s`: what the confirmations to come are expected to
+    take.
     """
 
     study_s: float
     firing_s: float = 0.0
     night_s: float = 0.0
-    study_runs: int = 0
-    firing_runs: int = 0
-    night_runs: int = 0
+    study_holds: float = 0.0
+    firing_holds: float = 0.0
+    night_holds: float = 0.0
+    firing_kept_s: float = 0.0
+    night_kept_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +211,7 @@ class Claim:
     `may_run`: whether it is OPEN or RUNNING. `age_s`: seconds since its first lease, but for those that it was paused.
     `resources`: what one trial asks for; `members`: the slots that its running gangs really have (None: a whole width
     each). `weight`: its priority; `deadline_s`: seconds until its firing should be done (None: at any time).
+    `ran_s`: how long its attempts ran, whatever they held.
     `is_placed`: its trials go to devices that are chosen for them; `suiting`: then so many devices suit them. `pack`:
     so many of its trials share a slot at most; `in_packs` counts it in packs.
     """
@@ -216,7 +225,7 @@ class Claim:
     ready: int
     left: int
     finished: int
-    device_s: float
+    ran_s: float
     age_s: float
     weight: float = 1.0
     deadline_s: float | None = None
@@ -250,7 +259,7 @@ class Claim:
             ready=counts.waiting + counts.paused,
             left=max(trials - counts.finished - counts.open, 0),
             finished=counts.finished,
-            device_s=study.device_s,
+            ran_s=study.ran_s,
             age_s=age_s,
             weight=weight,
             deadline_s=deadline_s,
@@ -329,5 +338,5 @@ class Claim:
 
     @property
     def mean_s(self) -> float | None:
-        """Device seconds of a finished trial, on average; None while none is finished."""
-        return self.device_s / self.finished if self.finished else None
+        """Seconds of a finished trial, on average, whatever it held; None while none is finished."""
+        return self.ran_s / self.finished if self.finished else None

@@ -83,9 +83,11 @@ class Studies(Verbs):
     def studies_to_drive(self) -> list[int]:
         return [row["id"] for row in self._rows("studies_to_drive")]
 
-    def device_spent(self, study_id: int, night: tuple[datetime, datetime] | None = None) -> DeviceSpent:
+    def device_spent(
+        self, study_id: int, night: tuple[datetime, datetime] | None = None, *, runs: int = 0
+    ) -> DeviceSpent:
         since, until = night or (None, None)
-        return self._all(DeviceSpent, "device_spent", study=study_id, since=since, until=until)[0]
+        return self._all(DeviceSpent, "device_spent", study=study_id, since=since, until=until, runs=runs)[0]
 
     def claims(self) -> list[Claim]:
         return [_claim(dict(row)) for row in self._rows("claims")]

@@ -16,7 +16,7 @@ from tests.celeriac.decide.records import snapshot, study, trial
 def at_pace(mean_s: float, *, running: int = 0, queued: int = 0, parallel: int | None = None) -> StudyRecord:
     """A study with ten finished trials of that length."""
     counts = Counts(running=running, queued=queued, scored=10)
-    return study(counts=counts, device_s=10 * mean_s, parallel=parallel)
+    return study(counts=counts, ran_s=10 * mean_s, parallel=parallel)
 
 
 def depth(record: StudyRecord, slots: int) -> Depth:
@@ -71,7 +71,7 @@ def seen(*open_trials: TrialRecord, ended: int = 20, best: int | None = 7, mean_
     """A study whose newest trial is the last of these."""
     record = study(
         counts=Counts(scored=ended),
-        device_s=ended * mean_s,
+        ran_s=ended * mean_s,
         best_number=best,
         next_number=1 + max((trial.number for trial in open_trials), default=ended),
     )

@@ -13,7 +13,7 @@ NOW = datetime(2026, 11, 24, 5, 0, tzinfo=UTC)
 
 def late(**changes: Any) -> Any:
     """Sixty trials of a minute are left, two are finished."""
-    return claim(0, ready=0, left=60, finished=2, device_s=120.0, age_s=120.0, deadline_s=3600.0, **changes)
+    return claim(0, ready=0, left=60, finished=2, ran_s=120.0, age_s=120.0, deadline_s=3600.0, **changes)
 
 
 def weight(first: Any, slots: int = 10, others: int = 9) -> float:
@@ -27,7 +27,7 @@ def test_a_slice_whose_part_is_too_small_for_its_deadline_gets_a_larger_one() ->
     assert weight(replace(late(), deadline_s=500.0)) == MOST_BOOST
     assert weight(replace(late(), deadline_s=300.0)) == 1.0  # twelve slots are not there
     assert weight(replace(late(), deadline_s=-1.0)) == 1.0
-    assert weight(replace(late(), finished=0, device_s=0.0)) == 1.0
+    assert weight(replace(late(), finished=0, ran_s=0.0)) == 1.0
     claims = urgent([replace(late(), deadline_s=1200.0), *(claim(k) for k in range(1, 10))], Slots(cpu=10))
     shares = [share(k, claims, Slots(cpu=10)).slots for k in range(10)]
     assert shares == [3] + [1] * 9  # nobody is shut out by it
@@ -46,7 +46,7 @@ def test_a_deadline_that_cannot_be_met_is_announced_with_what_would_help() -> No
 
 
 def test_what_nobody_can_estimate_is_announced_at_the_last_moment() -> None:
-    unknown = replace(late(), finished=0, device_s=0.0)
+    unknown = replace(late(), finished=0, ran_s=0.0)
     assert not will_it_be_done(unknown, 1, 10, NOW).is_late
     near = replace(unknown, deadline_s=20.0)
     assert "60 trials are left and none of its trials is finished" in will_it_be_done(near, 1, 10, NOW).reason

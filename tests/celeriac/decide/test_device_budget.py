@@ -11,6 +11,7 @@ from celeriac.decide.device_budget import (
     budgets_of,
     has_device_budget,
     night_of_budget,
+    runs_to_confirm,
     used_up,
     used_up_in_s,
 )
@@ -64,7 +65,28 @@ def test_what_is_used_up(budget: dict[str, Any], plan: dict[str, Any] | None, sp
     found = used_up(budgets_of(mine, spec(budget, plan), spent))
     assert found.startswith(says)
     assert bool(found) == bool(says)
-    assert budgets_of(replace(SEARCH, stage=Stage.CONFIRM), spec(budget, plan), spent) == []  # it is worth its end
+
+
+@pytest.mark.parametrize("stage", [Stage.LOOK, Stage.CONFIRM])
+def test_a_look_and_a_confirmation_are_ended_by_the_budgets_of_their_night_alone(stage: Stage) -> None:
+    given, plan = replace(SEARCH, stage=stage), {"budget": {"device_hours_per_slice": 1}}
+    assert not has_device_budget(given, spec({"device_hours": 2}))
+    assert runs_to_confirm(given, spec({}, plan)) == 0
+    found = budgets_of(given, spec({"device_hours": 2}, plan), DeviceSpent(9000, 3600, 3600, firing_kept_s=600))
+    assert used_up(found) == "firing's device budget of 1 device-hours is used up (1 h)"
+
+
+def test_a_search_leaves_what_its_confirmation_will_take_and_has_half_of_the_budget_at_least() -> None:
+    asks = spec({}, {"budget": {"device_hours_per_slice": 1}})
+    assert runs_to_confirm(SEARCH, asks) == 8
+    assert runs_to_confirm(SEARCH, spec({}, {"gate": {"pairs": 3}})) == 6
+    assert runs_to_confirm(PLAIN, spec({})) == 0
+    found = budgets_of(SEARCH, asks, DeviceSpent(3000, 3000, 3000, 2, 2, 2, 600, 600))
+    assert used_up(found) == (
+        "firing's device budget of 1 device-hours is used up (0.833 h, and 0.167 h are kept for confirmations)"
+    )
+    short = budgets_of(SEARCH, asks, DeviceSpent(1000, 1000, 1000, 2, 2, 2, 9000, 9000))
+    assert (used_up(short), used_up_in_s(short)) == ("", 400.0)
 
 
 def test_a_study_beside_its_schedule_counts_its_own_time_only() -> None:
@@ -92,5 +114,6 @@ def test_when_a_budget_will_be_used_up_follows_from_what_runs_and_is_about_to() 
     assert used_up_in_s([study_]) == 50.0
     assert used_up_in_s([study_, night]) == 6.0
     assert used_up_in_s([study_], queued=2) == 25.0
-    assert used_up_in_s([replace(study_, runs=0)]) is None
+    assert used_up_in_s([replace(study_, holds=0)]) is None
+    assert used_up_in_s([replace(study_, holds=0.25)], queued=0.25) == 200.0
     assert used_up_in_s([]) is None

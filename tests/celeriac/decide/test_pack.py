@@ -112,7 +112,7 @@ def test_a_ticket_leads_a_pack() -> None:
 
 
 def test_a_claim_counts_packs() -> None:
-    record = study(counts=Counts(waiting=20, queued=1, running=9, scored=33), parallel=40, device_s=66.0)
+    record = study(counts=Counts(waiting=20, queued=1, running=9, scored=33), parallel=40, ran_s=66.0)
     claim = Claim.of(record, trials=100, resources=Resources(), age_s=1.0, pack=16).in_packs(2)
     assert (claim.running, claim.queued, claim.ready, claim.left) == (2, 1, 2, 3)
     assert (claim.parallel, claim.finished, claim.mean_s) == (3, 3, 22.0)

@@ -64,7 +64,7 @@ def test_a_study_s_trials_tell_their_length_once_there_are_enough() -> None:
     many = spec(budget={"trials": 60_000}, parallel=4)
 
     def after(finished: int, trial_s: float) -> str:
-        row = study(counts=Counts(scored=finished), device_s=finished * trial_s)
+        row = study(counts=Counts(scored=finished), ran_s=finished * trial_s)
         return chosen_sampler(many, row).name
 
     assert after(0, 0.0) == "bayesian"

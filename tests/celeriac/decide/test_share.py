@@ -27,7 +27,7 @@ def claim(study_id: int, **changes: Any) -> Claim:
         "ready": 100,
         "left": 1000,
         "finished": 0,
-        "device_s": 0.0,
+        "ran_s": 0.0,
         "age_s": 0.0,
     } | changes
     return Claim(study_id, resources=Resources(gpus=given_.pop("gpus")), **given_)
@@ -81,18 +81,18 @@ def test_gpu_trials_come_first_on_gpus_and_cpu_trials_share_the_rest() -> None:
 
 
 def test_long_trials_by_chance_are_made_up_for_and_long_trials_by_nature_are_not() -> None:
-    alike = [claim(k, running=1, finished=9, device_s=540.0, age_s=600.0) for k in range(34)]
+    alike = [claim(k, running=1, finished=9, ran_s=540.0, age_s=600.0) for k in range(34)]
 
     def most(study_id: int, last: Claim) -> int:
         claims = [*alike, last]
         accounts = settled({each.study_id: Account(0) for each in claims}, claims)
         return share(study_id, claims, Slots(cpu=35), (), trials_behind(accounts, claims)).most
 
-    unlucky = claim(34, running=1, finished=5, device_s=540.0, age_s=600.0)
+    unlucky = claim(34, running=1, finished=5, ran_s=540.0, age_s=600.0)
     assert (most(34, unlucky), most(0, unlucky)) == (3, 2)
-    slow = claim(34, running=1, finished=1, device_s=540.0, age_s=600.0)
+    slow = claim(34, running=1, finished=1, ran_s=540.0, age_s=600.0)
     assert most(34, slow) == 2
-    had_much = replace(unlucky, device_s=900.0, finished=8)
+    had_much = replace(unlucky, ran_s=900.0, finished=8)
     assert most(34, had_much) == 2
 
 
@@ -119,7 +119,7 @@ claims_ = st.lists(
         parallel=st.none() | st.integers(1, 9),
         gpus=st.integers(0, 1),
         may_run=st.booleans(),
-        device_s=st.floats(0, 1e5),
+        ran_s=st.floats(0, 1e5),
         age_s=st.floats(0, 1e4),
     ),
     max_size=12,
@@ -192,7 +192,7 @@ class Simulated:
                 now, ended, lasts_s = heapq.heappop(busy)
                 if now > wall_s:
                     return self
-                self._change(ended, running=-1, finished=1, device_s=lasts_s)
+                self._change(ended, running=-1, finished=1, ran_s=lasts_s)
                 if not self.claims[ended].running:
                     without[ended] = now
 
@@ -237,7 +237,7 @@ def test_device_time_is_shared_by_weight_whatever_the_length_of_trials() -> None
 
     found = studies(10)
     found.claims = {k: replace(each, weight=3.0 if k < 2 else 1.0) for k, each in found.claims.items()}
-    device = {k: each.device_s / each.weight for k, each in found.run(5, 20_000.0, lasts, seed=3).claims.items()}
+    device = {k: each.ran_s / each.weight for k, each in found.run(5, 20_000.0, lasts, seed=3).claims.items()}
     mean = sum(device.values()) / len(device)
     assert all(0.75 * mean <= each <= 1.25 * mean for each in device.values()), device
 
@@ -271,7 +271,7 @@ def test_slots_are_shared_by_what_a_trial_holds_of_them() -> None:
 
 
 def test_who_holds_more_is_charged_more() -> None:
-    wide, narrow = (claim(k, gpus=gpus, running=1, finished=10, device_s=100.0) for k, gpus in enumerate((4, 1)))
+    wide, narrow = (claim(k, gpus=gpus, running=1, finished=10, ran_s=100.0) for k, gpus in enumerate((4, 1)))
     level = {0: Account(10), 1: Account(10)}
     behind = trials_behind(settled(level, [wide, narrow]), [wide, narrow])
     owed = settled(level, [wide, narrow])

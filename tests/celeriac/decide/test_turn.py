@@ -82,7 +82,7 @@ def test_waiting_suggestions_that_grew_stale_are_replaced_before_they_are_queued
         trial(8, TrialState.WAITING, why={"observed": 4, "best": 2}),
     )
     counts = Counts(running=1, waiting=2, scored=6)
-    seen = snapshot(study(counts=counts, next_number=9, best_number=5, device_s=6 * 60.0), trials)
+    seen = snapshot(study(counts=counts, next_number=9, best_number=5, ran_s=6 * 60.0), trials)
     decision = what_next(seen, Limits(100), 1)
     assert decision.replace == (7, 8)
     assert decision.reason == "trial 7 was suggested before the best, trial 5, ended"
@@ -97,7 +97,7 @@ def test_a_retry_does_not_wait_for_better_suggestions() -> None:
         trial(7, TrialState.WAITING, why={"observed": 4}),
     )
     counts = Counts(running=1, waiting=2, scored=5)
-    seen = snapshot(study(counts=counts, next_number=8, device_s=5 * 60.0), trials)
+    seen = snapshot(study(counts=counts, next_number=8, ran_s=5 * 60.0), trials)
     assert what_next(seen, Limits(100), 1).queue == (3,)
 
 

@@ -114,6 +114,8 @@ def check_attempts(told: Story) -> None:
         assert trial.oom_device_kinds == tuple(sorted(kinds))
     used_s = sum(attempt.device_s for attempts in told.attempts for attempt in attempts)
     assert told.study.device_s == pytest.approx(used_s)
+    ran_s = sum(attempt.device_s / attempt.width for attempts in told.attempts for attempt in attempts)
+    assert told.study.ran_s == pytest.approx(ran_s)
 
 
 def check_rungs(told: Story) -> None:

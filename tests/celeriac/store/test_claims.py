@@ -23,7 +23,7 @@ def test_a_claim_says_what_is_held_and_what_could_be_used(any_store: Store) -> N
     opened = any_store.create_study(new_study(spec=spec))
     found = claim(any_store, study.id)
     assert (found.running, found.queued, found.ready, found.left, found.finished) == (1, 1, 0, 1, 1)
-    assert (found.gpus, found.parallel, found.may_run, found.device_s) == (0, 2, True, 2.0)
+    assert (found.gpus, found.parallel, found.may_run, found.ran_s) == (0, 2, True, 2.0)
     assert (found.held, found.begun, found.demand, found.mean_s) == (2, 2, 2, 2.0)
     new = claim(any_store, opened.id)
     assert (new.gpus, new.left, new.may_run, new.age_s, new.mean_s) == (1, 9, True, 0.0, None)
@@ -73,11 +73,11 @@ def test_device_time_is_that_of_ended_and_of_open_attempts(any_store: Store) -> 
     study = queued(store, 2)
     store.finish_attempt(leased(store, study, 0).token, scored(0.5))
     before = store.device_spent(study.id)
-    assert (before.study_s, before.firing_s, before.study_runs) == (2.0, 0.0, 0)
+    assert (before.study_s, before.firing_s, before.study_holds) == (2.0, 0.0, 0)
     leased(store, study, 1)
     began = store.device_spent(study.id)
     assert store.device_spent(study.id).study_s > began.study_s > 2.0  # its clock goes on
-    assert (began.study_runs, began.firing_runs, began.night_runs) == (1, 0, 1)
+    assert (began.study_holds, began.firing_holds, began.night_holds) == (1, 0, 1)
     assert store.device_spent(10**9).study_s == 0.0
 
 
@@ -94,7 +94,7 @@ def test_device_time_of_a_night_is_that_of_the_schedules_firings_due_then(any_st
         studies.append(study)
     found = any_store.device_spent(studies[0].id, night)
     assert (found.study_s, found.firing_s, found.night_s) == (2.0, 2.0, 4.0)
-    assert (found.study_runs, found.firing_runs, found.night_runs) == (0, 0, 0)
+    assert (found.study_holds, found.firing_holds, found.night_holds) == (0, 0, 0)
     assert any_store.device_spent(studies[0].id).night_s == 2.0
 
 

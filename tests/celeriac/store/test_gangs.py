@@ -41,17 +41,31 @@ def gang_study(store: Store, slots: Any = 3, trials: int = 1, **more: Any) -> St
 
 
 def joined(
-    store: Store, study: StudyRecord, worker: str, *, attempt: int = 1, number: int = 0, host: str = "h"
+    store: Store,
+    study: StudyRecord,
+    worker: str,
+    *,
+    attempt: int = 1,
+    number: int = 0,
+    host: str = "h",
+    kind: str = "cpu",
 ) -> Seat:
-    came = come(store, study, worker, attempt=attempt, number=number, host=host)
+    came = come(store, study, worker, attempt=attempt, number=number, host=host, kind=kind)
     assert isinstance(came, Seat), came
     return came
 
 
 def come(
-    store: Store, study: StudyRecord, worker: str, *, attempt: int = 1, number: int = 0, host: str = "h"
+    store: Store,
+    study: StudyRecord,
+    worker: str,
+    *,
+    attempt: int = 1,
+    number: int = 0,
+    host: str = "h",
+    kind: str = "cpu",
 ) -> Seat | Refusal:
-    place = {"worker": worker, "host": host, "device": "cpu", "device_kind": "cpu"}
+    place = {"worker": worker, "host": host, "device": "cpu", "device_kind": kind}
     where = {"address": "127.0.0.1", "port": 1000 + ord(worker[-1])}
     return store.join_gang(study.id, number, attempt, **place, **where, lease_s=LEASE_S)  # type: ignore[arg-type]
 

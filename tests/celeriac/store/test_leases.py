@@ -292,7 +292,7 @@ def test_slot_runs_are_what_a_slots_time_was_spent_on(any_store: Store) -> None:
     any_store.finish_attempt(second.token, scored(0.5))
     one, two, three = any_store.slot_runs(before)
     assert [each.worker for each in (one, two, three)] == ["a", "b", "a"]
-    assert (one.device_s, one.ended_at is None, three.ended_at) == (2.5, False, None)
+    assert (one.ran_s, one.ended_at is None, three.ended_at) == (2.5, False, None)
     assert two.ready_at == one.ended_at, "it was there from the end of the attempt before"
     assert one.opened_at <= one.ready_at <= one.leased_at
     assert any_store.slot_runs(any_store.now()) == [three]

@@ -22,14 +22,14 @@ from sqlalchemy import text
 from celeriac.domain.errors import SchemaMismatch, SettingInvalid, StoreUnavailable
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent, StudyEvent
-from celeriac.domain.records import Counts, FiringState, SliceDue, Stage, StudyState
+from celeriac.domain.records import Counts, FiringState, Report, SliceDue, Stage, StudyState
 from celeriac.store import open_store
 from celeriac.store.connection import driver, open_engine
 from celeriac.store.migrate import migrate, schema_state
 from celeriac.store.postgres import functions
 from celeriac.store.revision import REVISION
 from celeriac.store.tables import metadata
-from tests.celeriac.store.scenes import leased, queued, report, scored
+from tests.celeriac.store.scenes import leased, scored
 from tests.servers import Servers
 
 ROOT = Path(__file__).parents[3]
@@ -97,24 +97,35 @@ def test_two_that_migrate_at_once_both_succeed(empty: str) -> None:
     assert sorted(before, key=str) == sorted([None, REVISION, REVISION], key=str)
 
 
+#: What a program of the version before left: a trial that runs under a lease, and one that waits.
+OF_THE_VERSION_BEFORE = """
+    INSERT INTO study (name, spec, goal, state, turn, next_number, waiting, running, started_at) VALUES
+        ('digits', '{"study": "digits", "objective": "train:objective", "metric": {"name": "score", "goal": "maximize"},
+            "seed": 7, "budget": {"trials": 4}, "retry": {"attempts": 3}}', 'maximize', 'RUNNING', 5, 2, 1, 1, now());
+    INSERT INTO trial (study_id, number, params, state, source, attempts, worker) VALUES
+        (1, 0, '{"lr": 0.1}', 'RUNNING', 'default', 1, 'w@here'), (1, 1, '{"lr": 0.2}', 'WAITING', 'suggested', 0, '');
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, leased_at, lease_s, lease_until) VALUES
+        (1, 0, 1, 'token', 'w@here', 'cpu', now(), 30, now() + interval '30 s');
+"""
+
+
 def test_a_worker_works_on_while_the_schema_of_the_version_before_is_migrated(empty: str) -> None:
     before = f"{int(REVISION) - 1:04}"
-    upgrade_to(empty, before, then="SELECT 1")
+    upgrade_to(empty, before, then=OF_THE_VERSION_BEFORE)
     engine = open_engine(empty, pool_size=1)
     with engine.connect() as connection, connection.begin():
         functions.install(driver(connection))
     engine.dispose()
     worker = open_store(empty)
-    study = queued(worker, 2)
-    lease, beats, over = leased(worker, study, 0), threading.Semaphore(0), threading.Event()
+    beats, over = threading.Semaphore(0), threading.Event()
     wrong: list[Exception] = []
 
     def work() -> None:
         step = 0
         while not over.is_set():
             try:
-                worker.renew(lease.token, 30)
-                worker.report(lease.token, [report(lease, step)])
+                worker.renew("token", 30)
+                worker.report("token", [Report(step, 0.5)])
             except Exception as error:
                 wrong.append(error)
                 return
@@ -133,10 +144,10 @@ def test_a_worker_works_on_while_the_schema_of_the_version_before_is_migrated(em
         over.set()
         thread.join()
     assert wrong == []
-    worker.finish_attempt(lease.token, scored(0.5))
+    worker.finish_attempt("token", scored(0.5))
     worker.check_schema()
-    assert leased(worker, study, 1).attempt == 1
-    assert worker.study(study.id).counts == Counts(running=1, scored=1)
+    assert leased(worker, worker.study(1), 1).attempt == 1
+    assert worker.study(1).counts == Counts(running=1, scored=1)
     worker.close()
 
 
@@ -233,6 +244,34 @@ def test_firings_of_schema_0006_are_given_the_life_that_they_had(empty: str) -> 
     assert store.champions() == [first]
     moved = store.move_firing(us.id, us.turn, FiringMove(FiringEvent.KEEP, "nothing won here either"))
     assert (moved.state, moved.turn) == (FiringState.KEPT, 1)
+    store.close()
+
+
+#: What programs of schema 0023 left: a gang of three that ran for 10 s, half a GPU for 20 s, one alone for 30 s.
+OF_SCHEMA_0023 = """
+    INSERT INTO study (name, spec, goal, next_number, scored, device_s) VALUES ('s', '{}', 'maximize', 3, 3, 60);
+    INSERT INTO trial (study_id, number, params, state, source, score, attempts, ended_no, placed)
+        SELECT 1, k, '{}', 'SCORED', 'suggested', 1, 1, k + 1,
+            CASE k WHEN 1 THEN jsonb '{"share": 0.5, "devices": ["GPU-1"], "memory_bytes": 0}' END
+        FROM generate_series(0, 2) k;
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, leased_at, lease_s, lease_until, ended_at,
+        outcome, device_s)
+        SELECT 1, k, 1, 'token' || k, 'w', 'd', now(), 30, now(), now(), 'scored', 10 * (k + 1)
+        FROM generate_series(0, 2) k;
+    INSERT INTO gang_member (token, study_id, trial, attempt, worker, host, device, address, port, joined_at, lease_s,
+        lease_until, rank, world)
+        SELECT CASE k WHEN 0 THEN 'token0' ELSE 'm' || k END, 1, 0, 1, 'w', 'h', 'd', 'a', 1, now(), 30, now(), k, 3
+        FROM generate_series(0, 2) k;
+"""
+
+
+def test_device_time_of_schema_0023_is_counted_anew_for_gangs_and_shares(empty: str) -> None:
+    upgrade_to(empty, "0023", then=OF_SCHEMA_0023)
+    migrate(empty)
+    store = open_store(empty)
+    attempts = [store.attempts(1, number)[0] for number in range(3)]
+    assert [(each.width, each.device_s) for each in attempts] == [(3.0, 30.0), (0.5, 10.0), (1.0, 30.0)]
+    assert (store.study(1).device_s, store.study(1).ran_s) == (70.0, 60.0)
     store.close()
 
 

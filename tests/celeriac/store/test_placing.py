@@ -63,6 +63,21 @@ def test_a_placed_trial_runs_where_it_was_placed_and_nowhere_else(store: Store) 
     assert store.holdings().open_attempts == {}
 
 
+def test_a_share_of_a_gpu_is_charged_by_its_part(store: Store) -> None:
+    _with_card(store)
+    study = _study(store, 2)
+    _place(store, study, {0: Placed((CARD,), 0.25), 1: Placed(("cpu",), 0.0)})
+    quarter, slot = _lease(store, study, 0), _lease(store, study, 1, device="cpu")
+    assert isinstance(quarter, Lease)
+    assert isinstance(slot, Lease)
+    assert store.device_spent(study.id).study_holds == 1.25
+    for lease in (quarter, slot):
+        end = AttemptEnd(AttemptEvent.SCORE, TrialEvent.SCORE, score=1.0, device_s=8.0)
+        store.finish_attempt(lease.token, end)
+    assert (store.study(study.id).device_s, store.study(study.id).ran_s) == (10.0, 16.0)
+    assert {(each.device, each.ran_s) for each in store.slot_runs(study.created_at)} == {(CARD, 8.0), ("cpu", 8.0)}
+
+
 def test_what_a_device_has_no_room_for_goes_back_to_the_buffer(store: Store) -> None:
     _with_card(store, memory_bytes=10 * GIB)
     study = _study(store, 4)

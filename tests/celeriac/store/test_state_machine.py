@@ -268,7 +268,7 @@ def comparable(answer: Any) -> Any:
     if isinstance(answer, (list, tuple)):
         return [comparable(each) for each in answer]
     if hasattr(answer, "__dataclass_fields__"):
-        skipped = {"id", "study_id", "token", "device_s", "path"}
+        skipped = {"id", "study_id", "token", "device_s", "ran_s", "path"}
         values = {name: getattr(answer, name) for name in answer.__dataclass_fields__ if name not in skipped}
         return {
             name: (

@@ -55,7 +55,7 @@ SELECT EXISTS (
 -- The attempts that one process ran together are one run of its slot. Of a gang each member's slot has run what its attempt did, until it
 -- was a member no more.
 SELECT r.worker, min(r.leased_at) AS leased_at, CASE WHEN bool_and(r.ended_at IS NOT NULL) THEN max(r.ended_at) END AS ended_at,
-    sum(a.device_s) AS device_s, greatest(s.created_at, s.resumed_at, s.reopened_at) AS opened_at,
+    sum(a.device_s / a.width) AS ran_s, greatest(s.created_at, s.resumed_at, s.reopened_at) AS opened_at,
     min(coalesce(p.ended_at, t.created_at)) AS ready_at, r.device,
     coalesce(max(CAST(t.placed ->> 'share' AS float8)), 0) AS share,
     coalesce(max(CAST(t.placed ->> 'memory_bytes' AS bigint)), 0) AS memory_bytes
@@ -68,7 +68,7 @@ CROSS JOIN LATERAL (
 ) r
 WHERE (s.ended_at IS NULL OR s.ended_at > :since) AND (a.ended_at IS NULL OR a.ended_at > :since)
 GROUP BY a.study_id, r.worker, r.device, s.created_at, s.resumed_at, s.reopened_at,
-    CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END
+    {process}
 ORDER BY min(r.leased_at), r.worker
 
 -- name: let_go(study bigint, numbers int[], older_than_s float8) -> number int, checkpoints boolean, logs boolean

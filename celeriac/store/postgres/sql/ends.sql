@@ -17,7 +17,7 @@ WITH a AS (
         AND way.attempt_event = :attempt_event AND way.trial_event = :trial_event
         AND (NOT :only_expired OR attempt.lease_until < clock_timestamp()) AND {sound}
     RETURNING attempt.study_id, attempt.trial, attempt.number, attempt.last_step, attempt.last_value, attempt.device_kind,
-        way.state, way.ends
+        attempt.width, way.state, way.ends
 ), l AS (
     INSERT INTO attempt_log (study_id, trial, attempt, tail)
     SELECT study_id, trial, number, :log_tail FROM e WHERE :log_tail IS NOT NULL {keep_tail}
@@ -36,9 +36,10 @@ WITH a AS (
         ended_no = CASE WHEN e.ends THEN s.ended + 1 END,
         ended_at = CASE WHEN e.ends THEN clock_timestamp() END
     FROM s, e WHERE trial.study_id = e.study_id AND trial.number = e.trial
-    RETURNING trial.*, e.last_step, e.last_value, e.device_kind
+    RETURNING trial.*, e.last_step, e.last_value, e.device_kind, e.width
 ), c AS (
-    UPDATE study SET running = study.running - 1, {counted}, device_s = study.device_s + :device_s, {best}
+    UPDATE study SET running = study.running - 1, {counted}, {best},
+        device_s = study.device_s + :device_s * t.width, ran_s = study.ran_s + :device_s
     FROM t WHERE study.id = t.study_id
 )
 SELECT {trial_alone}, t.last_step, t.last_value, t.device_kind FROM t
@@ -62,7 +63,7 @@ WITH a AS (
     UPDATE attempt SET ended_at = clock_timestamp(), outcome = {adopted}, {noted}
     FROM b WHERE attempt.token = b.token AND :trial_event = 'score' AND {sound}
     RETURNING attempt.study_id, attempt.trial, attempt.number, attempt.worker, attempt.last_step, attempt.last_value,
-        attempt.device_kind, b.fault AS was_fault, b.device_s AS was_device_s
+        attempt.device_kind, attempt.width, b.fault AS was_fault, b.device_s AS was_device_s
 ), l AS (
     INSERT INTO attempt_log (study_id, trial, attempt, tail)
     SELECT study_id, trial, number, :log_tail FROM e WHERE :log_tail IS NOT NULL {keep_tail}
@@ -74,10 +75,11 @@ WITH a AS (
         worker = e.worker, score = :score, metrics = :metrics, step = :step, holdout = :holdout, drift = :drift, model = :model,
         ended_no = s.ended + 1, ended_at = clock_timestamp()
     FROM s, e WHERE trial.study_id = e.study_id AND trial.number = e.trial
-    RETURNING trial.*, e.last_step, e.last_value, e.device_kind, e.was_device_s
+    RETURNING trial.*, e.last_step, e.last_value, e.device_kind, e.width, e.was_device_s
 ), c AS (
     UPDATE study SET waiting = s.waiting - CAST(o.state = 'WAITING' AS int), queued = s.queued - CAST(o.state = 'QUEUED' AS int),
-        scored = study.scored + 1, device_s = study.device_s + :device_s - t.was_device_s, {best}
+        scored = study.scored + 1, {best}, device_s = study.device_s + :device_s * t.width - t.was_device_s,
+        ran_s = study.ran_s + :device_s - t.was_device_s / t.width
     FROM s, o, t WHERE study.id = s.id
 )
 SELECT {trial_alone}, t.last_step, t.last_value, t.device_kind FROM t

@@ -13,9 +13,9 @@ SELECT t.who, count(*) AS given, count(t.ended_no) AS ended, count(*) FILTER (WH
 FROM t, m WHERE t.is_proposed GROUP BY t.who ORDER BY t.who
 
 -- name: known_cost
-SELECT count(*) AS studies, CAST(coalesce(sum(n.finished), 0) AS bigint) AS trials, coalesce(sum(n.device_s), 0) AS device_s
+SELECT count(*) AS studies, CAST(coalesce(sum(n.finished), 0) AS bigint) AS trials, coalesce(sum(n.ran_s), 0) AS ran_s
 FROM (
-    SELECT s.scored + s.pruned + s.failed AS finished, s.device_s FROM study s
+    SELECT s.scored + s.pruned + s.failed AS finished, s.ran_s FROM study s
     WHERE s.spec ->> 'objective' = :objective AND s.scored + s.pruned + s.failed > 0 ORDER BY s.id DESC LIMIT :most
 ) n
 
@@ -45,9 +45,7 @@ UNION ALL SELECT 'queue_oldest_seconds', CAST('{}' AS text[]), CAST(coalesce(ext
 UNION ALL SELECT 'waiting_trials', CAST('{}' AS text[]), CAST(coalesce(sum(s.waiting), 0) AS float8) FROM study s
     WHERE s.state IN ('OPEN', 'RUNNING', 'PAUSED')
 UNION ALL SELECT 'slots', ARRAY['alive'], CAST(coalesce(sum(d.slots), 0) AS float8) FROM d
--- A pack is many attempts of one slot, a gang one attempt on many.
-UNION ALL SELECT 'slots', ARRAY['busy'], count(*) FROM (SELECT a.worker FROM attempt a WHERE a.ended_at IS NULL
-    UNION SELECT m.worker FROM gang_member m WHERE m.ended_at IS NULL) b
+UNION ALL SELECT 'slots', ARRAY['busy'], count(*) FROM attempt a WHERE a.ended_at IS NULL
 UNION ALL SELECT 'slots', ARRAY['aside'], count(DISTINCT p.worker) FROM put_aside p WHERE p.study_id = 0 AND p.until > clock_timestamp()
 UNION ALL SELECT 'hosts_alive', CAST('{}' AS text[]), count(DISTINCT d.host) FROM d
 UNION ALL SELECT 'devices_ill', CAST('{}' AS text[]), count(*) FROM d WHERE d.health <> 'ok'

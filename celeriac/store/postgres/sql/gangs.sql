@@ -95,7 +95,8 @@ SELECT m.rank, coalesce(m.world, 0), CASE WHEN m.rank IS NULL
             ELSE extract(epoch FROM clock_timestamp() - g.lease_until) + g.lease_s END,
         'lapsed', g.token <> m.token AND g.lease_until < clock_timestamp(), 'ended', g.ended_at IS NOT NULL,
         'leaving', CASE WHEN g.token = m.token THEN m.leaving ELSE g.leaving END,
-        'fault', g.fault, 'detail', g.detail, 'traceback', g.traceback, 'signature', g.signature) ORDER BY g.rank, g.joined_at)
+        'fault', g.fault, 'detail', g.detail, 'traceback', g.traceback, 'signature', g.signature,
+        'device_kind', g.device_kind) ORDER BY g.rank, g.joined_at)
         FROM gang_member g WHERE {of_gang}),
     coalesce((SELECT a.preempt_reason FROM a), '')
 FROM m JOIN trial t ON t.study_id = m.study_id AND t.number = m.trial JOIN study s ON s.id = m.study_id
@@ -130,10 +131,10 @@ WITH m AS (
     FROM o, lead WHERE trial.study_id = lead.study_id AND trial.number = lead.trial
     RETURNING trial.number
 ), a AS (
-    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until)
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until, width)
     SELECT lead.study_id, lead.trial, lead.attempt, lead.token, lead.worker, lead.device, lead.device_kind, clock_timestamp(),
-        lead.lease_s, clock_timestamp() + make_interval(secs => lead.lease_s)
-    FROM t, lead RETURNING number
+        lead.lease_s, clock_timestamp() + make_interval(secs => lead.lease_s), lead.size * {share_held}
+    FROM o, t, lead RETURNING number
 ), r AS (
     UPDATE gang_member SET rank = placed.place, world = placed.size
     FROM a, placed WHERE gang_member.token = placed.token AND gang_member.ended_at IS NULL
@@ -152,7 +153,7 @@ SELECT true FROM a
 SELECT m.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.slice, s.due_at, s.stage, t.faults, t.source,
     t.seed, m.lease_until, t.placed, m.trial, m.attempt, m.rank,
     (SELECT json_agg(json_build_object('rank', g.rank, 'host', g.host, 'device', CASE WHEN g.device_kind IN ('', 'cpu') THEN ''
-        ELSE g.device END, 'address', g.address, 'port', g.port) ORDER BY g.rank) FROM gang_member g WHERE {of_gang} AND g.rank IS NOT NULL)
+        ELSE g.device END, 'address', g.address, 'port', g.port, 'kind', g.device_kind) ORDER BY g.rank) FROM gang_member g WHERE {of_gang} AND g.rank IS NOT NULL)
 FROM gang_member m JOIN trial t ON t.study_id = m.study_id AND t.number = m.trial JOIN study s ON s.id = m.study_id
 WHERE m.token = :token AND m.ended_at IS NULL AND m.rank IS NOT NULL
 
@@ -214,7 +215,8 @@ RETURNING true
 
 -- name: gang_members
 SELECT g.rank, g.worker, CAST(greatest(extract(epoch FROM clock_timestamp() - g.lease_until) + g.lease_s, 0) AS float8) AS silent_s,
-    g.lease_until < clock_timestamp() AS lapsed, g.ended_at IS NOT NULL AS ended, g.leaving, g.fault, g.detail, g.traceback, g.signature
+    g.lease_until < clock_timestamp() AS lapsed, g.ended_at IS NOT NULL AS ended, g.leaving, g.fault, g.detail, g.traceback, g.signature,
+    g.device_kind
 FROM gang_member g WHERE g.study_id = :study AND g.trial = :number AND g.attempt = :attempt ORDER BY g.rank, g.joined_at
 
 -- name: gang_places

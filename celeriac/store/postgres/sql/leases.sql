@@ -84,13 +84,13 @@ SELECT {attempt_columns} FROM attempt a WHERE a.token = :token
 -- name: memory_faults(token text) -> device_kind text, micro_batch int
 -- Of the trial that has this lease: its attempts that ran out of memory, in order; not those before a person had it run once more.
 -- The token is that of its attempt, or of a gang's member: all ranks must cut their batch alike.
-SELECT b.device_kind, b.micro_batch FROM (
+SELECT {short_kind}, attempt.micro_batch FROM (
     SELECT study_id, trial FROM attempt WHERE token = :token UNION SELECT study_id, trial FROM gang_member WHERE token = :token
 ) a
 JOIN trial t ON t.study_id = a.study_id AND t.number = a.trial
-JOIN attempt b ON b.study_id = a.study_id AND b.trial = a.trial AND b.fault = 'out_of_memory'
-    AND b.number > t.rerun_after
-ORDER BY b.number
+JOIN attempt ON attempt.study_id = a.study_id AND attempt.trial = a.trial AND attempt.fault = 'out_of_memory'
+    AND attempt.number > t.rerun_after
+ORDER BY attempt.number
 
 -- name: own_attempts(worker text, key text) -> {open_attempt}
 -- The open attempts of a worker whose tokens were made with this key: what its own host gives back.

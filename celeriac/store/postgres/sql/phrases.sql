@@ -20,11 +20,19 @@ LEFT JOIN LATERAL (
     WHERE rung.study_id = t.study_id AND rung.trial = t.number
 ) g ON true
 LEFT JOIN LATERAL (
-    SELECT json_agg(DISTINCT attempt.device_kind) AS oom_device_kinds FROM attempt
+    SELECT json_agg(DISTINCT {short_kind}) AS oom_device_kinds FROM attempt
     WHERE jsonb_exists(t.faults, 'out_of_memory') AND attempt.fault = 'out_of_memory'
         AND attempt.study_id = t.study_id AND attempt.trial = t.number
         AND (t.state NOT IN ('SCORED', 'PRUNED') OR coalesce(attempt.micro_batch, 1) = 1)
 ) m ON true
+
+-- phrase: short_kind
+-- The kind of device whose memory an attempt was short of: of a gang, that of the member that ran out.
+coalesce(nullif(attempt.short_kind, ''), attempt.device_kind)
+
+-- phrase: process
+-- What the attempts of one process have in common, within a study: `rows.process_of`.
+CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END
 
 -- phrase: alive
 -- `Device.is_alive`, of the device `d`.
@@ -52,12 +60,12 @@ due_at timestamptz, stage text, faults jsonb, source text, seed bigint, lease_un
 token text, attempt_event text, trial_event text, score float8, metrics json, step bigint, fault text, detail text,
 traceback text, signature text, device_s float8, peak_memory_bytes bigint, gpu_peak_bytes bigint, log_tail text, digest text,
 forgives boolean, wait_s float8, holdout json, drift float8, model json, micro_batch int,
-pack_most int, split_by text
+pack_most int, split_by text, short_kind text
 
 -- phrase: noted
-fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s,
+fault = :fault, detail = :detail, traceback = :traceback, device_s = :device_s * attempt.width,
 peak_memory_bytes = :peak_memory_bytes, gpu_peak_bytes = :gpu_peak_bytes, digest = :digest, micro_batch = :micro_batch,
-pack_most = :pack_most, split_by = :split_by
+pack_most = :pack_most, split_by = :split_by, short_kind = :short_kind
 
 -- phrase: sound
 (:fault IS NULL OR :fault IN ({faults})) AND :device_s >= 0 AND :device_s < CAST('Infinity' AS float8)
@@ -78,14 +86,15 @@ t.state = 'SCORED' AND (study.best_score IS NULL OR CASE study.goal
 -- From the study `s` and its trial `o`, both locked; an open attempt's device time runs until now by the database's clock.
 e AS (
     UPDATE attempt SET ended_at = clock_timestamp(), outcome = {after_release}, detail = :reason,
-        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at)) / attempt.packed
+        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at)) / attempt.packed * attempt.width
     FROM o WHERE attempt.study_id = o.study_id AND attempt.trial = o.number AND attempt.ended_at IS NULL
-    RETURNING attempt.device_s
+    RETURNING attempt.device_s, attempt.width
 ), c AS (
     UPDATE study SET cancelled = s.cancelled + 1, waiting = s.waiting - CAST(o.state = 'WAITING' AS int),
         queued = s.queued - CAST(o.state = 'QUEUED' AS int), running = s.running - CAST(o.state = 'RUNNING' AS int),
         paused = s.paused - CAST(o.state = 'PAUSED' AS int),
-        device_s = study.device_s + (SELECT coalesce(sum(e.device_s), 0) FROM e)
+        device_s = study.device_s + (SELECT coalesce(sum(e.device_s), 0) FROM e),
+        ran_s = study.ran_s + (SELECT coalesce(sum(e.device_s / e.width), 0) FROM e)
     FROM s, o WHERE study.id = s.id
 ), t AS (
     UPDATE trial SET state = {after_cancel}, detail = :reason, queued_at = NULL,
@@ -152,6 +161,10 @@ s AS (
     FOR NO KEY UPDATE
 )
 
+-- phrase: share_held
+-- What a trial that was placed so has of each of its devices. A CPU's slot has no share: it counts as a device.
+coalesce(nullif(CAST(placed ->> 'share' AS float8), 0), 1)
+
 -- phrase: leased
 -- From the study `s` and its trial `o`, both locked.
 t AS (
@@ -160,9 +173,9 @@ t AS (
     FROM o WHERE trial.study_id = :study AND trial.number = :number
     RETURNING trial.params, trial.faults, trial.source, trial.seed, trial.placed
 ), a AS (
-    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until)
+    INSERT INTO attempt (study_id, trial, number, token, worker, device, device_kind, leased_at, lease_s, lease_until, width)
     SELECT :study, :number, :attempt, :token, :worker, :device, :device_kind, clock_timestamp(), least(:lease_s, {day_s}),
-        clock_timestamp() + make_interval(secs => least(:lease_s, {day_s}))
+        clock_timestamp() + make_interval(secs => least(:lease_s, {day_s})), {share_held}
     FROM t RETURNING token, lease_until
 ), c AS (
     UPDATE study SET running = s.running + 1,
@@ -177,13 +190,16 @@ SELECT a.token, s.id, s.name, t.params, s.spec, s.code_root, s.fingerprint, s.sl
 FROM s, t, a WHERE set_config('synchronous_commit', 'off', true) = 'off'
 
 -- phrase: held_of_device
--- Of the device of that name, by trials that run, and by members of gangs that gather there.
+-- Of the device of that name, by processes of trials that run, and by members of gangs that gather there. A pack holds its part once.
 (
     SELECT coalesce(sum(CAST(x.placed ->> 'share' AS float8)), 0) AS share,
         coalesce(sum(CAST(x.placed ->> 'memory_bytes' AS bigint)), 0) AS memory_bytes
     FROM (
-        SELECT p.placed FROM trial p WHERE p.placed IS NOT NULL AND p.state = 'RUNNING'
-            AND jsonb_exists(p.placed -> 'devices', :device)
+        SELECT r.placed FROM (
+            SELECT DISTINCT ON (p.study_id, {process}) p.placed FROM trial p
+            JOIN attempt a ON a.study_id = p.study_id AND a.trial = p.number AND a.number = p.attempts
+            WHERE p.placed IS NOT NULL AND p.state = 'RUNNING' AND jsonb_exists(p.placed -> 'devices', :device)
+        ) r
         UNION ALL
         SELECT p.placed FROM gang_member m JOIN trial p ON p.study_id = m.study_id AND p.number = m.trial
         WHERE m.device = :device AND {gathers_placed}

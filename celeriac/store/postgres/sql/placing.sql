@@ -1,15 +1,21 @@
 -- Placed trials, and devices that are taken out.
 
 -- name: placed_trials
-SELECT t.study_id, t.number, t.attempts, t.state = 'RUNNING' AS is_running,
-    CAST(coalesce(extract(epoch FROM clock_timestamp() - t.queued_at), 0) AS float8) AS queued_s, t.placed
-FROM trial t WHERE t.placed IS NOT NULL AND t.state IN ('QUEUED', 'RUNNING') ORDER BY t.study_id, t.number
+-- Of a pack that runs one trial: it holds its part once.
+SELECT x.* FROM (
+    SELECT DISTINCT ON (t.study_id, CASE t.state WHEN 'RUNNING' THEN {process} ELSE 'ticket ' || t.number END)
+        t.study_id, t.number, t.attempts, t.state = 'RUNNING' AS is_running,
+        CAST(coalesce(extract(epoch FROM clock_timestamp() - t.queued_at), 0) AS float8) AS queued_s, t.placed
+    FROM trial t LEFT JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
+    WHERE t.placed IS NOT NULL AND t.state IN ('QUEUED', 'RUNNING')
+    ORDER BY t.study_id, CASE t.state WHEN 'RUNNING' THEN {process} ELSE 'ticket ' || t.number END, t.number
+) x ORDER BY x.study_id, x.number
 
 -- name: open_by_device
 -- Of a gang each member counts where it is; rank 0's membership has the attempt's token. One that gathers where it was placed counts by
--- its place.
+-- its place. A pack is one.
 SELECT x.device, CAST(count(*) AS int) AS attempts FROM (
-    SELECT a.device FROM attempt a
+    SELECT DISTINCT ON (a.study_id, {process}) a.device FROM attempt a
     WHERE a.ended_at IS NULL AND NOT EXISTS (SELECT 1 FROM gang_member g WHERE g.token = a.token)
     UNION ALL SELECT m.device FROM gang_member m JOIN trial p ON p.study_id = m.study_id AND p.number = m.trial
     WHERE m.ended_at IS NULL AND m.lease_until > clock_timestamp() AND NOT ({gathers_placed})
@@ -24,7 +30,7 @@ GROUP BY s.id
 
 -- name: share_figures
 SELECT coalesce(CAST(t.placed ->> 'share' AS float8), 1) AS share, CAST(count(*) AS int) AS trials,
-    avg(a.device_s) AS mean_s, max(a.gpu_peak_bytes) AS peak_bytes
+    avg(a.device_s / a.width) AS mean_s, max(a.gpu_peak_bytes) AS peak_bytes
 FROM trial t JOIN attempt a ON a.study_id = t.study_id AND a.trial = t.number AND a.number = t.attempts
 WHERE t.study_id = :study AND t.state = 'SCORED' AND a.device_kind NOT IN ('', 'cpu')
 GROUP BY 1 ORDER BY 1

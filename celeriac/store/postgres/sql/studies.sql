@@ -47,7 +47,7 @@ SELECT id AS study_id, spec -> 'resources' AS resources, parallel, coalesce(CAST
     state <> 'PAUSED' AS may_run, running, queued, waiting + paused AS ready,
     greatest(coalesce(CAST(spec #>> '{budget,trials}' AS int), 0) - scored - pruned - failed
         - waiting - queued - running - paused, 0) AS left,
-    scored + pruned + failed AS finished, device_s,
+    scored + pruned + failed AS finished, ran_s,
     greatest(coalesce(extract(epoch FROM
         coalesce(paused_at, clock_timestamp()) - coalesce(first_leased_at, started_at)) - paused_s, 0), 0) AS age_s,
     coalesce(CAST(spec ->> 'priority' AS double precision), 1) AS weight,
@@ -55,7 +55,8 @@ SELECT id AS study_id, spec -> 'resources' AS resources, parallel, coalesce(CAST
 FROM study WHERE state IN ('OPEN', 'RUNNING', 'PAUSED') ORDER BY id
 
 -- name: device_spent
--- Of the study, of its firing, and of the firings of its schedule with due times from `since` to `until`.
+-- Of the study, of its firing, and of the firings of its schedule with due times from `since` to `until`; and what `runs` more of each
+-- firing that searches or confirms would take, as long as its runs were, less what its confirmation has had of that.
 WITH me AS (
     SELECT id, schedule, firing_id FROM study WHERE id = :study
 ), found AS (
@@ -64,18 +65,28 @@ WITH me AS (
     UNION SELECT s.id FROM me JOIN study s ON s.schedule = me.schedule
     WHERE s.firing_id IS NOT NULL AND s.due_at >= CAST(:since AS timestamptz) AND s.due_at < CAST(:until AS timestamptz)
 ), spent AS (
-    SELECT s.id = me.id AS mine, s.firing_id = me.firing_id AS beside, s.device_s + coalesce(open.device_s, 0) AS device_s, open.runs
+    SELECT s.id = me.id AS mine, s.firing_id, s.firing_id = me.firing_id AS beside, s.stage,
+        s.device_s + coalesce(open.device_s, 0) AS device_s, open.holds,
+        s.device_s / nullif(s.scored + s.pruned + s.failed, 0) AS run_s
     FROM me, found JOIN study s ON s.id = found.study_id CROSS JOIN LATERAL (
-        SELECT sum(greatest(extract(epoch FROM clock_timestamp() - a.leased_at), 0) / a.packed) AS device_s,
-            count(DISTINCT CASE a.pack WHEN '' THEN a.trial || '.' || a.number || '.' ELSE a.pack END) AS runs FROM attempt a
-        WHERE a.study_id = s.id AND a.ended_at IS NULL
+        SELECT sum(p.device_s) AS device_s, sum(p.width) AS holds FROM (
+            SELECT max(a.width) AS width,
+                sum(greatest(extract(epoch FROM clock_timestamp() - a.leased_at), 0) / a.packed * a.width) AS device_s
+            FROM attempt a WHERE a.study_id = s.id AND a.ended_at IS NULL
+            GROUP BY {process}
+        ) p
     ) open
+), kept AS (
+    SELECT x.beside, greatest(coalesce(max(x.run_s) FILTER (WHERE x.stage <> 'confirm'), 0) * CAST(:runs AS int)
+        - coalesce(sum(x.device_s) FILTER (WHERE x.stage = 'confirm'), 0), 0) AS device_s
+    FROM spent x JOIN firing f ON f.id = x.firing_id WHERE f.state IN ('SEARCHING', 'CONFIRMING') GROUP BY x.firing_id, x.beside
 )
 SELECT coalesce(sum(device_s) FILTER (WHERE mine), 0) AS study_s,
     coalesce(sum(device_s) FILTER (WHERE beside), 0) AS firing_s, coalesce(sum(device_s), 0) AS night_s,
-    CAST(coalesce(sum(runs) FILTER (WHERE mine), 0) AS int) AS study_runs,
-    CAST(coalesce(sum(runs) FILTER (WHERE beside), 0) AS int) AS firing_runs,
-    CAST(coalesce(sum(runs), 0) AS int) AS night_runs
+    coalesce(sum(holds) FILTER (WHERE mine), 0) AS study_holds,
+    coalesce(sum(holds) FILTER (WHERE beside), 0) AS firing_holds, coalesce(sum(holds), 0) AS night_holds,
+    (SELECT coalesce(sum(k.device_s) FILTER (WHERE k.beside), 0) FROM kept k) AS firing_kept_s,
+    (SELECT coalesce(sum(k.device_s), 0) FROM kept k) AS night_kept_s
 FROM spent
 
 -- name: take_code
@@ -102,12 +113,13 @@ WITH o AS (
     FROM o WHERE trial.study_id = :study AND trial.number = o.number
 ), e AS (
     UPDATE attempt SET ended_at = clock_timestamp(), outcome = {after_release}, detail = :reason,
-        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at)) / packed
-    WHERE study_id = :study AND ended_at IS NULL RETURNING device_s
+        device_s = greatest(0, extract(epoch FROM clock_timestamp() - leased_at)) / packed * width
+    WHERE study_id = :study AND ended_at IS NULL RETURNING device_s, width
 )
 UPDATE study SET waiting = 0, queued = 0, running = 0, paused = 0,
     cancelled = cancelled + (SELECT count(*) FROM o),
-    device_s = device_s + (SELECT coalesce(sum(e.device_s), 0) FROM e)
+    device_s = device_s + (SELECT coalesce(sum(e.device_s), 0) FROM e),
+    ran_s = ran_s + (SELECT coalesce(sum(e.device_s / e.width), 0) FROM e)
 WHERE id = :study
 
 -- name: move_study
