@@ -103,7 +103,7 @@ def compared(store: WebStore, records: Sequence[StudyRecord]) -> ComparisonPage:
         studies=columns,
         parameters=tuple(sorted(names, key=lambda name: name not in differing)),
         differing=differing,
-        facts=("a step is a trial that was better than all of its study that had ended before it",),
+        facts=("A step is a trial that was better than all of its study that had ended before it",),
     )
 
 

@@ -82,6 +82,11 @@ def signed(value: float | None, digits: int = 2) -> str:
     return f"{value:+.4f}" if 1e-4 <= abs(value) < 10 or not value else f"{value:+.{digits}g}"
 
 
+def sentence(text: str) -> str:
+    """With a capital and a full stop, where it has none; "" stays so."""
+    return f"{text[0].upper()}{text[1:].rstrip('.')}." if text else ""
+
+
 def code(text: str) -> Markup:
     """Text in which what stands between backticks is code."""
     parts = str(text).split("`")
@@ -131,6 +136,7 @@ FILTERS = {
     "moment": moment,
     "ago": ago,
     "hours": hours,
+    "sentence": sentence,
     "signed": signed,
     "code": code,
     "size": size,

@@ -23,15 +23,18 @@
     const lines = d.studies.map((each) => along(each, by, xs));
     // The first steps of a study are far off: the window is that of what comes after, as on a study's own page.
     const values = d.studies.flatMap((each) => each.steps.map((step) => step[2])).sort((a, b) => a - b);
-    const up = d.goal === "maximize", cut = Math.floor(values.length * 0.1);
+    const up = d.goal === "maximize", cut = Math.floor(values.length * 0.3);
     const low = up ? values[cut] : values[0], high = up ? values[values.length - 1] : values[values.length - 1 - cut];
     const room = 0.06 * ((high - low) || Math.abs(high) || 1);
+    // Studies of very different lengths have room beside one another on a logarithmic axis alone.
+    const begun = xs.filter((x) => x > 0), shortest = Math.min(...ends.filter((end) => end > 0)), log = xs[xs.length - 1] > 5 * shortest;
+    const axis = log ? begun : xs, kept = xs.length - axis.length;
     const chart = new uPlot({
       width: width(place), height: 320, padding: [12, 12, 0, 4], legend: { show: false },
       cursor: { points: { show: false }, focus: { prox: 24 }, drag: { x: true, y: false } }, focus: { alpha: 0.3 },
-      scales: { x: { time: false, range: (_, from, to) => [from, Math.max(to, from + 1e-9)] }, y: { range: () => [low - room, high + room] } },
+      scales: { x: { time: false, ...(log ? { distr: 3, log: 10, range: () => [axis[0], axis[axis.length - 1]] } : { range: (_, from, to) => [from, Math.max(to, from + 1e-9)] }) }, y: { range: () => [low - room, high + room] } },
       axes: axes(t, { size: 44, label: by ? "hours since the start" : "finished trials", labelSize: 18, labelFont: "12px system-ui, sans-serif", labelGap: 0,
-        ...(by ? {} : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000] }) }),
+        ...(log ? { values: (_, values) => values.map((each) => (each === null ? "" : short(each))) } : by ? {} : { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000] }) }),
       series: [{}, ...d.studies.map((each, k) => ({ label: each.name, stroke: colour(`--line${k}`), width: 2, dash: DASHES[k], paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }))],
       hooks: {
         setSeries: [(u, k) => { u.cursor.focused = k; }],
@@ -40,11 +43,11 @@
           if (!k || u.cursor.left < 0 || u.cursor.idx === null || u.cursor.idx === undefined) return hideTip(place);
           const value = u.data[k][u.cursor.idx], study = d.studies[k - 1];
           if (value === null) return hideTip(place);
-          const x = xs[u.cursor.idx];
+          const x = axis[u.cursor.idx];
           showTip(place, u.cursor.left + u.over.offsetLeft, u.cursor.top, `${study.name}\n${study.metric} ${short(value, 6)} after ${by ? `${short(x)} hours` : `${x} trials`}`);
         }],
       },
-    }, [xs, ...lines], place);
+    }, [axis, ...lines.map((each) => each.slice(kept))], place);
     chart.over.addEventListener("mouseleave", () => hideTip(place));
     figure.querySelectorAll("input[name=along]").forEach((each) => { each.onchange = () => window.celeriacCharts.draw(figure); });
     return chart;
