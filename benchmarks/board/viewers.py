@@ -24,11 +24,10 @@ def cost_of_viewers(
     """Shares of a core, the reports' own writing taken off; how many parts were pushed and pictures asked for, and of
     these how many were new.
     """
-    postgres = _postgres_of(url)
     over, counts = threading.Event(), {"pushed": 0, "new": 0, "same": 0, "failed": 0}
     reporter = threading.Thread(target=_report, args=(url, study, over))
     reporter.start()
-    alone = _spent(process, postgres, lambda: over.wait(for_s / 2)) / (for_s / 2)
+    alone = _spent(process, _postgres_of(url), lambda: over.wait(for_s / 2)) / (for_s / 2)
     lock = threading.Lock()
     looking = [
         threading.Thread(target=_look, args=(address, token, study, over, counts, lock, place / viewers))
@@ -38,7 +37,7 @@ def cost_of_viewers(
         each.start()
     over.wait(REDRAW_S)  # until all have their connections and first pictures
     began = time.monotonic()
-    spent = _spent(process, postgres, lambda: over.wait(for_s))
+    spent = _spent(process, _postgres_of(url), lambda: over.wait(for_s))
     took = time.monotonic() - began
     over.set()
     for each in [*looking, reporter]:
