@@ -86,7 +86,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     """The stack with two slots, and its board."""
     code = tmp_path_factory.mktemp("code")
     (code / "train.py").write_text(CODE)
-    with embedded(2, environment={"CELERIAC_WEB_PORT": str(free_port())}) as stack:
+    with embedded(2, flower=True, environment={"CELERIAC_WEB_PORT": str(free_port())}) as stack:
         address = json.loads(stack.settings.stack_file.read_text())["web_url"]
         until = time.monotonic() + START_S
         while not _answers(f"{address}/healthz"):  # the stack is ready without it

@@ -21,9 +21,9 @@
     const ends = d.studies.map((each) => (by ? each.hours : each.counts.scored + each.counts.pruned + each.counts.failed));
     const xs = [...new Set(d.studies.flatMap((each, k) => [...each.steps.map((step) => step[by]), ends[k]]))].filter((x) => x !== null).sort((a, b) => a - b);
     const lines = d.studies.map((each) => along(each, by, xs));
-    // The first steps of a study are far off: the window is that of what comes after, as on a study's own page.
+    // The first of many steps are far off: the window is that of what comes after, as on a study's own page.
     const values = d.studies.flatMap((each) => each.steps.map((step) => step[2])).sort((a, b) => a - b);
-    const up = d.goal === "maximize", cut = Math.floor(values.length * 0.3);
+    const up = d.goal === "maximize", cut = values.length > 20 ? Math.floor(values.length * 0.3) : 0;
     const low = up ? values[cut] : values[0], high = up ? values[values.length - 1] : values[values.length - 1 - cut];
     const room = 0.06 * ((high - low) || Math.abs(high) || 1);
     // Studies of very different lengths have room beside one another on a logarithmic axis alone.
