@@ -2,10 +2,11 @@
 
 A proposer is a person, a script or an agent. Nobody knows beforehand whether its points are good, so each is trusted by
 what its own came to: a point *hits* when it scores at least as well as the median of the study's own scored trials. The
-trust is the probability that more than half of a proposer's points would hit, after `h` hits of `n` ended points and
-with every rate held alike likely before: the tail of a Beta(1 + h, 1 + n - h) distribution, which is a sum of binomial
-terms (Gelman et al., Bayesian Data Analysis, section 2.4). So it begins at a half, is halved by each point of one whose
-points are all bad, and goes to 1 for one whose points are good. A proposer has the study's share times its trust.
+trust is the probability that more than half of a proposer's points would hit, after `h` hits of `n` ended points, with
+every rate held alike likely before, and one miss counted that never was: the tail of a Beta(1 + h, 2 + n - h)
+distribution, which is a sum of binomial terms (Gelman et al., Bayesian Data Analysis, section 2.4). So it begins at a
+quarter, is halved by each point of one whose points are all bad, and goes to 1 for one whose points are good. A
+proposer has the study's share times its trust.
 
 A name of which no point has ended yet is trusted by what those of all came to, and all such names count as one: another
 name brings nobody more. The share is of the trials begun so far, not of the budget: points that come all at once,
@@ -30,8 +31,9 @@ class ProposalsDecision:
 
 
 def trust(hits: int, ended: int) -> float:
-    """The probability that more than half of the points would hit, which `hits` of `ended` did."""
-    return float(sum(comb(ended + 1, k) for k in range(hits + 1)) / 2 ** (ended + 1))
+    """The probability that more than half of the points would hit; `hits` of `ended` did, and one more missed."""
+    counted = ended + 2
+    return float(sum(comb(counted, k) for k in range(hits + 1)) / 2**counted)
 
 
 def proposals_now(

@@ -25,7 +25,7 @@ def test_points_are_added_as_trials_that_say_who_and_why(client: Client) -> None
         study.add_points([])
     [ada] = study.proposers()
     assert (ada.who, ada.given, ada.ended, ada.most) == ("ada", 1, 0, 0)
-    assert "the next one when 13 have begun" in ada.reason
+    assert "the next one when 26 have begun" in ada.reason
     study.pause()
     with pytest.raises(IllegalTransition, match="celeriac resume"):
         study.add_points([{"lr": 1e-2}])
