@@ -35,7 +35,8 @@ from celeriac.domain.study_file.specs import PROPOSED_SHARE
 TRIALS, WORKERS, SEEDS = 50, 4, 24
 HOSTILE_OF = 64
 KNOWN_TO = 0.1
-#: A bad proposer may cost so much of the study's own regret.
+#: A bad proposer may cost so much, in units; and the trials that its points displace, of the study's own regret. (The
+#: whole cost in that measure is told with its error, which some hundred pairs do not bring below a tenth.)
 MOST_COST = 0.05
 OPTIMA: Mapping[str, Params] = {
     "branin": {"x": pi, "y": 2.275},
@@ -229,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     seeds = range(options.first, options.first + options.seeds)
     found = measured(options.functions, seeds, options.jobs, options.unlimited, options.runs)
     holds = {
-        **{kind: found[kind]["share"] <= MOST_COST for kind in ("random", "hostile")},
+        **{kind: max(found[kind]["cost"], found[kind]["fewer"][0]) <= MOST_COST for kind in ("random", "hostile")},
         "informed": found["informed"]["cost"] + 2 * found["informed"]["error"] < 0,
     }
     form = {"trials": TRIALS, "workers": WORKERS, "seeds": [seeds[0], seeds[-1]], "share": PROPOSED_SHARE, **found}
