@@ -59,6 +59,8 @@ def examine(home: Path | None) -> list[Check]:
         settings = Settings.from_env(home=home)
     except CeleriacError as error:
         return [Check("settings", "fail", str(error))]
+    if settings.url:  # a laptop needs an address and a token; all else is its service's
+        return [_over_the_api(settings)]
     return [*_machine(settings), *_service(settings)]
 
 
@@ -71,6 +73,17 @@ def examine_gpus() -> list[Check]:
         return [Check("GPUs", "fail", f"the worker cannot test them here (`pip install 'celeriac[worker]'`?): {told}")]
     about = Check("celeriac", "ok", __version__)
     return [about, *(Check(**json.loads(line)) for line in done.stdout.splitlines())]
+
+
+def _over_the_api(settings: Settings) -> Check:
+    from celeriac.client.remote.client import RemoteClient
+
+    try:
+        name, scopes = RemoteClient(settings).me()
+    except CeleriacError as error:
+        return Check("service", "fail", str(error))
+    told = f"{settings.url} answers to {name}, which may {', '.join(scopes)}; `celeriac doctor` there examines its host"
+    return Check("service", "ok", told)
 
 
 def _machine(settings: Settings) -> Iterator[Check]:

@@ -104,6 +104,7 @@ def test_a_login_is_kept_and_used(laptop: str, run: Run, tmp_path: Path, monkeyp
 
     token = Settings.from_env().token
     monkeypatch.delenv("CELERIAC_TOKEN")
+    assert json.loads(run("doctor", "--json")[1])[0]["verdict"] == "fail"
     code, _, err = run("status")
     assert (code, "celeriac login" in err) == (2, True)
     monkeypatch.setattr("sys.stdin", io.StringIO("clr_wrong\n"))
@@ -113,6 +114,7 @@ def test_a_login_is_kept_and_used(laptop: str, run: Run, tmp_path: Path, monkeyp
     kept = tmp_path / "laptop" / "logins.json"
     assert kept.stat().st_mode & 0o777 == 0o600
     assert run("status")[0] == 0
+    assert f"{laptop} answers to tester" in json.loads(run("doctor", "--json")[1])[0]["told"]
     assert run("logout", laptop)[0] == 0
     assert run("status")[0] == 2
 
