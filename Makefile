@@ -8,6 +8,7 @@ PEERED := $(PEERS)/.installed
 DOORS  ?= .venv-doors
 DOORED := $(DOORS)/.installed
 SWEEPER ?= .venv-hydra
+AUDIT  ?= .venv-audit
 SEEDS  ?= 1
 FIRST  ?= 1
 JOBS   ?= 1
@@ -15,7 +16,7 @@ RUNS   ?= $(OUT)/bench/search-runs.jsonl
 # What proofs write (figures, logs); never committed.
 OUT    := build
 
-.PHONY: demo test test-doors test-web check fmt bench bench-agents bench-board bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs proofs site clean
+.PHONY: demo test test-api test-doors test-web audit check fmt bench bench-agents bench-board bench-fleet bench-gpus bench-nights bench-search bench-stop chaos compose-test deploy-test docs proofs site clean
 
 demo: $(READY)            ## the nightly case on real flights, two nights, three airports: about five minutes
 	$(BIN)/python -m examples.flights.demo
@@ -35,6 +36,11 @@ check: $(READY)           ## format, lint, types, import arrows: nothing may be 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit:                    ## the pinned packages beside the database of known vulnerabilities; what cannot be looked up fails
+	test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
+	$(PYTHON) -m benchmarks.audit --with $(AUDIT)/bin/python --out $(OUT)/bench/audit.json
 
 fmt: $(READY)             ## put the code into shape
 	$(BIN)/ruff format .
@@ -86,7 +92,7 @@ chaos: $(READY)           ## kill -9, flushes and restarts at seeded random mome
 compose-test: $(READY)    ## builds and runs the real docker-compose.yml on the engine that DOCKER_HOST names
 	$(BIN)/python -m benchmarks.compose_test
 
-deploy-test: $(READY)     ## what lies in deploy/, with the real kubectl, systemd, PgBouncer and Slurm where this machine has them
+deploy-test: $(READY)     ## what lies in deploy/, with the real kubectl, systemd, PgBouncer, Prometheus, Slurm, and servers with TLS, where this machine has them
 	$(BIN)/pip install -q kubernetes-validate
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.deploy
 
@@ -97,7 +103,7 @@ site: $(READY)            ## the documentation as a site, each link and anchor c
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 clean:                    ## what was made, not what was written
-	rm -rf $(OUT) $(VENV) $(PEERS) $(DOORS) $(SWEEPER) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(OUT) $(VENV) $(PEERS) $(DOORS) $(SWEEPER) $(AUDIT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # The CPU build of torch is 190 MB, the CUDA build several GB: pip takes what the pinned version offers on this machine's index.
 $(READY): pyproject.toml constraints.txt

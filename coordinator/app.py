@@ -164,7 +164,7 @@ def _wire_after_fork(app: Celery, settings: Settings, role: str) -> None:
             retention=Retention(settings) if role == "clock" else None,
         )
         wire(made)
-        stops.append(serve(settings, role, Collector(store.figures if role == "clock" else None)))
+        stops.append(serve(settings, role, Collector(store.figures if role == "clock" else None, program=role)))
 
     def stop(**_: Any) -> None:
         if _current is None:

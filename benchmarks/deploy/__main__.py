@@ -5,9 +5,16 @@ import sys
 import time
 from types import ModuleType
 
-from benchmarks.deploy import kubernetes, pooler, slurm, systemd
+from benchmarks.deploy import kubernetes, pooler, prometheus, slurm, systemd, tls
 
-PROOFS: dict[str, ModuleType] = {"kubernetes": kubernetes, "systemd": systemd, "pooler": pooler, "slurm": slurm}
+PROOFS: dict[str, ModuleType] = {
+    "kubernetes": kubernetes,
+    "systemd": systemd,
+    "pooler": pooler,
+    "prometheus": prometheus,
+    "slurm": slurm,
+    "tls": tls,
+}
 
 
 def main() -> int:

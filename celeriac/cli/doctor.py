@@ -328,16 +328,16 @@ def duties_done(done: Sequence[Duty]) -> Iterator[Check]:
 
 
 def retention_done(policy: str, done: Sequence[Duty]) -> Iterator[Check]:
-    """Whether what may go was thrown away lately, where there is a policy."""
-    if not policy:
-        yield Check("retention", "ok", "nothing is thrown away by itself (CELERIAC_RETENTION)")
-        return
+    """Whether what may go was thrown away lately, where there is a policy here, or the clock has one."""
     last = next((each for each in done if each.name == "retain"), None)
-    if last is None or last.ago_s > 2 * last.every_s:
+    is_late = last is None or last.ago_s > 2 * last.every_s
+    if is_late and not policy:
+        yield Check("retention", "ok", "nothing is thrown away by itself (CELERIAC_RETENTION)")
+    elif last is None or is_late:
         ago = "never begun" if last is None else f"last begun {span(last.ago_s)} ago"
         yield Check("retention", "warn", f"{ago}: CELERIAC_RETENTION is the clock's; is it set there?")
     else:
-        yield Check("retention", "ok", f"last begun {span(last.ago_s)} ago: {policy}")
+        yield Check("retention", "ok", f"last begun {span(last.ago_s)} ago: {policy or 'by the setting of the clock'}")
 
 
 def one_name_each(answered: Sequence[str]) -> Iterator[Check]:

@@ -86,7 +86,7 @@ def link(name: OfToken = None, home: Home = None) -> None:
             url = json.loads(stack.read_text())["web_url"] or ""
             name = name or json.loads((stack.parent / "owner.json").read_text())["name"]
         except (OSError, ValueError, KeyError):
-            url = ""
+            url = client.settings.web_public_url.rstrip("/")
         if name is None:
             raise CeleriacError("whose link? `celeriac token list` shows all tokens: `celeriac token link NAME`")
         print(f"{url}/login/once?code={make_link(client.web_store(), name)}")

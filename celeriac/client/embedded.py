@@ -120,10 +120,11 @@ class Started(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """How a start ended, and the last lines that the program said."""
+    """How a start ended, the last lines that the program said, and what it told us alone: its log has no password."""
 
     how: Started
     tail: str
+    private: str = ""
 
 
 def start_detached(settings: Settings, options: Sequence[str]) -> str:
@@ -131,7 +132,7 @@ def start_detached(settings: Settings, options: Sequence[str]) -> str:
     said = start_program(settings.home, ["up", "--home", str(settings.home), *options], START_S)
     if said.how is not Started.READY:
         raise StackError(f"the stack under {settings.home} did not come up:\n{said.tail}")
-    return said.tail
+    return f"{said.tail}\n{said.private}"
 
 
 def _start(settings: Settings, slots: int) -> None:
@@ -177,8 +178,9 @@ def start_program(home: Path, words: Sequence[str], patience_s: float) -> Said:
         finally:
             os.close(says)
         how = _until_ready(program, ready_file, patience_s)
+        private = ready_file.read().rstrip() if how is Started.READY else ""
         tail = "\n".join(reader.read().decode(errors="replace").strip().splitlines()[-15:])
-    return Said(how, tail)
+    return Said(how, tail, private)
 
 
 def _until_ready(program: "subprocess.Popen[bytes]", ready: TextIO, patience_s: float) -> Started:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 from celeriac.domain.errors import IllegalTransition
-from celeriac.domain.records import FiringState, Outcome, Stage, StudyState, TrialState
+from celeriac.domain.states import FiringState, Outcome, Stage, StudyState, TrialState
 
 
 class TrialEvent(StrEnum):

@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,11 +112,11 @@ class Home:
         return found["flower_user"], found["flower_password"]
 
 
-def tell_starter(settings: Settings, word: str) -> None:
-    """A line to whoever started this program and waits for it, if anybody does."""
+def tell_starter(settings: Settings, word: str, private: Sequence[str] = ()) -> None:
+    """A line to whoever started this program and waits for it, if anybody does; then what no log may hold."""
     if settings.ready_fd >= 0:
         with suppress(OSError):  # it did not wait
-            os.write(settings.ready_fd, f"{word}\n".encode())
+            os.write(settings.ready_fd, "".join(f"{line}\n" for line in (word, *private)).encode())
             os.close(settings.ready_fd)
 
 

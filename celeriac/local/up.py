@@ -222,6 +222,13 @@ class _Up:
     def _home_file(self) -> Path:
         return self._settings.stack_file
 
+    def _web_url(self) -> str | None:
+        """Where this machine's browsers find the board: under the public address, where there is one."""
+        if not self._settings.web_port:
+            return None
+        scheme = "https" if self._settings.web_cert else "http"
+        return self._settings.web_public_url.rstrip("/") or f"{scheme}://127.0.0.1:{self._settings.web_port}"
+
     def _publish(self, began: datetime) -> None:
         if self._supervisor.asked_to_stop:
             return
@@ -233,21 +240,28 @@ class _Up:
             "broker_url": self._settings.broker_url,
             "idle_exit": self._wishes.idle_exit,
             "flower_url": self._flower_url,
-            "web_url": f"http://127.0.0.1:{self._settings.web_port}" if self._settings.web_port else None,
+            "web_url": self._web_url(),
         }
         write_private(self._home_file, content)
         self._say(f"home      {self._home.root}")
         self._say(f"logs      {self._home.logs}")
+        private: list[str] = []
         if content["web_url"]:
-            self._say(f"board     {content['web_url']}/login/once?code={self._link}")
-            self._say("          this link lets you in once, within the hour; `celeriac token link` makes another")
+            self._say(f"board     {content['web_url']}")
+            private.append(f"link      {content['web_url']}/login/once?code={self._link}")
+            private.append("          lets you in once, within the hour; `celeriac token link` makes another")
         elif not _has_web():
             self._say("board     not installed here: `pip install celeriac[web]`")
         if self._wishes.flower:
-            own = f"user {self._settings.flower_user}, password {self._settings.flower_password}"
             board = content["web_url"]
-            self._say(f"Flower    {board}/flower/" if board else f"Flower    {content['flower_url']}   {own}")
+            self._say(f"Flower    {board}/flower/" if board else f"Flower    {content['flower_url']}")
             self._say("          its list of tasks begins when it starts; `celeriac status` has them all")
+            if not board:
+                user, password = self._settings.flower_user, self._settings.flower_password
+                private.append(f"login     user {user}, password {password} (Flower)")
+        if self._settings.ready_fd < 0:  # on a terminal; else this is a log, and the starter is told below
+            for line in private:
+                self._say(line)
         where = (
             ""
             if self._home.root == Path("~/.celeriac").expanduser()
@@ -257,7 +271,7 @@ class _Up:
         here = "" if self._settings.ready_fd >= 0 else "Ctrl-C here, or "
         self._say(f"stop      {here}`celeriac down{where}`")
         self._say(f"Ready after {took_s:.1f} s")
-        tell_starter(self._settings, "ready")
+        tell_starter(self._settings, "ready", private)
 
     @property
     def _flower_url(self) -> str | None:

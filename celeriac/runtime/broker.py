@@ -6,8 +6,10 @@ chosen for one thing: that a ticket which was lost, doubled or late costs second
 
 import json
 import logging
+import os
 import re
 import secrets
+import ssl
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +28,7 @@ from kombu import Queue
 from kombu.exceptions import ChannelError, OperationalError
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from celeriac.domain.errors import BrokerUnavailable, MessageInvalid
+from celeriac.domain.errors import BrokerUnavailable, MessageInvalid, SettingInvalid
 from celeriac.domain.messages import DriveStudy, JoinGang, Message, RunTrial, Tick, TrialEnded, decode, encode
 
 log = logging.getLogger(__name__)
@@ -159,7 +161,7 @@ def _transport(config: BrokerConfig) -> dict[str, Any]:
 
 def verified(url: str) -> tuple[str, dict[str, Any] | None]:
     """The broker's URL without what it says of TLS, and that as settings: a server must prove who it is, unless the
-    URL says otherwise.
+    URL says otherwise. Raises SettingInvalid for a file of authorities that cannot be read.
 
     Left alone, `rediss://` takes any certificate: whoever stands between can read and write tickets.
     """
@@ -168,6 +170,9 @@ def verified(url: str) -> tuple[str, dict[str, Any] | None]:
         return url, None
     asked = dict(parse_qsl(parts.query))
     tls: dict[str, Any] = {name: asked.pop(name) for name in list(asked) if name.startswith("ssl_")}
+    authorities = tls.get("ssl_ca_certs")
+    if authorities and not os.access(authorities, os.R_OK):
+        raise SettingInvalid(f"CELERIAC_BROKER_URL: ssl_ca_certs={authorities}: this file cannot be read")
     tls["ssl_cert_reqs"] = tls.get("ssl_cert_reqs", "required").lower().removeprefix("cert_")
     tls["ssl_check_hostname"] = tls["ssl_cert_reqs"] != "none" and tls.get("ssl_check_hostname") != "false"
     return urlunsplit(parts._replace(query=urlencode(asked))), tls
@@ -378,6 +383,18 @@ def _broker_errors(queue: str) -> Iterator[None]:
                 f"Redis refuses the login ({error}): see user and password in CELERIAC_BROKER_URL, or"
                 " CELERIAC_BROKER_PASSWORD; rows are safe"
             ) from error
+        if (flaw := _tls_flaw(error)) is not None:
+            raise BrokerUnavailable(
+                f"Redis does not prove who it is ({flaw}): see host and ssl_ca_certs in CELERIAC_BROKER_URL, and the"
+                " server's certificate; rows are safe"
+            ) from error
         raise BrokerUnavailable(
             f"Redis does not answer for queue {queue} ({error}); rows are safe, it heals by itself"
         ) from error
+
+
+def _tls_flaw(error: BaseException | None) -> BaseException | None:
+    """What is wrong with the server's certificate, when that is behind an error; None when it is not."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error

@@ -67,6 +67,9 @@ class Settings:
     flower_address: where Flower listens; beyond loopback it wants a login. flower_url: where the board finds it, to
     hand it on behind its own login ("": nowhere).
     web_port, web_address: where the board and the API listen (0: nowhere). web_body_bytes: the longest request.
+    web_cert, web_key: PEM files with which they speak TLS ("": none; a key in the certificate's own file needs no
+    second). web_public_url: by which address browsers reach them ("": the one where they listen); web_proxies: from
+    which addresses, with commas, a proxy's word is taken for who asks and whether by TLS.
     mlflow_uri: the MLflow that trials are written to as they end ("": none).
     web_code_roots: below which directories (with colons) an API token without the scope `code` may name code.
     url, token: the service's API, for a client that has no database (`CELERIAC_URL`), and its token ("": what
@@ -130,6 +133,10 @@ class Settings:
     web_port: int = 8420
     web_address: str = "127.0.0.1"
     web_body_bytes: int = 1_048_576
+    web_cert: str = ""
+    web_key: str = ""
+    web_public_url: str = ""
+    web_proxies: str = "127.0.0.1"
     mlflow_uri: str = ""
     web_code_roots: str = ""
     url: str = ""
@@ -301,6 +308,8 @@ def _flaw(name: str, value: Any) -> str:
             " password)"
         )
         return "" if value.startswith(_BROKERS) else told
+    if name == "web_public_url" and not value.startswith(("http://", "https://")):
+        return f"={value}: must be like https://tuning.example"
     if name == "checkpoints" and "://" in value and not value.startswith(_S3):
         return f"={value}: must be a directory or an address of S3 such as s3://bucket/prefix"
     if isinstance(value, bool) or not isinstance(value, int | float) or name == "ready_fd":

@@ -82,6 +82,8 @@ _REFUSED = (
     "is not permitted to log in",
     "permission denied for database",
 )
+# Nor has one whose other end shows no certificate, or one that our authorities do not vouch for.
+_NOT_PROVED = ("certificate", "does not support SSL")
 # Said as words too: the table of connections, or the workers' share of it, is full.
 _TOO_MANY = ("too many clients", "remaining connection slots are reserved", "too many connections for")
 _UNAVAILABLE = ("08", "53", "57", "58", "25006", "25P03", "55P03")
@@ -268,7 +270,7 @@ def fetch(connection: Session, statement: str, /, **values: Any) -> Sequence[Row
     """The rows of a statement, or none if it returns none: the one way in which a statement is run."""
     cursor = connection.cursor(row_factory=dict_row)
     cursor.execute(statement, {name: bound(value) for name, value in values.items()})
-    return cursor.fetchall() if cursor.description else ()
+    return () if cursor.rownumber is None else cursor.fetchall()  # `description` would describe each column
 
 
 def driver(connection: Connection) -> Session:
@@ -332,6 +334,11 @@ def _by_state(state: str, said: str, where: str, error: psycopg.Error) -> Except
         )
     if state.startswith(_BAD_VALUE) or isinstance(error, psycopg.DataError):
         return ValueRefused(f"{where} cannot hold a value that it was given ({said}); nothing was written")
+    if not state and any(word in said for word in _NOT_PROVED):
+        return StoreUnavailable(
+            f"Postgres at {where} does not prove who it is ({said}); nothing was sent: see host, sslmode and "
+            "sslrootcert in CELERIAC_DATABASE_URL, and the server's certificate"
+        )
     if not state and any(word in said for word in _REFUSED):
         return StoreUnavailable(
             f"Postgres refuses the login at {where} ({said}); nothing was changed: see user, password and database in "

@@ -52,5 +52,6 @@ def create_app(settings: Settings, client: Client, store: WebStore) -> FastAPI:
 
     openapi.install(app)
     app.add_middleware(Answers, state=app)
-    app.add_middleware(Guard, state=app, most_bytes=settings.web_body_bytes)
+    by_tls = settings.web_public_url.startswith("https://")
+    app.add_middleware(Guard, state=app, most_bytes=settings.web_body_bytes, by_tls=by_tls)
     return app

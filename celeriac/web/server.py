@@ -2,8 +2,10 @@
 
 import logging
 import socket
+import ssl
 
 import uvicorn
+from fastapi import FastAPI
 
 from celeriac.client import Client
 from celeriac.client.client import no_service
@@ -30,13 +32,44 @@ def serve(settings: Settings) -> None:
     store = open_web_store(settings.database_url, pool_size=max(settings.pool_size, _POOL))
     store.check_schema()
     with Client(settings, store=store) as client:
-        app = create_app(settings, client, store)
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_STOP_S
-        )
+        server = make_server(settings, create_app(settings, client, store))
         listening = _listen(settings)
         announce_ready(settings.ready_fd)
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
+
+
+def make_server(settings: Settings, app: FastAPI) -> uvicorn.Server:
+    """The server of the app, by TLS where there is a certificate. Raises SettingInvalid for one that is none."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_S,
+            forwarded_allow_ips=settings.web_proxies,
+            ssl_certfile=settings.web_cert or None,
+            ssl_keyfile=_key_of(settings),
+        )
+    )
+
+
+def _key_of(settings: Settings) -> str | None:
+    """The file with the certificate's key, both looked at; None where there is no certificate."""
+    cert, key = settings.web_cert, settings.web_key
+    if not cert:
+        if key:
+            raise SettingInvalid(f"CELERIAC_WEB_KEY={key} is set and CELERIAC_WEB_CERT is not: set both, or neither")
+        return None
+    try:
+        # With a password: the library asks for none, which nobody could type here.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key or None, password="")
+    except (OSError, ValueError) as error:
+        raise SettingInvalid(
+            f"CELERIAC_WEB_CERT={cert}, CELERIAC_WEB_KEY={key or '(in the same file)'}: no certificate with its key, "
+            f"both PEM and without a password ({getattr(error, 'strerror', None) or error})"
+        ) from error
+    return key or cert
 
 
 def _listen(settings: Settings) -> socket.socket:

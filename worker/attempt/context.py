@@ -15,7 +15,7 @@ from celeriac.store import Store
 from worker.attempt.checkpoints import Storage
 from worker.attempt.control import Control
 from worker.attempt.heartbeat import LeaseKeeper
-from worker.attempt.janitor import Janitor
+from worker.attempt.janitor import ASIDE_S, Janitor
 from worker.attempt.put_aside import PutAside
 from worker.attempt.result_writer import ResultWriter
 from worker.attempt.wakeup import Wakeup
@@ -74,6 +74,7 @@ class WorkerContext:
         self.announcer.put(
             f"telling the coordinator of {summary}",
             lambda: self.tickets.send(ended, queue=DRIVE_QUEUE, summary=summary),
+            in_s=ASIDE_S,
         )
 
     def close(self) -> None:

@@ -19,6 +19,9 @@ Chore = Callable[[], None]
 
 MOST_WAITING = 1000
 HANGS_S = 10.0
+#: For so long what nobody waits for stands aside between two trials: the next one begins meanwhile, and needs the
+#: processors.
+ASIDE_S = 0.03
 
 
 class Janitor:
@@ -27,19 +30,21 @@ class Janitor:
     def __init__(self, name: str, *, most_waiting: int = MOST_WAITING, hangs_s: float = HANGS_S) -> None:
         self._name, self._most_waiting, self._hangs_s = name, most_waiting, hangs_s
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[str, Chore]] = deque()
+        self._waiting: deque[tuple[float, str, Chore]] = deque()
         self._doing: tuple[str, float] | None = None
         self._said_at = -math.inf
         self._closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, what: str, chore: Chore) -> None:
-        """Have it done soon. Never waits: with the queue full it is left undone, and said."""
+    def put(self, what: str, chore: Chore, *, in_s: float = 0.0) -> None:
+        """Have it done soon, `in_s` from now at the earliest; what is put behind it comes after it. Never waits: with
+        the queue full it is left undone, and said.
+        """
         with self._changed:
             full = len(self._waiting) >= self._most_waiting
             if not full:
-                self._waiting.append((what, chore))
+                self._waiting.append((time.monotonic() + in_s, what, chore))
                 self._changed.notify_all()
             doing, behind = self._doing, len(self._waiting)
             since_s = 0.0 if doing is None else time.monotonic() - doing[1]
@@ -80,8 +85,10 @@ class Janitor:
             self._doing = None
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._waiting or self._closing)
+            while self._waiting and not self._closing and (left_s := self._waiting[0][0] - time.monotonic()) > 0:
+                self._changed.wait(left_s)
             if not self._waiting:
                 return None
-            what, deed = self._waiting.popleft()
+            _, what, deed = self._waiting.popleft()
             self._doing = (what, time.monotonic())
             return what, deed

@@ -4,7 +4,7 @@ given.
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def _holds(root: Path, module: str) -> bool:
     return top.is_dir() or any(root.glob(f"{top.name}.*"))
 
 
-def code_roots(lease: Lease, ours: Path) -> list[Path]:
+def code_roots(lease: Lease, ours: Path) -> Iterator[Path]:
     """Where the study's code may lie, below this worker's own code root; the likeliest first.
 
     A study that was submitted on another host names a path that means nothing here: there the worker's root is the
@@ -88,12 +88,12 @@ def code_roots(lease: Lease, ours: Path) -> list[Path]:
     A root of / is no code.
     """
     allowed = ours.resolve()
-    found = []
+    found: list[Path] = []
     for candidate in (allowed / lease.code_root, allowed / lease.plan.code, allowed):
         real = candidate.resolve()
         if real.is_dir() and real.is_relative_to(allowed) and real != Path("/") and real not in found:
             found.append(real)
-    return found
+            yield real
 
 
 def job_of(

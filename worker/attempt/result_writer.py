@@ -16,6 +16,7 @@ from celeriac.domain.errors import LeaseLost, TryAgain, ValueRefused
 from celeriac.domain.records import Checkpoint, Crossing, Report, RungRecord
 from celeriac.store import Store
 from worker.attempt.due_thread import DueThread
+from worker.attempt.janitor import ASIDE_S
 from worker.attempt.wakeup import Wakeup
 
 log = logging.getLogger(__name__)
@@ -119,8 +120,8 @@ class ResultWriter(DueThread[Results]):
         return self._take(Results(token, tail, saved, tail_at=time.monotonic() + self._heartbeat_s, sharers=sharers))
 
     def start(self, results: Results, started: AttemptStarted) -> None:
-        """Have it noted what the attempt runs with."""
-        self._put(results, lambda: setattr(results, "started", started), within_s=0.0)
+        """Have it noted what the attempt runs with, once it has begun; it also takes the lease to disk."""
+        self._put(results, lambda: setattr(results, "started", started), within_s=ASIDE_S)
 
     def report(self, results: Results, report: Report, crossing: Crossing | None = None) -> None:
         """Have a report written: within FLUSH_S, at once when it has a checkpoint or crosses a rung."""

@@ -244,7 +244,7 @@ def serve(settings: Settings, cpu_slots: int | None) -> int:
     tickets = Tickets(make_app(BrokerConfig(settings.broker_url, client_name=f"node@{settings.host}")))
     settings = replace(settings, node_key=settings.node_key or kept_key(settings.log_root, devices))
     store = open_store(settings.database_url, pool_size=settings.pool_size, key=settings.node_key)
-    stop_metrics = serve_metrics(settings, "node", Collector())
+    stop_metrics = serve_metrics(settings, "node", Collector(program="node"))
     try:
         places = slots(devices, count, settings.host, per_gpu=settings.slots_per_gpu)
         node = Node(settings, devices, places, store=store, tickets=tickets, environ=os.environ)

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from celeriac.runtime.process.linux import die_with_parent
 from celeriac.trial import Channel, Trial, TrialStopped, enter
 from worker.process import gpu_memory, rendezvous

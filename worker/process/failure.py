@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 
 MAX_DETAIL = 2_000
 MAX_TRACEBACK = 24_000

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from celeriac.result import MOST_INT, Result, blocks_in, described, finite_in, flat, number_in
 from celeriac.trial import Trial
 from worker.process import linux

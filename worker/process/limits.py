@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from worker.process.failure import Failed, from_words
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

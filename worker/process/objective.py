@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from worker.process import huge_pages, linux
 from worker.process.failure import Failed, from_exception, from_words
 
@@ -190,7 +190,14 @@ def reseed(seed: int) -> None:
     if numpy is not None:
         numpy.random.seed(seed % 2**32)
     if torch is not None:
-        torch.manual_seed(seed % 2**63)
+        # For each kind of device `torch.manual_seed` formats a stack trace, also where this build of torch has none.
+        seeded = torch if _has_accelerator(torch) else torch.default_generator
+        seeded.manual_seed(seed % 2**63)
+
+
+def _has_accelerator(torch: Any) -> bool:
+    """Whether this build of torch may run on more than the processor; before version 2.6 it cannot say."""
+    return not hasattr(torch, "accelerator") or torch.accelerator.current_accelerator() is not None
 
 
 def settle() -> None:

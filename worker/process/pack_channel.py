@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from celeriac.pack import PackTrial
 from worker.process.channel import MOST_WAIT_S, WAIT_SHARE, SocketChannel
 from worker.process.failure import Failed, from_words

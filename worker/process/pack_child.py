@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from celeriac.pack import Pack, PackTrial
 from celeriac.trial import TrialStopped
 from worker.process import gpu_memory

@@ -9,8 +9,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from celeriac.decide.gang import NOT_MET
-from celeriac.domain.records import Fault
+from celeriac.domain.states import Fault
 from celeriac.trial import OWN_PROCESS_GROUP
 from worker.process.failure import from_words
 from worker.process.objective import Unusable
@@ -85,6 +84,8 @@ def enter(job: Mapping[str, Any], objective: Callable[..., Any]) -> Words | None
         words = Words(dist.PrefixStore("celeriac", store))
         words.agree(rank, job["start"])
     except (RuntimeError, ValueError) as error:
+        from celeriac.decide.gang import NOT_MET  # no fork server has another use for what it brings
+
         detail = f"rank {rank} of {world} {NOT_MET}: {error}"
         raise Unusable(from_words(Fault.INFRASTRUCTURE, detail, "rendezvous")) from error
     return words

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from celeriac.domain.records.states import Params
+from celeriac.domain.states import Params
 
 
 @dataclass(frozen=True, slots=True)

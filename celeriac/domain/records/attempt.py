@@ -8,7 +8,7 @@ from typing import Any
 from celeriac.domain.records.gang import Place
 from celeriac.domain.records.placing import Placed
 from celeriac.domain.records.resources import Resources
-from celeriac.domain.records.states import Fault, Goal, Outcome, Params, Source
+from celeriac.domain.states import Fault, Goal, Outcome, Params, Source
 from celeriac.domain.stop_rules import StopRule
 
 

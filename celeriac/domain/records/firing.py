@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from celeriac.domain.records.states import FiringState, Params, VerdictKind
 from celeriac.domain.records.study import NewStudy
+from celeriac.domain.states import FiringState, Params, VerdictKind
 
 
 @dataclass(frozen=True, slots=True)

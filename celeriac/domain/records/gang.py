@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from celeriac.domain.records.placing import Placed
 from celeriac.domain.records.resources import Resources
-from celeriac.domain.records.states import Fault
+from celeriac.domain.states import Fault
 
 
 @dataclass(frozen=True, slots=True)

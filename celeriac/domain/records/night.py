@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from celeriac.domain.records.firing import Champion, Firing
-from celeriac.domain.records.states import Stage
 from celeriac.domain.records.study import NewStudy, StudyRecord
 from celeriac.domain.records.trial import TrialRecord
+from celeriac.domain.states import Stage
 
 
 @dataclass(frozen=True, slots=True)

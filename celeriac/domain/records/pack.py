@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from celeriac.domain.records.states import Params
+from celeriac.domain.states import Params
 
 
 @dataclass(frozen=True, slots=True)

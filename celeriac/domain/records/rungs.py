@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from celeriac.domain.records.states import Goal
+from celeriac.domain.states import Goal
 
 
 @dataclass(frozen=True, slots=True)

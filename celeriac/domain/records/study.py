@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from celeriac.domain.records.resources import Resources
-from celeriac.domain.records.states import Goal, Stage, StudyState
 from celeriac.domain.records.trial import EndedTrial, TrialRecord
+from celeriac.domain.states import Goal, Stage, StudyState
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 from celeriac.domain.provenance import Provenance
 from celeriac.domain.records.artefact import Artefact
 from celeriac.domain.records.placing import Placed
-from celeriac.domain.records.states import Fault, Params, Source, TrialState
+from celeriac.domain.states import Fault, Params, Source, TrialState
 
 
 def html_table(rows: Mapping[str, object]) -> str:

@@ -11,8 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from celeriac.domain.errors import CeleriacError, ExtraMissing
-from celeriac.runtime.metrics.tally import BOUNDS, TALLIES, Tallies
-from celeriac.runtime.metrics.told import BY_NAME, PREFIX, Metric
+from celeriac.runtime.metrics.tally import BOUNDS, EMPTY, TALLIES, Tallies
+from celeriac.runtime.metrics.told import BY_NAME, METRICS, PREFIX, Metric
 from celeriac.runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,18 +29,26 @@ Figure = tuple[str, tuple[str, ...], float]
 
 
 class Collector:
-    """What one program tells: its tallies, and the rows' figures where it reads them."""
+    """What one program tells: its tallies, and the rows' figures where it reads them.
 
-    def __init__(self, read: Callable[[], Sequence[Figure]] | None = None, tallies: Tallies = TALLIES) -> None:
+    Each metric of the program is told from the start, counts as 0: an alert sees the first fault as an increase.
+    """
+
+    def __init__(
+        self, read: Callable[[], Sequence[Figure]] | None = None, tallies: Tallies = TALLIES, *, program: str = ""
+    ) -> None:
         self._read, self._tallies, self._lock = read, tallies, Lock()
+        self._told = [each for each in METRICS if each.of == program or (each.of == "rows" and read is not None)]
         self._figures: Sequence[Figure] = ()
         self._read_at = -SCRAPE_S
 
     def collect(self) -> "Iterator[Family]":
         """The families, as prometheus_client asks for them; without the rows' while the store is away."""
         figures = [*self._rows(), *((name, labels, value) for (name, labels), value in self._tallies.values().items())]
-        yield from _families(figures)
-        for name, (counts, total) in self._tallies.histograms().items():
+        yield from _families(self._told, figures)
+        seen = self._tallies.histograms()
+        unseen = {each.name: (EMPTY, 0.0) for each in self._told if each.kind == "histogram"}
+        for name, (counts, total) in {**unseen, **seen}.items():
             yield _histogram(BY_NAME[name], counts, total)
 
     def _rows(self) -> Sequence[Figure]:
@@ -58,17 +66,20 @@ class Collector:
             return self._figures
 
 
-def _families(figures: Iterable[Figure]) -> "Iterator[Family]":
+def _families(told: Iterable[Metric], figures: Iterable[Figure]) -> "Iterator[Family]":
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    made: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
-    for name, labels, value in figures:
+    by_name: dict[str, list[Figure]] = {each.name: [] for each in told if each.kind != "histogram"}
+    for figure in figures:
+        by_name.setdefault(figure[0], []).append(figure)
+    for name, found in by_name.items():
         about = BY_NAME[name]
         family = CounterMetricFamily if about.kind == "counter" else GaugeMetricFamily
-        if name not in made:
-            made[name] = family(PREFIX + name, about.about, labels=about.labels)
-        made[name].add_metric(labels, value)
-    yield from made.values()
+        made = family(PREFIX + name, about.about, labels=about.labels)
+        is_unseen = about.kind == "counter" and not about.labels and not found
+        for _, labels, value in [(name, (), 0.0)] if is_unseen else found:
+            made.add_metric(labels, value)
+        yield made
 
 
 def _histogram(about: Metric, counts: Sequence[int], total: float) -> "Family":

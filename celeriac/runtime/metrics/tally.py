@@ -8,6 +8,8 @@ from celeriac.runtime.metrics.told import BY_NAME, Metric
 
 #: Upper bounds of the histograms' buckets, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+#: A histogram's buckets before its first observation.
+EMPTY = (0,) * (len(BOUNDS) + 1)
 
 
 class Tallies:
@@ -32,7 +34,7 @@ class Tallies:
     def observe(self, name: str, seconds: float) -> None:
         """One more observation of a histogram."""
         with self._lock:
-            counts = self._buckets.setdefault(_checked(name, ()).name, [0] * (len(BOUNDS) + 1))
+            counts = self._buckets.setdefault(_checked(name, ()).name, list(EMPTY))
             counts[bisect_left(BOUNDS, seconds)] += 1
             self._sums[name] += seconds
 

@@ -6,6 +6,7 @@ Pure ASGI, so that streams pass through as they come.
 
 import asyncio
 import hmac
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -40,12 +41,16 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+#: Where the public address is one of TLS: a browser that was here once never comes by plain HTTP.
+TLS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
+
 
 class Guard:
     """The middleware. It stands before the app's own error handling and answers by itself what it refuses."""
 
-    def __init__(self, app: ASGIApp, state: FastAPI, most_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, state: FastAPI, most_bytes: int, *, by_tls: bool) -> None:
         self._app, self._state, self._most_bytes = app, state, most_bytes
+        self._headers = HEADERS | (TLS_ONLY if by_tls else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request pass, or answer it."""
@@ -53,7 +58,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        with_headers = _adding(send, is_static=scope["path"].startswith(OPEN_FOLDERS))
+        with_headers = _adding(send, self._headers, is_static=scope["path"].startswith(OPEN_FOLDERS))
         try:
             body = await self._body(scope, receive)
             request = Request(scope, body_again(body, receive))
@@ -161,13 +166,13 @@ async def _forged(request: Request, principal: Principal) -> Response | None:
     return problem(403, "the form is old or not ours: load its page again", kind="csrf")
 
 
-def _adding(send: Send, *, is_static: bool) -> Send:
+def _adding(send: Send, added: Mapping[str, str], *, is_static: bool) -> Send:
     """Each answer gets the headers that keep a browser from harm; nothing but static files is kept by caches."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in added.items():
                 headers.setdefault(name, value)
             headers.setdefault("Cache-Control", "public, max-age=3600" if is_static else "no-cache, private")
         await send(message)

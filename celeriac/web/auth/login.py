@@ -1,6 +1,7 @@
 """Logging in and out: a token, or a link that `celeriac up` printed, becomes a browser's session."""
 
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -73,7 +74,7 @@ def _let_in(request: Request, secret: str, to: str) -> RedirectResponse:
         path="/",
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure="https" in (request.url.scheme, urlsplit(request.app.state.settings.web_public_url).scheme),
     )
     return answer
 

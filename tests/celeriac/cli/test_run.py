@@ -2,6 +2,7 @@
 ends it.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,9 @@ def test_a_stack_in_the_background_runs_on_and_says_how_it_is_stopped(tmp_path: 
         assert f"stop      `celeriac down --home {tmp_path / 'home'}`" in up.out
         assert "Ctrl-C" not in up.out
         assert "its list of tasks begins when it starts" in up.out
+        [code] = re.findall(r"/login/once\?code=(\S+)", up.out)
+        log = (tmp_path / "home" / "logs" / "up.log").read_text()
+        assert ("Ready after" in log, code in log, "password" in log) == (True, False, False)
         assert "1 slot alive on 1 host" in ran(tmp_path, "status").out
     finally:
         down = ran(tmp_path, "down")

@@ -1,79 +1,36 @@
-"""TLS to Redis: a server that cannot prove who it is gets no ticket and no password."""
+"""TLS to Redis: a server that cannot prove who it is gets no ticket and no password. The error names the
+setting.
+"""
 
-import socket
-import socketserver
-import ssl
-import threading
+import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from celeriac.domain.errors import BrokerUnavailable
+from celeriac.domain.errors import SettingInvalid
 from celeriac.domain.messages import DriveStudy
 from celeriac.runtime.broker import DRIVE_QUEUE, BrokerConfig, Tickets, make_app
 from celeriac.runtime.settings import Settings
+from tests.tls import Authority, behind_tls
 
-HERE = Path(__file__).parent / "tls"
-CA = f"?ssl_ca_certs={HERE / 'ca.pem'}"
-
-
-class BehindTls(socketserver.ThreadingTCPServer):
-    """Redis with the certificate of localhost and 127.0.0.1, for which only `tls/ca.pem` vouches."""
-
-    daemon_threads, block_on_close = True, False
-
-    def __init__(self, path: str, host: str) -> None:
-        super().__init__((host, 0), Carry)
-        self.path = path
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(HERE / "server.pem")
+NAMED = "Redis does not prove who it is .*ssl_ca_certs in CELERIAC_BROKER_URL.*"
 
 
-class Carry(socketserver.BaseRequestHandler):
-    """One connection, carried both ways until either side ends it."""
-
-    server: BehindTls
-
-    def handle(self) -> None:
-        with (
-            suppress(OSError),
-            closing(self.server.context.wrap_socket(self.request, server_side=True)) as client,
-            closing(socket.socket(socket.AF_UNIX)) as redis,
-        ):
-            redis.connect(self.server.path)
-            back = threading.Thread(target=carry, args=(redis, client))
-            back.start()
-            carry(client, redis)
-            back.join()
-
-
-def carry(source: socket.socket, sink: socket.socket) -> None:
-    with suppress(OSError):
-        while data := source.recv(65_536):
-            sink.sendall(data)
-    for each in (source, sink):
-        with suppress(OSError):
-            each.shutdown(socket.SHUT_RDWR)
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def served(settings: Settings) -> Iterator[Callable[[str], str]]:
+def served(settings: Settings, authority: Authority) -> Iterator[Callable[[str], str]]:
     """The URL of Redis behind TLS, at this address."""
     path = settings.broker_url.removeprefix("redis+socket://").partition("?")[0]
+    certificate = authority.issue("localhost", "127.0.0.1")
     with ExitStack() as stack:
-        yield lambda host: f"rediss://{host}:{stack.enter_context(serving(path, host))}/0"
-
-
-@contextmanager
-def serving(path: str, host: str) -> Iterator[int]:
-    with BehindTls(path, host) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        yield lambda host: f"rediss://{host}:{stack.enter_context(behind_tls(path, certificate, host))}/0"
 
 
 def send(url: str) -> int:
@@ -88,18 +45,32 @@ def send(url: str) -> int:
         app.close()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(served: Callable[[str], str]) -> None:
-    with pytest.raises(BrokerUnavailable, match="certificate"):
-        send(served("127.0.0.1"))
+def test_who_cannot_prove_who_it_is_is_refused(
+    served: Callable[[str], str], authority: Authority, tmp_path: Path
+) -> None:
+    """Nobody vouches for it; another authority would have to; it is another host. All at once: the client tries for
+    seconds.
+    """
+    stranger = Authority(tmp_path, "another").ca
+    urls = [
+        served("127.0.0.1"),
+        f"{served('127.0.0.1')}?ssl_ca_certs={stranger}",
+        f"{served('127.0.0.2')}?ssl_ca_certs={authority.ca}",
+    ]
+    with ThreadPoolExecutor(len(urls)) as pool:
+        said = [str(each.exception()) for each in [pool.submit(send, url) for url in urls]]
+    for each in said:
+        assert re.fullmatch(NAMED, each), each
+        assert "certificate verify failed" in each
 
 
-def test_its_authority_vouches_for_it(served: Callable[[str], str]) -> None:
-    assert send(served("127.0.0.1") + CA) >= 1
+def test_its_authority_vouches_for_it(served: Callable[[str], str], authority: Authority) -> None:
+    assert send(f"{served('127.0.0.1')}?ssl_ca_certs={authority.ca}") >= 1
 
 
-def test_a_certificate_of_another_host_is_refused(served: Callable[[str], str]) -> None:
-    with pytest.raises(BrokerUnavailable, match="certificate"):
-        send(served("127.0.0.2") + CA)
+def test_a_file_of_authorities_that_is_not_there_is_said(served: Callable[[str], str], tmp_path: Path) -> None:
+    with pytest.raises(SettingInvalid, match=r"^CELERIAC_BROKER_URL: ssl_ca_certs=\S+none.pem: .* cannot be read"):
+        send(f"{served('127.0.0.1')}?ssl_ca_certs={tmp_path / 'none.pem'}")
 
 
 def test_only_the_url_itself_can_do_without(served: Callable[[str], str]) -> None:

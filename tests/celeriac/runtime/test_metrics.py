@@ -41,6 +41,15 @@ def test_counts_gauges_and_histograms_are_told() -> None:
         tallies.add("never_heard_of")
 
 
+def test_a_program_tells_its_counts_from_the_start() -> None:
+    assert told(Collector(tallies=Tallies(), program="clock")) == {
+        "celeriac_leases_lost_total": 0,
+        "celeriac_tickets_resent_total": 0,
+    }
+    found = told(Collector(tallies=Tallies(), program="drive"))
+    assert found["celeriac_suggestion_seconds_count"] == found['celeriac_suggestion_seconds_bucket{le="+Inf"}'] == 0
+
+
 def test_rows_are_read_once_for_scrapes_that_come_together_and_left_out_while_the_store_is_away() -> None:
     read: list[int] = []
 

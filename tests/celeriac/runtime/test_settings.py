@@ -41,6 +41,7 @@ def test_every_field_has_its_variable(tmp_path: Path) -> None:
         wanted = "a=b" if each.name == "labels" else wanted
         wanted = "s3://bucket/prefix" if each.name == "checkpoints" else wanted
         wanted = {"log_format": "json", "retention": "logs=3d", "retention_at": "04:15"}.get(each.name, wanted)
+        wanted = "https://tuning.example" if each.name == "web_public_url" else wanted
         env = {"CELERIAC_LEASE_S": "60", "CELERIAC_" + each.name.upper(): str(wanted)}
         found = Settings.from_env(env, home=None)
         assert getattr(found, each.name) == wanted, each.name
@@ -70,6 +71,7 @@ def test_a_wrong_value_names_variable_and_kind(variable: str, text: str, kind: s
         ("CELERIAC_FLOWER_PORT", "99999", "must be from 0 to 65535"),
         ("CELERIAC_LEASE_S", "9", r"must be at least twice CELERIAC_HEARTBEAT_S \(5\)"),
         ("CELERIAC_BROKER_URL", "http://:secret@host", "must be like redis://"),
+        ("CELERIAC_WEB_PUBLIC_URL", "tuning.example", "must be like https://tuning.example"),
     ],
 )
 def test_a_value_out_of_range_names_variable_and_range(variable: str, text: str, what: str) -> None:

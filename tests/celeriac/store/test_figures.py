@@ -4,6 +4,8 @@ from celeriac.domain.records import KnownCost, ProposedSoFar, Source, Suggestion
 from celeriac.runtime.metrics.told import BY_NAME
 from celeriac.store import Store
 from tests.celeriac.store.scenes import failed, leased, queued, running, scored, suggestion
+from tests.celeriac.store.test_gangs import begun, gang_study
+from tests.celeriac.store.test_packs import packed
 
 
 def test_points_from_outside_are_counted_and_come_first(any_store: Store) -> None:
@@ -51,3 +53,13 @@ def test_figures_are_those_that_are_told(store: Store) -> None:
     assert 0 <= found["slot_gap_seconds", ("0.5",)] < 5
     assert 0 <= found["duty_age_seconds", ("drive",)] < 60
     assert found["studies", ("RUNNING",)] == 1
+
+
+def test_a_pack_is_one_busy_slot_and_a_gang_as_many_as_it_has_members(store: Store) -> None:
+    study = store.study(packed(store, 4))
+    lead = leased(store, study, 0, worker="w1")
+    store.lease_along(lead.token, [1, 2, 3])
+    begun(store, gang_study(store, 2, name="gang"), "w2", "w3")
+    found = {(name, labels): value for name, labels, value in store.figures()}
+    assert found["trials", ("RUNNING",)] == 5
+    assert found["slots", ("busy",)] == 3

@@ -56,3 +56,16 @@ def test_what_hangs_is_said_and_holds_up_nobody_who_puts_more(
     go_on.set()
     assert janitor.settle(5)
     assert done == [0, 1, 2]
+
+
+def test_what_stands_aside_is_done_later_in_its_order_and_at_once_when_it_closes() -> None:
+    janitor, done = Janitor("test"), list[str]()
+    janitor.put("a message", lambda: done.append("message"), in_s=0.2)
+    janitor.put("another", lambda: done.append("another"))
+    assert not janitor.settle(0.05)
+    assert done == []
+    assert janitor.settle(5)
+    assert done == ["message", "another"]
+    janitor.put("the last", lambda: done.append("last"), in_s=60.0)
+    janitor.close()
+    assert done == ["message", "another", "last"]

@@ -3,6 +3,8 @@
 import os
 import select
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -188,3 +190,14 @@ def test_a_running_trial_is_not_idleness(job: Job) -> None:
             child.wait(0.4)
         child.send("stop")
         assert only(until_end(child), Stopped).word == "stop"
+
+
+def test_a_server_imports_no_more_than_it_needs() -> None:
+    """A slot's first trial waits for it, and records and study files were two thirds of that."""
+    code = "import sys, worker.process.server; print(*sorted(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "worker.process.child" in found
+    unneeded = ("celeriac.domain.records", "celeriac.domain.space", "celeriac.domain.study_file", "celeriac.decide")
+    assert [name for name in unneeded if name in found] == []

@@ -45,7 +45,9 @@ UNION ALL SELECT 'queue_oldest_seconds', CAST('{}' AS text[]), CAST(coalesce(ext
 UNION ALL SELECT 'waiting_trials', CAST('{}' AS text[]), CAST(coalesce(sum(s.waiting), 0) AS float8) FROM study s
     WHERE s.state IN ('OPEN', 'RUNNING', 'PAUSED')
 UNION ALL SELECT 'slots', ARRAY['alive'], CAST(coalesce(sum(d.slots), 0) AS float8) FROM d
-UNION ALL SELECT 'slots', ARRAY['busy'], count(*) FROM attempt a WHERE a.ended_at IS NULL
+-- A pack is many attempts of one slot, a gang one attempt on many.
+UNION ALL SELECT 'slots', ARRAY['busy'], count(*) FROM (SELECT a.worker FROM attempt a WHERE a.ended_at IS NULL
+    UNION SELECT m.worker FROM gang_member m WHERE m.ended_at IS NULL) b
 UNION ALL SELECT 'slots', ARRAY['aside'], count(DISTINCT p.worker) FROM put_aside p WHERE p.study_id = 0 AND p.until > clock_timestamp()
 UNION ALL SELECT 'hosts_alive', CAST('{}' AS text[]), count(DISTINCT d.host) FROM d
 UNION ALL SELECT 'devices_ill', CAST('{}' AS text[]), count(*) FROM d WHERE d.health <> 'ok'
