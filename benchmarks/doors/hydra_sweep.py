@@ -64,7 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     """Measure both, write the figures; 1 when ours is below its bound."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", type=int, default=40)
-    parser.add_argument("--peer", help="the Python that has hydra-optuna-sweeper and hydra-joblib-launcher")
+    # absolute, since the sweep has a directory of its own; not resolved: a link is what tells Python its environment
+    parser.add_argument(
+        "--peer", type=os.path.abspath, help="the Python that has hydra-optuna-sweeper and hydra-joblib-launcher"
+    )
     parser.add_argument("--out", default="build/bench/doors.json")
     options = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="celeriac-doors-") as place, embedded(slots=SLOTS) as stack:
