@@ -108,8 +108,15 @@ def observed(space: Space, goal: Goal, trial: TrialRecord) -> Observation:
         kind = Kind.FINISHED if trial.state is TrialState.SCORED else Kind.PRUNED
         return replace(ran, kind=kind, loss=sign * score)
     if trial.state is TrialState.FAILED and trial.fault not in (None, *_NOT_ITS_FAULT):
-        return replace(ran, kind=Kind.INFEASIBLE, fault=trial.fault)
+        return replace(ran, kind=Kind.INFEASIBLE, fault=trial.fault, device=_failed_on(trial))
     return void
+
+
+def _failed_on(trial: TrialRecord) -> str:
+    """The kind of the device that it failed on: of a gang on several kinds, the one that was out of memory."""
+    known = trial.oom_device_kinds
+    elsewhere = trial.fault is Fault.OUT_OF_MEMORY and known and trial.device_kind not in known
+    return known[-1] if elsewhere else trial.device_kind
 
 
 _NOT_ITS_FAULT = (Fault.INFRASTRUCTURE, Fault.PREEMPTED)

@@ -77,9 +77,8 @@ class Feasibility:
 
 def _oom_device_kinds(observation: Observation) -> tuple[str, ...]:
     """The kinds of devices on which it ran out of memory."""
-    if observation.fault is Fault.OUT_OF_MEMORY and not observation.oom_device_kinds:
-        return (observation.device,)
-    return observation.oom_device_kinds
+    last = (observation.device,) if observation.fault is Fault.OUT_OF_MEMORY else ()
+    return (*observation.oom_device_kinds, *last)
 
 
 class _Labels:

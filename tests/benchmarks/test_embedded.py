@@ -22,10 +22,11 @@ class Read:
         self.up, self.lines, self.told = up, up.stdout, False
 
     def __iter__(self):
-        if not self.told:  # the benchmark is reading what `up` says
-            self.told = True
-            print(self.up.pid, flush=True)
-        return iter(self.lines)
+        for line in self.lines:  # `up` has blocked the signal, and the benchmark is reading what it says
+            if not self.told:
+                self.told = True
+                print(self.up.pid, flush=True)
+            yield line
 
     def __enter__(self):
         return self

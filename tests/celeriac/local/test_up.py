@@ -100,9 +100,9 @@ def test_it_listens_on_loopback_only_and_its_flower_asks_for_the_login(up: Up) -
 
 @pytest.mark.timeout(180)
 def test_its_board_lets_in_once_by_the_link_that_it_prints_and_has_flower_behind_it(up: Up) -> None:
-    link, flower = up.told("board"), up.told("Flower")
-    board = link.partition("/login/once?code=")[0]
+    board, link, flower = up.told("board"), up.told("link"), up.told("Flower")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", board)
+    assert link.startswith(f"{board}/login/once?code=")
     assert flower == f"{board}/flower/", "no password is printed where the board stands before it"
     page = {"Accept": "text/html"}
     with httpx.Client(base_url=board, headers=page) as stranger, httpx.Client(base_url=board, headers=page) as owner:

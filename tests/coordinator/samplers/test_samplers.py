@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -331,3 +332,11 @@ def test_what_an_ended_trial_teaches(
     assert (found.loss, found.kind) == (loss, kind)
     assert (found.device, found.oom_device_kinds) == (("", ()) if kind is Kind.VOID else ("H200", ("T4",)))
     assert found.point.number == 4
+
+
+@pytest.mark.parametrize(("short", "failed_on"), [(("T4",), "T4"), (("H200", "T4"), "H200")])
+def test_a_gang_on_several_kinds_of_devices_failed_on_the_one_that_was_out_of_memory(
+    short: tuple[str, ...], failed_on: str
+) -> None:
+    record = trial(4, TrialState.FAILED, params=PARAMS, fault=Fault.OUT_OF_MEMORY, device_kind="H200")
+    assert observed(MIXED_SPACE, "maximize", replace(record, oom_device_kinds=short)).device == failed_on
