@@ -63,7 +63,7 @@ def main() -> int:
 def watch(console: Console, client: Client, firing_ids: Sequence[int]) -> list[Firing]:
     """Follow the firings to their ends, a line a step; how they ended."""
     ended: dict[int, Firing] = {}
-    for firing in follow(client.store, firing_ids):
+    for firing in follow(client.firings_now, firing_ids):
         ended[firing.id] = firing
         console.print(f"{firing.slice['airport']} {firing.state:<10} {firing.reason}", highlight=False)
     return [ended[each] for each in firing_ids]
