@@ -22,12 +22,12 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from benchmarks.deploy.awaiting import until
+from benchmarks.deploy.steady import steady
 from benchmarks.embedded import Embedded, embedded
 from celeriac.domain.records import StudyState, TrialState
 from tests.servers import free_port
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "pgbouncer" / "pgbouncer.ini"
-CODE = Path(__file__).parent / "code"
 SLOTS, TRIALS, POOL = 8, 40, 2
 PATIENCE_S = 240.0
 
@@ -47,17 +47,7 @@ def prove() -> str:
                 PATIENCE_S,
                 "its node is up",
             )
-            study = client.submit(
-                {
-                    "study": "pooled",
-                    "objective": "steady:briefly",
-                    "code": str(CODE),
-                    "metric": {"name": "steps", "goal": "maximize"},
-                    "space": {"x": {"float": [0.0, 1.0]}},
-                    "sampler": "random",
-                    "budget": {"trials": TRIALS},
-                }
-            )
+            study = client.submit(steady("pooled", TRIALS))
             until(lambda: study.record.counts.scored >= TRIALS // 4, PATIENCE_S, "a quarter is scored")
             most = _server_connections(pooled)
             node.kill()

@@ -20,6 +20,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.deploy.awaiting import until
+from benchmarks.deploy.steady import steady
 from benchmarks.embedded import Embedded, embedded
 from celeriac.client import Client
 from celeriac.domain.records import Scope, StudyState
@@ -28,7 +29,6 @@ from celeriac.store.tokens import make_token
 from tests.servers import free_ports
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "prometheus"
-CODE = Path(__file__).parent / "code"
 TRIALS, EVERY_S, PATIENCE_S = 8, 1, 120.0
 #: What holds of a stack that stands still: the alert speaks after its time, and no other does.
 SILENT = """\
@@ -130,16 +130,7 @@ def _prometheus(root: Path) -> Iterator[str]:
 
 
 def _train(client: Client) -> None:
-    study = client.submit(
-        {
-            "study": "measured",
-            "objective": "steady:briefly",
-            "code": str(CODE),
-            "metric": {"name": "steps", "goal": "maximize"},
-            "space": {"x": {"float": [0.0, 1.0]}},
-            "budget": {"trials": TRIALS},
-        }
-    )
+    study = client.submit(steady("measured", TRIALS))
     until(lambda: study.state is StudyState.DONE, PATIENCE_S, "all trials are finished")
 
 

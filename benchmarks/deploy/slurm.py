@@ -9,13 +9,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from benchmarks.deploy.awaiting import until
+from benchmarks.deploy.steady import steady
 from benchmarks.embedded import Embedded, embedded
 from celeriac.domain.records import Fault, Outcome, StudyState, TrialState
 
-CODE = Path(__file__).parent / "code"
 TRIALS = 30
 
 
@@ -30,17 +29,7 @@ def prove() -> str:
     """What held, in a line. Raises AssertionError."""
     with embedded(slots=1) as stack:
         client = stack.client()
-        study = client.submit(
-            {
-                "study": "steady",
-                "objective": "steady:count",
-                "code": str(CODE),
-                "metric": {"name": "steps", "goal": "maximize"},
-                "space": {"x": {"float": [0.0, 1.0]}},
-                "sampler": "random",
-                "budget": {"trials": TRIALS},
-            }
-        )
+        study = client.submit(steady("steady", TRIALS, "count"))
         job = _submitted(stack)
         host = f"{_said('hostname')}-{job}"
         until(lambda: any(each.host == host for each in client.store.devices(alive=True)), 120.0, "its node is up")

@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.deploy.awaiting import until
+from benchmarks.deploy.steady import CODE, steady
 from celeriac.client import Client
 from celeriac.domain.records import StudyState
 from celeriac.local.postgres import Postgres
@@ -26,7 +27,6 @@ from celeriac.runtime.settings import Settings
 from tests.servers import free_port
 from tests.tls import Authority
 
-CODE = Path(__file__).parent / "code"
 TRIALS, PATIENCE_S = 4, 120.0
 HBA = "local all all trust\nhostssl all all all scram-sha-256\n"
 PROGRAMS = (
@@ -165,17 +165,7 @@ def _done(done: "subprocess.CompletedProcess[str]") -> None:
 
 def _train(client: Client) -> None:
     until(lambda: bool(client.store.devices(alive=True)), PATIENCE_S, "the node is up")
-    study = client.submit(
-        {
-            "study": "by-tls",
-            "objective": "steady:briefly",
-            "code": str(CODE),
-            "metric": {"name": "steps", "goal": "maximize"},
-            "space": {"x": {"float": [0.0, 1.0]}},
-            "sampler": "random",
-            "budget": {"trials": TRIALS},
-        }
-    )
+    study = client.submit(steady("by-tls", TRIALS))
     until(lambda: study.state is StudyState.DONE, PATIENCE_S, "all trials are finished")
     assert study.record.counts.scored == TRIALS, study.record.counts
 
