@@ -14,7 +14,7 @@ from math import floor, inf
 
 from celeriac.decide.credit import Account, settled, trials_behind
 from celeriac.decide.deadlines import urgent
-from celeriac.decide.placement import Demand, marked, spots_of
+from celeriac.decide.placement import BarredTrial, Demand, barred_trials, marked, spots_of
 from celeriac.decide.share import AHEAD_S, Share, Slots, next_in_turn, parts, share, spare
 from celeriac.domain.records import Claim, Device, Placed, PutAside, Resources, Snapshot
 from celeriac.domain.study_file import StudySpec
@@ -58,6 +58,14 @@ def _in_packs(store: Store, claims: Sequence[Claim]) -> list[Claim]:
     return [each.in_packs(found.get(each.study_id)) for each in claims]
 
 
+def _barred(store: Store, claims: Sequence[Claim], devices: Sequence[Device]) -> list[BarredTrial]:
+    """The trials that must not run on every kind of GPU; read only where there are several kinds."""
+    ours = [each.study_id for each in claims if each.gpus and each.held + each.ready]
+    if not ours or len({each.kind for each in devices if each.is_gpu}) < 2:
+        return []
+    return barred_trials(claims, store.short_trials(ours), devices)
+
+
 @dataclass(slots=True)
 class Fleet:
     """What was seen of slots and claims at the turn before, who passed, and the slots put aside at the last tick (they
@@ -82,8 +90,10 @@ class Fleet:
         if now - self._devices_at >= DEVICES_S:
             self._devices, self._devices_at = store.devices(alive=True), now
             self.slots = live_slots(self._devices, self._put_aside(0))
-        claims = marked(_in_packs(store, _with_members(store, store.claims())), self._devices)
-        self.placing.look(store, claims, spots_of(self._devices, self.put_asides), now)
+        claims = _in_packs(store, _with_members(store, store.claims()))
+        barred = _barred(store, claims, self._devices)
+        claims = marked(claims, self._devices, barred)
+        self.placing.look(store, claims, spots_of(self._devices, self.put_asides), barred, now)
         self.claims = urgent([self._usable(each) for each in claims], self.slots)
         self.accounts = settled(self.accounts, self.claims)
         self.behind = trials_behind(self.accounts, self.claims)
@@ -146,10 +156,19 @@ class Fleet:
         found = share(study.id, self.claims, self.slots, self.passed, self.behind)
         if not self.is_placed(study.id):
             return found
+        self.placing.keep_ready(study.id, snapshot.ready)
         self._place(self.passed - {study.id}, study.id)
-        now = len(self.placing.decision.of(study.id))
+        now, own = len(self.placing.decision.of(study.id)), tuple(self.placing.decision.own(study.id))
         held = study.counts.queued + study.counts.running
-        return Share(found.slots, now, 0, held + now, is_placed=True)
+        barred = frozenset(each.number for each in self.placing.barred_of(study.id))
+        return Share(found.slots, now, 0, held + now + len(own), is_placed=True, own=own, barred=barred)
+
+    def places_of(self, study_id: int, numbers: Sequence[int]) -> dict[int, Placed]:
+        """Where these trials go: all of them have places of their own, or none; those without a place are left out."""
+        own = self.placing.decision.own(study_id)
+        if any(number in own for number in numbers):
+            return {number: own[number] for number in numbers if number in own}
+        return dict(zip(numbers, self.placing.decision.of(study_id), strict=False))
 
     def _anew(self, claim: Claim, snapshot: Snapshot, spec: StudySpec) -> Claim:
         return Claim.of(

@@ -346,7 +346,7 @@ def _queue(coordinator: Coordinator, snapshot: Snapshot, decision: NextDecision,
     are ready than it lists.
     """
     study, fleet = snapshot.study, coordinator.fleet
-    places = dict(zip(decision.queue, fleet.placing.decision.of(study.id), strict=False))
+    places = fleet.places_of(study.id, decision.queue)
     numbers = tuple(places) if fleet.is_placed(study.id) else decision.queue
     queued = coordinator.store.queue_trials(study.id, study.turn, numbers, places)
     if places:

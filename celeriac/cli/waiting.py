@@ -66,6 +66,10 @@ def told_of_place(place: "PlaceWait | None") -> "Iterator[str]":
     """Why a study whose devices are chosen has none for its next trial, and what each of them lacks."""
     if place is None:
         return
+    for number, reason in place.barred[:MOST_TOLD]:
+        yield f"trial {number}: {reason}"
+    if not place.devices and not place.reason:
+        return
     yield f"its next trial's place: {place.reason or 'there is one now'}"
     for host, device, lacks in place.devices[:MOST_TOLD]:
         yield f"  {device} on {host}: {lacks or 'has room'}"

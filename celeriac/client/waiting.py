@@ -1,13 +1,13 @@
 """What a study waits for, and what its time is limited by, from the rows as they are now."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf
 
 from celeriac.decide.device_budget import DeviceBudget, budgets_of, has_device_budget, night_of_budget, runs_to_confirm
 from celeriac.decide.learned_memory import needed_bytes
-from celeriac.decide.placement import Demand, marked, place, spots_left, spots_of
+from celeriac.decide.placement import Demand, barred_trials, marked, place, spots_left, spots_of
 from celeriac.decide.share import Slots
 from celeriac.decide.waiting import WaitDecision, why_it_waits
 from celeriac.domain.errors import SpecInvalid
@@ -56,29 +56,42 @@ def pending_then(store: Store, trial: TrialRecord) -> list[int]:
 @dataclass(frozen=True, slots=True)
 class PlaceWait:
     """Why the next trial of a study that is placed has no place now, and what each device lacks for it ("": nothing),
-    those that suit it first. `reason` is "" where it has one.
+    those that suit it first. `reason` is "" where it has one. `barred`: trials that wait for another kind of GPU since
+    they ran out of memory, by number, and why they still do. Where the study is not placed, there is nothing else.
     """
 
     reason: str
     devices: tuple[tuple[str, str, str], ...]
+    barred: tuple[tuple[int, str], ...] = ()
 
 
 def place_of(store: Store, study_id: int) -> PlaceWait | None:
-    """What the study's next trial needs for a place, from the rows as they are; None where it is not placed. Who waits
-    longer, and has devices kept for it, is known to the coordinator alone.
+    """What the study's next trial needs for a place, from the rows as they are; None where it is not placed, and no
+    trial of it waits for a kind of GPU. Who waits longer, and has devices kept for it, is known to the coordinator
+    alone.
     """
-    devices = store.devices(alive=True)
-    mine = next((each for each in marked(store.claims(), devices) if each.study_id == study_id), None)
-    if mine is None or not mine.is_placed:
+    devices, claims = store.devices(alive=True), store.claims()
+    short = store.short_trials([each.study_id for each in claims if each.gpus and each.held + each.ready])
+    barred = barred_trials(claims, short, devices)
+    mine = next((each for each in marked(claims, devices, barred) if each.study_id == study_id), None)
+    own = [each for each in barred if each.study_id == study_id and each.is_ready and each.kinds.reason]
+    if mine is None or not (mine.is_placed or own):
         return None
     need = needed_bytes(mine.resources, store.peak_memory([study_id]).get(study_id))
     demand = Demand(study_id, mine.resources, 1, need or 0, is_unknown=need is None)
     spots = spots_left(spots_of(devices, store.put_asides()), store.holdings()).values()
+    told = []
+    for each in own:
+        lacks = place([replace(demand, barred=each.kinds.barred)], spots, patience_s=inf).waits.get(study_id, "")
+        then = lacks or "there is one now" if each.kinds.is_left else "the next slot that takes it ends it"
+        told.append((each.number, f"{each.kinds.reason}: {then}"))
+    if not mine.is_placed:
+        return PlaceWait("", (), tuple(told))
     found = place([demand], spots, patience_s=inf)
     ours = [each for each in spots if each.is_gpu is mine.resources.on_gpu]
     ours.sort(key=lambda each: (not each.suits(demand), each.host, each.uuid))
-    told = tuple((each.host, each.uuid, each.why_not(demand)) for each in ours)
-    return PlaceWait(found.waits.get(study_id, ""), told)
+    lacking = tuple((each.host, each.uuid, each.why_not(demand)) for each in ours)
+    return PlaceWait(found.waits.get(study_id, ""), lacking, tuple(told))
 
 
 def time_limits_of(store: Store, study: StudyRecord) -> TimeLimits:

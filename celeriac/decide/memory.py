@@ -5,10 +5,10 @@ once, where the script cuts its batch by the plan (`trial.batch_plan`), and then
 device. Never again as it was on the kind where it did not fit.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from celeriac.domain.records import MemoryFault
+from celeriac.domain.records import LiveGpu, MemoryFault, Resources
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +23,18 @@ class MemoryDecision:
     most_samples: int | None = None
     smaller: bool = False
     barred: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KindsDecision:
+    """The live kinds of GPU on which a trial must not run; empty where any will do: it fits on all that live, or
+    nowhere, and whoever takes it then ends it. `is_left`: whether GPUs of another kind suit it. `reason`: "" where it
+    never ran out of memory.
+    """
+
+    barred: frozenset[str] = frozenset()
+    is_left: bool = True
+    reason: str = ""
 
 
 def after_memory(faults: Sequence[MemoryFault]) -> MemoryDecision:
@@ -43,3 +55,27 @@ def after_memory(faults: Sequence[MemoryFault]) -> MemoryDecision:
         )
     where = " and ".join(each or "a device of unknown kind" for each in barred)
     return MemoryDecision(f"not again on {where}", most, barred=barred)
+
+
+def other_kinds(short: Collection[str], asked: Resources, gpus: Sequence[LiveGpu]) -> KindsDecision:
+    """Where a trial may run that ran out of memory on the kinds `short`, of the GPUs that live: on other kinds, with as
+    much memory as those; as many of them as it asks for.
+    """
+    if not short:
+        return KindsDecision()
+    roomiest: dict[str, int] = {}
+    for gpu in gpus:
+        roomiest[gpu.kind] = max(roomiest.get(gpu.kind, 0), gpu.memory_bytes)
+    least = max((size for kind, size in roomiest.items() if kind in short), default=0)
+    barred = frozenset(kind for kind, size in roomiest.items() if kind in short or size < least)
+    suiting = [gpu for gpu in gpus if gpu.kind not in barred and _has(gpu, asked)]
+    said = f"it ran out of memory on {' and '.join(sorted(each or 'a device of unknown kind' for each in short))}"
+    if not asked.on_gpu or len(suiting) < asked.least:
+        return KindsDecision(is_left=False, reason=f"{said}, and no GPU of another kind that suits it is there")
+    waits = f", and waits for a GPU other than {' or '.join(sorted(barred))}" if barred else ""
+    return KindsDecision(barred, reason=said + waits)
+
+
+def _has(gpu: LiveGpu, asked: Resources) -> bool:
+    is_labelled = all(gpu.labels.get(key) == value for key, value in asked.labels.items())
+    return is_labelled and gpu.memory_bytes >= asked.gpu_memory_bytes

@@ -10,13 +10,15 @@ room, so that empty ones stay whole for those who need them whole. One that has 
 reserves the devices that will soonest have room: nobody else is placed there until it is. Only one reserves at a time,
 or two could wait for each other's half.
 
-A trial whose need of memory nobody knows has its device to itself, and is measured.
+A trial whose need of memory nobody knows has its device to itself, and is measured. One that ran out of memory goes to
+no kind of device where it does not fit (`celeriac.decide.memory`); the study's others are not held up by it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from celeriac.domain.records import Claim, Device, Holdings, Placed, PutAside, Resources
+from celeriac.decide.memory import KindsDecision, after_memory, other_kinds
+from celeriac.domain.records import Claim, Device, Holdings, LiveGpu, Placed, PutAside, Resources, ShortTrial
 
 _ROUNDING = 1e-6
 #: A gang that may begin with fewer members waits so long for all of them; it makes room for more later.
@@ -27,7 +29,7 @@ OK = "ok"
 @dataclass(frozen=True, slots=True)
 class Spot:
     """A device, and what is free of it: a share, memory, and slots, which are workers. `usable`: healthy, and not
-    taken out. `but_for`: studies that none of its slots can run.
+    taken out. `but_for`: studies that none of its slots can run. `kind`: the GPU's name.
     """
 
     uuid: str
@@ -40,6 +42,7 @@ class Spot:
     free_bytes: int = 0
     usable: bool = True
     but_for: frozenset[int] = frozenset()
+    kind: str = ""
 
     def fits(self, demand: "Demand") -> bool:
         """Whether one member of the demand has room here now."""
@@ -54,6 +57,8 @@ class Spot:
         wants = demand.resources
         if not self.usable or demand.study_id in self.but_for or self.is_gpu is not wants.on_gpu:
             return False
+        if self.kind in demand.barred:
+            return False
         if self.memory_bytes < demand.memory_bytes and self.is_gpu:
             return False
         return all(self.labels.get(key) == value for key, value in wants.labels.items())
@@ -66,6 +71,8 @@ class Spot:
             return "it takes no trials now"
         if demand.study_id in self.but_for:
             return "it has not the study's code"
+        if self.kind in demand.barred:
+            return f"trial {demand.number} does not fit into the memory of a {self.kind}"
         if lacks:
             return f"it has no label {', '.join(lacks)}"
         if self.memory_bytes < demand.memory_bytes and self.is_gpu:
@@ -89,7 +96,9 @@ class Spot:
 class Demand:
     """Trials of one study that may begin now: `ready` of them, each with `memory_bytes` of its device (0: it does not
     matter; where `is_unknown`: nobody knows). `within`: how many of them are within the study's part of the fleet;
-    `waits_s`: since when it has been able to use more than it was given.
+    `waits_s`: since when it has been able to use more than it was given. `number`: it is for this trial alone, which
+    must not run on `barred` kinds of GPU, and `why` so. `room`: so many trials of the study may begin, whatever its
+    demands are for.
     """
 
     study_id: int
@@ -99,6 +108,10 @@ class Demand:
     is_unknown: bool = False
     within: int = 1_000_000
     waits_s: float = 0.0
+    number: int | None = None
+    barred: frozenset[str] = frozenset()
+    why: str = ""
+    room: int = 1_000_000
 
     @property
     def share(self) -> float:
@@ -117,10 +130,21 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One trial of a study goes there."""
+    """One trial of a study goes there: that of the number, or any whose place does not matter."""
 
     study_id: int
     placed: Placed
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BarredTrial:
+    """An open trial that ran out of memory, and where it may run. `is_ready`: a ticket may be sent for it."""
+
+    study_id: int
+    number: int
+    is_ready: bool
+    kinds: KindsDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +156,13 @@ class PlaceDecision:
     reserved: tuple[str, ...] = ()
 
     def of(self, study_id: int) -> list[Placed]:
-        """The study's."""
-        return [each.placed for each in self.places if each.study_id == study_id]
+        """The study's, for any of its trials."""
+        return [each.placed for each in self.places if each.study_id == study_id and each.number is None]
+
+    def own(self, study_id: int) -> dict[int, Placed]:
+        """The study's, each for one trial alone, by its number."""
+        ours = [each for each in self.places if each.study_id == study_id]
+        return {each.number: each.placed for each in ours if each.number is not None}
 
 
 def place(demands: Sequence[Demand], spots: Iterable[Spot], *, patience_s: float) -> PlaceDecision:
@@ -142,7 +171,7 @@ def place(demands: Sequence[Demand], spots: Iterable[Spot], *, patience_s: float
     places: list[Place] = []
     waits: dict[int, str] = {}
     reserved: tuple[str, ...] = ()
-    left = {each.study_id: each for each in demands if each.ready > 0}
+    left = {(each.study_id, each.number): each for each in demands if each.ready > 0 and each.room > 0}
     while left:
         demand = min(left.values(), key=lambda each: _rank(each, patience_s))
         open_spots = [spot for spot in free.values() if spot.uuid not in reserved]
@@ -152,16 +181,27 @@ def place(demands: Sequence[Demand], spots: Iterable[Spot], *, patience_s: float
             memory = max(map(demand.bytes_on, found)) if demand.resources.on_gpu else 0
             for spot in found:
                 free[spot.uuid] = free[spot.uuid].without(share, memory)
-            places.append(Place(demand.study_id, Placed(tuple(spot.uuid for spot in found), share, memory)))
-            left[demand.study_id] = replace(demand, ready=demand.ready - 1, within=demand.within - 1, waits_s=0.0)
-            if demand.ready == 1:
-                del left[demand.study_id]
+            placed = Placed(tuple(spot.uuid for spot in found), share, memory)
+            places.append(Place(demand.study_id, placed, demand.number))
+            _count(left, demand)
             continue
-        waits[demand.study_id] = _why(demand, list(free.values()), reserved)
+        if demand.number is None or demand.study_id not in waits:  # of several such trials the first is told of
+            said = _why(demand, list(free.values()), reserved)
+            waits[demand.study_id] = "; ".join(filter(None, (waits.get(demand.study_id, ""), said)))
         if demand.waits_s > patience_s and not reserved:
             reserved = _reservation(demand, list(free.values()))
-        del left[demand.study_id]
+        del left[demand.study_id, demand.number]
     return PlaceDecision(tuple(places), waits, reserved)
+
+
+def _count(left: dict[tuple[int, int | None], Demand], given: Demand) -> None:
+    """One trial of this demand has its place: what is left of it, and of the others of its study."""
+    for key, each in [(key, each) for key, each in left.items() if each.study_id == given.study_id]:
+        is_given = each.number == given.number
+        ready, waits_s = (each.ready - 1, 0.0) if is_given else (each.ready, each.waits_s)
+        left[key] = replace(each, ready=ready, waits_s=waits_s, within=each.within - 1, room=each.room - 1)
+        if not ready or each.room == 1:
+            del left[key]
 
 
 def _rank(demand: Demand, patience_s: float) -> tuple[bool, float, bool, float, float, int, int]:
@@ -219,6 +259,8 @@ def _reservation(demand: Demand, spots: Sequence[Spot]) -> tuple[str, ...]:
 
 def _why(demand: Demand, spots: Sequence[Spot], reserved: Sequence[str]) -> str:
     """Why nothing has room for it, in words."""
+    if demand.why:
+        return f"trial {demand.number}: {demand.why}: {_why(replace(demand, why=''), spots, reserved)}"
     wants = demand.resources
     suiting = [spot for spot in spots if spot.suits(demand)]
     kind = "GPU" if wants.on_gpu else "CPU device"
@@ -226,8 +268,8 @@ def _why(demand: Demand, spots: Sequence[Spot], reserved: Sequence[str]) -> str:
     if not suiting:
         labels = ", ".join(f"{key}={value}" for key, value in wants.labels.items())
         asked = [f"labels {labels}" if labels else "", f"{demand.memory_bytes} bytes" if demand.memory_bytes else ""]
-        found = " and ".join(each for each in asked if each)
-        return f"no live {kind} that is healthy and not taken out has {found or 'a slot'}"
+        found = " and ".join(each for each in asked if each) or ("a slot for it" if demand.barred else "a slot")
+        return f"no live {kind} that is healthy and not taken out has {found}"
     if wants.on_gpu and len(suiting) < wants.least:
         return f"it needs {wants.least} {kind}s, and {len(suiting)} suit it"
     if any(spot.fits(demand) for spot in suiting) and wants.members == 1:
@@ -241,12 +283,26 @@ def room_for_members(demand: Demand, spots: Iterable[Spot]) -> int:
     return sum(1 if spot.is_gpu else spot.slots for spot in spots if spot.fits(demand))
 
 
-def marked(claims: Sequence[Claim], devices: Sequence[Device]) -> list[Claim]:
+def barred_trials(claims: Sequence[Claim], short: Sequence[ShortTrial], devices: Sequence[Device]) -> list[BarredTrial]:
+    """The open GPU trials that ran out of memory, and on which of the live devices each may run."""
+    asked = {each.study_id: each.resources for each in claims if each.gpus}
+    gpus = [LiveGpu(each.kind, each.memory_bytes, each.labels) for each in devices if each.is_gpu and each.slots]
+    found = []
+    for each in short:
+        kinds = after_memory(each.faults).barred
+        if kinds and each.study_id in asked:
+            decision = other_kinds(kinds, asked[each.study_id], gpus)
+            found.append(BarredTrial(each.study_id, each.number, each.is_ready, decision))
+    return found
+
+
+def marked(claims: Sequence[Claim], devices: Sequence[Device], barred: Sequence[BarredTrial] = ()) -> list[Claim]:
     """The claims, with those marked that are placed: when the queue of their class cannot serve them; a gang on CPU
-    slots without a wish gathers by that queue. Of GPU trials all are, as soon as one study is or a GPU has several
-    slots: or tickets of the class would take what was chosen for others.
+    slots without a wish gathers by that queue. Of GPU trials all are, as soon as one study is, a GPU has several
+    slots, or one trial must not run on all kinds: or tickets of the class would take what was chosen for others.
     """
     shared = any(each.is_gpu and len(each.slots) > 1 for each in devices)
+    shared = shared or any(each.is_ready and each.kinds.barred for each in barred)
     some = shared or any(each.gpus and _wants(each) and not each.resources.is_plain for each in claims)
     ours = {each.study_id for each in claims if _needs_place(each.resources) or (each.gpus and some)}
     return [replace(each, is_placed=True) if each.study_id in ours else each for each in claims]
@@ -282,6 +338,7 @@ def spots_of(devices: Sequence[Device], put_asides: Sequence[PutAside]) -> dict[
             free_bytes=device.memory_bytes,
             usable=bool(slots),
             but_for=frozenset(set.intersection(*without) if without else ()),
+            kind=device.kind if device.is_gpu else "",
         )
     return found
 

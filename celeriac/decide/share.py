@@ -55,7 +55,8 @@ class Share:
     add, for idle slots and for busy ones.
 
     `most`: how many tickets and running trials it may have together. `is_placed`: the tickets are for devices that were
-    chosen, and none is sent before there is one.
+    chosen, and none is sent before there is one. `barred`: ready trials that must not run on all kinds of devices;
+    `own`: those of them for which a device was chosen. Tickets for these are added beside `now`.
     """
 
     slots: int = 0
@@ -63,6 +64,8 @@ class Share:
     ahead: int = 0
     most: int = 0
     is_placed: bool = False
+    own: tuple[int, ...] = ()
+    barred: frozenset[int] = frozenset()
 
 
 def share(

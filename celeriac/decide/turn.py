@@ -124,7 +124,10 @@ def _filling(
     Those that a slot could take at once come before the buffer.
     """
     counts, wants = snapshot.study.counts, depth(snapshot.study, slots, share, limits.pack)
-    ready, old = snapshot.ready, stale(snapshot, min(slots, share.slots), sampling)
+    if share.own:
+        return NextDecision(f"{len(share.own)} tickets for kinds of devices that were not too small", queue=share.own)
+    ready = tuple(number for number in snapshot.ready if number not in share.barred)
+    old = stale(snapshot, min(slots, share.slots), sampling)
     room, size = max(wants.tickets - counts.queued, 0), max(limits.pack, 1)
     fresh = [number for number in ready if number not in old.numbers]
     left = limits.trials - counts.finished - counts.open
@@ -149,7 +152,7 @@ def _filling(
     if wants.now:  # and nothing is ready
         wanted = min(wants.now * size - len(ready), left, max(MOST_WANTED, size - len(ready)))
         return NextDecision("slots want suggestions", add=max(wanted, 1))
-    missing = wants.tickets + wants.waiting - counts.queued - counts.waiting - counts.paused
+    missing = wants.tickets + wants.waiting - counts.queued - counts.waiting - counts.paused + len(share.barred)
     if missing > 0:
         return NextDecision("the buffer is not full", add=min(missing, left, MOST_BUFFERED))
     if not slots:

@@ -121,4 +121,5 @@ def place_form(place: Any) -> dict[str, Any] | None:
     return {
         "reason": place.reason,
         "devices": [{"host": host, "device": device, "lacks": lacks} for host, device, lacks in place.devices],
+        "barred": [{"number": number, "reason": reason} for number, reason in place.barred],
     }

@@ -334,9 +334,6 @@ class Store(ScheduleStore, PlacingStore, GangStore, PackStore, FigureStore, Prot
     def has_other_slots(self, worker: str, gpus: float) -> bool:
         """Whether a live slot besides this one could run a trial that needs so many GPUs."""
 
-    def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
-        """Whether a GPU of another kind than these is alive, with as much memory as any known device of these."""
-
     def wanted_slots(self, *, on_gpus: bool) -> float:
         """How many GPUs, or CPU slots, the open studies could use at once, those included that run: what an autoscaler
         asks for.

@@ -5,7 +5,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from celeriac.domain.records import Holdings, RunningAttempt, ShareFigures
+from celeriac.domain.records import Holdings, LiveGpu, RunningAttempt, ShareFigures, ShortTrial
 
 
 class PlacingStore(Protocol):
@@ -21,6 +21,12 @@ class PlacingStore(Protocol):
 
     def share_figures(self, study_id: int) -> list[ShareFigures]:
         """What its scored trials took at each share of a GPU. Reads all of them: for a person who looks."""
+
+    def short_trials(self, studies: Sequence[int]) -> list[ShortTrial]:
+        """The open trials of these studies that ran out of memory since a person last had them run once more."""
+
+    def live_gpus(self, least_bytes: int) -> list[LiveGpu]:
+        """The GPUs that are alive, have slots, and so much memory: what a worker may know of its fleet."""
 
     def unplace(self, study_id: int, number: int, attempt: int) -> bool:
         """QUEUED -> WAITING of a placed trial whose next attempt is this one; False: it is elsewhere by now."""

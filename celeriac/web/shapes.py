@@ -107,7 +107,8 @@ WHY = Form(
 _SPENT = Form("DeviceBudgetSpent", more={"name": str, "hours": float, "spent_s": float})
 _LIMITS = {"device_budgets": [_SPENT], "deadline_at": datetime | None, "announced": str}
 _LACKS = Form("DeviceLacks", more={"host": str, "device": str, "lacks": str})
-_PLACEMENT = Form("Placement", PlaceWait, more={"devices": [_LACKS]})
+_BARRED = Form("BarredTrial", more={"number": int, "reason": str})
+_PLACEMENT = Form("Placement", PlaceWait, more={"devices": [_LACKS], "barred": [_BARRED]})
 WAITING = Form(
     "Waiting", WaitDecision, more={"study": str, **_LIMITS, "placement": (_PLACEMENT, None), "proposers": [Proposer]}
 )

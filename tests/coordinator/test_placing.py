@@ -2,9 +2,13 @@
 
 from typing import Any
 
+import pytest
+
+from celeriac.cli.waiting import told_of_place
+from celeriac.client.waiting import place_of
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.messages import RunTrial
-from celeriac.domain.records import Device, Lease, TrialState
+from celeriac.domain.records import Device, Fault, Lease, StudyRecord, TrialState
 from celeriac.runtime.broker import CPU_QUEUE, GPU_QUEUE, device_queue
 from celeriac.store.api import AttemptEnd
 from coordinator.reaper import resend
@@ -180,3 +184,68 @@ def test_a_trial_that_its_device_does_not_take_is_placed_anew() -> None:
     with_cards(house, "a")
     resend(house.store, house.mailbox)
     assert house.store.trial(study.id, 0).state is TrialState.WAITING
+
+
+def with_kinds(house: House, **kinds: int) -> None:
+    """A host for each kind, with so many GPUs of one slot each; 16 GiB of memory, an H200's 141."""
+    for kind, count in kinds.items():
+        size, now = (141 if kind == "H200" else 16) * GIB, house.store.now()
+        names = [f"{kind}-{k}" for k in range(count)]
+        house.store.put_devices(kind, [Device(n, kind, kind, size, {}, (f"{n}.s0",), "", "ok", now) for n in names])
+
+
+def ran_out_on_a_t4(trials: int = 9, **asked: Any) -> tuple[House, StudyRecord]:
+    """A study whose trial 0 ran out of memory on one of two T4, beside which there is an H200."""
+    house = empty()
+    with_kinds(house, T4=2, H200=1)
+    study = open_study(house.store, resources={"gpus": 1, **asked}, sampler="random", budget={"trials": trials})
+    drive(house.coordinator, study.id)
+    place = house.store.trial(study.id, 0).placed
+    device = place.devices[0] if place else "T4-0"
+    lease = house.store.lease(study.id, 0, 1, worker="w", device=device, device_kind="T4", lease_s=30.0)
+    assert isinstance(lease, Lease)
+    fault = AttemptEnd(AttemptEvent.FAULT, TrialEvent.RETRY, fault=Fault.OUT_OF_MEMORY, detail="too much")
+    house.store.finish_attempt(lease.token, fault)
+    house.mailbox.queues.clear()
+    for each in house.store.holdings().placed:
+        house.store.unplace(each.study_id, each.number, each.attempts + 1)
+    return house, study
+
+
+@pytest.mark.parametrize("asked", [{}, {"gpu_memory": "8GiB"}])
+def test_a_trial_is_not_placed_where_it_ran_out_of_memory(asked: dict[str, str]) -> None:
+    """Also one that any GPU could run, by the queue of its class."""
+    house, study = ran_out_on_a_t4(**asked)
+    drive(house.coordinator, study.id)
+    assert house.take(device_queue("H200-0")) == RunTrial(study.id, 0, 2)
+    assert waiting(house, "T4-0") + waiting(house, "T4-1") == 2, "the others of the study go on"
+
+
+def test_it_waits_for_its_kind_alone_and_says_so() -> None:
+    house, study = ran_out_on_a_t4(gpu_memory="8GiB")
+    other = open_study(house.store, study="other", resources={"gpus": 1, "labels": {}, "gpu_memory": "100GiB"})
+    drive(house.coordinator, other.id)
+    assert waiting(house, "H200-0") == 1
+    said = drive(house.coordinator, study.id)
+    assert "trial 0: it ran out of memory on T4, and waits for a GPU other than T4: all 1 GPUs" in said
+    assert house.store.trial(study.id, 0).state is TrialState.WAITING
+    assert waiting(house, "T4-0") + waiting(house, "T4-1") == 2, "the others of the study go on"
+    run(house, "H200-0")
+    place = place_of(house.store, study.id)
+    assert place is not None
+    (told,) = place.barred
+    assert told[0] == 0
+    assert next(told_of_place(place)).startswith("trial 0: it ran out of memory on T4, and waits for a GPU other")
+
+
+def test_where_no_other_kind_is_left_any_slot_may_take_it_to_end_it() -> None:
+    house, study = ran_out_on_a_t4(trials=1)
+    house.store.put_devices("H200", [])
+    house.clock.advance(2.0)
+    with_kinds(house, T4=2)
+    place = place_of(house.store, study.id)
+    assert place is not None
+    assert "no GPU of another kind that suits it is there: the next slot that takes it ends it" in place.barred[0][1]
+    drive(house.coordinator, study.id)
+    trial = house.store.trial(study.id, 0)
+    assert (trial.state, trial.placed) == (TrialState.QUEUED, None)

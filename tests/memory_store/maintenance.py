@@ -15,10 +15,12 @@ from celeriac.domain.records import (
     Holding,
     Holdings,
     LetGo,
+    LiveGpu,
     OpenAttempt,
     PutAside,
     ReaperLook,
     ShareFigures,
+    ShortTrial,
     SlotRun,
     TrialRecord,
     TrialState,
@@ -137,6 +139,24 @@ class Maintenance(Tables):
         ]
 
     @atomic
+    def short_trials(self, studies: Sequence[int]) -> list[ShortTrial]:
+        found, now = [], self._rows.clock()
+        for study_id in sorted(set(studies)):
+            for trial in self._rows.trials_of(study_id):
+                faults = self._rows.memory_faults(study_id, trial.number)
+                if trial.ended_no is None and faults:
+                    is_ready = trial.state in (TrialState.PAUSED, TrialState.WAITING)
+                    is_ready = is_ready and (trial.not_before is None or trial.not_before <= now)
+                    found.append(ShortTrial(study_id, trial.number, is_ready, faults))
+        return found
+
+    @atomic
+    def live_gpus(self, least_bytes: int) -> list[LiveGpu]:
+        found = [each for each in self.devices(alive=True) if each.is_gpu and each.slots]
+        found = sorted(found, key=lambda each: (each.kind, each.memory_bytes))
+        return [LiveGpu(e.kind, e.memory_bytes, e.labels) for e in found if e.memory_bytes >= least_bytes]
+
+    @atomic
     def unplace(self, study_id: int, number: int, attempt: int) -> bool:
         trial = self._rows.trials.get((study_id, number))
         if trial is None or trial.placed is None or trial.attempts != attempt - 1:
@@ -205,12 +225,6 @@ class Maintenance(Tables):
     def has_other_slots(self, worker: str, gpus: float) -> bool:
         alive = self.devices(alive=True)
         return any(slot != worker for each in alive if each.is_gpu or not gpus for slot in each.slots)
-
-    @atomic
-    def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
-        least = max((each.memory_bytes for each in self.devices() if each.kind in kinds), default=0)
-        others = [each for each in self.devices(alive=True) if each.is_gpu and each.slots and each.kind not in kinds]
-        return any(each.memory_bytes >= least for each in others)
 
     @atomic
     def slot_runs(self, since: datetime) -> list[SlotRun]:

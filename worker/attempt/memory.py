@@ -2,7 +2,7 @@
 
 import logging
 
-from celeriac.decide.memory import MemoryDecision, after_memory
+from celeriac.decide.memory import MemoryDecision, after_memory, other_kinds
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Fault, Lease, MemoryFault
 from celeriac.store.api import AttemptEnd
@@ -10,9 +10,8 @@ from worker.attempt.context import WorkerContext
 
 log = logging.getLogger(__name__)
 
-#: One that was placed on the wrong kind waits so long before it is placed again: its place is chosen without looking at
-#: kinds.
-WAIT_S = 30.0
+#: One that was placed on the wrong kind waits so long before it is placed again: the fleet has changed since.
+WAIT_S = 5.0
 
 
 class BarredHere(Exception):
@@ -52,10 +51,11 @@ def not_here(lease: Lease, reason: str, context: WorkerContext) -> AttemptEnd:
 
 def _has_roomier(lease: Lease, decision: MemoryDecision, context: WorkerContext) -> bool:
     """Only GPUs differ in kind; a trial that runs on the processor has the host's memory wherever it runs."""
-    if not lease.plan.resources.on_gpu:
+    asked = lease.plan.resources
+    if not asked.on_gpu:
         return False
     try:
-        return context.store.has_roomier_kinds(decision.barred)
+        return other_kinds(decision.barred, asked, context.store.live_gpus(asked.gpu_memory_bytes)).is_left
     except Exception as error:  # whatever Postgres answers, the slot goes on
         log.warning("whether there are other kinds of devices is not known: %s", error)
         return False

@@ -129,7 +129,8 @@ class RemoteStudy(Study):
         place = None
         if lacks is not None:
             devices = tuple((each["host"], each["device"], each["lacks"]) for each in lacks["devices"])
-            place = PlaceWait(lacks["reason"], devices)
+            barred = tuple((each["number"], each["reason"]) for each in lacks.get("barred", ()))
+            place = PlaceWait(lacks["reason"], devices, barred)
         return record_from(WaitDecision, form), TimeLimits(budgets, late, form["announced"]), place
 
     def proposers(self) -> list[Proposer]:

@@ -27,6 +27,7 @@ from celeriac.domain.records.attempt import Refusal as Refusal
 from celeriac.domain.records.attempt import Report as Report
 from celeriac.domain.records.attempt import RunningAttempt as RunningAttempt
 from celeriac.domain.records.attempt import RunPlan as RunPlan
+from celeriac.domain.records.attempt import ShortTrial as ShortTrial
 from celeriac.domain.records.calendar import FiringOpen as FiringOpen
 from celeriac.domain.records.calendar import Replay as Replay
 from celeriac.domain.records.calendar import ScheduleEdit as ScheduleEdit
@@ -37,6 +38,7 @@ from celeriac.domain.records.firing import NewFiring as NewFiring
 from celeriac.domain.records.fleet import ALIVE_BEATS as ALIVE_BEATS
 from celeriac.domain.records.fleet import Device as Device
 from celeriac.domain.records.fleet import Duty as Duty
+from celeriac.domain.records.fleet import LiveGpu as LiveGpu
 from celeriac.domain.records.fleet import PutAside as PutAside
 from celeriac.domain.records.fleet import ReaperLook as ReaperLook
 from celeriac.domain.records.fleet import SlotRun as SlotRun

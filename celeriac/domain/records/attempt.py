@@ -69,6 +69,16 @@ class MemoryFault:
 
 
 @dataclass(frozen=True, slots=True)
+class ShortTrial:
+    """An open trial of which attempts ran out of memory, in order. `is_ready`: a ticket may be sent for it now."""
+
+    study_id: int
+    number: int
+    is_ready: bool
+    faults: tuple[MemoryFault, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CodeRun:
     """Code by the hash of its files, and which of a study's ended trials ran it: how many, and from which number to
     which.

@@ -41,6 +41,15 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveGpu:
+    """A GPU that is alive and has slots, as far as it matters to a trial that looks for another kind."""
+
+    kind: str
+    memory_bytes: int
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class PutAside:
     """A slot that takes no trials until then, or none of one study (`study_id`; 0: of any), and why."""
 

@@ -69,9 +69,6 @@ class Maintenance(Verbs):
     def has_other_slots(self, worker: str, gpus: float) -> bool:
         return bool(self._rows("has_other_slots", worker=worker, gpus=gpus)[0]["found"])
 
-    def has_roomier_kinds(self, kinds: Sequence[str]) -> bool:
-        return bool(self._rows("has_roomier_kinds", kinds=list(kinds))[0]["found"])
-
     def slot_runs(self, since: datetime) -> list[SlotRun]:
         return self._all(SlotRun, "slot_runs", since=since)
 

@@ -4,7 +4,7 @@ gives way, was decided; here it is only kept. A request changes no state; it is 
 
 from collections.abc import Sequence
 
-from celeriac.domain.records import Holding, Holdings, RunningAttempt, ShareFigures
+from celeriac.domain.records import Holding, Holdings, LiveGpu, MemoryFault, RunningAttempt, ShareFigures, ShortTrial
 from celeriac.store.postgres.records import placed_of
 from celeriac.store.postgres.verbs import Verbs
 
@@ -23,6 +23,13 @@ class PlacedTrials(Verbs):
 
     def share_figures(self, study_id: int) -> list[ShareFigures]:
         return self._all(ShareFigures, "share_figures", study=study_id)
+
+    def short_trials(self, studies: Sequence[int]) -> list[ShortTrial]:
+        found = map(dict, self._rows("short_trials", studies=list(studies)))
+        return [ShortTrial(**{**row, "faults": tuple(MemoryFault(*each) for each in row["faults"])}) for row in found]
+
+    def live_gpus(self, least_bytes: int) -> list[LiveGpu]:
+        return self._all(LiveGpu, "live_gpus", least_bytes=least_bytes)
 
     def unplace(self, study_id: int, number: int, attempt: int) -> bool:
         return bool(self._rows("unplace", study=study_id, number=number, attempt=attempt))

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.decide.memory import after_memory
+from celeriac.decide.memory import after_memory, other_kinds
 from celeriac.decide.retry import after_fault
 from celeriac.domain.lifecycle import TrialEvent
-from celeriac.domain.records import Fault, MemoryFault
+from celeriac.domain.records import Fault, LiveGpu, MemoryFault, Resources
 
 FAULTS = st.lists(st.builds(MemoryFault, st.sampled_from("AB"), st.none() | st.integers(1, 512)), min_size=1)
 
@@ -66,3 +66,33 @@ def test_a_retry_needs_an_attempt_left_and_something_that_differs(
     goes_on = len(faults) < attempts and (elsewhere or memory.smaller)
     assert decision.trial_event is (TrialEvent.RETRY if goes_on else TrialEvent.FAIL)
     assert decision.reason
+
+
+GPUS = [LiveGpu("T4", 16, {}), LiveGpu("P4", 8, {}), *[LiveGpu("H200", 141, {"region": "eu"})] * 2]
+WHOLE = Resources(gpus=1)
+
+
+def test_another_kind_suits_if_it_lives_and_has_as_much_memory() -> None:
+    found = other_kinds(["T4"], WHOLE, GPUS)
+    assert (found.barred, found.is_left) == ({"T4", "P4"}, True), "what is smaller still is no help"
+    assert found.reason == "it ran out of memory on T4, and waits for a GPU other than P4 or T4"
+    assert other_kinds([], WHOLE, GPUS).reason == ""
+    assert other_kinds(["gone"], WHOLE, GPUS).barred == frozenset(), "all that live will do"
+
+
+@pytest.mark.parametrize(
+    ("short", "asked"),
+    [
+        (["H200"], WHOLE),
+        (["H200", "T4"], WHOLE),
+        (["T4"], Resources(gpus=1, labels={"region": "us"})),
+        (["T4"], Resources(gpus=1, gpu_memory_bytes=200)),
+        (["T4"], Resources(gpus=4, least=3)),
+        (["cpu"], Resources()),
+    ],
+)
+def test_where_no_other_kind_suits_nothing_is_barred_and_it_says_so(short: list[str], asked: Resources) -> None:
+    found = other_kinds(short, asked, GPUS)
+    assert (found.is_left, found.barred) == (False, frozenset())
+    assert "no GPU of another kind that suits it is there" in found.reason
+    assert other_kinds(["T4"], Resources(gpus=4, least=2), GPUS).is_left

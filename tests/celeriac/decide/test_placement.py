@@ -67,6 +67,29 @@ def test_labels_kind_and_health_are_kept_to() -> None:
     assert "labels region=asia" in placed(demand(0, 1, labels={"region": "asia"}), spots=spots).waits[0]
 
 
+def test_a_trial_goes_to_no_kind_on_which_it_does_not_fit_and_holds_up_nobody() -> None:
+    spots = [card("t0", kind="T4", slots=1), card("t1", kind="T4", slots=1), card("h", kind="H200", share=0.0)]
+    large = demand(0, number=7, barred=frozenset({"T4"}), why="it waits for a GPU other than T4", room=3)
+    others = demand(0, ready=5, room=3)
+    found = placed(large, others, spots=spots)
+    assert (found.own(0), [each.devices for each in found.of(0)]) == ({}, [("t0",), ("t1",)])
+    assert found.waits[0].startswith("trial 7: it waits for a GPU other than T4: all 1 GPUs that suit it are taken")
+    spots[-1] = card("h", kind="H200")
+    found = placed(large, others, spots=spots)
+    assert found.own(0) == {7: Placed(("h",), 1.0)}
+    assert [each.devices for each in found.of(0)] == [("t0",), ("t1",)], "`room` is for all of them together"
+    gang = demand(0, 2, number=7, barred=frozenset({"T4"}))
+    assert placed(gang, spots=[*spots, card("i", kind="H200")]).own(0) == {7: Placed(("h", "i"), 1.0)}
+    assert spots[0].why_not(large) == "trial 7 does not fit into the memory of a T4"
+
+
+def test_one_that_waits_for_its_kind_too_long_has_such_a_device_kept_for_it() -> None:
+    spots = [card("t", kind="T4"), card("h", kind="H200", share=0.5)]
+    large = demand(0, number=7, barred=frozenset({"T4"}), why="it is large", waits_s=LATE_S)
+    found = placed(large, demand(1, 0.5, 4), spots=spots)
+    assert (found.reserved, [each.devices for each in found.of(1)]) == (("h",), [("t",), ("t",)])
+
+
 def test_a_gang_is_placed_whole_on_one_host_if_one_has_room() -> None:
     spots = [
         card("a0", host="a"),

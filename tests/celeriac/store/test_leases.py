@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from celeriac.domain.errors import LeaseLost, UnknownStudy, UnknownTrial
 from celeriac.domain.lifecycle import StudyEvent, TrialEvent
-from celeriac.domain.records import Counts, Fault, Lease, MemoryFault, Refusal, Report, TrialState
+from celeriac.domain.records import Counts, Fault, Lease, LiveGpu, MemoryFault, Refusal, Report, ShortTrial, TrialState
 from celeriac.domain.study_file import run_plan
 from celeriac.store import Store
 from celeriac.store.connection import open_engine
@@ -81,16 +81,32 @@ def test_for_a_trial_that_a_person_runs_once_more_its_memory_faults_count_no_lon
     assert leased(any_store, study, 0, attempt=3).memory_faults == (MemoryFault("T4", None),)
 
 
-def test_another_kind_helps_if_it_is_a_gpu_that_lives_and_has_as_much_memory(any_store: Store) -> None:
-    assert not any_store.has_roomier_kinds([])
+def test_a_worker_may_know_which_gpus_live(any_store: Store) -> None:
+    assert any_store.live_gpus(0) == []
     small, large = replace(device("GPU-1", kind="T4"), memory_bytes=16), device("GPU-2", kind="H200")
-    any_store.put_devices("here", [small, large, device("cpu")])
-    assert any_store.has_roomier_kinds(["T4"])
-    assert not any_store.has_roomier_kinds(["H200"])
-    assert not any_store.has_roomier_kinds(["H200", "T4"])
-    assert any_store.has_roomier_kinds(["unknown"])
-    any_store.put_devices("here", [small])
-    assert not any_store.has_roomier_kinds(["T4"])
+    drained = replace(device("GPU-3", kind="A100"), slots=())
+    any_store.put_devices("here", [small, large, drained, device("cpu")])
+    assert any_store.live_gpus(0) == [LiveGpu(each.kind, each.memory_bytes, each.labels) for each in (large, small)]
+    assert [each.kind for each in any_store.live_gpus(17)] == ["H200"]
+
+
+def test_the_open_trials_that_ran_out_of_memory_are_told_of(any_store: Store) -> None:
+    study, other = queued(any_store, 4), queued(any_store, 1)
+    for kind, micro_batch in (("T4", None), ("A100", 64)):
+        for number in (0, 2):
+            attempt = any_store.trial(study.id, number).attempts + 1
+            lease = leased(any_store, study, number, attempt=attempt, device_kind=kind)
+            end = failed(Fault.OUT_OF_MEMORY, trial_event=TrialEvent.RETRY, micro_batch=micro_batch)
+            any_store.finish_attempt(lease.token, end)
+    leased(any_store, study, 2, attempt=3, device_kind="H200")
+    ended = leased(any_store, study, 3, device_kind="T4")
+    any_store.finish_attempt(ended.token, failed(Fault.OUT_OF_MEMORY))
+    faults = (MemoryFault("T4", None), MemoryFault("A100", 64))
+    found = any_store.short_trials([study.id, other.id])
+    assert found == [ShortTrial(study.id, 0, True, faults), ShortTrial(study.id, 2, False, faults)]
+    assert any_store.short_trials([other.id]) == any_store.short_trials([]) == []
+    any_store.retry_trials(study.id, None, "a person has looked")
+    assert [each.number for each in any_store.short_trials([study.id])] == [0, 2], "the one that ended has no past now"
 
 
 def test_a_page_tells_on_which_kinds_of_devices_a_trial_ran_out_of_memory(any_store: Store) -> None:

@@ -44,12 +44,10 @@ SELECT EXISTS (
         AND slot <> :worker
 )
 
--- name: has_roomier_kinds(kinds text[]) -> found boolean
--- Whether a GPU of another kind than these is alive, with as much memory as any known device of these.
-SELECT EXISTS (
-    SELECT 1 FROM device d WHERE {alive} AND d.kind <> 'cpu' AND d.kind <> ALL(:kinds) AND json_array_length(d.slots) > 0
-        AND d.memory_bytes >= coalesce((SELECT max(known.memory_bytes) FROM device known WHERE known.kind = ANY(:kinds)), 0)
-) AS found
+-- name: live_gpus(least_bytes bigint) -> kind text, memory_bytes bigint, labels json
+SELECT d.kind, d.memory_bytes, d.labels FROM device d
+WHERE {alive} AND d.kind <> 'cpu' AND json_array_length(d.slots) > 0 AND d.memory_bytes >= :least_bytes
+ORDER BY d.kind, d.memory_bytes
 
 -- name: slot_runs
 -- The attempts that one process ran together are one run of its slot. Of a gang each member's slot has run what its attempt did, until it

@@ -28,6 +28,16 @@ FROM study s JOIN attempt a ON a.study_id = s.id AND a.trial >= s.next_number - 
 WHERE s.id = ANY(CAST(:studies AS bigint[])) AND a.gpu_peak_bytes > 0
 GROUP BY s.id
 
+-- name: short_trials
+-- Open trials that ran out of memory, with the attempts that did, in order.
+SELECT t.study_id, t.number,
+    t.state IN ('PAUSED', 'WAITING') AND (t.not_before IS NULL OR t.not_before <= clock_timestamp()) AS is_ready,
+    json_agg(json_build_array({short_kind}, attempt.micro_batch) ORDER BY attempt.number) AS faults
+FROM trial t JOIN attempt ON attempt.study_id = t.study_id AND attempt.trial = t.number
+    AND attempt.fault = 'out_of_memory' AND attempt.number > t.rerun_after
+WHERE t.study_id = ANY(CAST(:studies AS bigint[])) AND t.ended_no IS NULL AND jsonb_exists(t.faults, 'out_of_memory')
+GROUP BY t.study_id, t.number, t.state, t.not_before ORDER BY t.study_id, t.number
+
 -- name: share_figures
 SELECT coalesce(CAST(t.placed ->> 'share' AS float8), 1) AS share, CAST(count(*) AS int) AS trials,
     avg(a.device_s / a.width) AS mean_s, max(a.gpu_peak_bytes) AS peak_bytes
