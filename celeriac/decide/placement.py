@@ -78,7 +78,9 @@ class Spot:
         if self.memory_bytes < demand.memory_bytes and self.is_gpu:
             return f"it has {_gib(self.memory_bytes)} in all, of {_gib(demand.memory_bytes)}"
         if self.slots < 1:
-            return "all its slots are taken"
+            unused = self.is_gpu and demand.share < 1 and self.share + _ROUNDING >= demand.share
+            hint = f", though a share of {self.share:.2g} is free (CELERIAC_SLOTS_PER_GPU)" if unused else ""
+            return f"all its slots are taken{hint}"
         if self.is_gpu and self.share + _ROUNDING < demand.share:
             return f"a share of {max(self.share, 0):.2g} is free, of {demand.share:g}"
         if self.is_gpu and self.free_bytes < demand.bytes_on(self):

@@ -48,10 +48,5 @@ class ShareFigures:
 
     @property
     def at_once(self) -> int:
-        """How many of them run on one GPU."""
+        """How many of them run on one GPU, where it has workers and memory for so many."""
         return max(int(1 / self.share + 1e-6), 1)
-
-    @property
-    def trials_per_hour(self) -> float:
-        """Of one GPU."""
-        return 3600 * self.at_once / self.mean_s

@@ -80,6 +80,11 @@ def test_a_trial_goes_to_no_kind_on_which_it_does_not_fit_and_holds_up_nobody() 
     assert [each.devices for each in found.of(0)] == [("t0",), ("t1",)], "`room` is for all of them together"
     gang = demand(0, 2, number=7, barred=frozenset({"T4"}))
     assert placed(gang, spots=[*spots, card("i", kind="H200")]).own(0) == {7: Placed(("h", "i"), 1.0)}
+    assert (
+        card("a", slots=0, share=0.75)
+        .why_not(demand(1, 0.25))
+        .endswith("a share of 0.75 is free (CELERIAC_SLOTS_PER_GPU)")
+    )
     assert spots[0].why_not(large) == "trial 7 does not fit into the memory of a T4"
 
 
