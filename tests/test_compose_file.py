@@ -152,6 +152,13 @@ def test_one_worker_has_all_gpus_and_the_other_none() -> None:
         (devices,) = services(path)["worker"]["deploy"]["resources"]["reservations"]["devices"]
         assert devices == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
         assert "deploy" not in services(path)["worker-cpu"]
+        assert services(path)["worker"]["environment"]["CELERIAC_SLOTS"] == "0", "a number would leave the GPUs out"
+
+
+def test_what_a_page_says_of_gpus_can_be_set_in_the_file() -> None:
+    for path in (HUB, JOINING):
+        for name in ("SLOTS_PER_GPU", "LABELS", "ADDRESS"):
+            assert services(path)["worker"]["environment"][PREFIX + name] == f"${{{PREFIX}{name}:-}}"
 
 
 @pytest.mark.parametrize("name", WORKERS)
