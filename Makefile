@@ -61,7 +61,7 @@ bench-board: $(READY)     ## the board over 100,000 trials in 500 studies: pages
 bench-fleet: $(READY)     ## many studies on many slots: shares, turns, connections -> build/bench/fleet.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fleet --out $(OUT)/bench/fleet.json
 
-bench-gpus: $(READY)      ## what is promised of GPUs, on this machine's processors: batches -> build/bench/gpus.json
+bench-gpus: $(READY)      ## what is promised of GPUs, on this machine's processors, part by part: well over an hour -> build/bench/gpus.json
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.gpus --out $(OUT)/bench/gpus.json
 
 bench-agents: $(READY)    ## agents: twenty tasks by MCP and by the command; what proposers of points cost: a quarter of an hour -> build/bench/agents.json, proposers.json

@@ -14,8 +14,8 @@ from celeriac.decide.health import Condition
 from worker.devices.xids import XidEvents, opened_nvml
 
 CPU = "cpu"
-#: The kind of GPUs that stand in a file (`worker.devices.simulated`): trials there run on the processor.
-SIMULATED = "simulated GPU"
+#: How the kinds of GPUs begin that stand in a file (`worker.devices.simulated`): trials there run on the processor.
+SIMULATED = "simulated "
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Slot:
     @property
     def has_cuda(self) -> bool:
         """Whether a trial's process computes on its device."""
-        return self.is_gpu and self.kind != SIMULATED
+        return self.is_gpu and not self.kind.startswith(SIMULATED)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """GPUs that stand in a file alone: for trying shares, gangs, drains and sick devices on a host without any.
 
-    [{"uuid": "SIM-0", "memory": "80GiB", "utilisation": 0.93, "temperature_c": 61},
+    [{"uuid": "SIM-0", "kind": "H100", "memory": "80GiB", "utilisation": 0.93, "temperature_c": 61},
      {"uuid": "SIM-1", "memory": "80GiB", "free": "20GiB", "xids": [79]}]
 
 `CELERIAC_SIMULATED_GPUS` names it. It is read anew at each look, so who edits it makes a device sick, hot, full or lost
@@ -26,7 +26,7 @@ class SimulatedProbe:
     def devices(self) -> list[DeviceInfo]:
         """As `Probe.devices`."""
         return [
-            DeviceInfo(index, str(each["uuid"]), SIMULATED, bytes_of(each["memory"]) or 0)
+            DeviceInfo(index, str(each["uuid"]), f"{SIMULATED}{each.get('kind', 'GPU')}", bytes_of(each["memory"]) or 0)
             for index, each in enumerate(self._read())
         ]
 

@@ -52,7 +52,7 @@ def examine(simulated: str, environ: Mapping[str, str], probe: Probe | None = No
     yield Found("driver", "ok", f"{_driver()}{len(devices)} found")
     for each in devices:
         yield _condition(each, probe.condition(each.uuid))
-    if all(each.kind == SIMULATED for each in devices):
+    if all(each.kind.startswith(SIMULATED) for each in devices):
         told = (
             "these GPUs stand in a file: memory, packs, MPS, MIG, Xid events and NCCL can be tested on real ones alone"
         )

@@ -14,6 +14,7 @@ from celeriac.domain.records import Outcome, Placed, Source, StudyRecord, Sugges
 from celeriac.runtime.broker import device_queue
 from tests.worker.conftest import Host, until
 from worker.devices.mps import PIPE_DIRECTORY, is_offered, limits
+from worker.devices.probe import Slot
 from worker.devices.simulated import SimulatedProbe
 
 GIB = 2**30
@@ -88,8 +89,10 @@ def test_the_file_tells_how_each_device_is(tmp_path: Path) -> None:
     written(
         tmp_path / "gpus.json",
         {"uuid": "a", "free": "2GiB", "temperature_c": 90, "limit_c": 85, "utilisation": 1},
-        {"uuid": "b"},
+        {"uuid": "b", "kind": "H100"},
     )
+    assert [each.kind for each in probe.devices()] == ["simulated GPU", "simulated H100"]
+    assert not Slot("gpu1.s0", "b", "simulated H100", "b").has_cuda
     assert [(each.uuid, each.memory_bytes) for each in probe.devices()] == [("a", 80 * GIB), ("b", 80 * GIB)]
     hot = probe.condition("a")
     assert hot is not None

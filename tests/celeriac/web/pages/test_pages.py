@@ -235,7 +235,7 @@ def test_past_nights_are_asked_for_once_and_may_be_stopped(browser: TestClient, 
 
 def test_the_fleet_shows_what_gpus_say_of_themselves(api: TestClient, web_store: WebStore) -> None:
     card = replace(device("SIM-0", kind="simulated GPU"), used_bytes=2**33, utilisation=0.5, temperature_c=61)
-    web_store.put_devices("here", [card, device("SIM-1", kind="simulated GPU")])
+    web_store.put_devices("here", [card, device("SIM-1", kind="simulated H100")])
     web_store.put_devices("there", [device("cpu", host="there")])
     page = text(api.get("/fleet"))
     assert "8.0 GiB of 16.0 GiB 50 % 61 °C" in page
