@@ -23,6 +23,7 @@ from celeriac.client.schedules import fire_now, put, who
 from celeriac.client.service import SpecLike as SpecLike
 from celeriac.client.service import StudyHandle
 from celeriac.client.study import Study
+from celeriac.client.waiting import place_of
 from celeriac.domain.errors import BrokerUnavailable, DuplicateStudy, SpecInvalid, StaleTurn, StoreUnavailable
 from celeriac.domain.records import (
     CLOSED,
@@ -34,6 +35,7 @@ from celeriac.domain.records import (
     Schedule,
     ScheduleEdit,
     StudyRecord,
+    StudyState,
     TrialState,
 )
 from celeriac.domain.sampler_names import class_flaw, missing
@@ -323,7 +325,10 @@ class Client(Operating):
         record = study.record
         running = self.store.trials(record.id, states=[TrialState.RUNNING]) if record.counts.running else []
         gangs = gang_places(self.store, record, running)
-        return Progress(record, tuple(running), tuple(self.devices()), datetime.now(UTC), tuple(gangs))
+        idle = record.state is StudyState.RUNNING and not record.counts.running and not record.counts.queued
+        place = place_of(self.store, record.id) if idle else None
+        no_place = "" if place is None else place.why
+        return Progress(record, tuple(running), tuple(self.devices()), datetime.now(UTC), tuple(gangs), no_place)
 
     # -- workers ----------------------------------------------------------------------------------------------------
     def devices(self) -> list[Device]:

@@ -38,5 +38,10 @@ def fleet_of(store: Store) -> Fleet:
         for each in devices
         for slot in each.slots
     }
+    for gang in store.running_gangs():  # the attempt's row names rank 0's slot alone
+        shown = SlotTrial(store.study(gang.study_id).name, gang.number, gang.attempt)
+        for member in store.gang_members(gang.study_id, gang.number, gang.attempt):
+            if member.rank and not member.ended and member.worker in runs:
+                runs[member.worker].append(shown)
     names = {each.study_id: store.study(each.study_id).name for each in aside if each.study_id}
     return Fleet(devices, runs, aside, busy_slots(store), names, store.now())

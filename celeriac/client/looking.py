@@ -54,8 +54,8 @@ class Looking:
 
     def waiting(self) -> tuple[WaitDecision, TimeLimits, PlaceWait | None]:
         """What it waits for, what its time is limited by, and what its next trial's place lacks."""
-        limits = time_limits_of(self._store, self._store.study(self.id))
-        return waiting_of(self._store, self.id), limits, place_of(self._store, self.id)
+        limits, place = time_limits_of(self._store, self._store.study(self.id)), place_of(self._store, self.id)
+        return waiting_of(self._store, self.id, "" if place is None else place.reason), limits, place
 
     def proposers(self) -> list[Proposer]:
         """Who has proposed points to it, how those went, and how many more it takes now."""

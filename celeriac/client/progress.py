@@ -16,7 +16,7 @@ PATIENCE_S = 10.0
 @dataclass(frozen=True, slots=True)
 class Progress:
     """One look at a study: its row, its running trials, the devices whose nodes spoke lately, and where the members of
-    its gangs are.
+    its gangs are. `no_place`: why no device has room for its next trial, where one is chosen for it and nothing runs.
     """
 
     study: StudyRecord
@@ -24,6 +24,7 @@ class Progress:
     devices: tuple[Device, ...]
     now: datetime
     gangs: tuple[GangPlace, ...] = ()
+    no_place: str = ""
 
     def members(self, number: int) -> list[GangPlace]:
         """Where the members of a trial's gang are; none where it runs alone."""
@@ -83,7 +84,7 @@ def line_of(progress: Progress) -> str:
         parts.append(f"best {study.metric} {study.best_score:.6g} (trial {study.best_number})")
     waiting = why_waiting(progress)
     # What slots do between two trials is no news to a log.
-    if waiting and (is_settled(study) or not progress.slots or not study.started_at):
+    if waiting and (is_settled(study) or not progress.slots or not study.started_at or progress.no_place):
         parts.append(waiting)
     return ", ".join(parts)
 
@@ -102,6 +103,8 @@ def why_waiting(progress: Progress) -> str:
         return _no_slot(progress)
     if counts.queued:
         return f"{counts.queued} queued for {len(progress.slots)} slots, which are busy or about to take them"
+    if progress.no_place:
+        return f"{progress.no_place} (`celeriac why {study.name}` says what each device lacks)"
     return "the coordinator is making suggestions"
 
 

@@ -27,9 +27,12 @@ class TimeLimits:
     announced: str = ""
 
 
-def waiting_of(store: Store, study_id: int) -> WaitDecision:
-    """Why it waits: an estimate, without what only the coordinator remembers."""
-    return waiting_of_each(store, [study_id])[study_id]
+def waiting_of(store: Store, study_id: int, no_place: str = "") -> WaitDecision:
+    """Why it waits: an estimate, without what only the coordinator remembers. `no_place`: why no device has room for
+    its next trial, if none has: slots may be idle that are of no use to it.
+    """
+    found = waiting_of_each(store, [study_id])[study_id]
+    return replace(found, starts_s=None) if no_place and found.starts_s == 0 else found
 
 
 def waiting_of_each(store: Store, study_ids: Iterable[int] | None = None) -> dict[int, WaitDecision]:
@@ -63,6 +66,11 @@ class PlaceWait:
     reason: str
     devices: tuple[tuple[str, str, str], ...]
     barred: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def why(self) -> str:
+        """Why nothing of the study begins, on one line."""
+        return next((f"trial {number}: {reason}" for number, reason in self.barred), self.reason)
 
 
 def place_of(store: Store, study_id: int) -> PlaceWait | None:

@@ -125,6 +125,7 @@ PROGRESS = Form(
         **_LIMITS,
         "devices": list[Device],
         "gangs": list[GangPlace],
+        "no_place": str,
         "now": datetime,
         "codes": list[CodeRun],
     },

@@ -212,4 +212,5 @@ def progress_from(form: Mapping[str, Any]) -> Progress:
         tuple(record_from(Device, each) for each in form["devices"]),
         datetime.fromisoformat(form["now"]),
         tuple(record_from(GangPlace, each) for each in form["gangs"]),
+        form.get("no_place", ""),
     )

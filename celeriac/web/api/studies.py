@@ -103,6 +103,7 @@ def progress(_: Reader, client: Doing, study: OneStudy) -> Response:
             **limits,
             "devices": found.devices,
             "gangs": found.gangs,
+            "no_place": found.no_place,
             "now": found.now,
             "codes": client.store.codes(study.id),
         }
@@ -113,10 +114,9 @@ def progress(_: Reader, client: Doing, study: OneStudy) -> Response:
 def waiting(_: Reader, store: Reading, study: OneStudy) -> Response:
     """What it waits for, its place in the line, when it is expected to go on and to end; who proposes points to it."""
     limits = limits_form(time_limits_of(store, study.record))
-    placement = place_form(place_of(store, study.id))
-    proposers = proposers_of(store, study.id)
-    waits = asdict(waiting_of(store, study.id))
-    return answer({"study": study.name, **waits, **limits, "placement": placement, "proposers": proposers})
+    place, proposers = place_of(store, study.id), proposers_of(store, study.id)
+    waits = asdict(waiting_of(store, study.id, "" if place is None else place.reason))
+    return answer({"study": study.name, **waits, **limits, "placement": place_form(place), "proposers": proposers})
 
 
 @router.get(_PATH + "/best", responses=says(BEST))

@@ -109,7 +109,7 @@ def look(client: Client, name: str) -> StudyNow:
         left_s=progress.left_s,
         running=tuple(web.runs_now(record.id, _MOST_RUNNING)),
         waits=why_waiting(progress),
-        line=waiting_of(store, record.id) if is_open else None,
+        line=waiting_of(store, record.id, progress.no_place) if is_open else None,
         advice=_ADVICE.get((store, record.id, record.counts.failed), lambda: tuple(_advice(study, record))),
     )
 

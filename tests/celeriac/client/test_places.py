@@ -1,10 +1,14 @@
 """What people are told of placed trials and of gangs: what each device lacks, where each rank is, who is silent."""
 
+from dataclasses import replace
+
 from celeriac.cli.doctor import gangs_well
 from celeriac.cli.text import with_members
 from celeriac.cli.waiting import told_of_place
-from celeriac.client.waiting import place_of
-from celeriac.domain.records import Device
+from celeriac.client.fleet import fleet_of
+from celeriac.client.progress import Progress, line_of, why_waiting
+from celeriac.client.waiting import place_of, waiting_of
+from celeriac.domain.records import Device, StudyState
 from celeriac.report.forms import place_form
 from coordinator.turn import drive_all
 from tests.coordinator.house import House, open_study
@@ -38,6 +42,12 @@ def test_why_says_what_each_device_lacks_for_the_next_trial() -> None:
     form = place_form(found)
     assert form is not None
     assert form["devices"][2] == {"host": "old", "device": "old-0", "lacks": "it has no label gpu=h100"}
+    progress = Progress(house.store.study(waits.id), (), tuple(house.store.devices()), house.store.now())
+    stuck = replace(progress, study=replace(progress.study, state=StudyState.RUNNING), no_place=found.reason)
+    assert why_waiting(stuck).startswith("all 2 GPUs that suit it are taken, or have too little left (`celeriac why")
+    assert "all 2 GPUs" in line_of(stuck)
+    assert waiting_of(house.store, waits.id).starts_s == 0, "one GPU is idle"
+    assert waiting_of(house.store, waits.id, found.reason).starts_s is None, "which is none of its own"
     huge = open_study(house.store, study="huge", resources={"gpus": 0.5, "gpu_memory": "90GiB"})
     found = place_of(house.store, huge.id)
     assert found is not None
@@ -56,6 +66,8 @@ def test_ranks_are_shown_and_a_silent_member_is_told() -> None:
     assert with_members("box-0.s0", places) == "0:box-0.s0 1:box-1.s0"
     assert with_members("w", []) == "w"
     assert gangs_well(house.store).told == "1 trial on several slots (2)"
+    runs = fleet_of(house.store).runs
+    assert [[each.number for each in runs[slot]] for slot in ("box-0.s0", "box-1.s0", "box-1.s1")] == [[0], [0], []]
     house.clock.advance(20.0)
     house.store.gang_beat(leases[0].token, 60.0)
     ill = gangs_well(house.store)
