@@ -130,13 +130,26 @@ def drain(
     host, devices = _host_and_devices(place)
     with reached(home) as client:
         known = client.drain(host, devices)
+        here = [each for each in client.devices() if each.host == host] if devices else []
+    unknown = _not_there(devices, here)
     what = f"{', '.join(devices)} of {host}" if devices else host
-    form = {"host": host, "devices": devices, "known": host in known, "hosts": sorted(known)}
+    form = {"host": host, "devices": devices, "known": host in known, "hosts": sorted(known), "unknown": unknown}
     told(as_json, form, f"{what} is taken out; `celeriac undrain {place}` gives it back")
     if host not in known:
         (remark if as_json else say)(
             f"no host of that name has spoken yet (there are: {', '.join(sorted(known)) or 'none'})"
         )
+    elif unknown:
+        there = ", ".join(each.uuid for each in here) or "no live device"
+        (remark if as_json else say)(f"{host} has no {', '.join(unknown)} now (it has {there})")
+
+
+def _not_there(named: "Sequence[str]", here: "Sequence[Device]") -> list[str]:
+    """Those of the named devices that are none of these. The index of one that is out already is not known."""
+    known = {word for each in here for word in (each.uuid, each.kind)}
+    known |= {"".join(filter(str.isdigit, slot.partition(".")[0])) for each in here for slot in each.slots}
+    are_out = any(not each.slots for each in here)
+    return [each for each in named if each not in known and not (each.isdigit() and are_out)]
 
 
 def undrain(

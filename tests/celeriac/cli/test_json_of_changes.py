@@ -70,7 +70,7 @@ def test_what_changed_is_one_record(celeriac: Celeriac, client: Client, tmp_path
         form = told("schedule", verb, "nightly")
         assert (form["schedule"], form["done"]) == ("nightly", done)
 
-    assert told("drain", "here:0") == {"host": "here", "devices": ["0"], "known": False, "hosts": []}
+    assert told("drain", "here:0") == {"host": "here", "devices": ["0"], "known": False, "hosts": [], "unknown": ["0"]}
     assert told("undrain", "here:0") == {"host": "here", "devices": ["0"], "given_back": 1}
     made = told("token", "create", "ci", "--scope", "read")
     assert (made["name"], made["scopes"], made["token"].startswith("clr_")) == ("ci", ["read"], True)

@@ -192,6 +192,9 @@ def test_workers_show_what_gpus_say_of_themselves(celeriac: Celeriac, client: Cl
     assert "20.0 of 80.0 GiB 93% 61 °C" in shown
     (form,) = json.loads(celeriac("workers", "--json").out)
     assert (form["used_bytes"], form["utilisation"], form["temperature_c"]) == (20 * 2**30, 0.93, 61)
+    drained = " ".join(celeriac("drain", "here:0,GPU-0,7,GPU-9").out.split())
+    assert "here has no 7, GPU-9 now (it has GPU-0)" in drained
+    assert "has no" not in celeriac("drain", "here").out
 
 
 def test_every_reading_command_speaks_json(celeriac: Celeriac, client: Client) -> None:
