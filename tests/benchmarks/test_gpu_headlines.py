@@ -31,7 +31,7 @@ def test_a_part_that_fails_stops_no_other(tmp_path: Path, monkeypatch: pytest.Mo
         "packs": SimpleNamespace(measure=lambda: {"of": 3}, broken=lambda figures: [f"{figures['of']} of 4"]),
         "busy": SimpleNamespace(HEADLINES=("of",), measure=lambda: {"of": 9}, broken=lambda _: []),
     }
-    monkeypatch.setattr(bench.importlib, "import_module", lambda name: parts[name.rpartition(".")[2]])
+    monkeypatch.setattr("benchmarks.gpus.__main__.importlib.import_module", lambda name: parts[name.rpartition(".")[2]])
     out = tmp_path / "gpus.json"
     assert bench.main(["--out", str(out), "--only", *parts]) == 1
     figures = json.loads(out.read_text())

@@ -151,7 +151,7 @@ def fate_of_another_member(store: Store, ticket: RunTrial, *, kind: str, fault: 
 
 
 def test_of_a_gang_on_mixed_kinds_the_card_that_was_too_small_is_remembered(bench: Bench) -> None:
-    gpus(bench.store, T4=16, H200=141)
+    gpus(bench.store, T4=16, H200=141, A100=141)  # where the two that it asks for are left to it
     on(bench, "H200")
     study = bench.study("quick:one_of_several", resources={"gpus": 2}, retry={"attempts": 3})
     ticket = bench.ticket(study)
