@@ -213,7 +213,7 @@ def ran_out_on_a_t4(trials: int = 9, **asked: Any) -> tuple[House, StudyRecord]:
 
 
 @pytest.mark.parametrize("asked", [{}, {"gpu_memory": "8GiB"}])
-def test_a_trial_is_not_placed_where_it_ran_out_of_memory(asked: dict[str, str]) -> None:
+def test_a_trial_is_not_placed_where_it_ran_out_of_memory(asked: dict[str, Any]) -> None:
     """Also one that any GPU could run, by the queue of its class."""
     house, study = ran_out_on_a_t4(**asked)
     drive(house.coordinator, study.id)
