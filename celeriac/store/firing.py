@@ -2,9 +2,10 @@
 is left out because a stranger's study has its name.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from celeriac.domain.errors import DuplicateStudy, UnknownTrial
 from celeriac.domain.firing_moves import FiringMove
@@ -63,6 +64,7 @@ def night_of(store: Store, firing_id: int) -> Night:
     search = studies.get(Stage.SEARCH)
     verdicts = store.verdicts(firing.schedule, slice_=firing.slice, limit=MOST_NIGHTS)
     firings = store.firings(firing.schedule, slice_=firing.slice, limit=MOST_LOOKS)
+    earlier = tuple(each for each in firings if each.due_at < firing.due_at)
     return Night(
         firing,
         plan,
@@ -73,8 +75,9 @@ def night_of(store: Store, firing_id: int) -> Night:
         best=_trial(store, search, search.best_number if search else None),
         pairs=_trials(store, studies.get(Stage.CONFIRM)),
         history=tuple(each for each in verdicts if each.firing_id != firing_id),
-        earlier=tuple(each for each in firings if each.due_at < firing.due_at),
+        earlier=earlier,
         tallies=_tallies(store, firing, plan),
+        learned=_learned(store, plan, earlier),
     )
 
 
@@ -82,6 +85,16 @@ def _tallies(store: Store, firing: Firing, plan: NewStudy) -> tuple[tuple[float,
     """What a share of false promotions over the whole schedule needs; nothing where the schedule asks for none."""
     asked = plan.spec.get("schedule", {}).get("gate", {}).get("fdr")
     return () if asked is None else tuple(store.night_tallies(firing.schedule, firing.due_at))
+
+
+def _learned(store: Store, plan: NewStudy, earlier: Iterable[Firing]) -> Mapping[str, Any]:
+    """The space as the slice's newest earlier search left it; empty where the file's is all there is."""
+    if not plan.spec.get("learn_space"):
+        return {}
+    studies = store.stage_studies([each.id for each in earlier])
+    searches = [each for each in studies if each.stage is Stage.SEARCH and each.spec.get("space")]
+    newest = max(searches, key=lambda each: each.id, default=None)
+    return {} if newest is None else newest.spec["space"]
 
 
 def _trials(store: Store, study: StudyRecord | None) -> tuple[TrialRecord, ...]:

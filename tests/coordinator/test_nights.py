@@ -13,6 +13,7 @@ from celeriac.store.api import AttemptEnd
 from tests.coordinator.house import House
 from tests.coordinator.nightlife import (
     BETTER,
+    BLOCKS,
     DEFAULT_LR,
     NO_BETTER,
     SPEC,
@@ -20,6 +21,7 @@ from tests.coordinator.nightlife import (
     by_lr,
     failed,
     house_with,
+    scored,
     told,
     whole_night,
     with_champion,
@@ -377,4 +379,34 @@ def test_a_look_that_the_infrastructure_lost_says_nothing_of_the_champion() -> N
 
     firing = whole_night(house, loses_the_look)
     assert firing.steps[2]["reason"] == "the look ended without a score"
+    assert not house.store.verdicts("flights")[0].awaits
+
+
+def test_a_space_that_is_learned_goes_on_from_night_to_night_with_its_champion() -> None:
+    house = house_with()
+    learns = {"api": "optuna", "learn_space": True, "space": None, "default": None}
+    house.store.put_schedule(with_spec(house.store.schedule("flights"), **learns))
+
+    def asks(lease: Lease) -> AttemptEnd:
+        """As an objective written for Optuna: what it was given, or what it draws; the larger lr the better."""
+        asked = {"lr": lease.params.get("lr", (1 + lease.number) / 100)}
+        house.store.learn_space(lease.token, asked, {"lr": {"float": [0.01, 0.1]}})
+        luck = 0.001 * ((lease.seed or lease.number) % 7)
+        level = 0.5 - asked["lr"] + luck
+        return scored(level, tuple(level + 0.001 * block for block in range(BLOCKS)))
+
+    assert whole_night(house, asks).state is FiringState.PROMOTED
+    [champion] = house.store.champions("flights")
+    second = whole_night(house, asks)
+    assert "runs on tonight's data first" in second.steps[1]["reason"], "it is no stranger in an empty space"
+    [look, *_] = house.store.stage_studies([second.id])
+    assert house.store.trials(look.id)[0].params == champion.params
+    row = house.store.schedule("flights")
+    always = {**row.spec, "schedule": {**row.spec["schedule"], "always": True}}
+    house.store.put_schedule(replace(row, spec=always))
+    [search, *_] = house.store.stage_studies([whole_night(house, asks).id])
+    assert search.spec["space"] == {"lr": {"float": [0.01, 0.1]}}
+    [first, suggested, *_] = house.store.trials(search.id)
+    assert (first.source, first.params) == (Source.CHAMPION, champion.params)
+    assert "lr" in suggested.params, "not left to the objective's own draw"
     assert not house.store.verdicts("flights")[0].awaits

@@ -18,7 +18,10 @@ def stage_study(night: Night, stage: Stage) -> NewStudy:
     """The study of a stage: a search has the firing's own name, the others theirs below it."""
     plan, name = night.plan, night.firing.name
     if stage not in GIVEN:
-        return replace(plan, name=name, stage=stage)
+        spec = plan.spec
+        if night.learned:  # else each night would begin with random values, and without its champion
+            spec = {**spec, "space": {**night.learned, **(spec.get("space") or {})}}
+        return replace(plan, name=name, stage=stage, spec=spec)
     spec = {key: value for key, value in plan.spec.items() if key not in _OF_A_SEARCH}
     return replace(plan, name=f"{name}/{stage}", stage=stage, spec=spec, parallel=spec.get("parallel"))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from celeriac.domain.records.firing import Champion, Firing
 from celeriac.domain.records.study import NewStudy, StudyRecord
@@ -17,7 +18,8 @@ class Night:
     the trials of the stages that run given points. `first` and `best`: of the search, trial 0 and the best so far.
     `history`: the slice's verdicts of earlier nights, and `earlier`: its earlier firings, both newest first.
     `tallies`: of each earlier night of the whole schedule, oldest first, what its tests spent (level x weight) and how
-    many slices were promoted; only where the schedule holds the share of false promotions (`fdr`).
+    many slices were promoted; only where the schedule holds the share of false promotions (`fdr`). `learned`: the
+    parameters that the slice's newest earlier search had come to know, where the space is learned (`learn_space`).
     """
 
     firing: Firing
@@ -31,3 +33,4 @@ class Night:
     history: tuple[Champion, ...] = ()
     earlier: tuple[Firing, ...] = ()
     tallies: tuple[tuple[float, int], ...] = ()
+    learned: Mapping[str, Any] = field(default_factory=dict)
