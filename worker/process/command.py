@@ -2,7 +2,8 @@
 
 It tells by JSON objects, one a line, on stdout or into the file CELERIAC_RESULTS, which may be opened as often as it
 likes: `{"step": 3, "value": 0.91}` is a report (`metrics`, and `checkpoint`, a file that it has written below
-CELERIAC_CHECKPOINTS, may stand beside it), and `{"score": 0.93}` the score. Other lines are output like any other.
+CELERIAC_CHECKPOINTS, may stand beside it), and `{"score": 0.93}` the score, with what `celeriac.Result` has beside it.
+Other lines are output like any other.
 """
 
 import json
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ class Command:
             os.mkfifo(results)
             environment = {**os.environ, **environment_of(trial, results, checkpoints)}
             process = _started(words, self._root, environment)
-            heard = Heard(trial, checkpoints)
+            heard = Heard(trial, checkpoints, self._root)
             try:
                 tail = _follow(process, results, heard)
                 code = process.wait()
@@ -164,11 +166,12 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 class Heard:
     """What the command has told so far."""
 
-    def __init__(self, trial: Trial, checkpoints: Path) -> None:
+    def __init__(self, trial: Trial, checkpoints: Path, root: str) -> None:
         self.score: Any = None
         self.has_score = False
         self.metrics: dict[str, Any] = {}
-        self._trial, self._checkpoints = trial, checkpoints
+        self.beside: dict[str, Any] = {}
+        self._trial, self._checkpoints, self._root = trial, checkpoints, root
 
     def lines(self) -> Callable[[bytes], None]:
         """One stream's reader: it takes bytes however they were cut."""
@@ -190,6 +193,10 @@ class Heard:
             if "score" in message:
                 self.has_score, self.score = True, message["score"]
                 self.metrics |= _metrics(message)
+                self.beside |= {key: message[key] for key in ("holdout", "drift") if key in message}
+                if "model" in message:
+                    written = Path(self._root, str(message["model"]))
+                    self.beside["model"] = partial(shutil.copyfile, written)
             elif "step" in message and "value" in message:
                 self._report(message)
 
@@ -241,4 +248,4 @@ def _came_of(code: int, tail: bytes, heard: Heard, *, is_lead: bool = True) -> R
             " into the file that CELERIAC_RESULTS names",
             "no score",
         )
-    return Result(heard.score, metrics=heard.metrics)
+    return Result(heard.score, metrics=heard.metrics, **heard.beside)

@@ -13,6 +13,7 @@ import math
 import random
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -221,7 +222,9 @@ class OptunaTrial:
         return self._trial
 
     def result(self, returned: Any) -> Any:
-        """What the objective returned, with its attributes. A tuple of one is its score, as with Optuna."""
+        """What the objective returned, a score or a Result, with its attributes. A tuple of one is its score, as with
+        Optuna.
+        """
         if isinstance(returned, (list, tuple)):
             if len(returned) != 1:
                 raise TypeError(
@@ -229,6 +232,8 @@ class OptunaTrial:
                     " trial.set_user_attr"
                 )
             returned = returned[0]
+        if isinstance(returned, Result):  # what a night's gate judges by, and the model
+            return replace(returned, metrics={**self._metrics(), **returned.metrics})
         return Result(returned, metrics=self._metrics()) if self._attributes else returned
 
     def _metrics(self) -> dict[str, Any]:

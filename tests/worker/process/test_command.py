@@ -62,6 +62,26 @@ def test_a_command_reports_saves_and_scores(pool: ServerPool, tmp_path: Path, jo
     assert (result.score, result.metrics, result.step) == (0.875, {"epochs": 2}, 1)
 
 
+def test_a_command_tells_what_a_night_judges_by_and_its_model(pool: ServerPool, tmp_path: Path, job: Job) -> None:
+    script = """
+import json, os
+place = os.path.join(os.environ["TMPDIR"], "model.bin")
+open(place, "w").write("weights")
+print(json.dumps({"score": 3, "holdout": [2.5, 3.5], "drift": 0.25, "model": place}))
+"""
+    asked = replace(job, keep_model=True, model_bytes=1000)
+    result = only(run(pool, tmp_path, script, asked), Returned)
+    assert (result.score, result.holdout, result.drift) == (3.0, (2.5, 3.5), 0.25)
+    assert result.model is not None
+    assert (Path(job.checkpoint_root) / result.model.path).read_text() == "weights"
+    lacking = 'print(\'{"score": 3, "model": "gone.bin"}\')'
+    without = only(run(pool, tmp_path, lacking, asked), Returned)
+    assert (without.score, without.model) == (3.0, None)
+    assert "gone.bin" in without.model_error
+    wrong = only(run(pool, tmp_path, 'print(\'{"score": 3, "holdout": []}\')', job), Failed)
+    assert "holdout is empty" in wrong.detail
+
+
 def test_a_result_file_that_is_written_anew_is_read(pool: ServerPool, tmp_path: Path, job: Job) -> None:
     script = """
 import os

@@ -11,6 +11,7 @@ from typing import Any
 import optuna
 import pytest
 
+from celeriac.result import Result
 from celeriac.trial import Trial, TrialStopped
 from worker.process.optuna_trial import OptunaTrial, called_as_by_optuna
 
@@ -149,3 +150,13 @@ def test_it_offers_what_optunas_trial_offers() -> None:
 def test_optuna_is_not_loaded_for_it() -> None:
     source = Path(sys.modules[OptunaTrial.__module__].__file__ or "").read_text()
     assert not re.search(r"^(import|from) optuna", source, flags=re.MULTILINE)
+
+
+def test_a_result_keeps_its_holdout_beside_the_attributes(tmp_path: Path) -> None:
+    def objective(trial: Any) -> Result:
+        trial.set_user_attr("rows", 120)
+        trial.set_user_attr("loss", 1.0)
+        return Result(0.5, metrics={"loss": 2.0}, holdout=[0.4, 0.6])
+
+    found = called_as_by_optuna(objective)(trial(Wire(), tmp_path))
+    assert (found.score, found.holdout, found.metrics) == (0.5, [0.4, 0.6], {"rows": 120, "loss": 2.0})
