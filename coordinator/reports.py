@@ -37,7 +37,7 @@ def send_morning(store: Store, outside: Outside, delivery: Delivery) -> str:
         return "its schedule is gone"
     if to is None or morning is None:
         return "its schedule has no morning any more"
-    if not morning.is_over:
+    if morning.goes_on:
         raise NotDelivered("not all of its slices are over", _LATER_S)
     # That a morning was not sent is no news for those whom it reaches.
     morning = replace(morning, attention=tuple(each for each in morning.attention if each.kind != delivery.kind))

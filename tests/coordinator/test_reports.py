@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from celeriac.domain.hooks import Hook
-from celeriac.domain.records import DeliveryKind
+from celeriac.domain.records import DeliveryKind, Lease
 from celeriac.runtime.artefacts import Artefacts
 from celeriac.runtime.artefacts.api import ArtefactsUnavailable
+from celeriac.store.api import AttemptEnd
 from coordinator.deliveries import deliver
 from coordinator.hooks import post
 from coordinator.local_addresses import is_local
 from coordinator.outside import NotDelivered, Outside
 from tests.coordinator.house import House
-from tests.coordinator.nightlife import by_lr, put_schedule, whole_night
+from tests.coordinator.nightlife import by_lr, failed, put_schedule, whole_night
 from tests.coordinator.test_hooks import receiver
 
 
@@ -157,3 +158,21 @@ def test_a_night_with_a_slice_to_come_waits_for_it() -> None:
     house.store.advance_slice(due, due.next_due_at.replace(day=24, hour=20))
     assert tell(house, SLACK="http://127.0.0.1:9/") == 0
     assert detail(house) == "not all of its slices are over"
+
+
+def test_a_slice_that_waits_for_a_person_does_not_keep_the_others_morning_back() -> None:
+    house = House(slots=2)
+    put_schedule(house, slices=({"airport": "JFK"}, {"airport": "LGA"}), morning={"url_env": "SLACK"})
+    trained = by_lr(0.1)
+
+    def lga_has_no_data(lease: Lease) -> AttemptEnd:
+        is_lga = house.store.study(lease.study_id).slice == {"airport": "LGA"}
+        return failed(detail="no data of LGA") if is_lga else trained(lease)
+
+    whole_night(house, lga_has_no_data)
+    with receiver((200, None)) as (url, asked):
+        assert tell(house, SLACK=url) == 1
+    told = asked[0][1].decode()
+    assert "not over yet; 1 slice waits for a person" in told
+    assert "no data of LGA" in told
+    assert "celeriac resume flights/airport=LGA" in told

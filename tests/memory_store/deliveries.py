@@ -6,7 +6,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from celeriac.domain.records import WORKING, Champion, Delivery, DeliveryKind, Firing, Publication, Stage, TrialRecord
+from celeriac.domain.records import (
+    WORKING,
+    Champion,
+    Delivery,
+    DeliveryKind,
+    Firing,
+    Publication,
+    Stage,
+    StudyState,
+    TrialRecord,
+)
 from celeriac.store.refusals import unknown_promotion
 from celeriac.store.sanitize import plain_text
 from tests.memory_store.rows import Tables, atomic
@@ -44,13 +54,14 @@ class Deliveries(Tables):
     def _note_nights(self) -> None:
         rows, now = self._rows, self._rows.clock()
         nights: dict[tuple[str, str], list[Firing]] = {}
+        waiting = {study.firing_id for study in rows.studies.values() if study.state is StudyState.PAUSED}
         for each in rows.firings.values():
             found, schedule = _NIGHT.search(each.name), rows.schedules.get(each.schedule)
             if found and schedule and not each.by_hand and schedule.spec.get("schedule", {}).get("morning"):
                 nights.setdefault((each.schedule, found[1]), []).append(each)
         for (name, night), firings in sorted(nights.items()):
-            is_over = all(each.state not in WORKING for each in firings)
-            if is_over and max(each.entered_at for each in firings) > now - timedelta(days=3):
+            goes_on = any(each.state in WORKING and each.id not in waiting for each in firings)
+            if not goes_on and max(each.entered_at for each in firings) > now - timedelta(days=3):
                 self._note(DeliveryKind.MORNING, name, {}, None, night)
 
     def _note(

@@ -30,7 +30,9 @@ def outcome(morning: Morning) -> str:
     if morning.is_over:
         return f"{told}; over at {clock(max(ends))}" if ends else told
     coming = f"; {counted(len(morning.to_come), 'slice')} to come" if morning.to_come else ""
-    return f"{told}; not over yet{coming}"
+    wait = "waits" if morning.waits == 1 else "wait"
+    waits = f"; {counted(morning.waits, 'slice')} {wait} for a person" if morning.waits else ""
+    return f"{told}; not over yet{coming}{waits}"
 
 
 def cost(morning: Morning) -> str:

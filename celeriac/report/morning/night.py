@@ -32,6 +32,8 @@ from celeriac.domain.study_file import slice_name
 #: Of so many nights, with this one, the looks at the champion are shown.
 MOST_LOOKS = 30
 _FULL_NIGHTS = 10
+#: The kind of what waits for a person.
+_PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,19 @@ class Morning:
     used_s: float
     saved_s: float
     faults: Mapping[str, int]
+
+    @property
+    def waits(self) -> int:
+        """Slices that go on only when a person says so."""
+        return sum(not each.is_over and self._is_paused(each) for each in self.slices)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether anything of it is still to come by itself."""
+        return bool(self.to_come) or any(not each.is_over and not self._is_paused(each) for each in self.slices)
+
+    def _is_paused(self, of: SliceMorning) -> bool:
+        return any(each.kind == _PAUSED and each.slice == of.slice for each in self.attention)
 
 
 def morning_of(
@@ -365,7 +380,7 @@ def _attention(rows: SliceRows, found: SliceMorning) -> list[Attention]:
         notes.append((str(firing.state).lower(), firing.reason or "no reason was noted", show))
     for study in rows.studies:
         if study.state is StudyState.PAUSED:
-            notes.append(("paused", f"{study.name}: {study.reason}", f"celeriac resume {study.name}"))
+            notes.append((_PAUSED, f"{study.name}: {study.reason}", f"celeriac resume {study.name}"))
     if found.deadline in ("late", "passed"):
         still = "" if found.is_over else ", and it is still at it"
         notes.append(("deadline", f"{abs(found.margin_s or 0.0) / 60:.0f} minutes behind its deadline{still}", show))

@@ -16,12 +16,13 @@ WHERE ch.promoted AND ch.id > (SELECT id FROM first) AND ch.id < (SELECT beyond 
 ORDER BY ch.id, k.kind ON CONFLICT DO NOTHING
 
 -- name: note_nights
--- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one. Each
--- tick asks it: those of the last days are found by an index, apart from the join, for which Postgres could choose to read all that a
--- schedule has ever had.
+-- A firing's name ends with its night. It follows from the firings alone, so that no crash between their end and this loses one. One that
+-- waits for a person holds nothing up: that person is told by the morning. Each tick asks it: those of the last days are found by an
+-- index, apart from the join, for which Postgres could choose to read all that a schedule has ever had.
 INSERT INTO delivery (kind, schedule, night)
 WITH recent AS MATERIALIZED (
-    SELECT f.schedule, f.state, f.by_hand,
+    SELECT f.schedule, f.by_hand, {is_working} AND NOT EXISTS (
+            SELECT 1 FROM study s WHERE s.firing_id = f.id AND s.state = 'PAUSED') AS goes_on,
         substring(f.name FROM '/([0-9]+-[0-9][0-9]-[0-9][0-9](T[0-9][0-9]:[0-9][0-9](-again)?)?)(-[0-9]+)?$') AS night
     FROM firing f WHERE {is_working} OR f.entered_at > (SELECT clock_timestamp()) - interval '3 days'
 )
@@ -29,7 +30,7 @@ SELECT 'morning', f.schedule, f.night FROM recent f JOIN schedule sc ON sc.name 
 WHERE f.by_hand = 0 AND sc.spec #> '{schedule,morning}' IS NOT NULL
     AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.schedule = f.schedule AND d.night = f.night)
 GROUP BY f.schedule, f.night
-HAVING NOT bool_or({is_working})
+HAVING NOT bool_or(f.goes_on)
 ON CONFLICT DO NOTHING
 
 -- name: due_deliveries
