@@ -35,8 +35,8 @@ def scheduled(tmp_path: Path, block: str) -> Schedule:
     return Schedule(plan.name, spec.to_dict(), plan.cron, plan.timezone, slices, "", "", False, FRIDAY, FRIDAY)
 
 
-def test_there_are_four() -> None:
-    assert len(BLOCKS) == 4
+def test_there_are_five() -> None:
+    assert len(BLOCKS) == 5
 
 
 @pytest.mark.parametrize("block", BLOCKS)
