@@ -7,9 +7,10 @@ grid of paces, jumps and baselines (a hidden Markov model: Rabiner 1989; a level
 night's look with the champion's own noise, the drift value where the objective reports one, and what came of searches.
 A search that was tested in pairs has measured the gap, promoted or not, and far better than a look can: so a few
 searches tell a slice that drifts from one that does not. One bad night of a noisy slice is no reason to search, several
-are, and so is one that noise cannot explain. What is learned about a slice's pace outlives its champions. The search of
-the largest expected gain for its price is chosen (a forecast with its uncertainty and a cost ratio: Regol et al., ICML
-2025).
+are, and so is one that noise cannot explain. One that is far from all looks at its champion is of another level, since
+the data or the code have changed; later nights are held against that level too. What is learned about a slice's pace
+outlives its champions. The search of the largest expected gain for its price is chosen (a forecast with its uncertainty
+and a cost ratio: Regol et al., ICML 2025).
 """
 
 import math
@@ -41,6 +42,9 @@ _STEP, _STEPS = 0.5, 17
 _JUMP, _JUMP_MEAN, _LEFT = 0.01, 3.0, 0.05
 #: How much likelier a drift value may make a jump.
 _DRIFT_TIMES = 15.0
+#: A look so many deviations from every level that its champion was at is of another one, and counts as just so far: the
+#: grid of gaps ends earlier, and could not tell a longer fall from an odd look.
+_OTHER_LEVEL = 12.0
 #: Nothing that was seen rules anything out for ever.
 _ODD_LOOK, _ODD_GAIN = 1e-12, 1e-9
 
@@ -107,7 +111,8 @@ def decide_pays(
     if noise == 0:
         return _without_noise(look, history, goal, full_s)
     training = (training_sd or noise) / noise
-    gaps = _filtered(look, history, goal, noise, drift, training)
+    nights = [*history, PastNight(look, "skip", drift=drift)]
+    gaps = _filtered(nights, goal, noise, training)
     return _chosen(gaps, look, history, noise, full_s, training)
 
 
@@ -189,29 +194,47 @@ def error_of_gain(pairs: int, error: float | None, training_sd: float | None) ->
 _Belief = dict[tuple[int, int], list[float]]
 
 
-def _filtered(
-    look: float, history: Sequence[PastNight], goal: Goal, noise: float, drift: float | None, training: float
-) -> list[tuple[float, float]]:
-    """Each gap that there may be tonight, and its chance. What was learned about the pace outlives champions."""
-    base = next((each.look for each in history if each.look is not None), look)
-    usual = [each.drift for each in history if each.drift is not None]
-    belief, nights = _fresh([likely for _, likely in _PACES]), 0
-    for night in [*history, PastNight(look, "skip", drift=drift)]:
-        nights += 1  # with this champion
-        belief = _moved(belief, _jump(night.drift, usual))
-        if night.look is not None:
-            belief = _weighted(belief, nights, _of_look(_sign(goal) * (night.look - base) / noise))
+def _departures(nights: Sequence[PastNight], noise: float) -> list[float | None]:
+    """How far each look lies, in deviations, from the nearest level that its champion was at; None without a look. What
+    a champion scored when it was promoted, or its first look, is its first level; a look far from all makes another.
+    """
+    found: list[float | None] = []
+    known: list[float] = []
+    for night in nights:
+        if night.look is None:
+            found.append(None)
+        else:
+            level = min(known, key=lambda each: abs(each - night.look), default=night.look)
+            found.append((night.look - level) / noise)
+            known += [] if known and abs(night.look - level) <= _OTHER_LEVEL * noise else [night.look]
+        if night.promoted and night.after is not None:
+            known = [night.after]
+    return found
+
+
+def _filtered(nights: Sequence[PastNight], goal: Goal, noise: float, training: float) -> list[tuple[float, float]]:
+    """Each gap that there may be on the last of these nights, and its chance. What was learned about the pace outlives
+    champions.
+    """
+    usual = [each.drift for each in nights[:-1] if each.drift is not None]
+    belief, served = _fresh([likely for _, likely in _PACES]), 0
+    for night, departs in zip(nights, _departures(nights, noise), strict=True):
+        served += 1  # nights with this champion
+        is_other = departs is not None and abs(departs) > _OTHER_LEVEL
+        belief = _moved(belief, _JUMP * _DRIFT_TIMES if is_other else _jump(night.drift, usual))
+        if departs is not None:
+            counts = max(-_OTHER_LEVEL, min(_sign(goal) * departs, _OTHER_LEVEL))
+            belief = _weighted(belief, served, _of_look(counts))
         if night.action == "skip":
             continue
-        belief = _weighted(belief, nights, _of_search(night, noise, training))
+        belief = _weighted(belief, served, _of_search(night, noise, training))
         if night.promoted:
             paces = [sum(sum(belief[k, b]) for b in range(len(_BASELINES))) for k in range(len(_PACES))]
-            belief, nights = _fresh(paces), 0
-            base = night.after if night.after is not None else base
+            belief, served = _fresh(paces), 0
     return [
         (gap, chance)
         for (k, _), chances in belief.items()
-        for gap, chance in zip(_gaps(k, nights), chances, strict=True)
+        for gap, chance in zip(_gaps(k, served), chances, strict=True)
     ]
 
 

@@ -51,6 +51,25 @@ def test_a_fall_that_noise_cannot_explain_is_searched_at_once_and_one_bad_night_
     assert decide_pays(0.9 - 0.5 * NOISE, history, "maximize", training_sd=TRAINING).action == "skip"
 
 
+@pytest.mark.parametrize("times", [-1000, -100, -20, -13, 13, 1000])
+def test_a_look_at_another_level_is_searched_once_and_later_nights_are_held_against_that_level(times: float) -> None:
+    history, there = quiet(12), 0.9 + times * NOISE
+    found = decide_pays(there, history, "maximize", training_sd=TRAINING)
+    assert found.action == "full"
+    assert found.chance is not None
+    assert found.chance > 0.9 or times > 0, "behind, where it fell"
+    history.append(PastNight(there, "full", gain=0.0, error=0.35 * NOISE, device_s=100.0))
+    again = decide_pays(there + 0.5 * NOISE, history, "maximize", training_sd=TRAINING)
+    assert again.action == "skip"
+    assert decide_pays(there - 6 * NOISE, history, "maximize", training_sd=TRAINING).action == "full"
+    assert decide_pays(0.9, history, "maximize", training_sd=TRAINING).action == "skip", "it was there before"
+
+
+def test_a_fall_is_searched_however_far_it_goes() -> None:
+    for times in range(5, 40):
+        assert decide_pays(0.9 - times * NOISE, quiet(12), "maximize", training_sd=TRAINING).action == "full", times
+
+
 def test_several_bad_nights_are_searched() -> None:
     history = quiet(12)
     bad = [PastNight(0.9 - 2.2 * NOISE, "skip") for _ in range(4)]
