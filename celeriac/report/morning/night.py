@@ -28,12 +28,15 @@ from celeriac.domain.records import (
     VerdictKind,
 )
 from celeriac.domain.study_file import slice_name
+from celeriac.report.words import number
 
 #: Of so many nights, with this one, the looks at the champion are shown.
 MOST_LOOKS = 30
 _FULL_NIGHTS = 10
 #: The kind of what waits for a person.
 _PAUSED = "paused"
+#: So likely the champion must be behind, and have fallen since the night before by so many times its noise, to be told.
+_SURELY, _FAR = 0.95, 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +220,7 @@ def morning_of(
         is_over=all(each.is_over for each in slices) and not to_come,
         slices=slices,
         attention=(
-            *(note for row, found in zip(rows, slices, strict=True) for note in _attention(row, found)),
+            *(note for row, found in zip(rows, slices, strict=True) for note in _attention(row, found, goal)),
             *_not_sent(schedule, deliveries),
         ),
         to_come=tuple(to_come),
@@ -369,7 +372,7 @@ def _looks(firings: Sequence[Firing]) -> list[NightLook]:
     return found
 
 
-def _attention(rows: SliceRows, found: SliceMorning) -> list[Attention]:
+def _attention(rows: SliceRows, found: SliceMorning, goal: str) -> list[Attention]:
     """What a person should look at, the worst first."""
     firing, standing = rows.firing, next((each for each in rows.verdicts if each.promoted), None)
     schedule, named = firing.schedule, slice_text(firing.slice) if firing.slice else ""
@@ -385,6 +388,9 @@ def _attention(rows: SliceRows, found: SliceMorning) -> list[Attention]:
         still = "" if found.is_over else ", and it is still at it"
         notes.append(("deadline", f"{abs(found.margin_s or 0.0) / 60:.0f} minutes behind its deadline{still}", show))
     waits = unanswered(rows.verdicts)
+    fell = _fell(firing, found, goal)
+    if fell and waits is None:
+        notes.append(("fell", fell, show))
     if waits is not None:
         what = f"trial {waits.trial} of {waits.study} waits for approval: {waits.reason}"
         notes.append(("approval", what, f"celeriac approve {of_slice}"))
@@ -398,6 +404,19 @@ def _attention(rows: SliceRows, found: SliceMorning) -> list[Attention]:
             what = f"promotion {each.promotion} is not {word} after {each.tries} tries: {each.detail or 'under way'}"
             notes.append((str(each.kind), what, f"celeriac champion {of_slice}"))
     return [Attention(firing.slice, *note) for note in notes]
+
+
+def _fell(firing: Firing, found: SliceMorning, goal: str) -> str:
+    """That the one who serves is surely worse than the night before, and the night found nothing better; "" else."""
+    told = _told(firing, "pays") or {}
+    is_answered = not found.is_over or firing.state is FiringState.PROMOTED
+    if is_answered or len(found.looks) < 2 or (told.get("chance") or 0.0) < _SURELY:
+        return ""
+    before, tonight = (each.score for each in found.looks[-2:])
+    if (tonight - before if goal == "minimize" else before - tonight) < _FAR * told["noise"]:
+        return ""
+    scores = f"{number(before)} on the night before, {number(tonight)} on this one"
+    return f"its champion scored {scores}, and nothing better was found: have the data or the code changed?"
 
 
 def _not_sent(schedule: str, deliveries: Sequence[Delivery]) -> list[Attention]:

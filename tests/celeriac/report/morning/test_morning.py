@@ -178,6 +178,23 @@ def test_what_waits_for_approval_says_how_to_answer() -> None:
     assert only(morning).state is FiringState.KEPT
 
 
+def test_a_champion_that_fell_and_is_not_replaced_is_to_be_looked_at_once() -> None:
+    house, usual = house_of(JFK), by_lr(0.1)
+    assert [night(house, usual).attention for _ in range(4)] == [()] * 4
+
+    def worse(lease: Lease) -> AttemptEnd:
+        end = usual(lease)
+        assert end.score is not None
+        return replace(end, score=end.score + 1, holdout=tuple(each + 1 for each in end.holdout))
+
+    morning = night(house, worse)
+    [note] = morning.attention
+    assert (note.kind, note.command) == ("fell", "celeriac schedule show flights --slice airport=JFK")
+    before, tonight = (each.score for each in only(morning).looks[-2:])
+    assert f"{before:.6g} on the night before, {tonight:.6g} on this one" in note.what
+    assert night(house, worse).attention == (), "a person was told; that is the level now"
+
+
 def test_a_promotion_that_did_not_come_through_is_to_be_looked_at() -> None:
     house = house_of(JFK)
     assert night(house, by_lr(0.1)).attention == ()
