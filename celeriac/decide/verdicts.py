@@ -1,8 +1,10 @@
-"""What a slice's line of verdicts says: what waits for a person, and which near miss waits for another night."""
+"""What a slice's line of verdicts says: what waits for a person, which near miss waits for another night, and what a
+person has rolled back.
+"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from celeriac.domain.records import Champion, VerdictKind
+from celeriac.domain.records import Champion, Params, VerdictKind
 
 
 def unanswered(verdicts: Iterable[Champion]) -> Champion | None:
@@ -26,4 +28,17 @@ def near_miss(verdicts: Iterable[Champion], standing: int | None) -> Champion | 
         if each.kind is VerdictKind.NIGHT and challenge and gate:
             waits = gate["said"]["evidence"] is not None and not challenge["champion_fails"]
             return each if waits and challenge["standing"] == standing else None
+    return None
+
+
+def rolled_back(verdicts: Sequence[Champion], params: Params) -> Champion | None:
+    """The roll-back that took these parameters from their slice; None where none did, or a person put them there again.
+    `verdicts`: of one slice, newest first.
+    """
+    for each in verdicts:
+        if each.promoted and each.kind is not VerdictKind.NIGHT and each.params == params:
+            return None
+        replaced = next((other for other in verdicts if other.id == each.before_id), None)
+        if each.kind is VerdictKind.ROLLBACK and replaced is not None and replaced.params == params:
+            return each
     return None

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from celeriac.client.champions import approve, roll_back
 from celeriac.decide.gate import recompute, write_decision
 from celeriac.decide.night.paying import past_night
 from celeriac.decide.pays import PaysDecision
@@ -410,3 +411,27 @@ def test_a_space_that_is_learned_goes_on_from_night_to_night_with_its_champion()
     assert (first.source, first.params) == (Source.CHAMPION, champion.params)
     assert "lr" in suggested.params, "not left to the objective's own draw"
     assert not house.store.verdicts("flights")[0].awaits
+
+
+def test_what_a_person_rolled_back_comes_again_only_when_a_person_approves() -> None:
+    house = with_champion(always=True)
+    [old] = house.store.champions("flights")
+    found: list[Any] = []
+
+    def another_is_better(lease: Lease) -> AttemptEnd:
+        end = BETTER(lease)
+        if lease.params in (old.params, SPEC["default"]) or (found and lease.params != found[0]):
+            return end
+        found.append(lease.params)
+        assert end.score is not None
+        return replace(end, score=end.score - 0.1, holdout=tuple(each - 0.1 for each in end.holdout))
+
+    another_seed(house, 99)
+    assert whole_night(house, another_is_better).state is FiringState.PROMOTED
+    roll_back(house.store, "flights", {"airport": "JFK"}, who="ann", reason="slow in production")
+    again = whole_night(house, another_is_better)
+    assert again.state is FiringState.KEPT
+    assert again.reason.endswith("ann rolled these parameters back (slow in production): a person approves")
+    assert house.store.champions("flights")[0].params == old.params
+    approve(house.store, "flights", {"airport": "JFK"}, who="ann", reason="it is fast now")
+    assert house.store.champions("flights")[0].params == found[0]

@@ -21,6 +21,7 @@ from celeriac.decide.night.pairs import MOST_BROKEN, flaw_of, pairs_of, seats_of
 from celeriac.decide.night.paying import pays, small_budget, told
 from celeriac.decide.night.rules import NightRules, rules_of
 from celeriac.decide.night.stages import given, point, seed_of, stage_study
+from celeriac.decide.verdicts import rolled_back
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.firing_moves import FiringMove, StageOpening
 from celeriac.domain.lifecycle import FiringEvent
@@ -165,6 +166,9 @@ def _judged(night: Night, rules: NightRules, challenge: Challenge, gate: GateDec
     asks = "" if not rules.require_approval else "the schedule asks for a person's approval"
     if challenge.champion_fails:
         asks = f"the champion keeps serving until a person approves: {challenge.champion_fails}"
+    back = rolled_back(night.history, challenge.challenger.params)
+    if back is not None:
+        asks = f"{back.who or 'a person'} rolled these parameters back ({back.reason}): a person approves"
     if asks:
         return _kept(night, challenge, f"{reason}; {asks}", gate, awaits=True)
     verdict = verdict_of(night, challenge, reason, promoted=True, evidence=_evidence(night, challenge, gate))
