@@ -57,8 +57,10 @@ def show_one(
 
 
 def watch(name: ScheduleName, home: Home = None) -> None:
-    """Follow the newest night's firings until each is at its end, a line a step; ends with 1 when one FAILED."""
-    from celeriac.client.nights import follow, newest_night
+    """Follow the newest night, a line a step, until each firing is at its end or waits for a person; ends with 1 when
+    one FAILED or waits.
+    """
+    from celeriac.client.nights import follow, newest_night, waiting
     from celeriac.domain.records import FiringState
 
     with reached(home, serving=True) as client:
@@ -66,11 +68,18 @@ def watch(name: ScheduleName, home: Home = None) -> None:
         newest = newest_night(client.store, name)
         if not newest:
             say(f"schedule {name} was never fired yet")
-        failed = False
+        failed, ids = False, [each.id for each in newest]
         every_s = _REMOTE_S if client.settings.url else _LOOK_S
-        for firing in follow(client.firings_now, [each.id for each in newest], every_s=every_s):
+
+        def wait(left: "Sequence[int]") -> bool:
+            return {study.firing_id for study in waiting(client.store, left)} == set(left)
+
+        for firing in follow(client.firings_now, ids, every_s=every_s, wait=wait):
             say(f"{firing.name}: {firing.state}" + (f": {firing.reason}" if firing.reason else ""))
             failed = failed or firing.state is FiringState.FAILED
+        for study in waiting(client.store, ids):
+            say(f"{study.name} waits for a person: {study.reason}")
+            failed = True
     raise typer.Exit(FAILED if failed else OK)
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
 
-from celeriac.domain.records import WORKING, Firing
+from celeriac.domain.records import WORKING, Firing, StudyRecord, StudyState
 from celeriac.store import Store
 
 
@@ -14,9 +14,11 @@ def follow(
     *,
     every_s: float = 0.5,
     until: float = inf,
+    wait: Callable[[Sequence[int]], bool] = lambda _: False,
 ) -> Iterator[Firing]:
-    """Each firing as it is, and again whenever it has moved, until all are at their ends, or until then
-    (monotonic). `read` gives those that are asked for as they are now. Raises UnknownSchedule.
+    """Each firing as it is, and again whenever it has moved, until all are at their ends, until then (monotonic), or
+    until those that are left all wait for a person, as `wait` says. `read` gives those that are asked for as they are
+    now. Raises UnknownSchedule.
     """
     seen: dict[int, int] = {}
     open_ones = list(firing_ids)
@@ -27,10 +29,15 @@ def follow(
                 yield firing
             if firing.state not in WORKING:
                 open_ones.remove(firing.id)
-        if open_ones and time.monotonic() > until:
+        if open_ones and (time.monotonic() > until or wait(open_ones)):
             return
         if open_ones:
             time.sleep(every_s)
+
+
+def waiting(store: Store, firing_ids: Sequence[int]) -> list[StudyRecord]:
+    """The studies of these firings that wait for a person."""
+    return [study for study in store.stage_studies(firing_ids) if study.state is StudyState.PAUSED]
 
 
 def newest_night(store: Store, schedule: str) -> list[Firing]:

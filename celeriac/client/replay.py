@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from datetime import date
 
 from celeriac.client.client import Client
+from celeriac.client.nights import waiting
 from celeriac.client.remote.client import RemoteClient
 from celeriac.client.study import POLL_S, Outage
 from celeriac.decide.firing import firing_of
 from celeriac.decide.replay import replay as decide
 from celeriac.decide.replay import since
 from celeriac.domain.errors import StudyPaused
-from celeriac.domain.records import WORKING, Firing, Replay, StudyState
+from celeriac.domain.records import WORKING, Firing, Replay
 from celeriac.store.firing import fire
 
 _REMOTE_S = 2.0
@@ -102,6 +103,5 @@ def _asked_for(
 
 
 def _raise_paused(client: Client | RemoteClient, firing_ids: Sequence[int]) -> None:
-    for study in client.store.stage_studies(firing_ids):
-        if study.state is StudyState.PAUSED:
-            raise StudyPaused(f"study {study.name} is paused: {study.reason}; resume it, then replay again")
+    for study in waiting(client.store, firing_ids):
+        raise StudyPaused(f"study {study.name} is paused: {study.reason}; resume or stop it, then replay again")

@@ -206,11 +206,15 @@ class Unsent(Tickets):
 
 def test_a_night_that_waits_for_a_person_says_so_with_the_next_step(celeriac: Celeriac, client: Client) -> None:
     client.add_schedule(PLAN_FILE_AS_MAPPING)
-    search, _ = client.fire("nightly", NEW_YEAR)
+    search, other = client.fire("nightly", NEW_YEAR)
     client.store.move_study(search.id, StudyEvent.START, "first turn")
     client.store.move_study(search.id, StudyEvent.PAUSE, f"its code is nowhere; then `celeriac resume {search.name}`")
     shown = celeriac("schedule", "show", "nightly").out
     assert f"it waits for a person: its code is nowhere; then `celeriac resume {search.name}`" in shown
+    client.store.move_study(other.id, StudyEvent.START, "first turn")
+    client.store.move_study(other.id, StudyEvent.PAUSE, "no data")
+    watched = celeriac("schedule", "watch", "nightly")
+    assert (watched.code, f"{other.name} waits for a person: no data" in watched.out) == (1, True)
 
 
 def run_given(client: Client, study_id: int, score: Any) -> None:
