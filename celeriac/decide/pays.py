@@ -176,7 +176,7 @@ def noise_of_looks(history: Sequence[PastNight], training_sd: float | None = Non
         if start is not None and now.look is not None:
             steps.append(abs(now.look - start))
     own = 1.4826 * median(steps) / math.sqrt(2) if steps else 0.0
-    if training_sd is None:
+    if not training_sd:  # none is known, or trainings have no noise at all: then looks have that of the nights' data
         return own if len(steps) >= _FEWEST_STEPS else None
     told = len(steps) * own**2 + _AS_NIGHTS * (_OF_TRAINING * training_sd) ** 2
     return math.sqrt(told / (len(steps) + _AS_NIGHTS))

@@ -413,6 +413,12 @@ def test_a_space_that_is_learned_goes_on_from_night_to_night_with_its_champion()
     assert not house.store.verdicts("flights")[0].awaits
 
 
+def test_trainings_that_come_out_the_same_with_every_seed_have_nights_too() -> None:
+    house = house_with()
+    nights = [whole_night(house, by_lr(0.1, noise=0.0)) for _ in range(3)]
+    assert [each.state for each in nights] == [FiringState.PROMOTED, FiringState.KEPT, FiringState.KEPT]
+
+
 def test_what_a_person_rolled_back_comes_again_only_when_a_person_approves() -> None:
     house = with_champion(always=True)
     [old] = house.store.champions("flights")

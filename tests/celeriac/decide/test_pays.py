@@ -198,6 +198,15 @@ def test_looks_without_noise_are_taken_at_their_word() -> None:
     assert fallen.expected_gain == pytest.approx(0.01)
 
 
+def test_trainings_without_noise_say_nothing_of_the_noise_of_looks() -> None:
+    first = PastNight(None, "full", promoted=True, after=0.9, gain=0.1, error=0.0, device_s=100.0)
+    found = decide_pays(0.91, [first], "maximize", training_sd=0.0)
+    assert found == PaysDecision("full", "too few looks at champions to know their noise", None, 100.0)
+    history = [first, *(replace(each, gain=None, error=None) for each in quiet(12))]
+    assert decide_pays(0.9, history, "maximize", training_sd=0.0).action == "skip"
+    assert decide_pays(0.5, history, "maximize", training_sd=0.0).action == "full"
+
+
 def test_a_look_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="tonight is nan"):
         decide_pays(float("nan"), quiet(8), "maximize", training_sd=TRAINING)
