@@ -178,8 +178,8 @@ def noise_of_looks(history: Sequence[PastNight], training_sd: float | None = Non
     own = 1.4826 * median(steps) / math.sqrt(2) if steps else 0.0
     if not training_sd:  # none is known, or trainings have no noise at all: then looks have that of the nights' data
         return own if len(steps) >= _FEWEST_STEPS else None
-    told = len(steps) * own**2 + _AS_NIGHTS * (_OF_TRAINING * training_sd) ** 2
-    return math.sqrt(told / (len(steps) + _AS_NIGHTS))
+    told = math.hypot(math.sqrt(len(steps)) * own, math.sqrt(_AS_NIGHTS) * _OF_TRAINING * training_sd)
+    return told / math.sqrt(len(steps) + _AS_NIGHTS)
 
 
 def error_of_gain(pairs: int, error: float | None, training_sd: float | None) -> float | None:

@@ -255,3 +255,25 @@ def test_the_further_the_champion_falls_the_more_is_expected(seed: int, behind: 
     assert near.chance is not None
     assert far.chance is not None
     assert far.chance >= near.chance
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NIGHTS = st.builds(
+    PastNight,
+    look=st.none() | FINITE,
+    action=st.sampled_from(["skip", "confirm", "small", "full"]),
+    promoted=st.booleans(),
+    after=st.none() | FINITE,
+    drift=st.none() | FINITE,
+    device_s=st.floats(0, 1e6),
+    gain=st.none() | FINITE,
+    error=st.none() | st.floats(0, 1e308),
+)
+
+
+@given(look=FINITE, history=st.lists(NIGHTS, max_size=8), training_sd=st.none() | st.floats(0, 1e150))
+@settings(max_examples=200, deadline=None)
+def test_whatever_the_numbers_it_is_decided(look: float, history: list[PastNight], training_sd: float | None) -> None:
+    found = decide_pays(look, history, "minimize", training_sd=training_sd)
+    assert found.action in ("skip", "small", "full")
+    assert found.reason
