@@ -1,6 +1,7 @@
 """Nights that are disturbed: a stage is stopped or deleted, programs crash at any call, two coordinators are at it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from coordinator.turn import drive_all
 from tests.coordinator.house import House, with_slots
 from tests.coordinator.nightlife import (
     BETTER,
+    BLOCKS,
     DUE,
     NO_BETTER,
     another_seed,
@@ -201,3 +203,16 @@ def test_two_coordinators_at_every_move_do_it_once(monkeypatch: pytest.MonkeyPat
     assert len(refused) == 3
     assert len(house.store.verdicts("flights")) == 1
     assert len(house.store.stage_studies([firing.id])) == 2
+
+
+def test_a_loss_that_explodes_in_a_pair_fails_the_night_and_no_later_one() -> None:
+    house = house_with()
+
+    def explodes(lease: Lease) -> AttemptEnd:
+        end = BETTER(lease)
+        is_pair = house.store.study(lease.study_id).stage is Stage.CONFIRM
+        return replace(end, score=1e200, holdout=(1e200,) * BLOCKS) if is_pair and lease.number == 1 else end
+
+    firing = whole_night(house, explodes)
+    assert (firing.state, "too large to be squared" in firing.reason) == (FiringState.FAILED, True)
+    assert whole_night(house, BETTER).state is FiringState.PROMOTED

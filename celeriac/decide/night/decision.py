@@ -146,8 +146,9 @@ def _confirmed(night: Night, rules: NightRules, used_up: str) -> NightDecision:
             if pairs
             else None
         )
-    except ValueError as error:
-        return _kept(night, challenge, f"the runs cannot be compared: {error}; {_stays(night)}", failed=True)
+    except (ValueError, OverflowError) as error:  # a loss may be finite, and its square too large
+        why = "a score or a block is too large to be squared" if isinstance(error, OverflowError) else str(error)
+        return _kept(night, challenge, f"the runs cannot be compared: {why}; {_stays(night)}", failed=True)
     if gate is None or gate.verdict == "more":
         wanted = gate.wanted if gate else len(seats)
         reason = gate.reason if gate else "no pair is whole yet"
