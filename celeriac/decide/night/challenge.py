@@ -23,6 +23,7 @@ from celeriac.decide.gate import (
     pool_past,
 )
 from celeriac.decide.night.rules import NightRules
+from celeriac.decide.warm_start import fitted
 from celeriac.domain.errors import SpaceInvalid
 from celeriac.domain.records import (
     Champion,
@@ -36,6 +37,7 @@ from celeriac.domain.records import (
     TrialState,
     VerdictKind,
 )
+from celeriac.domain.study_file import StudySpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +143,25 @@ def champion_flaw(night: Night, rules: NightRules) -> str:
     if night.champion is None:
         return ""
     try:
-        if not rules.spec.learn_space:  # the objective says what there is; the file's space may be empty
-            rules.spec.space.validate(night.champion.params)
+        in_space(night.champion.params, rules.spec)
     except SpaceInvalid as error:
         return f"its parameters are not in the space any more ({error})"
     look = look_of(night)
     if look is not None and failed_itself(look):
         return f"it fails on tonight's data ({look.detail or look.fault})"
     return ""
+
+
+def in_space(params: Params, spec: StudySpec) -> Params:
+    """A champion's parameters as tonight's space has them: one that was added since has the default's value, and one
+    that is gone is left out. Raises SpaceInvalid where a value is not allowed any more, or an added one has no default.
+    """
+    if spec.learn_space:  # the objective says what there is; the file's space may be empty
+        return params
+    found = fitted(params, spec.space, spec.default)
+    if found is not None and found.keys() <= {*params, *(spec.default or {})}:
+        return found
+    return spec.space.validate({name: value for name, value in params.items() if name in spec.space.names})
 
 
 def look_of(night: Night) -> TrialRecord | None:
@@ -162,9 +175,9 @@ def serving(night: Night, rules: NightRules) -> Contestant | None:
     """
     champion, default = night.champion, rules.spec.default
     if champion is not None:
-        return Contestant(
-            Source.CHAMPION, f"the champion (trial {champion.trial} of {champion.study})", champion.params
-        )
+        params = champion.params if champion_flaw(night, rules) else in_space(champion.params, rules.spec)
+        moved = "" if params == champion.params else ", moved into tonight's space"
+        return Contestant(Source.CHAMPION, f"the champion (trial {champion.trial} of {champion.study}{moved})", params)
     kept = any(each.state in (FiringState.KEPT, FiringState.SKIPPED) for each in night.earlier)
     return Contestant(Source.DEFAULT, "the default", default) if kept and default is not None else None
 
