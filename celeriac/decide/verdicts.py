@@ -21,10 +21,12 @@ def unanswered(verdicts: Iterable[Champion]) -> Champion | None:
 
 def near_miss(verdicts: Iterable[Champion], standing: int | None) -> Champion | None:
     """The newest test's verdict where that left a contender, and the champion is still the one that it was tested
-    against. `standing`: the champion's id.
+    against. One that failed by itself since then waits no more. `standing`: the champion's id.
     """
     for each in verdicts:
         challenge, gate = each.evidence.get("challenge"), each.evidence.get("gate")
+        if each.evidence.get("challenger_fails"):
+            return None
         if each.kind is VerdictKind.NIGHT and challenge and gate:
             waits = gate["said"]["evidence"] is not None and not challenge["champion_fails"]
             return each if waits and challenge["standing"] == standing else None

@@ -8,6 +8,8 @@ from tests.coordinator.nightlife import (
     BETTER,
     BLOCKS,
     DEFAULT_LR,
+    by_lr,
+    failed,
     house_with,
     scored,
     told,
@@ -72,3 +74,31 @@ def test_a_space_that_is_learned_goes_on_from_night_to_night_with_its_champion()
     assert (first.source, first.params) == (Source.CHAMPION, champion.params)
     assert "lr" in suggested.params, "not left to the objective's own draw"
     assert not house.store.verdicts("flights")[0].awaits
+
+
+def test_a_contender_that_fails_in_a_later_night_waits_no_more() -> None:
+    house = house_with()
+    few = by_lr(0.1, blocks=3)
+    assert "a second night must agree" in whole_night(house, few).reason
+
+    def fails(lease: Lease) -> AttemptEnd:
+        return failed(detail="KeyError: 'depth'") if lease.source is Source.CHALLENGER else few(lease)
+
+    assert "the contender (trial" in whole_night(house, fails).reason
+    again = whole_night(house, few)
+    assert "SEARCHING" in told(again), "the night does not end with the same contender again"
+
+
+def test_a_contender_is_carried_into_a_changed_space_or_waits_no_more() -> None:
+    house = house_with()
+    few = by_lr(0.1, blocks=3)
+    whole_night(house, few)
+    [waiting] = house.store.verdicts("flights")
+    space = {"lr": {"float": [1e-4, 1e-1], "log": True}, "depth": {"int": [1, 4]}}
+    changed = with_spec(house.store.schedule("flights"), space=space, default={"lr": DEFAULT_LR, "depth": 2})
+    house.store.put_schedule(changed)
+    firing = whole_night(house, few)
+    confirm = house.store.stage_studies([firing.id])[-1]
+    params = [each.params for each in house.store.trials(confirm.id) if each.source is Source.CHALLENGER]
+    assert params == [{"lr": waiting.params["lr"], "depth": 2}] * len(params)
+    assert firing.state is FiringState.PROMOTED

@@ -23,20 +23,10 @@ from celeriac.decide.gate import (
     pool_past,
 )
 from celeriac.decide.night.rules import NightRules
+from celeriac.decide.verdicts import near_miss
 from celeriac.decide.warm_start import fitted
 from celeriac.domain.errors import SpaceInvalid
-from celeriac.domain.records import (
-    Champion,
-    Fault,
-    FiringState,
-    Night,
-    Params,
-    Source,
-    Stage,
-    TrialRecord,
-    TrialState,
-    VerdictKind,
-)
+from celeriac.domain.records import Champion, Fault, FiringState, Night, Params, Source, Stage, TrialRecord, TrialState
 from celeriac.domain.study_file import StudySpec
 
 
@@ -98,7 +88,7 @@ def challenge_of(night: Night, rules: NightRules) -> ChallengeDecision:
     incumbent, fails = incumbent_of(night, rules)
     if incumbent is None:
         return ChallengeDecision(fails)
-    challenger = _challenger(night, incumbent)
+    challenger = _challenger(night, incumbent, rules.spec)
     if isinstance(challenger, str):
         return ChallengeDecision(challenger)
     contestant, before = challenger
@@ -197,27 +187,23 @@ def incumbent_of(night: Night, rules: NightRules) -> tuple[Contestant | None, st
     return Contestant(Source.DEFAULT, name, first.params, first.score, first.study_id, "", first.number), flaw
 
 
-def contender_of(night: Night) -> tuple[Contestant, Evidence] | None:
-    """The near miss that waits: the challenger of the slice's newest test, where that test left evidence and the
-    champion is still the one that it was tested against.
-    """
-    standing = None if night.champion is None else night.champion.id
-    for verdict in night.history:
-        challenge, gate = verdict.evidence.get("challenge"), verdict.evidence.get("gate")
-        if verdict.kind is not VerdictKind.NIGHT or not challenge or not gate:
-            continue
-        evidence = gate["said"]["evidence"]
-        if evidence is None or challenge["standing"] != standing or challenge["champion_fails"]:
-            return None
-        found = Challenge.read(challenge).challenger
-        name = f"the contender (trial {found.trial} of {found.study})"
-        return replace(found, name=name, score=None), Evidence(**evidence)
-    return None
+def contender_of(night: Night, spec: StudySpec) -> tuple[Contestant, Evidence] | None:
+    """The near miss that waits, as tonight's space has it; None where none does, or it is not in that space."""
+    verdict = near_miss(night.history, None if night.champion is None else night.champion.id)
+    if verdict is None:
+        return None
+    found = Challenge.read(verdict.evidence["challenge"]).challenger
+    try:
+        params = in_space(found.params, spec)
+    except SpaceInvalid:
+        return None
+    found = replace(found, name=f"the contender (trial {found.trial} of {found.study})", params=params, score=None)
+    return found, Evidence(**verdict.evidence["gate"]["said"]["evidence"])
 
 
-def _challenger(night: Night, incumbent: Contestant) -> tuple[Contestant, Evidence] | str:
+def _challenger(night: Night, incumbent: Contestant, spec: StudySpec) -> tuple[Contestant, Evidence] | str:
     """The contender where one waits, else tonight's best; or why nobody challenges."""
-    waiting = contender_of(night)
+    waiting = contender_of(night, spec)
     if waiting is not None:
         return waiting
     best, search = night.best, night.studies.get(Stage.SEARCH)

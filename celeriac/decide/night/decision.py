@@ -17,7 +17,7 @@ from celeriac.decide.night.challenge import (
     serving,
     verdict_of,
 )
-from celeriac.decide.night.pairs import MOST_BROKEN, flaw_of, pairs_of, seats_of, wanted_points
+from celeriac.decide.night.pairs import MOST_BROKEN, challenger_fails, flaw_of, pairs_of, seats_of, wanted_points
 from celeriac.decide.night.paying import pays, small_budget, told
 from celeriac.decide.night.rules import NightRules, rules_of
 from celeriac.decide.night.stages import given, point, seed_of, stage_study
@@ -132,7 +132,7 @@ def _confirmed(night: Night, rules: NightRules, used_up: str) -> NightDecision:
         return _move(FiringEvent.FAIL, str(error))
     study, seats = night.studies[Stage.CONFIRM], seats_of(night, challenge)
     if flaw := flaw_of(seats, challenge):
-        return _kept(night, challenge, f"{flaw}; {_stays(night)}")
+        return _kept(night, challenge, f"{flaw}; {_stays(night)}", fails=challenger_fails(seats))
     is_short = study.state is not StudyState.DONE or sum(seat.is_broken for seat in seats) > MOST_BROKEN
     closing, why = is_short or bool(used_up), f"{used_up}: " if used_up else ""
     pairs = pairs_of(seats)
@@ -184,8 +184,9 @@ def _kept(
     *,
     awaits: bool = False,
     failed: bool = False,
+    fails: bool = False,
 ) -> NightDecision:
-    evidence = _evidence(night, challenge, gate)
+    evidence = {**_evidence(night, challenge, gate), **({"challenger_fails": True} if fails else {})}
     verdict = verdict_of(night, challenge, reason, promoted=False, awaits=awaits, evidence=evidence)
     event = FiringEvent.FAIL if failed else FiringEvent.KEEP
     return _end(night, event, reason, verdict=verdict, evidence=_said(gate))

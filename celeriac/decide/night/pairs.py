@@ -72,6 +72,11 @@ def wanted_points(night: Night, challenge: Challenge, wanted: int) -> tuple[Sugg
     return tuple(each for seat in usable for each in _missing(challenge, seat))
 
 
+def challenger_fails(seats: list[Seat]) -> bool:
+    """Whether the challenger failed by its own fault."""
+    return any(seat.challenger is not None and failed_itself(seat.challenger) for seat in seats)
+
+
 def flaw_of(seats: list[Seat], challenge: Challenge) -> str:
     """Why no gate need be asked: a contestant that fails by its own fault; "" where none does."""
     for seat in seats:

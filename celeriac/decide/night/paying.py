@@ -24,7 +24,7 @@ def pays(night: Night, rules: NightRules, look: TrialRecord) -> PaysDecision:
         [past_night(each, training_sd) for each in reversed(night.earlier) if each.state not in WORKING],
         rules.gate.goal,
         drift=look.drift,
-        contender=contender_of(night) is not None,
+        contender=contender_of(night, rules.spec) is not None,
         training_sd=training_sd,
     )
 
@@ -39,6 +39,8 @@ def past_night(firing: Firing, training_sd: float | None = None) -> PastNight:
     gate: Mapping[str, Any] = told.get("gate", {}) if of_champion else {}
     searched = any(step["state"] == FiringState.SEARCHING for step in firing.steps)
     action = told.get("pays", {}).get("action", "full" if searched else "skip")
+    if "challenge" in told and "gate" not in told:  # no pair came of it: that says nothing of what a search finds
+        action = "skip"
     return PastNight(
         look=look.get("score"),
         action=cast(Action, action),
