@@ -9,7 +9,17 @@ from typing import Any
 
 from celeriac.domain.errors import DuplicateStudy, UnknownTrial
 from celeriac.domain.firing_moves import FiringMove
-from celeriac.domain.records import Firing, NewFiring, NewStudy, Night, Stage, StudyRecord, TrialRecord
+from celeriac.domain.records import (
+    Champion,
+    Firing,
+    NewFiring,
+    NewStudy,
+    Night,
+    Source,
+    Stage,
+    StudyRecord,
+    TrialRecord,
+)
 from celeriac.store.api import Store
 
 #: How many names the study of a stage tries.
@@ -62,16 +72,18 @@ def night_of(store: Store, firing_id: int) -> Night:
     firing, plan = store.firing(firing_id), store.firing_plan(firing_id)
     studies = {study.stage: study for study in store.stage_studies([firing_id]) if study.stage}
     search = studies.get(Stage.SEARCH)
+    champion = store.champion_of(firing.schedule, firing.slice)
     verdicts = store.verdicts(firing.schedule, slice_=firing.slice, limit=MOST_NIGHTS)
     firings = store.firings(firing.schedule, slice_=firing.slice, limit=MOST_LOOKS)
     earlier = tuple(each for each in firings if each.due_at < firing.due_at)
     return Night(
         firing,
         plan,
-        store.champion_of(firing.schedule, firing.slice),
+        champion,
         studies,
         look=_trials(store, studies.get(Stage.LOOK)),
         first=_trial(store, search, 0),
+        again=_again(store, search, champion),
         best=_trial(store, search, search.best_number if search else None),
         pairs=_trials(store, studies.get(Stage.CONFIRM)),
         history=tuple(each for each in verdicts if each.firing_id != firing_id),
@@ -99,6 +111,12 @@ def _learned(store: Store, plan: NewStudy, earlier: Iterable[Firing]) -> Mapping
 
 def _trials(store: Store, study: StudyRecord | None) -> tuple[TrialRecord, ...]:
     return () if study is None else tuple(store.trials(study.id, limit=max(study.next_number, 1)))
+
+
+def _again(store: Store, search: StudyRecord | None, champion: Champion | None) -> TrialRecord | None:
+    """The champion's trial in the search, which stands right behind the default."""
+    found = (_trial(store, search, number) for number in range(2 if champion is not None else 0))
+    return next((each for each in found if each is not None and each.source is Source.CHAMPION), None)
 
 
 def _trial(store: Store, study: StudyRecord | None, number: int | None) -> TrialRecord | None:

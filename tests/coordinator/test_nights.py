@@ -359,6 +359,25 @@ def test_where_the_default_serves_it_is_looked_at_and_tuning_is_skipped_too() ->
     assert FiringState.SKIPPED in {each.state for each in nights}
 
 
+def test_a_champion_whose_look_failed_and_that_works_in_the_search_is_the_one_to_beat() -> None:
+    house = with_champion()
+    another_seed(house, 99)
+    [old] = house.store.champions("flights")
+
+    def data_come_late(lease: Lease) -> AttemptEnd:
+        end = BETTER(lease)
+        if house.store.study(lease.study_id).stage is Stage.LOOK:
+            return failed(detail="no data yet")
+        assert end.score is not None
+        gain = 0.0 if lease.params in (old.params, SPEC["default"]) else 0.1
+        return replace(end, score=end.score - gain, holdout=tuple(each - gain for each in end.holdout))
+
+    firing = whole_night(house, data_come_late)
+    assert "it fails on tonight's data (no data yet)" in firing.steps[2]["reason"]
+    assert firing.state is FiringState.PROMOTED
+    assert "against the champion (trial" in firing.reason
+
+
 def test_a_look_that_the_infrastructure_lost_says_nothing_of_the_champion() -> None:
     house = with_champion()
 

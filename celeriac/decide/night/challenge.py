@@ -137,7 +137,8 @@ def champion_flaw(night: Night, rules: NightRules) -> str:
     except SpaceInvalid as error:
         return f"its parameters are not in the space any more ({error})"
     look = look_of(night)
-    if look is not None and failed_itself(look):
+    works = night.again is not None and night.again.state is TrialState.SCORED  # it was its data that came late
+    if look is not None and failed_itself(look) and not works:
         return f"it fails on tonight's data ({look.detail or look.fault})"
     return ""
 
@@ -178,7 +179,8 @@ def incumbent_of(night: Night, rules: NightRules) -> tuple[Contestant | None, st
     serves = serving(night, rules)
     searched = Stage.SEARCH in night.studies
     if serves is not None and not flaw and (champion is not None or not searched):
-        return replace(serves, score=None if look is None else look.score), ""
+        ran = night.again if look is None or look.score is None else look
+        return replace(serves, score=None if ran is None else ran.score), ""
     stays = f"the champion stays, though {flaw}" if champion else "the slice has no champion yet"
     if first is None or first.state is not TrialState.SCORED:
         state = "does not exist" if first is None else f"is {first.state}"

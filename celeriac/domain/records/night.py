@@ -15,7 +15,8 @@ class Night:
     """One firing as its next move finds it.
 
     `plan`: what its studies are like. `studies`: those of its stages, as far as they are opened. `look` and `pairs`:
-    the trials of the stages that run given points. `first` and `best`: of the search, trial 0 and the best so far.
+    the trials of the stages that run given points. `first`, `again` and `best`: of the search, trial 0, the champion's
+    trial (it is among the first), and the best so far.
     `history`: the slice's verdicts of earlier nights, and `earlier`: its earlier firings, both newest first.
     `tallies`: of each earlier night of the whole schedule, oldest first, what its tests spent (level x weight) and how
     many slices were promoted; only where the schedule holds the share of false promotions (`fdr`). `learned`: the
@@ -28,6 +29,7 @@ class Night:
     studies: Mapping[Stage, StudyRecord] = field(default_factory=dict)
     look: tuple[TrialRecord, ...] = ()
     first: TrialRecord | None = None
+    again: TrialRecord | None = None
     best: TrialRecord | None = None
     pairs: tuple[TrialRecord, ...] = ()
     history: tuple[Champion, ...] = ()
