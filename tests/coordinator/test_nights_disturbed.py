@@ -216,3 +216,15 @@ def test_a_loss_that_explodes_in_a_pair_fails_the_night_and_no_later_one() -> No
     firing = whole_night(house, explodes)
     assert (firing.state, "too large to be squared" in firing.reason) == (FiringState.FAILED, True)
     assert whole_night(house, BETTER).state is FiringState.PROMOTED
+
+
+def test_scores_too_large_to_be_pooled_are_left_out_of_later_nights() -> None:
+    house = house_with()
+
+    def a_pair_explodes(lease: Lease) -> AttemptEnd:
+        is_pair = house.store.study(lease.study_id).stage is Stage.CONFIRM
+        return scored(1e200, (1e200,) * BLOCKS) if is_pair and lease.number < 2 else NO_BETTER(lease)
+
+    assert whole_night(house, a_pair_explodes).state is FiringState.KEPT
+    assert house.store.verdicts("flights")[0].evidence["gate"]["asked"]["pairs"], "the gate had an answer"
+    assert whole_night(house, BETTER).state is FiringState.PROMOTED

@@ -232,7 +232,7 @@ def past_of(night: Night) -> Past | None:
     tests = [_pairs(each.evidence["gate"]) for each in night.history if each.evidence.get("gate")]
     try:
         return pool_past(tests)
-    except ValueError:  # an earlier version's, or damaged: the night goes on without it
+    except (ValueError, OverflowError):  # an earlier version's, damaged, or too large: the night goes on without it
         return None
 
 
