@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from celeriac.decide.calendar import plan_of
 from celeriac.decide.device_budget import budgets_of, has_device_budget, night_of_budget, used_up
-from celeriac.decide.night import tonight
+from celeriac.decide.night import NightDecision, tonight
 from celeriac.decide.without_code import waited_in_vain
 from celeriac.domain.errors import BrokerUnavailable, IllegalTransition, SpecInvalid, StaleTurn, StoreUnavailable
 from celeriac.domain.firing_moves import FiringMove
@@ -29,7 +29,7 @@ def step(store: Store, tickets: Tickets, firing_id: int) -> str:
     """Move one firing as far as it goes now; returns why it stops there. Raises StoreUnavailable, UnknownSchedule."""
     while True:
         night = night_of(store, firing_id)
-        decision = tonight(night, _used_up(store, night))
+        decision = _decided(night, _used_up(store, night))
         if decision.move is None:
             return decision.reason
         try:
@@ -39,6 +39,20 @@ def step(store: Store, tickets: Tickets, firing_id: int) -> str:
         log.info("firing %s is %s: %s", after.name, after.state, after.reason)
         if decision.move.opening is not None:
             _wake(store, tickets, night, decision.move.opening.stage)
+
+
+def _decided(night: Night, used_up: str) -> NightDecision:
+    """The next move. Where it cannot be decided the firing fails: at each tick the same rows would raise the same,
+    and nobody would be told.
+    """
+    try:
+        return tonight(night, used_up)
+    except Exception as error:
+        log.exception("firing %s: its next move cannot be decided", night.firing.name)
+        reason = (
+            f"its next move cannot be decided ({type(error).__name__}: {error}), a bug of Celeriac; the champion stays"
+        )
+        return NightDecision(reason, FiringMove(FiringEvent.FAIL, reason))
 
 
 def _used_up(store: Store, night: Night) -> str:

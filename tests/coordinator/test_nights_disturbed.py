@@ -228,3 +228,17 @@ def test_scores_too_large_to_be_pooled_are_left_out_of_later_nights() -> None:
     assert whole_night(house, a_pair_explodes).state is FiringState.KEPT
     assert house.store.verdicts("flights")[0].evidence["gate"]["asked"]["pairs"], "the gate had an answer"
     assert whole_night(house, BETTER).state is FiringState.PROMOTED
+
+
+def test_a_night_that_cannot_be_decided_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = with_champion()
+
+    def raises(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("celeriac.decide.night.paying.decide_pays", raises)
+    firing = whole_night(house, BETTER)
+    assert firing.state is FiringState.FAILED
+    assert firing.reason.startswith("its next move cannot be decided (ZeroDivisionError: division by zero)")
+    monkeypatch.undo()
+    assert whole_night(house, BETTER).state in (FiringState.KEPT, FiringState.SKIPPED)
