@@ -201,12 +201,13 @@ def _departures(nights: Sequence[PastNight], noise: float) -> list[float | None]
     found: list[float | None] = []
     known: list[float] = []
     for night in nights:
-        if night.look is None:
+        look = night.look
+        if look is None:
             found.append(None)
         else:
-            level = min(known, key=lambda each: abs(each - night.look), default=night.look)
-            found.append((night.look - level) / noise)
-            known += [] if known and abs(night.look - level) <= _OTHER_LEVEL * noise else [night.look]
+            departs = min((look - level for level in known), key=abs, default=0.0)
+            found.append(departs / noise)
+            known += [] if known and abs(departs) <= _OTHER_LEVEL * noise else [look]
         if night.promoted and night.after is not None:
             known = [night.after]
     return found
