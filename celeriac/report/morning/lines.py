@@ -99,7 +99,7 @@ def spent(each: SliceMorning) -> str:
 
 def deadline(each: SliceMorning) -> str:
     """How the slice stands to its deadline."""
-    if each.deadline_at is None:
+    if each.deadline_at is None or not each.deadline:  # made up for later: nobody waited for it
         return ""
     margin = span(abs(each.margin_s or 0.0))
     how = {

@@ -233,6 +233,7 @@ def test_a_night_that_is_made_up_for_after_its_deadline_had_none() -> None:
     work(house, by_lr(0.1))
     morning = read_again(house)
     assert (only(morning).deadline, only(morning).margin_s, morning.attention) == ("", None, ())
+    assert not any("deadline" in line for line in lines(morning))
 
 
 def test_a_night_is_the_newest_or_the_one_that_is_named() -> None:
