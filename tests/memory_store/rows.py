@@ -5,7 +5,6 @@ store. Verbs look first and change after, so a verb that raises has changed noth
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import wraps
@@ -43,6 +42,7 @@ from celeriac.domain.records import (
 )
 from celeriac.store.refusals import lease_lost, stale_turn, unknown_study, unknown_trial
 from celeriac.store.sanitize import plain_json, plain_text
+from tests.memory_store.copies import copied
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -291,7 +291,7 @@ def atomic(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, 
     @wraps(verb)
     def alone(self: Tables, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self._rows.lock:
-            return deepcopy(verb(self, *deepcopy(args), **deepcopy(kwargs)))
+            return copied(verb(self, *copied(args), **copied(kwargs)))
 
     return alone
 
