@@ -188,10 +188,3 @@ def test_both_stores_have_the_same_nights(store: Store, database: str) -> None:
             subjects = (memory_subject(), on_postgres)
 
         run_state_machine_as_test(Both)
-
-
-def test_the_memory_store_has_its_nights_alone() -> None:
-    class Alone(Nights):
-        subjects = (memory_subject(),)
-
-    run_state_machine_as_test(Alone)

@@ -333,10 +333,3 @@ def test_both_stores_live_the_same_lives(store: Store, database: str) -> None:
             subjects = (memory_subject(), on_postgres)
 
         run_state_machine_as_test(Both)
-
-
-def test_the_memory_store_lives_alone() -> None:
-    class Alone(Lifecycle):
-        subjects = (memory_subject(),)
-
-    run_state_machine_as_test(Alone)
