@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -254,6 +255,8 @@ def test_an_edit_keeps_what_is_due_and_moves_what_is_to_come() -> None:
     edited = put_schedule(House(), cron="0 5 * * *", slices={"airport": ["JFK", "LAX"]})
     late = dues_of(edited, DUE + timedelta(minutes=1), old, before)
     assert [each.next_due_at for each in late] == [DUE, DUE + timedelta(hours=2)]
+    paused = dues_of(replace(edited, paused=True), DUE + timedelta(minutes=1), old, before)
+    assert [each.next_due_at for each in paused] == [DUE + timedelta(hours=2)] * 2, "nothing is due while it is paused"
     early = dues_of(edited, DUE - timedelta(minutes=1), old, before)
     assert [each.next_due_at for each in early] == [DUE + timedelta(hours=2)] * 2
     same = put_schedule(House(), jitter="5m")

@@ -122,6 +122,10 @@ def test_a_study_s_labels_choose_its_host() -> None:
     assert waiting(house, "cpu-eu") == 3  # one more than slots, or the plain study's would always be there first
     assert house.mailbox.waiting(CPU_QUEUE) > 0
     assert {trial.placed is None for trial in house.store.trials(plain.id)} == {True}
+    sent = len(house.mailbox.sent)
+    house.clock.advance(4.0)
+    resend(house.store, house.mailbox)
+    assert len(house.mailbox.sent) == sent, "what is placed is not missing in the queue of its class"
     nowhere = open_study(house.store, study="nowhere", resources={"labels": {"region": "asia"}})
     drive(house.coordinator, nowhere.id)
     assert house.store.study(nowhere.id).counts.queued == 0
@@ -166,6 +170,8 @@ def test_a_lost_ticket_of_a_device_is_sent_again_to_it() -> None:
     study = open_study(house.store, resources={"gpus": 1, "gpu_memory": "8GiB"})
     drive(house.coordinator, study.id)
     house.mailbox.queues.clear()
+    resend(house.store, house.mailbox)
+    assert waiting(house, "a") == 0, "it may be on its way"
     house.clock.advance(4.0)
     with_cards(house, "a")
     resend(house.store, house.mailbox)
@@ -173,6 +179,22 @@ def test_a_lost_ticket_of_a_device_is_sent_again_to_it() -> None:
     assert again == RunTrial(study.id, 0, 1)
     resend(house.store, house.mailbox)
     assert waiting(house, "a") == 1
+
+
+def test_of_a_devices_tickets_it_is_the_oldest_that_is_taken_for_lost() -> None:
+    house = empty()
+    with_cards(house, "a")
+    half = {"resources": {"gpus": 0.5, "gpu_memory": "8GiB"}, "budget": {"trials": 1}}
+    first, second = open_study(house.store, study="first", **half), open_study(house.store, study="second", **half)
+    drive(house.coordinator, first.id)
+    house.clock.advance(1.0)
+    drive(house.coordinator, second.id)
+    assert house.mailbox.queues[device_queue("a")] == [RunTrial(first.id, 0, 1), RunTrial(second.id, 0, 1)]
+    house.take(device_queue("a"))
+    house.clock.advance(4.0)
+    with_cards(house, "a")
+    resend(house.store, house.mailbox)
+    assert house.mailbox.queues[device_queue("a")] == [RunTrial(second.id, 0, 1), RunTrial(first.id, 0, 1)]
 
 
 def test_a_trial_that_its_device_does_not_take_is_placed_anew() -> None:

@@ -88,6 +88,7 @@ def test_tickets_that_cannot_be_sent_are_left_to_the_reaper() -> None:
     drive(house.coordinator, study.id)
     assert states(house, study.id).count("QUEUED") == 3
     house.mailbox.silent = False
+    house.wait(2)
     resend(house.store, house.mailbox)
     assert house.mailbox.queues[CPU_QUEUE] == []  # they may be on their way still
     house.wait(5)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from celeriac.decide.calendar import SlicePlan
 from celeriac.decide.cron import next_due
-from celeriac.decide.due import MOST_COUNTED, ON_TIME_S, due, in_turn
+from celeriac.decide.due import MOST_COUNTED, due, due_slice, in_turn
 from celeriac.domain.records import FiringOpen, SliceDue
 from celeriac.domain.study_file import Blackout
 
@@ -129,9 +129,9 @@ def test_what_catch_up_says_of_missed_firings() -> None:
 
 def test_skip_makes_what_is_found_on_time_all_the_same() -> None:
     plan = replace(NIGHTLY, catch_up="skip")
-    on_time = due(plan, AT, AT + 2 * DAY + timedelta(seconds=ON_TIME_S))
+    on_time = due(plan, AT, AT + 2 * DAY + 15 * MINUTE)
     assert (on_time.fire_at, on_time.skipped) == (AT + 2 * DAY, 2)
-    assert due(plan, AT, AT + timedelta(seconds=ON_TIME_S + 1)).fire_at is None
+    assert due(plan, AT, AT + timedelta(seconds=901)).fire_at is None
 
 
 def test_a_queued_firing_is_late_only_from_the_end_of_the_one_before() -> None:
@@ -149,6 +149,33 @@ def test_a_firing_that_was_begun_is_finished_whatever_catch_up_says() -> None:
         assert (decision.fire_at, decision.next_at) == (AT, AT + DAY)
 
 
+def test_a_slice_whose_own_firing_was_open_begins_with_the_others_only_where_firings_may_overlap() -> None:
+    """An hour late, with `catch_up: skip`: made where it was interrupted, missed where it had to wait."""
+    mine, others = {"airport": "JFK"}, {"airport": "LGA"}
+    minded = [replace(firing_open(AT - DAY), slice=mine), replace(firing_open(AT), slice=others)]
+    each, late = SliceDue("flights", mine, AT), AT + HOUR
+    plan = replace(NIGHTLY, catch_up="skip")
+    assert due_slice(plan, each, late, minded).fire_at == AT
+    assert due_slice(replace(plan, overlap="cancel"), each, late, minded).fire_at is None
+    ended = [replace(minded[0], ended_at=AT - HOUR), minded[1]]
+    assert due_slice(replace(plan, overlap="cancel"), each, late, ended).fire_at == AT
+    assert due_slice(plan, each, late, minded[:1]).fire_at is None, "the others have none for that time"
+
+
+def test_a_day_has_the_due_time_that_lies_on_it_or_its_midnight() -> None:
+    day = datetime(2026, 11, 24, tzinfo=UTC)
+    assert NIGHTLY.first_on(day) == AT
+    assert replace(NIGHTLY, cron="0 0 25 * *").first_on(day) == day, "the next day's midnight is not on it"
+    assert replace(NIGHTLY, cron="0 0 24 * *").first_on(day) == day
+
+
+def test_the_nights_of_some_days_are_those_before_a_moment_and_in_no_blackout() -> None:
+    first, last = AT.date(), (AT + 3 * DAY).date()
+    plan = replace(NIGHTLY, blackout=(Blackout("2026-11-25", "2026-11-25"),))
+    assert plan.nights(first, last, AT + 9 * DAY) == [AT, AT + 2 * DAY, AT + 3 * DAY]
+    assert plan.nights(first, last, AT + 3 * DAY) == [AT, AT + 2 * DAY]
+
+
 def test_a_firing_due_in_a_blackout_is_passed_over_with_its_reason() -> None:
     plan = replace(NIGHTLY, blackout=(Blackout("2026-11-24", "2026-11-25", (), "moving"),))
     decision = due(plan, AT, AT + MINUTE)
@@ -157,6 +184,9 @@ def test_a_firing_due_in_a_blackout_is_passed_over_with_its_reason() -> None:
     after = due(plan, AT, AT + 2 * DAY)
     assert (after.fire_at, after.skipped) == (AT + 2 * DAY, 2)
     assert "2 earlier fell in a blackout" in after.reason
+    one_day = replace(NIGHTLY, blackout=(Blackout("2026-11-24", "2026-11-24"),))
+    before = due(one_day, AT - DAY, AT + 22 * HOUR)
+    assert (before.fire_at, before.next_at, before.skipped) == (AT - DAY, AT + DAY, 1), "it is passed over once"
     every = due(replace(plan, catch_up="all"), AT, AT + 3 * DAY)
     assert (every.fire_at, every.next_at) == (AT + 2 * DAY, AT + 3 * DAY)
 
@@ -204,9 +234,9 @@ def test_what_overlap_says_while_the_firing_before_is_open(
 
 
 def test_a_firing_that_is_made_already_never_ends_itself() -> None:
-    plan = replace(NIGHTLY, overlap="cancel")
-    decision = due(plan, AT, AT, made={AT}, running=firing_open(AT))
-    assert (decision.fire_at, decision.next_at, decision.cancels) == (None, AT + DAY, None)
+    for overlap in ("cancel", "queue"):
+        decision = due(replace(NIGHTLY, overlap=overlap), AT, AT, made={AT}, running=firing_open(AT))
+        assert (decision.fire_at, decision.next_at, decision.cancels) == (None, AT + DAY, None)
 
 
 ZONES = st.sampled_from(

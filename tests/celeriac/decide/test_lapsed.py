@@ -68,6 +68,7 @@ def test_two_looks_at_once_are_one() -> None:
     """A second reaper, or ticks that had queued up: both come right after the silence."""
     renewed_last = lapsing(101.5, lease_s=6)
     assert not is_lost(renewed_last, looks(*every_tick(0, 100), 109, 109.1, 110))
+    assert is_lost(renewed_last, looks(*every_tick(0, 100), 109, 112)), "a tick that came a little early is another"
 
 
 def test_a_server_whose_clock_is_behind_starts_anew() -> None:

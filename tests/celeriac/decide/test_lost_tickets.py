@@ -8,6 +8,7 @@ from celeriac.decide.lost_tickets import lost
 
 def test_a_queue_long_enough_has_lost_nothing() -> None:
     assert lost(2, 2).again == lost(2, 3).again == 0
+    assert lost(2, 2).reason == "2 tickets wait for 2 queued trials"
 
 
 def test_a_flushed_queue_gets_all_its_tickets_again() -> None:

@@ -58,6 +58,9 @@ def test_what_a_split_pack_has_left_holds_for_its_trials_and_memory_for_its_shap
     alone = PackLimit(2, {"width": 8}, 1, by_memory=False)
     assert take_along(choices(*four, limits=(alone,)), 4, SHAPE).numbers == (1, 3, 4)
     assert take_along(choices(*four, lead=waiting(2), limits=(alone,)), 4, SHAPE).numbers == ()
+    in_twos = PackLimit(2, {"width": 8}, 2, by_memory=False)
+    assert take_along(choices(*four, limits=(in_twos,)), 4, SHAPE).numbers == (1, 3, 4), "there are two without it"
+    assert take_along(choices(*four[1:], limits=(in_twos,)), 4, SHAPE).numbers == (2,)
 
 
 limit = st.builds(PackLimit, st.integers(0, 12), st.just({"width": 8}), st.integers(1, 6), st.booleans())

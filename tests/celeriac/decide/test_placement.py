@@ -132,6 +132,21 @@ def test_one_that_waits_too_long_has_devices_kept_for_it_and_small_ones_go_on_el
     assert later.of(1) == [Placed(("a", "b"), 1.0)]
 
 
+def test_only_the_one_that_has_waited_longest_has_devices_kept_for_it() -> None:
+    waiting = [demand(0, 2, waits_s=LATE_S), demand(1, 3, waits_s=2 * LATE_S)]
+    found = placed(*waiting, spots=[card("a", share=0.75), card("b", share=0.5), card("c", share=0.25)])
+    assert (found.places, found.reserved) == ((), ("a", "b", "c"))
+    spots = [card("a", share=0.75), card("b", share=0.5), card("c", host="other", share=0.9)]
+    found = placed(demand(0, 1, waits_s=LATE_S), demand(1, 2, waits_s=2 * LATE_S), spots=spots)
+    assert (found.places, found.reserved) == ((), ("a", "b"))
+
+
+def test_one_trial_of_a_study_that_has_waited_too_long_comes_before_others_and_its_next_has_not_waited() -> None:
+    late = demand(0, 0.5, 3, waits_s=LATE_S)
+    found = placed(late, demand(1, 1), spots=[card("a"), card("b")])
+    assert [each.study_id for each in found.places] == [0, 1, 0]
+
+
 def test_who_has_more_than_its_part_comes_after_those_who_have_not() -> None:
     found = placed(demand(0, 1, 4, within=1), demand(1, 0.5, 2), spots=[card("a"), card("b"), card("c")])
     assert [each.study_id for each in found.places] == [0, 1, 1, 0]

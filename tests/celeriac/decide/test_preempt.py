@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.decide.preempt import CLEARLY, ONCE_S, RECENT_S, Shortage, short_since, shortages, whom_to_ask_back
+from celeriac.decide.preempt import Shortage, short_since, shortages, whom_to_ask_back
 from celeriac.decide.share import Slots, standing
 from celeriac.domain.records import Claim, Resources, RunningAttempt
 from tests.celeriac.decide.test_share import claim
@@ -47,8 +47,8 @@ def test_a_study_takes_its_share_from_who_holds_more_and_matters_clearly_less_on
 
 
 def test_between_weights_that_do_not_differ_clearly_nothing_is_taken() -> None:
-    assert taken(scene({"running": 8}, {"weight": CLEARLY - 0.01}), 8) == {}
-    assert HEAVY in taken(scene({"running": 8}, {"weight": CLEARLY}), 8)
+    assert taken(scene({"running": 8}, {"weight": 2.99}), 8) == {}
+    assert HEAVY in taken(scene({"running": 8}, {"weight": 3.0}), 8)
     assert taken([claim(k, running=8 * (k == 1)) for k in range(4)], 8) == {}
 
 
@@ -95,17 +95,13 @@ def test_those_that_wrote_a_checkpoint_last_are_asked_and_told_why() -> None:
 
 @pytest.mark.parametrize(
     "attempt",
-    [
-        running(0, saved_s=None),
-        running(0, saved_s=RECENT_S + 1),
-        running(0, preempted_before_at=NOW - timedelta(seconds=ONCE_S - 1)),
-    ],
+    [running(0, saved_s=None), running(0, saved_s=61.0), running(0, preempted_before_at=NOW - timedelta(seconds=3599))],
     ids=["without a checkpoint", "with an old one", "asked back within the hour"],
 )
 def test_a_trial_that_would_lose_work_or_was_asked_back_lately_is_left_alone(attempt: RunningAttempt) -> None:
     shortage = Shortage(HEAVY, 8.0, 1, 130.0, {LIGHT: 1})
     assert whom_to_ask_back(shortage, "flights", [attempt], NOW).tokens == ()
-    rested = running(0, preempted_before_at=NOW - timedelta(seconds=ONCE_S))
+    rested = running(0, saved_s=60.0, preempted_before_at=NOW - timedelta(seconds=3600))
     assert whom_to_ask_back(shortage, "flights", [rested], NOW).tokens == ("t1.0",)
 
 
@@ -137,6 +133,6 @@ def test_nobody_takes_more_than_its_part_or_gives_more_than_it_has(
         assert taker.running < fair[each.study_id]
         for study_id, count in each.of.items():
             giver = by_id[study_id]
-            assert taker.weight >= CLEARLY * giver.weight
+            assert taker.weight >= 3.0 * giver.weight
             assert 0 < count <= giver.running
             assert giver.running - count >= fair.get(study_id, 0) or (taker.running == 0 and count == 1)

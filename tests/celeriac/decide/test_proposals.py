@@ -65,6 +65,8 @@ def test_another_name_for_each_point_brings_a_bad_proposer_no_more() -> None:
     assert [taken(trials) for trials in (50, 200, 1000)] == [2, 4, 7]
     names = [ProposedSoFar(f"eve{n}", 1) for n in range(3)]  # none of them has ended yet
     assert most(*names, who="eve9", begun=20) == 0
+    assert most(*names, who="eve1", begun=59) == 1, "they count as one: a quarter of 0.3 * 60, less 3"
+    assert most(ProposedSoFar("ada", 5, 5, 0), names[1], who="eve1", begun=59) == 0, "as bad as all that have ended"
 
 
 def test_the_reason_says_what_would_allow_more() -> None:

@@ -58,6 +58,8 @@ def test_infrastructure_is_counted_anew_after_progress() -> None:
     )
     assert (decision.trial_event, decision.forgives) == (TrialEvent.RETRY, True)
     assert "free retry 1 of 5, counted anew since a checkpoint was added" in decision.reason
+    first = after_fault(Fault.INFRASTRUCTURE, faults={}, has_checkpoint=True, has_progressed=True)
+    assert first.reason == "infrastructure fault; free retry 1 of 5"
 
 
 def test_free_retries_wait_longer_and_longer() -> None:

@@ -44,7 +44,11 @@ def test_a_score_that_arrived_is_a_score(evidence: Evidence) -> None:
         (Evidence(), Fault.INFRASTRUCTURE, "lost"),
         (Evidence(exit=_killed()), Fault.INFRASTRUCTURE, "killed by SIGKILL from outside"),
         (Evidence(exit=Exit(signal=signal.SIGTERM)), Fault.INFRASTRUCTURE, "SIGTERM from outside"),
+        (Evidence(exit=Exit(signal=signal.SIGQUIT)), Fault.INFRASTRUCTURE, "SIGQUIT from outside"),
+        (Evidence(exit=Exit(signal=signal.SIGTERM), printed="std::bad_alloc"), Fault.INFRASTRUCTURE, "from outside"),
+        (Evidence(exit=Exit(signal=signal.SIGABRT), printed="std::bad_alloc"), Fault.OUT_OF_MEMORY, "for memory"),
         (Evidence(exit=Exit(signal=signal.SIGSEGV)), Fault.USER_BUG, "crashed with SIGSEGV"),
+        (Evidence(exit=Exit(signal=signal.SIGSEGV, oom_kills=1)), Fault.USER_BUG, "crashed with SIGSEGV"),
         (Evidence(exit=Exit(signal=signal.SIGABRT)), Fault.USER_BUG, "crashed with SIGABRT"),
         (Evidence(exit=Exit(signal=63)), Fault.USER_BUG, "signal 63"),
         (Evidence(exit=_killed(oom_kills=1)), Fault.OUT_OF_MEMORY, "killed by the kernel for memory"),
@@ -178,5 +182,6 @@ def test_a_score_keeps_the_notes_and_the_measures() -> None:
 
 def test_text_that_postgres_cannot_hold_is_written_so_that_it_can() -> None:
     assert clean("a\0b\udc80") == "a\\x00b\\udc80"
+    assert clean("x" * MAX_TEXT) == "x" * MAX_TEXT
     assert len(clean("x" * (MAX_TEXT + 5))) == MAX_TEXT + 1
     assert clean_metrics({"k\0": "v\0", "n": 1.5}) == {"k\\x00": "v\\x00", "n": 1.5}

@@ -110,6 +110,9 @@ def test_a_near_miss_is_a_contender_whose_next_night_counts_with_it() -> None:
     alone, together = played(pairs, RULES), played(pairs, RULES, before=near.evidence)
     assert together.p == pytest.approx(alone.p / near.evidence.weight)
     assert "with 1 earlier nights" in together.reason
+    enough = night(random.Random(16), gain=0.6)
+    assert played(enough, RULES).verdict == "contender"  # p 0.055, alone
+    assert played(enough, RULES, before=Evidence(nights=1, weight=2.0)).verdict == "promote"
 
 
 def test_trainings_that_no_seed_changes_are_judged_by_the_blocks() -> None:
@@ -121,7 +124,17 @@ def test_trainings_that_no_seed_changes_are_judged_by_the_blocks() -> None:
     assert found.looks[-1].holdout_share == 1.0
     assert found.looks[-1].df == pytest.approx(19)
     sure = [Pair(i, Run(0.5), Run(0.6)) for i in range(18)]
-    assert played(sure, RULES, before=Evidence(nights=1, passed=True)).verdict == "promote"
+    agreed = Evidence(nights=1, passed=True)
+    assert played(sure, RULES, before=agreed).verdict == "promote"
+    equal = [Pair(i, Run(0.5), Run(0.5)) for i in range(18)]
+    assert (played(equal, RULES, before=agreed).verdict, played(equal, RULES).p > 0.9) == ("keep", True)
+
+
+def test_a_hold_out_that_is_most_of_the_noise_ends_a_test_that_no_seed_can_win() -> None:
+    tested = [decide_gate(night(random.Random(seed), gain=0.7, shared=1.2)[:4], RULES) for seed in (11, 12)]
+    assert [round(each.looks[-1].holdout_share, 2) for each in tested] == [0.79, 0.82]
+    assert [each.verdict for each in tested] == ["more", "keep"]
+    assert "so noisy that no number of seeds would show it" in tested[1].reason
 
 
 def test_the_closing_hour_ends_a_test_that_would_go_on() -> None:

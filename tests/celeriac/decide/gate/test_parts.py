@@ -82,6 +82,7 @@ def test_the_level_rises_with_promotions_and_falls_with_tests_but_not_to_nothing
     quiet = fdr_level([NightTally(40 * start, 0)], 40, 0.1).level
     busy = fdr_level([NightTally(40 * start, 3)], 40, 0.1).level
     assert quiet < start < busy
+    assert fdr_level([NightTally(0.2, 0)], 40, 0.1).level == 0.0, "what was overspent is no level below nothing"
     nights: list[NightTally] = []
     for _ in range(1000):
         nights.append(NightTally(40 * fdr_level(nights, 40, 0.1).level, 0))
