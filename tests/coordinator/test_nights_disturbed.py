@@ -66,14 +66,30 @@ def test_a_person_who_stops_a_stage_does_not_stop_the_night(stage: Stage) -> Non
     ]
 
 
-def test_a_deleted_stage_ends_its_night() -> None:
+def test_a_night_whose_only_study_is_deleted_is_gone_with_it() -> None:
     house = house_with()
     firing = fire(house)
     [search] = house.store.stage_studies([firing.id])
     house.store.move_study(search.id, StudyEvent.STOP, "enough")
     house.store.delete_study(search.id)
     step_all(house.store, house.mailbox)
-    assert house.store.firings("flights") == [] or house.store.firing(firing.id).state is FiringState.FAILED
+    assert house.store.firings("flights") == []
+
+
+def test_a_night_one_of_whose_stages_is_deleted_fails_with_the_reason() -> None:
+    house = house_with()
+    firing = fire(house)
+    while house.store.firing(firing.id).state is not FiringState.CONFIRMING:
+        drive_all(house.coordinator)
+        lease = house.lease(house.take())
+        assert lease is not None
+        house.store.finish_attempt(lease.token, BETTER(lease))
+    confirm = house.store.stage_studies([firing.id])[-1]
+    house.store.move_study(confirm.id, StudyEvent.STOP, "enough")
+    house.store.delete_study(confirm.id)
+    step_all(house.store, house.mailbox)
+    after = house.store.firing(firing.id)
+    assert (after.state, after.reason) == (FiringState.FAILED, "the study of its confirm is gone: somebody deleted it")
 
 
 def test_a_firing_whose_plan_cannot_be_read_fails_with_the_reason() -> None:

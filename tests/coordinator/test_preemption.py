@@ -79,10 +79,10 @@ def test_a_study_of_higher_priority_gets_its_part_after_two_minutes_and_the_othe
 
 
 def test_a_trial_is_asked_back_at_most_once_an_hour() -> None:
-    """Two studies that are heavy by turns: each time the other's trials would be asked back."""
+    """Studies that are heavy by turns: each would have a slot of the light one's."""
     house = House(slots=2)
     fleet = Fleet(house)
-    light = open_study(house.store, study="light", sampler="random", parallel=1)
+    light = open_study(house.store, study="light", sampler="random")
     fleet.pass_time(30)
     asked: dict[tuple[int, int], list[float]] = {}
     for k in range(6):  # for ten minutes each
@@ -95,7 +95,9 @@ def test_a_trial_is_asked_back_at_most_once_an_hour() -> None:
         house.store.move_study(heavy.id, "stop", "enough")  # type: ignore[arg-type]
         fleet.held = {slot: lease for slot, lease in fleet.held.items() if lease.study_id == light.id}
         fleet.pass_time(60)
-    assert all(b - a >= 3600 for times in asked.values() for a, b in pairwise(times))
+    again = [b - a for times in asked.values() for a, b in pairwise(times)]
+    assert again, "after the hour it is asked back once more"
+    assert min(again) >= 3600
 
 
 def test_trials_without_checkpoints_run_to_their_end() -> None:
