@@ -96,6 +96,30 @@ def test_long_trials_by_chance_are_made_up_for_and_long_trials_by_nature_are_not
     assert most(34, had_much) == 2
 
 
+def test_who_is_far_behind_catches_up_until_it_has_had_one_and_a_half_times_the_mean_device_time() -> None:
+    others = [claim(k, running=2, finished=10, ran_s=100.0, age_s=100.0) for k in range(1, 10)]
+    for ran_s, most in ((158.0, 6), (160.0, 3)):  # of a mean of 105.8 and 106
+        mine = claim(0, running=5, finished=10, ran_s=ran_s, age_s=100.0)
+        assert share(0, [mine, *others], Slots(cpu=20), (), {0: 5.0}).most == most
+
+
+def test_half_a_trial_tells_who_is_further_behind_and_each_ticket_counts_as_one() -> None:
+    level = [claim(0), claim(1)]
+    assert [next_in_turn(level, Slots(cpu=30), (), {1: lag}) for lag in (0.2, 0.3)] == [0, 1]
+    ahead = [claim(0), claim(1, running=3)]
+    assert [share(k, ahead, Slots(cpu=7)).now for k in (0, 1)] == [3, 1]
+
+
+def test_as_many_tickets_lie_ahead_as_slots_become_free_within_five_seconds_and_one_at_least() -> None:
+    for mean_s, ahead in ((5.0, 10), (10.0, 5), (100.0, 1)):
+        busy = claim(0, running=10, finished=10, ran_s=10 * mean_s, age_s=100.0)
+        assert share(0, [busy], Slots(cpu=10)).ahead == ahead
+
+
+def test_no_ticket_lies_ahead_that_a_slot_would_take_which_may_not_run_it() -> None:
+    assert [share(0, [claim(0, parallel=parallel)], Slots(cpu=4)).most for parallel in (3, 4)] == [3, 5]
+
+
 def test_slots_are_shared_by_weight_and_the_least_has_one() -> None:
     claims = [claim(0, weight=3.0), claim(1), claim(2, weight=0.01)]
     assert [share(k, claims, Slots(cpu=8)).slots for k in range(3)] == [6, 2, 1]
@@ -268,15 +292,6 @@ def test_slots_are_shared_by_what_a_trial_holds_of_them() -> None:
     assert share(0, [claim(0, gpus=0.25, running=5)], Slots(gpu=2)).now == 3
     # One that is wider than its part still has a trial: nobody waits for ever.
     assert share(2, [quarter, whole, four], Slots(gpu=4)).slots == 1
-
-
-def test_who_holds_more_is_charged_more() -> None:
-    wide, narrow = (claim(k, gpus=gpus, running=1, finished=10, ran_s=100.0) for k, gpus in enumerate((4, 1)))
-    level = {0: Account(10), 1: Account(10)}
-    behind = trials_behind(settled(level, [wide, narrow]), [wide, narrow])
-    owed = settled(level, [wide, narrow])
-    assert (owed[0].owed_s, owed[1].owed_s) == (-15.0, 15.0)
-    assert (behind[0], behind[1]) == (-15.0 / 40, 1.5)
 
 
 def gang(study_id: int, least: int, most: int, **more: Any) -> Claim:

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from celeriac.decide.gate import GateRules, NightTally, fdr_level
-from celeriac.decide.gate.contender import NEAR_MISS, SPARED, factor, night_level
+from celeriac.decide.gate import Evidence, GateRules, NightTally, fdr_level
+from celeriac.decide.gate.contender import NEAR_MISS, SPARED, after, factor, night_level
 from celeriac.decide.gate.designs import BY_NAME, Design, choose
 from celeriac.decide.gate.records import Past
 from celeriac.decide.gate.student import f_upper_tail, upper_quantile, upper_tail
@@ -75,6 +75,16 @@ def test_with_fdr_a_nights_factor_is_an_e_value() -> None:
     rules = GateRules("maximize", fdr=0.1)
     area, _ = integrate.quad(lambda p: factor(p, 1.0, rules), 0.0, 1.0, points=[NEAR_MISS])
     assert area == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_challenger_whose_weight_falls_below_a_half_is_no_contender_any_more() -> None:
+    rules = GateRules("maximize", fdr=0.1)  # its factor is log(0.2 / p) / 0.2: a half at 0.18097
+    kept = after(Evidence(), 0.1809, rules, covers=True, passed=False)
+    assert kept is not None
+    assert kept.nights == 1
+    assert kept.weight == pytest.approx(0.5, abs=0.01)
+    assert after(Evidence(), 0.1811, rules, covers=True, passed=False) is None
+    assert after(Evidence(1, 0.9), 0.1809, rules, covers=True, passed=False) is None
 
 
 def test_the_level_rises_with_promotions_and_falls_with_tests_but_not_to_nothing() -> None:
