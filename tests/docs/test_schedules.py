@@ -35,7 +35,7 @@ def scheduled(tmp_path: Path, block: str) -> Schedule:
     return Schedule(plan.name, spec.to_dict(), plan.cron, plan.timezone, slices, "", "", False, FRIDAY, FRIDAY)
 
 
-def test_there_are_five() -> None:
+def test_the_page_has_five_schedules() -> None:
     assert len(BLOCKS) == 5
 
 

@@ -170,7 +170,7 @@ def test_a_usage_error_ends_with_two_and_no_traceback() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_the_version() -> None:
+def test_the_version_is_printed_alone() -> None:
     from celeriac import __version__
 
     done = subprocess.run(

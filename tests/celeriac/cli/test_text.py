@@ -33,7 +33,7 @@ from tests.celeriac.report.explain.rows import trial
         (90_000, "1d 1h"),
     ],
 )
-def test_spans(seconds: float | None, written: str) -> None:
+def test_a_span_is_written_in_two_units_at_most(seconds: float | None, written: str) -> None:
     assert text.span(seconds) == written
 
 

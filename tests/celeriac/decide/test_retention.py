@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 29, 4, 0, tzinfo=UTC)
         (23.5, time(5, 0), True),
     ],
 )
-def test_once_a_day(ago_h: float | None, at: time, due: bool) -> None:
+def test_it_is_due_once_a_day_from_its_time_on(ago_h: float | None, at: time, due: bool) -> None:
     decision = retention_due(NOW, None if ago_h is None else ago_h * 3600, at)
     assert decision.due is due
     assert decision.reason

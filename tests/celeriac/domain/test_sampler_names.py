@@ -22,7 +22,7 @@ def test_a_name_that_may_be(name: str) -> None:
         (7, "cannot be 7; known: auto"),
     ],
 )
-def test_one_that_may_not(name: object, told: str) -> None:
+def test_a_name_that_may_not_be_is_refused_with_the_reason(name: object, told: str) -> None:
     assert name_flaw(name).startswith(told)
 
 

@@ -67,7 +67,7 @@ def refused(client: TestClient, attacks: list[tuple[str, str, dict[str, Any]]], 
             assert inside not in answer.text, (path, answer.text[:300])
 
 
-def test_paths_and_arguments(api: TestClient, unchanged: None) -> None:
+def test_bad_paths_and_arguments_are_refused_and_change_nothing(api: TestClient, unchanged: None) -> None:
     names = ["'; DROP TABLE study; --", "' OR 1=1 --", "%00", "..%2f..%2fetc%2fpasswd", "{{7*7}}", "${jndi:ldap://x}"]
     names += ["<script>alert(1)</script>", "a" * 301, "%ff%fe", "digits%0d%0aSet-Cookie:%20a=b"]
     attacks: list[tuple[str, str, dict[str, Any]]] = [("GET", f"{V1}/studies/{name}", {}) for name in names]
@@ -90,7 +90,7 @@ def test_paths_and_arguments(api: TestClient, unchanged: None) -> None:
     refused(api, attacks, 30)
 
 
-def test_study_files(asked: Ask, web_store: WebStore, unchanged: None) -> None:
+def test_no_study_file_reaches_beyond_the_code_root(asked: Ask, web_store: WebStore, unchanged: None) -> None:
     no_objective = {key: value for key, value in SPEC.items() if key != "objective"}
     new = {**SPEC, "study": "new"}
     specs: list[Any] = [{**new, "code": code} for code in ("/", "/etc", "..", "~root", "a/../../..", "\0", "//etc")]
@@ -128,7 +128,9 @@ def _json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def test_tokens_and_scopes(asked: Ask, web_store: WebStore, token: str, unchanged: None) -> None:
+def test_nobody_passes_without_a_token_of_the_scope(
+    asked: Ask, web_store: WebStore, token: str, unchanged: None
+) -> None:
     past = datetime.now(UTC) - timedelta(days=1)
     web_store.add_token(ApiToken("old", digest_of("clr_old"), tuple(Scope), past, expires_at=past))
     gone = make_token(web_store, "gone", tuple(Scope))
@@ -165,7 +167,9 @@ def test_tokens_and_scopes(asked: Ask, web_store: WebStore, token: str, unchange
     refused(submitter, operator_only, 4)
 
 
-def test_browsers(browser: TestClient, web_store: WebStore, unchanged: None) -> None:
+def test_no_other_site_changes_anything_by_a_persons_browser(
+    browser: TestClient, web_store: WebStore, unchanged: None
+) -> None:
     csrf = web_store.session_of(digest_of(browser.cookies[COOKIE])).csrf  # type: ignore[union-attr]
     path = f"{V1}/studies/digits/stop"
     attacks: list[tuple[str, str, dict[str, Any]]] = [
@@ -185,7 +189,7 @@ def test_browsers(browser: TestClient, web_store: WebStore, unchanged: None) -> 
         assert browser.get("/login", params={"next": to}).text.count("evil") == 0
 
 
-def test_bodies(api: TestClient, unchanged: None) -> None:
+def test_bad_bodies_are_refused_and_change_nothing(api: TestClient, unchanged: None) -> None:
     path, kind = f"{V1}/studies/digits/points", {"Content-Type": "application/json"}
     bodies: list[bytes] = [b"", b"{", b"[]", b"null", b'{"points": []}', b'{"points": [{"lr": "x"}]}', b"[" * 100_000]
     bodies += [b'{"points": [{"lr": NaN}]}', b'{"points": [{"lr": 1e999}]}', b'{"points": [{"\\ud800": 0.1}]}']

@@ -104,7 +104,7 @@ def test_a_finite_space_is_tried_whole_and_once_and_then_the_sampler_says_so(nam
 
 
 @pytest.mark.parametrize("name", ["random", "sobol", "grid"])
-def test_a_larger_one_too(name: str) -> None:
+def test_a_larger_finite_space_is_tried_whole_and_once_too(name: str) -> None:
     made = run(name, DISCRETE, 500, 5)
     assert len({DISCRETE.key(p.params) for p in made}) == len(made) == DISCRETE.cardinality() == 4 * 17 * 3
 

@@ -97,7 +97,9 @@ def test_what_is_no_score_is_a_fault(pool: ServerPool, job: Job, what: str, faul
         ("nasty:raises_to_stop", Fault.USER_BUG, "nobody asked it to stop"),
     ],
 )
-def test_other_ways_to_fail(pool: ServerPool, job: Job, objective: str, fault: Fault, says: str) -> None:
+def test_each_other_way_to_fail_has_its_fault_and_its_words(
+    pool: ServerPool, job: Job, objective: str, fault: Fault, says: str
+) -> None:
     failed = only(ran(pool, objective, job), Failed)
     assert failed.fault is fault
     assert says in failed.detail

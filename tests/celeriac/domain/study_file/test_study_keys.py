@@ -13,7 +13,7 @@ from celeriac.domain.study_file import Budget, Metric, StudySpec, load, parse, r
 from tests.celeriac.domain.study_file.files import SMALL, STUDY, refused, told, write
 
 
-def test_a_study_file(tmp_path: Path) -> None:
+def test_each_key_of_a_study_file_is_read(tmp_path: Path) -> None:
     spec = load(write(tmp_path, STUDY))
     assert spec == StudySpec(
         study="digits",
@@ -63,7 +63,7 @@ def test_python_may_hand_over_a_space_and_another_name(tmp_path: Path) -> None:
     ("written", "seconds"),
     [("30s", 30), ("10m", 600), ("2h", 7200), ("1d", 86400), ("1.5 h", 5400), (45, 45), (0.5, 0.5)],
 )
-def test_durations(written: Any, seconds: float) -> None:
+def test_a_duration_is_read_in_seconds(written: Any, seconds: float) -> None:
     assert parse(SMALL | {"timeout": written}).timeout_s == seconds
 
 
