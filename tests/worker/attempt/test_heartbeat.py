@@ -14,20 +14,6 @@ from worker.attempt.wakeup import Wakeup
 
 
 @pytest.fixture
-def written() -> Iterator[Written]:
-    written = Written()
-    yield written
-    written.go_on.set()
-
-
-@pytest.fixture
-def wakeup() -> Iterator[Wakeup]:
-    wakeup = Wakeup()
-    yield wakeup
-    wakeup.close()
-
-
-@pytest.fixture
 def keeper(written: Written, wakeup: Wakeup) -> Iterator[LeaseKeeper]:
     keeper = LeaseKeeper(written, wakeup, lease_s=30.0, heartbeat_s=0.05)
     yield keeper

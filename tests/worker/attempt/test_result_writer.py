@@ -18,20 +18,6 @@ STARTED = AttemptStarted("code", None, "log")
 
 
 @pytest.fixture
-def written() -> Iterator[Written]:
-    written = Written()
-    yield written
-    written.go_on.set()
-
-
-@pytest.fixture
-def wakeup() -> Iterator[Wakeup]:
-    wakeup = Wakeup()
-    yield wakeup
-    wakeup.close()
-
-
-@pytest.fixture
 def writer(written: Written, wakeup: Wakeup) -> Iterator[ResultWriter]:
     store: Store = written  # type: ignore[assignment] # the verbs that the thread uses
     writer = ResultWriter(store, wakeup, lease_s=30.0, heartbeat_s=0.05)
