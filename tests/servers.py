@@ -9,7 +9,8 @@ import os
 import shutil
 import socket
 import tempfile
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +79,20 @@ def free_ports(count: int) -> list[int]:
 def in_database(url: str, name: str) -> str:
     """The same server, another database."""
     return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def own_postgres() -> Iterator[Postgres]:
+    """A server with all tables that a test may stop and kill; it must run again at the end."""
+    home = Path(tempfile.mkdtemp(prefix="cel-", dir="/tmp"))
+    postgres = Postgres(home / "postgres", home / "run", durable=False)
+    postgres.init()
+    os.close(postgres.child.start())
+    postgres.child.wait_ready()
+    migrate(postgres.dsn)
+    yield postgres
+    postgres.child.stop(20.0)
+    shutil.rmtree(home)
 
 
 class Run:

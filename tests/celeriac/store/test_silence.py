@@ -1,12 +1,9 @@
 """A Postgres that says nothing for longer than a lease, for real: it costs no worker its trial that is well."""
 
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from time import monotonic
 
 import psutil
@@ -18,9 +15,9 @@ from celeriac.domain.records import StudyRecord, TrialState
 from celeriac.local.postgres import Postgres
 from celeriac.runtime.broker import Tickets
 from celeriac.store import Store, open_store
-from celeriac.store.migrate import migrate
 from coordinator.reaper import reap
 from tests.celeriac.store.scenes import leased, queued
+from tests.servers import own_postgres
 
 LEASE_S, HEARTBEAT_S, TICK_S = 2.0, 0.4, 0.5
 SILENCE_S = 1.5 * LEASE_S
@@ -36,18 +33,10 @@ class Nowhere(Tickets):
         """Drop it."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """A server of our own, to be stopped and killed."""
-    home = Path(tempfile.mkdtemp(prefix="cel-", dir="/tmp"))
-    postgres = Postgres(home / "postgres", home / "run", durable=False)
-    postgres.init()
-    os.close(postgres.child.start())
-    postgres.child.wait_ready()
-    migrate(postgres.dsn)
-    yield postgres
-    postgres.child.stop(20.0)
-    shutil.rmtree(home)
+    with own_postgres() as made:
+        yield made
 
 
 class Round:

@@ -2,10 +2,7 @@
 written.
 """
 
-import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -21,26 +18,18 @@ from celeriac.domain.records import TrialState
 from celeriac.local.postgres import Postgres
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
-from celeriac.store.migrate import migrate
 from coordinator.reaper import reap
+from tests.servers import own_postgres
 from tests.worker.attempt.test_run_control import once_there
 from tests.worker.conftest import Bench, opened_bench, until
 
 LEASE_S, TICK_S = 3.0, 0.5
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    """A server of our own, to be stopped."""
-    home = Path(tempfile.mkdtemp(prefix="cel-", dir="/tmp"))
-    postgres = Postgres(home / "postgres", home / "run", durable=False)
-    postgres.init()
-    os.close(postgres.child.start())
-    postgres.child.wait_ready()
-    migrate(postgres.dsn)
-    yield postgres
-    postgres.child.stop(20.0)
-    shutil.rmtree(home)
+    with own_postgres() as made:
+        yield made
 
 
 @pytest.fixture
@@ -79,7 +68,7 @@ def stand_still(server: Postgres, for_s: float) -> None:
 @pytest.mark.timeout(120)
 def test_it_costs_no_trial_and_work_goes_on_at_once(server: Postgres, alone: Bench, tmp_path: Path) -> None:
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
-    ticket = alone.ticket(alone.study("attempts:waits_for_a_file"), params)
+    ticket = alone.ticket(alone.study("attempts:waits_for_a_file", name="goes-on"), params)
     went_on: list[float] = []
 
     def silence() -> None:
@@ -99,7 +88,7 @@ def test_it_costs_no_trial_and_work_goes_on_at_once(server: Postgres, alone: Ben
 @pytest.mark.timeout(120)
 def test_an_end_that_comes_in_the_silence_is_written_after_it(server: Postgres, alone: Bench, tmp_path: Path) -> None:
     params = {"running": str(tmp_path / "running"), "file": str(tmp_path / "go")}
-    ticket = alone.ticket(alone.study("attempts:waits_for_a_file"), params)
+    ticket = alone.ticket(alone.study("attempts:waits_for_a_file", name="ends"), params)
 
     def silence() -> None:
         ending = threading.Timer(1.0, (tmp_path / "go").touch)
