@@ -171,7 +171,9 @@ def test_a_study_runs_to_its_end_whatever_dies(settings: Settings, store: Store,
     assert not _descendants_with(programs.running["clock"], "scipy")
 
 
-def test_a_schedule_fires_by_itself(settings: Settings, store: Store, programs: Programs) -> None:
+def test_a_schedule_fires_by_itself_and_a_stop_signal_ends_all_programs_cleanly(
+    settings: Settings, store: Store, programs: Programs
+) -> None:
     now = store.now()
     store.put_schedule(
         Schedule(
@@ -191,6 +193,14 @@ def test_a_schedule_fires_by_itself(settings: Settings, store: Store, programs: 
     until(lambda: len(store.firings("flights")) == 2, programs)
     until(lambda: {s.state for s in store.studies(schedule="flights")} == {StudyState.RUNNING}, programs)
 
+    children = list(programs.running.values())
+    pids = [p.pid for child in children for p in psutil.Process(child.pid).children(recursive=True)]
+    for child in children:
+        child.signal(signal.SIGTERM)
+    assert [child.wait(10.0) for child in children] == [True] * 3
+    assert [child.poll() for child in children] == [0, 0, 0]
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
 
 def test_a_coordinator_that_answers_pings_and_does_nothing_is_told(
     settings: Settings, store: Store, programs: Programs
@@ -209,6 +219,7 @@ def test_a_coordinator_that_answers_pings_and_does_nothing_is_told(
     answered = [name for reply in app.control.ping(timeout=2.0) or [] for name in reply]
     app.close()
     assert f"drive@{settings.host}" in answered
+    programs.running["drive"].kill()  # what stands still would take all its grace
 
 
 def has_sent_a_tick(redis: Redis) -> bool:
@@ -255,17 +266,6 @@ def test_a_program_without_a_service_or_on_another_schema_says_so(settings: Sett
     assert done.returncode == 2
     assert "CELERIAC_DATABASE_URL" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_stop_signal_ends_all_programs_cleanly(settings: Settings, programs: Programs) -> None:
-    programs.start("drive", "clock", "beat")
-    children = list(programs.running.values())
-    pids = [p.pid for child in children for p in psutil.Process(child.pid).children(recursive=True)]
-    for child in children:
-        child.signal(signal.SIGTERM)
-    assert [child.wait(10.0) for child in children] == [True] * 3
-    assert [child.poll() for child in children] == [0, 0, 0]
-    assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
 def _flush(settings: Settings) -> None:
