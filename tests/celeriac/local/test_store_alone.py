@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -112,14 +113,15 @@ def test_two_readers_share_one_store_and_it_stays_for_the_second(settings: Setti
     second.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_a_reader_that_is_killed_leaves_nothing(settings: Settings, how: signal.Signals) -> None:
+def test_readers_that_are_killed_leave_nothing(settings: Settings) -> None:
     argv = [sys.executable, "-c", READER, str(settings.home)]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as reader:
-        assert reader.stdout is not None
-        assert reader.stdout.readline() == b"['kept']\n"
-        reader.send_signal(how)
-        assert reader.wait(30) != 0
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with ExitStack() as stack:
+        readers = [stack.enter_context(subprocess.Popen(argv, **pipes)) for _ in range(2)]  # type: ignore[call-overload]
+        for reader, how in zip(readers, (signal.SIGINT, signal.SIGKILL), strict=True):
+            assert reader.stdout.readline() == b"['kept']\n"
+            reader.send_signal(how)
+            assert reader.wait(30) != 0
 
 
 def test_a_stack_that_starts_has_it_end_once_the_readers_have_read(settings: Settings) -> None:
@@ -140,7 +142,9 @@ def test_a_stack_starts_while_a_store_is_ending_that_has_taken_its_address_back(
     until = monotonic() + 20
     while settings.store_file.exists() and monotonic() < until:
         sleep(0.002)
-    os.close(lock_for_stack(Home(settings.home)))
+    lock = lock_for_stack(Home(settings.home))
+    assert Home(settings.home).holder() == os.getpid()
+    os.close(lock)
 
 
 def test_a_stack_starts_while_a_store_has_not_said_its_address_yet(settings: Settings) -> None:
