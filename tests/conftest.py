@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store, open_store
 from celeriac.store.tables import metadata
+from tests.celeriac.runtime.artefacts.roots import HAS_S3, s3_server
 from tests.memory_store import MemoryStore
 from tests.servers import Run, Servers
 
@@ -83,6 +84,17 @@ def database(servers: Servers) -> Iterator[str]:
     name = f"celeriac_{_worker()}"
     yield servers.database(name)
     servers.drop(name)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[dict[str, str]]:
+    """A server that speaks S3, one a worker: the environment by which programs reach it. Every test has a prefix of its
+    own in the bucket.
+    """
+    if not HAS_S3:
+        pytest.skip("needs the extra s3 and moto")
+    with s3_server() as reached:
+        yield reached
 
 
 @pytest.fixture

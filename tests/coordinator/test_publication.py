@@ -16,7 +16,7 @@ from celeriac.domain.records import Publication
 from celeriac.runtime.artefacts import ArtefactDamaged, Artefacts, open_artefacts
 from celeriac.runtime.artefacts.api import hashed
 from coordinator.publication import publish
-from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
+from tests.celeriac.runtime.artefacts.roots import BUCKET
 
 SLICE = {"airport": "JFK"}
 PLACE = "champions/flights/airport=JFK"
@@ -169,25 +169,22 @@ def test_a_reader_sees_whole_versions_only_while_others_publish_and_die(address:
     assert current.resolve().name == "000000000090"
 
 
-def test_on_s3_a_reader_sees_whole_versions_only_and_never_an_older_one() -> None:
+def test_on_s3_a_reader_sees_whole_versions_only_and_never_an_older_one(s3: dict[str, str]) -> None:
     """The same on a server that speaks S3: two publishers in processes of their own, and a reader all the while."""
-    if not HAS_S3:
-        pytest.skip("needs the extra s3 and moto")
-    with s3_server() as reached:
-        environment = {**os.environ, **reached, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        address = f"s3://{BUCKET}/celeriac"
-        reader = subprocess.Popen(
-            [sys.executable, "-c", READER, address],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stdin=subprocess.PIPE,
-            text=True,
-        )
-        command = [sys.executable, "-c", PUBLISHER, address]
-        publishers = [subprocess.Popen([*command, *map(str, range(start, 21, 2))], env=environment) for start in (1, 2)]
-        assert [each.wait() for each in publishers] == [0, 0]
-        told, _ = reader.communicate("over\n")
-        assert reader.returncode == 0
-        seen = [int(line) for line in told.split()]
-        assert seen == sorted(seen)
-        assert seen[-1] == 20
+    environment = {**os.environ, **s3, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    address = f"s3://{BUCKET}/published"
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, address],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+    )
+    command = [sys.executable, "-c", PUBLISHER, address]
+    publishers = [subprocess.Popen([*command, *map(str, range(start, 21, 2))], env=environment) for start in (1, 2)]
+    assert [each.wait() for each in publishers] == [0, 0]
+    told, _ = reader.communicate("over\n")
+    assert reader.returncode == 0
+    seen = [int(line) for line in told.split()]
+    assert seen == sorted(seen)
+    assert seen[-1] == 20

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
@@ -11,7 +10,7 @@ import pytest
 
 from celeriac.runtime.artefacts import open_artefacts
 from coordinator.publication import publish
-from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
+from tests.celeriac.runtime.artefacts.roots import BUCKET
 from tests.coordinator.test_publication import PLACE, record
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "serve-the-champion.md").read_text()
@@ -45,17 +44,9 @@ def test_a_program_reads_the_model_from_a_directory(tmp_path: Path) -> None:
     assert told == "{'version': 41} 41\n\n"
 
 
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    if not HAS_S3:
-        pytest.skip("needs the extra s3 and moto")
-    with s3_server() as reached:
-        for name, value in reached.items():
-            monkeypatch.setenv(name, value)
-        yield reached
-
-
-def test_a_program_reads_the_model_from_s3(tmp_path: Path, s3: dict[str, str]) -> None:
+def test_a_program_reads_the_model_from_s3(tmp_path: Path, s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
     root = open_artefacts(f"s3://{BUCKET}/celeriac")
     publish(root, record(root, 41))
     publish(root, record(root, 42))

@@ -12,7 +12,7 @@ from celeriac.cli.doctor import artefacts_usable, duties_done, one_name_each
 from celeriac.client import Client
 from celeriac.domain.records import Duty
 from tests.celeriac.cli.played import SPEC, Celeriac, closed, played
-from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
+from tests.celeriac.runtime.artefacts.roots import BUCKET
 
 
 def test_prune_drops_old_things_and_a_dry_run_nothing(celeriac: Celeriac, client: Client) -> None:
@@ -110,14 +110,12 @@ def test_doctor_tries_the_artefact_root(tmp_path: Path, monkeypatch: pytest.Monk
     assert "s3://slow does not answer within 0.05 s" in artefacts_usable("s3://slow").told
 
 
-@pytest.mark.skipif(not HAS_S3, reason="needs the extra s3 and moto")
-def test_doctor_tries_a_bucket(monkeypatch: pytest.MonkeyPatch) -> None:
-    with s3_server() as reached:
-        for name, value in reached.items():
-            monkeypatch.setenv(name, value)
-        assert artefacts_usable(f"s3://{BUCKET}/below").verdict == "ok"
-        missing = artefacts_usable("s3://no-such-bucket/x")
-        assert (missing.verdict, "no-such-bucket" in missing.told) == ("fail", True)
+def test_doctor_tries_a_bucket(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.items():
+        monkeypatch.setenv(name, value)
+    assert artefacts_usable(f"s3://{BUCKET}/below").verdict == "ok"
+    missing = artefacts_usable("s3://no-such-bucket/x")
+    assert (missing.verdict, "no-such-bucket" in missing.told) == ("fail", True)
 
 
 def test_doctor_finds_two_workers_of_one_name() -> None:

@@ -20,20 +20,12 @@ from celeriac.domain.records import Fault, Outcome, TrialState
 from celeriac.runtime.artefacts import CHECKPOINTS, Artefacts, open_artefacts
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
-from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
+from tests.celeriac.runtime.artefacts.roots import BUCKET
 from tests.worker.attempt.test_run_control import once_there
 from tests.worker.conftest import Bench, opened_bench, until
 from worker.node.sweep import sweep
 
 Hosts = Callable[[str], Bench]
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[dict[str, str]]:
-    if not HAS_S3:
-        pytest.skip("needs the extra s3 and moto")
-    with s3_server() as reached:
-        yield reached
 
 
 @pytest.fixture(params=["directory", "s3"])

@@ -12,7 +12,7 @@ from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.artefacts.api import fetch
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
-from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
+from tests.celeriac.runtime.artefacts.roots import BUCKET
 from tests.worker.conftest import Bench, opened_bench
 
 
@@ -119,21 +119,21 @@ def test_a_result_that_comes_too_late_leaves_no_model(bench: Bench, monkeypatch:
     assert models_of(bench) == []
 
 
-def test_models_are_kept_on_s3(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not HAS_S3:
-        pytest.skip("needs the extra s3 and moto")
-    with s3_server() as reached:
-        for name, value in {**reached, "AWS_MAX_ATTEMPTS": "1"}.items():
-            monkeypatch.setenv(name, value)
-        address = f"s3://{BUCKET}/celeriac"
-        settings = replace(bench.settings, artefact_root=address, model_s=60.0)
-        bench.settings = bench.context.settings = settings
-        first, second = run_all(bench, "best", [0.5, 0.7])
-        assert (first.model, second.detail) == (None, "")
-        assert second.model is not None
-        fetch(open_artefacts(address), second.model, tmp_path / "model")
-        assert (tmp_path / "model").read_text() == "model of 1 by 0.7"
-        assert models_of(bench) == [second.model.path]
+def test_models_are_kept_on_s3(
+    bench: Bench, s3: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**s3, "AWS_MAX_ATTEMPTS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    address = f"s3://{BUCKET}/kept-models"
+    settings = replace(bench.settings, artefact_root=address, model_s=60.0)
+    bench.settings = bench.context.settings = settings
+    first, second = run_all(bench, "best", [0.5, 0.7])
+    assert (first.model, second.detail) == (None, "")
+    assert second.model is not None
+    fetch(open_artefacts(address), second.model, tmp_path / "model")
+    assert (tmp_path / "model").read_text() == "model of 1 by 0.7"
+    assert models_of(bench) == [second.model.path]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     away = bench.run("models:gives", {"x": 0.5}, keep_model="all", name="away")
     assert (away.score, away.model) == (0.5, None)
-    assert "its model was not kept: s3://models/celeriac/models/" in away.detail
+    assert "its model was not kept: s3://models/kept-models/models/" in away.detail

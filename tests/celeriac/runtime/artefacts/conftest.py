@@ -1,21 +1,12 @@
 """Artefact roots, each kind in turn."""
 
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from celeriac.runtime.artefacts import Artefacts, open_artefacts
-from tests.celeriac.runtime.artefacts.roots import BUCKET, HAS_S3, s3_server
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[dict[str, str]]:
-    if not HAS_S3:
-        pytest.skip("needs the extra s3 and moto")
-    with s3_server() as reached:
-        yield reached
+from tests.celeriac.runtime.artefacts.roots import BUCKET
 
 
 @pytest.fixture(params=["directory", "s3"])
