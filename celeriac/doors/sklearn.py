@@ -10,21 +10,25 @@ Interface: https://scikit-learn.org/stable/developers/develop.html
 
 import hashlib
 import shutil
+import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from celeriac.doors.extras import extra
 
 with extra("sklearn"):
-    import cloudpickle
     import numpy as np
     from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone, is_classifier
     from sklearn.metrics import check_scoring
     from sklearn.model_selection import check_cv
     from sklearn.utils.metaestimators import available_if
     from sklearn.utils.validation import check_is_fitted, indexable
+
+    from celeriac.doors.pickled import dumped
 
 JOB, PICKLED = "celeriac_search_cv", "search.pkl"
 _MODULE = '''"""Written by CeleriacSearchCV: what a worker loads for a trial of this search."""
@@ -46,12 +50,13 @@ def _best_has(name: str) -> Callable[["CeleriacSearchCV"], bool]:
 
 
 class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
-    """Search `space` (as in a study file, or a `celeriac.Space`) for the parameters with the best cross-validated
-    score.
+    """Search `space` for the parameters with the best cross-validated score. `space` is one of a study file, a
+    `celeriac.Space`, or what `RandomizedSearchCV` takes: a list of options, or scipy's uniform, loguniform and randint.
 
     `n_iter`: how many candidates; `scoring`, `cv`, `refit`: as `RandomizedSearchCV` has them, one score only;
     `n_jobs`: trials at once (None: as many as there are slots); `random_state`: a whole number that seeds the search;
-    `study`: further keys of a study file; `home`, `slots`: for a service that is started here when none answers.
+    `study`: further keys of a study file; `home`, `slots`: for a service that is started here when none answers;
+    `verbose`: above 0 its start and how far the search is are told on stderr.
     Over the API (`CELERIAC_URL`) set `CELERIAC_CODE_ROOT` to a directory that the service's hosts see as their code
     root: the estimator and the data are put there.
 
@@ -73,38 +78,39 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         study: Mapping[str, Any] | None = None,
         home: str | None = None,
         slots: int = 0,
+        verbose: int = 0,
     ) -> None:
         """Nothing is checked here, as scikit-learn asks for it."""
         self.estimator, self.space, self.n_iter, self.scoring, self.cv = estimator, space, n_iter, scoring, cv
         self.refit, self.n_jobs, self.random_state = refit, n_jobs, random_state
-        self.study, self.home, self.slots = study, home, slots
+        self.study, self.home, self.slots, self.verbose = study, home, slots, verbose
 
-    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> "CeleriacSearchCV":  # noqa: N803 (scikit-learn's name)
-        """Search, and fit the best candidate again on all of X. `fit_params` reach the estimator's `fit`.
+    def fit(
+        self,
+        X: Any,  # noqa: N803 (scikit-learn's name)
+        y: Any = None,
+        *,
+        groups: Any = None,
+        **fit_params: Any,
+    ) -> "CeleriacSearchCV":
+        """Search, and fit the best candidate again on all of X. `groups` goes to `cv`, `fit_params` reach the
+        estimator's `fit`. Where it is interrupted, by Ctrl-C say, its study is stopped.
 
         Raises what `Client.submit` and `Study.wait` raise, and ValueError where no candidate had a score.
         """
-        from celeriac.client.run import ran
-
-        X, y = indexable(X, y)  # noqa: N806
+        X, y, groups = indexable(X, y, groups)  # noqa: N806
         folds = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         self.scorer_ = check_scoring(self.estimator, scoring=self.scoring)
-        splits = list(folds.split(X, y))
+        splits = list(folds.split(X, y, groups))
         self.n_splits_ = len(splits)
-        asked = (clone(self.estimator), X, y, splits, self.scorer_, fit_params)
-        place, study = self._written(cloudpickle.dumps(asked))
-        try:
-            done = ran(study, home=self.home, slots=self.slots)
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
+        with self._written((clone(self.estimator), X, y, splits, self.scorer_, fit_params)) as study:
+            done = self._done(study)
         self.study_name_ = done.name
         trials = [each for each in done.each_trial() if each.score is not None]
         if not trials:
             raise ValueError(f"no candidate had a score: `celeriac trials {done.name}` says why")
         self._keep(trials)
         if self.refit:
-            from time import perf_counter
-
             began = perf_counter()
             self.best_estimator_ = clone(self.estimator).set_params(**self.best_params_).fit(X, y, **fit_params)
             self.refit_time_ = perf_counter() - began
@@ -113,8 +119,30 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                     setattr(self, name, getattr(self.best_estimator_, name))
         return self
 
-    def _written(self, pickled: bytes) -> tuple[Path, dict[str, Any]]:
-        """The directory that trials load, and the study file."""
+    def _done(self, asked: dict[str, Any]) -> Any:
+        """The study, closed. One that is left before its end is stopped: its trials' directory goes with the search."""
+        from celeriac.client.run import ran
+
+        seen: dict[str, Any] = {}
+
+        def say(line: str) -> None:
+            if self.verbose > 0:
+                print(line, file=sys.stderr, flush=True)
+
+        def changed(study: Any, line: str) -> None:
+            seen["study"] = study
+            say(line)
+
+        try:
+            return ran(asked, home=self.home, slots=self.slots, say=say, changed=changed)
+        except BaseException:
+            with suppress(Exception):  # also where none was opened; what ended the search is what is told
+                seen["study"].stop("the search that asked for it was left")
+            raise
+
+    @contextmanager
+    def _written(self, asked: tuple[Any, ...]) -> Iterator[dict[str, Any]]:
+        """The study file, while the directory is there that its trials load."""
         from celeriac.runtime.settings import Settings
 
         settings = Settings.from_env(home=None if self.home is None else Path(self.home))
@@ -125,20 +153,30 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         place = Path(tempfile.mkdtemp(dir=searches))
         if shared:
             place.chmod(0o755)  # the workers may be another user
-        (place / PICKLED).write_bytes(pickled)
-        (place / f"{JOB}.py").write_text(_MODULE)
-        seed = self.random_state
+        try:
+            study = self._study(place)
+            dumped(place / PICKLED, asked)
+            (place / f"{JOB}.py").write_text(_MODULE)
+            yield study
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _study(self, place: Path) -> dict[str, Any]:
+        """The study file of a search that is written there."""
+        space = self.space
+        if isinstance(space, Mapping):
+            space = {name: _form(value) for name, value in space.items()}
         study = {
             "study": f"{type(self.estimator).__name__}-{hashlib.sha256(place.name.encode()).hexdigest()[:10]}",
             "objective": f"{JOB}:objective",
             "code": str(place),
             "metric": {"name": "score", "goal": "maximize"},
-            "space": self.space,
+            "space": space,
             "budget": {"trials": self.n_iter},
             "parallel": self.n_jobs if self.n_jobs and self.n_jobs > 0 else None,
-            "seed": None if seed is None else int(seed),
+            "seed": None if self.random_state is None else int(self.random_state),
         }
-        return place, {key: value for key, value in study.items() if value is not None} | dict(self.study or {})
+        return {key: value for key, value in study.items() if value is not None} | dict(self.study or {})
 
     def _keep(self, trials: list[Any]) -> None:
         """`cv_results_` and what follows from it; a candidate without a score is none of its rows."""
@@ -162,8 +200,7 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     # -- as the best estimator does -----------------------------------------------------------------------------------
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """The best estimator's score on X and y."""
-        check_is_fitted(self)
-        return float(self.scorer_(self.best_estimator_, X, y))
+        return float(self.scorer_(self._best(), X, y))
 
     @available_if(_best_has("predict"))  # type: ignore[untyped-decorator]
     def predict(self, X: Any) -> Any:  # noqa: N803
@@ -210,6 +247,18 @@ class CeleriacSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             tags.input_tags.pairwise, tags.input_tags.sparse = inner.input_tags.pairwise, inner.input_tags.sparse
             tags.target_tags.required = inner.target_tags.required
         return tags
+
+
+def _form(value: Any) -> Any:
+    """A parameter of scikit-learn's own searches as a study file has it; all else as it is."""
+    if isinstance(value, list | tuple | np.ndarray):
+        return {"choice": [each.item() if isinstance(each, np.generic) else each for each in value]}
+    name = getattr(getattr(value, "dist", None), "name", "")
+    if name == "randint":
+        return {"int": [int(end) for end in value.support()]}
+    if name in ("uniform", "loguniform", "reciprocal"):
+        return {"float": [float(end) for end in value.support()], "log": name != "uniform"}
+    return value
 
 
 def _masked(values: list[Any]) -> Any:

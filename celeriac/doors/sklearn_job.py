@@ -1,16 +1,19 @@
 """One candidate of a `CeleriacSearchCV`, in a trial's own process on a worker."""
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, pstdev
 from time import perf_counter
 from typing import Any
 
-from sklearn.base import clone
-from sklearn.utils import _safe_indexing
+from celeriac.doors.extras import extra
 
-from celeriac.doors.sklearn import PICKLED
+with extra("sklearn"):
+    from sklearn.base import clone
+    from sklearn.utils import _safe_indexing
+
+    from celeriac.doors.pickled import loaded
+    from celeriac.doors.sklearn import PICKLED
 from celeriac.result import Result
 from celeriac.trial import Trial
 
@@ -28,8 +31,8 @@ class Search:
 
     @classmethod
     def load(cls, module: str) -> "Search":
-        """What the search wrote beside this module."""
-        return cls(*pickle.loads(Path(module).with_name(PICKLED).read_bytes()))  # noqa: S301 (the user's own program's)
+        """What the search wrote beside this module. Raises RuntimeError for what another Python wrote."""
+        return cls(*next(loaded(Path(module).with_name(PICKLED))))
 
     def score(self, trial: Trial) -> Result:
         """The mean score over the folds; each fold's running mean is a report, so that `stop_early` works. Raises what

@@ -1,7 +1,6 @@
 """One trial of a sweep, in its own process on a worker: a job of Hydra's, with a directory of its own."""
 
 import os
-import pickle
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,30 +8,64 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra.core.singleton import Singleton
-from hydra.core.utils import configure_log, run_job, setup_globals
-from omegaconf import OmegaConf, open_dict
+from celeriac.doors.extras import extra
 
-from celeriac.doors.hydra.sweep import PICKLED
+with extra("hydra"):
+    from hydra.core.singleton import Singleton
+    from hydra.core.utils import configure_log, run_job, setup_globals
+    from omegaconf import OmegaConf, open_dict
+
+    from celeriac.doors.hydra.sweep import PICKLED, Origin
+    from celeriac.doors.pickled import loaded
 from celeriac.trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a sweep's trials have in common."""
+    """What a sweep's trials have in common. `sweep`: its directory on this host; `directory`: where it was started."""
 
     state: dict[str, Any]
+    sweep: str
     directory: str
 
     @classmethod
     def load(cls, module: str) -> "Job":
-        """What the sweeper wrote beside this module. The sweeper's import path comes after this program's own."""
-        with Path(module).with_name(PICKLED).open("rb") as file:
-            places, directory = pickle.load(file)  # noqa: S301 (written by the user's own program)
-            sys.path += [each for each in places if each not in sys.path]
-            job = cls(pickle.load(file), directory)  # noqa: S301
+        """What the sweeper wrote beside this module, with its paths as they are on this host. The sweeper's import path
+        comes after this program's own.
+
+        Raises FileNotFoundError where the sweep was started in a directory that is not here, PermissionError where its
+        jobs cannot write, RuntimeError for another version of Python.
+        """
+        place = Path(module).resolve().parent
+        parts = loaded(place / PICKLED)
+        origin: Origin = next(parts)
+        sweep, directory = str(place.parent), origin.here(origin.directory, place.parent)
+        if not os.path.isdir(directory):
+            raise FileNotFoundError(
+                f"the sweep was started in {origin.directory}, and this host has no {directory}: start it in a"
+                " directory below the code root, which all hosts see"
+            )
+        if not os.access(sweep, os.W_OK):
+            raise PermissionError(
+                f"the sweep's directory {sweep} cannot be written to by this worker, and Hydra's jobs write there: let"
+                " hydra.sweep.dir name one below the code root that workers may write to"
+            )
+        here = [origin.here(each, place.parent) for each in origin.path]
+        sys.path += [each for each in here if each not in sys.path]
+        job = cls(next(parts), sweep, directory)
+        job._moved(origin)
         job._warm()
         return job
+
+    def _moved(self, origin: "Origin") -> None:
+        """Let Hydra look for its configuration where that is on this host."""
+        Singleton.set_state(self.state["singletons"])
+        loader = self.state["hydra"].config_loader
+        for each in loader.get_search_path().get_path():
+            scheme, _, path = each.path.rpartition("://")
+            if scheme in ("", "file"):
+                each.path = f"file://{origin.here(path, Path(self.sweep))}"
+        loader.repository.initialize_sources(loader.get_search_path())
 
     def _warm(self) -> None:
         """Compose a job and write it down to nowhere, once: what Hydra builds at its first composition (its parser's
@@ -47,7 +80,10 @@ class Job:
         setup_globals()
         Singleton.set_state(self.state["singletons"])
         config, wanted = self.state["config"], self.state["swept"].overrides(params)
-        return self.state["hydra"].config_loader.load_sweep_config(config, wanted)
+        job = self.state["hydra"].config_loader.load_sweep_config(config, wanted)
+        with open_dict(job):
+            job.hydra.sweep.dir, job.hydra.runtime.cwd = self.sweep, self.directory
+        return job
 
     def run(self, trial: Trial) -> Any:
         """The task function's answer for the trial's parameters. Raises what it raises."""

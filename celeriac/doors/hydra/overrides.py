@@ -13,6 +13,7 @@ from typing import Any
 
 from celeriac.domain.space import Choice, Float, Int, Parameter, Space
 
+_ESCAPED = re.compile(r"\\(.)")
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -41,8 +42,8 @@ class Swept:
 def swept(overrides: Iterable[Any]) -> Swept:
     """The space of parsed overrides (`hydra.core.override_parser.types.Override`).
 
-    Raises ValueError for a sweep that is none of a choice, a range or an interval, SpaceInvalid for a range that is
-    none.
+    Raises ValueError where nothing is swept, or by none of a choice, a range or an interval, SpaceInvalid for a range
+    that is none.
     """
     parameters: dict[str, Parameter] = {}
     fixed: dict[str, str] = {}
@@ -56,6 +57,11 @@ def swept(overrides: Iterable[Any]) -> Swept:
         name = next((known for known, its in keys.items() if its == key), None) or _name(key, keys)
         keys[name] = key
         parameters[name], options[name] = _parameter(each)
+    if not parameters:
+        raise ValueError(
+            "nothing is swept: write a parameter as 'lr=interval(0.001,0.1)', 'layers=range(1,5)' or"
+            " 'opt=choice(sgd,adam)'"
+        )
     shadowed = [key for key in fixed if key in keys.values()]
     if shadowed:
         raise ValueError(f"{', '.join(shadowed)}: both swept and fixed; leave out one of the two")
@@ -98,7 +104,7 @@ def _range(start: Any, stop: Any, step: Any) -> Parameter:
 
 
 def _plain(text: str) -> str | int | float | bool:
-    """An option as a number or truth where it is written as one."""
+    """An option as a number or truth where it is written as one, else as the text without Hydra's backslashes."""
     if text in ("true", "false"):
         return text == "true"
     for kind in (int, float):
@@ -107,4 +113,4 @@ def _plain(text: str) -> str | int | float | bool:
         except ValueError:
             continue
         return number if math.isfinite(number) else text
-    return text
+    return _ESCAPED.sub(r"\1", text)

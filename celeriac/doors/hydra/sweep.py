@@ -16,9 +16,11 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.singleton import Singleton
+from hydra.errors import CompactHydraException
 from hydra.plugins.sweeper import Sweeper
 from omegaconf import OmegaConf
 
+from celeriac.domain.errors import CeleriacError, SpecInvalid
 from celeriac.doors.hydra.overrides import Swept, swept
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,27 @@ class CeleriacSweeperConf:
     study: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a sweep was started: its own directory, the current one, and Python's import path."""
+
+    sweep: str
+    directory: str
+    path: tuple[str, ...]
+
+    def here(self, path: str, sweep: Path) -> str:
+        """A path of that machine on a host that has the sweep's directory at `sweep`.
+
+        The code root may lie elsewhere there. What the two names of the sweep's directory end in alike is below it, and
+        all that lay below the one lies below the other.
+        """
+        before, now = list(Path(self.sweep).parts), list(sweep.parts)
+        while before and now and before[-1] == now[-1]:
+            del before[-1], now[-1]
+        parts = list(Path(path).parts)
+        return str(Path(*now, *parts[len(before) :])) if before and parts[: len(before)] == before else path
+
+
 class Sweep(Sweeper):  # type: ignore[misc] # Hydra is not read by mypy
     """Submits a sweep as a study, waits for its end, and writes `optimization_results.yaml`."""
 
@@ -63,16 +86,20 @@ class Sweep(Sweeper):  # type: ignore[misc] # Hydra is not read by mypy
         self._hydra, self._task, self.config = hydra_context, task_function, config
 
     def sweep(self, arguments: list[str]) -> None:
-        """Run it. Raises what `celeriac.Client.submit` and `celeriac.Study.wait` raise."""
-        from celeriac.client.run import ran  # a third of a second, and every Hydra program loads this module
+        """Run it. What is refused, and a sweep without a result, is said by Hydra in a few lines, without a trace."""
+        try:
+            self._run(arguments)
+        except (CeleriacError, ValueError) as error:
+            raise CompactHydraException(str(error)) from error
 
+    def _run(self, arguments: list[str]) -> None:
         conf = self._conf
         parser = OverridesParser.create(config_loader=self._hydra.config_loader)
         given = [f"{key}={value}" for key, value in (conf["params"] or {}).items()]
         wanted = swept(parser.parse_overrides([*given, *arguments]))
-        place = Path(str(self.config.hydra.sweep.dir)).absolute()
+        place = Path(str(self.config.hydra.sweep.dir)).resolve()
         self._write(place, wanted)
-        study = ran(self._spec(place, wanted), slots=conf["slots"], home=conf["home"], say=log.info, changed=_logged)
+        study = self._studied(self._spec(place, wanted), place)
         best = study.best
         results = {
             "name": "celeriac",
@@ -82,7 +109,28 @@ class Sweep(Sweeper):  # type: ignore[misc] # Hydra is not read by mypy
             "best_value": None if best is None else best.score,
         }
         OmegaConf.save(OmegaConf.create(results), place / "optimization_results.yaml")
+        if best is None:
+            raise ValueError(f"no job of the sweep has a score: `celeriac trials {study.name}` says why")
         log.info("best: %s", json.dumps(results))
+
+    def _studied(self, spec: dict[str, Any], place: Path) -> Any:
+        """The study of the sweep, closed. Raises what `celeriac.Client.submit` and `celeriac.Study.wait` raise."""
+        from celeriac.client.run import ran  # a third of a second, and every Hydra program loads this module
+
+        name = spec["study"]
+        try:
+            return ran(spec, slots=self._conf["slots"], home=self._conf["home"], say=log.info, changed=_logged)
+        except SpecInvalid as error:
+            if not any("code:" in each for each in error.problems):
+                raise
+            raise SpecInvalid([*error.problems, f"the sweep lies in {place}: hydra.sweep.dir says where"]) from None
+        except KeyboardInterrupt:
+            log.warning(
+                "left: the sweep goes on as study %s. `celeriac stop %s` ends it; hydra.sweeper.study_name=%s"
+                " hydra.sweep.dir=%s goes on with it here",
+                *(name, name, name, place),
+            )
+            raise
 
     def _spec(self, place: Path, wanted: Swept) -> dict[str, Any]:
         """The study file of the sweep."""
@@ -104,7 +152,7 @@ class Sweep(Sweeper):  # type: ignore[misc] # Hydra is not read by mypy
 
     def _write(self, place: Path, wanted: Swept) -> None:
         """Write what the workers load."""
-        import cloudpickle
+        from celeriac.doors.pickled import dumped
 
         (place / ".celeriac").mkdir(parents=True, exist_ok=True)
         OmegaConf.save(self.config, place / "multirun.yaml")
@@ -115,10 +163,8 @@ class Sweep(Sweeper):  # type: ignore[misc] # Hydra is not read by mypy
             "singletons": Singleton.get_state(),
             "swept": wanted,
         }
-        places = [os.path.abspath(each or ".") for each in sys.path]
-        with (place / ".celeriac" / PICKLED).open("wb") as file:
-            cloudpickle.dump((places, os.getcwd()), file)
-            cloudpickle.dump(state, file)
+        path = tuple(os.path.realpath(each or ".") for each in sys.path)
+        dumped(place / ".celeriac" / PICKLED, Origin(str(place), os.getcwd(), path), state)
         (place / ".celeriac" / f"{JOB}.py").write_text(_MODULE)
 
 

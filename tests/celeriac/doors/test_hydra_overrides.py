@@ -62,7 +62,7 @@ def test_each_kind_of_sweep_is_a_parameter() -> None:
             Override("layers", "range", Sweep(1, 6, 2)),
             Override("drop", "range", Sweep(0.0, 0.5, 0.1)),
             Override("down", "range", Sweep(5, 1, -2)),
-            Override("+db/engine@main", "choice", ["mysql", "'a,b'", "3", "true", "null"]),
+            Override("+db/engine@main", "choice", ["mysql", r"a\,\ b", "3", "true", "null"]),
             Override("seed", "fixed", 7),
         ]
     )
@@ -72,10 +72,10 @@ def test_each_kind_of_sweep_is_a_parameter() -> None:
         "layers": {"int": [1, 5], "step": 2},
         "drop": {"float": [0.0, 0.4], "step": 0.1},
         "down": {"int": [3, 5], "step": 2},
-        "db_engine_main": {"choice": ["mysql", "'a,b'", 3, True, "null"]},
+        "db_engine_main": {"choice": ["mysql", "a, b", 3, True, "null"]},
     }
-    params = {"lr": 0.5, "layers": 3, "db_engine_main": "'a,b'"}
-    assert found.overrides(params) == ["seed=7", "lr=0.5", "layers=3", "+db/engine@main='a,b'"]
+    params = {"lr": 0.5, "layers": 3, "db_engine_main": "a, b"}
+    assert found.overrides(params) == ["seed=7", "lr=0.5", "layers=3", r"+db/engine@main=a\,\ b"]
     assert found.overrides({"db_engine_main": True}) == ["seed=7", "+db/engine@main=true"]
 
 
@@ -87,3 +87,8 @@ def test_keys_that_would_have_one_name_have_two() -> None:
 def test_what_is_swept_is_not_fixed_as_well() -> None:
     with pytest.raises(ValueError, match="lr: both swept and fixed"):
         swept([Override("lr", "choice", ["1"]), Override("lr", "fixed", 3)])
+
+
+def test_a_sweep_over_nothing_says_how_to_write_one() -> None:
+    with pytest.raises(ValueError, match=r"nothing is swept: write a parameter as 'lr=interval"):
+        swept([Override("lr", "fixed", 3)])

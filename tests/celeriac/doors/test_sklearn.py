@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import loguniform, randint, uniform
 
 pytest.importorskip("sklearn")
 pytest.importorskip("cloudpickle")
@@ -14,10 +15,11 @@ pytest.importorskip("cloudpickle")
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import load_iris
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GroupKFold, cross_val_score
 from sklearn.svm import SVC
 
 from celeriac.client import run
+from celeriac.domain.space import Space
 from celeriac.doors.sklearn import CeleriacSearchCV
 from celeriac.trial import Trial
 
@@ -86,8 +88,9 @@ def test_it_searches_as_scikit_learns_searches_do(asked: list[dict[str, Any]], t
 def test_without_a_refit_there_is_no_estimator(asked: list[dict[str, Any]], tmp_path: Path) -> None:
     X, y = load_iris(return_X_y=True)  # noqa: N806
     search = CeleriacSearchCV(SVC(), SPACE, refit=False, home=str(tmp_path)).fit(X, y)
-    with pytest.raises(AttributeError, match=r"refit=False.* keeps no estimator"):
-        search.predict(X)
+    for asked_for in (search.predict, lambda X: search.score(X, y)):
+        with pytest.raises(AttributeError, match=r"refit=False.* keeps no estimator"):
+            asked_for(X)
     assert not hasattr(CeleriacSearchCV(Ridge(), SPACE), "predict_proba")
 
 
@@ -96,3 +99,50 @@ def test_weights_are_cut_with_the_examples(asked: list[dict[str, Any]], tmp_path
     weights = np.where(y == 0, 0.0, 1.0) + 1e-9
     search = CeleriacSearchCV(SVC(), SPACE, home=str(tmp_path)).fit(X, y, sample_weight=weights)
     assert search.best_score_ < 0.7  # one class in three counts for nothing
+
+
+def test_it_takes_the_distributions_of_scikit_learns_own_search(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    X, y = load_iris(return_X_y=True)  # noqa: N806
+    space = {
+        "C": loguniform(1e-3, 1e3),
+        "degree": randint(2, 5),
+        "tol": uniform(0.1, 0.4),
+        "kernel": ["rbf", "linear"],
+        "gamma": np.logspace(-2, 0, 3),
+        "coef0": {"float": [0.0, 1.0]},
+    }
+    CeleriacSearchCV(SVC(), space, refit=False, home=str(tmp_path)).fit(X, y)
+    assert Space.from_dict(asked[0]["space"]).to_dict() == {
+        "C": {"float": [1e-3, 1e3], "log": True},
+        "degree": {"int": [2, 4]},
+        "tol": {"float": [0.1, 0.5]},
+        "kernel": {"choice": ["rbf", "linear"]},
+        "gamma": {"choice": [0.01, 0.1, 1.0]},
+        "coef0": {"float": [0.0, 1.0]},
+    }
+
+
+def test_groups_stay_together(asked: list[dict[str, Any]], tmp_path: Path) -> None:
+    X, y = load_iris(return_X_y=True)  # noqa: N806
+    groups = np.arange(len(y)) % 5
+    search = CeleriacSearchCV(SVC(), SPACE, cv=GroupKFold(5), home=str(tmp_path)).fit(X, y, groups=groups)
+    right = [cross_val_score(SVC(**params), X, y, groups=groups, cv=GroupKFold(5)).mean() for params in CANDIDATES]
+    assert np.allclose(search.cv_results_["mean_test_score"], right)
+
+
+def test_a_search_that_is_interrupted_stops_its_study(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    X, y = load_iris(return_X_y=True)  # noqa: N806
+    stopped: list[str] = []
+
+    def ran(spec: dict[str, Any], *, changed: Any, **how: Any) -> Any:
+        changed(SimpleNamespace(stop=stopped.append), "s RUNNING")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "ran", ran)
+    with pytest.raises(KeyboardInterrupt):
+        CeleriacSearchCV(SVC(), SPACE, home=str(tmp_path), verbose=1).fit(X, y)
+    assert len(stopped) == 1
+    assert capsys.readouterr().err == "s RUNNING\n"
+    assert list((tmp_path / "searches").iterdir()) == []
