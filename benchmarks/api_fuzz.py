@@ -83,9 +83,11 @@ def prove(run: Run, home: Path, examples: int, out: Path | None) -> int:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
-        code = send(f"http://127.0.0.1:{listening.getsockname()[1]}", token, examples, home)
-        server.should_exit = True
-        thread.join()
+        try:
+            code = send(f"http://127.0.0.1:{listening.getsockname()[1]}", token, examples, home)
+        finally:
+            server.should_exit = True
+            thread.join()
     return judge(code, app.statuses, out)
 
 

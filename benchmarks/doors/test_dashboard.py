@@ -1,17 +1,17 @@
 """A study opens in optuna-dashboard: looked at through Chromium."""
 
 import os
-import socket
+import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
-from urllib.request import urlopen
 
+from benchmarks.doors.conftest import answers
 from benchmarks.embedded import Embedded
+from tests.servers import free_port
 
 SHOT = Path(os.environ.get("OUT", "build")) / "doors" / "optuna-dashboard.png"
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = shutil.which("chromium")  # the system's, or Playwright's own
 CODE = "def objective(trial):\n    trial.report(trial.params['x'], step=1)\n    return (trial.params['x'] - 0.3) ** 2\n"
 
 
@@ -32,15 +32,13 @@ def test_optuna_dashboard_shows_an_export(stack: Embedded, tmp_path: Path) -> No
         assert study.export("optuna", tmp_path / "all.db") == 12
         best = study.best
         assert best is not None
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-c", "from optuna_dashboard._cli import main; main()"]
     server = subprocess.Popen(
         [*command, f"sqlite:///{tmp_path / 'all.db'}", "--port", str(port), "--host", "127.0.0.1"]
     )
     try:
-        _answers(f"http://127.0.0.1:{port}/dashboard", server)
+        answers(f"http://127.0.0.1:{port}/dashboard", server)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
@@ -56,15 +54,3 @@ def test_optuna_dashboard_shows_an_export(stack: Embedded, tmp_path: Path) -> No
     finally:
         server.terminate()
         server.wait(10)
-
-
-def _answers(address: str, server: "subprocess.Popen[bytes]") -> None:
-    """Wait for the dashboard, which says nothing when it is ready."""
-    for _ in range(300):
-        assert server.poll() is None, "optuna-dashboard has ended"
-        try:
-            with urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError("optuna-dashboard does not answer")

@@ -1,14 +1,11 @@
 """The doors against the libraries themselves: what the page cannot show in ten lines."""
 
 import inspect
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import pytest
 
 from benchmarks.embedded import Embedded
 from celeriac.domain.records import StudyState, TrialState
@@ -72,50 +69,10 @@ def test_an_objective_of_optunas_own_pages_word_for_word(stack: Embedded, tmp_pa
                 assert set(study.spec.space.names) == {"momentum"}
 
 
-def test_hydra_finds_the_sweeper_and_sweeps_groups(stack: Embedded, tmp_path: Path) -> None:
-    (tmp_path / "conf" / "db").mkdir(parents=True)
-    (tmp_path / "conf" / "config.yaml").write_text("defaults: [_self_, {db: fast}]\nx: 0.5\n")
-    for name in ("fast", "slow"):
-        (tmp_path / "conf" / "db" / f"{name}.yaml").write_text(f"name: {name}\ntext: 'a, b'\n")
-    (tmp_path / "app.py").write_text(
-        "import hydra\nimport celeriac\n"
-        "@hydra.main(config_path='conf', config_name='config', version_base='1.3')\n"
-        "def main(cfg):\n"
-        "    trial = celeriac.current_trial()\n"
-        "    trial.report(cfg.x, step=0)\n"
-        "    return cfg.x + (1.0 if cfg.db.name == 'slow' else 0.0)\n"
-        "if __name__ == '__main__':\n    main()\n"
-    )
-    words = ["hydra/sweeper=celeriac", "hydra.sweeper.n_trials=6", "hydra.sweep.dir=swept", "x=interval(0.0,1.0)"]
-    words += ["db=glob(*)", "db.text=choice('p, q',r)", "+hydra.sweeper.study.labels={team: vision}"]
-    environment = {**os.environ, "CELERIAC_HOME": str(stack.home)}
-    done = subprocess.run(
-        [sys.executable, "app.py", "-m", *words],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    results = yaml.safe_load((tmp_path / "swept" / "optimization_results.yaml").read_text())
-    assert results["best_params"]["db"] == "fast"
-    assert set(results["best_params"]) == {"x", "db", "db.text"}
-    written = [yaml.safe_load((tmp_path / "swept" / str(k) / ".hydra" / "config.yaml").read_text()) for k in range(6)]
-    assert {each["db"]["text"] for each in written} <= {"p, q", "r"}
-    with stack.client() as client:
-        study = client.study(results["study"])
-        assert study.best is not None
-        assert written[study.best.number]["x"] == study.best.params["x"]
-        assert study.spec.labels == {"team": "vision"}
-        assert len(list(study.each_report())) == 6
-
-
-def test_the_real_trainer_reports_saves_and_goes_on(stack: Embedded, tmp_path: Path) -> None:
-    (tmp_path / "hf_train.py").write_text(TRAINS)
+def test_the_real_trainer_reports_saves_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {}
     exec(TRAINS, names)
-    os.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "first").mkdir()
     first = Trial.offline({"lr": 0.01}, directory=tmp_path / "first")
     names["objective"](first, epochs=2)
@@ -126,18 +83,6 @@ def test_the_real_trainer_reports_saves_and_goes_on(stack: Embedded, tmp_path: P
     second = Trial.offline({"lr": 0.01}, directory=tmp_path / "second", checkpoint=str(saved), start=last["step"] + 1)
     names["objective"](second, epochs=3, out="again")
     assert [each["step"] for each in second.reports] == [last["step"] * 3 // 2]
-    spec = {
-        "study": "hf",
-        "objective": "hf_train:objective",
-        "code": str(tmp_path),
-        "metric": {"goal": "minimize"},
-        "space": {"lr": {"float": [1e-3, 1e-1], "log": True}},
-        "budget": {"trials": 2},
-    }
-    with stack.client() as client:
-        study = client.submit(spec).wait(200)
-        assert {each.state for each in study.each_trial()} == {TrialState.SCORED}
-        assert len(list(study.each_report())) == 6
 
 
 def test_the_real_trainer_ends_where_the_study_stops_the_trial(stack: Embedded, tmp_path: Path) -> None:
