@@ -244,11 +244,14 @@ class Choice:
                 ("choice", f"has {len(options)} options, {MOST_OPTIONS} at most; write an int if they have an order")
             ]
         found = []
-        for i, option in enumerate(options):
+        seen: set[tuple[bool, Option]] = set()
+        for option in options:
             if not _is_option(option):
                 found.append(("choice", f"{show(option)} cannot be an option (text, number, boolean or null can)"))
-            elif any(same(option, earlier) for earlier in options[:i]):
+            elif (isinstance(option, bool), option) in seen:  # as `same` has it, in one look
                 found.append(("choice", f"the option {show(option)} is there twice"))
+            else:
+                seen.add((isinstance(option, bool), option))
         return found
 
     def canonical(self) -> "Choice":
@@ -262,17 +265,23 @@ class Choice:
 
     def fit(self, value: object) -> Option:
         """The option itself, as declared. Raises ValueError when it is none."""
-        if _is_option(value):
-            for option in self.options:
-                if same(option, value):
-                    return option
+        try:
+            if _is_option(value):
+                return self.options[self._place(value)]
+        except ValueError:
+            pass
         raise ValueError(f"{show(value)} is not an option of {show(list(self.options))}")
+
+    def _place(self, value: Any) -> int:
+        """Which option it is. Raises ValueError when it is none."""
+        place = self.options.index(value)
+        while not same(self.options[place], value):  # it takes False for 0
+            place = self.options.index(value, place + 1)
+        return place
 
     def to_unit(self, value: Any) -> float:
         """Option k of n lies at (k + 0.5) / n."""
-        # Not `index`, which takes False for 0.
-        place = next(i for i, option in enumerate(self.options) if same(option, value))
-        return (place + 0.5) / self.count
+        return (self._place(value) + 0.5) / self.count
 
     def from_unit(self, unit: float) -> Option:
         """The option in whose cell a place in [0, 1] lies."""

@@ -69,6 +69,8 @@ class Space:
         """
         if not isinstance(params, Mapping):
             raise SpaceInvalid(f"parameters must be a mapping of names to values, not {show(params)}")
+        if len(params) > MOST_PARAMETERS:
+            raise SpaceInvalid(_too_many(params))
         problems = [
             f"{key}: is no parameter of this space; {nearest(key, self.names)}"
             for key in params
@@ -136,7 +138,9 @@ class Space:
         return values
 
     def cardinality(self) -> int | None:
-        """How many configurations there are, exactly; None when some parameter that can be active is continuous."""
+        """How many configurations there are, exactly; None when some parameter that can be active is continuous, or
+        when its conditions take too long to count (`counting.MOST_STEPS`).
+        """
         return configurations(self.parameters, self.names)
 
     def grid(self, points_per_float: int = 10) -> Iterator[dict[str, Any]]:
@@ -178,6 +182,8 @@ class Space:
         """
         if not isinstance(data, Mapping):
             raise SpaceInvalid(f"must be a mapping of parameter names to parameters, not {show(data)}")
+        if len(data) > MOST_PARAMETERS:
+            raise SpaceInvalid(_too_many(data))
         parameters: dict[str, Parameter] = {}
         problems: list[str] = []
         for name, form in data.items():
@@ -192,6 +198,10 @@ class Space:
         return cls(parameters)
 
 
+def _too_many(given: Mapping[str, Any]) -> str:
+    return f"holds {len(given)} parameters, {MOST_PARAMETERS} at most"
+
+
 def _problems(parameters: object, elsewhere: Iterable[str] = ()) -> list[str]:
     """All that is wrong with a set of parameters; parents named in `elsewhere` are known to be broken already."""
     if not isinstance(parameters, Mapping):
@@ -199,7 +209,7 @@ def _problems(parameters: object, elsewhere: Iterable[str] = ()) -> list[str]:
     if not parameters:
         return ["holds no parameter; there is nothing to tune"]
     if len(parameters) > MOST_PARAMETERS:
-        return [f"holds {len(parameters)} parameters, {MOST_PARAMETERS} at most"]
+        return [_too_many(parameters)]
     found = []
     for name, parameter in parameters.items():
         if not is_name(name):

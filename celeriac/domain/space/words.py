@@ -6,6 +6,8 @@ Rule: nothing here knows what a parameter is; so whatever tells a user of a mist
 import reprlib
 from collections.abc import Iterable
 
+#: So long a name may be.
+MOST_NAME = 100
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = _repr.maxlong = 60
 
@@ -20,17 +22,17 @@ def nearest(word: object, known: Iterable[str]) -> str:
     import difflib  # only who made a mistake pays for it
 
     known = sorted(known)
-    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(word)[:MOST_NAME], known, n=1, cutoff=0.5)
     if close:
         return f"did you mean {close[0]!r}?"
     return f"known: {', '.join(known) or 'none'}"
 
 
 def is_name(value: object) -> bool:
-    """Whether this can name a parameter or a slice: a letter or `_`, then letters, digits, `_`, `.`, `-`; 100 at
-    most.
+    """Whether this can name a parameter or a slice: a letter or `_`, then letters, digits, `_`, `.`, `-`; `MOST_NAME`
+    at most.
     """
-    if not isinstance(value, str) or not 1 <= len(value) <= 100:
+    if not isinstance(value, str) or not 1 <= len(value) <= MOST_NAME:
         return False
     return (value[0].isalpha() or value[0] == "_") and all(c.isalnum() or c in "_.-" for c in value)
 

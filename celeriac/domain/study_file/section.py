@@ -13,13 +13,18 @@ from typing import Any
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.space import nearest, show
 from celeriac.domain.space.ranges import is_finite
+from celeriac.domain.space.words import MOST_NAME
 from celeriac.domain.stop_rules import SECONDS
 
 #: Said of what the design has and this version has not: refused by name, so that nobody believes that it is at work.
 NOT_BUILT = "is not built yet in this version"
 
+#: So many things are told at once: whoever has made more mends those first.
+MOST_TOLD = 50
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd])")
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: A key is a name, or a few of them with dots.
+_LONGEST_PATH = 5 * MOST_NAME
 _LONGEST_S = 3650 * 86400.0
 _MOST_RESOURCE = 10**15
 
@@ -33,7 +38,11 @@ class Problems:
     found: list[str] = field(default_factory=list)
 
     def add(self, path: str, text: str) -> None:
-        """Note one thing: the line told is that of the key, or of the nearest one above it that is in the file."""
+        """Note one thing: the line told is that of the key, or of the nearest one above it that is in the file. Raises
+        SpecInvalid with the first `MOST_TOLD` where there are more.
+        """
+        if len(self.found) == MOST_TOLD:
+            raise SpecInvalid([*self.found, f"{self.source}: more is wrong: mend these first"])
         where = path
         while where and where not in self.lines:
             where = where.rpartition(".")[0]
@@ -65,7 +74,8 @@ class Section:
 
     def fail(self, key: object, text: str) -> None:
         """Note what is wrong with the value of a key."""
-        self.problems.add(f"{self.path}.{key}" if self.path else str(key), text)
+        name = str(key) if len(str(key)) <= _LONGEST_PATH else f"{str(key)[:MOST_NAME]}…"
+        self.problems.add(f"{self.path}.{name}" if self.path else name, text)
 
     def get(self, key: str) -> Any:
         """The raw value; a key without a value is one that is not there."""

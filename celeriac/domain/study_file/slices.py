@@ -39,9 +39,10 @@ def product(section: Section) -> dict[str, tuple[Scalar, ...]]:
             section.fail(f"slices.{key}", text)
         if not flaws:
             slices[key] = tuple(values)
-    for text in _too_much(slices):
+    too_much = list(_too_much(slices))
+    for text in too_much:
         section.fail("slices", text)
-    return slices
+    return {} if too_much else slices  # nobody makes the combinations of too many
 
 
 def listed(section: Section) -> tuple[SliceSpec, ...]:
@@ -89,6 +90,9 @@ def _mapping_flaws(given: object, first: Mapping[str, Any]) -> Iterator[tuple[st
         return
     known = OF_A_SLICE | _TIMES
     naming, wanted = [key for key in given if _names(key)], [key for key in first if _names(key)]
+    if len(naming) > _LONGEST or len(wanted) > _LONGEST:
+        yield "", f"is named by {max(len(naming), len(wanted))} keys, {_LONGEST} at most"
+        return
     for key in given:
         if _names(key) and key not in wanted:
             yield str(key), f"names this slice and not the first: {_hint(key, {*known, *wanted})}"
@@ -122,6 +126,9 @@ def _key_flaws(key: object) -> Iterator[str]:
 def _list_flaws(values: object) -> Iterator[str]:
     if not isinstance(values, (list, tuple)) or not values:
         yield f"needs a list of at least one value, not {show(values)}"
+        return
+    if len(values) > _MOST:  # each is compared with those before it
+        yield f"has {len(values)} values, {_MOST} at most"
         return
     for i, value in enumerate(values):
         flaws = list(_value_flaws(value))

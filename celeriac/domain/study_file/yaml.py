@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.space import show
+from celeriac.domain.space.words import MOST_NAME
+from celeriac.domain.study_file.section import MOST_TOLD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +20,7 @@ Scalar = str | int | float | bool
 
 _MOST_BYTES = 1_000_000
 _DEEPEST = 20  # levels of nesting; a study has five
+_MOST_VALUES = 50_000  # keys, values, lists and mappings together; of a nightly study of 1,000 slices some 20,000
 
 
 def read(path: "Path", source: str) -> tuple[object, dict[str, int]]:
@@ -73,7 +76,7 @@ class _YamlReader:
         self.problems: list[str] = []
         self.lines: dict[str, int] = {}
         self._anchors: dict[str, object] = {}
-        self._depth = 0
+        self._depth = self._values = 0
 
     def document(self, events: Iterator[Any]) -> object:
         """The one document of a stream; None when it is empty."""
@@ -95,6 +98,9 @@ class _YamlReader:
             self._note(event, "a tag (!…) has no meaning here; write text in quotes, numbers plain")
         value: object
         self._depth += 1
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise SpecInvalid(f"{self.source}: holds more than {_MOST_VALUES} values: that is no study file")
         if self._depth > _DEEPEST:
             raise SpecInvalid(f"{self.source}: is nested too deeply for a study file")
         if kind == "MappingStartEvent":
@@ -118,6 +124,9 @@ class _YamlReader:
             key = self._value(event, events, path)
             if isinstance(key, (dict, list)):
                 self._note(event, "a key must be a word")
+                key = None
+            elif isinstance(key, str) and len(key) > MOST_NAME:  # the path of each key below it would hold it
+                self._note(event, f"the key {show(key)} has {len(key)} characters, {MOST_NAME} at most")
                 key = None
             where = f"{path}.{key}" if path else str(key)
             if key in found:
@@ -145,6 +154,8 @@ class _YamlReader:
             return None
 
     def _note(self, event: Any, text: str) -> None:
+        if len(self.problems) == MOST_TOLD:
+            raise SpecInvalid([*self.problems, f"{self.source}: more is wrong: mend these first"])
         self.problems.append(f"{self.source}: {text} (line {event.start_mark.line + 1})")
 
 

@@ -31,6 +31,17 @@ def test_many_conditional_families_are_counted_without_walking_their_product() -
     assert Space(families).cardinality() == 11**50
 
 
+def test_conditions_on_many_parents_hold_nobody_up() -> None:
+    """The first has 2**40 branches, each step of the second's looks at 100 conditions; a coordinator that counted them
+    would drive no study any more.
+    """
+    parents = {f"p{i}": Choice((0, 1)) for i in range(40)}
+    assert Space({**parents, "child": Choice((0, 1), when=dict.fromkeys(parents, 0))}).cardinality() is None
+    more = {f"p{i}": Choice((0, 1)) for i in range(100)}
+    children = {f"q{i}": Choice((0, 1), when={key: [0, 1] for key in more}) for i in range(99)}
+    assert Space({**more, **children}).cardinality() is None
+
+
 @many
 @given(spaces(finite=True))
 def test_the_grid_of_a_finite_space_is_each_configuration_once(space: Space) -> None:

@@ -53,6 +53,10 @@ def test_a_schedule_without_slices_has_the_one_empty_slice() -> None:
         ({"slices": {"my region": ["eu"]}}, "schedule.slices.my region: a slice key is letters"),
         ({"slices": {"a": list(range(40)), "b": list(range(40))}}, "schedule.slices: make 1600 studies"),
         ({"slices": {"a": ["x" * 60], "b": ["y" * 60]}}, "schedule.slices: make names of up to"),
+        # Each of these few would take all memory, or hours: the service reads what a token sends.
+        ({"slices": {f"s{i}": list(range(99)) for i in range(8)}}, "schedule.slices: make 9227446944279201 studies"),
+        ({"slices": {"a": list(range(200_000))}}, "schedule.slices.a: has 200000 values, 1000 at most"),
+        ({"slices": [{f"k{i}": 1 for i in range(50_000)}]}, "schedule.slices.0: is named by 50000 keys, 100 at most"),
         ({"warm_start": "no"}, "schedule.warm_start: must be true or false, not 'no'"),
         ({"catch_up": 1}, "schedule.catch_up: cannot be 1; known: all, one, skip"),
         ({"overlap": "que"}, "schedule.overlap: cannot be 'que'; did you mean 'queue'?"),

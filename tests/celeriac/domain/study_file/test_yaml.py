@@ -94,3 +94,20 @@ def test_what_is_no_text_file_at_all(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 1_000_001)
     with pytest.raises(SpecInvalid, match="is larger than 1000000 bytes"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        # The path of each key below it would hold it: a file of 1 MB took 40 GB.
+        ('? "' + "a" * 300_000 + '"\n: {b: 1, c: 2}\n', "has 300000 characters, 100 at most"),
+        ("study: [" + "1," * 50_000 + "]\n", "holds more than 50000 values"),
+        ("a: 1\n" * 1000, "more is wrong: mend these first"),
+        ("".join(f"k{i}: 1\n" for i in range(1000)), "more is wrong: mend these first"),
+    ],
+)
+def test_a_file_that_would_hold_its_reader_up_is_refused_early(tmp_path: Path, text: str, says: str) -> None:
+    problems = told(tmp_path, text)
+    assert says in problems[-1], problems[-1]
+    assert len(problems) <= 51
+    assert sum(map(len, problems)) < 20_000
