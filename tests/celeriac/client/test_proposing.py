@@ -1,11 +1,12 @@
 """Points from outside, by the Python API and the command."""
 
 import json
-import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
-from celeriac.client import Client
+from celeriac.client import Client, proposing
 from celeriac.domain.errors import CallerError, IllegalTransition, SpaceInvalid
 from celeriac.domain.records import Source
 from tests.celeriac.cli.played import SPEC, closed, played, started
@@ -31,12 +32,29 @@ def test_points_are_added_as_trials_that_say_who_and_why(client: Client) -> None
         study.add_points([{"lr": 1e-2}])
 
 
-def test_a_study_that_was_just_opened_is_waited_for(client: Client) -> None:
+def test_a_study_that_was_just_opened_is_waited_for(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first turn is over between two looks at it; in one thread, so that nothing here hangs on a machine's speed,
+    and no point is added in the middle of that turn, which a coordinator would then begin anew.
+    """
     study = client.submit({**SPEC, "budget": {"trials": 20}})
-    turn = threading.Timer(0.3, lambda: played(client, study, 0.5))
-    turn.start()
+    looks: list[float] = []
+
+    def turn(pause_s: float) -> None:
+        looks.append(pause_s)
+        played(client, study, 0.5)
+
+    monkeypatch.setattr(proposing, "time", SimpleNamespace(monotonic=time.monotonic, sleep=turn))
     assert study.add_points([{"lr": 1e-3}])[0].number == 1
-    turn.join()
+    assert len(looks) == 1
+
+
+def test_a_study_that_nobody_drives_is_not_waited_for_any_longer(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = client.submit({**SPEC, "budget": {"trials": 20}})
+    monkeypatch.setattr(proposing, "START_S", 0.0)
+    with pytest.raises(IllegalTransition, match="is OPEN and has no trial yet: is a coordinator running"):
+        study.add_points([{"lr": 1e-3}])
 
 
 def test_studies_that_take_none_say_so(client: Client) -> None:
