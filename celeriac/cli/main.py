@@ -23,7 +23,9 @@ def main() -> None:
         finally:
             sys.stdout.flush()  # what cannot be written is told, and not by Python when it ends
     except CeleriacError as error:
-        print(explained(error), file=sys.stderr)
+        from celeriac.cli.text import harmless
+
+        print(harmless(explained(error), coloured=False), file=sys.stderr)
         sys.exit(exit_code(error))
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EPIPE, errno.EBADF):

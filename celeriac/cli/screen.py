@@ -1,13 +1,15 @@
 """Where output goes: colours and boxes on a terminal, plain aligned text anywhere else. Data on stdout, remarks on
 stderr.
 
-Nothing that a user or a trial wrote is read as markup.
+Nothing that a user or a trial wrote is read as markup, nor as orders to the terminal.
 """
 
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from celeriac.cli.text import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +51,10 @@ class Grid:
     numeric: frozenset[str] = field(default_factory=frozenset)
     folds: frozenset[str] = field(default_factory=frozenset)
     spare: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        # A fault's words are a script's, and a reason is whoever's: neither speaks to the terminal itself.
+        object.__setattr__(self, "rows", [[harmless(cell, coloured=False) for cell in row] for row in self.rows])
 
     def may_fold(self, column: str) -> bool:
         """Whether this column's cells may take several lines."""
@@ -118,6 +124,7 @@ def console() -> "Console":
 
 def say(text: str, style: str = "") -> None:
     """One text on stdout."""
+    text = harmless(text, coloured=False)
     if is_terminal():
         console().print(text, style=style or None, soft_wrap=True)
     else:
@@ -126,7 +133,7 @@ def say(text: str, style: str = "") -> None:
 
 def remark(text: str) -> None:
     """A word to the person at the keyboard, on stderr, so that stdout holds only what was asked for."""
-    print(text, file=sys.stderr, flush=True)
+    print(harmless(text, coloured=False), file=sys.stderr, flush=True)
 
 
 def show(grid: Grid, otherwise: str = "") -> None:

@@ -245,7 +245,7 @@ def _status_of(client: "Service", study: "StudyHandle", as_json: bool) -> None:
     for line in told_of_limits(limits):
         print(line)
     if progress.study.ended_at is not None:
-        print(f"reason: {progress.study.reason}")
+        say(f"reason: {progress.study.reason}")
     if progress.study.counts.pruned:
         print(saved_in_words(progress.study, study.savings()))
     for line in told_of_code(client, progress.study) + told_of_slots(client, progress):

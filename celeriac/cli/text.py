@@ -65,9 +65,9 @@ def finished(study: "StudyRecord") -> str:
     return f"{study.counts.finished}/{study.budget}"
 
 
-def harmless(text: str) -> str:
-    """What a trial printed, for a terminal: of its escape sequences only colours stay."""
-    return _CONTROL.sub(lambda found: found[0] if _COLOUR.fullmatch(found[0]) else "", text)
+def harmless(text: str, *, coloured: bool = True) -> str:
+    """What a trial printed, or somebody wrote, for a terminal: of its escape sequences only colours stay, or none."""
+    return _CONTROL.sub(lambda found: found[0] if coloured and _COLOUR.fullmatch(found[0]) else "", text)
 
 
 def labels(found: "Mapping[str, str]") -> str:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celeriac.cli import text
+from celeriac.cli import screen, text
 from celeriac.cli.json_output import dump
 from celeriac.cli.log_follow import grown
 from celeriac.cli.screen import Grid, aligned
@@ -76,6 +76,17 @@ def test_json_has_no_number_that_is_none() -> None:
 )
 def test_what_a_trial_printed_keeps_its_colours_and_takes_hold_of_nothing(printed: str, shown: str) -> None:
     assert text.harmless(printed) == shown
+
+
+def test_a_fault_or_a_reason_takes_hold_of_no_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
+    """A trial's exception and a token's `reason` are read on the terminal of whoever operates the service."""
+    wild = "boom\x1b]52;c;cm0gLXJmIC8=\x07 \x1b[2J\x1b[31mred"
+    screen.show(screen.Grid(("detail",), [[wild]]))
+    screen.say(wild)
+    screen.remark(wild)
+    told = capsys.readouterr()
+    assert told.out == "detail\nboom red\nboom red\n"
+    assert told.err == "boom red\n"
 
 
 def test_a_trials_repr_is_one_short_line() -> None:
