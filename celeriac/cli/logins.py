@@ -16,11 +16,20 @@ def login(url: Url, home: Home = None) -> None:
     from dataclasses import replace
 
     from celeriac.client.remote.client import RemoteClient
-    from celeriac.client.remote.logins import keep
+    from celeriac.client.remote.logins import in_the_clear, keep
+    from celeriac.domain.errors import TokenInvalid
     from celeriac.runtime.settings import Settings
 
     settings = Settings.from_env(home=home, running_stack=False)
+    if in_the_clear(url):
+        remark(
+            f"{url} has no TLS: whoever sees the traffic sees the token. Use https where the network is not private."
+        )
     token = _asked_for(url)
+    if not token:
+        raise TokenInvalid(
+            f"no token was given: `celeriac token create NAME` on the service's host makes one for {url}"
+        )
     name, scopes = RemoteClient(replace(settings, url=url, token=token)).me()  # one that does not hold is not kept
     path = keep(settings, url, token)
     say(f"logged in to {url} as {name}, which may {', '.join(scopes)}")

@@ -84,7 +84,8 @@ def _repeated(same: bool, status: int | None, kept: bytes | None) -> Response:
     if not same:
         return problem(422, "Idempotency-Key: it was used for another request; take a new one", kind="key-reused")
     if status is None:
-        return problem(409, "the same request is being done: ask again in a moment", headers={"Retry-After": "1"})
+        doing = "the same request is being done: ask again in a moment, with the same key"
+        return problem(409, doing, kind="being-done", headers={"Retry-After": "1"})
     kind, _, body = (kept or b"").partition(b"\n")
     return Response(body, status, {"Idempotent-Replay": "true"}, media_type=kind.decode())
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from celeriac.domain.errors import SettingInvalid, TokenInvalid
 from celeriac.local.home import write_private
@@ -33,6 +34,12 @@ def keep(settings: Settings, url: str, token: str | None) -> Path:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_private(path, kept)
     return path
+
+
+def in_the_clear(url: str) -> bool:
+    """Whether a token for this address travels unencrypted, beyond this machine."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def _kept(settings: Settings) -> dict[str, str]:
