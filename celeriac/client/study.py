@@ -218,6 +218,11 @@ class Study(Looking):
             end = start
         return found[-most:]
 
+    def best_trials(self, most: int) -> list[TrialRecord]:
+        """The best so many scored trials, the best first."""
+        scored = [each for each in self.each_trial([TrialState.SCORED]) if each.score is not None]
+        return sorted(scored, key=lambda each: each.score or 0.0, reverse=self.record.goal == "maximize")[:most]
+
     def each_report(self) -> Iterator[dict[str, Any]]:
         """All reports as flat rows, by trial and step: of a step reported twice, the latest attempt's."""
         for trial, told in self.each_told():

@@ -13,6 +13,8 @@ from celeriac.report.advice import advice
 from celeriac.report.plain import plain
 
 _DIGITS = 6
+#: So much of a fault's detail; the trial by itself tells all of it.
+_SHORT = 300
 #: So long one call waits for the end of a study or of a night, at most.
 MOST_WAIT_S = 300.0
 
@@ -56,7 +58,7 @@ def trial_answer(trial: TrialRecord, study: str) -> dict[str, Any]:
         "params": trial.params,
         "source": None if trial.source == "suggested" else trial.source,
         "fault": trial.fault,
-        "detail": trial.detail,
+        "detail": trial.detail[:_SHORT],
         "advice": advice(trial, study),
     }
 

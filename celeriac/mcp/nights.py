@@ -12,7 +12,7 @@ from celeriac.domain.errors import CallerError
 from celeriac.mcp.answers import MOST_WAIT_S, champion_answer, firing_answer, schedule_answer
 from celeriac.report.morning.lines import lines
 
-What = Literal["show", "add", "fire", "pause", "resume", "remove", "next"]
+What = Literal["show", "add", "replace", "fire", "pause", "resume", "remove", "next"]
 Answer = Literal["approve", "reject", "promote", "rollback"]
 
 
@@ -43,11 +43,11 @@ def morning(client: Client, schedule: str, night: str) -> dict[str, Any]:
 def schedule(
     client: Client, what: What, name: str, file: str, due: str, slice_: str, reason: str, wait_s: float, limit: int
 ) -> dict[str, Any]:
-    """Schedules: list, show, add, fire, pause, resume, remove, and what comes next."""
-    if what == "add":
+    """Schedules: list, show, add, replace, fire, pause, resume, remove, and what comes next."""
+    if what in ("add", "replace"):
         if not file:
-            raise CallerError("add needs `file`, the path of a schedule file")
-        return schedule_answer(client.add_schedule(Path(file), reason=reason))
+            raise CallerError(f"{what} needs `file`, the path of a schedule file")
+        return schedule_answer(client.add_schedule(Path(file), replace_it=what == "replace", reason=reason))
     if not name:
         if what != "show":
             raise CallerError(f"{what} needs `name`; there are {', '.join(each.name for each in client.schedules())}")
@@ -112,7 +112,10 @@ def champion(client: Client, schedule: str, slice_: str, history: bool, limit: i
     else:
         found = [each for name in names for each in client.champions(client.schedule(name).name)]
         waiting = [
-            waits for name in names for s in _slices(client, name) if (waits := client.standing(name, s).awaiting)
+            waits
+            for name in names
+            for each in _slices(client, name)
+            if slice_ in ("", each) and (waits := client.standing(name, each).awaiting)
         ]
         found += [each for each in waiting if each.id not in {other.id for other in found}]
     chosen = [each for each in found if not slice_ or slice_text(each.slice) == slice_]

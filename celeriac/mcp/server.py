@@ -201,7 +201,7 @@ def _night_tools(server: MCPServer, door: Door) -> None:
     def schedule(
         what: of_nights.What = "show",
         name: Annotated[str, Field(description="the schedule's name; empty with show: all")] = "",
-        file: Annotated[str, Field(description="for add: path of a schedule file")] = "",
+        file: Annotated[str, Field(description="for add and replace: path of a schedule file")] = "",
         due: Annotated[str, Field(description="for fire: a due time with offset; empty: now")] = "",
         slice: Slice = "",
         reason: Reason = "",
@@ -210,7 +210,7 @@ def _night_tools(server: MCPServer, door: Door) -> None:
         ] = 0.0,
         limit: Limit = 10,
     ) -> str:
-        """Studies that run by the clock: show, add, fire now, pause, resume, remove, or the next due times."""
+        """Studies that run by the clock: show, add, replace, fire now, pause, resume, remove, or next due times."""
         return answered(
             door, lambda client: of_nights.schedule(client, what, name, file, due, slice, reason, wait_s, limit)
         )

@@ -51,14 +51,20 @@ def status(client: Client, study: str, wait_s: float, limit: int) -> dict[str, A
     }
 
 
+_START = "`celeriac up --detach` starts some on this machine"
+_ASK = "ask whoever keeps the service; studies that are submitted wait"
+
+
 def _status_of_all(client: Client, limit: int) -> dict[str, Any]:
-    records, devices = client.records(limit), client.devices()
+    records, devices = client.records(limit + 1), client.devices()
+    here = not client.settings.url
     return {
-        "studies": [{key: v for key, v in study_answer(each).items() if key != "counts"} for each in records],
+        "studies": [{key: v for key, v in study_answer(each).items() if key != "counts"} for each in records[:limit]],
+        "more": len(records) > limit or None,
         "slots": sum(len(each.slots) for each in devices),
         "hosts": sorted({each.host for each in devices}),
         "schedules": [each.name for each in client.schedules()],
-        "next": None if devices else "no worker is alive: `celeriac up --detach` starts some on this machine",
+        "next": None if devices else f"no worker is alive: {_START if here else _ASK}",
     }
 
 

@@ -10,8 +10,8 @@ from celeriac.mcp.answers import attempt_answer, study_answer, thinned, trial_an
 from celeriac.report.compare import Comparison, compare_studies, compare_trials
 
 Sort = Literal["newest", "best"]
-_MOST_LINES = 400
-_ALL = 1_000_000
+#: So many lines of a log, and characters of those and of a traceback: one line may hold all of a log.
+_MOST_LINES, _MOST_CHARACTERS = 400, 6000
 
 
 def trials(client: Client, study: str, trial: int | None, state: str, sort: Sort, limit: int) -> dict[str, Any]:
@@ -21,12 +21,13 @@ def trials(client: Client, study: str, trial: int | None, state: str, sort: Sort
         return _one(client, handle, trial)
     states = [_state(state)] if state else None
     record = handle.record
+    if sort == "best" and states not in (None, [TrialState.SCORED]):
+        raise CallerError(f"sort='best' lists SCORED trials: leave `state` {state!r} out, or sort='newest'")
     if sort == "best":
-        scored = [each for each in handle.each_trial([TrialState.SCORED]) if each.score is not None]
-        scored.sort(key=lambda each: each.score or 0.0, reverse=record.goal == "maximize")
-        listed, of = scored[:limit], record.counts.scored
+        listed, of = handle.best_trials(limit), record.counts.scored
     else:
-        listed, of = handle.newest_trials(limit, states), record.next_number
+        listed = handle.newest_trials(limit, states)
+        of = sum(getattr(record.counts, each.lower()) for each in states or TrialState)
     return {"study": study, "of": of, "trials": [trial_answer(each, study) for each in listed]}
 
 
@@ -36,6 +37,7 @@ def _one(client: Client, study: Study, number: int) -> dict[str, Any]:
     return {
         "study": study.name,
         **trial_answer(row, study.name),
+        "detail": row.detail,
         "metrics": row.metrics,
         "attempts": [attempt_answer(each) for each in study.attempts_of([number])[number]],
         "curve": thinned(curve),
@@ -78,14 +80,15 @@ def logs(client: Client, study: str, trial: int, attempt: int | None, lines: int
     if chosen is None:
         raise CallerError(f"trial {trial} of {study} has no attempt {attempt}; it has had {len(attempts)}")
     printed = handle.log_tail(trial, chosen.number).splitlines()
-    shown = printed[-min(lines, _MOST_LINES) :]
+    text = "\n".join(printed[-min(lines, _MOST_LINES) :])
     return {
         "study": study,
         "trial": trial,
         "attempt": chosen.number,
         "attempts": len(attempts),
         "state": row.state,
-        "lines": "\n".join(shown),
+        "lines": text[-_MOST_CHARACTERS:],
         "of": len(printed),
-        "traceback": "" if chosen.traceback.strip() in "\n".join(shown) else chosen.traceback,
+        "cut": f"only the last {_MOST_CHARACTERS} characters of these lines" if len(text) > _MOST_CHARACTERS else "",
+        "traceback": "" if chosen.traceback.strip() in text else chosen.traceback[-_MOST_CHARACTERS:],
     }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,6 +64,12 @@ class RemoteStudy(Study):
             if len(found) == most:
                 break
         return found[::-1]
+
+    def best_trials(self, most: int) -> list[TrialRecord]:
+        """The best so many scored trials, the best first: sorted by the service."""
+        wanted = {"limit": min(most, _MANY), "order": "score", "state": str(TrialState.SCORED)}
+        forms = islice(self._wire.items("studies", self.name, "trials", **wanted), most)
+        return [record_from(TrialRecord, each) for each in forms]
 
     def each_rung_record(self) -> Iterator[RungRecord]:
         """What each trial had at each rung, by bracket, rung and place; see `Study.each_rung_record`."""

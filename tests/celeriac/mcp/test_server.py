@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from celeriac.client import Client
 from celeriac.mcp.server import Door, server_of
 from celeriac.runtime.settings import Settings
-from tests.celeriac.cli.played import CODE, SPEC, closed, leased, played
+from tests.celeriac.cli.played import CODE, PLAN, SPEC, closed, leased, played
 from tests.celeriac.store.scenes import failed
 
 Call = Callable[..., Any]
@@ -127,3 +128,34 @@ def test_answers_are_small(call: Call, client: Client) -> None:
     played(client, study, *(k / 50 for k in range(40)))
     for name, arguments in (("status", {}), ("status", {"study": "digits"}), ("trials", {"study": "digits"})):
         assert len(json.dumps(call(name, **arguments))) < 2500, name
+    lease = leased(client, study)
+    wordy = failed(log_tail="x" * 60_000 + "end", traceback="y" * 20_000)
+    client.store.finish_attempt(lease.token, replace(wordy, detail="z" * 2000))
+    told = call("logs", study="digits", trial=40)
+    assert (len(told["lines"]), told["lines"][-3:], len(told["traceback"])) == (6000, "end", 6000)
+    assert "last 6000 characters" in told["cut"]
+    assert len(json.dumps(call("trials", study="digits", limit=1))) < 1000
+    assert len(call("trials", study="digits", trial=40)["detail"]) == 2000
+
+
+def test_a_list_tells_how_many_there_are_of_what_was_asked_for(call: Call, client: Client) -> None:
+    for name in ("one", "two"):
+        played(client, client.submit({**SPEC, "study": name, "budget": {"trials": 9}}), 0.5, 0.6, 0.7)
+    study = client.study("one")
+    client.store.finish_attempt(leased(client, study).token, failed())
+    assert [call("trials", study="one", limit=1, **each)["of"] for each in ({}, {"state": "FAILED"})] == [4, 1]
+    assert call("trials", study="one", sort="best", limit=2)["of"] == 3
+    with pytest.raises(Refused, match="leave `state` 'FAILED' out"):
+        call("trials", study="one", sort="best", state="FAILED")
+    assert call("status", limit=1)["more"] is True
+    assert "more" not in call("status")
+
+
+def test_a_schedule_is_replaced_by_another_file(call: Call, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(json.dumps({**SPEC, **PLAN}))
+    call("schedule", what="add", file=str(plan))
+    plan.write_text(json.dumps({**SPEC, **PLAN, "budget": {"trials": 5}}))
+    with pytest.raises(Refused, match=r"budget\.trials: 3 -> 5"):
+        call("schedule", what="add", file=str(plan))
+    assert call("schedule", what="replace", file=str(plan))["schedule"] == "nightly"
