@@ -6,31 +6,31 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from typing import Any
 
-from celeriac.domain.errors import CallerError, CeleriacError, ExtraMissing
+from celeriac.domain.errors import Busy, CallerError, CeleriacError, ExtraMissing
 from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
 from celeriac.runtime.settings import Settings, inherited
+
+#: So long, and so many at once.
+PATIENCE_S = 5.0
+_AT_ONCE = threading.Semaphore(2)
 
 
 def ask_coordinator(settings: Settings, *words: str, what: str, given: str = "") -> Any:
     """What it prints when it is asked `words`, on the database of these settings; `given` is what it reads.
 
     Raises CallerError with its own words when it refuses, ExtraMissing when it is not installed here, CeleriacError
-    when it fails; `what` is then said to have failed.
+    when it fails; `what` is then said to have failed. Busy where this process asks several times at once already:
+    each is a program of 100 MB.
     """
-    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
+    if not _AT_ONCE.acquire(timeout=PATIENCE_S):
+        raise Busy(f"{what} waits behind others: ask again in a moment")
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "coordinator", "--home", str(settings.home), *words],
-            input=given,
-            capture_output=True,
-            text=True,
-            pass_fds=[descriptor],
-            env=environment_without(inherited({}), descriptor),
-        )
+        done = _ran(settings, words, given)
     finally:
-        os.close(descriptor)
+        _AT_ONCE.release()
     told = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
     if done.returncode == 2:
         raise CallerError(told.removeprefix(f"coordinator {words[0]}: "))
@@ -42,3 +42,18 @@ def ask_coordinator(settings: Settings, *words: str, what: str, given: str = "")
     if done.returncode:
         raise CeleriacError(f"{what} failed: {told[:200]}")
     return json.loads(done.stdout)
+
+
+def _ran(settings: Settings, words: tuple[str, ...], given: str) -> "subprocess.CompletedProcess[str]":
+    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
+    try:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "coordinator", "--home", str(settings.home), *words],
+            input=given,
+            capture_output=True,
+            text=True,
+            pass_fds=[descriptor],
+            env=environment_without(inherited({}), descriptor),
+        )
+    finally:
+        os.close(descriptor)

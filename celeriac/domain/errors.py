@@ -38,6 +38,10 @@ class TryAgain(CeleriacError):
     """The same call may succeed later; nothing was changed by the one that failed."""
 
 
+class Busy(TryAgain):
+    """As much of that kind is being done here at once as may be."""
+
+
 class StoreUnavailable(TryAgain):
     """Postgres cannot be reached, is starting, is out of disk, or dropped the connection."""
 

@@ -17,21 +17,25 @@ from dataclasses import dataclass, field
 from celeriac.domain.errors import CeleriacError, UnknownStudy
 from celeriac.domain.records import StudyRecord
 from celeriac.store import WebStore
+from celeriac.web.problems import Refused
 
 log = logging.getLogger(__name__)
 
 EVERY_S = 0.5
 #: For how long one look at the changes is asked for; renewed before that.
 LOOK_S = 60.0
+_LATER = {"Retry-After": "30"}
 _RENEW_S = 20.0
 _AGAIN_S = 1.0
-MOST_VIEWERS = 200
+#: Of all tokens together, and of one: so that one cannot keep the others from looking on.
+MOST_VIEWERS, MOST_OF_ONE = 200, 100
 
 
 @dataclass(eq=False, slots=True)
 class Viewer:
-    """Somebody who looks at one study, or at all (None)."""
+    """Somebody, by a token's name, who looks at one study, or at all (None)."""
 
+    who: str
     study_id: int | None
     changed: dict[int, StudyRecord] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
@@ -47,15 +51,18 @@ class Hub:
         self._hearing: asyncio.Task[None] | None = None
         self._enough = threading.Event()
 
-    @property
-    def is_full(self) -> bool:
-        """Whether it takes no more viewers."""
-        return len(self._viewers) >= MOST_VIEWERS
+    def admit(self, who: str) -> None:
+        """Raises Refused where it takes no more viewers, or no more of this token."""
+        if len(self._viewers) >= MOST_VIEWERS:
+            raise Refused(503, "too many look on at once: ask again later", headers=_LATER)
+        if sum(each.who == who for each in self._viewers) >= MOST_OF_ONE:
+            own = f"the token {who} looks on {MOST_OF_ONE} times already: end some of its streams, or close pages"
+            raise Refused(429, own, kind="too-many-streams", headers=_LATER)
 
     @contextlib.asynccontextmanager
-    async def viewing(self, study_id: int | None) -> AsyncIterator[Viewer]:
+    async def viewing(self, who: str, study_id: int | None) -> AsyncIterator[Viewer]:
         """A viewer, for as long as it looks."""
-        viewer = Viewer(study_id)
+        viewer = Viewer(who, study_id)
         self._viewers.add(viewer)
         if self._hearing is None or self._hearing.done():
             self._enough = threading.Event()

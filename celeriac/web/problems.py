@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from celeriac.domain.errors import (
+    Busy,
     CallerError,
     CeleriacError,
     DuplicateStudy,
@@ -55,7 +56,9 @@ _STATUS: tuple[tuple[type[CeleriacError], int], ...] = (
 )
 #: Whose words are for who keeps the service: they may name hosts and logins.
 _PRIVATE = (SchemaMismatch, SettingInvalid, StackError, TryAgain)
-_RETRY_S = "2"
+_AGAIN = {"Retry-After": "2"}
+#: So many lines of what is wrong: a request of a megabyte can be wrong in each of its bytes.
+_MOST_TOLD = 50
 TITLES = {
     400: "The request is malformed",
     401: "A token is needed",
@@ -68,7 +71,7 @@ TITLES = {
     413: "The request is too long",
     415: "The request is of a kind that is not read here",
     422: "The request is wrong",
-    429: "Too many failed logins",
+    429: "Too many at once",
     500: "A fault of the service",
     501: "It is not installed here",
     503: "The service does not answer now",
@@ -96,20 +99,20 @@ def of_error(error: CeleriacError) -> Response:
     """The answer to a request that an expected error ended."""
     status = next((each for kind, each in _STATUS if isinstance(error, kind)), 500)
     kind = _dashed(type(error).__name__)
-    if status == 500 or (isinstance(error, _PRIVATE) and not isinstance(error, StaleTurn)):
+    if status == 500 or (isinstance(error, _PRIVATE) and not isinstance(error, StaleTurn | Busy)):
         return _numbered(error, status, kind)
     more: dict[str, Any] = {}
     if isinstance(error, SpecInvalid):
-        more["errors"] = error.problems
+        more["errors"] = error.problems[: _MOST_TOLD + 1]
     if isinstance(error, DuplicateStudy):
         more["difference"] = error.difference
-    return problem(status, str(error), kind=kind, **more)
+    return problem(status, str(error), kind=kind, headers=_AGAIN if status == 503 else {}, **more)
 
 
 def _numbered(error: Exception, status: int, kind: str) -> Response:
     number = secrets.token_hex(4)
     log.error("%s %s: %s", number, type(error).__name__, error, exc_info=error if status == 500 else None)
-    again = {"Retry-After": _RETRY_S} if status == 503 else {}
+    again = _AGAIN if status == 503 else {}
     detail = f"the log of the web program says more, under {number}"
     return problem(status, detail + ("; nothing was changed" if again else ""), kind=kind, headers=again)
 
@@ -120,7 +123,10 @@ def problem_of(error: CeleriacError | Refused | RequestValidationError) -> Respo
         return of_error(error)
     if isinstance(error, Refused):
         return problem(error.status, error.detail, kind=error.kind, headers=error.headers)
-    lines = [f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in error.errors()]
+    found = error.errors()
+    lines = [f"{'.'.join(str(part)[:100] for part in each['loc'])}: {each['msg']}" for each in found[:_MOST_TOLD]]
+    if len(found) > _MOST_TOLD:
+        lines.append(f"and {len(found) - _MOST_TOLD} more: mend these first")
     return problem(422, lines[0] if lines else "the request is wrong", kind="request-invalid", errors=lines)
 
 

@@ -15,6 +15,7 @@ from celeriac.runtime.process.programs import announce_ready
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_web_store
 from celeriac.web.app import create_app
+from celeriac.web.connection import Connection
 
 #: Connections to Postgres: each request uses one for a moment, and a few browsers ask at once.
 _POOL = 6
@@ -43,6 +44,7 @@ def make_server(settings: Settings, app: FastAPI) -> uvicorn.Server:
     return uvicorn.Server(
         uvicorn.Config(
             app,
+            http=Connection,
             log_config=None,
             access_log=False,
             server_header=False,

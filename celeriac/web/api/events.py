@@ -13,9 +13,8 @@ from celeriac.report.forms import study_form
 from celeriac.store import WebStore
 from celeriac.web.api.asking import StudyName
 from celeriac.web.auth.admission import AGAIN_S, Admission
-from celeriac.web.auth.principal import Reader
+from celeriac.web.auth.principal import Reader, principal_of
 from celeriac.web.events import Hub, next_changes
-from celeriac.web.problems import Refused
 
 router = APIRouter(tags=["events"])
 _SAID: dict[int | str, dict[str, Any]] = {
@@ -38,8 +37,7 @@ async def study_events(request: Request, _: Reader, study: StudyName) -> EventSo
 
 def _stream(request: Request, first: StudyRecord | None, is_over: Callable[[StudyRecord], bool]) -> EventSourceResponse:
     hub: Hub = request.app.state.hub
-    if hub.is_full:
-        raise Refused(503, "too many look on at once: ask again later", headers={"Retry-After": "30"})
+    hub.admit(principal_of(request).name)
     return EventSourceResponse(_told(hub, request, first, is_over), ping=int(AGAIN_S))
 
 
@@ -47,7 +45,7 @@ async def _told(
     hub: Hub, request: Request, first: StudyRecord | None, is_over: Callable[[StudyRecord], bool]
 ) -> AsyncIterator[dict[str, str]]:
     store: WebStore = request.app.state.store
-    async with hub.viewing(None if first is None else first.id) as viewer:
+    async with hub.viewing(principal_of(request).name, None if first is None else first.id) as viewer:
         if first is not None:
             yield _event(first)
             if is_over(first):

@@ -21,6 +21,7 @@ from celeriac.web.api.asking import Body, OneStudy, Why, Words
 from celeriac.web.api.models import A_FILE, sent
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader, Submitter
+from celeriac.web.judging import judged
 from celeriac.web.paging import Cursor, Limit, cursor_of, whole
 from celeriac.web.schema import page_of, says
 from celeriac.web.shapes import ADDED, ADVICE, BEST, DELETED, GOES_ON, LISTED_STUDY, PROGRESS, RETRIED, STUDY, WAITING
@@ -28,6 +29,8 @@ from celeriac.web.shapes import ADDED, ADVICE, BEST, DELETED, GOES_ON, LISTED_ST
 router = APIRouter(tags=["studies"])
 _PATH = "/studies/{study:path}"
 _STUDY, _GOES_ON = says(STUDY), says(GOES_ON)
+#: Together less than a client waits for an answer.
+_JUDGED_S, _PATIENCE_S = 40.0, 5.0
 
 
 class Pause(Why):
@@ -143,10 +146,10 @@ def model(_: Reader, client: Doing, study: OneStudy) -> Response:
 
 @router.get(_PATH + "/importance", responses=says(Importances))
 def importance(
-    _: Reader, study: OneStudy, method: Annotated[Literal["ped-anova", "fanova"], Query()] = "ped-anova"
+    _: Reader, client: Doing, study: OneStudy, method: Annotated[Literal["ped-anova", "fanova"], Query()] = "ped-anova"
 ) -> Response:
     """Which parameters mattered."""
-    return answer(study.importance(method))
+    return answer(judged(client.settings, study.name, method, within_s=_JUDGED_S, patience_s=_PATIENCE_S))
 
 
 @router.get(_PATH + "/rungs", responses=says(page_of(RungRecord)))

@@ -27,6 +27,7 @@ router = APIRouter(prefix="/studies/{study:path}", tags=["trials"])
 _ONE = "/trials/{number}"
 #: Curves of so many trials are given at once; attempts and reports of so many may be named.
 _MOST_CURVES, _MOST_NAMED = 200, 500
+_MOST_POINTS = 100_000
 _Number = Annotated[int, Query(ge=0, le=2**31 - 1)]
 EndedNo = Annotated[int, Query(ge=0, le=2**31 - 1, description="A trial's `ended_no`.")]
 Trials = Annotated[list[_Number] | None, Query(max_length=_MOST_NAMED, description="Of these trials; else of all.")]
@@ -157,6 +158,9 @@ def curves(
     points: Points = 100,
 ) -> Response:
     """What these trials reported, each thinned evenly to about so many points, as steps and values."""
+    if len(trial) * points > _MOST_POINTS:
+        most = f"{len(trial)} trials of {points} points each: {_MOST_POINTS:,} together at most"
+        raise Refused(422, f"points: {most}; ask for fewer points, or for some of the trials at a time")
     found = store.sampled_reports(study.id, trial, points=points)
     form = {n: {"step": [each.step for each in r], "value": [each.value for each in r]} for n, r in found.items()}
     return answer(form)

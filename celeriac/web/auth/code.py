@@ -7,7 +7,7 @@ from pathlib import Path
 from celeriac.domain.records import Scope
 from celeriac.domain.study_file import StudySpec
 from celeriac.runtime.settings import Settings
-from celeriac.web.auth.principal import Principal
+from celeriac.web.auth.principal import Principal, another_token
 from celeriac.web.problems import Refused
 
 
@@ -40,6 +40,7 @@ def _need(scope: Scope, principal: Principal, what: str) -> None:
     if not principal.may(scope):
         raise Refused(
             403,
-            f"{what}: this needs the scope `{scope}`, which the token {principal.name} has not",
+            f"{what}: this needs the scope `{scope}`, which the token {principal.name} has not. "
+            + another_token(*principal.scopes, scope),
             kind="scope-missing",
         )

@@ -23,13 +23,15 @@ from celeriac.web.auth.principal import Principal, who_asks
 from celeriac.web.body import body_again
 from celeriac.web.problems import Refused, of_error, problem
 
+#: Paths are those of the request line: a framework builds an address from the Host header too, which anybody writes.
 #: Open to anybody: the login, what its page is drawn with, and whether this program lives.
 OPEN_PATHS = frozenset({"/login", "/login/once", "/healthz"})
 OPEN_FOLDERS = ("/static/",)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
-#: For how long a request's body may take to arrive.
+#: For how long a request's body may take to arrive; and how long it may be where anybody may send one.
 BODY_S = 30.0
+OPEN_BYTES = 16_384
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
@@ -59,10 +61,12 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         with_headers = _adding(send, self._headers, is_static=scope["path"].startswith(OPEN_FOLDERS))
+        body = b""
         try:
-            body = await self._body(scope, receive)
-            request = Request(scope, body_again(body, receive))
-            answer = await self._refusal(request)
+            answer = await self._unknown(Request(scope))  # by the head alone: a stranger's body is not read
+            if answer is None:
+                body = await self._body(scope, receive)
+                answer = await self._refusal(Request(scope, body_again(body, receive)))
         except Refused as refused:
             answer = problem(refused.status, refused.detail, kind=refused.kind, headers=refused.headers)
         if answer is not None:
@@ -74,9 +78,12 @@ class Guard:
         """The whole body, which no request has longer than the limit."""
         if scope["method"] in SAFE_METHODS:
             return b""
-        too_long = Refused(413, f"a request may have {self._most_bytes} bytes (CELERIAC_WEB_BODY_BYTES)")
+        most, why = self._most_bytes, "CELERIAC_WEB_BODY_BYTES"
+        if _is_open(scope["path"]) and most > OPEN_BYTES:
+            most, why = OPEN_BYTES, "without a login"
+        too_long = Refused(413, f"a request may have {most} bytes ({why})")
         told = dict(scope["headers"]).get(b"content-length", b"0")
-        if told.isdigit() and int(told[:20]) > self._most_bytes:
+        if told.isdigit() and int(told[:20]) > most:
             raise too_long
         parts, size, more = [], 0, True
         try:
@@ -87,18 +94,17 @@ class Guard:
                         raise Refused(400, "the request ended before its body did")
                     part, more = message.get("body", b""), message.get("more_body", False)
                     size += len(part)
-                    if size > self._most_bytes:
+                    if size > most:
                         raise too_long
                     parts.append(part)
         except TimeoutError:
             raise Refused(408, f"the body did not arrive within {BODY_S:g} s") from None
         return b"".join(parts)
 
-    async def _refusal(self, request: Request) -> Response | None:
-        """What a request that may not pass is answered; its principal is in its state when it may."""
-        path = request.url.path
-        if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
-            return None if request.method in SAFE_METHODS else _foreign(request)
+    async def _unknown(self, request: Request) -> Response | None:
+        """What is answered to whom nobody knows; who asks is in the request's state otherwise."""
+        if _is_open(request.scope["path"]):
+            return None
         try:
             found = await run_in_threadpool(who_asks, self._state.state.store, request)
         except CeleriacError as error:
@@ -106,9 +112,16 @@ class Guard:
         if found is None:
             return self._stranger(request)
         request.state.principal = found
-        if found.session and request.method not in SAFE_METHODS:
-            return _foreign(request) or await _forged(request, found)
         return None
+
+    async def _refusal(self, request: Request) -> Response | None:
+        """What a form that a browser was made to send is answered."""
+        if request.method in SAFE_METHODS:
+            return None
+        if _is_open(request.scope["path"]):
+            return _foreign(request)
+        found: Principal = request.state.principal
+        return (_foreign(request) or await _forged(request, found)) if found.session else None
 
     def _stranger(self, request: Request) -> Response:
         failures: Failures = self._state.state.failures
@@ -118,8 +131,8 @@ class Guard:
                 return too_many(wait_s)
             failures.note(address)
         wants_page = "text/html" in request.headers.get("accept", "") and request.method in ("GET", "HEAD")
-        if wants_page and not request.url.path.startswith("/api/") and "authorization" not in request.headers:
-            asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        if wants_page and not request.scope["path"].startswith("/api/") and "authorization" not in request.headers:
+            asked = request.scope["path"] + (f"?{request.url.query}" if request.url.query else "")
             return RedirectResponse(f"/login?next={quote(asked, safe='/')}", 303)
         return problem(
             401,
@@ -127,6 +140,10 @@ class Guard:
             kind="login-needed",
             headers={"WWW-Authenticate": 'Bearer realm="celeriac"'},
         )
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def address_of(request: Request) -> str:

@@ -60,7 +60,8 @@ def log_out(request: Request) -> RedirectResponse:
     """End the session."""
     store: WebStore = request.app.state.store
     store.end_session(principal_of(request).session)
-    answer = RedirectResponse("/login", 303)
+    # What this browser kept of the pages goes too, where it may say so: by TLS, or on its own machine.
+    answer = RedirectResponse("/login", 303, {"Clear-Site-Data": '"cache"'})
     answer.delete_cookie(COOKIE, path="/")
     return answer
 

@@ -58,13 +58,18 @@ def need(scope: Scope) -> Callable[[Request], Principal]:
         principal = principal_of(request)
         if not principal.may(scope):
             has = ", ".join(sorted(principal.scopes)) or "none"
-            raise Refused(
-                403, f"this needs the scope `{scope}`; the token {principal.name} has: {has}", kind="scope-missing"
-            )
+            lacks = f"this needs the scope `{scope}`; the token {principal.name} has: {has}"
+            raise Refused(403, f"{lacks}. {another_token(*principal.scopes, scope)}", kind="scope-missing")
         return principal
 
     needed.scope = scope  # type: ignore[attr-defined]
     return needed
+
+
+def another_token(*scopes: Scope) -> str:
+    """What to do without a scope."""
+    wanted = ",".join(sorted(scopes))
+    return f"Whoever keeps the service can make another (`celeriac token create NAME --scope {wanted}`)"
 
 
 def anybody(request: Request) -> Principal:

@@ -18,11 +18,10 @@ from starlette.concurrency import run_in_threadpool
 from celeriac.domain.errors import CeleriacError, TryAgain
 from celeriac.web.asked import Doing
 from celeriac.web.auth.admission import AGAIN_S, Admission
-from celeriac.web.auth.principal import Reader
+from celeriac.web.auth.principal import Reader, principal_of
 from celeriac.web.events import Hub, next_changes
 from celeriac.web.pages.drawing import Written, pages, part
 from celeriac.web.pages.study import Name, look
-from celeriac.web.problems import Refused
 
 log = logging.getLogger(__name__)
 router = pages()
@@ -65,11 +64,10 @@ class Feeds:
 
 
 @router.get("/studies/{name:path}/following", response_model=None)
-async def following(request: Request, client: Doing, _: Reader, name: Name) -> EventSourceResponse:
+async def following(request: Request, client: Doing, who: Reader, name: Name) -> EventSourceResponse:
     """Events `part`: the live part of the study's page, whole, at once and whenever it is another."""
     hub: Hub = request.app.state.hub
-    if hub.is_full:
-        raise Refused(503, "too many look on at once: ask again later", headers={"Retry-After": "30"})
+    hub.admit(who.name)
     study_id = (await run_in_threadpool(client.study, name)).record.id
 
     def make() -> Live:
@@ -84,7 +82,7 @@ async def _pushed(hub: Hub, request: Request, study_id: int, make: Callable[[], 
     admission = Admission(request.app.state.store, request)
     tag = request.headers.get("last-event-id", "")
     try:
-        async with hub.viewing(study_id) as viewer:
+        async with hub.viewing(principal_of(request).name, study_id) as viewer:
             while await admission.holds():
                 viewer.woken.clear()
                 try:

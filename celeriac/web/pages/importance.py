@@ -1,9 +1,5 @@
 """Which parameters mattered: judged by a program of its own, one at a time, and kept while no more trials end."""
 
-import json
-import os
-import subprocess
-import sys
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -13,12 +9,13 @@ from fastapi import Path, Request
 from starlette.responses import Response
 
 from celeriac.client import Client
+from celeriac.domain.errors import CeleriacError
 from celeriac.domain.records import CLOSED, StudyRecord
-from celeriac.report.explain.importance import Importance, Importances
-from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
-from celeriac.runtime.settings import Settings, inherited
+from celeriac.report.explain.importance import Importances
+from celeriac.runtime.settings import Settings
 from celeriac.web.asked import Doing
 from celeriac.web.auth.principal import Reader
+from celeriac.web.judging import judged
 from celeriac.web.pages.drawing import drawn, pages, tagged, told
 from celeriac.web.pages.filters import study_url
 
@@ -28,7 +25,6 @@ Name = Annotated[str, Path(max_length=300)]
 _GROWTH = 1.1
 _MOST = 100
 _LIMIT_S = 120.0
-_NICE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,6 @@ class Judge:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._one = threading.Semaphore(1)
         self._found: OrderedDict[int, Judged] = OrderedDict()
         self._making: set[int] = set()
 
@@ -65,8 +60,7 @@ class Judge:
             return known
 
     def _make(self, settings: Settings, study_id: int, name: str, ended: int) -> None:
-        with self._one:
-            made = _judged(settings, name, ended)
+        made = _judged(settings, name, ended)
         with self._lock:
             self._found[study_id] = made
             self._making.discard(study_id)
@@ -75,32 +69,10 @@ class Judge:
 
 
 def _judged(settings: Settings, name: str, ended: int) -> Judged:
-    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "celeriac.web.judge", "--home", str(settings.home), name],
-            capture_output=True,
-            text=True,
-            pass_fds=[descriptor],
-            env=environment_without({**inherited({}), "OMP_NUM_THREADS": "1"}, descriptor),
-            timeout=_LIMIT_S,
-            preexec_fn=_yielding,
-        )
-    except subprocess.TimeoutExpired:
-        return Judged(_nothing(f"it was not judged within {_LIMIT_S:.0f} s"), ended, is_made=True)
-    finally:
-        os.close(descriptor)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        return Judged(_nothing(f"it cannot be judged here: {said[:200]}"), ended, is_made=True)
-    form = json.loads(done.stdout)
-    form["parameters"] = tuple(Importance(**each) for each in form["parameters"])
-    return Judged(Importances(**form), ended, is_made=True)
-
-
-def _yielding() -> None:
-    """Trials and pages go first."""
-    os.nice(_NICE)
+        return Judged(judged(settings, name, within_s=_LIMIT_S), ended, is_made=True)
+    except CeleriacError as error:
+        return Judged(_nothing(f"it cannot be judged here: {error}"), ended, is_made=True)
 
 
 def _nothing(reason: str) -> Importances:

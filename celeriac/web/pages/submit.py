@@ -79,7 +79,7 @@ def form(request: Request, principal: Reader) -> Response:
 
 
 @router.post("/submit/check", response_model=None)
-def check(request: Request, client: Doing, principal: Reader, text: FileText = "", name: str = Form("")) -> Response:
+def check(request: Request, client: Doing, principal: Submitter, text: FileText = "", name: str = Form("")) -> Response:
     """What the file comes to; nothing is opened."""
     found = checked(client, principal, text, name.strip() or None)
     return drawn(request, "submit_check.html", {"found": found, "principal": principal})
