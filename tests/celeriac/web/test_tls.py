@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from celeriac.client import Client
+from celeriac.client.remote.wire import Wire
 from celeriac.domain.errors import SettingInvalid
 from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
@@ -57,6 +58,8 @@ def test_it_speaks_tls_by_itself_and_then_cookies_are_secure(
         answer = cookie_of(address, web_store, authority.ca)
         assert answer.status_code == 303
         assert "; Secure" in answer.headers["set-cookie"]
+        with pytest.raises(SettingInvalid, match=r"does not prove who it is .*SSL_CERT_FILE"):
+            Wire(address, "clr_x").get("me")
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             cookie_of(address, web_store, Authority(tmp_path / "another").ca)
         with pytest.raises(httpx.TransportError):
