@@ -67,9 +67,9 @@ class RemoteStudy(Study):
 
     def best_trials(self, most: int) -> list[TrialRecord]:
         """The best so many scored trials, the best first: sorted by the service."""
-        wanted = {"limit": min(most, _MANY), "order": "score", "state": str(TrialState.SCORED)}
-        forms = islice(self._wire.items("studies", self.name, "trials", **wanted), most)
-        return [record_from(TrialRecord, each) for each in forms]
+        wanted = {"order": "score", "state": str(TrialState.SCORED)}
+        forms = self._wire.items("studies", self.name, "trials", limit=min(most, _MANY), **wanted)
+        return [record_from(TrialRecord, each) for each in islice(forms, most)]
 
     def each_rung_record(self) -> Iterator[RungRecord]:
         """What each trial had at each rung, by bracket, rung and place; see `Study.each_rung_record`."""

@@ -20,7 +20,7 @@ from celeriac.store.tokens import make_token
 from celeriac.web import connection, events
 from celeriac.web.auth.guard import OPEN_BYTES
 from celeriac.web.server import make_server
-from tests.celeriac.cli.played import SPEC, STUDY_FILE
+from tests.celeriac.cli.played import SPEC, STUDY_FILE, played
 from tests.celeriac.web.conftest import Ask
 
 V1 = "/api/v1"
@@ -132,8 +132,9 @@ def test_one_token_leaves_room_for_the_others(
             assert third.status_code == 200
 
 
-def test_what_is_wrong_is_told_in_few_lines(api: TestClient) -> None:
-    api.post(f"{V1}/studies", json={"yaml": STUDY_FILE})
+def test_what_is_wrong_is_told_in_few_lines(api: TestClient, app: FastAPI) -> None:
+    client: Client = app.state.client
+    played(client, client.submit(SPEC), 0.5)
     answer = api.post(f"{V1}/studies/digits/retry", json={"trials": [-1] * 1000})
     assert (answer.status_code, len(answer.json()["errors"])) == (422, 51)
     many = api.post(f"{V1}/studies", json={"spec": {**SPEC, **{f"k{i}": 1 for i in range(5000)}}})
