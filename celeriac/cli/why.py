@@ -31,7 +31,7 @@ def tell_why(client: Service, study: StudyHandle, number: int, *, as_json: bool,
         _page(record, trial, explanation)
         if again is not None:
             _tell_replay(trial, again, same)
-        elif explanation.provenance.is_replayable and not record.spec.get("learn_space"):
+        elif explanation.provenance.is_replayable and not record.spec.get("learn_space") and not client.settings.url:
             say(f"\nCompute it again from the rows:  {command('trials', study.name, '--why', number, '--replay')}")
     return OK if same else FAILED
 

@@ -373,7 +373,8 @@ def no_service(settings: Settings) -> StoreUnavailable:
     """The error of one that is needed and not there."""
     back = "; its studies are kept, and `celeriac up` brings them back" if settings.has_store else ""
     return StoreUnavailable(
-        "no service is known: start one (`celeriac up`), or set CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
+        "no service is known: start one (`celeriac up`), or name one: CELERIAC_URL after `celeriac login URL`, or"
+        " CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
         f"(no stack runs under {settings.home}{back})"
     )
 
