@@ -170,7 +170,8 @@ class Wire:
             return StoreUnavailable(detail)
         if error.code == 429 or kind == "being-done":
             return TryAgain(detail)
-        if error.code == 404 and not kind.startswith("unknown-"):  # no path of ours
+        # No path of ours; or a page of the board, which takes the rest for a name.
+        if error.code == 404 and (not kind.startswith("unknown-") or "'api/v1/" in detail):
             return CallerError(f"{self.url} knows no {urlsplit(error.url).path}: is it older than this, or {_NOT_ONE}")
         if kind in ("spec-invalid", "space-invalid"):
             return SpecInvalid(problem.get("errors") or detail)

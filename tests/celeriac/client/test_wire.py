@@ -12,6 +12,8 @@ from celeriac.client.remote.logins import in_the_clear
 from celeriac.client.remote.wire import Wire
 from celeriac.domain.errors import CallerError, SettingInvalid, StoreUnavailable, TokenInvalid, TryAgain
 
+#: What `CELERIAC_URL=http://host/studies` comes to.
+UNDER_A_PAGE = b'{"type":"urn:celeriac:unknown-study","detail":"no study is named \'api/v1/me\'"}'
 BUSY = b'{"type":"urn:celeriac:being-done","detail":"the same request is being done: ask again"}'
 
 
@@ -53,6 +55,7 @@ def answering(status: int, body: bytes = b"", **headers: str) -> Iterator[str]:
         (302, b"", "/login", SettingInvalid, "/login, which is no API"),
         (200, b"<html>welcome</html>", "", CallerError, "no JSON: is it no Celeriac service"),
         (404, b'{"type":"urn:celeriac:404","detail":"Not Found"}', "", CallerError, "knows no /api/v1/me: is it older"),
+        (404, UNDER_A_PAGE, "", CallerError, "its address is the board's first page"),
         (404, b"<html>", "", StoreUnavailable, "answered 404: is it no Celeriac"),
         (502, b"Bad Gateway", "", StoreUnavailable, "answered 502"),
         (409, BUSY, "", TryAgain, "is being done"),
