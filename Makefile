@@ -106,7 +106,7 @@ clean:                    ## what was made, not what was written
 	rm -rf $(OUT) $(VENV) $(PEERS) $(DOORS) $(SWEEPER) $(AUDIT) *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # The CPU build of torch is 190 MB, the CUDA build several GB: pip takes what the pinned version offers on this machine's index.
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Celeriac needs Python 3.11 or newer: make PYTHON=python3.11 …"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

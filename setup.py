@@ -9,6 +9,7 @@ from setuptools import find_packages, setup
 setup(
     packages=[
         *find_packages(include=["celeriac*", "coordinator*", "worker*"]),
+        "hydra_plugins",  # a namespace, which an editable install shows to Hydra only where it is named
         "hydra_plugins.celeriac_sweeper",
         "celeriac.migrations",
         "celeriac.migrations.versions",
