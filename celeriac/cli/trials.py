@@ -116,8 +116,15 @@ def _row(trial: "TrialRecord", members: "list[GangPlace]") -> tuple[str, ...]:
         _source(trial),
         text.with_members(trial.worker, members) or "-",
         text.assigned(trial.params, 3),
-        text.one_line(f"{trial.fault}: {trial.detail}" if trial.fault else trial.detail),
+        text.one_line(_note(trial)),
     )
+
+
+def _note(trial: "TrialRecord") -> str:
+    """Its fault and the words for it; of one that goes on, the fault of an attempt before has none any more."""
+    if trial.fault is None:
+        return trial.detail
+    return f"{trial.fault}: {trial.detail}" if trial.detail else f"an attempt before: {trial.fault}"
 
 
 def _source(trial: "TrialRecord") -> str:

@@ -11,6 +11,7 @@ from celeriac.cli import text
 from celeriac.cli.json_output import limits_form, place_form, print_json
 from celeriac.cli.screen import say
 from celeriac.cli.service import AsJson, Home, StudyName, reached
+from celeriac.report.words import part_of
 
 if TYPE_CHECKING:
     from celeriac.client.proposing import Proposer
@@ -50,25 +51,29 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
         if trial.detail:
             say(f"  trial {trial.number}: {text.one_line(trial.detail)}")
     if found.of:
-        say(f"  its part of the fleet: {text.counted(found.slots, 'slot')} of {found.of}")
+        say(f"  its part of the fleet: {part_of(found.slots, found.of, record.resources)}")
     if found.place is not None:
         when = "nobody knows yet" if found.starts_s is None else f"in about {text.span(found.starts_s)}"
         say(f"  its next trial is expected to start: {when if found.starts_s != 0 else 'now'}")
     if found.ends_s is not None:
         say(f"  its last trial is expected to end in about {text.span(found.ends_s)}")
-    for line in (*told_of_place(place), *told_of_limits(limits), *told_of_proposers(proposers)):
+    for line in (
+        *told_of_place(place, found.place is not None),
+        *told_of_limits(limits),
+        *told_of_proposers(proposers),
+    ):
         say(f"  {line}")
     if found.late and not limits.announced:
         say(f"  {found.late}", "yellow")
 
 
-def told_of_place(place: "PlaceWait | None") -> "Iterator[str]":
+def told_of_place(place: "PlaceWait | None", has_next: bool = True) -> "Iterator[str]":
     """Why a study whose devices are chosen has none for its next trial, and what each of them lacks."""
     if place is None:
         return
     for number, reason in place.barred[:MOST_TOLD]:
         yield f"trial {number}: {reason}"
-    if not place.devices and not place.reason:
+    if not has_next or (not place.devices and not place.reason):
         return
     yield f"its next trial's place: {place.reason or 'there is one now'}"
     for host, device, lacks in place.devices[:MOST_TOLD]:

@@ -1,6 +1,6 @@
 """What a study waits for, and what its time is limited by, from the rows as they are now."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf
@@ -11,7 +11,7 @@ from celeriac.decide.placement import Demand, barred_trials, marked, place, spot
 from celeriac.decide.share import Slots
 from celeriac.decide.waiting import WaitDecision, why_it_waits
 from celeriac.domain.errors import SpecInvalid
-from celeriac.domain.records import StudyRecord, TrialRecord
+from celeriac.domain.records import Claim, Device, PutAside, StudyRecord, TrialRecord
 from celeriac.domain.study_file import deadline_of, parse
 from celeriac.store import Store
 
@@ -38,13 +38,27 @@ def waiting_of(store: Store, study_id: int, no_place: str = "") -> WaitDecision:
 def waiting_of_each(store: Store, study_ids: Iterable[int] | None = None) -> dict[int, WaitDecision]:
     """The same of each of these studies, or of all that are open, by one look at the fleet."""
     asides, devices, claims, now = store.put_asides(), store.devices(alive=True), store.claims(), store.now()
+    suiting = {each.study_id: _suiting(each, devices, asides) for each in marked(claims, devices)}
     found = {}
     for study_id in [each.study_id for each in claims] if study_ids is None else study_ids:
         aside = {each.worker for each in asides if each.study_id in (0, study_id)}
         free = {gpu: sum(s not in aside for d in devices if d.is_gpu == gpu for s in d.slots) for gpu in (True, False)}
         cards = sum(d.is_gpu and any(s not in aside for s in d.slots) for d in devices)
-        found[study_id] = why_it_waits(study_id, claims, Slots(free[True], free[False], cards), now)
+        found[study_id] = why_it_waits(
+            study_id, claims, Slots(free[True], free[False], cards), now, suiting=suiting.get(study_id)
+        )
     return found
+
+
+def _suiting(claim: Claim, devices: Sequence[Device], asides: Sequence[PutAside]) -> int | None:
+    """How many GPUs, or CPU slots, suit a study whose devices are chosen; None: any of its class does."""
+    if not claim.is_placed:
+        return None
+    demand, spots = (
+        Demand(claim.study_id, claim.resources, 1, claim.resources.gpu_memory_bytes),
+        spots_of(devices, asides),
+    )
+    return sum(1 if each.is_gpu else len(each.slots) for each in devices if spots[each.uuid].suits(demand))
 
 
 def pending_then(store: Store, trial: TrialRecord) -> list[int]:
@@ -98,7 +112,11 @@ def place_of(store: Store, study_id: int) -> PlaceWait | None:
     found = place([demand], spots, patience_s=inf)
     ours = [each for each in spots if each.is_gpu is mine.resources.on_gpu]
     ours.sort(key=lambda each: (not each.suits(demand), each.host, each.uuid))
-    lacking = tuple((each.host, each.uuid, each.why_not(demand)) for each in ours)
+    health = {each.uuid: f": {each.health}" for each in devices if each.health not in ("", "ok")}
+    lacking = tuple(
+        (each.host, each.uuid, each.why_not(demand) + ("" if each.usable else health.get(each.uuid, "")))
+        for each in ours
+    )
     return PlaceWait(found.waits.get(study_id, ""), lacking, tuple(told))
 
 

@@ -277,6 +277,8 @@ def _why(demand: Demand, spots: Sequence[Spot], reserved: Sequence[str]) -> str:
     if any(spot.fits(demand) for spot in suiting) and wants.members == 1:
         return "the devices with room are kept for a trial that has waited longer"
     held = " (some are kept for a trial that has waited longer)" if reserved else ""
+    if demand.is_unknown:
+        held += "; how much memory its trials take is not known yet, so each has a GPU to itself (`gpu_memory` says it)"
     return f"all {len(suiting)} {kind}s that suit it are taken, or have too little left{held}" if slots else "busy"
 
 

@@ -30,13 +30,16 @@ class WaitDecision:
     late: str = ""
 
 
-def why_it_waits(study_id: int, claims: Sequence[Claim], slots: Slots, now: datetime) -> WaitDecision:
-    """What the study waits for."""
+def why_it_waits(
+    study_id: int, claims: Sequence[Claim], slots: Slots, now: datetime, *, suiting: int | None = None
+) -> WaitDecision:
+    """What the study waits for. `suiting`: so many GPUs, or CPU slots, suit it (None: any of its class does)."""
     claims = urgent(claims, slots)
     mine = next((each for each in claims if each.study_id == study_id), None)
     if mine is None:
         return WaitDecision("it is over")
-    of = slots.of(mine.gpus)
+    of_class = slots.of(mine.gpus)
+    of = of_class if suiting is None else min(suiting, of_class)
     part = min(share(study_id, claims, slots).slots, floor(of / mine.width))
     if not mine.may_run:
         return WaitDecision("it is paused", part, of)
@@ -50,9 +53,9 @@ def why_it_waits(study_id: int, claims: Sequence[Claim], slots: Slots, now: date
         return WaitDecision("all that it may run at once runs", part, of, ends_s=ends_s, late=late.reason)
     place = line.index(study_id) + 1
     ours = [each for each in claims if bool(each.gpus) == bool(mine.gpus)]
-    idle = max(floor(of - sum(each.running * each.width for each in claims if each.gpus or not mine.gpus)), 0)
+    idle = max(floor(of_class - sum(each.running * each.width for each in claims if each.gpus or not mine.gpus)), 0)
     starts_s = 0.0 if idle >= place else _free_after_s(ours, place - idle)
-    busy = f"{of - idle} of {of} slots are busy"
+    busy = f"{of_class - idle} of {of_class} {'GPUs' if mine.gpus else 'slots'} are busy"
     return WaitDecision(f"{busy}, and it is number {place} in the line", part, of, place, starts_s, ends_s, late.reason)
 
 

@@ -3,7 +3,10 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.domain.records import Resources
 
 
 def number(value: float | None, digits: int = 6) -> str:
@@ -14,6 +17,14 @@ def number(value: float | None, digits: int = 6) -> str:
 def counted(count: int, thing: str) -> str:
     """`1 host`, `3 hosts`."""
     return f"{count} {thing}" + ("" if count == 1 else "s")
+
+
+def part_of(trials: int, of: int, asked: "Resources") -> str:
+    """A study's part of so many GPUs, or CPU slots, in trials at once."""
+    unit = "GPU" if asked.on_gpu else "slot"
+    if asked.width == 1:
+        return f"{counted(trials, unit)} of {of}"
+    return f"{counted(trials, 'trial')} at once on {counted(of, unit)}, each with {asked.width:g}"
 
 
 def span(seconds: float | None) -> str:

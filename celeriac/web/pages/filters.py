@@ -8,7 +8,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup, escape
 
 from celeriac.report.morning.night import slice_text
-from celeriac.report.words import assigned, counted, number, one_line, span, value_text
+from celeriac.report.words import assigned, counted, number, one_line, part_of, span, value_text
 
 
 def study_url(name: str, *parts: object) -> str:
@@ -145,6 +145,7 @@ FILTERS = {
     "badge": badge,
     "lines": lines,
     "counted": counted,
+    "part_of": part_of,
     "study_url": study_url,
     "trial_url": trial_url,
     "schedule_url": schedule_url,

@@ -8,8 +8,9 @@ from celeriac.cli.waiting import told_of_place
 from celeriac.client.fleet import fleet_of
 from celeriac.client.progress import Progress, line_of, why_waiting
 from celeriac.client.waiting import place_of, waiting_of
-from celeriac.domain.records import Device, StudyState
+from celeriac.domain.records import Device, Resources, StudyState
 from celeriac.report.forms import place_form
+from celeriac.report.words import part_of
 from coordinator.turn import drive_all
 from tests.coordinator.house import House, open_study
 from tests.coordinator.test_placed_gangs import GIB, begin, empty, host
@@ -33,6 +34,9 @@ def test_why_says_what_each_device_lacks_for_the_next_trial() -> None:
     found = place_of(house.store, waits.id)
     assert found is not None
     assert found.reason == "all 2 GPUs that suit it are taken, or have too little left"
+    assert part_of(2, 2, Resources(gpus=0.5)) == "2 trials at once on 2 GPUs, each with 0.5"
+    assert part_of(1, 3, Resources()) == "1 slot of 3"
+    assert list(told_of_place(found, has_next=False)) == []
     told = list(told_of_place(found))
     assert told[1:] == [
         "  box-0 on box: a share of 0 is free, of 0.5",
@@ -46,8 +50,17 @@ def test_why_says_what_each_device_lacks_for_the_next_trial() -> None:
     stuck = replace(progress, study=replace(progress.study, state=StudyState.RUNNING), no_place=found.reason)
     assert why_waiting(stuck).startswith("all 2 GPUs that suit it are taken, or have too little left (`celeriac why")
     assert "all 2 GPUs" in line_of(stuck)
-    assert waiting_of(house.store, waits.id).starts_s == 0, "one GPU is idle"
-    assert waiting_of(house.store, waits.id, found.reason).starts_s is None, "which is none of its own"
+    line = waiting_of(house.store, waits.id)
+    assert (line.reason, line.of) == ("0 of 3 GPUs are busy, and it is number 1 in the line", 2), (
+        "of those with its label"
+    )
+    idle = open_study(house.store, study="idle", resources={"gpus": 1, "labels": {"gpu": "a100"}})
+    assert waiting_of(house.store, idle.id).starts_s == 0
+    assert waiting_of(house.store, idle.id, "no place").starts_s is None, "an idle GPU is none of its own"
+    house.store.put_devices("old", [replace(each, slots=(), health="drained") for each in house.store.devices()[2:]])
+    drained = place_of(house.store, idle.id)
+    assert drained is not None
+    assert ("old", "old-0", "it takes no trials now: drained") in drained.devices
     huge = open_study(house.store, study="huge", resources={"gpus": 0.5, "gpu_memory": "90GiB"})
     found = place_of(house.store, huge.id)
     assert found is not None
