@@ -58,7 +58,7 @@ def why(study: StudyName, number: OneTrial = None, home: Home = None, as_json: A
     if found.ends_s is not None:
         say(f"  its last trial is expected to end in about {text.span(found.ends_s)}")
     for line in (
-        *told_of_place(place, found.place is not None),
+        *told_of_place(place, found.place is not None or not found.of),
         *told_of_limits(limits),
         *told_of_proposers(proposers),
     ):
