@@ -109,6 +109,8 @@ def place_of(store: Store, study_id: int) -> PlaceWait | None:
         told.append((each.number, f"{each.kinds.reason}: {then}"))
     if not mine.is_placed:
         return PlaceWait("", (), tuple(told))
+    if own and mine.ready + mine.left <= len(own):  # no other is to come
+        demand = replace(demand, number=own[0].number, barred=own[0].kinds.barred)
     found = place([demand], spots, patience_s=inf)
     ours = [each for each in spots if each.is_gpu is mine.resources.on_gpu]
     ours.sort(key=lambda each: (not each.suits(demand), each.host, each.uuid))

@@ -290,7 +290,7 @@ def room_for_members(demand: Demand, spots: Iterable[Spot]) -> int:
 def barred_trials(claims: Sequence[Claim], short: Sequence[ShortTrial], devices: Sequence[Device]) -> list[BarredTrial]:
     """The open GPU trials that ran out of memory, and on which of the live devices each may run."""
     asked = {each.study_id: each.resources for each in claims if each.gpus}
-    gpus = [LiveGpu(each.kind, each.memory_bytes, each.labels) for each in devices if each.is_gpu and each.slots]
+    gpus = [LiveGpu(each.kind, each.memory_bytes, each.labels) for each in devices if each.is_gpu]
     found = []
     for each in short:
         kinds = after_memory(each.faults).barred

@@ -26,7 +26,7 @@ class PlacingStore(Protocol):
         """The open trials of these studies that ran out of memory since a person last had them run once more."""
 
     def live_gpus(self, least_bytes: int) -> list[LiveGpu]:
-        """The GPUs that are alive, have slots, and so much memory: what a worker may know of its fleet."""
+        """The GPUs that are alive and have so much memory, taken out or not: what a worker may know of its fleet."""
 
     def unplace(self, study_id: int, number: int, attempt: int) -> bool:
         """QUEUED -> WAITING of a placed trial whose next attempt is this one; False: it is elsewhere by now."""

@@ -1,5 +1,6 @@
 """Trials that are placed: their tickets, their turns beside others, and what becomes of a place that is gone."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -258,6 +259,24 @@ def test_it_waits_for_its_kind_alone_and_says_so() -> None:
     (told,) = place.barred
     assert told[0] == 0
     assert next(told_of_place(place)).startswith("trial 0: it ran out of memory on T4, and waits for a GPU other")
+
+
+def test_a_kind_that_is_taken_out_for_a_while_is_waited_for() -> None:
+    house, study = ran_out_on_a_t4(trials=1)
+    (large,) = [each for each in house.store.devices() if each.kind == "H200"]
+    house.clock.advance(2.0)
+    with_kinds(house, T4=2)
+    house.store.put_devices("H200", [replace(large, slots=(), health="drained")])
+    said = drive(house.coordinator, study.id)
+    assert "GPU other than T4: no live GPU that is healthy and not taken out has a slot for it" in said
+    place = place_of(house.store, study.id)
+    assert place is not None
+    assert ("H200", "H200-0", "it takes no trials now: drained") in place.devices
+    assert ("T4", "T4-0", "trial 0 does not fit into the memory of a T4") in place.devices
+    house.clock.advance(2.0)
+    with_kinds(house, T4=2, H200=1)
+    drive(house.coordinator, study.id)
+    assert house.take(device_queue("H200-0")) == RunTrial(study.id, 0, 2)
 
 
 def test_where_no_other_kind_is_left_any_slot_may_take_it_to_end_it() -> None:

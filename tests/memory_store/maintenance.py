@@ -152,7 +152,7 @@ class Maintenance(Tables):
 
     @atomic
     def live_gpus(self, least_bytes: int) -> list[LiveGpu]:
-        found = [each for each in self.devices(alive=True) if each.is_gpu and each.slots]
+        found = [each for each in self.devices(alive=True) if each.is_gpu]
         found = sorted(found, key=lambda each: (each.kind, each.memory_bytes))
         return [LiveGpu(e.kind, e.memory_bytes, e.labels) for e in found if e.memory_bytes >= least_bytes]
 

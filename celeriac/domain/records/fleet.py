@@ -42,7 +42,9 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class LiveGpu:
-    """A GPU that is alive and has slots, as far as it matters to a trial that looks for another kind."""
+    """A GPU that is alive, also one that is taken out for a while, as far as it matters to a trial that looks for
+    another kind.
+    """
 
     kind: str
     memory_bytes: int

@@ -86,8 +86,9 @@ def test_a_worker_may_know_which_gpus_live(any_store: Store) -> None:
     small, large = replace(device("GPU-1", kind="T4"), memory_bytes=16), device("GPU-2", kind="H200")
     drained = replace(device("GPU-3", kind="A100"), slots=())
     any_store.put_devices("here", [small, large, drained, device("cpu")])
-    assert any_store.live_gpus(0) == [LiveGpu(each.kind, each.memory_bytes, each.labels) for each in (large, small)]
-    assert [each.kind for each in any_store.live_gpus(17)] == ["H200"]
+    told = [LiveGpu(each.kind, each.memory_bytes, each.labels) for each in (drained, large, small)]
+    assert any_store.live_gpus(0) == told, "one that is taken out comes back"
+    assert [each.kind for each in any_store.live_gpus(17)] == ["A100", "H200"]
 
 
 def test_the_open_trials_that_ran_out_of_memory_are_told_of(any_store: Store) -> None:

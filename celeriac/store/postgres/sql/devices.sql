@@ -46,7 +46,7 @@ SELECT EXISTS (
 
 -- name: live_gpus(least_bytes bigint) -> kind text, memory_bytes bigint, labels json
 SELECT d.kind, d.memory_bytes, d.labels FROM device d
-WHERE {alive} AND d.kind <> 'cpu' AND json_array_length(d.slots) > 0 AND d.memory_bytes >= :least_bytes
+WHERE {alive} AND d.kind <> 'cpu' AND d.memory_bytes >= :least_bytes
 ORDER BY d.kind, d.memory_bytes
 
 -- name: slot_runs
