@@ -113,7 +113,7 @@ class Operating(ABC):
 
         names = [each.name for each in self.store.schedules()] if schedule is None else [schedule]
         if last is not None:
-            found = [last_mornings(self.store, name, last) for name in names]
+            found = [list(last_mornings(self.store, name, last)) for name in names]
         else:
             newest = (read_morning(self.store, name, night) for name in names)
             found = [[each] for each in newest if each is not None]

@@ -9,6 +9,7 @@ from typing import Protocol
 from celeriac.domain.records import (
     ApiToken,
     Attempt,
+    Champion,
     Fault,
     Firing,
     Goal,
@@ -104,6 +105,11 @@ class ListStore(Protocol):
 
     def firings_by_id(self, ids: Sequence[int]) -> list[Firing]:
         """These firings, by id; those that are there."""
+
+    def champions_page(
+        self, schedule: str | None = None, *, after_id: int | None = None, limit: int = 100
+    ) -> list[Champion]:
+        """What `champions` gives, from the slice after that of the verdict `after_id` on."""
 
     def attempts_page(
         self, study_id: int, numbers: Sequence[int] | None, *, after: tuple[int, int] | None = None, limit: int = 500

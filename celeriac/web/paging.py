@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -56,19 +56,20 @@ def not_ours() -> Refused:
 
 
 def whole(
-    found: Sequence[Any], limit: int, cursor: Callable[[Any], str], *, form: Callable[[Any], Any] = lambda each: each
+    found: Iterable[Any], limit: int, cursor: Callable[[Any], str], *, form: Callable[[Any], Any] = lambda each: each
 ) -> Response:
     """A page of what was `found`, one more than `limit` where there is more; `form`: each as it is shown.
 
-    It has one item at least, and else ends before `MOST_BYTES`.
+    It has one item at least, and else ends before `MOST_BYTES`. What is made one by one is made for the page alone.
     """
     parts: list[bytes] = []
-    size = 0
-    for each in found[:limit]:
+    size, last, more = 0, None, None
+    for each in found:
         part = written(form(each))
         size += len(part) + 1
-        if parts and size > MOST_BYTES:
+        if len(parts) == limit or (parts and size > MOST_BYTES):
+            more = cursor(last)
             break
         parts.append(part)
-    more = cursor(found[len(parts) - 1]) if len(parts) < len(found) else None
+        last = each
     return as_json(b'{"items":[' + b",".join(parts) + b'],"next":' + written(more) + b"}")

@@ -71,7 +71,7 @@ def watch(console: Console, client: Client, firing_ids: Sequence[int]) -> list[F
 
 def morning(client: Client) -> None:
     """What changed and how sure that is, for each airport: the newest row of `celeriac morning SCHEDULE --last N`."""
-    nights = last_mornings(client.store, SCHEDULE, 1)
+    nights = list(last_mornings(client.store, SCHEDULE, 1))
     print()
     for line in aligned(Grid((*HEAD, *COST), table_rows(nights), NUMERIC)):
         print(line)

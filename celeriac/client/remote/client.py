@@ -282,7 +282,7 @@ class RemoteClient:
 
     def mornings(self, schedule: str | None, night: str | None, last: int | None) -> list[list[Morning]]:
         """Of each schedule the newest night, or one by name, or the newest few, the oldest first."""
-        forms = self._wire.get("mornings", schedule=schedule, night=night, last=last)
+        forms = self._wire.items("mornings", schedule=schedule, night=night, last=last)
         found: dict[str, list[Morning]] = {}
         for each in (record_from(Morning, form) for form in forms):
             found.setdefault(each.schedule, []).append(each)

@@ -203,7 +203,7 @@ class RemoteRows:
 
     def champions(self, schedule: str | None = None) -> list[Champion]:
         """The champion of each slice."""
-        return [record_from(Champion, each) for each in self._wire.get("champions", schedule=schedule)]
+        return [record_from(Champion, each) for each in self._wire.items("champions", schedule=schedule)]
 
     def verdicts(
         self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 200

@@ -1,6 +1,6 @@
 """Reads what one night of a schedule left: in a few verbs a slice, and nothing that is not in the rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
@@ -95,11 +95,15 @@ def _runs(store: Store, studies: Sequence[StudyRecord]) -> list[TrialRecord]:
     ]
 
 
-def last_mornings(store: Store, schedule: str, count: int) -> list[Morning]:
-    """The newest nights of a schedule, at most so many, the oldest first. Raises UnknownSchedule."""
+def last_mornings(store: Store, schedule: str, count: int, *, after: str | None = None) -> Iterator[Morning]:
+    """The newest nights of a schedule, at most so many, the oldest first; of these only those `after` one of them. Each
+    is read when it is asked for. Raises UnknownSchedule.
+    """
     row = store.schedule(schedule)
-    nights = list(nights_of(store, row).items())[:count]
-    return [_read(store, row, name, firings) for name, firings in reversed(nights)]
+    nights = nights_of(store, row)
+    names = list(nights)[:count]
+    for name in reversed(names[: names.index(after)] if after is not None and after in names else names):
+        yield _read(store, row, name, nights[name])
 
 
 def _to_come(store: Store, row: Schedule, night: str) -> list[tuple[Mapping[str, Any], Any]]:

@@ -125,7 +125,7 @@ class Firings(Verbs):
         return self._one(Champion, "champion_of", schedule=schedule, slice=slice_)
 
     def champions(self, schedule: str | None = None) -> list[Champion]:
-        return self._all(Champion, "champions", schedule=schedule)
+        return self._all(Champion, "champions", schedule=schedule, after_id=None, limit=None)
 
     def verdicts(
         self, schedule: str, *, slice_: Mapping[str, Any] | None = None, before_id: int | None = None, limit: int = 200

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from celeriac.domain.records import Attempt, Firing, Goal, Report, TrialRecord
+from celeriac.domain.records import Attempt, Champion, Firing, Goal, Report, TrialRecord
 from celeriac.store.api_web import Answered, TrialFilter
 from celeriac.store.postgres.records import record_of
 from celeriac.store.postgres.statements import statement
@@ -50,6 +50,11 @@ class Web(Verbs):
 
     def firings_by_id(self, ids: Sequence[int]) -> list[Firing]:
         return self._all(Firing, "firings_by_id", ids=list(ids))
+
+    def champions_page(
+        self, schedule: str | None = None, *, after_id: int | None = None, limit: int = 100
+    ) -> list[Champion]:
+        return self._all(Champion, "champions", schedule=schedule, after_id=after_id, limit=limit)
 
     def attempts_page(
         self, study_id: int, numbers: Sequence[int] | None, *, after: tuple[int, int] | None = None, limit: int = 500

@@ -44,10 +44,18 @@ class ByHand(OfSlice):
     trial: int = Field(ge=0, le=2**31 - 1)
 
 
-@router.get("/champions", responses=says([Champion]))
-def champions(_: Reader, store: Reading, schedule: Annotated[str | None, Query(max_length=200)] = None) -> Response:
+@router.get("/champions", responses=says(page_of(Champion)))
+def champions(
+    _: Reader,
+    store: Reading,
+    schedule: Annotated[str | None, Query(max_length=200)] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Response:
     """The champion of each slice, by schedule and slice."""
-    return answer(store.champions(schedule))
+    place = place_of(cursor, int)
+    found = store.champions_page(schedule, after_id=place[0] if place else None, limit=limit + 1)
+    return whole(found, limit, lambda last: cursor_of(last.id))
 
 
 @router.get(_PATH + "/verdicts", responses=says(page_of(Champion)))

@@ -1,5 +1,6 @@
 """Schedules, their firings, their nights; trigger, pause, resume, remove."""
 
+from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -133,20 +134,35 @@ def deliveries(_: Reader, store: Reading, schedule: ScheduleName, limit: Limit =
     return answer(store.deliveries(schedule, limit=limit))
 
 
-@router.get("/mornings", responses=says([Morning]))
+@router.get("/mornings", responses=says(page_of(Morning)))
 def mornings(
     _: Reader,
     store: Reading,
     schedule: Annotated[str | None, Query(max_length=200)] = None,
     night: Annotated[str | None, Query(max_length=40)] = None,
-    last: Annotated[int | None, Query(ge=1, le=100)] = None,
+    last: Annotated[int | None, Query(ge=1, le=1000)] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
 ) -> Response:
-    """What a night changed, why, and how sure that is: the newest of each schedule, one by name, or the last few."""
+    """What a night changed, why, and how sure that is: the newest of each schedule, one by name, or the last few, by
+    schedule and the oldest first.
+    """
     names = [each.name for each in store.schedules()] if schedule is None else [schedule]
-    if last is not None:
-        return answer([each for name in names for each in last_mornings(store, name, last)])
-    found = (read_morning(store, name, night) for name in names)
-    return answer([each for each in found if each is not None])
+    place = place_of(cursor, str, str)
+    if place is not None:
+        if place[0] not in names:
+            raise not_ours()
+        names = names[names.index(place[0]) :]
+
+    def found() -> Iterator[Morning]:
+        for name in names:
+            after = place[1] if place is not None and name == place[0] else None
+            if last is not None:
+                yield from last_mornings(store, name, last, after=after)
+            elif after is None and (newest := read_morning(store, name, night)) is not None:
+                yield newest
+
+    return whole(found(), limit, lambda read: cursor_of(read.schedule, read.night))
 
 
 @router.post(_PATH + "/fire", status_code=201, responses=says(FIRED, 201))

@@ -2,6 +2,8 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -13,8 +15,9 @@ from celeriac.domain.records import Fault, Scope, VerdictKind
 from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
 from celeriac.store.tokens import make_token
+from celeriac.web.paging import MOST_BYTES, cursor_of
 from tests.celeriac.cli.played import PLAN, SPEC, STUDY_FILE, leased, played, started
-from tests.celeriac.store.scenes import device, failed, report, scored
+from tests.celeriac.store.scenes import NOON, device, failed, report, scored, searching, verdict
 from tests.celeriac.web.conftest import Ask
 
 V1 = "/api/v1"
@@ -200,13 +203,38 @@ def test_a_schedule_is_put_fired_and_its_champions_changed(api: TestClient, clie
     back = api.post(V1 + "/schedules/nightly/rollback", json={"slice": "r=eu"}).json()
     assert (back["trial"], back["kind"]) == (0, VerdictKind.ROLLBACK)
     assert len(list(items(api, "/schedules/nightly/verdicts", limit=2))) == 3
-    assert [each["trial"] for each in api.get(V1 + "/champions").json()] == [0]
+    assert [each["trial"] for each in items(api, "/champions")] == [0]
     assert api.post(V1 + "/schedules/nightly/approve", json={"slice": "r=eu"}).status_code == 422
-    assert api.get(V1 + "/mornings", params={"schedule": "nightly"}).status_code == 200
+    assert [each["schedule"] for each in items(api, "/mornings", schedule="nightly")] == ["nightly"]
     assert api.post(V1 + "/schedules/nightly/pause", json={}).status_code == 200
     assert api.get(V1 + "/schedules/nightly").json()["schedule"]["paused"] is True
     assert api.post(V1 + "/schedules/nightly/remove", json={}).status_code == 200
     assert api.get(V1 + "/schedules/nightly").status_code == 404
+
+
+def test_champions_and_mornings_come_in_pages(api: TestClient, web_store: WebStore) -> None:
+    api.post(V1 + "/schedules", json={"spec": {**SPEC, **PLAN}}).raise_for_status()
+    long = {"gate": "x" * 60_000}
+    nights = [searching(web_store, due_at=NOON + timedelta(days=day)) for day in range(5)]
+    made = [replace(verdict(each, promoted=True, slice_={"r": str(each.id)}), evidence=long) for each in nights]
+    for each in reversed(made):
+        web_store.record_champion(each)
+    pages = [api.get(V1 + "/champions", params={"schedule": "nightly"})]
+    while more := pages[-1].json()["next"]:
+        pages.append(api.get(V1 + "/champions", params={"schedule": "nightly", "cursor": more}))
+    assert [len(each.json()["items"]) for each in pages] == [2, 2, 1]
+    assert max(len(each.content) for each in pages) < MOST_BYTES
+    told = [each["slice"] for page in pages for each in page.json()["items"]]
+    assert told == [each.slice for each in web_store.champions()]
+    assert [each["slice"] for each in items(api, "/champions", limit=1)] == told
+    assert list(items(api, "/champions", schedule="weekly")) == []
+    names = [f"{each.due_at:%Y-%m-%d}" for each in nights if each.due_at]
+    for limit in (1, 2, 50):
+        assert [each["night"] for each in items(api, "/mornings", last=4, limit=limit)] == names[1:]
+    assert [each["night"] for each in items(api, "/mornings", limit=1)] == names[-1:]
+    assert [each["night"] for each in items(api, "/mornings", night=names[0])] == names[:1]
+    elsewhere = api.get(V1 + "/mornings", params={"cursor": cursor_of("weekly", names[0])})
+    assert elsewhere.json()["type"] == "urn:celeriac:cursor-invalid"
 
 
 def test_a_host_is_taken_out_and_given_back(api: TestClient, web_store: WebStore) -> None:

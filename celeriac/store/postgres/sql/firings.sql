@@ -130,9 +130,12 @@ SELECT {champion_columns} FROM champion ch
 WHERE ch.promoted AND ch.schedule = :schedule AND ch.slice = CAST(:slice AS jsonb) ORDER BY ch.id DESC LIMIT 1
 
 -- name: champions
+-- From the slice after that of the verdict `after_id` on; a limit of NULL is none.
 SELECT DISTINCT ON (ch.schedule, ch.slice) {champion_columns} FROM champion ch
 WHERE ch.promoted AND (CAST(:schedule AS text) IS NULL OR ch.schedule = :schedule)
-ORDER BY ch.schedule, ch.slice, ch.id DESC
+    AND (CAST(:after_id AS bigint) IS NULL
+        OR (ch.schedule, ch.slice) > (SELECT a.schedule, a.slice FROM champion a WHERE a.id = :after_id))
+ORDER BY ch.schedule, ch.slice, ch.id DESC LIMIT CAST(:limit AS bigint)
 
 -- name: verdicts
 SELECT {champion_columns} FROM champion ch

@@ -130,7 +130,7 @@ def test_many_nights_are_one_table_with_the_holdout_of_each_and_what_they_cost()
     assert second.holdout.default == pytest.approx(sum(default.holdout) / len(default.holdout))
     if second.test is not None:
         assert (second.holdout.champion, second.holdout.challenger) == (second.test.before, second.test.after)
-    mornings = last_mornings(house.store, "flights", 5)
+    mornings = list(last_mornings(house.store, "flights", 5))
     assert [each.night for each in mornings] == ["2026-11-24", "2026-11-25"]
     assert [each.night for each in last_mornings(house.store, "flights", 1)] == ["2026-11-25"]
     rows = table_rows(mornings)
