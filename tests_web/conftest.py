@@ -2,12 +2,10 @@
 
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
@@ -19,7 +17,6 @@ from tests.servers import free_port
 PICTURES = Path(__file__).parent.parent / "build" / "web"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
-START_S = 60.0
 LOOKS = ("light", "dark", "phone")
 
 CODE = '''"""A training that takes half a second: an arch over lr, noisy by its seed."""
@@ -88,18 +85,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     (code / "train.py").write_text(CODE)
     with embedded(2, flower=True, environment={"CELERIAC_WEB_PORT": str(free_port())}) as stack:
         address = json.loads(stack.settings.stack_file.read_text())["web_url"]
-        until = time.monotonic() + START_S
-        while not _answers(f"{address}/healthz"):  # the stack is ready without it
-            assert time.monotonic() < until, f"the board does not answer at {address}"
-            time.sleep(0.2)
         yield Board(stack, address, code)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """`celeriac up`: start everything, say where it is, keep it alive, stop it in order.
 
-Promises: ready means that Postgres has the right schema and that every program takes tickets. Ctrl-C stops the node
-first, which hands its trials back with their checkpoints. After a kill -9 of this process nothing lives on, and the
-next `up` on the same home goes on where this one was.
+Promises: ready means that Postgres has the right schema, that every program takes tickets, and that the board listens
+at the address that is printed. Ctrl-C stops the node first, which hands its trials back with their checkpoints. After
+a kill -9 of this process nothing lives on, and the next `up` on the same home goes on where this one was.
 """
 
 import os
@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -75,7 +75,7 @@ def programs(wishes: Wishes) -> list[Program]:
 
 
 #: Started once the others are ready, so that nothing that runs a trial waits for it.
-WEB = Program("web", ("celeriac.web",), announces=False)
+WEB = Program("web", ("celeriac.web",))
 MLFLOW = Program("mlflow", ("celeriac.doors.mlflow_live",), announces=False)
 
 
@@ -182,17 +182,22 @@ class _Up:
         self._link = done.stdout.strip()
 
     def _start_programs(self) -> None:
+        self._supervisor.wait_for(self._keep(programs(self._wishes)), READY_S)
+        others = [WEB] if self._settings.web_port else []
+        listens = self._keep([*others, MLFLOW] if self._settings.mlflow_uri else others)
+        # Who is told of the board may click at once. A stack that `celeriac run` starts for a study does not wait.
+        if not self._wishes.idle_exit:
+            self._supervisor.wait_for(listens, READY_S)
+
+    def _keep(self, wanted: Sequence[Program]) -> dict[int, str]:
+        """Start programs; the descriptors on which those that announce themselves will say that they are ready."""
         waiting: dict[int, str] = {}
-        for program in programs(self._wishes):
+        for program in wanted:
             ready, says = os.pipe() if program.announces else (-1, None)
             self._supervisor.keep(self._child(program, says))
             if program.announces:
                 waiting[ready] = program.name
-        self._supervisor.wait_for(waiting, READY_S)
-        if self._settings.web_port:
-            self._supervisor.keep(self._child(WEB, None))
-        if self._settings.mlflow_uri:
-            self._supervisor.keep(self._child(MLFLOW, None))
+        return waiting
 
     def _child(self, program: Program, says: int | None) -> Child:
         # A restarted program gets the same descriptors again, so they stay open here for as long as the stack runs.
