@@ -21,7 +21,7 @@ from celeriac.domain.errors import CeleriacError
 from celeriac.web.auth.failures import Failures
 from celeriac.web.auth.principal import Principal, who_asks
 from celeriac.web.body import body_again
-from celeriac.web.problems import Refused, of_error, problem
+from celeriac.web.problems import Refused, problem, problem_of, shown
 
 #: Paths are those of the request line: a framework builds an address from the Host header too, which anybody writes.
 #: Open to anybody: the login, what its page is drawn with, and whether this program lives.
@@ -68,9 +68,9 @@ class Guard:
                 body = await self._body(scope, receive)
                 answer = await self._refusal(Request(scope, body_again(body, receive)))
         except Refused as refused:
-            answer = problem(refused.status, refused.detail, kind=refused.kind, headers=refused.headers)
+            answer = problem_of(refused)
         if answer is not None:
-            await answer(scope, receive, with_headers)
+            await shown(Request(scope), answer)(scope, receive, with_headers)
         else:
             await self._app(scope, body_again(body, receive), with_headers)
 
@@ -108,7 +108,7 @@ class Guard:
         try:
             found = await run_in_threadpool(who_asks, self._state.state.store, request)
         except CeleriacError as error:
-            return of_error(error)
+            return problem_of(error)
         if found is None:
             return self._stranger(request)
         request.state.principal = found

@@ -11,6 +11,7 @@ from celeriac.store import WebStore
 from celeriac.web.auth.failures import Failures
 from celeriac.web.auth.guard import address_of, too_many
 from celeriac.web.auth.principal import COOKIE, principal_of
+from celeriac.web.problems import shown
 
 router = APIRouter(include_in_schema=False)
 #: A browser stays logged in for so long.
@@ -31,7 +32,7 @@ def log_in(request: Request, token: Annotated[str, Form()] = "", next: Annotated
     failures: Failures = request.app.state.failures
     address = address_of(request)
     if (wait_s := failures.wait_s(address)) > 0:
-        return too_many(wait_s)
+        return shown(request, too_many(wait_s))
     store: WebStore = request.app.state.store
     found, secret = store.token_of(digest_of(token.strip())), new_secret()
     if found is None or not store.open_session(found.name, digest_of(secret), new_secret(), SESSION_S):
@@ -46,7 +47,7 @@ def use_link(request: Request, code: str = "", next: str = "/") -> Response:
     failures: Failures = request.app.state.failures
     address = address_of(request)
     if (wait_s := failures.wait_s(address)) > 0:
-        return too_many(wait_s)
+        return shown(request, too_many(wait_s))
     store: WebStore = request.app.state.store
     secret = new_secret()
     if store.use_link(digest_of(code), digest_of(secret), new_secret(), SESSION_S) is None:

@@ -5,46 +5,22 @@ Rule: a builder reads and returns a frozen view; `page` makes two routes of it, 
 
 import hashlib
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from celeriac.domain.errors import CeleriacError
 from celeriac.report.plain import plain
-from celeriac.web.auth.principal import Principal, Reader, principal_of
-from celeriac.web.problems import Refused, problem_of
+from celeriac.web.auth.principal import Principal, Reader
 
 B = TypeVar("B", bound=Callable[..., Any])
 
 
-class PageRoute(APIRoute):
-    """A route whose errors a browser is shown as a page."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The handler, with its errors drawn."""
-        answer = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            try:
-                return await answer(request)
-            except (CeleriacError, Refused, RequestValidationError) as error:
-                if "text/html" not in request.headers.get("accept", ""):
-                    raise
-                told = problem_of(error)
-                values = {"problem": json.loads(bytes(told.body)), "principal": principal_of(request)}
-                return drawn(request, "error.html", values, told.status_code)
-
-        return handler
-
-
 def pages() -> APIRouter:
     """A router for pages; what they are is theirs, and stands in no API's document."""
-    return APIRouter(include_in_schema=False, route_class=PageRoute)
+    return APIRouter(include_in_schema=False)
 
 
 def page(router: APIRouter, path: str, template: str) -> Callable[[B], B]:
