@@ -22,7 +22,7 @@ from celeriac.web.shapes import STANDING
 router = APIRouter(tags=["champions"])
 _PATH = "/schedules/{schedule}"
 _MOST_DELIVERIES = 1000
-_VERDICT = says(Champion)
+_VERDICT, _VERDICTS = says(Champion), says(page_of(Champion))
 
 
 class OfSlice(Why):
@@ -44,7 +44,7 @@ class ByHand(OfSlice):
     trial: int = Field(ge=0, le=2**31 - 1)
 
 
-@router.get("/champions", responses=says(page_of(Champion)))
+@router.get("/champions", responses=_VERDICTS)
 def champions(
     _: Reader,
     store: Reading,
@@ -58,7 +58,7 @@ def champions(
     return whole(found, limit, lambda last: cursor_of(last.id))
 
 
-@router.get(_PATH + "/verdicts", responses=says(page_of(Champion)))
+@router.get(_PATH + "/verdicts", responses=_VERDICTS)
 def verdicts(
     _: Reader,
     store: Reading,

@@ -26,6 +26,11 @@ class Principal:
         """Whether the token has the scope."""
         return scope in self.scopes
 
+    @property
+    def operates(self) -> bool:
+        """Whether its pages have buttons: it is a browser, whose token may do what they do."""
+        return bool(self.csrf) and self.may(Scope.OPERATE)
+
 
 def bearer(request: Request) -> str | None:
     """The token in the header; None where there is none."""

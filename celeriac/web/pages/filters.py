@@ -1,7 +1,7 @@
 """What templates may ask of values: numbers, times and addresses as they are written on every page. Pure."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -33,12 +33,22 @@ def schedule_url(name: str) -> str:
 
 
 def moment(at: datetime | None) -> Markup:
-    """A time, to the minute, in UTC; the page says the reader's own in its title."""
+    """A time, to the minute, in UTC; the page writes it by the reader's own clock."""
     return (
         Markup("-")
         if at is None
         else Markup('<time datetime="{}">{:%Y-%m-%d %H:%M} UTC</time>').format(at.isoformat(), at)
     )
+
+
+def day(night: str) -> Markup:
+    """A night's name as the head of a narrow column: `Tue`, `24 Nov`, and what else is said in it."""
+    try:
+        at = date.fromisoformat(night[:10])
+    except ValueError:
+        return escape(night)
+    more = night[10:].strip("-T").replace("-", " ")
+    return Markup("{:%a}<br>{} {:%b}").format(at, at.day, at) + (Markup("<br>{}").format(more) if more else "")
 
 
 def ago(at: datetime | None, now: datetime) -> Markup:
@@ -134,6 +144,7 @@ FILTERS = {
     "one_line": one_line,
     "slice": slice_text,
     "moment": moment,
+    "day": day,
     "ago": ago,
     "hours": hours,
     "sentence": sentence,

@@ -7,7 +7,7 @@ from math import floor, log10
 
 from celeriac.decide.calendar import calendar_of, plan_of
 from celeriac.decide.firing import night_name
-from celeriac.domain.records import WORKING, FiringState, Schedule, StudyState
+from celeriac.domain.records import WORKING, Device, FiringState, Schedule, StudyState
 from celeriac.report.morning.night import slice_text
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, StudyFilter, StudyLine, VerdictLine
@@ -20,8 +20,11 @@ router = pages()
 #: A schedule's newest nights that the map shows, and so many days are looked through for them.
 NIGHTS, DAYS = 14, 60
 _MOST_CELLS = 1500
-_MOST_STUDIES, _MOST_PAUSED = 8, 5
+#: So many cells are drawn, of all schedules together: of many slices fewer nights, of very many those with news first.
+_MOST_DRAWN, _FEWEST_NIGHTS = 560, 4
+_MOST_STUDIES, _MOST_PAUSED, _MOST_TOLD = 8, 5, 20
 _LEVELS = 3
+_SILENT_H = 48
 _WORDS = {
     FiringState.SKIPPED: "skipped",
     FiringState.FAILED: "failed",
@@ -80,7 +83,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """A schedule's newest nights, the oldest first; `changes`: what the newest one promoted, failed or missed."""
+    """A schedule's newest nights, the oldest first; `changes`: what the newest one promoted, failed or missed. `more`:
+    slices that are not shown.
+    """
 
     schedule: str
     metric: str
@@ -90,6 +95,12 @@ class Heat:
     rows: tuple[HeatRow, ...]
     changes: tuple[Change, ...]
     states: Mapping[str, int]
+    more: int = 0
+
+    @property
+    def more_changes(self) -> int:
+        """How many changes of the newest night are not told here."""
+        return sum(self.states.get(str(each).lower(), 0) for each in _TOLD) - len(self.changes)
 
     @property
     def newest(self) -> str:
@@ -99,40 +110,64 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class MorningPage:
-    """What there is to see."""
+    """What there is to see. `waiting`: how many verdicts wait for a person, of which the newest are `waits`. `silent`:
+    hosts that have not spoken for a while, and when they did.
+    """
 
     now: datetime
     heats: tuple[Heat, ...]
     waits: tuple[VerdictLine, ...]
+    waiting: int
     paused: tuple[StudyLine, ...]
     running: tuple[StudyLine, ...]
     ended: tuple[StudyLine, ...]
     states: Mapping[StudyState, int]
     running_trials: int
     devices: int
+    sick: tuple[Device, ...]
+    silent: Mapping[str, datetime]
 
 
 @page(router, "/", "morning.html")
 def morning(store: Reading) -> MorningPage:
     """The first page."""
-    now, waits = store.now(), store.unanswered()
+    now, waits, schedules = store.now(), store.unanswered(), store.schedules()
+    slices = sum(len(each.slices) or 1 for each in schedules)
+    nights = max(_FEWEST_NIGHTS, min(NIGHTS, _MOST_DRAWN // max(slices, 1)))
+    drawn = min(1.0, _MOST_DRAWN / nights / max(slices, 1))
+    devices = store.devices()
     opened = store.study_lines(StudyFilter(states=(StudyState.RUNNING, StudyState.OPEN)), _MOST_STUDIES)
     closed = StudyFilter(states=(StudyState.DONE, StudyState.STOPPED, StudyState.FAILED))
     return MorningPage(
         now=now,
-        heats=tuple(filter(None, (heat_of(store, each, now, waits) for each in store.schedules()))),
-        waits=tuple(waits),
+        heats=tuple(filter(None, (heat_of(store, each, now, waits, nights, drawn) for each in schedules))),
+        waits=tuple(waits[:_MOST_TOLD]),
+        waiting=len(waits),
         paused=tuple(store.study_lines(StudyFilter(states=(StudyState.PAUSED,)), _MOST_PAUSED)),
         running=tuple(opened),
         ended=tuple(store.study_lines(closed, _MOST_STUDIES)),
         states=store.study_states(),
         running_trials=len(store.runs_now()),
-        devices=len(store.devices(alive=True)),
+        devices=sum(each.is_alive(now) for each in devices),
+        sick=tuple(each for each in devices if each.is_alive(now) and each.health not in ("", "ok")),
+        silent=_silent(devices, now),
     )
 
 
-def heat_of(store: WebStore, row: Schedule, now: datetime, waits: Sequence[VerdictLine]) -> Heat | None:
-    """The map of one schedule; None before its first night."""
+def _silent(devices: Sequence[Device], now: datetime) -> dict[str, datetime]:
+    """Hosts of which nothing is heard any more; who is away for longer than that was taken away by somebody."""
+    heard: dict[str, datetime] = {}
+    for each in devices:
+        heard[each.host] = max(heard.get(each.host, each.heartbeat_at), each.heartbeat_at)
+    alive = {each.host for each in devices if each.is_alive(now)}
+    since = now - timedelta(hours=_SILENT_H)
+    return {host: at for host, at in sorted(heard.items()) if host not in alive and at > since}
+
+
+def heat_of(
+    store: WebStore, row: Schedule, now: datetime, waits: Sequence[VerdictLine], most_nights: int, drawn: float
+) -> Heat | None:
+    """The map of one schedule, with that share of its slices; None before its first night."""
     cells = store.night_cells(row.name, now - timedelta(days=DAYS), _MOST_CELLS)
     calendar = calendar_of(row)
     plans = {slice_key(each): plan_of(calendar, each) for each in row.slices or ({},)}
@@ -140,7 +175,7 @@ def heat_of(store: WebStore, row: Schedule, now: datetime, waits: Sequence[Verdi
     for each in cells:
         plan = plans.get(slice_key(each.slice)) or plan_of(calendar, each.slice)
         named.append((night_name(plan, each.due_at, by_hand=each.by_hand), each))
-    nights = list(dict.fromkeys(name for name, _ in named))[:NIGHTS][::-1]
+    nights = list(dict.fromkeys(name for name, _ in named))[:most_nights][::-1]
     if not nights:
         return None
     shown = [(name, each) for name, each in named if name in nights]
@@ -156,6 +191,7 @@ def heat_of(store: WebStore, row: Schedule, now: datetime, waits: Sequence[Verdi
         HeatRow(slice_text(each), seats.get(key), tuple(by_place.get((key, night)) for night in nights))
         for key, each in sorted(slices.items(), key=lambda item: slice_text(item[1]))
     ]
+    kept = sorted(rows, key=_has_no_news)[: max(1, round(drawn * len(rows)))]
     newest = [each for name, each in named if name == nights[-1]]
     return Heat(
         schedule=row.name,
@@ -163,13 +199,19 @@ def heat_of(store: WebStore, row: Schedule, now: datetime, waits: Sequence[Verdi
         is_paused=row.paused,
         next_due_at=row.next_due_at,
         nights=tuple(nights),
-        rows=tuple(rows),
-        changes=tuple(_change(each, nights[-1]) for each in reversed(newest) if each.state in _TOLD),
+        rows=tuple(sorted(kept, key=lambda each: each.slice)),
+        changes=tuple(_change(each, nights[-1]) for each in reversed(newest) if each.state in _TOLD)[:_MOST_TOLD],
         states=_counted(newest),
+        more=len(rows) - len(kept),
     )
 
 
 _TOLD = (FiringState.PROMOTED, FiringState.FAILED, FiringState.MISSED)
+
+
+def _has_no_news(row: HeatRow) -> bool:
+    newest = row.cells[-1]
+    return newest is None or not (newest.awaits or newest.state in _TOLD)
 
 
 def _cell(night: str, each: NightCell, most: float, waiting_study: str | None) -> HeatCell:

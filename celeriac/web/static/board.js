@@ -98,14 +98,19 @@
     if (s < 86400) return `${Math.floor(s / 3600)}h ${String(Math.floor((s % 3600) / 60)).padStart(2, "0")}m`;
     return `${Math.floor(s / 86400)}d`;
   };
-  // Times are written by the server in UTC; here they age, and the title says the reader's own clock.
+  // Times are written by the server in UTC; here they age, or become those of the reader's own clock. The title has the
+  // other.
   function age(root) {
     root.querySelectorAll("time[datetime]").forEach((each) => {
       const at = new Date(each.getAttribute("datetime")), s = (Date.now() - at.getTime()) / 1000;
       if (Number.isNaN(s)) return;
-      each.title = at.toLocaleString();
-      if (each.dataset.since !== undefined) each.textContent = span(Math.max(s, 0));
-      if (each.dataset.age !== undefined) each.textContent = s >= 0 ? `${span(s)} ago` : `in ${span(-s)}`;
+      const year = at.getFullYear() === new Date().getFullYear() ? undefined : "numeric";
+      const own = at.toLocaleString("en-GB", { weekday: "short", day: "numeric", month: "short", year, hour: "2-digit", minute: "2-digit" });
+      const ages = each.dataset.since !== undefined || each.dataset.age !== undefined;
+      each.title = ages ? own : `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
+      if (!ages) each.textContent = own;
+      else if (each.dataset.since !== undefined) each.textContent = span(Math.max(s, 0));
+      else each.textContent = s >= 0 ? `${span(s)} ago` : `in ${span(-s)}`;
     });
   }
 

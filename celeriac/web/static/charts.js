@@ -373,7 +373,7 @@
     c.textBaseline = "middle";
     for (let at = Math.ceil(first / step) * step; at <= last; at += step) {
       c.strokeStyle = t.grid; c.lineWidth = 1; c.beginPath(); c.moveTo(x(at), 0); c.lineTo(x(at), height - 26); c.stroke();
-      const when = new Date(at * 1000), words = step >= 86400 ? when.toLocaleDateString([], { day: "numeric", month: "short" }) : when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}) });
+      const when = new Date(at * 1000), words = step >= 86400 ? when.toLocaleDateString("en-GB", { day: "numeric", month: "short" }) : when.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", ...(step < 60 ? { second: "2-digit" } : {}) });
       c.fillStyle = t.soft; c.textAlign = "center"; c.fillText(words, Math.min(Math.max(x(at), left + 16), w - 24), height - 12);
     }
     d.workers.forEach((worker, k) => {

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,13 +13,16 @@ from fastapi.testclient import TestClient
 
 from celeriac.client import Client, Study
 from celeriac.client.schedules import fire_now
-from celeriac.domain.records import Report
+from celeriac.domain.records import Report, Scope
 from celeriac.store import WebStore
 from celeriac.store.api_board import Condition, StudyFilter, TrialOrder
+from celeriac.store.tokens import make_link, make_token
+from celeriac.web.pages import morning
 from celeriac.web.pages.memory import Kept
 from celeriac.web.pages.tables import read_filter
 from tests.celeriac.cli.played import SPEC, STUDY_FILE, leased, played
 from tests.celeriac.store.scenes import device
+from tests.celeriac.web.conftest import Ask
 from tests.coordinator.house import House, with_slots
 from tests.coordinator.nightlife import JFK, by_lr, put_schedule, work
 
@@ -136,6 +140,22 @@ def test_what_is_not_there_is_a_page_for_a_browser_and_a_problem_for_a_program(a
     assert api.get("/studies/nowhere.json").json()["status"] == 404
 
 
+@pytest.mark.usefixtures("study")
+def test_who_may_only_read_is_shown_no_buttons(asked: Ask, browser: TestClient, web_store: WebStore) -> None:
+    house = House(slots=2)
+    house.store = web_store  # type: ignore[assignment]
+    put_schedule(house)
+    with_slots(web_store, 2)
+    make_token(web_store, "reader", (Scope.READ,))
+    reader = asked()
+    assert reader.get(f"/login/once?code={make_link(web_store, 'reader')}").status_code == 303
+    for path in ("/studies/digits", "/studies/digits/trials/1", "/schedules/flights", "/fleet"):
+        forms = re.findall(r'<form method="post" action="([^"]+)"', reader.get(path).text)
+        assert forms == ["/logout"], path
+    assert "Drain" in browser.get("/fleet").text
+    assert "reader may check a file, but not submit one" in text(reader.get("/submit"))
+
+
 def test_a_study_is_paused_and_goes_on_by_its_forms(browser: TestClient, study: Study) -> None:
     csrf = form(browser)
     assert browser.post("/studies/digits/pause", data={"reason": "lunch"}).status_code == 403
@@ -169,9 +189,9 @@ def test_a_file_is_checked_at_its_lines_and_submitted(browser: TestClient, clien
 def test_a_night_is_seen_and_its_challenger_approved_and_rolled_back(browser: TestClient, night: House) -> None:
     store, csrf = night.store, form(browser)
     [firing] = store.firings("flights")
-    morning = browser.get("/index.json").json()
-    assert [each["slice"] for each in morning["waits"]] == [JFK]
-    [heat] = morning["heats"]
+    first_page = browser.get("/index.json").json()
+    assert [each["slice"] for each in first_page["waits"]] == [JFK]
+    [heat] = first_page["heats"]
     [row] = heat["rows"]
     assert (row["slice"], row["cells"][0]["awaits"], row["cells"][0]["level"]) == ("airport=JFK", True, 3)
     assert "asked for by ada" in json.dumps(store.firings("flights")[0].note)
@@ -191,6 +211,20 @@ def test_a_night_is_seen_and_its_challenger_approved_and_rolled_back(browser: Te
     assert back is not None
     assert (back.kind, back.trial, back.who) == ("rollback", first.trial, "tester")
     assert "rollback by tester" in text(browser.get("/schedules/flights"))
+
+
+def test_of_many_slices_the_first_page_draws_a_part(
+    api: TestClient, web_store: WebStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(slots=2)
+    house.store = web_store  # type: ignore[assignment]
+    put_schedule(house, slices=tuple({"airport": each} for each in ("ATL", "JFK", "SFO")))
+    fire_now(web_store, "flights", None, by="ada")
+    for drawn, shown in ((560, 3), (2 * morning._FEWEST_NIGHTS, 2)):
+        monkeypatch.setattr(morning, "_MOST_DRAWN", drawn)
+        [heat] = api.get("/index.json").json()["heats"]
+        assert (len(heat["rows"]), heat["more"]) == (shown, 3 - shown)
+    assert "1 more slice ; those with news come first" in text(api.get("/"))
 
 
 def test_a_schedule_is_paused_and_fired_by_its_forms(browser: TestClient, night: House) -> None:
@@ -249,6 +283,15 @@ def fleet(api: TestClient) -> list[dict[str, Any]]:
     """The API's devices."""
     found: list[dict[str, Any]] = api.get("/api/v1/devices").json()
     return found
+
+
+def test_the_first_page_says_what_is_sick_and_who_is_silent(api: TestClient, web_store: WebStore) -> None:
+    web_store.put_devices("here", [device("gpu-0"), replace(device("gpu-1", kind="H100"), health="Xid 79")])
+    assert "sick H100 gpu-1 of here : Xid 79" in text(api.get("/"))
+    now = web_store.now()
+    heard = {"here": 0.0, "there": 3600.0, "gone": 72 * 3600.0}
+    devices = [replace(device("cpu", host=host), heartbeat_at=now - timedelta(seconds=s)) for host, s in heard.items()]
+    assert list(morning._silent(devices, now)) == ["there"], "who is away for days was taken away"
 
 
 def test_a_host_is_drained_and_given_back(browser: TestClient, web_store: WebStore) -> None:
