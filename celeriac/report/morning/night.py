@@ -35,8 +35,8 @@ MOST_LOOKS = 30
 _FULL_NIGHTS = 10
 #: The kind of what waits for a person.
 _PAUSED = "paused"
-#: So likely the champion must be behind, and have fallen since the night before by so many times its noise, to be told.
-_SURELY, _FAR = 0.95, 3.0
+#: A champion's score that is worse than all before by so many times the noise of its looks is told of.
+_FAR = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +388,7 @@ def _attention(rows: SliceRows, found: SliceMorning, goal: str) -> list[Attentio
         still = "" if found.is_over else ", and it is still at it"
         notes.append(("deadline", f"{abs(found.margin_s or 0.0) / 60:.0f} minutes behind its deadline{still}", show))
     waits = unanswered(rows.verdicts)
-    fell = _fell(firing, found, goal)
+    fell = _fell(rows, found, goal)
     if fell and waits is None:
         notes.append(("fell", fell, show))
     if waits is not None:
@@ -406,17 +406,21 @@ def _attention(rows: SliceRows, found: SliceMorning, goal: str) -> list[Attentio
     return [Attention(firing.slice, *note) for note in notes]
 
 
-def _fell(firing: Firing, found: SliceMorning, goal: str) -> str:
-    """That the one who serves is surely worse than the night before, and the night found nothing better; "" else."""
-    told = _told(firing, "pays") or {}
-    is_answered = not found.is_over or firing.state is FiringState.PROMOTED
-    if is_answered or len(found.looks) < 2 or (told.get("chance") or 0.0) < _SURELY:
+def _fell(rows: SliceRows, found: SliceMorning, goal: str) -> str:
+    """That whoever serves after this night is far worse than on any night before, by the noise of looks as it was known
+    before; "" else. A night may promote what is better under a bug that makes all worse.
+    """
+    *earlier, tonight = (each.score for each in found.looks) if found.looks else [None]
+    noise = next((pays["noise"] for pays in (_told(each, "pays") for each in rows.earlier) if pays), None)
+    if tonight is None or not earlier or not noise or not found.is_over:
         return ""
-    before, tonight = (each.score for each in found.looks[-2:])
-    if (tonight - before if goal == "minimize" else before - tonight) < _FAR * told["noise"]:
+    worst = max(earlier) if goal == "minimize" else min(earlier)
+    if abs(tonight - worst) < _FAR * noise or (tonight > worst) != (goal == "minimize"):
         return ""
-    scores = f"{number(before)} on the night before, {number(tonight)} on this one"
-    return f"its champion scored {scores}, and nothing better was found: have the data or the code changed?"
+    who = "the new champion" if rows.firing.state is FiringState.PROMOTED else "the champion"
+    return (
+        f"{who} scores {number(tonight)}, and {number(worst)} was the worst before: have the data or the code changed?"
+    )
 
 
 def _not_sent(schedule: str, deliveries: Sequence[Delivery]) -> list[Attention]:

@@ -178,21 +178,27 @@ def test_what_waits_for_approval_says_how_to_answer() -> None:
     assert only(morning).state is FiringState.KEPT
 
 
-def test_a_champion_that_fell_and_is_not_replaced_is_to_be_looked_at_once() -> None:
+def test_a_champion_far_worse_than_ever_is_to_be_looked_at_once_also_where_it_is_new() -> None:
     house, usual = house_of(JFK), by_lr(0.1)
     assert [night(house, usual).attention for _ in range(4)] == [()] * 4
 
-    def worse(lease: Lease) -> AttemptEnd:
-        end = usual(lease)
+    def worse(lease: Lease, less: float = 0.0) -> AttemptEnd:
+        end, known = usual(lease), [each.params for each in house.store.champions("flights")]
+        change = 1.0 if lease.params in known else 1.0 - less
         assert end.score is not None
-        return replace(end, score=end.score + 1, holdout=tuple(each + 1 for each in end.holdout))
+        return replace(end, score=end.score + change, holdout=tuple(each + change for each in end.holdout))
 
     morning = night(house, worse)
     [note] = morning.attention
     assert (note.kind, note.command) == ("fell", "celeriac schedule show flights --slice airport=JFK")
-    before, tonight = (each.score for each in only(morning).looks[-2:])
-    assert f"{before:.6g} on the night before, {tonight:.6g} on this one" in note.what
+    *earlier, tonight = (each.score for each in only(morning).looks)
+    assert note.what.startswith(f"the champion scores {tonight:.6g}, and {max(earlier):.6g} was the worst before:")
     assert night(house, worse).attention == (), "a person was told; that is the level now"
+    house = house_of(JFK)
+    assert [night(house, usual, seed=k).attention for k in range(4)] == [()] * 4
+    morning = night(house, lambda lease: worse(lease, 0.3), seed=9)
+    assert only(morning).state is FiringState.PROMOTED
+    assert morning.attention[0].what.startswith("the new champion scores 1.")
 
 
 def test_a_promotion_that_did_not_come_through_is_to_be_looked_at() -> None:
