@@ -44,7 +44,11 @@ def champions(
         return
     head = ("schedule", "slice", "promoted", "trial", "score", "trial 0", "study", "parameters", "why")
     numeric, folds = frozenset({"trial", "score", "trial 0"}), frozenset({"slice", "parameters"})
-    grid = Grid(head, [_row(each) for each in found], numeric, folds, spare=("study", "schedule", "trial 0"))
+    rows = [_row(each) for each in found]
+    if history:
+        head = (*head[:2], "when", *head[2:])
+        rows = [(*row[:2], text.moment(each.decided_at), *row[2:]) for row, each in zip(rows, found, strict=True)]
+    grid = Grid(head, rows, numeric, folds, spare=("study", "schedule", "trial 0"))
     show(grid, "No champion yet: a schedule's first night that surely beats its own trial 0 makes one.")
 
 

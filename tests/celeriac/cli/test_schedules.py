@@ -147,7 +147,9 @@ def test_champions_and_their_history(celeriac: Celeriac, client: Client) -> None
     champions = celeriac("champions", "nightly").out
     assert night.name in champions
     assert other.name not in champions
-    assert other.name in celeriac("champions", "--history").out
+    history = celeriac("champions", "--history").out
+    assert other.name in history
+    assert f"{client.store.verdicts('nightly')[0].decided_at:%Y-%m-%d %H:%M}" in history
     ran = celeriac("best", "nightly")
     assert (ran.code, "nightly r=eu: trial 1 of nightly/r=eu/" in ran.out, "lr: 0.02" in ran.out) == (0, True, True)
     assert celeriac("best", "nightly", "--yaml").out == '"r=eu":\n  lr: 0.02\n'
