@@ -42,7 +42,7 @@ def champions(
     if as_json:
         print_json(found)
         return
-    head = ("schedule", "slice", "promoted", "trial", "score", "trial 0", "study", "parameters", "why")
+    head: tuple[str, ...] = ("schedule", "slice", "promoted", "trial", "score", "trial 0", "study", "parameters", "why")
     numeric, folds = frozenset({"trial", "score", "trial 0"}), frozenset({"slice", "parameters"})
     rows = [_row(each) for each in found]
     if history:

@@ -410,10 +410,11 @@ def _fell(rows: SliceRows, found: SliceMorning, goal: str) -> str:
     """That whoever serves after this night is far worse than on any night before, by the noise of looks as it was known
     before; "" else. A night may promote what is better under a bug that makes all worse.
     """
-    *earlier, tonight = (each.score for each in found.looks) if found.looks else [None]
+    scores = [each.score for each in found.looks]
     noise = next((pays["noise"] for pays in (_told(each, "pays") for each in rows.earlier) if pays), None)
-    if tonight is None or not earlier or not noise or not found.is_over:
+    if len(scores) < 2 or not noise or not found.is_over:
         return ""
+    *earlier, tonight = scores
     worst = max(earlier) if goal == "minimize" else min(earlier)
     if abs(tonight - worst) < _FAR * noise or (tonight > worst) != (goal == "minimize"):
         return ""
