@@ -339,7 +339,10 @@ def test_the_commands_of_the_backup_page_save_and_restore(operated: Operated, tm
     client.study("plain").delete()
     client.study("wrong").delete()
     assert len(store.studies()) == len(before) - 2
-    shell(f"{save.rpartition(chr(10))[0]}\n{restore}")
+    there = save.rpartition(chr(10))[0]
+    later = "CREATE FUNCTION worker.of_a_later_version() RETURNS int LANGUAGE sql AS 'SELECT 1'"
+    shell(f"""{there}\n"$bin/psql" -q -d "$url" -c "{later}\"""")  # a dump is older than what it comes back to
+    shell(f"{there}\n{restore}")
     assert [(each.name, each.state, each.counts) for each in store.studies()] == before
     again = client.submit(operated.study(study="after"))
     again.wait(PATIENCE_S)
