@@ -135,7 +135,7 @@ def test_a_schedule_is_triggered_its_challenger_approved_and_rolled_back(board: 
     waits.click()
     page.get_by_role("button", name="Approve").click()
     expect(page.locator("#champions")).to_contain_text("approved by")
-    first = champions.standing(store, "nightly", {"region": "eu"})
+    first = store.champion_of("nightly", {"region": "eu"})
     assert first is not None
     [search] = [each for each in store.stage_studies([firing.id]) if each.stage == "search"]
     champions.promote(store, search.name, 0, slice_=None, who="ada", reason="to have one to go back from")
@@ -144,7 +144,7 @@ def test_a_schedule_is_triggered_its_challenger_approved_and_rolled_back(board: 
     page.locator("summary", has_text="Roll back").click()
     page.get_by_role("button", name="Roll back").click()
     expect(page.locator("#champions")).to_contain_text("rollback by")
-    now = champions.standing(store, "nightly", {"region": "eu"})
+    now = store.champion_of("nightly", {"region": "eu"})
     assert now is not None
     assert (now.params, now.kind) == (first.params, "rollback")
 

@@ -104,9 +104,9 @@ def life_of(firing: "Firing", studies: "Sequence[StudyRecord]") -> Iterator[str]
 
 
 def _of_slice(firings: "list[Firing]", slice_: str | None) -> "list[Firing]":
-    from celeriac.client.champions import slice_text
+    from celeriac.domain.study_file import slice_name
 
-    return [each for each in firings if slice_ in (None, slice_text(each.slice))]
+    return [each for each in firings if slice_ in (None, slice_name(each.slice))]
 
 
 def _firing_row(firing: "Firing", studies: "list[StudyRecord]") -> tuple[str, ...]:

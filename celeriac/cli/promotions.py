@@ -57,14 +57,14 @@ def champion(
 ) -> None:
     """Show one slice's champion, and what it was promoted on: every pair, the test, the reason."""
     from celeriac.cli.deliveries import delivery_lines
-    from celeriac.client.champions import slice_text
     from celeriac.client.study import yaml_of
+    from celeriac.domain.study_file import slice_name
 
     with reached(home) as client:
         seen = client.standing(schedule, slice_)
     where, found, waits, sent = seen.slice, seen.champion, seen.awaiting, seen.deliveries
     if found is None:
-        remark(f"celeriac: {f'{schedule} {slice_text(where)}'.strip()} has no champion yet")
+        remark(f"celeriac: {f'{schedule} {slice_name(where)}'.strip()} has no champion yet")
         raise typer.Exit(FAILED)
     if as_json:
         print_json(found)
@@ -129,20 +129,20 @@ def rollback(
 
 
 def _tell(made: "Champion", as_json: bool) -> None:
-    from celeriac.client.champions import slice_text
+    from celeriac.domain.study_file import slice_name
 
-    where = f"{made.schedule} {slice_text(made.slice)}".strip()
+    where = f"{made.schedule} {slice_name(made.slice)}".strip()
     line = f"{where}: trial {made.trial} of {made.study} is champion ({made.kind}, {made.who}): {made.reason}"
     told(as_json, made, line)
-    remark(f"Its parameters:  {command('champion', made.schedule, slice_text(made.slice), '--params')}")
+    remark(f"Its parameters:  {command('champion', made.schedule, slice_name(made.slice), '--params')}")
 
 
 def record_of(champion: "Champion") -> list[str]:
     """A verdict in lines: who, when, why, and the pairs that it stands on."""
-    from celeriac.client.champions import slice_text
+    from celeriac.domain.study_file import slice_name
 
     who = f"{champion.kind}{f', {champion.who}' if champion.who else ''}"
-    where = f"{champion.schedule} {slice_text(champion.slice)}".strip()
+    where = f"{champion.schedule} {slice_name(champion.slice)}".strip()
     lines = [
         f"{where}: trial {champion.trial} of {champion.study}",
         f"champion {champion.id} since {text.moment(champion.decided_at)} ({who})",

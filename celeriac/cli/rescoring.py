@@ -57,8 +57,9 @@ def replay(
 
     Nothing is trained and nothing written. What the rows cannot tell is said.
     """
-    from celeriac.client.champions import slice_named, slice_text
+    from celeriac.client.champions import slice_named
     from celeriac.client.rescore import gate_changes, rescore_gate, rescore_sampler
+    from celeriac.domain.study_file import slice_name
 
     if gate is None and sampler is None:
         raise typer.BadParameter("say what would be otherwise: --gate min_gain=0.01,pairs=12 or --sampler NAME")
@@ -72,7 +73,7 @@ def replay(
     if as_json:
         print_json(_form(schedule, where, nights, searches))
         return
-    named = f"{schedule} {slice_text(where)}".strip()
+    named = f"{schedule} {slice_name(where)}".strip()
     if nights is not None:
         say(f"{named} with {gate}, decided on the pairs that were run:\n")
         _show_gate(nights)

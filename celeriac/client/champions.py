@@ -20,26 +20,17 @@ from celeriac.store import Store
 _ALL = 10_000
 
 
-#: A slice as people write it, which is as its studies' names have it.
-slice_text = slice_name
-
-
 def slice_named(store: Store, schedule: str, named: str | None) -> Mapping[str, Any]:
     """The slice of that text. Without one, the only slice. Raises CallerError, naming those that there are."""
     row = store.schedule(schedule)
-    known = {slice_text(each): each for each in row.slices or ({},)}
-    known |= {slice_text(each.slice): each.slice for each in store.champions(schedule)}
+    known = {slice_name(each): each for each in row.slices or ({},)}
+    known |= {slice_name(each.slice): each.slice for each in store.champions(schedule)}
     if named is None and len(known) == 1:
         return next(iter(known.values()))
     if named is None or named not in known:
         said = "say which slice" if named is None else f"schedule {schedule} has no slice {named!r}"
         raise CallerError(f"{said}; it has {'; '.join(known) or 'none'}")
     return known[named]
-
-
-def standing(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:
-    """The slice's champion now."""
-    return store.champion_of(schedule, slice_)
 
 
 def awaiting(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion | None:
@@ -51,7 +42,7 @@ def approve(store: Store, schedule: str, slice_: Mapping[str, Any], *, who: str,
     """Make what waits the champion. Raises CallerError when nothing waits, IllegalTransition when the champion has
     changed since the test, StaleTurn when it changes now.
     """
-    waiting, now = _waiting(store, schedule, slice_), standing(store, schedule, slice_)
+    waiting, now = _waiting(store, schedule, slice_), store.champion_of(schedule, slice_)
     if waiting.before_id != (None if now is None else now.id) or waiting.firing_id is None:
         raise IllegalTransition(
             f"{_where(schedule, slice_)}: it was tested against another champion than the one that serves now; promote"
@@ -82,7 +73,7 @@ def promote(store: Store, study: str, trial: int, *, slice_: str | None, who: st
     if found.state is not TrialState.SCORED:
         raise CallerError(f"trial {trial} of {study} is {found.state}: only a scored one can be champion")
     where = row.slice if slice_ is None else slice_named(store, row.schedule, slice_)
-    now = standing(store, row.schedule, where)
+    now = store.champion_of(row.schedule, where)
     return store.record_champion(
         Champion(
             schedule=row.schedule,
@@ -110,7 +101,7 @@ def roll_back(
 
     Raises CallerError when there is none, StaleTurn when the champion changes in this moment.
     """
-    now = standing(store, schedule, slice_)
+    now = store.champion_of(schedule, slice_)
     if now is None:
         raise CallerError(f"{_where(schedule, slice_)} has no champion: there is nothing to roll back")
     wanted = now.before_id if to is None else to
@@ -136,11 +127,11 @@ def _waiting(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion
 
 
 def _now(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion:
-    found = standing(store, schedule, slice_)
+    found = store.champion_of(schedule, slice_)
     if found is None:
         raise LookupError(f"{_where(schedule, slice_)} has no champion")
     return found
 
 
 def _where(schedule: str, slice_: Mapping[str, Any]) -> str:
-    return f"{schedule} {slice_text(slice_)}".strip()
+    return f"{schedule} {slice_name(slice_)}".strip()

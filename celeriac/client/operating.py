@@ -77,7 +77,7 @@ class Operating(ABC):
     def standing(self, schedule: str, slice_: str | None) -> Standing:
         """One slice's champion and what waits there. Raises UnknownSchedule, CallerError for no such slice."""
         where = champions.slice_named(self.store, schedule, slice_)
-        found = champions.standing(self.store, schedule, where)
+        found = self.store.champion_of(schedule, where)
         sent = self.store.deliveries(schedule, limit=_MOST_DELIVERIES)
         of_it = [each for each in sent if found and each.promotion == found.id]
         return Standing(where, found, champions.awaiting(self.store, schedule, where), of_it)

@@ -7,8 +7,8 @@ what is empty or unknown is left out; numbers have six digits.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from celeriac.client.champions import slice_text
 from celeriac.domain.records import Attempt, Champion, Firing, Schedule, StudyRecord, TrialRecord
+from celeriac.domain.study_file import slice_name
 from celeriac.report.advice import advice
 from celeriac.report.plain import plain
 
@@ -44,7 +44,7 @@ def study_answer(study: StudyRecord) -> dict[str, Any]:
         "best": best,
         "counts": {name: count for name, count in plain(counts).items() if count},
         "schedule": study.schedule,
-        "slice": slice_text(study.slice),
+        "slice": slice_name(study.slice),
     }
 
 
@@ -84,7 +84,7 @@ def schedule_answer(schedule: Schedule) -> dict[str, Any]:
         "cron": f"{schedule.cron} {schedule.timezone}",
         "paused": schedule.paused or None,
         "next_due_at": None if schedule.paused else schedule.next_due_at,
-        "slices": [slice_text(each) for each in schedule.slices if each],
+        "slices": [slice_name(each) for each in schedule.slices if each],
     }
 
 
@@ -92,7 +92,7 @@ def firing_answer(firing: Firing, studies: Sequence[StudyRecord]) -> dict[str, A
     """One firing, with the studies of its stages by name."""
     return {
         "firing": firing.name,
-        "slice": slice_text(firing.slice),
+        "slice": slice_name(firing.slice),
         "state": firing.state,
         "reason": firing.reason,
         "studies": {str(each.stage): each.name for each in studies if each.firing_id == firing.id},
@@ -105,7 +105,7 @@ def champion_answer(champion: Champion) -> dict[str, Any]:
     return {
         "id": champion.id,
         "schedule": champion.schedule,
-        "slice": slice_text(champion.slice),
+        "slice": slice_name(champion.slice),
         "promoted": champion.promoted,
         "waits_for_approval": champion.awaits or None,
         "study": champion.study,

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celeriac.client import Client
-from celeriac.client.champions import slice_text
 from celeriac.client.nights import follow, newest_night
 from celeriac.domain.errors import CallerError
+from celeriac.domain.study_file import slice_name
 from celeriac.mcp.answers import MOST_WAIT_S, champion_answer, firing_answer, schedule_answer
 from celeriac.report.morning.lines import lines
 
@@ -32,7 +32,7 @@ def morning(client: Client, schedule: str, night: str) -> dict[str, Any]:
                 "night": each.night,
                 "is_over": each.is_over,
                 "states": each.states,
-                "attention": [{"slice": slice_text(a.slice), "what": a.what, "how": a.command} for a in each.attention],
+                "attention": [{"slice": slice_name(a.slice), "what": a.what, "how": a.command} for a in each.attention],
                 "told": "\n".join(lines(each)),
             }
             for each in found
@@ -59,7 +59,7 @@ def schedule(
         return {
             "schedule": name,
             "next": [
-                {"slice": slice_text(each.slice), "due_at": each.due_at, "why_not": each.why_not}
+                {"slice": slice_name(each.slice), "due_at": each.due_at, "why_not": each.why_not}
                 for group in groups
                 for each in group
             ][:limit],
@@ -118,7 +118,7 @@ def champion(client: Client, schedule: str, slice_: str, history: bool, limit: i
             if slice_ in ("", each) and (waits := client.standing(name, each).awaiting)
         ]
         found += [each for each in waiting if each.id not in {other.id for other in found}]
-    chosen = [each for each in found if not slice_ or slice_text(each.slice) == slice_]
+    chosen = [each for each in found if not slice_ or slice_name(each.slice) == slice_]
     if not chosen and slice_ and schedule:
         client.standing(schedule, slice_)  # an unknown one is told
     told = [champion_answer(each) for each in chosen[:limit]]
@@ -130,7 +130,7 @@ def champion(client: Client, schedule: str, slice_: str, history: bool, limit: i
 
 
 def _slices(client: Client, name: str) -> tuple[str | None, ...]:
-    return tuple(map(slice_text, client.schedule(name).slices)) or (None,)
+    return tuple(map(slice_name, client.schedule(name).slices)) or (None,)
 
 
 def approve(

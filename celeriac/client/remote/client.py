@@ -11,7 +11,6 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, cast
 
 from celeriac.client.busy import SlotTrial
-from celeriac.client.champions import slice_text
 from celeriac.client.fleet import Fleet
 from celeriac.client.progress import Progress
 from celeriac.client.remote.decoding import record_from, study_from
@@ -34,7 +33,7 @@ from celeriac.domain.records import (
     SliceDue,
     StudyRecord,
 )
-from celeriac.domain.study_file import StudySpec, load, parse
+from celeriac.domain.study_file import StudySpec, load, parse, slice_name
 from celeriac.report.busy import Busy, Idle
 from celeriac.report.morning import Morning
 from celeriac.runtime.settings import Settings
@@ -221,7 +220,7 @@ class RemoteClient:
         reason: str = "",
     ) -> list[RemoteStudy]:
         """As `fired`, of a slice by its values; the studies. Raises UnknownSchedule."""
-        named = None if slice_ is None else slice_text(slice_)
+        named = None if slice_ is None else slice_name(slice_)
         forms = self._fired(schedule, due_at, slice=named, again=again, reason=reason)["studies"]
         return [self.study_of(study_from(each)) for each in forms]
 

@@ -32,6 +32,7 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
+from celeriac.domain.study_file import slice_name
 
 #: So many are named in one request, and asked for in one page.
 _NAMED, _PAGE, _FIRINGS = 200, 500, 200
@@ -173,9 +174,7 @@ class RemoteRows:
     ) -> list[Firing]:
         """The latest due first."""
         _from_the_newest(before)
-        from celeriac.client.champions import slice_text
-
-        named = None if slice_ is None else slice_text(slice_)
+        named = None if slice_ is None else slice_name(slice_)
         wanted = {"slice": named, "state": _words(states)}
         forms = self._wire.items("schedules", schedule, "firings", limit=min(limit, _PAGE), **wanted)
         return [record_from(Firing, each) for each in islice(forms, limit)]
@@ -210,9 +209,7 @@ class RemoteRows:
     ) -> list[Champion]:
         """Newest first."""
         _from_the_newest(before_id)
-        from celeriac.client.champions import slice_text
-
-        named = None if slice_ is None else slice_text(slice_)
+        named = None if slice_ is None else slice_name(slice_)
         forms = self._wire.items("schedules", schedule, "verdicts", limit=min(limit, _PAGE), slice=named)
         return [record_from(Champion, each) for each in islice(forms, limit)]
 

@@ -80,7 +80,7 @@ def verdicts(
 def champion(_: Reader, store: Reading, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """One slice's champion (null: none yet), what waits for approval, and what became of its promotion."""
     where = slice_of(store, schedule, slice_)
-    found, waits = doors.standing(store, schedule, where), doors.awaiting(store, schedule, where)
+    found, waits = store.champion_of(schedule, where), doors.awaiting(store, schedule, where)
     sent_ = [
         each for each in store.deliveries(schedule, limit=_MOST_DELIVERIES) if found and each.promotion == found.id
     ]

@@ -10,13 +10,14 @@ from fastapi import Form, Path
 from starlette.responses import Response
 
 from celeriac.client import champions
-from celeriac.client.champions import slice_named, slice_text
+from celeriac.client.champions import slice_named
 from celeriac.client.schedules import ask_replay, waiting_of
 from celeriac.decide.calendar import Coming, calendar_of, coming, plan_of
 from celeriac.decide.firing import night_name
 from celeriac.decide.replay import ReplayDecision, since
 from celeriac.decide.replay import replay as decide_replay
 from celeriac.domain.records import Replay, Schedule, ScheduleEdit
+from celeriac.domain.study_file import slice_name
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, VerdictLine
 from celeriac.store.dues import slice_key
@@ -121,7 +122,7 @@ class SchedulePage:
     @property
     def slices(self) -> list[str]:
         """Its slices, as people write them; none where it has none."""
-        return [slice_text(each) for each in self.schedule.slices if each]
+        return [slice_name(each) for each in self.schedule.slices if each]
 
 
 @page(router, "/schedules/{name}", "schedule.html")
@@ -134,7 +135,7 @@ def schedule(store: Reading, name: Name) -> SchedulePage:
         schedule=row,
         metric=str(row.spec["metric"]["name"]),
         coming=tuple(_coming(group_, now) for group in coming(row, dues, _COMING) for group_ in _alike(group)),
-        waiting=tuple((slice_text(each) or name, why) for each, why in waiting_of(store, row, dues, now)),
+        waiting=tuple((slice_name(each) or name, why) for each, why in waiting_of(store, row, dues, now)),
         seats=tuple(_seats(store, row)),
         firings=tuple(_firing(row, each) for each in cells),
         edits=tuple(store.schedule_edits(name, limit=_EDITS)),
@@ -158,7 +159,7 @@ def _alike(group: Sequence[Coming]) -> list[list[Coming]]:
 
 
 def _coming(alike: Sequence[Coming], now: datetime) -> ComingRow:
-    first, names = alike[0], [slice_text(each.slice) or "all" for each in alike]
+    first, names = alike[0], [slice_name(each.slice) or "all" for each in alike]
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     late = first.due_at <= now
     return ComingRow(first.due_at, ", ".join(names[:_MOST_NAMED]) + more, first.deadline_at, first.why_not, late)
@@ -169,13 +170,13 @@ def _seats(store: WebStore, row: Schedule) -> list[Seat]:
     waits = {slice_key(each.slice): each for each in store.unanswered() if each.schedule == row.name}
     slices: dict[str, Mapping[str, Any]] = {slice_key(each): each for each in row.slices or ({},)}
     slices |= {key: each.slice for key, each in {**held, **waits}.items()}
-    found = [Seat(slice_text(each), held.get(key), waits.get(key)) for key, each in slices.items()]
+    found = [Seat(slice_name(each), held.get(key), waits.get(key)) for key, each in slices.items()]
     return sorted(found, key=lambda each: (each.waits is None, each.slice))
 
 
 def _firing(row: Schedule, each: NightCell) -> FiringRow:
     night = night_name(plan_of(calendar_of(row), each.slice), each.due_at, by_hand=each.by_hand)
-    return FiringRow(each, slice_text(each.slice) or "all", night, night_url(row.name, night))
+    return FiringRow(each, slice_name(each.slice) or "all", night, night_url(row.name, night))
 
 
 @router.post("/schedules/{name}/fire", response_model=None)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from celeriac.client.champions import approve, awaiting, promote, reject, roll_back, slice_named, standing
+from celeriac.client.champions import approve, awaiting, promote, reject, roll_back, slice_named
 from celeriac.client.nights import follow, newest_night
 from celeriac.domain.errors import CallerError, IllegalTransition, UnknownTrial
 from celeriac.domain.records import FiringState, Stage, VerdictKind
@@ -23,7 +23,7 @@ def test_what_is_approved_becomes_champion_and_its_firing_promoted() -> None:
     store = waiting_house().store
     waits = awaiting(store, "flights", JFK)
     assert waits is not None
-    assert standing(store, "flights", JFK) is None
+    assert store.champion_of("flights", JFK) is None
     made = approve(store, "flights", JFK, who=WHO, reason=WHY)
     assert (made.params, made.kind, made.who, made.reason) == (waits.params, VerdictKind.APPROVED, WHO, WHY)
     assert made.evidence == waits.evidence
@@ -39,7 +39,7 @@ def test_what_is_rejected_waits_no_more() -> None:
     store = waiting_house().store
     said = reject(store, "flights", JFK, who=WHO, reason=WHY)
     assert (said.promoted, said.kind) == (False, VerdictKind.REJECTED)
-    assert standing(store, "flights", JFK) is None
+    assert store.champion_of("flights", JFK) is None
     with pytest.raises(CallerError, match="nothing waits"):
         reject(store, "flights", JFK, who=WHO, reason=WHY)
 
@@ -57,13 +57,13 @@ def test_a_scored_trial_is_promoted_by_hand_and_rolled_back() -> None:
     put_schedule(house)
     whole_night(house, by_lr(0.1))
     store = house.store
-    first = standing(store, "flights", JFK)
+    first = store.champion_of("flights", JFK)
     assert first is not None
     by_hand = promote(store, first.study, 0, slice_=None, who=WHO, reason=WHY)
     assert (by_hand.kind, by_hand.before_id, by_hand.trial) == (VerdictKind.BY_HAND, first.id, 0)
     back = roll_back(store, "flights", JFK, who=WHO, reason=WHY)
     assert (back.kind, back.params, back.before_id) == (VerdictKind.ROLLBACK, first.params, by_hand.id)
-    assert standing(store, "flights", JFK) == back
+    assert store.champion_of("flights", JFK) == back
     again = roll_back(store, "flights", JFK, who=WHO, reason=WHY)
     assert again.params == by_hand.params
     assert roll_back(store, "flights", JFK, to=first.id, who=WHO, reason=WHY).params == first.params
