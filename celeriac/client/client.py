@@ -242,14 +242,9 @@ class Client(Operating):
         new = self.new_study(read, base)
         return put(self.store, new, read, read.schedule, replace_it=replace_it, reason=reason, by=self.who)
 
-    def edit_schedule(
-        self, name: str, what: Literal["paused", "resumed", "removed"], reason: str = "", *, by: str = ""
-    ) -> None:
-        """Pause a schedule, let it go on, or remove it; its history keeps who did (`by`, or `who`).
-
-        Raises UnknownSchedule.
-        """
-        edit = ScheduleEdit(name, by or self.who, what, (), reason)
+    def edit_schedule(self, name: str, what: Literal["paused", "resumed", "removed"], reason: str = "") -> None:
+        """Pause a schedule, let it go on, or remove it; its history keeps who did. Raises UnknownSchedule."""
+        edit = ScheduleEdit(name, self.who, what, (), reason)
         if what == "removed":
             self.store.drop_schedule(name, edit=edit)
         else:
@@ -267,17 +262,16 @@ class Client(Operating):
         slice_: Mapping[str, Any] | None = None,
         again: bool = False,
         reason: str = "",
-        by: str = "",
     ) -> list[Study]:
         """Open one firing's studies now, one for each slice (or for this `slice_`), as if `due_at` (default: now) had
         come; a date is each slice's own first time on it.
 
         A due time of the schedule's own that has passed is made up for, each slice once: what was fired for it already
         is not in the answer. For any other time it is a firing by hand, as often as you ask, and the clock's own
-        firings are made regardless; with `again` also for a time that had its firing. The firing notes who asked (`by`;
-        default: this process's user), and the `reason`. Raises UnknownSchedule.
+        firings are made regardless; with `again` also for a time that had its firing. The firing notes who asked, and
+        the `reason`. Raises UnknownSchedule.
         """
-        made = self.firings_of(schedule, due_at, slice_=slice_, again=again, reason=reason, by=by)
+        made = self.firings_of(schedule, due_at, slice_=slice_, again=again, reason=reason)
         return [study for _, studies in made for study in studies]
 
     def firings_of(
@@ -288,10 +282,9 @@ class Client(Operating):
         slice_: Mapping[str, Any] | None,
         again: bool,
         reason: str,
-        by: str = "",
     ) -> list[tuple[Firing, list[Study]]]:
         """As `fire`: the firings that were made, each with the studies that it begins with."""
-        made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=by or self.who)
+        made = fire_now(self.store, schedule, due_at, slice_=slice_, again=again, reason=reason, by=self.who)
         return [(firing, self.begin(firing)) for firing in made]
 
     def fired(

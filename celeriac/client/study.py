@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from celeriac.client.advising import advice_for
 from celeriac.client.dropped import Doomed
 from celeriac.client.lineage import Part, lineage
 from celeriac.client.looking import Looking
@@ -20,7 +19,7 @@ from celeriac.client.progress import is_settled
 from celeriac.client.proposing import add_points
 from celeriac.client.retention import Dropped, delete_files, study_files
 from celeriac.client.waiting import device_budgets_of
-from celeriac.decide.advise import AdviceDecision
+from celeriac.decide.advise import AdviceDecision, advise
 from celeriac.decide.extend import extended, why_not_reopen
 from celeriac.decide.stop_early import cutoff_of
 from celeriac.domain.errors import IllegalTransition, StoreUnavailable, StudyPaused, UnknownTrial
@@ -335,8 +334,12 @@ class Study(Looking):
         return trials
 
     def advice(self) -> AdviceDecision:
-        """Which share of a GPU its trials should have, and how many then run at once."""
-        return advice_for(self._store, self.id)
+        """Which share of a GPU its trials should have, by what they took and the GPUs that are alive, and how many
+        then run at once.
+        """
+        gpus = [each for each in self._store.devices(alive=True) if each.is_gpu]
+        memory = min((each.memory_bytes for each in gpus), default=0)
+        return advise(self._store.share_figures(self.id), memory, max((len(each.slots) for each in gpus), default=0))
 
     def doomed(self) -> Doomed:
         """What `delete` would delete, on this host. Raises IllegalTransition as it does."""

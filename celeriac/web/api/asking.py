@@ -1,14 +1,11 @@
 """What many routes share: the store, a client that acts as the one who asks, and the kinds of their arguments."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.client import Study
-from celeriac.client.champions import slice_named
-from celeriac.store import Store
 from celeriac.web.asked import Doing
 from celeriac.web.auth.principal import Principal
 
@@ -43,8 +40,3 @@ def study_of(client: Doing, study: StudyName) -> Study:
 
 
 OneStudy = Annotated[Study, Depends(study_of)]
-
-
-def slice_of(store: Store, schedule: str, named: str | None) -> Mapping[str, Any]:
-    """The slice that was named; the only one where none was."""
-    return slice_named(store, schedule, named)

@@ -1,17 +1,17 @@
 """Champions: who they are and on what evidence, and what a person decides about them."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import FileResponse, Response
 
-from celeriac.client import champions as doors
+from celeriac.client.champions import slice_named
 from celeriac.client.models import champion_model
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Champion
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import ScheduleName, SliceName, Why, slice_of
+from celeriac.web.api.asking import ScheduleName, SliceName, Why
 from celeriac.web.api.models import A_FILE, sent
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader
@@ -21,8 +21,9 @@ from celeriac.web.shapes import STANDING
 
 router = APIRouter(tags=["champions"])
 _PATH = "/schedules/{schedule}"
-_MOST_DELIVERIES = 1000
 _VERDICT, _VERDICTS = says(Champion), says(page_of(Champion))
+#: The reason of a verdict to which none was given.
+_UNSAID = "over the API"
 
 
 class OfSlice(Why):
@@ -68,7 +69,7 @@ def verdicts(
     limit: Limit = 50,
 ) -> Response:
     """Every verdict, a night's and a person's, newest first."""
-    where = None if slice_ is None else slice_of(store, schedule, slice_)
+    where = None if slice_ is None else slice_named(store, schedule, slice_)
     place = place_of(cursor, int)
     if place is None and where is None:
         store.schedule(schedule)
@@ -77,55 +78,40 @@ def verdicts(
 
 
 @router.get(_PATH + "/champion", responses=says(STANDING))
-def champion(_: Reader, store: Reading, schedule: ScheduleName, slice_: SliceName = None) -> Response:
+def champion(_: Reader, client: Doing, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """One slice's champion (null: none yet), what waits for approval, and what became of its promotion."""
-    where = slice_of(store, schedule, slice_)
-    found, waits = store.champion_of(schedule, where), doors.awaiting(store, schedule, where)
-    sent_ = [
-        each for each in store.deliveries(schedule, limit=_MOST_DELIVERIES) if found and each.promotion == found.id
-    ]
-    return answer({"slice": where, "champion": found, "awaiting": waits, "deliveries": sent_})
+    return answer(client.standing(schedule, slice_))
 
 
 @router.get(_PATH + "/model", response_class=FileResponse, responses=A_FILE)
 def model(_: Reader, client: Doing, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """The published model of one slice's champion."""
-    where = slice_of(client.store, schedule, slice_)
+    where = slice_named(client.store, schedule, slice_)
     return sent(lambda path: champion_model(client.settings, schedule, where, path), f"{schedule}.model")
 
 
 @router.post(_PATH + "/approve", responses=_VERDICT)
-def approve(principal: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
+def approve(_: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
     """Make what waits for approval the champion."""
-    return answer(doors.approve(client.store, schedule, _where(client, schedule, body), **_by(principal, body)))
+    return answer(client.approve(schedule, body.slice, body.reason or _UNSAID))
 
 
 @router.post(_PATH + "/reject", responses=_VERDICT)
-def reject(principal: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
+def reject(_: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
     """Say no to what waits for approval; the champion stays."""
-    return answer(doors.reject(client.store, schedule, _where(client, schedule, body), **_by(principal, body)))
+    return answer(client.reject(schedule, body.slice, body.reason or _UNSAID))
 
 
 @router.post(_PATH + "/rollback", responses=_VERDICT)
-def rollback(principal: Operator, client: Doing, schedule: ScheduleName, body: Back) -> Response:
+def rollback(_: Operator, client: Doing, schedule: ScheduleName, body: Back) -> Response:
     """Put the champion before this one in its place again, or an earlier one."""
-    where = _where(client, schedule, body)
-    return answer(doors.roll_back(client.store, schedule, where, to=body.to, **_by(principal, body)))
+    return answer(client.roll_back(schedule, body.slice, body.reason or _UNSAID, body.to))
 
 
 @router.post(_PATH + "/promote", responses=_VERDICT)
-def promote(principal: Operator, client: Doing, schedule: ScheduleName, body: ByHand) -> Response:
+def promote(_: Operator, client: Doing, schedule: ScheduleName, body: ByHand) -> Response:
     """Make a scored trial the champion of its slice, or of another, by hand."""
     found = client.study(body.study).record
     if found.schedule != schedule:
         raise CallerError(f"study {body.study} is of {found.schedule or 'no schedule'}, not of {schedule}")
-    made = doors.promote(client.store, body.study, body.trial, slice_=body.slice, **_by(principal, body))
-    return answer(made)
-
-
-def _where(client: Doing, schedule: str, body: OfSlice) -> Any:
-    return slice_of(client.store, schedule, body.slice)
-
-
-def _by(principal: Operator, body: Why) -> dict[str, str]:
-    return {"who": principal.name, "reason": body.reason or "over the API"}
+    return answer(client.promote(body.study, body.trial, body.slice, body.reason or _UNSAID))

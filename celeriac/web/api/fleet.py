@@ -59,9 +59,9 @@ def drain(_: Operator, client: Doing, body: Devices) -> Response:
 
 
 @router.post("/fleet/undrain", responses=says(UNDRAINED))
-def undrain(_: Operator, store: Reading, body: Devices) -> Response:
+def undrain(_: Operator, client: Doing, body: Devices) -> Response:
     """Give them back; without devices, all that was taken out of the host."""
-    return answer({**body.model_dump(), "given_back": store.undrain(body.host, body.devices)})
+    return answer({**body.model_dump(), "given_back": client.undrain(body.host, body.devices)})
 
 
 @router.get("/me", responses=says(ME))

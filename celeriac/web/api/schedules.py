@@ -9,14 +9,14 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from celeriac.client.schedules import YEARS, ask_replay, waiting_of
-from celeriac.decide.calendar import coming
+from celeriac.client.champions import slice_named
+from celeriac.client.schedules import YEARS, ask_replay
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Delivery, Firing, FiringState, Replay, Schedule, ScheduleEdit
 from celeriac.report.forms import study_form
 from celeriac.report.morning import Morning, last_mornings, read_morning
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, ScheduleName, SliceName, Why, slice_of
+from celeriac.web.api.asking import Body, ScheduleName, SliceName, Why
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader, Submitter
 from celeriac.web.paging import MOST, Cursor, Limit, cursor_of, not_ours, place_of, whole
@@ -64,22 +64,17 @@ def schedule(_: Reader, store: Reading, schedule: ScheduleName) -> Response:
 
 
 @router.get(_PATH + "/next", responses=says(NEXT))
-def next_(_: Reader, store: Reading, schedule: ScheduleName, n: Annotated[int, Query(ge=1, le=100)] = 7) -> Response:
+def next_(_: Reader, client: Doing, schedule: ScheduleName, n: Annotated[int, Query(ge=1, le=100)] = 7) -> Response:
     """What would run at the next due times, and what is skipped and why; what is due and waits, with the reason."""
-    row, now = store.schedule(schedule), store.now()
-    dues = store.slice_dues(schedule)
-    waits = [{"slice": slice_, "reason": why} for slice_, why in waiting_of(store, row, dues, now)]
-    expected = [each for group in coming(row, dues, n) for each in group]
-    return answer({"coming": expected, "waiting": waits, "now": now})
+    found = client.coming(schedule, n)
+    waits = [{"slice": slice_, "reason": why} for slice_, why in found.waiting]
+    return answer({"coming": [each for group in found.groups for each in group], "waiting": waits, "now": found.now})
 
 
 @router.get(_PATH + "/history", responses=says([ScheduleEdit]))
-def history(_: Reader, store: Reading, schedule: ScheduleName) -> Response:
+def history(_: Reader, client: Doing, schedule: ScheduleName) -> Response:
     """Who changed it, when, and what; also after it was removed."""
-    edits = store.schedule_edits(schedule)
-    if not edits:
-        store.schedule(schedule)
-    return answer(edits)
+    return answer(client.schedule_edits(schedule))
 
 
 @router.get(_PATH + "/firings", responses=says(page_of(Firing)))
@@ -95,7 +90,7 @@ def firings(
     """Its firings, the latest due first."""
     place = place_of(cursor, str, int)
     before = None if place is None else (_moment(place[0]), place[1])
-    where = None if slice_ is None else slice_of(store, schedule, slice_)
+    where = None if slice_ is None else slice_named(store, schedule, slice_)
     if place is None and where is None:
         store.schedule(schedule)
     found = store.firings(schedule, slice_=where, states=state, before=before, limit=limit + 1)
@@ -169,7 +164,7 @@ def mornings(
 def fire(_: Submitter, client: Doing, schedule: ScheduleName, body: Fire) -> Response:
     """Open one firing's studies now; the clock's own firings are made regardless."""
     row = client.store.schedule(schedule)
-    where = None if body.slice is None else slice_of(client.store, schedule, body.slice)
+    where = None if body.slice is None else slice_named(client.store, schedule, body.slice)
     at = body.due_at
     if at is not None and at.year not in YEARS:
         raise CallerError(f"due_at: {at} is not between the years {YEARS[0]} and {YEARS[-1]}")

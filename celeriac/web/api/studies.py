@@ -7,10 +7,8 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import FileResponse, Response
 
-from celeriac.client.advising import advice_for
 from celeriac.client.progress import gain, why_waiting
-from celeriac.client.proposing import proposers_of
-from celeriac.client.waiting import place_of, time_limits_of, waiting_of
+from celeriac.client.waiting import time_limits_of
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import RungRecord, StudyRecord, StudyState
 from celeriac.report.explain.importance import Importances
@@ -98,7 +96,7 @@ def brief(study: StudyRecord) -> dict[str, Any]:
 def progress(_: Reader, client: Doing, study: OneStudy) -> Response:
     """How far it is: what runs, why nothing does, what is left, which codes its trials ran."""
     found = client.progress(study)
-    form = progress_form(found, why_waiting(found), client.store.savings(study.id))
+    form = progress_form(found, why_waiting(found), study.savings())
     limits = limits_form(time_limits_of(client.store, found.study))
     return answer(
         {
@@ -108,18 +106,17 @@ def progress(_: Reader, client: Doing, study: OneStudy) -> Response:
             "gangs": found.gangs,
             "no_place": found.no_place,
             "now": found.now,
-            "codes": client.store.codes(study.id),
+            "codes": study.codes(),
         }
     )
 
 
 @router.get(_PATH + "/waiting", responses=says(WAITING))
-def waiting(_: Reader, store: Reading, study: OneStudy) -> Response:
+def waiting(_: Reader, study: OneStudy) -> Response:
     """What it waits for, its place in the line, when it is expected to go on and to end; who proposes points to it."""
-    limits = limits_form(time_limits_of(store, study.record))
-    place, proposers = place_of(store, study.id), proposers_of(store, study.id)
-    waits = asdict(waiting_of(store, study.id, "" if place is None else place.reason))
-    return answer({"study": study.name, **waits, **limits, "placement": place_form(place), "proposers": proposers})
+    waits, limits, place = study.waiting()
+    form = {"study": study.name, **asdict(waits), **limits_form(limits), "placement": place_form(place)}
+    return answer({**form, "proposers": study.proposers()})
 
 
 @router.get(_PATH + "/best", responses=says(BEST))
@@ -211,9 +208,9 @@ def add_points(principal: Submitter, study: OneStudy, body: PointsFrom) -> Respo
 
 
 @router.get(_PATH + "/advice", responses=says(ADVICE))
-def advice(_: Reader, study: OneStudy, store: Reading) -> Response:
+def advice(_: Reader, study: OneStudy) -> Response:
     """Which share of a GPU its trials should have, by what they took."""
-    return answer({"study": study.name, **asdict(advice_for(store, study.id))})
+    return answer({"study": study.name, **asdict(study.advice())})
 
 
 @router.post(_PATH + "/delete", responses=says(DELETED))

@@ -120,12 +120,10 @@ def trial(_: Reader, client: Doing, study: OneStudy, number: Number) -> Response
 
 
 @router.get(_ONE + "/why", responses=says(WHY))
-def why(_: Reader, store: Reading, study: OneStudy, number: Number) -> Response:
+def why(_: Reader, study: OneStudy, number: Number) -> Response:
     """Why it was run: how its parameters were found, what was expected, and how it turned out."""
     record, found = study.record, study.trial(number)
-    then = found.provenance.known_then(number)
-    pending = [] if then is None else store.pending(study.id, observed=then[0], below=then[1])
-    return answer(why_form(record, found, explained(found, record.goal, [each.number for each in pending]), None))
+    return answer(why_form(record, found, explained(found, record.goal, study.pending_then(found)), None))
 
 
 @router.get(_ONE + "/lineage", responses=says([Part]))

@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from fastapi import Form, Path
 from starlette.responses import Response
 
-from celeriac.client import champions
 from celeriac.client.champions import slice_named
 from celeriac.client.schedules import ask_replay, waiting_of
 from celeriac.decide.calendar import Coming, calendar_of, coming, plan_of
@@ -180,48 +179,45 @@ def _firing(row: Schedule, each: NightCell) -> FiringRow:
 
 
 @router.post("/schedules/{name}/fire", response_model=None)
-def fire(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def fire(client: Doing, _: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Make a firing now, of one slice or of all."""
     where = slice_named(client.store, name, slice) if slice else None
-    client.fire(name, slice_=where, reason=reason.strip(), by=who.name)
+    client.fire(name, slice_=where, reason=reason.strip())
     return _changed(name)
 
 
 @router.post("/schedules/{name}/pause", response_model=None)
-def pause(client: Doing, who: Operator, name: Name, reason: Text = "") -> Response:
+def pause(client: Doing, _: Operator, name: Name, reason: Text = "") -> Response:
     """Make no more firings."""
-    client.edit_schedule(name, "paused", reason.strip(), by=who.name)
+    client.edit_schedule(name, "paused", reason.strip())
     return _changed(name)
 
 
 @router.post("/schedules/{name}/resume", response_model=None)
-def resume(client: Doing, who: Operator, name: Name, reason: Text = "") -> Response:
+def resume(client: Doing, _: Operator, name: Name, reason: Text = "") -> Response:
     """Fire again."""
-    client.edit_schedule(name, "resumed", reason.strip(), by=who.name)
+    client.edit_schedule(name, "resumed", reason.strip())
     return _changed(name)
 
 
 @router.post("/schedules/{name}/approve", response_model=None)
-def approve(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def approve(client: Doing, _: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Make what waits the champion."""
-    where = slice_named(client.store, name, slice)
-    champions.approve(client.store, name, where, who=who.name, reason=reason.strip() or "approved on the board")
+    client.approve(name, slice, reason.strip() or "approved on the board")
     return _changed(name)
 
 
 @router.post("/schedules/{name}/reject", response_model=None)
-def reject(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def reject(client: Doing, _: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Let the champion stay."""
-    where = slice_named(client.store, name, slice)
-    champions.reject(client.store, name, where, who=who.name, reason=reason.strip() or "rejected on the board")
+    client.reject(name, slice, reason.strip() or "rejected on the board")
     return _changed(name)
 
 
 @router.post("/schedules/{name}/rollback", response_model=None)
-def roll_back(client: Doing, who: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
+def roll_back(client: Doing, _: Operator, name: Name, slice: Text = "", reason: Text = "") -> Response:
     """Put the champion before this one in its place again."""
-    where = slice_named(client.store, name, slice)
-    champions.roll_back(client.store, name, where, who=who.name, reason=reason.strip() or "rolled back on the board")
+    client.roll_back(name, slice, reason.strip() or "rolled back on the board")
     return _changed(name)
 
 
