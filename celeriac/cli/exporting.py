@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from celeriac.cli import json_output
-from celeriac.client.service import StudyHandle
+from celeriac.client.study import Study
 from celeriac.report.rows import row_of
 
 
-def write_csv(study: StudyHandle, out: TextIO, *, reports: bool) -> int:
+def write_csv(study: Study, out: TextIO, *, reports: bool) -> int:
     """One row a trial, or one a report; returns how many. Parameters come after what every row has, then metrics, and
     the blocks of the hold-out last.
     """
@@ -28,7 +28,7 @@ def write_csv(study: StudyHandle, out: TextIO, *, reports: bool) -> int:
     return len(rows)
 
 
-def write_json(study: StudyHandle, out: TextIO, *, reports: bool) -> int:
+def write_json(study: Study, out: TextIO, *, reports: bool) -> int:
     """The study's row and its trials with their attempts (and reports), as the other `--json` forms are."""
     trials = list(_trials(study, reports))
     out.write(json_output.dump({"study": json_output.study_form(study.record), "trials": trials}) + "\n")
@@ -39,7 +39,7 @@ def _group(column: str) -> int:
     return ("params", "metrics", "holdout").index(column.partition(".")[0]) + 1 if "." in column else 0
 
 
-def _trials(study: StudyHandle, reports: bool) -> Iterator[dict[str, Any]]:
+def _trials(study: Study, reports: bool) -> Iterator[dict[str, Any]]:
     for page in study.pages():
         numbers = [trial.number for trial in page]
         runs = study.attempts_of(numbers)

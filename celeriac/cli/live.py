@@ -13,8 +13,8 @@ from celeriac.cli import text
 from celeriac.cli.hints import command
 from celeriac.cli.screen import STYLE_OF, Grid, boxed, console, fitted, is_terminal, remark
 from celeriac.client.progress import Progress, is_settled, line_of, why_waiting
-from celeriac.client.service import Service, StudyHandle
-from celeriac.client.study import POLL_S, Outage
+from celeriac.client.service import Service
+from celeriac.client.study import POLL_S, Outage, Study
 from celeriac.domain.records import StudyRecord, TrialRecord
 from celeriac.domain.sampler_names import AUTO
 
@@ -34,13 +34,13 @@ class Left(Exception):
         self.stopped = stopped
 
 
-def look(client: Service, study: StudyHandle) -> tuple[Progress, TrialRecord | None]:
+def look(client: Service, study: Study) -> tuple[Progress, TrialRecord | None]:
     """The study now, and its best trial so far."""
     progress = client.progress(study)
     return progress, best_of(client, progress.study)
 
 
-def watch(client: Service, study: StudyHandle) -> StudyRecord:
+def watch(client: Service, study: Study) -> StudyRecord:
     """Show the study until it is closed or paused; its row then. Raises Left, StoreUnavailable."""
     with held_interrupts():
         try:
@@ -65,7 +65,7 @@ def held_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _leave(study: StudyHandle) -> bool:
+def _leave(study: Study) -> bool:
     """Say what Ctrl-C did, and stop the study if it is pressed again. Whether it was stopped."""
     remark(
         f"\nLeft: {study.name} goes on. `{command('watch', study.name)}` comes back, "
@@ -80,7 +80,7 @@ def _leave(study: StudyHandle) -> bool:
     return False
 
 
-def _on_terminal(client: Service, study: StudyHandle) -> StudyRecord:
+def _on_terminal(client: Service, study: Study) -> StudyRecord:
     from rich.live import Live
 
     outage = Outage()
@@ -96,7 +96,7 @@ def _on_terminal(client: Service, study: StudyHandle) -> StudyRecord:
             pause_s(POLL_S)
 
 
-def _in_lines(client: Service, study: StudyHandle) -> StudyRecord:
+def _in_lines(client: Service, study: Study) -> StudyRecord:
     outage, before = Outage(), ""
     while True:
         progress = outage.bridged(lambda: client.progress(study))

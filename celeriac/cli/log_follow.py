@@ -7,7 +7,7 @@ from celeriac.cli.exit_codes import FAILED, LEFT, OK
 from celeriac.cli.live import held_interrupts, pause_s
 from celeriac.cli.screen import is_terminal, remark
 from celeriac.cli.text import harmless
-from celeriac.client.service import StudyHandle
+from celeriac.client.study import Study
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import CLOSED, ENDED, Attempt
 
@@ -15,7 +15,7 @@ _LOOK_S = 1.0
 _ANCHOR = 400  # characters of the old tail that are looked for in the new one
 
 
-def print_log(study: StudyHandle, number: int, attempt: int | None) -> int:
+def print_log(study: Study, number: int, attempt: int | None) -> int:
     """Print the tail of one attempt's output; the exit code."""
     chosen = _attempt(study, number, attempt)
     if chosen is None:
@@ -34,7 +34,7 @@ def print_log(study: StudyHandle, number: int, attempt: int | None) -> int:
     return OK
 
 
-def log_form(study: StudyHandle, number: int, attempt: int | None) -> dict[str, Any]:
+def log_form(study: Study, number: int, attempt: int | None) -> dict[str, Any]:
     """The same as JSON; `attempt` null: it has not run yet."""
     chosen, trial = _attempt(study, number, attempt), study.trial(number)
     told: dict[str, Any] = {"study": study.name, "trial": number, "state": trial.state, "attempt": None}
@@ -50,7 +50,7 @@ def _shown(output: str) -> str:
     return harmless(output) if is_terminal() else output
 
 
-def _nothing(study: StudyHandle, number: int, attempt: Attempt) -> str:
+def _nothing(study: Study, number: int, attempt: Attempt) -> str:
     """Why there is nothing to print. A closed study may have been pruned, which its rows do not tell."""
     told = f"attempt {attempt.number} of trial {number} printed nothing"
     if study.state in CLOSED:
@@ -58,7 +58,7 @@ def _nothing(study: StudyHandle, number: int, attempt: Attempt) -> str:
     return told if attempt.ended_at else f"{told} so far"
 
 
-def _where(study: StudyHandle, number: int, attempt: Attempt, tail: str) -> str:
+def _where(study: Study, number: int, attempt: Attempt, tail: str) -> str:
     """Which attempt this was if there are others, and which file has its whole output."""
     told = []
     if (attempts := len(study.attempts_of([number])[number])) > 1:
@@ -68,7 +68,7 @@ def _where(study: StudyHandle, number: int, attempt: Attempt, tail: str) -> str:
     return "; ".join(told)
 
 
-def follow_log(study: StudyHandle, number: int, attempt: int | None) -> int:
+def follow_log(study: Study, number: int, attempt: int | None) -> int:
     """Print what the trial prints until it ends, over all its attempts unless one was asked for; the exit code."""
     with held_interrupts():
         try:
@@ -79,7 +79,7 @@ def follow_log(study: StudyHandle, number: int, attempt: int | None) -> int:
     return OK
 
 
-def _pieces(study: StudyHandle, number: int, attempt: int | None) -> Iterator[str]:
+def _pieces(study: Study, number: int, attempt: int | None) -> Iterator[str]:
     shown: Attempt | None = None
     before = ""
     while True:
@@ -106,7 +106,7 @@ def grown(before: str, after: str) -> str:
     return after[found + len(anchor) :] if found >= 0 else f"\n[…]\n{after}"
 
 
-def _attempt(study: StudyHandle, number: int, wanted: int | None) -> Attempt | None:
+def _attempt(study: Study, number: int, wanted: int | None) -> Attempt | None:
     """The attempt asked for, or the newest. Raises UnknownTrial."""
     attempts = study.attempts_of([study.trial(number).number])[number]
     if wanted is None:

@@ -17,7 +17,8 @@ from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName,
 
 if TYPE_CHECKING:
     from celeriac.client import Client
-    from celeriac.client.service import Service, StudyHandle
+    from celeriac.client.service import Service
+    from celeriac.client.study import Study
     from celeriac.domain.records import StudyRecord
     from celeriac.runtime.settings import Settings
 
@@ -149,7 +150,7 @@ def _checked(file: Path, name: str | None, home: Path | None) -> "Settings":
     return settings
 
 
-def _open(client: "Service", file: Path, name: str | None) -> "StudyHandle":
+def _open(client: "Service", file: Path, name: str | None) -> "Study":
     submission = client.open(file, name=name)
     study = submission.study
     done = "Attached to" if submission.attached else "Opened"
@@ -159,7 +160,7 @@ def _open(client: "Service", file: Path, name: str | None) -> "StudyHandle":
     return study
 
 
-def _look_on(client: "Service", study: "StudyHandle") -> int:
+def _look_on(client: "Service", study: "Study") -> int:
     from celeriac.cli.live import Left
     from celeriac.cli.live import watch as look_on
     from celeriac.cli.summary import tell
@@ -215,7 +216,7 @@ def _row(study: "StudyRecord") -> tuple[str, ...]:
     )
 
 
-def _status_of(client: "Service", study: "StudyHandle", as_json: bool) -> None:
+def _status_of(client: "Service", study: "Study", as_json: bool) -> None:
     from celeriac.cli.hosts import told_of_code, told_of_slots
     from celeriac.cli.json_output import limits_form
     from celeriac.cli.live import best_of, picture, running_grid, sampler_line
@@ -319,7 +320,7 @@ def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home =
         tell_next(client, handle)
 
 
-def _goes_on(study: "StudyHandle", record: "StudyRecord") -> dict[str, object]:
+def _goes_on(study: "Study", record: "StudyRecord") -> dict[str, object]:
     return {**study_form(record), "took_code": study.took_code}
 
 
@@ -348,13 +349,13 @@ def delete(study: StudyName, yes: Yes = False, home: Home = None, as_json: AsJso
             remark(line)
 
 
-def _tell_of_code(study: "StudyHandle") -> None:
+def _tell_of_code(study: "Study") -> None:
     """Trials of two codes in one study are never passed over in silence."""
     if study.took_code:
         remark("Its code is another than before: trials from now on run that, and are ranked with those before")
 
 
-def tell_next(client: "Service", study: "StudyHandle") -> None:
+def tell_next(client: "Service", study: "Study") -> None:
     """The next step, after a study was let go on."""
     _tell_of_code(study)
     record = study.record

@@ -12,14 +12,15 @@ from celeriac.cli.hints import command
 from celeriac.cli.json_output import print_json, why_form
 from celeriac.cli.screen import STYLE_OF, say
 from celeriac.client.asking import ask_coordinator
-from celeriac.client.service import Service, StudyHandle
+from celeriac.client.service import Service
+from celeriac.client.study import Study
 from celeriac.domain.errors import CallerError, UnknownTrial
 from celeriac.domain.records import Source, StudyRecord, TrialRecord
 from celeriac.report.explain.why import Explanation, explained
 from celeriac.report.told import lines_of, sentences_of
 
 
-def tell_why(client: Service, study: StudyHandle, number: int, *, as_json: bool, replay: bool) -> int:
+def tell_why(client: Service, study: Study, number: int, *, as_json: bool, replay: bool) -> int:
     """Print why trial `number` was run; the exit code is FAILED when a replay gives other parameters."""
     record, trial = study.record, study.trial(number)
     explanation = explained(trial, record.goal, study.pending_then(trial))
@@ -36,7 +37,7 @@ def tell_why(client: Service, study: StudyHandle, number: int, *, as_json: bool,
     return OK if same else FAILED
 
 
-def replayed(client: Service, study: StudyHandle, trial: TrialRecord) -> dict[str, Any]:
+def replayed(client: Service, study: Study, trial: TrialRecord) -> dict[str, Any]:
     """What the sampler suggests for this trial when it knows what it knew then.
 
     Raises UnknownTrial when no sampler suggested it, CeleriacError when the coordinator is not installed here or fails.

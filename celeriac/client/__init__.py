@@ -10,7 +10,8 @@
 the first call that needs them.
 """
 
-from celeriac.client.client import Client, Submission
+from celeriac.client.client import Client
+from celeriac.client.service import Submission
 from celeriac.client.study import Study
 from celeriac.client.tune import tune
 

@@ -8,7 +8,7 @@ import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from celeriac.client.operating import Operating
 from celeriac.client.progress import Progress
 from celeriac.client.schedules import fire_now, put, who
 from celeriac.client.service import SpecLike as SpecLike
-from celeriac.client.service import StudyHandle
+from celeriac.client.service import Submission, read_spec
 from celeriac.client.study import Study
 from celeriac.client.waiting import place_of
 from celeriac.domain.errors import BrokerUnavailable, DuplicateStudy, SpecInvalid, StaleTurn, StoreUnavailable
@@ -39,22 +39,13 @@ from celeriac.domain.records import (
     TrialState,
 )
 from celeriac.domain.sampler_names import class_flaw, missing
-from celeriac.domain.study_file import StudySpec, difference, load, parse
+from celeriac.domain.study_file import StudySpec, difference, parse
 from celeriac.runtime.fingerprint import CODE_LOOK_S, fingerprint, same_code
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store, WebStore, open_store, open_web_store
 
 if TYPE_CHECKING:
     from celeriac.runtime.broker import Tickets
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What a submit came to: the study, whether it was there already, and what the submitter should know."""
-
-    study: Study
-    attached: bool
-    notes: tuple[str, ...]
 
 
 class Client(Operating):
@@ -313,7 +304,7 @@ class Client(Operating):
         """The champion of each slice."""
         return self.store.champions(schedule)
 
-    def progress(self, study: StudyHandle) -> Progress:
+    def progress(self, study: Study) -> Progress:
         """How far a study is: its row, its running trials, and the devices that are alive."""
         record = study.record
         running = self.store.trials(record.id, states=[TrialState.RUNNING]) if record.counts.running else []
@@ -370,15 +361,6 @@ def no_service(settings: Settings) -> StoreUnavailable:
         " CELERIAC_DATABASE_URL and CELERIAC_BROKER_URL "
         f"(no stack runs under {settings.home}{back})"
     )
-
-
-def read_spec(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:
-    """The spec, and the directory that its `code` is relative to: its file's, or the current one."""
-    if isinstance(spec, StudySpec):
-        return (spec if name is None else parse(spec.to_dict(), name=name)), Path.cwd()
-    if isinstance(spec, Mapping):
-        return parse(spec, name=name, is_new=True), Path.cwd()
-    return load(spec, name=name), Path(spec).resolve().parent
 
 
 def read_study(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:

@@ -13,7 +13,7 @@ _NEWEST_ENDS = 3
 
 
 class Looking:
-    """What `StudyHandle` asks of a study's rows, answered from the store."""
+    """Looks at one study, answered from the store."""
 
     _store: Store
     id: int

@@ -4,172 +4,34 @@
 its work by either; one that needs the database itself takes a `Client`, and says so where there is only an address.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from celeriac.client.dropped import Doomed, Dropped
-from celeriac.domain.records import (
-    Attempt,
-    Champion,
-    CodeRun,
-    Delivery,
-    Device,
-    Firing,
-    GangPlace,
-    Report,
-    RungRecord,
-    Savings,
-    Schedule,
-    ScheduleEdit,
-    StudyRecord,
-    StudyState,
-    TrialRecord,
-    TrialState,
-)
-from celeriac.domain.study_file import StudySpec
+from celeriac.domain.records import Champion, Delivery, Device, Firing, Schedule, ScheduleEdit, StudyRecord
+from celeriac.domain.study_file import StudySpec, load, parse
 
 if TYPE_CHECKING:
     from celeriac.client.fleet import Fleet
-    from celeriac.client.lineage import Part
     from celeriac.client.progress import Progress
-    from celeriac.client.proposing import Proposer
-    from celeriac.client.waiting import PlaceWait, TimeLimits
-    from celeriac.decide.advise import AdviceDecision
+    from celeriac.client.study import Study
     from celeriac.decide.calendar import Coming
-    from celeriac.decide.waiting import WaitDecision
-    from celeriac.report.explain.importance import Importances, Method
     from celeriac.report.morning import Morning
-    from celeriac.report.plots import Scene
     from celeriac.runtime.settings import Settings
     from celeriac.store import Store
 
 SpecLike = StudySpec | Mapping[str, Any] | str | Path
 
 
-class StudyHandle(Protocol):
-    """One study: fresh facts at each look, and what a person may say to it. Errors are those of `Study`."""
-
-    id: int
-    name: str
-    took_code: bool
-
-    @property
-    def record(self) -> StudyRecord:
-        """Its row as it is now."""
-
-    @property
-    def state(self) -> StudyState:
-        """OPEN, RUNNING, PAUSED, DONE, STOPPED or FAILED."""
-
-    @property
-    def best(self) -> TrialRecord | None:
-        """The best trial so far."""
-
-    def trial(self, number: int) -> TrialRecord:
-        """One trial."""
-
-    def each_trial(self, states: Sequence[TrialState] | None = None) -> Iterator[TrialRecord]:
-        """All trials by number."""
-
-    def newest_trials(self, most: int, states: Sequence[TrialState] | None = None) -> list[TrialRecord]:
-        """The newest so many, by number."""
-
-    def attempts_of(self, numbers: Sequence[int]) -> dict[int, list[Attempt]]:
-        """The attempts of each of these trials, first to last."""
-
-    def reports_of(self, numbers: Sequence[int]) -> dict[int, list[Report]]:
-        """What each of these trials reported, by step."""
-
-    def log_tail(self, number: int, attempt: int) -> str:
-        """What an attempt printed last."""
-
-    def pending_then(self, trial: TrialRecord) -> list[int]:
-        """The numbers of the trials that were pending when this one was suggested."""
-
-    def last_failure(self) -> TrialRecord | None:
-        """The newest failure among its newest ends, else any failed trial."""
-
-    def lineage(self, number: int | None = None) -> "list[Part]":
-        """With which parameters each part of a trial's training, or the best one's, was trained."""
-
-    def each_report(self) -> Iterator[dict[str, Any]]:
-        """All reports as flat rows."""
-
-    def each_rung_record(self) -> Iterator[RungRecord]:
-        """What each trial had at each rung."""
-
-    def pages(self) -> Iterator[list[TrialRecord]]:
-        """All trials by number, page by page."""
-
-    def importance(self, method: "Method" = ...) -> "Importances":
-        """Which parameters mattered."""
-
-    def scene(self, kinds: Iterable[str] = ...) -> "Scene":
-        """What pictures are drawn from."""
-
-    def export(self, tool: str, out: str | Path = "") -> int:
-        """Write it for another tool."""
-
-    def advice(self) -> "AdviceDecision":
-        """Which share of a GPU fits it."""
-
-    def doomed(self) -> Doomed:
-        """What `delete` would delete."""
-
-    def delete(self) -> Dropped:
-        """Delete it for good."""
-
-    def savings(self) -> Savings:
-        """What early stopping has spared."""
-
-    def codes(self) -> list[CodeRun]:
-        """Which code its ended trials ran."""
-
-    def gang_places(self, trials: Sequence[TrialRecord]) -> list[GangPlace]:
-        """Where the members of these trials' gangs are."""
-
-    def waiting(self) -> "tuple[WaitDecision, TimeLimits, PlaceWait | None]":
-        """What it waits for, what its time is limited by, and what its next trial's place lacks."""
-
-    def proposers(self) -> "list[Proposer]":
-        """Who has proposed points to it, how those went, and how many more it takes now."""
-
-    def aside(self, slots: Sequence[str]) -> list[tuple[str, str]]:
-        """Those of these slots that take no trial of it now, with the reason."""
-
-    def pause(self, reason: str = ..., *, hand_back: bool = False) -> StudyRecord:
-        """Start no more trials."""
-
-    def resume(self, reason: str = ...) -> StudyRecord:
-        """Go on after a pause."""
-
-    def stop(self, reason: str = ...) -> StudyRecord:
-        """End it now."""
-
-    def reopen(self, reason: str = ...) -> StudyRecord:
-        """Go on after its end."""
-
-    def cancel(self, number: int, reason: str = ...) -> TrialRecord:
-        """End one trial."""
-
-    def retry(self, numbers: Sequence[int] | None = None, reason: str = ...) -> list[TrialRecord]:
-        """Run failed trials once more."""
-
-    def extend(
-        self,
-        trials: int | str | None = None,
-        *,
-        wall: str | float | None = None,
-        device_hours: str | float | None = None,
-        reason: str = ...,
-    ) -> StudyRecord:
-        """Give it a larger budget."""
-
-    def add_points(self, points: Sequence[Mapping[str, Any]], *, reason: str = "", by: str = "") -> list[TrialRecord]:
-        """Have points from outside tried."""
+def read_spec(spec: SpecLike, name: str | None) -> tuple[StudySpec, Path]:
+    """The spec, and the directory that its `code` is relative to: its file's, or the current one."""
+    if isinstance(spec, StudySpec):
+        return (spec if name is None else parse(spec.to_dict(), name=name)), Path.cwd()
+    if isinstance(spec, Mapping):
+        return parse(spec, name=name, is_new=True), Path.cwd()
+    return load(spec, name=name), Path(spec).resolve().parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,20 +56,13 @@ class NextFirings:
     now: datetime
 
 
-class Opened(Protocol):
-    """What a submit came to."""
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a submit came to: the study, whether it was there already, and what the submitter should know."""
 
-    @property
-    def study(self) -> StudyHandle:
-        """The study."""
-
-    @property
-    def attached(self) -> bool:
-        """Whether it was there already."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the submitter should know."""
+    study: "Study"
+    attached: bool
+    notes: tuple[str, ...]
 
 
 class Service(Protocol):
@@ -230,19 +85,19 @@ class Service(Protocol):
     def close(self) -> None:
         """Give what it holds back."""
 
-    def open(self, spec: SpecLike, *, name: str | None = None) -> Opened:
+    def open(self, spec: SpecLike, *, name: str | None = None) -> Submission:
         """Open a study, or attach to it."""
 
-    def study(self, name: str) -> StudyHandle:
+    def study(self, name: str) -> "Study":
         """The study of that name."""
 
-    def study_of(self, record: StudyRecord) -> StudyHandle:
+    def study_of(self, record: StudyRecord) -> "Study":
         """The study of that row."""
 
     def records(self, limit: int) -> list[StudyRecord]:
         """The newest studies, newest first."""
 
-    def progress(self, study: StudyHandle) -> "Progress":
+    def progress(self, study: "Study") -> "Progress":
         """How far a study is."""
 
     def devices(self) -> list[Device]:

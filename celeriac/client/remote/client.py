@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import takewhile
 from pathlib import Path
@@ -18,7 +17,8 @@ from celeriac.client.remote.logins import token_for
 from celeriac.client.remote.rows import RemoteRows
 from celeriac.client.remote.study import RemoteStudy, progress_from
 from celeriac.client.remote.wire import Wire
-from celeriac.client.service import NextFirings, SpecLike, Standing, StudyHandle
+from celeriac.client.service import NextFirings, SpecLike, Standing, Submission, read_spec
+from celeriac.client.study import Study
 from celeriac.decide.calendar import coming
 from celeriac.domain.errors import CallerError, SpecInvalid
 from celeriac.domain.records import (
@@ -33,20 +33,11 @@ from celeriac.domain.records import (
     SliceDue,
     StudyRecord,
 )
-from celeriac.domain.study_file import StudySpec, load, parse, slice_name
+from celeriac.domain.study_file import slice_name
 from celeriac.report.busy import Busy, Idle
 from celeriac.report.morning import Morning
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSubmission:
-    """What a submit came to."""
-
-    study: RemoteStudy
-    attached: bool
-    notes: tuple[str, ...]
 
 
 class RemoteClient:
@@ -96,20 +87,20 @@ class RemoteClient:
         return str(form["name"]), list(form["scopes"])
 
     # -- studies ----------------------------------------------------------------------------------------------------
-    def submit(self, spec: SpecLike, *, name: str | None = None) -> RemoteStudy:
+    def submit(self, spec: SpecLike, *, name: str | None = None) -> Study:
         """Open a study, or attach to the one of the same name and spec; notes come as warnings."""
         made = self.open(spec, name=name)
         for note in made.notes:
             warnings.warn(note, stacklevel=2)
         return made.study
 
-    def open(self, spec: SpecLike, *, name: str | None = None) -> RemoteSubmission:
+    def open(self, spec: SpecLike, *, name: str | None = None) -> Submission:
         """As `submit`, but the notes and whether it attached are in the answer."""
         sent = self._sent(spec, name)
         with _telling_of_code():
             form = self._wire.post("studies", spec=sent)
         study = self.study_of(study_from(form["study"]))
-        return RemoteSubmission(study, bool(form["attached"]), tuple(form["notes"]))
+        return Submission(study, bool(form["attached"]), tuple(form["notes"]))
 
     def preview(self, spec: SpecLike, *, name: str | None = None, first: int) -> dict[str, Any]:
         """What a study would cost and try first; nothing is opened. See `celeriac.client.preview`."""
@@ -134,7 +125,7 @@ class RemoteClient:
         """The newest studies' rows, newest first."""
         return self._rows.studies(limit=limit)
 
-    def progress(self, study: StudyHandle) -> Progress:
+    def progress(self, study: Study) -> Progress:
         """How far a study is."""
         return progress_from(self._wire.get("studies", study.name, "progress"))
 
@@ -304,12 +295,7 @@ class RemoteClient:
         """The file as it is sent: read and checked here, so that what is wrong is told at its line; `code` as the
         service finds it.
         """
-        if isinstance(spec, StudySpec):
-            read, base = (spec if name is None else parse(spec.to_dict(), name=name)), Path.cwd()
-        elif isinstance(spec, Mapping):
-            read, base = parse(spec, name=name, is_new=True), Path.cwd()
-        else:
-            read, base = load(spec, name=name), Path(spec).resolve().parent
+        read, base = read_spec(spec, name)
         return {**read.to_dict(), "code": code_there(read.code, base, self.settings.code_root)}
 
 

@@ -10,7 +10,8 @@ import celeriac
 from celeriac.client import Client
 from celeriac.client.remote.client import RemoteClient, code_there
 from celeriac.client.remote.decoding import record_from
-from celeriac.client.service import Service, StudyHandle
+from celeriac.client.service import Service
+from celeriac.client.study import Study
 from celeriac.domain.errors import CallerError, DuplicateStudy, SpecInvalid, StoreUnavailable, UnknownStudy
 from celeriac.domain.lifecycle import StudyEvent
 from celeriac.domain.records import Champion, Device, Fault, Firing, Schedule, Scope, StudyState, TrialRecord
@@ -173,7 +174,7 @@ def test_a_record_comes_back_from_its_json(kind: type, web_store: WebStore, loca
     assert [record_from(kind, plain(each)) for each in found] == found
 
 
-def as_service(client: Service, study: StudyHandle) -> tuple[Service, StudyHandle]:
+def as_service(client: Service, study: Study) -> tuple[Service, Study]:
     """The type checker holds both clients to the protocol by this."""
     return client, study
 
