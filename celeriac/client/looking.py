@@ -37,7 +37,7 @@ class Looking:
     def last_failure(self) -> TrialRecord | None:
         """The newest failure among its newest ends, else any failed trial."""
         ended = self._store.study(self.id).counts.ended
-        newest = newest_failure(self._store.ended_since(self.id, ended - _NEWEST_ENDS))
+        newest = newest_failure(self._store.ended_since(self.id, max(ended - _NEWEST_ENDS, 0)))
         return newest or newest_failure(self._store.trials(self.id, states=[TrialState.FAILED], limit=1))
 
     def savings(self) -> Savings:

@@ -139,15 +139,17 @@ class Study(Looking):
     def scene(self, kinds: Iterable[str] = tuple(KINDS)) -> Scene:
         """The study's rows as they are now, as far as these kinds of pictures need them."""
         kinds, record, trials = set(kinds), self.record, list(self.each_trial())
-        spec = parse(record.spec, f"study {self.name}")
-        found = Scene(record, spec, trials)
+        found = Scene(record, parse(record.spec, f"study {self.name}"), trials)
         if "rungs" in kinds:
-            drawn = worth_a_curve(trials, record.goal)
-            curves = {n: [(each.step, each.value) for each in self._store.reports(self.id, n)] for n in drawn}
+            curves = self._curves(worth_a_curve(trials, record.goal))
             found = replace(found, curves=curves, rungs=list(self.each_rung_record()))
         if "importance" in kinds:
-            found = replace(found, importance=importances(spec.space, record.goal, trials))
+            found = replace(found, importance=self.importance())
         return found
+
+    def _curves(self, numbers: Sequence[int]) -> dict[int, list[tuple[int, float]]]:
+        """What these trials reported, as steps and values."""
+        return {n: [(each.step, each.value) for each in self._store.reports(self.id, n)] for n in numbers}
 
     def trial(self, number: int) -> TrialRecord:
         """One trial. Raises UnknownTrial."""
@@ -255,7 +257,18 @@ class Study(Looking):
         Raises StudyPaused when it waits for a person, TimeoutError when it is not closed in time, and StoreUnavailable
         when Postgres stays away for two minutes; the study itself goes on in these cases.
         """
-        waited(self.name, lambda: self.record, timeout, look)
+        until = None if timeout is None else time.monotonic() + timeout
+        outage = Outage()
+        while True:
+            outage.bridged(look)
+            record = outage.bridged(lambda: self.record)
+            if record is not None and is_settled(record):
+                break
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError(f"study {self.name} is not closed after {timeout:g} s; it goes on")
+            time.sleep(POLL_S if until is None else min(POLL_S, max(until - time.monotonic(), 0.0)))
+        if record.state not in CLOSED:
+            raise StudyPaused(f"study {self.name} is paused: {record.reason}; then `resume()`")
         return self
 
     def stop(self, reason: str = "stopped by a user") -> StudyRecord:
@@ -384,25 +397,6 @@ class Study(Looking):
     def _woken(self, record: StudyRecord) -> StudyRecord:
         self._wake(record)
         return record
-
-
-def waited(
-    name: str, read: Callable[[], StudyRecord], timeout: float | None, look: Callable[[], object]
-) -> StudyRecord:
-    """Return a study's row once it is closed; see `Study.wait`."""
-    until = None if timeout is None else time.monotonic() + timeout
-    outage = Outage()
-    while True:
-        outage.bridged(look)
-        record = outage.bridged(read)
-        if record is not None and is_settled(record):
-            break
-        if until is not None and time.monotonic() >= until:
-            raise TimeoutError(f"study {name} is not closed after {timeout:g} s; it goes on")
-        time.sleep(POLL_S if until is None else min(POLL_S, max(until - time.monotonic(), 0.0)))
-    if record.state not in CLOSED:
-        raise StudyPaused(f"study {name} is paused: {record.reason}; then `resume()`")
-    return record
 
 
 class Outage:

@@ -1,6 +1,6 @@
 """A study over the API: what `Study` reads comes by `RemoteRows`, and what it does by the API's own verbs."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
@@ -9,12 +9,12 @@ from typing import Any, cast
 
 from celeriac.client.dropped import Doomed, Dropped
 from celeriac.client.lineage import Part
-from celeriac.client.progress import Progress, newest_failure
+from celeriac.client.progress import Progress
 from celeriac.client.proposing import Proposer
 from celeriac.client.remote.decoding import record_from, study_from
 from celeriac.client.remote.rows import RemoteRows
 from celeriac.client.remote.wire import Wire
-from celeriac.client.study import Study, waited
+from celeriac.client.study import Study
 from celeriac.client.waiting import PlaceWait, TimeLimits
 from celeriac.decide.advise import AdviceDecision
 from celeriac.decide.device_budget import DeviceBudget
@@ -24,8 +24,6 @@ from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Device, GangPlace, RungRecord, StudyRecord, TrialRecord, TrialState
 from celeriac.domain.study_file import stop_rule
 from celeriac.report.explain.importance import Importances, Method
-from celeriac.report.plots import KINDS, Scene
-from celeriac.report.plots.rungs import worth_a_curve
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 
@@ -82,10 +80,6 @@ class RemoteStudy(Study):
         """The numbers of the trials that were pending when this one was suggested."""
         return list(self._get("trials", trial.number, "why")["pending"])
 
-    def last_failure(self) -> TrialRecord | None:
-        """The newest failure among the newest failed trials."""
-        return newest_failure(self.newest_trials(20, [TrialState.FAILED]))
-
     def lineage(self, number: int | None = None) -> list[Part]:
         """With which parameters each part of a trial's training, or the best one's, was trained."""
         wanted = self.record.best_number if number is None else number
@@ -100,18 +94,6 @@ class RemoteStudy(Study):
     def importance(self, method: Method = "ped-anova") -> Importances:
         """Which parameters mattered: judged by the service, so that Optuna is not needed here."""
         return record_from(Importances, self._get("importance", method=method))
-
-    def scene(self, kinds: Iterable[str] = tuple(KINDS)) -> Scene:
-        """The study's rows as they are now, as far as these kinds of pictures need them."""
-        kinds, trials = set(kinds), list(self.each_trial())
-        record = self.record
-        found = Scene(record, self.spec, trials)
-        if "rungs" in kinds:
-            drawn = worth_a_curve(trials, record.goal)
-            found = replace(found, curves=self._curves(drawn), rungs=list(self.each_rung_record()))
-        if "importance" in kinds:
-            found = replace(found, importance=self.importance())
-        return found
 
     def _curves(self, numbers: Sequence[int]) -> dict[int, list[tuple[int, float]]]:
         """What these trials reported, thinned by the service to what a picture can show."""
@@ -147,11 +129,6 @@ class RemoteStudy(Study):
     def advice(self) -> AdviceDecision:
         """Which share of a GPU its trials should have, and how many then run at once."""
         return record_from(AdviceDecision, self._get("advice"))
-
-    def wait(self, timeout: float | None = None, *, look: Callable[[], object] = lambda: None) -> "RemoteStudy":
-        """Return once the study is closed; see `Study.wait`."""
-        waited(self.name, lambda: self.record, timeout, look)
-        return self
 
     def stop(self, reason: str = "") -> StudyRecord:
         """Close it now. Raises IllegalTransition."""
