@@ -4,17 +4,19 @@ Rule: a builder reads and returns a frozen view; `page` makes two routes of it, 
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Form, Path, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from celeriac.report.plain import plain
+from celeriac.web.answers import written
 from celeriac.web.auth.principal import Principal, Reader
 
+StudyName = Annotated[str, Path(max_length=300)]
+ScheduleName = Annotated[str, Path(max_length=200)]
+Text = Annotated[str, Form(max_length=500)]
 B = TypeVar("B", bound=Callable[..., Any])
 
 
@@ -28,10 +30,10 @@ def page(router: APIRouter, path: str, template: str) -> Callable[[B], B]:
 
     def register(build: B) -> B:
         def as_page(request: Request, principal: Reader, view: Annotated[Any, Depends(build)]) -> Response:
-            return tagged(request, drawn(request, template, {"view": view, "principal": principal}))
+            return tagged(request, template, {"view": view, "principal": principal})
 
         def as_data(request: Request, _: Reader, view: Annotated[Any, Depends(build)]) -> Response:
-            return told(request, view)
+            return sent(request, data(view))
 
         data_path = "/index.json" if path == "/" else f"{path}.json"
         router.add_api_route(data_path, as_data, methods=["GET"], response_model=None)
@@ -47,11 +49,6 @@ def drawn(request: Request, template: str, values: dict[str, Any], status: int =
     return answer
 
 
-def told(request: Request, view: Any) -> Response:
-    """A view as JSON."""
-    return sent(request, written(view))
-
-
 @dataclass(frozen=True, slots=True)
 class Written:
     """An answer's body, made once for all who ask for it."""
@@ -61,14 +58,14 @@ class Written:
     media_type: str
 
 
-def written(view: Any) -> Written:
+def data(view: Any) -> Written:
     """A view as JSON, to be sent."""
-    body = json.dumps(plain(view), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    body = written(view)
     return Written(body, _tag(body), "application/json")
 
 
 def part(request: Request, template: str, values: dict[str, Any]) -> Written:
-    """A part of a page that is the same for everybody, to be sent."""
+    """A page, or a part of one, to be sent."""
     body = bytes(drawn(request, template, values).body)
     return Written(body, _tag(body), "text/html; charset=utf-8")
 
@@ -80,13 +77,9 @@ def sent(request: Request, found: Written) -> Response:
     return Response(found.body, media_type=found.media_type, headers={"ETag": found.tag})
 
 
-def tagged(request: Request, answer: Response) -> Response:
-    """The answer with its ETag; nothing but the tag where the asker has it already."""
-    tag = _tag(bytes(answer.body))
-    if request.headers.get("if-none-match") == tag:
-        return Response(status_code=304, headers={"ETag": tag})
-    answer.headers["ETag"] = tag
-    return answer
+def tagged(request: Request, template: str, values: dict[str, Any]) -> Response:
+    """A template with these values; nothing but its tag where the asker has it already."""
+    return sent(request, part(request, template, values))
 
 
 def _tag(body: bytes) -> str:

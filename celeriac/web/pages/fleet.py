@@ -18,7 +18,7 @@ from celeriac.store import WebStore
 from celeriac.store.api_board import Drain, RunNow, SlotFaults, StudyFilter, StudyLine
 from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Operator, Reader
-from celeriac.web.pages.drawing import back, drawn, page, pages, tagged
+from celeriac.web.pages.drawing import back, page, pages, tagged
 from celeriac.web.pages.memory import Kept
 
 router = pages()
@@ -88,7 +88,7 @@ def fleet(store: Reading) -> FleetPage:
 @router.get("/fleet/live", response_model=None)
 def live(request: Request, store: Reading, principal: Reader) -> Response:
     """The part of it that renews."""
-    return tagged(request, drawn(request, "fleet_live.html", {"view": fleet(store), "principal": principal}))
+    return tagged(request, "fleet_live.html", {"view": fleet(store), "principal": principal})
 
 
 def _look(store: WebStore) -> FleetPage:

@@ -3,9 +3,8 @@
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import Path, Request
+from fastapi import Request
 from starlette.responses import Response
 
 from celeriac.client import Client
@@ -16,11 +15,10 @@ from celeriac.runtime.settings import Settings
 from celeriac.web.asked import Doing
 from celeriac.web.auth.principal import Reader
 from celeriac.web.judging import judged
-from celeriac.web.pages.drawing import drawn, pages, tagged, told
+from celeriac.web.pages.drawing import StudyName, data, pages, sent, tagged
 from celeriac.web.pages.filters import study_url
 
 router = pages()
-Name = Annotated[str, Path(max_length=300)]
 #: A live study is judged again once so much more of it has ended.
 _GROWTH = 1.1
 _MOST = 100
@@ -88,15 +86,15 @@ def _of(client: Client, name: str) -> Judged:
 
 
 @router.get("/studies/{name:path}/importance.json", response_model=None)
-def as_data(request: Request, client: Doing, _: Reader, name: Name) -> Response:
+def as_data(request: Request, client: Doing, _: Reader, name: StudyName) -> Response:
     """What is known of it, as JSON."""
-    return told(request, _of(client, name))
+    return sent(request, data(_of(client, name)))
 
 
 @router.get("/studies/{name:path}/importance", response_model=None)
-def as_part(request: Request, client: Doing, _: Reader, name: Name) -> Response:
+def as_part(request: Request, client: Doing, _: Reader, name: StudyName) -> Response:
     """What is known of it, as a part of its study's page."""
     known = _of(client, name)
     found = known.found or _nothing("")
     values = {"found": found, "is_made": known.is_made, "said": known.said, "url": study_url(name, "importance")}
-    return tagged(request, drawn(request, "importance.html", values))
+    return tagged(request, "importance.html", values)

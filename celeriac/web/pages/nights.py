@@ -12,11 +12,10 @@ from celeriac.report.morning.lines import cost, of_slice, outcome
 from celeriac.report.morning.night import slice_text
 from celeriac.store import WebStore
 from celeriac.web.asked import Reading
-from celeriac.web.pages.drawing import page, pages
+from celeriac.web.pages.drawing import ScheduleName, page, pages
 from celeriac.web.pages.memory import Kept
 
 router = pages()
-Name = Annotated[str, Path(max_length=200)]
 #: Of a night that is over, whoever comes next sees what was read, until something moves.
 _KEPT = Kept(600.0, 40)
 
@@ -55,7 +54,7 @@ class NightPage:
 
 
 @page(router, "/nights/{schedule}/{night}", "night.html")
-def night(store: Reading, schedule: Name, night: Name) -> NightPage:
+def night(store: Reading, schedule: ScheduleName, night: Annotated[str, Path(max_length=200)]) -> NightPage:
     """The page of a night: read once as long as nothing of its schedule moves, since that reads much."""
     version = store.nights_version(schedule)
     found = _KEPT.get((store, schedule, night, version), lambda: _read(store, schedule, night))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
-from fastapi import Path, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from celeriac.decide.stop_early import cutoff_of
@@ -17,12 +17,11 @@ from celeriac.report.plots.scene import Scene, caption, shown
 from celeriac.store import WebStore
 from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Reader
-from celeriac.web.pages.drawing import pages, sent, written
+from celeriac.web.pages.drawing import StudyName, data, pages, sent
 from celeriac.web.pages.filters import study_url
 from celeriac.web.pages.memory import Kept
 
 router = pages()
-Name = Annotated[str, Path(max_length=300)]
 MOST_TRIALS, MOST_CURVES, MOST_POINTS, MOST_RUNS = 400, 60, 40, 300
 _LETTER = {TrialState.SCORED: "s", TrialState.PRUNED: "p", TrialState.FAILED: "f"}
 _KEPT = Kept(2.0, 60)
@@ -67,9 +66,9 @@ class Drawn:
 
 
 @router.get("/studies/{name:path}/drawn.json", response_model=None)
-def drawn(request: Request, store: Reading, _: Reader, name: Name) -> Response:
+def drawn(request: Request, store: Reading, _: Reader, name: StudyName) -> Response:
     """The trials that a study's pictures show."""
-    return sent(request, _KEPT.get((store, name, "drawn"), lambda: written(drawn_of(store, name))))
+    return sent(request, _KEPT.get((store, name, "drawn"), lambda: data(drawn_of(store, name))))
 
 
 def drawn_of(store: WebStore, name: str) -> Drawn:
@@ -183,11 +182,11 @@ class Curves:
 
 @router.get("/studies/{name:path}/curves.json", response_model=None)
 def curves(
-    request: Request, store: Reading, _: Reader, name: Name, trials: Annotated[str, Query(max_length=200)] = ""
+    request: Request, store: Reading, _: Reader, name: StudyName, trials: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Curves of a study, or of the trials that are named."""
     key = (store, name, "curves", trials)
-    return sent(request, _KEPT.get(key, lambda: written(curves_of(store, name, trials))))
+    return sent(request, _KEPT.get(key, lambda: data(curves_of(store, name, trials))))
 
 
 def curves_of(store: WebStore, name: str, trials: str = "") -> Curves:
@@ -242,9 +241,9 @@ def _rungs(store: WebStore, record: StudyRecord) -> tuple[Rung, ...]:
 
 
 @router.get("/studies/{name:path}/timeline.json", response_model=None)
-def timeline(request: Request, store: Reading, _: Reader, name: Name) -> Response:
+def timeline(request: Request, store: Reading, _: Reader, name: StudyName) -> Response:
     """The newest attempts as bars on their slots."""
-    return sent(request, _KEPT.get((store, name, "timeline"), lambda: written(timeline_of(store, name))))
+    return sent(request, _KEPT.get((store, name, "timeline"), lambda: data(timeline_of(store, name))))
 
 
 def timeline_of(store: WebStore, name: str) -> dict[str, Any]:

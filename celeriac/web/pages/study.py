@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import Form, Path, Query, Request
+from fastapi import Form, Query, Request
 from starlette.responses import Response
 
 from celeriac.client import Client
@@ -20,13 +20,12 @@ from celeriac.store import WebStore
 from celeriac.store.api_board import RunNow
 from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader
-from celeriac.web.pages.drawing import back, drawn, page, pages, part, reason_of, sent, tagged
+from celeriac.web.pages.drawing import StudyName, Text, back, page, pages, part, reason_of, sent, tagged
 from celeriac.web.pages.filters import study_url
 from celeriac.web.pages.memory import Kept
 from celeriac.web.pages.tables import TrialTable, table_of
 
 router = pages()
-Name = Annotated[str, Path(max_length=300)]
 #: What viewers of one study see is made once in so many seconds, however many they are.
 _NOW, _LIVE = Kept(1.5), Kept(1.5)
 #: Advice on its newest faults stands until another trial fails.
@@ -122,17 +121,17 @@ def _advice(study: Study, record: StudyRecord) -> list[str]:
 
 
 @router.get("/studies/{name:path}/live", response_model=None)
-def live(request: Request, client: Doing, _: Reader, name: Name) -> Response:
+def live(request: Request, client: Doing, _: Reader, name: StudyName) -> Response:
     """The live part of a study's page."""
     made = _LIVE.get((client.store, name), lambda: part(request, "study_live.html", {"now": now_of(client, name)}))
     return sent(request, made)
 
 
 @router.get("/studies/{name:path}/compare", response_model=None)
-def compare(request: Request, store: Reading, principal: Reader, name: Name, trials: str = "") -> Response:
+def compare(request: Request, store: Reading, principal: Reader, name: StudyName, trials: str = "") -> Response:
     """Trials side by side."""
     view = compared(store, name, trials)
-    return tagged(request, drawn(request, "compare.html", {"view": view, "principal": principal}))
+    return tagged(request, "compare.html", {"view": view, "principal": principal})
 
 
 def compared(store: WebStore, name: str, trials: str) -> Compared:
@@ -148,28 +147,28 @@ def compared(store: WebStore, name: str, trials: str) -> Compared:
 
 
 @router.post("/studies/{name:path}/pause", response_model=None)
-def pause(client: Doing, who: Operator, name: Name, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+def pause(client: Doing, who: Operator, name: StudyName, reason: Text = "") -> Response:
     """Start no more trials."""
     client.study(name).pause(reason_of(who, reason))
     return _changed(name)
 
 
 @router.post("/studies/{name:path}/resume", response_model=None)
-def resume(client: Doing, who: Operator, name: Name, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+def resume(client: Doing, who: Operator, name: StudyName, reason: Text = "") -> Response:
     """Go on after a pause."""
     client.study(name).resume(reason_of(who, reason))
     return _changed(name)
 
 
 @router.post("/studies/{name:path}/stop", response_model=None)
-def stop(client: Doing, who: Operator, name: Name, reason: Annotated[str, Form(max_length=500)] = "") -> Response:
+def stop(client: Doing, who: Operator, name: StudyName, reason: Text = "") -> Response:
     """Close it now."""
     client.study(name).stop(reason_of(who, reason))
     return _changed(name)
 
 
 @router.post("/studies/{name:path}/retry", response_model=None)
-def retry(client: Doing, who: Operator, name: Name, trial: Annotated[int | None, Form(ge=0)] = None) -> Response:
+def retry(client: Doing, who: Operator, name: StudyName, trial: Annotated[int | None, Form(ge=0)] = None) -> Response:
     """Run failed trials once more: one, or all."""
     client.study(name).retry(None if trial is None else [trial], reason_of(who, "failed trials are run once more"))
     return _changed(name)
@@ -185,7 +184,7 @@ def _changed(name: str) -> Response:
 def study_page(
     client: Doing,
     store: Reading,
-    name: Name,
+    name: StudyName,
     where: Annotated[str, Query(max_length=400)] = "",
     state: Annotated[str, Query(max_length=20)] = "",
     sort: Annotated[str, Query(max_length=200)] = "number",

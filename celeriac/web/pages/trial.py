@@ -16,10 +16,9 @@ from celeriac.report.told import lines_of, sentences_of
 from celeriac.store import WebStore
 from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Reader
-from celeriac.web.pages.drawing import drawn, page, pages, tagged
+from celeriac.web.pages.drawing import StudyName, page, pages, tagged
 
 router = pages()
-Name = Annotated[str, Path(max_length=300)]
 Number = Annotated[int, Path(ge=0, le=2**31 - 1)]
 
 
@@ -79,7 +78,7 @@ def _trial(store: WebStore, study: StudyRecord, number: int) -> TrialRecord:
 
 
 @router.get("/studies/{name:path}/trials/{number}/log", response_model=None)
-def log(request: Request, store: Reading, _: Reader, name: Name, number: Number, attempt: int = 0) -> Response:
+def log(request: Request, store: Reading, _: Reader, name: StudyName, number: Number, attempt: int = 0) -> Response:
     """The end of a log, for a page that follows it."""
     study = store.study_named(name)
     trial = _trial(store, study, number)
@@ -87,11 +86,11 @@ def log(request: Request, store: Reading, _: Reader, name: Name, number: Number,
     shown = next((each for each in found if each.number == attempt), found[-1] if found else None)
     tail = "" if shown is None else store.log_tail(study.id, number, shown.number)
     view = Log(shown, tail, trial.state in ENDED or bool(attempt))
-    return tagged(request, drawn(request, "log.html", {"log": view}))
+    return tagged(request, "log.html", {"log": view})
 
 
 @page(router, "/studies/{name:path}/trials/{number}", "trial.html")
-def trial_page(store: Reading, name: Name, number: Number) -> TrialPage:
+def trial_page(store: Reading, name: StudyName, number: Number) -> TrialPage:
     """The page of a trial."""
     study = store.study_named(name)
     trial = _trial(store, study, number)
