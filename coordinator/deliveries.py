@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Event, Thread
 
-from celeriac.decide.deliver import told, wait_s
+from celeriac.decide.deliver import hook_payload, wait_s
 from celeriac.decide.publication import place_of
 from celeriac.domain.errors import CeleriacError, UnknownSchedule
 from celeriac.domain.hooks import Hook
@@ -117,7 +117,7 @@ def _hook(store: Store, outside: Outside, delivery: Delivery) -> str:
     record = store.publication(delivery.promotion or 0)
     artefacts, place = outside.artefacts(), place_of(record.schedule, record.slice)
     address = artefacts.address(version_key(place, record.version))
-    payload = told(record, address=address, current=artefacts.current(place))
+    payload = hook_payload(record, address=address, current=artefacts.current(place))
     root = outside.code_root / store.schedule(delivery.schedule).code_root
     cwd = str(root) if root.is_dir() else os.sep
     return run_hook(hook, payload, secret=secret, environment=outside.environment, cwd=cwd)

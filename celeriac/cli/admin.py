@@ -11,7 +11,7 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, WRONG
-from celeriac.cli.json_output import print_json, told
+from celeriac.cli.json_output import print_json, tell_change
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, Slots, connected, reached
 
@@ -134,7 +134,7 @@ def drain(
     unknown = _not_there(devices, here)
     what = f"{', '.join(devices)} of {host}" if devices else host
     form = {"host": host, "devices": devices, "known": host in known, "hosts": sorted(known), "unknown": unknown}
-    told(as_json, form, f"{what} is taken out; `celeriac undrain {place}` gives it back")
+    tell_change(as_json, form, f"{what} is taken out; `celeriac undrain {place}` gives it back")
     if host not in known:
         (remark if as_json else say)(
             f"no host of that name has spoken yet (there are: {', '.join(sorted(known)) or 'none'})"
@@ -163,7 +163,7 @@ def undrain(
         over = client.undrain(host, devices)
     nothing = f"nothing was taken out of {place}: `celeriac workers` shows what is"
     form = {"host": host, "devices": devices, "given_back": over}
-    told(as_json, form, f"{place} is given back" if over else nothing)
+    tell_change(as_json, form, f"{place} is given back" if over else nothing)
 
 
 def _host_and_devices(place: str) -> tuple[str, list[str]]:

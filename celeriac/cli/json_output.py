@@ -20,7 +20,7 @@ def dump(value: Any) -> str:
     return json.dumps(plain(value), indent=2, ensure_ascii=False)
 
 
-def told(as_json: bool, record: Any, *lines: str) -> None:
+def tell_change(as_json: bool, record: Any, *lines: str) -> None:
     """What a command did: the record that it changed as JSON, or the same in words. One way for all that change
     something, so that no program has to read prose.
     """

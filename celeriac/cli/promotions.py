@@ -7,7 +7,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import print_json, told
+from celeriac.cli.json_output import print_json, tell_change
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, reached
 
@@ -99,7 +99,7 @@ def reject(
     """Say no to what waits for approval; the champion stays."""
     with reached(home) as client:
         said = client.reject(schedule, slice_, reason)
-        told(as_json, said, f"trial {said.trial} of {said.study} is not promoted: {said.reason}")
+        tell_change(as_json, said, f"trial {said.trial} of {said.study} is not promoted: {said.reason}")
 
 
 def promote(
@@ -133,7 +133,7 @@ def _tell(made: "Champion", as_json: bool) -> None:
 
     where = f"{made.schedule} {slice_name(made.slice)}".strip()
     line = f"{where}: trial {made.trial} of {made.study} is champion ({made.kind}, {made.who}): {made.reason}"
-    told(as_json, made, line)
+    tell_change(as_json, made, line)
     remark(f"Its parameters:  {command('champion', made.schedule, slice_name(made.slice), '--params')}")
 
 

@@ -8,7 +8,7 @@ import typer
 
 from celeriac.cli import nights, text
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import print_json, told
+from celeriac.cli.json_output import print_json, tell_change
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, SpecFile, reached
 
@@ -55,7 +55,7 @@ def add(
     """Put a schedule file into force."""
     with reached(home) as client:
         row = client.add_schedule(file, replace_it=replace, reason=reason)
-        told(
+        tell_change(
             as_json,
             row,
             f"schedule {row.name}: {text.counted(len(row.slices), 'slice')}, due {text.moment(row.next_due_at)}"
@@ -86,7 +86,7 @@ def pause(name: ScheduleName, reason: Reason = "", home: Home = None, as_json: A
     """Make no more firings until it is resumed."""
     with reached(home) as client:
         client.edit_schedule(name, "paused", reason)
-        told(as_json, {"schedule": name, "done": "paused"}, f"schedule {name} is paused")
+        tell_change(as_json, {"schedule": name, "done": "paused"}, f"schedule {name} is paused")
 
 
 @app.command("resume")
@@ -96,7 +96,7 @@ def resume(name: ScheduleName, reason: Reason = "", home: Home = None, as_json: 
         client.edit_schedule(name, "resumed", reason)
         due_at = client.schedule(name).next_due_at
         form = {"schedule": name, "done": "resumed", "next_due_at": due_at}
-        told(as_json, form, f"schedule {name} is due {text.moment(due_at)}")
+        tell_change(as_json, form, f"schedule {name} is due {text.moment(due_at)}")
 
 
 @app.command("remove")
@@ -105,7 +105,7 @@ def remove(name: ScheduleName, reason: Reason = "", home: Home = None, as_json: 
     with reached(home) as client:
         client.edit_schedule(name, "removed", reason)
         form = {"schedule": name, "done": "removed"}
-        told(as_json, form, f"schedule {name} is gone; its studies and champions stay")
+        tell_change(as_json, form, f"schedule {name} is gone; its studies and champions stay")
 
 
 @app.command("history")
@@ -188,7 +188,7 @@ def fire(
         at = None if due is None else _due_at(due, row)
         opened = client.fired(name, at, slice_, again=again, reason=reason)
         missing = (1 if slice_ is not None else max(len(row.slices), 1)) - len(opened)
-        told(as_json, {"schedule": name, "studies": opened, "missing": missing}, *opened)
+        tell_change(as_json, {"schedule": name, "studies": opened, "missing": missing}, *opened)
         if missing:  # or, of slices with times of their own, was not due then
             more = ("--due", due, *(("--slice", slice_) if slice_ else ()), "--again") if due else ()
             remark(

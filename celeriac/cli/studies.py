@@ -11,7 +11,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.exit_codes import LEFT, OK
 from celeriac.cli.hints import command, remember
-from celeriac.cli.json_output import form_of_all, print_json, progress_form, study_form, told
+from celeriac.cli.json_output import form_of_all, print_json, progress_form, study_form, tell_change
 from celeriac.cli.screen import Grid, console, is_terminal, remark, say, show
 from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName, is_remote, reached
 
@@ -265,7 +265,7 @@ def pause(
         record = client.study(study).pause(reason, hand_back=hand_back)
         until = "their next checkpointed report, or without a checkpoint to their end" if hand_back else "the end"
         running = text.counted(record.counts.running, "running trial")
-        told(as_json, study_form(record), f"{study} is {record.state}; {running} will go on to {until}")
+        tell_change(as_json, study_form(record), f"{study} is {record.state}; {running} will go on to {until}")
         remark(f"Go on with:  {command('resume', study)}")
 
 
@@ -274,7 +274,7 @@ def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = 
     with reached(home) as client:
         handle = client.study(study)
         record = handle.resume(reason)
-        told(as_json, _goes_on(handle, record), f"{study} is {record.state}")
+        tell_change(as_json, _goes_on(handle, record), f"{study} is {record.state}")
         _tell_of_code(handle)
 
 
@@ -284,7 +284,7 @@ def stop(study: StudyName, reason: Reason = "stopped by a user", home: Home = No
         record = client.study(study).stop(reason)
         finished = text.counted(record.counts.finished, "trial")
         line = f"{study} is {record.state}: {finished} finished, {record.counts.cancelled} cancelled"
-        told(as_json, study_form(record), line)
+        tell_change(as_json, study_form(record), line)
 
 
 def extend(
@@ -306,7 +306,7 @@ def extend(
         limit = f", wall {text.span(budget['wall'])}" if "wall" in budget else ""
         limit += f", {budget['device_hours']:g} device-hours" if "device_hours" in budget else ""
         line = f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished"
-        told(as_json, _goes_on(handle, record), line)
+        tell_change(as_json, _goes_on(handle, record), line)
         tell_next(client, handle)
 
 
@@ -316,7 +316,7 @@ def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home =
         handle = client.study(study)
         record = handle.reopen(reason)
         line = f"{study} is {record.state}: {record.counts.finished} of {record.budget} finished"
-        told(as_json, _goes_on(handle, record), line)
+        tell_change(as_json, _goes_on(handle, record), line)
         tell_next(client, handle)
 
 
@@ -344,7 +344,7 @@ def delete(study: StudyName, yes: Yes = False, home: Home = None, as_json: AsJso
             typer.confirm("Delete it for good?", abort=True, err=True)
         deleted = handle.delete()
         form = {"study": study, "trials": doomed.trials, "files": deleted.files, "refused": deleted.refused}
-        told(as_json, form, f"{study} is deleted, and {text.counted(deleted.files, 'file')} of it")
+        tell_change(as_json, form, f"{study} is deleted, and {text.counted(deleted.files, 'file')} of it")
         for line in deleted.refused:
             remark(line)
 

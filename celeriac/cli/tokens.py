@@ -7,7 +7,7 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.hints import command
-from celeriac.cli.json_output import print_json, told
+from celeriac.cli.json_output import print_json, tell_change
 from celeriac.cli.screen import Grid, remark, show
 from celeriac.cli.service import AsJson, Home, connected
 from celeriac.domain.errors import CeleriacError
@@ -72,7 +72,7 @@ def revoke(name: TokenName, home: Home = None, as_json: AsJson = False) -> None:
     """Take a token back: from now on it lets nobody in, nor do the browsers that logged in by it."""
     with connected(home, why=_WHY) as client:
         client.web_store().revoke_token(name)
-    told(as_json, {"name": name, "revoked": True}, f"token {name} lets nobody in any more")
+    tell_change(as_json, {"name": name, "revoked": True}, f"token {name} lets nobody in any more")
 
 
 @app.command("link")

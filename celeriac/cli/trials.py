@@ -7,7 +7,7 @@ import typer
 
 from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED
-from celeriac.cli.json_output import print_json, told, trial_form
+from celeriac.cli.json_output import print_json, tell_change, trial_form
 from celeriac.cli.screen import Grid, remark, say, show
 from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, reached
 from celeriac.cli.studies import Limit, Reason, tell_next
@@ -223,7 +223,7 @@ def cancel(
     """End one trial CANCELLED: it is not retried and uses no budget, so another takes its place."""
     with reached(home) as client:
         trial = client.study(study).cancel(number, reason)
-        told(as_json, trial_form(trial), f"trial {number} of {study} is {trial.state}")
+        tell_change(as_json, trial_form(trial), f"trial {number} of {study} is {trial.state}")
 
 
 def retry(
@@ -239,8 +239,8 @@ def retry(
         again = handle.retry(numbers or None, reason)
         form = {"study": study, "trials": [trial_form(each) for each in again], "took_code": handle.took_code}
         if not again:
-            told(as_json, form, f"{study} has no failed trial")
+            tell_change(as_json, form, f"{study} has no failed trial")
             return
         listed, failed = ", ".join(str(each.number) for each in again), text.counted(len(again), "failed trial")
-        told(as_json, form, f"{study} is {handle.state}: {failed} will run once more ({listed})")
+        tell_change(as_json, form, f"{study} is {handle.state}: {failed} will run once more ({listed})")
         tell_next(client, handle)

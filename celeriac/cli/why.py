@@ -16,8 +16,8 @@ from celeriac.client.service import Service
 from celeriac.client.study import Study
 from celeriac.domain.errors import CallerError, UnknownTrial
 from celeriac.domain.records import Source, StudyRecord, TrialRecord
+from celeriac.report.explain.sentences import lines_of, sentences_of
 from celeriac.report.explain.why import Explanation, explained
-from celeriac.report.told import lines_of, sentences_of
 
 
 def tell_why(client: Service, study: Study, number: int, *, as_json: bool, replay: bool) -> int:

@@ -15,7 +15,7 @@ def wait_s(tries: int) -> float:
     return float(min(FIRST_WAIT_S * 2.0 ** min(max(tries - 1, 0), 30), LONGEST_WAIT_S))
 
 
-def told(record: Publication, *, address: str, current: int | None) -> dict[str, Any]:
+def hook_payload(record: Publication, *, address: str, current: int | None) -> dict[str, Any]:
     """What a hook is told of its promotion: which one it is, where it lies, and whether it is current."""
     return {
         "promotion": record.version,

@@ -54,10 +54,10 @@ from celeriac.store.api_figures import FigureStore
 from celeriac.store.api_gangs import GangStore
 from celeriac.store.api_packs import PackStore
 from celeriac.store.api_placing import PlacingStore
+from celeriac.store.api_records import AttemptEnd as AttemptEnd
+from celeriac.store.api_records import Pruned as Pruned
+from celeriac.store.api_records import ReportAck as ReportAck
 from celeriac.store.api_schedules import ScheduleStore
-from celeriac.store.told import AttemptEnd as AttemptEnd
-from celeriac.store.told import Pruned as Pruned
-from celeriac.store.told import ReportAck as ReportAck
 
 #: Trials for the queue of their class.
 NOWHERE: Mapping[int, Placed] = {}

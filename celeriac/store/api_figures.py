@@ -21,6 +21,6 @@ class FigureStore(Protocol):
         """
 
     def figures(self) -> Sequence[tuple[str, tuple[str, ...], float]]:
-        """What stands in the rows of all metrics that are read from them (`celeriac.runtime.metrics.told`): metric,
+        """What stands in the rows of all metrics that are read from them (`celeriac.runtime.metrics.table`): metric,
         label values, value. Its cost does not grow with the number of trials.
         """

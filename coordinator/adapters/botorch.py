@@ -25,7 +25,7 @@ from celeriac.domain.space import INACTIVE, Choice, Float, Space
 from coordinator.samplers.api import Observation, Point, Proposal, dice
 from coordinator.samplers.encoding import Array, Box, Mask
 from coordinator.samplers.model_based import Model, propose
-from coordinator.samplers.targets import Targets, told
+from coordinator.samplers.targets import Targets, targets_of
 
 KEPT = 300
 GLOBAL_CANDIDATES = 512
@@ -41,7 +41,7 @@ def suggest(
     torch.set_num_threads(1)  # the same sums in the same order on every host
 
     def build(waiting: Sequence[Point]) -> Model | None:
-        known = told(observations, KEPT, seed)
+        known = targets_of(observations, KEPT, seed)
         return _Fitted(space, known, waiting, seed) if known else None
 
     return propose(build, space, observations, pending, count, seed)

@@ -21,7 +21,7 @@ from coordinator.adapters.numbered import number_of, value_of
 from coordinator.samplers.api import Observation, Point, Proposal, dice
 from coordinator.samplers.dedupe import untried
 from coordinator.samplers.model_based import Model, propose
-from coordinator.samplers.targets import Targets, told
+from coordinator.samplers.targets import Targets, targets_of
 
 KEPT = 150
 
@@ -32,7 +32,7 @@ def suggest(
     """See `coordinator.samplers.api`; there are no options."""
 
     def build(waiting: Sequence[Point]) -> Model | None:
-        known = told(observations, KEPT, seed)
+        known = targets_of(observations, KEPT, seed)
         return _Asked(space, known, waiting, seed) if known else None
 
     return propose(build, space, observations, pending, count, seed)

@@ -33,7 +33,7 @@ class Targets:
         return {**{name: float(f"{value:.6g}") for name, value in found.items()}, "kept": len(self.points)}
 
 
-def told(observations: Sequence[Observation], most: int, seed: int) -> Targets | None:
+def targets_of(observations: Sequence[Observation], most: int, seed: int) -> Targets | None:
     """At most `most` rows: a third the best, a third the newest, the rest at random; None when nothing has a score."""
     telling = tuple(o for o in observations if o.kind is Kind.INFEASIBLE or o.loss is not None)
     scored = np.array([_is_scored(o) for o in telling], dtype=bool)

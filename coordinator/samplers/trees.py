@@ -18,7 +18,7 @@ from celeriac.domain.provenance import By
 from celeriac.domain.space import Space
 from coordinator.samplers.api import Observation, Point, Proposal
 from coordinator.samplers.encoding import Array, Box
-from coordinator.samplers.targets import Targets, told
+from coordinator.samplers.targets import Targets, targets_of
 
 TREES = 60
 LEAST_IN_LEAF = 1
@@ -78,7 +78,7 @@ def grown(
     space: Space, observations: Sequence[Observation], pending: Sequence[Point], most: int, seed: int
 ) -> "Forest | None":
     """The forest of at most `most` observations, with the pending points believed; None when none has a score."""
-    known = told(observations, most, seed)
+    known = targets_of(observations, most, seed)
     return Forest(space, known, pending, seed) if known else None
 
 

@@ -22,7 +22,7 @@ from worker.attempt.membership import Membership
 from worker.attempt.memory import BarredHere
 from worker.attempt.result_writer import Results
 from worker.attempt.run_state import Run
-from worker.attempt.uploads import Told, Uploads
+from worker.attempt.uploads import Listeners, Uploads
 from worker.process.trial_process import FAREWELL_S
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def opened(
     root, storage = settings.checkpoint_root, context.checkpoint_storage
     retention = checkpoints.Retention(lease, context.store, context.janitor, root, storage)
     results = context.results.open(lease.token, tail=output.changed_tail, saved=retention.saved, sharers=sharers)
-    uploads = None if storage is None else Uploads(storage, root, told_of(context, results, output))
+    uploads = None if storage is None else Uploads(storage, root, listeners_of(context, results, output))
     attempt = Run(context, ticket, lease, output, kept, results, retention, membership, uploads)
     try:
         yield attempt
@@ -84,7 +84,7 @@ def opened(
             attempt.process.farewell(FAREWELL_S)
 
 
-def told_of(context: WorkerContext, results: Results, output: AttemptLog) -> Told:
+def listeners_of(context: WorkerContext, results: Results, output: AttemptLog) -> Listeners:
     """What becomes of checkpoints that were copied to the storage, or left out: a row, a line in the log, files that
     go.
     """
@@ -93,7 +93,7 @@ def told_of(context: WorkerContext, results: Results, output: AttemptLog) -> Tol
     def left_out(checkpoint: Checkpoint) -> None:
         context.janitor.put(f"deleting {checkpoint.path}", lambda: checkpoints.delete([checkpoint], root))
 
-    return Told(lambda report: context.results.report(results, report), output.note, left_out)
+    return Listeners(lambda report: context.results.report(results, report), output.note, left_out)
 
 
 @contextmanager

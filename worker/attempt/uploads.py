@@ -22,7 +22,7 @@ AGAIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Listeners:
     """Who is told: `kept` of each report whose checkpoint is in the storage now, `note` of what the trial's owner
     should know, `left_out` of each checkpoint whose file nobody needs any more.
     """
@@ -35,8 +35,8 @@ class Told:
 class Uploads:
     """One attempt's checkpoints on their way. The thread begins with the first of them, and ends with `leave`."""
 
-    def __init__(self, storage: Callable[[], Artefacts], root: Path, told: Told) -> None:
-        self._open, self._root, self._told = storage, root, told
+    def __init__(self, storage: Callable[[], Artefacts], root: Path, listeners: Listeners) -> None:
+        self._open, self._root, self._listeners = storage, root, listeners
         self._changed = threading.Condition()
         self._waiting: Report | None = None
         self._copying = self._left = self._troubled = False
@@ -57,10 +57,10 @@ class Uploads:
                 self._thread.start()
             self._changed.notify_all()
         if before is not None and before.checkpoint is not None:
-            self._told.note(
+            self._listeners.note(
                 f"checkpoint of step {before.step} is left out: the storage is slower than the trial writes them"
             )
-            self._told.left_out(before.checkpoint)
+            self._listeners.left_out(before.checkpoint)
 
     def settled(self) -> bool:
         """Wait until all are copied; False when they were left first."""
@@ -102,7 +102,7 @@ class Uploads:
         with self._changed:
             if not self._left:
                 self._troubled, self.newest = False, report.step
-                self._told.kept(report)
+                self._listeners.kept(report)
                 return
         self._open().delete([checkpoint.path])
 
@@ -110,7 +110,7 @@ class Uploads:
         """Say so once for each trouble, and try again a while later unless a newer one has come."""
         if not self._troubled:
             self._troubled = True
-            self._told.note(f"checkpoint of step {report.step} is not kept yet, going on: {why}")
+            self._listeners.note(f"checkpoint of step {report.step} is not kept yet, going on: {why}")
             log.warning("a checkpoint waits for the storage: %s", why)
         with self._changed:
             self._changed.wait_for(lambda: self._left or self._waiting is not None, AGAIN_S)
@@ -118,4 +118,4 @@ class Uploads:
                 self._waiting = report
                 return
         if report.checkpoint is not None:
-            self._told.left_out(report.checkpoint)
+            self._listeners.left_out(report.checkpoint)

@@ -51,7 +51,7 @@ class Command:
 
     def __call__(self, trial: Trial) -> Any:
         """The score and metrics that the command told. Raises CommandFailed, and TrialStopped where it was stopped."""
-        words = filled(self._command, {**trial.params, **told(trial)})
+        words = filled(self._command, {**trial.params, **values_of(trial)})
         with tempfile.TemporaryDirectory(prefix="celeriac-command-") as place:
             results, checkpoints = Path(place, "results"), Path(place, "checkpoints")
             checkpoints.mkdir()
@@ -69,7 +69,7 @@ class Command:
         return _came_of(code, tail, heard, is_lead=not trial.rank)
 
 
-def told(trial: Trial) -> dict[str, Any]:
+def values_of(trial: Trial) -> dict[str, Any]:
     """What a command's words may name beside its parameters."""
     return {
         "celeriac.study": trial.study,
@@ -83,7 +83,7 @@ def told(trial: Trial) -> dict[str, Any]:
 
 def environment_of(trial: Trial, results: Path, checkpoints: Path) -> dict[str, str]:
     """What the command finds in its environment."""
-    given = {name.replace(".", "_").upper(): str(value) for name, value in told(trial).items()}
+    given = {name.replace(".", "_").upper(): str(value) for name, value in values_of(trial).items()}
     return given | {
         "CELERIAC_PARAMS": json.dumps(dict(trial.params)),
         "CELERIAC_CONTEXT": json.dumps(dict(trial.context), default=str),

@@ -18,7 +18,7 @@ from celeriac.decide.night.challenge import (
     verdict_of,
 )
 from celeriac.decide.night.pairs import MOST_BROKEN, challenger_fails, flaw_of, pairs_of, seats_of, wanted_points
-from celeriac.decide.night.paying import pays, small_budget, told
+from celeriac.decide.night.paying import evidence_of, pays, small_budget
 from celeriac.decide.night.rules import NightRules, rules_of
 from celeriac.decide.night.stages import given, point, seed_of, stage_study
 from celeriac.decide.verdicts import rolled_back
@@ -85,7 +85,7 @@ def _looked(night: Night, rules: NightRules, used_up: str) -> NightDecision:
     if look is None or look.state is not TrialState.SCORED or look.score is None:
         return _search(night, "the look ended without a score")
     decided = pays(night, rules, look)
-    evidence = {"look": {"score": look.score, "drift": look.drift}, "pays": told(decided)}
+    evidence = {"look": {"score": look.score, "drift": look.drift}, "pays": evidence_of(decided)}
     if decided.action == "skip":
         return _end(night, FiringEvent.SKIP, f"{decided.reason}; {_stays(night)}", evidence=evidence)
     if decided.action == "confirm":

@@ -58,7 +58,7 @@ def small_budget(trials: int) -> int:
     return min(trials, max(-(-trials // SMALL_SHARE), FEWEST_TRIALS))
 
 
-def told(decision: PaysDecision) -> dict[str, Any]:
+def evidence_of(decision: PaysDecision) -> dict[str, Any]:
     """What a step keeps of it."""
     return {
         "action": decision.action,

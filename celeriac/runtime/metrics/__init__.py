@@ -1,1 +1,1 @@
-"""Metrics for Prometheus: what is told (`told`), what each program counts (`tally`), and how it is served (`serve`)."""
+"""Metrics for Prometheus: all by name (`table`), what each program counts (`tally`), and how it is served (`serve`)."""

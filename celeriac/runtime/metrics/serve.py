@@ -11,8 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from celeriac.domain.errors import CeleriacError, ExtraMissing
+from celeriac.runtime.metrics.table import BY_NAME, METRICS, PREFIX, Metric
 from celeriac.runtime.metrics.tally import BOUNDS, EMPTY, TALLIES, Tallies
-from celeriac.runtime.metrics.told import BY_NAME, METRICS, PREFIX, Metric
 from celeriac.runtime.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from threading import Lock
 
-from celeriac.runtime.metrics.told import BY_NAME, Metric
+from celeriac.runtime.metrics.table import BY_NAME, Metric
 
 #: Upper bounds of the histograms' buckets, in seconds.
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)

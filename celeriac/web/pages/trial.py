@@ -11,8 +11,8 @@ from celeriac.client.waiting import pending_then
 from celeriac.domain.errors import UnknownTrial
 from celeriac.domain.records import ENDED, Attempt, StudyRecord, TrialRecord, TrialState
 from celeriac.report.advice import advice
+from celeriac.report.explain.sentences import lines_of, sentences_of
 from celeriac.report.explain.why import explained
-from celeriac.report.told import lines_of, sentences_of
 from celeriac.store import WebStore
 from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Reader

@@ -30,7 +30,7 @@ from celeriac.client import Client
 from celeriac.domain.records import WORKING, Scope, StudyState
 from celeriac.runtime.artefacts import open_artefacts, version_of
 from celeriac.runtime.artefacts.api import hashed
-from celeriac.runtime.metrics.told import METRICS, PREFIX
+from celeriac.runtime.metrics.table import METRICS, PREFIX
 from celeriac.store.tokens import make_token
 from coordinator.traces import trace_id
 from tests.docs.blocks import ROOT, blocks

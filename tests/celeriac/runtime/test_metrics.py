@@ -10,8 +10,8 @@ import pytest
 from celeriac.domain.errors import StoreUnavailable
 from celeriac.runtime.logs import JsonLines, about
 from celeriac.runtime.metrics.serve import Collector, exposition
+from celeriac.runtime.metrics.table import BY_NAME, METRICS, PREFIX
 from celeriac.runtime.metrics.tally import Tallies
-from celeriac.runtime.metrics.told import BY_NAME, METRICS, PREFIX
 
 ROOT = Path(__file__).parents[3]
 

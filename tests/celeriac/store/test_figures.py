@@ -1,7 +1,7 @@
 """The contract on figures, kept by both stores."""
 
 from celeriac.domain.records import KnownCost, ProposedSoFar, Source, Suggestion
-from celeriac.runtime.metrics.told import BY_NAME
+from celeriac.runtime.metrics.table import BY_NAME
 from celeriac.store import Store
 from tests.celeriac.store.scenes import failed, leased, queued, running, scored, suggestion
 from tests.celeriac.store.test_gangs import begun, gang_study

@@ -19,7 +19,7 @@ from coordinator.samplers import sampler_for
 from coordinator.samplers.api import Kind, Observation, Point, proposed
 from coordinator.samplers.dedupe import untried_near
 from coordinator.samplers.encoding import Box
-from coordinator.samplers.targets import told
+from coordinator.samplers.targets import targets_of
 from tests.coordinator.problems import MIXED_SPACE, Objective, mixed, simulate
 
 SPHERE = Space({"x": Float(-4, 6), "y": Float(-6, 4)})
@@ -167,7 +167,7 @@ def test_values_by_number_come_back_as_they_were() -> None:
 def test_skopt_is_told_the_middle_for_what_is_not_active() -> None:
     from coordinator.adapters.skopt import _Asked
 
-    known = told(ends(MIXED_SPACE, mixed, 12), 150, 7)
+    known = targets_of(ends(MIXED_SPACE, mixed, 12), 150, 7)
     assert known is not None
     asked = _Asked(MIXED_SPACE, known, [], 7)
     adam = {"layers": 2, "lr": 0.01, "optimizer": "adam", "width": 64}
@@ -178,7 +178,7 @@ def test_skopt_is_told_the_middle_for_what_is_not_active() -> None:
 def test_botorch_climbs_along_what_is_continuous_and_active_only() -> None:
     from coordinator.adapters.botorch import _Features, _Fitted
 
-    known = told(ends(MIXED_SPACE, mixed, 25), 150, 7)
+    known = targets_of(ends(MIXED_SPACE, mixed, 25), 150, 7)
     assert known is not None
     box, features = Box(MIXED_SPACE), _Features(MIXED_SPACE)
     places = box.snapped(np.random.default_rng(2).random((6, box.columns)))

@@ -11,7 +11,7 @@ from celeriac.domain.records import Checkpoint, Report
 from celeriac.runtime.artefacts import ArtefactsUnavailable
 from tests.worker.conftest import until
 from worker.attempt import uploads as module
-from worker.attempt.uploads import Told, Uploads
+from worker.attempt.uploads import Listeners, Uploads
 
 
 class Storage:
@@ -45,7 +45,7 @@ class Desk:
         self.notes: list[str] = []
         self.thrown: list[int] = []
         opened: Any = self.storage
-        self.uploads = Uploads(lambda: opened, root, Told(self._kept, self.notes.append, self._left_out))
+        self.uploads = Uploads(lambda: opened, root, Listeners(self._kept, self.notes.append, self._left_out))
 
     def _kept(self, report: Report) -> None:
         assert report.checkpoint is not None

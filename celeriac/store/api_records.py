@@ -1,4 +1,4 @@
-"""What goes into the store's verbs, and comes out, beside the domain's records."""
+"""Records that only the store's verbs take and give, beside the domain's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
