@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 from celeriac.domain.errors import UnknownSchedule
 from celeriac.domain.hooks import Hook
+from celeriac.domain.recipient import Recipient
 from celeriac.domain.records import Delivery
 from celeriac.domain.study_file import parse
-from celeriac.domain.telling import Telling
 from celeriac.report.morning import Morning, read_morning
 from celeriac.report.morning.messages import mail, slack
 from celeriac.report.plain import plain
@@ -44,7 +44,7 @@ def send_morning(store: Store, outside: Outside, delivery: Delivery) -> str:
     return (_mailed if to.mail else _posted)(outside, to, morning)
 
 
-def _posted(outside: Outside, to: Telling, morning: Morning) -> str:
+def _posted(outside: Outside, to: Recipient, morning: Morning) -> str:
     url, secret = to.url or outside.secret(to.url_env), outside.secret(to.secret_env)
     # An address in the coordinator's own environment is its keeper's; one in a schedule is of whoever wrote that.
     may_be_local = outside.call_local or not to.url
@@ -59,7 +59,7 @@ def _posted(outside: Outside, to: Telling, morning: Morning) -> str:
     return said.replace(url, to.url or f"${to.url_env}")
 
 
-def _mailed(outside: Outside, to: Telling, morning: Morning) -> str:
+def _mailed(outside: Outside, to: Recipient, morning: Morning) -> str:
     if not outside.smtp_url or not outside.mail_from:
         raise NotDelivered("mail needs CELERIAC_SMTP_URL and CELERIAC_MAIL_FROM where the coordinator's clock runs")
     digest = sha256(f"{morning.schedule}\n{morning.night}".encode()).hexdigest()[:24]

@@ -1,15 +1,12 @@
 """The keys of `schedule.hook`: what runs after a promotion. Rule: a hook that is accepted can be run, or asked."""
 
-import re
 import shlex
-from urllib.parse import urlsplit
 
 from celeriac.domain.hooks import HOOK_S, Hook
 from celeriac.domain.space import show
 from celeriac.domain.study_file.section import Section
 
 _KEYS = frozenset({"command", "url", "secret_env", "timeout"})
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXAMPLE = "{command: ./reload.sh} or {url: https://…, secret_env: HOOK_SECRET}"
 
 
@@ -21,13 +18,9 @@ def hook(schedule: Section) -> Hook | None:
     if (section.get("command") is None) == (section.get("url") is None):
         schedule.fail("hook", f"needs a command or a url, one of them: {_EXAMPLE}")
         return None
-    url, secret = section.text("url", ""), section.text("secret_env", "")
-    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        section.fail("url", f"{show(url)} is no address that begins with http:// or https://")
+    url, secret = section.address("url"), section.variable("secret_env")
     if secret and not url:
         section.fail("secret_env", "signs requests to a url; a command gets the coordinator's environment as it is")
-    if secret and not _VARIABLE.fullmatch(secret):
-        section.fail("secret_env", f"{show(secret)} is no name of an environment variable; the secret stands in none")
     timeout_s = section.seconds("timeout")
     return Hook(_command(section), url, secret, HOOK_S if timeout_s is None else timeout_s)
 

@@ -13,10 +13,10 @@ from celeriac.domain.study_file.blackout import blackouts, is_clock
 from celeriac.domain.study_file.gating import flag, gate
 from celeriac.domain.study_file.hook import hook
 from celeriac.domain.study_file.names import study_name_flaw
+from celeriac.domain.study_file.recipient import recipient
 from celeriac.domain.study_file.section import Section
 from celeriac.domain.study_file.slices import collisions, listed, product
 from celeriac.domain.study_file.specs import LEAST_DEVICE_HOURS, ScheduleSpec, StudySpec
-from celeriac.domain.study_file.telling import telling
 from celeriac.domain.study_file.timing import flaws
 
 _KEYS = frozenset(
@@ -62,7 +62,7 @@ def schedule(top: Section, study: str) -> ScheduleSpec | None:
         warm_start=flag(section, "warm_start", True),
         device_hours=budget.number("device_hours", LEAST_DEVICE_HOURS),
         device_hours_per_slice=budget.number("device_hours_per_slice", LEAST_DEVICE_HOURS),
-        morning=telling(section),
+        morning=recipient(section),
     )
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from celeriac.domain.errors import SpecInvalid
 from celeriac.domain.space import nearest, show
@@ -25,6 +26,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd])")
 _UNIT_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: A key is a name, or a few of them with dots.
 _LONGEST_PATH = 5 * MOST_NAME
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST_S = 3650 * 86400.0
 _MOST_RESOURCE = 10**15
 
@@ -109,6 +111,20 @@ class Section:
             self.fail(key, f"must be text on one line, not {show(value)}")
             return default
         return value
+
+    def address(self, key: str) -> str:
+        """An address of the web; "" where there is none."""
+        url = self.text(key, "")
+        if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+            self.fail(key, f"{show(url)} is no address that begins with http:// or https://")
+        return url
+
+    def variable(self, key: str) -> str:
+        """The name of an environment variable; "" where there is none."""
+        name = self.text(key, "")
+        if name and not _VARIABLE.fullmatch(name):
+            self.fail(key, f"{show(name)} is no name of an environment variable: name the one that holds it")
+        return name
 
     def word(self, key: str, known: Iterable[str], default: str) -> str:
         """One of the known words."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from celeriac.domain.hooks import Hook
+from celeriac.domain.recipient import Recipient
 from celeriac.domain.records import Goal, Resources
 from celeriac.domain.space import Space
 from celeriac.domain.stop_rules import StopRule, StopStudy, to_dict
 from celeriac.domain.study_file.blackout import Blackout
 from celeriac.domain.study_file.gating import GateSpec
 from celeriac.domain.study_file.yaml import Scalar
-from celeriac.domain.telling import Telling
 
 #: The keys of a study that a slice may have a value of its own for; of those with keys inside it changes only some.
 OF_A_SLICE = frozenset(
@@ -98,7 +98,7 @@ class ScheduleSpec:
     warm_start: bool = True
     device_hours: float | None = None
     device_hours_per_slice: float | None = None
-    morning: Telling | None = None
+    morning: Recipient | None = None
 
     def combinations(self) -> list[dict[str, Scalar]]:
         """The slices: those listed, or every combination of the values of the slice keys; without keys, the one empty

@@ -4,29 +4,29 @@ from typing import Any
 
 import pytest
 
+from celeriac.domain.recipient import Recipient
 from celeriac.domain.study_file import parse
-from celeriac.domain.telling import Telling
 from tests.celeriac.domain.study_file.files import SMALL, refused
 
 PLAN = {"name": "nightly", "cron": "0 2 * * *"}
 
 
 @pytest.mark.parametrize(
-    ("given", "telling"),
+    ("given", "recipient"),
     [
         (None, None),
-        ({"url_env": "SLACK_URL"}, Telling(url_env="SLACK_URL")),
-        ({"url": "https://x/", "format": "json", "secret_env": "S"}, Telling("https://x/", "", (), "json", "S")),
-        ({"mail": "a@b.c"}, Telling(mail=("a@b.c",))),
-        ({"mail": ["a@b.c", "d@e.f"]}, Telling(mail=("a@b.c", "d@e.f"))),
+        ({"url_env": "SLACK_URL"}, Recipient(url_env="SLACK_URL")),
+        ({"url": "https://x/", "format": "json", "secret_env": "S"}, Recipient("https://x/", "", (), "json", "S")),
+        ({"mail": "a@b.c"}, Recipient(mail=("a@b.c",))),
+        ({"mail": ["a@b.c", "d@e.f"]}, Recipient(mail=("a@b.c", "d@e.f"))),
     ],
 )
-def test_a_morning_goes_to_an_address_or_as_mail(given: Any, telling: Telling | None) -> None:
+def test_a_morning_goes_to_an_address_or_as_mail(given: Any, recipient: Recipient | None) -> None:
     top = {key: value for key, value in SMALL.items() if key != "study"}
     spec = parse(top | {"schedule": PLAN | {"morning": given}})
     assert parse(spec.to_dict()) == spec
     assert spec.schedule is not None
-    assert spec.schedule.morning == telling
+    assert spec.schedule.morning == recipient
 
 
 @pytest.mark.parametrize(

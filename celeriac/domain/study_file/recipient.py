@@ -1,19 +1,17 @@
 """The keys of `schedule.morning`: where each night's morning is sent. Rule: what is accepted can be sent."""
 
 import re
-from urllib.parse import urlsplit
 
+from celeriac.domain.recipient import FORMATS, Recipient
 from celeriac.domain.space import show
 from celeriac.domain.study_file.section import Section
-from celeriac.domain.telling import FORMATS, Telling
 
 _KEYS = frozenset({"url", "url_env", "mail", "format", "secret_env"})
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+")
 _EXAMPLE = "{url_env: SLACK_URL} or {mail: team@example.com}"
 
 
-def telling(schedule: Section) -> Telling | None:
+def recipient(schedule: Section) -> Recipient | None:
     """Where the mornings go; None for nowhere, or where what is wrong was noted."""
     if schedule.mapping("morning", f"a mapping such as {_EXAMPLE}") is None:
         return None
@@ -21,18 +19,12 @@ def telling(schedule: Section) -> Telling | None:
     if sum(section.get(key) is not None for key in ("url", "url_env", "mail")) != 1:
         schedule.fail("morning", f"needs a url, a url_env or mail, one of them: {_EXAMPLE}")
         return None
-    url = section.text("url", "")
-    if url and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        section.fail("url", f"{show(url)} is no address that begins with http:// or https://")
-    for key in ("url_env", "secret_env"):
-        if (name := section.text(key, "")) and not _VARIABLE.fullmatch(name):
-            section.fail(key, f"{show(name)} is no name of an environment variable")
-    mail = _mail(section)
+    url, url_env, mail = section.address("url"), section.variable("url_env"), _mail(section)
     for key in ("format", "secret_env"):
         if mail and section.get(key) is not None:
             section.fail(key, "is of requests to an address; mail has none")
     form = section.word("format", FORMATS, "slack")
-    return Telling(url, section.text("url_env", ""), mail, form, section.text("secret_env", ""))
+    return Recipient(url, url_env, mail, form, section.variable("secret_env"))
 
 
 def _mail(section: Section) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ FORMATS = ("slack", "json")
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class Recipient:
     """Exactly one of `url`, `url_env` (the variable of the coordinator's environment that holds the address, where it
     is a secret) and `mail` (addresses). `format` is of what an address gets: slack or json. `secret_env` names the
     variable with the secret that requests are signed with; "": they are not signed.
