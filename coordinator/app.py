@@ -42,7 +42,7 @@ from celeriac.runtime.metrics.serve import Collector, serve
 from celeriac.runtime.process.programs import announce_ready
 from celeriac.runtime.settings import Settings
 from celeriac.store import open_store
-from coordinator.delivery_program import Deliverer
+from coordinator.outbox.program import Deliverer
 from coordinator.retention import Retention
 from coordinator.suggest.pool import Pool, PoolLimits
 from coordinator.suggest.program import Setup

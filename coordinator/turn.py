@@ -56,8 +56,8 @@ from celeriac.runtime.logs import about
 from celeriac.runtime.metrics.tally import TALLIES
 from celeriac.store import Store, is_refusal
 from coordinator import deadlines, gangs, nights
-from coordinator.delivery_program import Deliverer
 from coordinator.fleet import Fleet
+from coordinator.outbox.program import Deliverer
 from coordinator.preemption import make_room
 from coordinator.retention import Retention
 from coordinator.specs import Specs

@@ -26,8 +26,8 @@ from celeriac.runtime.broker import CPU_QUEUE, DRIVE_QUEUE
 from celeriac.store import open_store
 from celeriac.store.api import AttemptEnd
 from coordinator import reaper, schedules
-from coordinator.deliveries import deliver
-from coordinator.outside import Outside
+from coordinator.outbox.deliver import deliver
+from coordinator.outbox.outside import Outside
 from coordinator.suggest.messages import SuggestRequest, SuggestResult
 from coordinator.turn import Coordinator, drive, drive_all
 

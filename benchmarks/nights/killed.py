@@ -177,7 +177,7 @@ class Killer:
         for clock in clocks:
             try:
                 below = (clock if isinstance(clock, psutil.Process) else psutil.Process(clock)).children(recursive=True)
-                found += [each for each in below if "coordinator.delivery_program" in each.cmdline()]
+                found += [each for each in below if "coordinator.outbox.program" in each.cmdline()]
             except psutil.NoSuchProcess:
                 continue
         return found

@@ -9,9 +9,9 @@ from textwrap import dedent
 import pytest
 
 from celeriac.runtime.artefacts import open_artefacts
-from coordinator.publication import publish
+from coordinator.outbox.publish import publish
 from tests.celeriac.runtime.artefacts.roots import BUCKET
-from tests.coordinator.test_publication import PLACE, record
+from tests.coordinator.outbox.test_publish import PLACE, record
 
 PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "serve-the-champion.md").read_text()
 

@@ -7,7 +7,7 @@ from celeriac.client import Client
 from celeriac.domain.records import Artefact, Champion, Publication
 from celeriac.runtime.artefacts import open_artefacts
 from celeriac.runtime.artefacts.api import hashed
-from coordinator.publication import publish
+from coordinator.outbox.publish import publish
 from tests.celeriac.cli.played import PLAN, SPEC, Celeriac, leased, played, started
 from tests.celeriac.store.scenes import scored
 

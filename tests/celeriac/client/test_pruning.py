@@ -11,7 +11,7 @@ from celeriac.domain.errors import IllegalTransition, StoreUnavailable
 from celeriac.domain.records import Artefact, Champion, Checkpoint, Report
 from celeriac.runtime.artefacts import open_artefacts, version_of
 from celeriac.runtime.artefacts.api import hashed
-from coordinator.publication import publish
+from coordinator.outbox.publish import publish
 from tests.celeriac.cli.played import NEW_YEAR, PLAN, SPEC, closed, leased, started
 from tests.celeriac.store.scenes import scored
 

@@ -18,9 +18,9 @@ from celeriac.report.morning import Morning, read_morning
 from celeriac.report.morning.messages import mail, slack
 from celeriac.report.plain import plain
 from celeriac.store import Store
-from coordinator.hooks import post
-from coordinator.local_addresses import refuse_local
-from coordinator.outside import NotDelivered, Outside
+from coordinator.outbox.hook import post
+from coordinator.outbox.local_addresses import refuse_local
+from coordinator.outbox.outside import NotDelivered, Outside
 
 _MAIL_S = 60.0
 #: A night whose other slices are still to come is looked at again so much later.

@@ -16,10 +16,9 @@ from celeriac.runtime.artefacts.api import hashed
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
 from celeriac.store.api import AttemptEnd
-from coordinator import deliveries
-from coordinator.deliveries import CLAIM_S, deliver
-from coordinator.delivery_program import Deliverer
-from coordinator.outside import Outside
+from coordinator.outbox.deliver import CLAIM_S, deliver
+from coordinator.outbox.outside import Outside
+from coordinator.outbox.program import Deliverer
 from tests.celeriac.store.conftest import Subject, postgres_subject
 from tests.celeriac.store.conftest import subject as subject
 from tests.celeriac.store.scenes import schedule
@@ -250,8 +249,8 @@ def test_a_claim_is_renewed_while_its_program_works(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hook that takes three times as long as a claim holds runs once, though another program is at it too."""
-    monkeypatch.setattr(deliveries, "CLAIM_S", 1.0)
-    monkeypatch.setattr(deliveries, "RENEW_S", 0.2)
+    monkeypatch.setattr("coordinator.outbox.deliver.CLAIM_S", 1.0)
+    monkeypatch.setattr("coordinator.outbox.deliver.RENEW_S", 0.2)
     slow = Hook(command=("sh", "-c", f"echo $CELERIAC_PROMOTION >> {tmp_path}/told; sleep 3"))
     scheduled(store, slow)
     first = promoted(store)

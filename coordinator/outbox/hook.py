@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 from celeriac.decide.deliver import headers
 from celeriac.domain.hooks import Hook
 from celeriac.domain.study_file import slice_name
-from coordinator.local_addresses import refuse_local_peer
-from coordinator.outside import NotDelivered
+from coordinator.outbox.local_addresses import refuse_local_peer
+from coordinator.outbox.outside import NotDelivered
 
 _SHOWN_BYTES = 500
 

@@ -15,13 +15,13 @@ from celeriac.domain.records import DeliveryKind, Lease
 from celeriac.runtime.artefacts import Artefacts
 from celeriac.runtime.artefacts.api import ArtefactsUnavailable
 from celeriac.store.api import AttemptEnd
-from coordinator.deliveries import deliver
-from coordinator.hooks import post
-from coordinator.local_addresses import is_local
-from coordinator.outside import NotDelivered, Outside
+from coordinator.outbox.deliver import deliver
+from coordinator.outbox.hook import post
+from coordinator.outbox.local_addresses import is_local
+from coordinator.outbox.outside import NotDelivered, Outside
 from tests.coordinator.house import House
 from tests.coordinator.nightlife import by_lr, failed, put_schedule, whole_night
-from tests.coordinator.test_hooks import receiver
+from tests.coordinator.outbox.test_hook import receiver
 
 
 def a_night(**morning: Any) -> House:

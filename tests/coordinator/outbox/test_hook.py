@@ -17,8 +17,8 @@ import pytest
 
 from celeriac.decide.deliver import wait_s
 from celeriac.domain.hooks import Hook
-from coordinator.hooks import run_hook
-from coordinator.outside import NotDelivered
+from coordinator.outbox.hook import run_hook
+from coordinator.outbox.outside import NotDelivered
 
 PAYLOAD: dict[str, Any] = {
     "promotion": 42,

@@ -21,10 +21,10 @@ from celeriac.domain.records import Delivery, DeliveryKind
 from celeriac.domain.study_file import parse
 from celeriac.runtime.artefacts.api import version_key
 from celeriac.store import Store
-from coordinator.hooks import run_hook
-from coordinator.outside import NotDelivered, Outside
-from coordinator.publication import publish
-from coordinator.reports import send_morning
+from coordinator.outbox.hook import run_hook
+from coordinator.outbox.morning import send_morning
+from coordinator.outbox.outside import NotDelivered, Outside
+from coordinator.outbox.publish import publish
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.coordinator.test_reports import a_night, detail, tell
+from tests.coordinator.outbox.test_morning import a_night, detail, tell
 
 LOGIN = ("nights", "p@ss/word")
 URL = "nights:p%40ss%2Fword@127.0.0.1"

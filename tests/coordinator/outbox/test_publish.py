@@ -15,7 +15,7 @@ import pytest
 from celeriac.domain.records import Publication
 from celeriac.runtime.artefacts import ArtefactDamaged, Artefacts, open_artefacts
 from celeriac.runtime.artefacts.api import hashed
-from coordinator.publication import publish
+from coordinator.outbox.publish import publish
 from tests.celeriac.runtime.artefacts.roots import BUCKET
 
 SLICE = {"airport": "JFK"}
@@ -26,8 +26,8 @@ PUBLISHER = """
 import json, sys
 from celeriac.domain.records import Artefact
 from celeriac.runtime.artefacts import open_artefacts
-from coordinator.publication import publish
-from tests.coordinator.test_publication import record
+from coordinator.outbox.publish import publish
+from tests.coordinator.outbox.test_publish import record
 root = open_artefacts(sys.argv[1])
 for version in map(int, sys.argv[2:]):
     publish(root, record(root, version))

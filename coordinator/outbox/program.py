@@ -1,4 +1,4 @@
-"""`python -m coordinator.delivery_program FD PARENT`: a process that makes the deliveries which are due, and ends.
+"""`python -m coordinator.outbox.program FD PARENT`: a process that makes the deliveries which are due, and ends.
 
 Storage and hooks may hang or fail for as long as they like: they hold up this process and nothing else. It can be
 killed at any moment; what it had claimed is tried again. The first thing it is told, over the socket FD, is its setup,
@@ -20,8 +20,8 @@ from celeriac.runtime.process.linux import die_with_parent
 from celeriac.runtime.process.secrets import environment_without
 from celeriac.runtime.settings import Settings, inherited, secret_named
 from celeriac.store import Store, open_store
-from coordinator.deliveries import deliver
-from coordinator.outside import Outside
+from coordinator.outbox.deliver import deliver
+from coordinator.outbox.outside import Outside
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Deliverer:
         self._process = None
         if not store.due_deliveries(limit=1):
             return
-        process = Companion([sys.executable, "-P", "-m", "coordinator.delivery_program"], pipe_s=PIPE_S)
+        process = Companion([sys.executable, "-P", "-m", "coordinator.outbox.program"], pipe_s=PIPE_S)
         try:
             process.send(self.settings)
         except Gone as gone:

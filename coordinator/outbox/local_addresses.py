@@ -8,7 +8,7 @@ import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
-from coordinator.outside import NotDelivered
+from coordinator.outbox.outside import NotDelivered
 
 _WHY = "is this host's own or of its link: set CELERIAC_CALL_LOCAL=true where the coordinator's clock runs to allow it"
 
