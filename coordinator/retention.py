@@ -6,15 +6,14 @@ noted before, so that of two clocks only one begins.
 """
 
 import logging
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from celeriac.decide.retention import retention_due
-from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
-from celeriac.runtime.settings import Settings, inherited, retention_of, time_of_day
+from celeriac.runtime.process.secrets import inherited_secrets
+from celeriac.runtime.settings import Settings, retention_of, time_of_day
 from celeriac.store import Store
 
 log = logging.getLogger(__name__)
@@ -67,19 +66,15 @@ class Retention:
             self._process = None
 
     def _begun(self, words: Sequence[str]) -> "subprocess.Popen[str]":
-        descriptor = secrets_descriptor(self.settings, "database_url", "broker_url")
-        try:
+        with inherited_secrets(self.settings) as secrets:
             return subprocess.Popen(
                 [*self.program, *words, "--home", str(self.settings.home)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                pass_fds=[descriptor],
-                env=environment_without(inherited({}), descriptor),
+                **secrets,
             )
-        finally:
-            os.close(descriptor)
 
     def _tell(self, process: "subprocess.Popen[str]") -> None:
         said = process.communicate()[0].strip()[-_LEAST_TOLD:]

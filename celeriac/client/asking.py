@@ -3,15 +3,14 @@ it may not be installed where the door is.
 """
 
 import json
-import os
 import subprocess
 import sys
 import threading
 from typing import Any
 
 from celeriac.domain.errors import Busy, CallerError, CeleriacError, ExtraMissing
-from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
-from celeriac.runtime.settings import Settings, inherited
+from celeriac.runtime.process.secrets import inherited_secrets
+from celeriac.runtime.settings import Settings
 
 #: So long, and so many at once.
 PATIENCE_S = 5.0
@@ -45,15 +44,6 @@ def ask_coordinator(settings: Settings, *words: str, what: str, given: str = "")
 
 
 def _ran(settings: Settings, words: tuple[str, ...], given: str) -> "subprocess.CompletedProcess[str]":
-    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
-    try:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "coordinator", "--home", str(settings.home), *words],
-            input=given,
-            capture_output=True,
-            text=True,
-            pass_fds=[descriptor],
-            env=environment_without(inherited({}), descriptor),
-        )
-    finally:
-        os.close(descriptor)
+    with inherited_secrets(settings) as secrets:
+        command = [sys.executable, "-P", "-m", "coordinator", "--home", str(settings.home), *words]
+        return subprocess.run(command, input=given, capture_output=True, text=True, **secrets)

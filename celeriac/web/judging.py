@@ -11,8 +11,8 @@ import threading
 from celeriac.client.remote.decoding import record_from
 from celeriac.domain.errors import Busy, CallerError, ExtraMissing
 from celeriac.report.explain.importance import Importances, Method
-from celeriac.runtime.process.secrets import environment_without, secrets_descriptor
-from celeriac.runtime.settings import Settings, inherited
+from celeriac.runtime.process.secrets import inherited_secrets
+from celeriac.runtime.settings import Settings
 from celeriac.web.judge import LACKS
 
 _NICE = 10
@@ -42,19 +42,16 @@ def judged(
 
 
 def _asked(settings: Settings, study: str, method: str, within_s: float) -> "subprocess.CompletedProcess[str]":
-    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
-    try:
+    command = [sys.executable, "-P", "-m", "celeriac.web.judge", "--home", str(settings.home)]
+    with inherited_secrets(settings, OMP_NUM_THREADS="1") as secrets:
         return subprocess.run(
-            [sys.executable, "-P", "-m", "celeriac.web.judge", "--home", str(settings.home), "--method", method, study],
+            [*command, "--method", method, study],
             capture_output=True,
             text=True,
-            pass_fds=[descriptor],
-            env=environment_without({**inherited({}), "OMP_NUM_THREADS": "1"}, descriptor),
             timeout=within_s,
             preexec_fn=_yielding,
+            **secrets,
         )
-    finally:
-        os.close(descriptor)
 
 
 def _yielding() -> None:

@@ -2,9 +2,11 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
-from celeriac.runtime.settings import PREFIX, Settings
+from celeriac.runtime.settings import PREFIX, Settings, inherited
 
 _SECRET = (
     *("DATABASE_URL", "BROKER_URL", "DATABASE_PASSWORD", "BROKER_PASSWORD", "COORDINATOR_PASSWORD", "WORKER_PASSWORD"),
@@ -24,3 +26,15 @@ def environment_without(environ: Mapping[str, str], descriptor: int, *more: str)
     dropped = {PREFIX + name for name in (*_SECRET, *more)}
     kept = {name: value for name, value in environ.items() if name not in dropped}
     return {**kept, PREFIX + "SECRETS_FD": str(descriptor)}
+
+
+@contextmanager
+def inherited_secrets(settings: Settings, **more: str) -> Iterator[dict[str, Any]]:
+    """What a program of ours is started with in the block, so that it knows where Postgres and Redis are: `pass_fds`
+    and `env` of `subprocess`. `more`: further variables of its environment.
+    """
+    descriptor = secrets_descriptor(settings, "database_url", "broker_url")
+    try:
+        yield {"pass_fds": [descriptor], "env": {**environment_without(inherited({}), descriptor), **more}}
+    finally:
+        os.close(descriptor)
