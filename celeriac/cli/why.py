@@ -11,7 +11,7 @@ from celeriac.cli.exit_codes import FAILED, OK
 from celeriac.cli.hints import command
 from celeriac.cli.json_output import print_json, why_form
 from celeriac.cli.screen import STYLE_OF, say
-from celeriac.client.asking import ask_coordinator
+from celeriac.client.coordinator import ask_coordinator
 from celeriac.client.service import Service
 from celeriac.client.study import Study
 from celeriac.domain.errors import CallerError, UnknownTrial

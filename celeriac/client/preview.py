@@ -7,8 +7,8 @@ points are made by the coordinator's own program (`coordinator.suggest.preview`)
 import json
 from typing import Any
 
-from celeriac.client.asking import ask_coordinator
 from celeriac.client.client import Client, SpecLike, read_study
+from celeriac.client.coordinator import ask_coordinator
 from celeriac.client.remote.client import RemoteClient
 from celeriac.domain.errors import UnknownStudy
 from celeriac.domain.study_file import StudySpec, difference, parse

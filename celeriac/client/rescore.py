@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from celeriac.client.asking import ask_coordinator
 from celeriac.client.client import Client
+from celeriac.client.coordinator import ask_coordinator
 from celeriac.decide.calendar import calendar_of, plan_of
 from celeriac.decide.firing import night_name
 from celeriac.decide.night.rescore import Changes, NightRecord, RescoredNight, rescore

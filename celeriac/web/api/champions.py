@@ -11,10 +11,10 @@ from celeriac.client.models import champion_model
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Champion
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import ScheduleName, SliceName, Why
+from celeriac.web.api.arguments import ScheduleName, SliceName, Why
 from celeriac.web.api.models import A_FILE, sent
-from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader
+from celeriac.web.dependencies import ClientDep, StoreDep
 from celeriac.web.paging import Cursor, Limit, cursor_of, place_of, whole
 from celeriac.web.schema import page_of, says
 from celeriac.web.shapes import STANDING
@@ -48,7 +48,7 @@ class ByHand(OfSlice):
 @router.get("/champions", responses=_VERDICTS)
 def champions(
     _: Reader,
-    store: Reading,
+    store: StoreDep,
     schedule: Annotated[str | None, Query(max_length=200)] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -62,7 +62,7 @@ def champions(
 @router.get(_PATH + "/verdicts", responses=_VERDICTS)
 def verdicts(
     _: Reader,
-    store: Reading,
+    store: StoreDep,
     schedule: ScheduleName,
     slice_: SliceName = None,
     cursor: Cursor = None,
@@ -78,38 +78,38 @@ def verdicts(
 
 
 @router.get(_PATH + "/champion", responses=says(STANDING))
-def champion(_: Reader, client: Doing, schedule: ScheduleName, slice_: SliceName = None) -> Response:
+def champion(_: Reader, client: ClientDep, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """One slice's champion (null: none yet), what waits for approval, and what became of its promotion."""
     return answer(client.standing(schedule, slice_))
 
 
 @router.get(_PATH + "/model", response_class=FileResponse, responses=A_FILE)
-def model(_: Reader, client: Doing, schedule: ScheduleName, slice_: SliceName = None) -> Response:
+def model(_: Reader, client: ClientDep, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """The published model of one slice's champion."""
     where = slice_named(client.store, schedule, slice_)
     return sent(lambda path: champion_model(client.settings, schedule, where, path), f"{schedule}.model")
 
 
 @router.post(_PATH + "/approve", responses=_VERDICT)
-def approve(_: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
+def approve(_: Operator, client: ClientDep, schedule: ScheduleName, body: OfSlice) -> Response:
     """Make what waits for approval the champion."""
     return answer(client.approve(schedule, body.slice, body.reason or _UNSAID))
 
 
 @router.post(_PATH + "/reject", responses=_VERDICT)
-def reject(_: Operator, client: Doing, schedule: ScheduleName, body: OfSlice) -> Response:
+def reject(_: Operator, client: ClientDep, schedule: ScheduleName, body: OfSlice) -> Response:
     """Say no to what waits for approval; the champion stays."""
     return answer(client.reject(schedule, body.slice, body.reason or _UNSAID))
 
 
 @router.post(_PATH + "/rollback", responses=_VERDICT)
-def rollback(_: Operator, client: Doing, schedule: ScheduleName, body: Back) -> Response:
+def rollback(_: Operator, client: ClientDep, schedule: ScheduleName, body: Back) -> Response:
     """Put the champion before this one in its place again, or an earlier one."""
     return answer(client.roll_back(schedule, body.slice, body.reason or _UNSAID, body.to))
 
 
 @router.post(_PATH + "/promote", responses=_VERDICT)
-def promote(_: Operator, client: Doing, schedule: ScheduleName, body: ByHand) -> Response:
+def promote(_: Operator, client: ClientDep, schedule: ScheduleName, body: ByHand) -> Response:
     """Make a scored trial the champion of its slice, or of another, by hand."""
     found = client.study(body.study).record
     if found.schedule != schedule:

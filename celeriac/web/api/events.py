@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from celeriac.domain.records import CLOSED, StudyRecord
 from celeriac.report.forms import study_form
 from celeriac.store import WebStore
-from celeriac.web.api.asking import StudyName
+from celeriac.web.api.arguments import StudyName
 from celeriac.web.auth.admission import AGAIN_S, Admission
 from celeriac.web.auth.principal import Reader, principal_of
 from celeriac.web.events import Hub, next_changes

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from celeriac.client.fleet import fleet_of
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body
-from celeriac.web.asked import Doing, Reading
+from celeriac.web.api.arguments import Body
 from celeriac.web.auth.principal import Anybody, Operator, Reader
+from celeriac.web.dependencies import ClientDep, StoreDep
 from celeriac.web.schema import says
 from celeriac.web.shapes import DEVICE, DRAINED, FLEET, ME, UNDRAINED
 
@@ -26,13 +26,13 @@ class Devices(Body):
 
 
 @router.get("/devices", responses=says([DEVICE]))
-def devices(_: Reader, store: Reading) -> Response:
+def devices(_: Reader, store: StoreDep) -> Response:
     """All devices, by host, each with its slots and what they run."""
     return answer(fleet_of(store).forms())
 
 
 @router.get("/fleet", responses=says(FLEET))
-def fleet(_: Reader, store: Reading) -> Response:
+def fleet(_: Reader, store: StoreDep) -> Response:
     """What studies hold of the fleet and could use, what the coordinator last did, and what is put aside."""
     claims = [{"study_id": each.study_id, "claim": each} for each in store.claims()]
     alive, aside = store.devices(alive=True), store.put_asides()
@@ -52,19 +52,19 @@ def fleet(_: Reader, store: Reading) -> Response:
 
 
 @router.post("/fleet/drain", responses=says(DRAINED))
-def drain(_: Operator, client: Doing, body: Devices) -> Response:
+def drain(_: Operator, client: ClientDep, body: Devices) -> Response:
     """Take a host, or some of its devices, out: each trial there writes a checkpoint and goes on elsewhere."""
     hosts = client.drain(body.host, body.devices)
     return answer({**body.model_dump(), "known": body.host in hosts, "hosts": hosts})
 
 
 @router.post("/fleet/undrain", responses=says(UNDRAINED))
-def undrain(_: Operator, client: Doing, body: Devices) -> Response:
+def undrain(_: Operator, client: ClientDep, body: Devices) -> Response:
     """Give them back; without devices, all that was taken out of the host."""
     return answer({**body.model_dump(), "given_back": client.undrain(body.host, body.devices)})
 
 
 @router.get("/me", responses=says(ME))
-def me(principal: Anybody, store: Reading) -> Response:
+def me(principal: Anybody, store: StoreDep) -> Response:
     """Who asks, what the token may do, and the service's time."""
     return answer({"name": principal.name, "scopes": sorted(principal.scopes), "now": store.now()})

@@ -16,9 +16,9 @@ from celeriac.domain.records import Delivery, Firing, FiringState, Replay, Sched
 from celeriac.report.forms import study_form
 from celeriac.report.morning import Morning, last_mornings, read_morning
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, ScheduleName, SliceName, Why
-from celeriac.web.asked import Doing, Reading
+from celeriac.web.api.arguments import Body, ScheduleName, SliceName, Why
 from celeriac.web.auth.principal import Operator, Reader, Submitter
+from celeriac.web.dependencies import ClientDep, StoreDep
 from celeriac.web.paging import MOST, Cursor, Limit, cursor_of, not_ours, place_of, whole
 from celeriac.web.schema import page_of, says
 from celeriac.web.shapes import EDITED, FIRED, FIRING, FIRINGS, NEXT, REPLAY_STOPPED, SCHEDULE
@@ -51,20 +51,20 @@ class OneReplay(Body):
 
 
 @router.get("/schedules", responses=says([Schedule]))
-def schedules(_: Reader, store: Reading) -> Response:
+def schedules(_: Reader, store: StoreDep) -> Response:
     """All schedules, by name."""
     return answer(store.schedules())
 
 
 @router.get(_PATH, responses=says(SCHEDULE))
-def schedule(_: Reader, store: Reading, schedule: ScheduleName) -> Response:
+def schedule(_: Reader, store: StoreDep, schedule: ScheduleName) -> Response:
     """One schedule, and when each of its slices is due."""
     row = store.schedule(schedule)
     return answer({"schedule": row, "dues": store.slice_dues(schedule)})
 
 
 @router.get(_PATH + "/next", responses=says(NEXT))
-def next_(_: Reader, client: Doing, schedule: ScheduleName, n: Annotated[int, Query(ge=1, le=100)] = 7) -> Response:
+def next_(_: Reader, client: ClientDep, schedule: ScheduleName, n: Annotated[int, Query(ge=1, le=100)] = 7) -> Response:
     """What would run at the next due times, and what is skipped and why; what is due and waits, with the reason."""
     found = client.coming(schedule, n)
     waits = [{"slice": slice_, "reason": why} for slice_, why in found.waiting]
@@ -72,7 +72,7 @@ def next_(_: Reader, client: Doing, schedule: ScheduleName, n: Annotated[int, Qu
 
 
 @router.get(_PATH + "/history", responses=says([ScheduleEdit]))
-def history(_: Reader, client: Doing, schedule: ScheduleName) -> Response:
+def history(_: Reader, client: ClientDep, schedule: ScheduleName) -> Response:
     """Who changed it, when, and what; also after it was removed."""
     return answer(client.schedule_edits(schedule))
 
@@ -80,7 +80,7 @@ def history(_: Reader, client: Doing, schedule: ScheduleName) -> Response:
 @router.get(_PATH + "/firings", responses=says(page_of(Firing)))
 def firings(
     _: Reader,
-    store: Reading,
+    store: StoreDep,
     schedule: ScheduleName,
     slice_: SliceName = None,
     state: Annotated[list[FiringState] | None, Query()] = None,
@@ -109,7 +109,7 @@ def _moment(text: str) -> datetime:
 
 @router.get("/firings", responses=says(FIRINGS))
 def firings_now(
-    _: Reader, store: Reading, firing: Annotated[list[_Id], Query(min_length=1, max_length=_MOST_FIRINGS)]
+    _: Reader, store: StoreDep, firing: Annotated[list[_Id], Query(min_length=1, max_length=_MOST_FIRINGS)]
 ) -> Response:
     """These firings as they are now, by id, with their stages' studies; one that is unknown is left out."""
     found = store.firings_by_id(firing)
@@ -117,14 +117,14 @@ def firings_now(
 
 
 @router.get("/firings/{firing}", responses=says(FIRING))
-def firing(_: Reader, store: Reading, firing: _Id) -> Response:
+def firing(_: Reader, store: StoreDep, firing: _Id) -> Response:
     """One firing with its stages' studies."""
     found = store.firing(firing)
     return answer({"firing": found, "studies": [study_form(each) for each in store.stage_studies([firing])]})
 
 
 @router.get(_PATH + "/deliveries", responses=says([Delivery]))
-def deliveries(_: Reader, store: Reading, schedule: ScheduleName, limit: Limit = 50) -> Response:
+def deliveries(_: Reader, store: StoreDep, schedule: ScheduleName, limit: Limit = 50) -> Response:
     """What became of its promotions and nights outside the database, newest first."""
     return answer(store.deliveries(schedule, limit=limit))
 
@@ -132,7 +132,7 @@ def deliveries(_: Reader, store: Reading, schedule: ScheduleName, limit: Limit =
 @router.get("/mornings", responses=says(page_of(Morning)))
 def mornings(
     _: Reader,
-    store: Reading,
+    store: StoreDep,
     schedule: Annotated[str | None, Query(max_length=200)] = None,
     night: Annotated[str | None, Query(max_length=40)] = None,
     last: Annotated[int | None, Query(ge=1, le=1000)] = None,
@@ -161,7 +161,7 @@ def mornings(
 
 
 @router.post(_PATH + "/fire", status_code=201, responses=says(FIRED, 201))
-def fire(_: Submitter, client: Doing, schedule: ScheduleName, body: Fire) -> Response:
+def fire(_: Submitter, client: ClientDep, schedule: ScheduleName, body: Fire) -> Response:
     """Open one firing's studies now; the clock's own firings are made regardless."""
     row = client.store.schedule(schedule)
     where = None if body.slice is None else slice_named(client.store, schedule, body.slice)
@@ -176,43 +176,43 @@ def fire(_: Submitter, client: Doing, schedule: ScheduleName, body: Fire) -> Res
 
 
 @router.get(_PATH + "/replays", responses=says([Replay]))
-def replays(_: Reader, store: Reading, schedule: ScheduleName, limit: Limit = 50) -> Response:
+def replays(_: Reader, store: StoreDep, schedule: ScheduleName, limit: Limit = 50) -> Response:
     """Which past nights were asked for, newest first."""
     return answer(store.replays(schedule, limit=limit))
 
 
 @router.post(_PATH + "/replays", status_code=201, responses=says(Replay, 201))
-def replay(who: Operator, client: Doing, schedule: ScheduleName, body: Days) -> Response:
+def replay(who: Operator, client: ClientDep, schedule: ScheduleName, body: Days) -> Response:
     """Have the nights of past days run that had no firing, one after the other; of the same days once."""
     return answer(ask_replay(client.store, schedule, body.first_day, body.last_day, by=who.name), 201)
 
 
 @router.post(_PATH + "/replays/stop", responses=says(REPLAY_STOPPED))
-def stop_replay(who: Operator, client: Doing, schedule: ScheduleName, body: OneReplay) -> Response:
+def stop_replay(who: Operator, client: ClientDep, schedule: ScheduleName, body: OneReplay) -> Response:
     """Begin no more of its nights; what runs goes on."""
     known = any(each.id == body.replay for each in client.store.replays(schedule, limit=MOST))
     over = known and client.store.end_replay(body.replay, f"stopped by {who.name}")
     return answer({**body.model_dump(), "stopped": over})
 
 
-def _edit(client: Doing, name: str, what: Literal["paused", "resumed", "removed"], reason: str) -> dict[str, Any]:
+def _edit(client: ClientDep, name: str, what: Literal["paused", "resumed", "removed"], reason: str) -> dict[str, Any]:
     client.edit_schedule(name, what, reason)
     return {"schedule": name, "done": what}
 
 
 @router.post(_PATH + "/pause", responses=says(EDITED))
-def pause(_: Submitter, client: Doing, schedule: ScheduleName, body: Why) -> Response:
+def pause(_: Submitter, client: ClientDep, schedule: ScheduleName, body: Why) -> Response:
     """Make no more firings until it is resumed."""
     return answer(_edit(client, schedule, "paused", body.reason))
 
 
 @router.post(_PATH + "/resume", responses=says(EDITED))
-def resume(_: Submitter, client: Doing, schedule: ScheduleName, body: Why) -> Response:
+def resume(_: Submitter, client: ClientDep, schedule: ScheduleName, body: Why) -> Response:
     """Fire again."""
     return answer(_edit(client, schedule, "resumed", body.reason))
 
 
 @router.post(_PATH + "/remove", responses=says(EDITED))
-def remove(_: Operator, client: Doing, schedule: ScheduleName, body: Why) -> Response:
+def remove(_: Operator, client: ClientDep, schedule: ScheduleName, body: Why) -> Response:
     """Forget a schedule; its studies, champions and history stay."""
     return answer(_edit(client, schedule, "removed", body.reason))

@@ -15,10 +15,10 @@ from celeriac.report.explain.importance import Importances
 from celeriac.report.forms import limits_form, place_form, progress_form, study_form, trial_form
 from celeriac.web import paging
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, OneStudy, Why, Words
+from celeriac.web.api.arguments import Body, OneStudy, Why, Words
 from celeriac.web.api.models import A_FILE, sent
-from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader, Submitter
+from celeriac.web.dependencies import ClientDep, StoreDep
 from celeriac.web.judging import judged
 from celeriac.web.paging import Cursor, Limit, cursor_of, whole
 from celeriac.web.schema import page_of, says
@@ -67,7 +67,7 @@ class PointsFrom(Body):
 @router.get("/studies", responses=says(page_of(LISTED_STUDY)))
 def studies(
     _: Reader,
-    store: Reading,
+    store: StoreDep,
     state: Annotated[list[StudyState] | None, Query()] = None,
     schedule: Annotated[str | None, Query(max_length=200)] = None,
     q: Annotated[str | None, Query(max_length=200, description="A part of the name.")] = None,
@@ -93,7 +93,7 @@ def brief(study: StudyRecord) -> dict[str, Any]:
 
 
 @router.get(_PATH + "/progress", responses=says(PROGRESS))
-def progress(_: Reader, client: Doing, study: OneStudy) -> Response:
+def progress(_: Reader, client: ClientDep, study: OneStudy) -> Response:
     """How far it is: what runs, why nothing does, what is left, which codes its trials ran."""
     found = client.progress(study)
     form = progress_form(found, why_waiting(found), study.savings())
@@ -136,21 +136,24 @@ def best(_: Reader, study: OneStudy) -> Response:
 
 
 @router.get(_PATH + "/model", response_class=FileResponse, responses=A_FILE)
-def model(_: Reader, client: Doing, study: OneStudy) -> Response:
+def model(_: Reader, client: ClientDep, study: OneStudy) -> Response:
     """The model of its best trial, where the study keeps it."""
     return sent(lambda path: study.best_model(path), f"{study.name}.model")
 
 
 @router.get(_PATH + "/importance", responses=says(Importances))
 def importance(
-    _: Reader, client: Doing, study: OneStudy, method: Annotated[Literal["ped-anova", "fanova"], Query()] = "ped-anova"
+    _: Reader,
+    client: ClientDep,
+    study: OneStudy,
+    method: Annotated[Literal["ped-anova", "fanova"], Query()] = "ped-anova",
 ) -> Response:
     """Which parameters mattered."""
     return answer(judged(client.settings, study.name, method, within_s=_JUDGED_S, patience_s=_PATIENCE_S))
 
 
 @router.get(_PATH + "/rungs", responses=says(page_of(RungRecord)))
-def rungs(_: Reader, store: Reading, study: OneStudy, cursor: Cursor = None, limit: Limit = 100) -> Response:
+def rungs(_: Reader, store: StoreDep, study: OneStudy, cursor: Cursor = None, limit: Limit = 100) -> Response:
     """What each trial had at each rung of early stopping, by bracket, rung and place."""
     place = paging.place_of(cursor, int, int, int)
     after = (-1, -1, 0) if place is None else (place[0], place[1], place[2])

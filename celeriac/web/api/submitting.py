@@ -13,10 +13,10 @@ from celeriac.domain.records import Schedule
 from celeriac.domain.study_file import StudySpec, loads, parse
 from celeriac.report.forms import study_form
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import Body, Words
-from celeriac.web.asked import Doing
+from celeriac.web.api.arguments import Body, Words
 from celeriac.web.auth.code import may_run
 from celeriac.web.auth.principal import Submitter
+from celeriac.web.dependencies import ClientDep
 from celeriac.web.schema import says
 from celeriac.web.shapes import CHECKED, SUBMITTED
 
@@ -64,7 +64,7 @@ _THERE = "It was there already, or is not opened."
 
 
 @router.post("/studies", status_code=201, responses={**says(SUBMITTED, 201), **says((SUBMITTED, CHECKED), 200, _THERE)})
-def submit(principal: Submitter, client: Doing, body: StudyFile) -> Response:
+def submit(principal: Submitter, client: ClientDep, body: StudyFile) -> Response:
     """Open a study, or attach to the one of the same name and spec."""
     read = body.read()
     may_run(principal, read)
@@ -78,7 +78,7 @@ def submit(principal: Submitter, client: Doing, body: StudyFile) -> Response:
 
 
 @router.post("/schedules", status_code=201, responses=says(Schedule, 201))
-def add_schedule(principal: Submitter, client: Doing, body: ScheduleFile) -> Response:
+def add_schedule(principal: Submitter, client: ClientDep, body: ScheduleFile) -> Response:
     """Put a schedule into force; its history keeps who changed what."""
     read = body.read()
     may_run(principal, read)

@@ -15,9 +15,9 @@ from celeriac.report.explain.why import explained
 from celeriac.report.forms import attempt_form, trial_form, why_form
 from celeriac.store.api_web import TrialFilter
 from celeriac.web.answers import answer
-from celeriac.web.api.asking import AttemptNumber, Number, OneStudy, Points, Why
-from celeriac.web.asked import Doing, Reading
+from celeriac.web.api.arguments import AttemptNumber, Number, OneStudy, Points, Why
 from celeriac.web.auth.principal import Reader, Submitter
+from celeriac.web.dependencies import ClientDep, StoreDep
 from celeriac.web.paging import Cursor, Limit, cursor_of, place_of, whole
 from celeriac.web.problems import Refused
 from celeriac.web.schema import page_of, says
@@ -36,8 +36,8 @@ Trials = Annotated[list[_Number] | None, Query(max_length=_MOST_NAMED, descripti
 @router.get("/trials", responses=says(page_of(LISTED_TRIAL)))
 def trials(
     _: Reader,
-    store: Reading,
-    client: Doing,
+    store: StoreDep,
+    client: ClientDep,
     study: OneStudy,
     state: Annotated[list[TrialState] | None, Query()] = None,
     source: Annotated[list[Source] | None, Query()] = None,
@@ -87,7 +87,7 @@ def _cut(fields: str | None, *, runs: bool) -> Callable[[dict[str, Any]], dict[s
 
 @router.get("/ended", responses=says(page_of(TRIAL)))
 def ended(
-    _: Reader, store: Reading, study: OneStudy, after: EndedNo = 0, cursor: Cursor = None, limit: Limit = 100
+    _: Reader, store: StoreDep, study: OneStudy, after: EndedNo = 0, cursor: Cursor = None, limit: Limit = 100
 ) -> Response:
     """The trials that have ended, in the order of their ends (`ended_no`), from the one after `after`: for who follows
     a study.
@@ -114,7 +114,7 @@ def _forms(client: Client, study: Study, found: list[TrialRecord], *, runs: bool
 
 
 @router.get(_ONE, responses=says(WHOLE_TRIAL))
-def trial(_: Reader, client: Doing, study: OneStudy, number: Number) -> Response:
+def trial(_: Reader, client: ClientDep, study: OneStudy, number: Number) -> Response:
     """One trial with its attempts, and advice on its fault."""
     return answer(_forms(client, study, [study.trial(number)], runs=True)[0])
 
@@ -135,7 +135,7 @@ def lineage(_: Reader, study: OneStudy, number: Number) -> Response:
 @router.get(_ONE + "/reports", responses=says([REPORT]))
 def reports(
     _: Reader,
-    store: Reading,
+    store: StoreDep,
     study: OneStudy,
     number: Number,
     attempt: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
@@ -150,7 +150,7 @@ def reports(
 @router.get("/curves", responses=says(CURVES))
 def curves(
     _: Reader,
-    store: Reading,
+    store: StoreDep,
     study: OneStudy,
     trial: Annotated[list[_Number], Query(max_length=_MOST_CURVES)],
     points: Points = 100,
@@ -165,21 +165,21 @@ def curves(
 
 
 @router.get(_ONE + "/attempts", responses=says([ATTEMPT]))
-def attempts(_: Reader, store: Reading, study: OneStudy, number: Number) -> Response:
+def attempts(_: Reader, store: StoreDep, study: OneStudy, number: Number) -> Response:
     """Its attempts, first to last."""
     study.trial(number)
     return answer([attempt_form(each) for each in store.attempts(study.id, number)])
 
 
 @router.get(_ONE + "/attempts/{attempt}/log", responses=says({"log": str}))
-def log(_: Reader, store: Reading, study: OneStudy, number: Number, attempt: AttemptNumber) -> Response:
+def log(_: Reader, store: StoreDep, study: OneStudy, number: Number, attempt: AttemptNumber) -> Response:
     """What the attempt printed last."""
     study.trial(number)
     return answer({"log": store.log_tail(study.id, number, attempt)})
 
 
 @router.get(_ONE + "/checkpoints", responses=says([Checkpoint]))
-def checkpoints(_: Reader, store: Reading, study: OneStudy, number: Number) -> Response:
+def checkpoints(_: Reader, store: StoreDep, study: OneStudy, number: Number) -> Response:
     """Its checkpoints, newest first."""
     study.trial(number)
     return answer(store.checkpoints(study.id, number))
@@ -188,7 +188,7 @@ def checkpoints(_: Reader, store: Reading, study: OneStudy, number: Number) -> R
 # Names have slashes, so that these fit the paths of one trial above too: they come after those.
 @router.get("/attempts", responses=says(ATTEMPTS))
 def all_attempts(
-    _: Reader, store: Reading, study: OneStudy, trial: Trials = None, cursor: Cursor = None, limit: Limit = 100
+    _: Reader, store: StoreDep, study: OneStudy, trial: Trials = None, cursor: Cursor = None, limit: Limit = 100
 ) -> Response:
     """The attempts of these trials, or of all, by trial and number."""
     place = place_of(cursor, int, int)
@@ -199,7 +199,7 @@ def all_attempts(
 
 @router.get("/reports", responses=says(page_of(OWN_REPORT)))
 def all_reports(
-    _: Reader, store: Reading, study: OneStudy, trial: Trials = None, cursor: Cursor = None, limit: Limit = 500
+    _: Reader, store: StoreDep, study: OneStudy, trial: Trials = None, cursor: Cursor = None, limit: Limit = 500
 ) -> Response:
     """What these trials reported, or all, by trial and step; the latest attempt's value where a step came twice."""
     place = place_of(cursor, int, int)

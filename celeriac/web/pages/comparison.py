@@ -11,7 +11,7 @@ from fastapi import Query
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import CLOSED, Counts, StudyRecord, StudyState, TrialRecord
 from celeriac.store import WebStore
-from celeriac.web.asked import Reading
+from celeriac.web.dependencies import StoreDep
 from celeriac.web.pages.drawing import page, pages
 
 router = pages()
@@ -61,7 +61,9 @@ class ComparisonPage:
 
 
 @page(router, "/compare", "compare_studies.html")
-def compare_studies(store: Reading, study: Annotated[list[str] | None, Query(max_length=100)] = None) -> ComparisonPage:
+def compare_studies(
+    store: StoreDep, study: Annotated[list[str] | None, Query(max_length=100)] = None
+) -> ComparisonPage:
     """The page. Raises UnknownStudy, and CallerError for studies that nobody can compare."""
     names = list(dict.fromkeys(filter(None, study or ())))
     if not 2 <= len(names) <= MOST:

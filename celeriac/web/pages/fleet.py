@@ -16,8 +16,8 @@ from celeriac.domain.records import Device, PutAside, StudyState
 from celeriac.report.busy import Busy
 from celeriac.store import WebStore
 from celeriac.store.api_board import Drain, RunNow, SlotFaults, StudyFilter, StudyLine
-from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Operator, Reader
+from celeriac.web.dependencies import StoreDep
 from celeriac.web.pages.drawing import back, page, pages, tagged
 from celeriac.web.pages.memory import Kept
 
@@ -80,13 +80,13 @@ class FleetPage:
 
 
 @page(router, "/fleet", "fleet.html")
-def fleet(store: Reading) -> FleetPage:
+def fleet(store: StoreDep) -> FleetPage:
     """The page."""
     return _NOW.get((store,), lambda: _look(store))
 
 
 @router.get("/fleet/live", response_model=None)
-def live(request: Request, store: Reading, principal: Reader) -> Response:
+def live(request: Request, store: StoreDep, principal: Reader) -> Response:
     """The part of it that renews."""
     return tagged(request, "fleet_live.html", {"view": fleet(store), "principal": principal})
 
@@ -141,7 +141,9 @@ def _line(store: WebStore) -> list[Waiting]:
 
 
 @router.post("/fleet/drain", response_model=None)
-def drain(store: Reading, who: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = "") -> Response:
+def drain(
+    store: StoreDep, who: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = ""
+) -> Response:
     """Take a host, or one device, out: its trials go on elsewhere."""
     store.drain(host, [device] if device else [], who.name)
     _NOW.forget()
@@ -149,7 +151,9 @@ def drain(store: Reading, who: Operator, host: Annotated[str, Form()], device: A
 
 
 @router.post("/fleet/undrain", response_model=None)
-def undrain(store: Reading, _: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = "") -> Response:
+def undrain(
+    store: StoreDep, _: Operator, host: Annotated[str, Form()], device: Annotated[str, Form()] = ""
+) -> Response:
     """Give it back."""
     store.undrain(host, [device] if device else [])
     _NOW.forget()

@@ -16,9 +16,9 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from celeriac.domain.errors import CeleriacError, TryAgain
-from celeriac.web.asked import Doing
 from celeriac.web.auth.admission import AGAIN_S, Admission
 from celeriac.web.auth.principal import Reader, principal_of
+from celeriac.web.dependencies import ClientDep
 from celeriac.web.events import Hub, next_changes
 from celeriac.web.pages.drawing import StudyName, Written, pages, part
 from celeriac.web.pages.study import look
@@ -64,7 +64,7 @@ class Feeds:
 
 
 @router.get("/studies/{name:path}/following", response_model=None)
-async def following(request: Request, client: Doing, who: Reader, name: StudyName) -> EventSourceResponse:
+async def following(request: Request, client: ClientDep, who: Reader, name: StudyName) -> EventSourceResponse:
     """Events `part`: the live part of the study's page, whole, at once and whenever it is another."""
     hub: Hub = request.app.state.hub
     hub.admit(who.name)

@@ -12,8 +12,8 @@ from celeriac.domain.errors import CeleriacError
 from celeriac.domain.records import CLOSED, StudyRecord
 from celeriac.report.explain.importance import Importances
 from celeriac.runtime.settings import Settings
-from celeriac.web.asked import Doing
 from celeriac.web.auth.principal import Reader
+from celeriac.web.dependencies import ClientDep
 from celeriac.web.judging import judged
 from celeriac.web.pages.drawing import StudyName, data, pages, sent, tagged
 from celeriac.web.pages.filters import study_url
@@ -86,13 +86,13 @@ def _of(client: Client, name: str) -> Judged:
 
 
 @router.get("/studies/{name:path}/importance.json", response_model=None)
-def as_data(request: Request, client: Doing, _: Reader, name: StudyName) -> Response:
+def as_data(request: Request, client: ClientDep, _: Reader, name: StudyName) -> Response:
     """What is known of it, as JSON."""
     return sent(request, data(_of(client, name)))
 
 
 @router.get("/studies/{name:path}/importance", response_model=None)
-def as_part(request: Request, client: Doing, _: Reader, name: StudyName) -> Response:
+def as_part(request: Request, client: ClientDep, _: Reader, name: StudyName) -> Response:
     """What is known of it, as a part of its study's page."""
     known = _of(client, name)
     found = known.found or _nothing("")

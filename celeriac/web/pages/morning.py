@@ -12,7 +12,7 @@ from celeriac.report.morning.night import slice_text
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, StudyFilter, StudyLine, VerdictLine
 from celeriac.store.dues import slice_key
-from celeriac.web.asked import Reading
+from celeriac.web.dependencies import StoreDep
 from celeriac.web.pages.drawing import page, pages
 from celeriac.web.pages.filters import night_url
 
@@ -129,7 +129,7 @@ class MorningPage:
 
 
 @page(router, "/", "morning.html")
-def morning(store: Reading) -> MorningPage:
+def morning(store: StoreDep) -> MorningPage:
     """The first page."""
     now, waits, schedules = store.now(), store.unanswered(), store.schedules()
     slices = sum(len(each.slices) or 1 for each in schedules)

@@ -11,7 +11,7 @@ from celeriac.report.morning import Morning, SliceMorning, nights_of, read_morni
 from celeriac.report.morning.lines import cost, of_slice, outcome
 from celeriac.report.morning.night import slice_text
 from celeriac.store import WebStore
-from celeriac.web.asked import Reading
+from celeriac.web.dependencies import StoreDep
 from celeriac.web.pages.drawing import ScheduleName, page, pages
 from celeriac.web.pages.memory import Kept
 
@@ -54,7 +54,7 @@ class NightPage:
 
 
 @page(router, "/nights/{schedule}/{night}", "night.html")
-def night(store: Reading, schedule: ScheduleName, night: Annotated[str, Path(max_length=200)]) -> NightPage:
+def night(store: StoreDep, schedule: ScheduleName, night: Annotated[str, Path(max_length=200)]) -> NightPage:
     """The page of a night: read once as long as nothing of its schedule moves, since that reads much."""
     version = store.nights_version(schedule)
     found = _KEPT.get((store, schedule, night, version), lambda: _read(store, schedule, night))

@@ -15,8 +15,8 @@ from celeriac.report.plots.chart import round_numbers, rounded
 from celeriac.report.plots.parallel import marks
 from celeriac.report.plots.scene import Scene, caption, shown
 from celeriac.store import WebStore
-from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Reader
+from celeriac.web.dependencies import StoreDep
 from celeriac.web.pages.drawing import StudyName, data, pages, sent
 from celeriac.web.pages.filters import study_url
 from celeriac.web.pages.memory import Kept
@@ -66,7 +66,7 @@ class Drawn:
 
 
 @router.get("/studies/{name:path}/drawn.json", response_model=None)
-def drawn(request: Request, store: Reading, _: Reader, name: StudyName) -> Response:
+def drawn(request: Request, store: StoreDep, _: Reader, name: StudyName) -> Response:
     """The trials that a study's pictures show."""
     return sent(request, _KEPT.get((store, name, "drawn"), lambda: data(drawn_of(store, name))))
 
@@ -182,7 +182,7 @@ class Curves:
 
 @router.get("/studies/{name:path}/curves.json", response_model=None)
 def curves(
-    request: Request, store: Reading, _: Reader, name: StudyName, trials: Annotated[str, Query(max_length=200)] = ""
+    request: Request, store: StoreDep, _: Reader, name: StudyName, trials: Annotated[str, Query(max_length=200)] = ""
 ) -> Response:
     """Curves of a study, or of the trials that are named."""
     key = (store, name, "curves", trials)
@@ -241,7 +241,7 @@ def _rungs(store: WebStore, record: StudyRecord) -> tuple[Rung, ...]:
 
 
 @router.get("/studies/{name:path}/timeline.json", response_model=None)
-def timeline(request: Request, store: Reading, _: Reader, name: StudyName) -> Response:
+def timeline(request: Request, store: StoreDep, _: Reader, name: StudyName) -> Response:
     """The newest attempts as bars on their slots."""
     return sent(request, _KEPT.get((store, name, "timeline"), lambda: data(timeline_of(store, name))))
 

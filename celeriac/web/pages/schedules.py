@@ -20,8 +20,8 @@ from celeriac.domain.study_file import slice_name
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, VerdictLine
 from celeriac.store.dues import slice_key
-from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator
+from celeriac.web.dependencies import ClientDep, StoreDep
 from celeriac.web.pages.drawing import ScheduleName, Text, back, page, pages
 from celeriac.web.pages.filters import night_url, schedule_url
 
@@ -48,7 +48,7 @@ class SchedulesPage:
 
 
 @page(router, "/schedules", "schedules.html")
-def schedules(store: Reading) -> SchedulesPage:
+def schedules(store: StoreDep) -> SchedulesPage:
     """The list."""
     now, waits = store.now(), store.unanswered()
     since = now - timedelta(days=_DAYS)
@@ -123,7 +123,7 @@ class SchedulePage:
 
 
 @page(router, "/schedules/{name}", "schedule.html")
-def schedule(store: Reading, name: ScheduleName) -> SchedulePage:
+def schedule(store: StoreDep, name: ScheduleName) -> SchedulePage:
     """The page of a schedule."""
     row, now, dues = store.schedule(name), store.now(), store.slice_dues(name)
     cells = store.night_cells(name, now - timedelta(days=_DAYS), _FIRINGS)
@@ -177,7 +177,7 @@ def _firing(row: Schedule, each: NightCell) -> FiringRow:
 
 
 @router.post("/schedules/{name}/fire", response_model=None)
-def fire(client: Doing, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
+def fire(client: ClientDep, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
     """Make a firing now, of one slice or of all."""
     where = slice_named(client.store, name, slice) if slice else None
     client.fire(name, slice_=where, reason=reason.strip())
@@ -185,35 +185,35 @@ def fire(client: Doing, _: Operator, name: ScheduleName, slice: Text = "", reaso
 
 
 @router.post("/schedules/{name}/pause", response_model=None)
-def pause(client: Doing, _: Operator, name: ScheduleName, reason: Text = "") -> Response:
+def pause(client: ClientDep, _: Operator, name: ScheduleName, reason: Text = "") -> Response:
     """Make no more firings."""
     client.edit_schedule(name, "paused", reason.strip())
     return _changed(name)
 
 
 @router.post("/schedules/{name}/resume", response_model=None)
-def resume(client: Doing, _: Operator, name: ScheduleName, reason: Text = "") -> Response:
+def resume(client: ClientDep, _: Operator, name: ScheduleName, reason: Text = "") -> Response:
     """Fire again."""
     client.edit_schedule(name, "resumed", reason.strip())
     return _changed(name)
 
 
 @router.post("/schedules/{name}/approve", response_model=None)
-def approve(client: Doing, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
+def approve(client: ClientDep, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
     """Make what waits the champion."""
     client.approve(name, slice, reason.strip() or "approved on the board")
     return _changed(name)
 
 
 @router.post("/schedules/{name}/reject", response_model=None)
-def reject(client: Doing, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
+def reject(client: ClientDep, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
     """Let the champion stay."""
     client.reject(name, slice, reason.strip() or "rejected on the board")
     return _changed(name)
 
 
 @router.post("/schedules/{name}/rollback", response_model=None)
-def roll_back(client: Doing, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
+def roll_back(client: ClientDep, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
     """Put the champion before this one in its place again."""
     client.roll_back(name, slice, reason.strip() or "rolled back on the board")
     return _changed(name)
@@ -221,7 +221,7 @@ def roll_back(client: Doing, _: Operator, name: ScheduleName, slice: Text = "", 
 
 @router.post("/schedules/{name}/replay", response_model=None)
 def replay(
-    store: Reading, who: Operator, name: ScheduleName, first: Annotated[date, Form()], last: Annotated[date, Form()]
+    store: StoreDep, who: Operator, name: ScheduleName, first: Annotated[date, Form()], last: Annotated[date, Form()]
 ) -> Response:
     """Have the nights of these days run, those that had no firing: the coordinator begins them one after the other."""
     ask_replay(store, name, first, last, by=who.name)
@@ -229,7 +229,7 @@ def replay(
 
 
 @router.post("/schedules/{name}/replay/stop", response_model=None)
-def stop_replay(store: Reading, who: Operator, name: ScheduleName, replay: Annotated[int, Form(ge=1)]) -> Response:
+def stop_replay(store: StoreDep, who: Operator, name: ScheduleName, replay: Annotated[int, Form(ge=1)]) -> Response:
     """Begin no more of its nights; what runs goes on."""
     if replay in {each.id for each in store.replays(name, limit=_REPLAYS)}:
         store.end_replay(replay, f"stopped by {who.name}")

@@ -9,7 +9,7 @@ from fastapi import Query
 
 from celeriac.domain.records import StudyRecord, StudyState
 from celeriac.store.api_board import StudyFilter, StudyLine
-from celeriac.web.asked import Reading
+from celeriac.web.dependencies import StoreDep
 from celeriac.web.pages.drawing import page, pages
 
 router = pages()
@@ -42,7 +42,7 @@ class StudiesPage:
 
 @page(router, "/studies", "studies.html")
 def studies(
-    store: Reading,
+    store: StoreDep,
     q: Annotated[str, Query(max_length=200)] = "",
     state: Annotated[str, Query(max_length=20)] = "",
     schedule: Annotated[str | None, Query(max_length=200)] = None,

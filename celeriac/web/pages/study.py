@@ -18,8 +18,8 @@ from celeriac.domain.records import CLOSED, StudyRecord, StudyState, TrialRecord
 from celeriac.report.advice import advice_by_class
 from celeriac.store import WebStore
 from celeriac.store.api_board import RunNow
-from celeriac.web.asked import Doing, Reading
 from celeriac.web.auth.principal import Operator, Reader
+from celeriac.web.dependencies import ClientDep, StoreDep
 from celeriac.web.pages.drawing import StudyName, Text, back, page, pages, part, reason_of, sent, tagged
 from celeriac.web.pages.filters import study_url
 from celeriac.web.pages.memory import Kept
@@ -121,14 +121,14 @@ def _advice(study: Study, record: StudyRecord) -> list[str]:
 
 
 @router.get("/studies/{name:path}/live", response_model=None)
-def live(request: Request, client: Doing, _: Reader, name: StudyName) -> Response:
+def live(request: Request, client: ClientDep, _: Reader, name: StudyName) -> Response:
     """The live part of a study's page."""
     made = _LIVE.get((client.store, name), lambda: part(request, "study_live.html", {"now": now_of(client, name)}))
     return sent(request, made)
 
 
 @router.get("/studies/{name:path}/compare", response_model=None)
-def compare(request: Request, store: Reading, principal: Reader, name: StudyName, trials: str = "") -> Response:
+def compare(request: Request, store: StoreDep, principal: Reader, name: StudyName, trials: str = "") -> Response:
     """Trials side by side."""
     view = compared(store, name, trials)
     return tagged(request, "compare.html", {"view": view, "principal": principal})
@@ -147,28 +147,30 @@ def compared(store: WebStore, name: str, trials: str) -> Compared:
 
 
 @router.post("/studies/{name:path}/pause", response_model=None)
-def pause(client: Doing, who: Operator, name: StudyName, reason: Text = "") -> Response:
+def pause(client: ClientDep, who: Operator, name: StudyName, reason: Text = "") -> Response:
     """Start no more trials."""
     client.study(name).pause(reason_of(who, reason))
     return _changed(name)
 
 
 @router.post("/studies/{name:path}/resume", response_model=None)
-def resume(client: Doing, who: Operator, name: StudyName, reason: Text = "") -> Response:
+def resume(client: ClientDep, who: Operator, name: StudyName, reason: Text = "") -> Response:
     """Go on after a pause."""
     client.study(name).resume(reason_of(who, reason))
     return _changed(name)
 
 
 @router.post("/studies/{name:path}/stop", response_model=None)
-def stop(client: Doing, who: Operator, name: StudyName, reason: Text = "") -> Response:
+def stop(client: ClientDep, who: Operator, name: StudyName, reason: Text = "") -> Response:
     """Close it now."""
     client.study(name).stop(reason_of(who, reason))
     return _changed(name)
 
 
 @router.post("/studies/{name:path}/retry", response_model=None)
-def retry(client: Doing, who: Operator, name: StudyName, trial: Annotated[int | None, Form(ge=0)] = None) -> Response:
+def retry(
+    client: ClientDep, who: Operator, name: StudyName, trial: Annotated[int | None, Form(ge=0)] = None
+) -> Response:
     """Run failed trials once more: one, or all."""
     client.study(name).retry(None if trial is None else [trial], reason_of(who, "failed trials are run once more"))
     return _changed(name)
@@ -182,8 +184,8 @@ def _changed(name: str) -> Response:
 
 @page(router, "/studies/{name:path}", "study.html")
 def study_page(
-    client: Doing,
-    store: Reading,
+    client: ClientDep,
+    store: StoreDep,
     name: StudyName,
     where: Annotated[str, Query(max_length=400)] = "",
     state: Annotated[str, Query(max_length=20)] = "",

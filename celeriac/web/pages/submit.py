@@ -14,9 +14,9 @@ from celeriac.domain.errors import CeleriacError, DuplicateStudy, SpecInvalid
 from celeriac.domain.space import condition_of
 from celeriac.domain.study_file import StudySpec, loads
 from celeriac.report.words import counted, span
-from celeriac.web.asked import Doing
 from celeriac.web.auth.code import may_run
 from celeriac.web.auth.principal import Principal, Reader, Submitter
+from celeriac.web.dependencies import ClientDep
 from celeriac.web.pages.drawing import back, drawn, pages
 from celeriac.web.pages.filters import schedule_url, study_url
 from celeriac.web.problems import Refused
@@ -79,7 +79,9 @@ def form(request: Request, principal: Reader) -> Response:
 
 
 @router.post("/submit/check", response_model=None)
-def check(request: Request, client: Doing, principal: Submitter, text: FileText = "", name: str = Form("")) -> Response:
+def check(
+    request: Request, client: ClientDep, principal: Submitter, text: FileText = "", name: str = Form("")
+) -> Response:
     """What the file comes to; nothing is opened."""
     found = checked(client, principal, text, name.strip() or None)
     return drawn(request, "submit_check.html", {"found": found, "principal": principal})
@@ -87,7 +89,7 @@ def check(request: Request, client: Doing, principal: Submitter, text: FileText 
 
 @router.post("/submit", response_model=None)
 def submit(
-    request: Request, client: Doing, principal: Submitter, text: FileText = "", name: str = Form("")
+    request: Request, client: ClientDep, principal: Submitter, text: FileText = "", name: str = Form("")
 ) -> Response:
     """Open the study, or put the schedule into force."""
     named = name.strip() or None

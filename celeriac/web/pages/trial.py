@@ -14,8 +14,8 @@ from celeriac.report.advice import advice
 from celeriac.report.explain.sentences import lines_of, sentences_of
 from celeriac.report.explain.why import explained
 from celeriac.store import WebStore
-from celeriac.web.asked import Reading
 from celeriac.web.auth.principal import Reader
+from celeriac.web.dependencies import StoreDep
 from celeriac.web.pages.drawing import StudyName, page, pages, tagged
 
 router = pages()
@@ -78,7 +78,7 @@ def _trial(store: WebStore, study: StudyRecord, number: int) -> TrialRecord:
 
 
 @router.get("/studies/{name:path}/trials/{number}/log", response_model=None)
-def log(request: Request, store: Reading, _: Reader, name: StudyName, number: Number, attempt: int = 0) -> Response:
+def log(request: Request, store: StoreDep, _: Reader, name: StudyName, number: Number, attempt: int = 0) -> Response:
     """The end of a log, for a page that follows it."""
     study = store.study_named(name)
     trial = _trial(store, study, number)
@@ -90,7 +90,7 @@ def log(request: Request, store: Reading, _: Reader, name: StudyName, number: Nu
 
 
 @page(router, "/studies/{name:path}/trials/{number}", "trial.html")
-def trial_page(store: Reading, name: StudyName, number: Number) -> TrialPage:
+def trial_page(store: StoreDep, name: StudyName, number: Number) -> TrialPage:
     """The page of a trial."""
     study = store.study_named(name)
     trial = _trial(store, study, number)

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from celeriac.client import Client, asking
+from celeriac.client import Client, coordinator
 from celeriac.domain.records import Scope
 from celeriac.runtime.settings import Settings
 from celeriac.store import WebStore
@@ -148,8 +148,8 @@ def test_what_is_wrong_is_told_in_few_lines(api: TestClient, app: FastAPI) -> No
 def test_programs_are_started_for_two_at_once_and_for_who_may_submit(
     asked: Ask, api: TestClient, web_store: WebStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_AT_ONCE", threading.Semaphore(0))
-    monkeypatch.setattr(asking, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(coordinator, "_AT_ONCE", threading.Semaphore(0))
+    monkeypatch.setattr(coordinator, "PATIENCE_S", 0.0)
     answer = api.post(f"{V1}/studies", json={"spec": SPEC, "dry_run": True, "points": 3})
     assert (answer.status_code, answer.headers["retry-after"], answer.json()["type"]) == (503, "2", "urn:celeriac:busy")
     assert "ask again in a moment" in answer.json()["detail"]

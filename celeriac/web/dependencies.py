@@ -1,4 +1,4 @@
-"""What a route asks for, of the API or of a page: the store, and a client that acts as the one who asks."""
+"""What a route depends on, of the API or of a page: the store, and a client that acts as the one who asks."""
 
 from typing import Annotated
 
@@ -21,5 +21,5 @@ def _client_of(request: Request) -> Client:
     return client.acting_as(principal.name, code_roots(client.settings, principal))
 
 
-Reading = Annotated[WebStore, Depends(_store_of)]
-Doing = Annotated[Client, Depends(_client_of)]
+StoreDep = Annotated[WebStore, Depends(_store_of)]
+ClientDep = Annotated[Client, Depends(_client_of)]

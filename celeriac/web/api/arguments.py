@@ -1,4 +1,4 @@
-"""What many routes share: the store, a client that acts as the one who asks, and the kinds of their arguments."""
+"""What many routes of the API share: the kinds of their arguments and bodies, and the study that a path names."""
 
 from typing import Annotated
 
@@ -6,8 +6,8 @@ from fastapi import Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from celeriac.client import Study
-from celeriac.web.asked import Doing
 from celeriac.web.auth.principal import Principal
+from celeriac.web.dependencies import ClientDep
 
 StudyName = Annotated[str, Path(min_length=1, max_length=300, description="The study's name.")]
 ScheduleName = Annotated[str, Path(min_length=1, max_length=200, description="The schedule's name.")]
@@ -34,7 +34,7 @@ class Why(Body):
         return self.reason or f"{done} by {principal.name}"
 
 
-def study_of(client: Doing, study: StudyName) -> Study:
+def study_of(client: ClientDep, study: StudyName) -> Study:
     """The study that the path names."""
     return client.study(study)
 
