@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from celeriac.decide.calendar import SlicePlan, calendar_of, plan_of
+from celeriac.decide.calendar import calendar_of, plan_of
 from celeriac.decide.firing import night_name
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Firing, Savings, Schedule, Source, Stage, StudyRecord, TrialRecord, TrialState
 from celeriac.report.morning.night import MOST_LOOKS, Morning, SliceRows, morning_of
 from celeriac.store import Store
-from celeriac.store.dues import slice_key
 
 #: Of a schedule's newest firings, at least so many are looked through for a night.
 _FIRINGS = 1000
@@ -21,10 +20,10 @@ def nights_of(store: Store, schedule: Schedule) -> dict[str, list[Firing]]:
     """The newest nights of a schedule that have a firing, the newest first: their names, and their firings. Slices meet
     in a night by their local dates; a firing by hand is in a night of its own.
     """
-    plans = _plans(schedule)
+    calendar = calendar_of(schedule)
     nights: dict[str, list[Firing]] = {}
     for firing in store.firings(schedule.name, limit=max(_FIRINGS, 3 * len(schedule.slices))):
-        plan = plans.get(slice_key(firing.slice)) or plan_of(calendar_of(schedule), firing.slice)
+        plan = plan_of(calendar, firing.slice)
         nights.setdefault(night_name(plan, firing.due_at, by_hand=firing.by_hand), []).append(firing)
     return nights
 
@@ -48,8 +47,7 @@ def read_morning(store: Store, schedule: str, night: str | None = None) -> Morni
 def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) -> Morning:
     studies = store.stage_studies([each.id for each in firings])
     deliveries = store.deliveries(row.name, limit=_FIRINGS)
-    plans, calendar = _plans(row), calendar_of(row)
-    rows = []
+    calendar, rows = calendar_of(row), []
     for each in firings:
         own = [study for study in studies if study.firing_id == each.id]
         search = next((study for study in own if study.stage is Stage.SEARCH), None)
@@ -59,7 +57,6 @@ def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) ->
             if (other.due_at, other.id) != (each.due_at, each.id)
         ]
         later = [other.fired_at for other in others if other.fired_at > each.fired_at]
-        plan = plans.get(slice_key(each.slice)) or plan_of(calendar, each.slice)
         rows.append(
             SliceRows(
                 firing=each,
@@ -68,7 +65,7 @@ def _read(store: Store, row: Schedule, night: str, firings: Sequence[Firing]) ->
                 verdicts=store.verdicts(row.name, slice_=each.slice),
                 deliveries=[sent for sent in deliveries if sent.promotion and sent.slice == each.slice],
                 earlier=[other for other in others if other.due_at < each.due_at],
-                deadline_at=plan.deadline_at(each.due_at),
+                deadline_at=plan_of(calendar, each.slice).deadline_at(each.due_at),
                 next_fired_at=min(later, default=None),
                 spared=Savings() if search is None else store.savings(search.id),
                 runs=_runs(store, own),
@@ -110,14 +107,9 @@ def _to_come(store: Store, row: Schedule, night: str) -> list[tuple[Mapping[str,
     """Slices whose next due time is in this night."""
     if row.paused:
         return []
-    plans = _plans(row)
+    calendar = calendar_of(row)
     return [
         (each.slice, each.next_due_at)
         for each in store.slice_dues(row.name)
-        if night_name(plans[slice_key(each.slice)], each.next_due_at) == night
+        if night_name(plan_of(calendar, each.slice), each.next_due_at) == night
     ]
-
-
-def _plans(schedule: Schedule) -> dict[str, SlicePlan]:
-    calendar = calendar_of(schedule)
-    return {slice_key(each): plan_of(calendar, each) for each in schedule.slices or ({},)}

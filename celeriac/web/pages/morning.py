@@ -170,11 +170,7 @@ def heat_of(
     """The map of one schedule, with that share of its slices; None before its first night."""
     cells = store.night_cells(row.name, now - timedelta(days=DAYS), _MOST_CELLS)
     calendar = calendar_of(row)
-    plans = {slice_key(each): plan_of(calendar, each) for each in row.slices or ({},)}
-    named: list[tuple[str, NightCell]] = []
-    for each in cells:
-        plan = plans.get(slice_key(each.slice)) or plan_of(calendar, each.slice)
-        named.append((night_name(plan, each.due_at, by_hand=each.by_hand), each))
+    named = [(night_name(plan_of(calendar, each.slice), each.due_at, by_hand=each.by_hand), each) for each in cells]
     nights = list(dict.fromkeys(name for name, _ in named))[:most_nights][::-1]
     if not nights:
         return None

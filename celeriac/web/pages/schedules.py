@@ -16,7 +16,7 @@ from celeriac.decide.firing import night_name
 from celeriac.decide.replay import ReplayDecision, since
 from celeriac.decide.replay import replay as decide_replay
 from celeriac.domain.records import Replay, Schedule, ScheduleEdit
-from celeriac.domain.study_file import slice_name
+from celeriac.domain.study_file import ScheduleSpec, slice_name
 from celeriac.store import WebStore
 from celeriac.store.api_board import NightCell, VerdictLine
 from celeriac.store.dues import slice_key
@@ -126,6 +126,7 @@ class SchedulePage:
 def schedule(store: StoreDep, name: ScheduleName) -> SchedulePage:
     """The page of a schedule."""
     row, now, dues = store.schedule(name), store.now(), store.slice_dues(name)
+    calendar = calendar_of(row)
     cells = store.night_cells(name, now - timedelta(days=_DAYS), _FIRINGS)
     return SchedulePage(
         now=now,
@@ -134,7 +135,7 @@ def schedule(store: StoreDep, name: ScheduleName) -> SchedulePage:
         coming=tuple(_coming(group_, now) for group in coming(row, dues, _COMING) for group_ in _alike(group)),
         waiting=tuple((slice_name(each) or name, why) for each, why in waiting_of(store, row, dues, now)),
         seats=tuple(_seats(store, row)),
-        firings=tuple(_firing(row, each) for each in cells),
+        firings=tuple(_firing(calendar, each) for each in cells),
         edits=tuple(store.schedule_edits(name, limit=_EDITS)),
         replays=tuple(_replay_row(store, row, each, now) for each in store.replays(name, limit=_REPLAYS)),
         yesterday=(now - timedelta(days=1)).astimezone(ZoneInfo(row.timezone)).date(),
@@ -171,9 +172,9 @@ def _seats(store: WebStore, row: Schedule) -> list[Seat]:
     return sorted(found, key=lambda each: (each.waits is None, each.slice))
 
 
-def _firing(row: Schedule, each: NightCell) -> FiringRow:
-    night = night_name(plan_of(calendar_of(row), each.slice), each.due_at, by_hand=each.by_hand)
-    return FiringRow(each, slice_name(each.slice) or "all", night, night_url(row.name, night))
+def _firing(calendar: ScheduleSpec, each: NightCell) -> FiringRow:
+    night = night_name(plan_of(calendar, each.slice), each.due_at, by_hand=each.by_hand)
+    return FiringRow(each, slice_name(each.slice) or "all", night, night_url(each.schedule, night))
 
 
 @router.post("/schedules/{name}/fire", response_model=None)
