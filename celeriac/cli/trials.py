@@ -13,7 +13,6 @@ from celeriac.cli.service import AsJson, Home, StudyName, TrialNumber, reached
 from celeriac.cli.studies import Limit, Reason, tell_next
 
 if TYPE_CHECKING:
-    from celeriac.client.service import Service
     from celeriac.domain.records import GangPlace, TrialRecord, TrialState
 
 States = Annotated[
@@ -147,13 +146,15 @@ def best(
     from celeriac.cli.champion import tell_champions
     from celeriac.cli.summary import first_of, tell_winner
     from celeriac.client.progress import gain
+    from celeriac.client.service import is_schedule
     from celeriac.client.study import yaml_of
 
     with reached(home) as client:
         if model is not None:
-            _copy_model(client, study, slice_, model)
+            size_bytes, sha256 = client.best_model(study, slice_, model)
+            say(f"{model}: {size_bytes:,} bytes, sha256 {sha256}")
             return
-        if slice_ is not None or _is_schedule(client, study):
+        if slice_ is not None or is_schedule(client.store, study):
             raise typer.Exit(tell_champions(client, study, slice_, as_json=as_json, as_yaml=as_yaml))
         found = client.study(study)
         winner, record = found.best, found.record
@@ -171,23 +172,6 @@ def best(
             print_json({"study": study, **trial_form(winner), **told})
         else:
             tell_winner(client, record, winner)
-
-
-def _copy_model(client: "Service", name: str, slice_: str | None, to: Path) -> None:
-    """Copy the model of a study's best trial, or of a slice's champion, and say what it is."""
-    size_bytes, sha256 = client.best_model(name, slice_, to)
-    say(f"{to}: {size_bytes:,} bytes, sha256 {sha256}")
-
-
-def _is_schedule(client: "Service", name: str) -> bool:
-    """Whether this names a schedule and no study."""
-    from celeriac.domain.errors import UnknownStudy
-
-    try:
-        client.study(name)
-    except UnknownStudy:
-        return any(each.name == name for each in client.schedules())
-    return False
 
 
 def logs(

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celeriac.client import champions
-from celeriac.client.service import NextFirings, Standing
-from celeriac.domain.errors import UnknownStudy
+from celeriac.client.service import NextFirings, Standing, is_schedule
 from celeriac.domain.records import Champion, Firing, Schedule, ScheduleEdit
 from celeriac.runtime.settings import Settings
 from celeriac.store import Store
@@ -126,15 +125,8 @@ class Operating(ABC):
         """
         from celeriac.client.models import best_model, champion_model
 
-        if slice_ is not None or self._is_schedule(name):
+        if slice_ is not None or is_schedule(self.store, name):
             model = champion_model(self.settings, name, champions.slice_named(self.store, name, slice_), to)
         else:
             model = best_model(self.store, self.settings, self.store.study_named(name), to)
         return model.size_bytes, model.sha256
-
-    def _is_schedule(self, name: str) -> bool:
-        try:
-            self.store.study_named(name)
-        except UnknownStudy:
-            return any(each.name == name for each in self.store.schedules())
-        return False

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from celeriac.domain.errors import UnknownStudy
 from celeriac.domain.records import Champion, Delivery, Device, Firing, Schedule, ScheduleEdit, StudyRecord
 from celeriac.domain.study_file import StudySpec, load, parse
 
@@ -63,6 +64,15 @@ class Submission:
     study: "Study"
     attached: bool
     notes: tuple[str, ...]
+
+
+def is_schedule(store: "Store", name: str) -> bool:
+    """Whether this names a schedule and no study."""
+    try:
+        store.study_named(name)
+    except UnknownStudy:
+        return any(each.name == name for each in store.schedules())
+    return False
 
 
 class Service(Protocol):

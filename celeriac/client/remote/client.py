@@ -17,7 +17,7 @@ from celeriac.client.remote.logins import token_for
 from celeriac.client.remote.rows import RemoteRows
 from celeriac.client.remote.study import RemoteStudy, progress_from
 from celeriac.client.remote.wire import Wire
-from celeriac.client.service import NextFirings, SpecLike, Standing, Submission, read_spec
+from celeriac.client.service import NextFirings, SpecLike, Standing, Submission, is_schedule, read_spec
 from celeriac.client.study import Study
 from celeriac.decide.calendar import coming
 from celeriac.domain.errors import CallerError, SpecInvalid
@@ -282,9 +282,8 @@ class RemoteClient:
         """Copy the model of a study's best trial, or of a slice's champion, to a file; its size and hash."""
         import hashlib
 
-        schedules = {each.name for each in self.schedules()}
-        of = ("schedules", name, "model") if slice_ is not None or name in schedules else ("studies", name, "model")
-        size = self._wire.file(to, *of, slice=slice_)
+        kind = "schedules" if slice_ is not None or is_schedule(self.store, name) else "studies"
+        size = self._wire.file(to, kind, name, "model", slice=slice_)
         with to.open("rb") as file:
             return size, hashlib.file_digest(file, "sha256").hexdigest()
 
