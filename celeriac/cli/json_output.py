@@ -6,6 +6,7 @@ from typing import Any
 from celeriac.cli.screen import say
 from celeriac.report.forms import device_form as device_form
 from celeriac.report.forms import form_of_all as form_of_all
+from celeriac.report.forms import goes_on_form as goes_on_form
 from celeriac.report.forms import limits_form as limits_form
 from celeriac.report.forms import place_form as place_form
 from celeriac.report.forms import progress_form as progress_form

@@ -11,7 +11,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.exit_codes import LEFT, OK
 from celeriac.cli.hints import command, remember
-from celeriac.cli.json_output import form_of_all, print_json, progress_form, study_form, tell_change
+from celeriac.cli.json_output import form_of_all, goes_on_form, print_json, progress_form, study_form, tell_change
 from celeriac.cli.screen import Grid, console, is_terminal, remark, say, show
 from celeriac.cli.service import AsJson, Home, Name, Slots, SpecFile, StudyName, is_remote, reached
 
@@ -274,7 +274,7 @@ def resume(study: StudyName, reason: Reason = "resumed by a user", home: Home = 
     with reached(home) as client:
         handle = client.study(study)
         record = handle.resume(reason)
-        tell_change(as_json, _goes_on(handle, record), f"{study} is {record.state}")
+        tell_change(as_json, goes_on_form(record, took_code=handle.took_code), f"{study} is {record.state}")
         _tell_of_code(handle)
 
 
@@ -306,7 +306,7 @@ def extend(
         limit = f", wall {text.span(budget['wall'])}" if "wall" in budget else ""
         limit += f", {budget['device_hours']:g} device-hours" if "device_hours" in budget else ""
         line = f"{study} is {record.state}: it has a budget of {more}{limit}; {record.counts.finished} are finished"
-        tell_change(as_json, _goes_on(handle, record), line)
+        tell_change(as_json, goes_on_form(record, took_code=handle.took_code), line)
         tell_next(client, handle)
 
 
@@ -316,12 +316,8 @@ def reopen(study: StudyName, reason: Reason = "reopened by a user", home: Home =
         handle = client.study(study)
         record = handle.reopen(reason)
         line = f"{study} is {record.state}: {record.counts.finished} of {record.budget} finished"
-        tell_change(as_json, _goes_on(handle, record), line)
+        tell_change(as_json, goes_on_form(record, took_code=handle.took_code), line)
         tell_next(client, handle)
-
-
-def _goes_on(study: "Study", record: "StudyRecord") -> dict[str, object]:
-    return {**study_form(record), "took_code": study.took_code}
 
 
 def delete(study: StudyName, yes: Yes = False, home: Home = None, as_json: AsJson = False) -> None:

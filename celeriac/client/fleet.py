@@ -43,5 +43,9 @@ def fleet_of(store: Store) -> Fleet:
         for member in store.gang_members(gang.study_id, gang.number, gang.attempt):
             if member.rank and not member.ended and member.worker in runs:
                 runs[member.worker].append(shown)
-    names = {each.study_id: store.study(each.study_id).name for each in aside if each.study_id}
-    return Fleet(devices, runs, aside, busy_slots(store), names, store.now())
+    return Fleet(devices, runs, aside, busy_slots(store), names_of(store, aside), store.now())
+
+
+def names_of(store: Store, aside: Sequence[PutAside]) -> dict[int, str]:
+    """The names of the studies of which these slots take no trials."""
+    return {each.study_id: store.study(each.study_id).name for each in aside if each.study_id}

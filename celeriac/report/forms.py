@@ -31,6 +31,16 @@ def study_form(study: "StudyRecord") -> dict[str, Any]:
     return {**form, "metric": study.metric, "budget": study.budget, "finished": study.counts.finished, "best": best}
 
 
+def brief_form(study: "StudyRecord") -> dict[str, Any]:
+    """A study in a list: without its spec."""
+    return {key: value for key, value in study_form(study).items() if key != "spec"}
+
+
+def goes_on_form(study: "StudyRecord", *, took_code: bool) -> dict[str, Any]:
+    """A study that was let go on, and whether it runs other code from now on."""
+    return {**study_form(study), "took_code": took_code}
+
+
 def form_of_all(
     studies: "Sequence[StudyRecord]", devices: "Sequence[Device]", schedules: "Sequence[Schedule]", busy: "Busy | None"
 ) -> dict[str, Any]:

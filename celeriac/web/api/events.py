@@ -9,7 +9,7 @@ from sse_starlette.sse import EventSourceResponse
 from starlette.concurrency import run_in_threadpool
 
 from celeriac.domain.records import CLOSED, StudyRecord
-from celeriac.report.forms import study_form
+from celeriac.report.forms import brief_form
 from celeriac.store import WebStore
 from celeriac.web.api.arguments import StudyName
 from celeriac.web.auth.admission import AGAIN_S, Admission
@@ -59,6 +59,4 @@ async def _told(
 
 
 def _event(study: StudyRecord) -> dict[str, str]:
-    form = study_form(study)
-    del form["spec"]
-    return {"event": "study", "data": json.dumps(form, ensure_ascii=False, separators=(",", ":"))}
+    return {"event": "study", "data": json.dumps(brief_form(study), ensure_ascii=False, separators=(",", ":"))}

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import Response
 
-from celeriac.client.fleet import fleet_of
+from celeriac.client.fleet import fleet_of, names_of
 from celeriac.web.answers import answer
 from celeriac.web.api.arguments import Body
 from celeriac.web.auth.principal import Anybody, Operator, Reader
@@ -44,7 +44,7 @@ def fleet(_: Reader, store: StoreDep) -> Response:
             "claims": claims,
             "duties": store.duties(),
             "put_aside": aside,
-            "names": {each.study_id: store.study(each.study_id).name for each in aside if each.study_id},
+            "names": names_of(store, aside),
             "drained": {host: store.drained(host) for host in sorted({each.host for each in store.devices()})},
             "now": store.now(),
         }

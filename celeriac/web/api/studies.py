@@ -10,9 +10,17 @@ from starlette.responses import FileResponse, Response
 from celeriac.client.progress import gain, why_waiting
 from celeriac.client.waiting import time_limits_of
 from celeriac.domain.errors import UnknownTrial
-from celeriac.domain.records import RungRecord, StudyRecord, StudyState
+from celeriac.domain.records import RungRecord, StudyState
 from celeriac.report.explain.importance import Importances
-from celeriac.report.forms import limits_form, place_form, progress_form, study_form, trial_form
+from celeriac.report.forms import (
+    brief_form,
+    goes_on_form,
+    limits_form,
+    place_form,
+    progress_form,
+    study_form,
+    trial_form,
+)
 from celeriac.web import paging
 from celeriac.web.answers import answer
 from celeriac.web.api.arguments import Body, OneStudy, Why, Words
@@ -81,15 +89,8 @@ def studies(
         states=state, schedule=schedule, named=q, before_id=before[0] if before else None, limit=limit + 1
     )
     return whole(
-        [study_form(each) if spec else brief(each) for each in found], limit, lambda last: cursor_of(last["id"])
+        [study_form(each) if spec else brief_form(each) for each in found], limit, lambda last: cursor_of(last["id"])
     )
-
-
-def brief(study: StudyRecord) -> dict[str, Any]:
-    """A study in a list."""
-    form = study_form(study)
-    del form["spec"]
-    return form
 
 
 @router.get(_PATH + "/progress", responses=says(PROGRESS))
@@ -171,7 +172,7 @@ def pause(principal: Submitter, study: OneStudy, body: Pause) -> Response:
 def resume(principal: Submitter, study: OneStudy, body: Why) -> Response:
     """Go on after a pause, with the code as it is now (`took_code`: it is another)."""
     record = study.resume(body.said("resumed", principal))
-    return answer({**study_form(record), "took_code": study.took_code})
+    return answer(goes_on_form(record, took_code=study.took_code))
 
 
 @router.post(_PATH + "/stop", responses=_STUDY)
@@ -184,7 +185,7 @@ def stop(principal: Submitter, study: OneStudy, body: Why) -> Response:
 def reopen(principal: Submitter, study: OneStudy, body: Why) -> Response:
     """Go on after it was stopped, failed, or ended before its budget."""
     record = study.reopen(body.said("reopened", principal))
-    return answer({**study_form(record), "took_code": study.took_code})
+    return answer(goes_on_form(record, took_code=study.took_code))
 
 
 @router.post(_PATH + "/extend", responses=_GOES_ON)
@@ -193,7 +194,7 @@ def extend(principal: Submitter, study: OneStudy, body: Budget) -> Response:
     record = study.extend(
         body.trials, wall=body.wall, device_hours=body.device_hours, reason=body.said("extended", principal)
     )
-    return answer({**study_form(record), "took_code": study.took_code})
+    return answer(goes_on_form(record, took_code=study.took_code))
 
 
 @router.post(_PATH + "/retry", responses=says(RETRIED))

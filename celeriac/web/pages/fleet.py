@@ -10,6 +10,7 @@ from fastapi import Form, Request
 from starlette.responses import Response
 
 from celeriac.client.busy import busy_slots
+from celeriac.client.fleet import names_of
 from celeriac.client.waiting import waiting_of_each
 from celeriac.decide.waiting import WaitDecision
 from celeriac.domain.records import Device, PutAside, StudyState
@@ -117,7 +118,7 @@ def _look(store: WebStore) -> FleetPage:
         now=now,
         hosts={host: tuple(found) for host, found in sorted(hosts.items())},
         line=tuple(line),
-        names={each.study_id: store.study(each.study_id).name for each in asides if each.study_id},
+        names=names_of(store, asides),
         drains=tuple(drains),
         slots=sum(len(each.slots) for each in every if each.is_alive),
         running=len(runs),
