@@ -4,7 +4,7 @@ its state and the next step.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -204,35 +204,42 @@ def not_cancelled(study_id: int, number: int, attempt: int) -> IllegalTransition
     )
 
 
-def refused(
-    *, name: str, study_state: str, running: int, number: int, state: str, attempts: int, attempt: int
-) -> Refusal:
-    """Why a ticket for this attempt of a trial became no lease: it is stale, or it came early or late for its study."""
-    if attempts != attempt - 1 or state not in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE):
-        return Refusal(f"stale ticket: trial {number} of {name} is {state} after {attempts} attempts")
-    if study_state != StudyState.RUNNING:
-        return Refusal(f"study {name} is {study_state}: the trial waits")
-    return Refusal(f"{running} trials of {name} run, as many as `parallel` allows: this one waits")
+@dataclass(frozen=True, slots=True)
+class TicketFound:
+    """What a ticket for this `attempt` of a trial found: the trial, and its study with how many of its trials run."""
+
+    name: str
+    study_state: str
+    running: int
+    number: int
+    state: str
+    attempts: int
+    attempt: int
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it is for another attempt than the next, or of a trial that cannot be leased."""
+        return self.attempts != self.attempt - 1 or self.state not in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
 
 
-def not_joined(
-    *, name: str, study_state: str, running: int, number: int, state: str, attempts: int, attempt: int
-) -> Refusal:
-    """Why a slot that came to a gang is no member of it: the ticket is stale, or the gang needs nobody more."""
-    may_run = attempts == attempt - 1 and state in sources(TRIAL_TRANSITIONS, TrialEvent.LEASE)
-    if may_run and study_state == StudyState.RUNNING:
+def refused(found: TicketFound) -> Refusal:
+    """Why a ticket became no lease: it is stale, or it came early or late for its study."""
+    if found.is_stale:
         return Refusal(
-            f"trial {number} of {name} needs no slot more: its gang is complete, or {running} trials are as many as"
-            " `parallel` allows"
+            f"stale ticket: trial {found.number} of {found.name} is {found.state} after {found.attempts} attempts"
         )
-    return refused(
-        name=name,
-        study_state=study_state,
-        running=running,
-        number=number,
-        state=state,
-        attempts=attempts,
-        attempt=attempt,
+    if found.study_state != StudyState.RUNNING:
+        return Refusal(f"study {found.name} is {found.study_state}: the trial waits")
+    return Refusal(f"{found.running} trials of {found.name} run, as many as `parallel` allows: this one waits")
+
+
+def not_joined(found: TicketFound) -> Refusal:
+    """Why a slot that came to a gang is no member of it: the ticket is stale, or the gang needs nobody more."""
+    if found.is_stale or found.study_state != StudyState.RUNNING:
+        return refused(found)
+    return Refusal(
+        f"trial {found.number} of {found.name} needs no slot more: its gang is complete, or {found.running} trials are"
+        " as many as `parallel` allows"
     )
 
 

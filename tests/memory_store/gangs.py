@@ -21,7 +21,7 @@ from celeriac.domain.records import (
     TrialRecord,
     TrialState,
 )
-from celeriac.store.refusals import membership_lost, not_joined
+from celeriac.store.refusals import TicketFound, membership_lost, not_joined
 from celeriac.store.sanitize import new_token, plain_text
 from tests.memory_store.leases import Leases
 from tests.memory_store.leases import Place as AttemptPlace
@@ -58,15 +58,9 @@ class Gangs(Leases):
             return Seat.of(token, study.name, asked, trial.placed)
         if trial.state is TrialState.QUEUED and trial.attempts == attempt - 1 and not self._has_room(study_id):
             self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
-        return not_joined(
-            name=study.name,
-            study_state=study.state,
-            running=study.counts.running,
-            number=number,
-            state=trial.state,
-            attempts=trial.attempts,
-            attempt=attempt,
-        )
+        running = study.counts.running
+        found = TicketFound(study.name, study.state, running, number, trial.state, trial.attempts, attempt)
+        return not_joined(found)
 
     @atomic
     def gang_beat(self, token: str, lease_s: float, *, leaving: str = "") -> Round:

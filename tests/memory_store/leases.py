@@ -19,7 +19,7 @@ from celeriac.domain.records import (
     TrialState,
 )
 from celeriac.domain.study_file import run_plan
-from celeriac.store.refusals import refused
+from celeriac.store.refusals import TicketFound, refused
 from celeriac.store.sanitize import new_token, plain_text
 from tests.memory_store.rows import Held, Tables, atomic
 
@@ -54,15 +54,9 @@ class Leases(Tables):
         waits = study.state is not StudyState.RUNNING or not has_room or is_here
         if current and trial.state is TrialState.QUEUED and waits:
             self._rows.move_trial(trial, TrialEvent.UNQUEUE, queued_at=None)
-        return refused(
-            name=study.name,
-            study_state=study.state,
-            running=study.counts.running,
-            number=number,
-            state=trial.state,
-            attempts=trial.attempts,
-            attempt=attempt,
-        )
+        running = study.counts.running
+        found = TicketFound(study.name, study.state, running, number, trial.state, trial.attempts, attempt)
+        return refused(found)
 
     @atomic
     def begin(self, token: str, *, fingerprint: str, resumed_step: int | None, log_path: str) -> None:

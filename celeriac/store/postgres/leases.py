@@ -17,7 +17,7 @@ from celeriac.domain.study_file import run_plan
 from celeriac.store.connection import Row, Session
 from celeriac.store.postgres.records import record_of
 from celeriac.store.postgres.verbs import Verbs, ask
-from celeriac.store.refusals import refused, unknown_study, unknown_trial
+from celeriac.store.refusals import TicketFound, refused, unknown_study, unknown_trial
 from celeriac.store.sanitize import new_token
 
 
@@ -84,11 +84,11 @@ class Leases(Verbs):
 
         return self._db.transaction(run)
 
-    def _refusal(self, why: Callable[..., Refusal], ticket: Mapping[str, int], device: str = "") -> Refusal:
+    def _refusal(self, why: Callable[[TicketFound], Refusal], ticket: Mapping[str, int], device: str = "") -> Refusal:
         """Why this ticket came to nothing, in the words of `why`; raises UnknownStudy and UnknownTrial."""
         rows = self._rows("refuse", **ticket, device=device)
         if not rows:
             raise unknown_study(ticket["study"], ())
         if rows[0]["number"] is None:
             raise unknown_trial(ticket["study"], ticket["number"])
-        return why(**rows[0], attempt=ticket["attempt"])
+        return why(TicketFound(**rows[0], attempt=ticket["attempt"]))
