@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from celeriac.domain.messages import TrialEnded
+from celeriac.domain.records import Lease
 from celeriac.runtime.artefacts import CHECKPOINTS, opened_later
 from celeriac.runtime.broker import DRIVE_QUEUE, Tickets
 from celeriac.runtime.fingerprint import FingerprintCache
@@ -16,6 +17,7 @@ from worker.attempt.checkpoints import Storage
 from worker.attempt.control import Control
 from worker.attempt.heartbeat import LeaseKeeper
 from worker.attempt.janitor import ASIDE_S, Janitor
+from worker.attempt.logs import AttemptLog
 from worker.attempt.put_aside import PutAside
 from worker.attempt.result_writer import ResultWriter
 from worker.attempt.wakeup import Wakeup
@@ -68,6 +70,19 @@ class WorkerContext:
     put_aside: PutAside = field(default_factory=PutAside)
     warming: GangCode | None = None
     probe: Probe = field(default_factory=lambda: NvmlProbe(None))
+
+    def open_log(self, lease: Lease, rank: int = 0) -> AttemptLog:
+        """What this lease's attempt prints; `rank`: of a gang's member, which has a file of its own."""
+        return AttemptLog(
+            self.settings.log_root,
+            lease.study_id,
+            lease.number,
+            lease.attempt,
+            writer=self.log_writer,
+            file_bytes=self.settings.log_file_bytes,
+            tail_bytes=self.settings.log_tail_bytes,
+            rank=rank,
+        )
 
     def announce(self, ended: TrialEnded, summary: str) -> None:
         """Tell the coordinator, soon; a tick heals what is lost."""

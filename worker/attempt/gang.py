@@ -10,7 +10,7 @@ import logging
 from contextlib import closing
 
 from celeriac.decide import gang
-from celeriac.domain.errors import CeleriacError, LeaseLost, SpecInvalid, TryAgain, UnknownStudy, UnknownTrial
+from celeriac.domain.errors import CeleriacError, LeaseLost, TryAgain
 from celeriac.domain.messages import JoinGang, RunTrial, TrialEnded
 from celeriac.domain.records import Fault, Lease, Refusal, Seat
 from worker.attempt.context import WorkerContext
@@ -18,7 +18,7 @@ from worker.attempt.member import follow_round
 from worker.attempt.membership import Address, Membership, address_of
 from worker.attempt.run import run_leased
 from worker.attempt.stand_aside import passed_on
-from worker.attempt.store_retry import StoreRetry, UntilStopped
+from worker.attempt.store_retry import answered
 from worker.attempt.warm import await_warm, noted
 
 log = logging.getLogger(__name__)
@@ -53,30 +53,24 @@ def take_part(ticket: JoinGang, context: WorkerContext) -> str:
 
 
 def join(ticket: JoinGang, address: Address, context: WorkerContext) -> Seat | Refusal:
-    """Ask Postgres for a seat; while the store is away this slot asks again."""
-    told_to_stop = Refusal("this worker was told to stop; the ticket will be sent again")
-    if context.control.stopped():
-        return told_to_stop
-    slot, retry = context.slot, StoreRetry(f"the gang of {ticket}", UntilStopped(context.control, grace_s=0.0))
-    try:
-        return retry(
-            lambda: context.store.join_gang(
-                ticket.study,
-                ticket.trial,
-                ticket.attempt,
-                worker=slot.name,
-                host=context.settings.host,
-                device=slot.device_uuid,
-                device_kind=slot.kind,
-                address=address.host,
-                port=address.port,
-                lease_s=gang.LEASE_S,
-            )
-        )
-    except TryAgain:
-        return told_to_stop
-    except (UnknownStudy, UnknownTrial, SpecInvalid) as error:
-        return Refusal(str(error))
+    """Ask Postgres for a seat."""
+    slot = context.slot
+    return answered(
+        f"the gang of {ticket}",
+        context.control,
+        lambda: context.store.join_gang(
+            ticket.study,
+            ticket.trial,
+            ticket.attempt,
+            worker=slot.name,
+            host=context.settings.host,
+            device=slot.device_uuid,
+            device_kind=slot.kind,
+            address=address.host,
+            port=address.port,
+            lease_s=gang.LEASE_S,
+        ),
+    )
 
 
 def gather(ticket: JoinGang, seat: Seat, membership: Membership, context: WorkerContext) -> Lease | Refusal:

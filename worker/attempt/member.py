@@ -62,17 +62,7 @@ class Part:
 
 def follow_round(lease: Lease, membership: Membership, context: WorkerContext) -> str:
     """Run this member's part until it ends or the round does; what came of it, in a line."""
-    settings, rank = context.settings, lease.place.rank if lease.place else 0
-    output = AttemptLog(
-        settings.log_root,
-        lease.study_id,
-        lease.number,
-        lease.attempt,
-        writer=context.log_writer,
-        file_bytes=settings.log_file_bytes,
-        tail_bytes=settings.log_tail_bytes,
-        rank=rank,
-    )
+    output = context.open_log(lease, lease.place.rank if lease.place else 0)
     part = Part(context, lease, membership, output, context.lease_keeper.keep_otherwise(membership.renew, BEAT_S))
     try:
         verdict = _verdict(part)

@@ -14,7 +14,6 @@ takes the next one: it ends while the next ticket is fetched, and is waited for 
 
 import time
 
-from celeriac.domain.errors import SpecInvalid, TryAgain, UnknownStudy, UnknownTrial
 from celeriac.domain.messages import RunTrial
 from celeriac.domain.records import Fault, Lease, Refusal
 from worker.attempt.conclude import announce, judge, record
@@ -30,7 +29,7 @@ from worker.attempt.resume import resume
 from worker.attempt.run_state import Run
 from worker.attempt.scope import attempt_scope
 from worker.attempt.stand_aside import passed_on, rest_if_sick
-from worker.attempt.store_retry import StoreRetry, UntilStopped
+from worker.attempt.store_retry import answered
 from worker.process.events import Exit, Failed
 from worker.process.failure import signature
 from worker.process.frames import FrameTooLarge
@@ -68,27 +67,20 @@ def run_leased(ticket: RunTrial, lease: Lease, context: WorkerContext, membershi
 
 # -- lease ---------------------------------------------------------------------------------------------------------
 def take_lease(ticket: RunTrial, context: WorkerContext) -> Lease | Refusal:
-    """Ask Postgres for the attempt; while the store is away this slot has nothing better to do than to ask again."""
-    told_to_stop = Refusal("this worker was told to stop; the ticket will be sent again")
-    if context.control.stopped():
-        return told_to_stop
-    retry = StoreRetry(f"study {ticket.study} trial {ticket.trial}", UntilStopped(context.control, grace_s=0.0))
-    try:
-        return retry(
-            lambda: context.store.lease(
-                ticket.study,
-                ticket.trial,
-                ticket.attempt,
-                worker=context.slot.name,
-                device=context.slot.device_uuid,
-                device_kind=context.slot.kind,
-                lease_s=context.settings.lease_s,
-            )
-        )
-    except TryAgain:
-        return told_to_stop
-    except (UnknownStudy, UnknownTrial, SpecInvalid) as error:  # of a database before this one, or of a newer version
-        return Refusal(str(error))
+    """Ask Postgres for the attempt."""
+    return answered(
+        f"study {ticket.study} trial {ticket.trial}",
+        context.control,
+        lambda: context.store.lease(
+            ticket.study,
+            ticket.trial,
+            ticket.attempt,
+            worker=context.slot.name,
+            device=context.slot.device_uuid,
+            device_kind=context.slot.kind,
+            lease_s=context.settings.lease_s,
+        ),
+    )
 
 
 # -- code and process -----------------------------------------------------------------------------------------------

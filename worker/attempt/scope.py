@@ -57,17 +57,8 @@ def opened(
     sharers: int = 1,
 ) -> Iterator[Run]:
     """What an attempt works with, its lease `kept` by the caller; closed in the end. `sharers`: all of its pack."""
-    settings = context.settings
-    output = AttemptLog(
-        settings.log_root,
-        lease.study_id,
-        lease.number,
-        lease.attempt,
-        writer=context.log_writer,
-        file_bytes=settings.log_file_bytes,
-        tail_bytes=settings.log_tail_bytes,
-    )
-    root, storage = settings.checkpoint_root, context.checkpoint_storage
+    output = context.open_log(lease)
+    root, storage = context.settings.checkpoint_root, context.checkpoint_storage
     retention = checkpoints.Retention(lease, context.store, context.janitor, root, storage)
     results = context.results.open(lease.token, tail=output.changed_tail, saved=retention.saved, sharers=sharers)
     uploads = None if storage is None else Uploads(storage, root, listeners_of(context, results, output))

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from itertools import chain, repeat
 from typing import TypeVar
 
-from celeriac.domain.errors import TryAgain
+from celeriac.domain.errors import SpecInvalid, TryAgain, UnknownStudy, UnknownTrial
+from celeriac.domain.records import Refusal
 from worker.attempt.control import Control
 from worker.attempt.wakeup import wait
 
@@ -47,6 +48,21 @@ class StoreRetry:
                     log.warning("%s is given up: the store is still away (%s)", self._what, error)
                     raise
         raise AssertionError("the delays never end")
+
+
+def answered(what: str, control: Control, call: Callable[[], T]) -> T | Refusal:
+    """What the store answers to a ticket: while it is away this slot has nothing better to do than to ask again. An
+    order to stop, and a ticket of a database before this one or of a newer version, are refusals.
+    """
+    told_to_stop = Refusal("this worker was told to stop; the ticket will be sent again")
+    if control.stopped():
+        return told_to_stop
+    try:
+        return StoreRetry(what, UntilStopped(control, grace_s=0.0))(call)
+    except TryAgain:
+        return told_to_stop
+    except (UnknownStudy, UnknownTrial, SpecInvalid) as error:
+        return Refusal(str(error))
 
 
 class UntilStopped:
