@@ -275,7 +275,7 @@ class BoardStore(Protocol):
     def nights_version(self, schedule: str) -> str:
         """What changes whenever a firing of the schedule moves, or somebody decides on its champions."""
 
-    def seats(self, schedule: str | None = None) -> list[VerdictLine]:
+    def champion_lines(self, schedule: str | None = None) -> list[VerdictLine]:
         """The champion of each slice, by schedule and slice."""
 
     def unanswered(self) -> list[VerdictLine]:

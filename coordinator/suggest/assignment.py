@@ -14,16 +14,16 @@ PATIENCE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A study that waits for an answer. `home`: the seat of the process that knows it; None: no process does."""
+    """A study that waits for an answer. `home`: the suggester that knows it; None: none does."""
 
     study_id: int
     home: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
-    """A place for one process. `busy_s`: how long it has worked on its question, None when free; `knows`: how many
-    studies.
+class SuggesterState:
+    """A suggester now. `runs`: whether its process does; `busy_s`: time on its question, None when free; `knows`: how
+    many studies.
     """
 
     number: int
@@ -33,28 +33,28 @@ class Seat:
 
 
 @dataclass(frozen=True, slots=True)
-class SeatDecision:
-    """`study_id` is to be answered at `seat`."""
+class AssignDecision:
+    """`study_id` is to be answered by `suggester`."""
 
     study_id: int
-    seat: int
+    suggester: int
     reason: str
 
 
-def assign(asking: Sequence[Asking], seats: Sequence[Seat]) -> SeatDecision | None:
-    """The next question to be worked on; None: all wait. `asking` in the order in which they asked; `seats` by
+def assign(asking: Sequence[Asking], suggesters: Sequence[SuggesterState]) -> AssignDecision | None:
+    """The next question to be worked on; None: all wait. `asking` in the order in which they asked; `suggesters` by
     number.
     """
-    free = sorted((s for s in seats if s.busy_s is None), key=lambda s: (not s.runs, s.knows, s.number))
+    free = sorted((s for s in suggesters if s.busy_s is None), key=lambda s: (not s.runs, s.knows, s.number))
     if not free:
         return None
     for each in asking:
-        home = None if each.home is None else seats[each.home]
+        home = None if each.home is None else suggesters[each.home]
         if home is None:
-            return SeatDecision(each.study_id, free[0].number, "no process knows it")
+            return AssignDecision(each.study_id, free[0].number, "no process knows it")
         if home.busy_s is None:
-            return SeatDecision(each.study_id, home.number, "its process is free")
+            return AssignDecision(each.study_id, home.number, "its process is free")
         if home.busy_s >= PATIENCE_S:
             reason = f"its process has been busy for {home.busy_s:.1f} s"
-            return SeatDecision(each.study_id, free[0].number, reason)
+            return AssignDecision(each.study_id, free[0].number, reason)
     return None

@@ -18,7 +18,7 @@ from time import monotonic
 
 from celeriac.runtime.metrics.tally import TALLIES
 from celeriac.runtime.process.companion import Companion, Gone
-from coordinator.suggest.assignment import Seat, assign
+from coordinator.suggest.assignment import SuggesterState, assign
 from coordinator.suggest.messages import SuggestRequest, SuggestResult
 from coordinator.suggest.program import Setup
 from coordinator.suggest.queue import SuggestionQueue
@@ -88,7 +88,7 @@ class Pool:
         self._setup, self._limits, self._on_answer, self._command = setup, limits, on_answer, command
         self._lock = Lock()
         self._queue = SuggestionQueue()
-        self._seats: list[SuggesterProcess | None] = [None] * limits.processes
+        self._processes: list[SuggesterProcess | None] = [None] * limits.processes
         self._thread: Thread | None = None
         self._closed = False
         self._due: list[int] = []
@@ -127,7 +127,7 @@ class Pool:
 
     def processes(self) -> list[int]:
         """The ids of the processes that run now."""
-        return [seat.pid for _, seat in self._running() if seat.pid]
+        return [process.pid for _, process in self._running() if process.pid]
 
     def close(self) -> None:
         """End all processes and the thread; nobody is answered any more.
@@ -160,20 +160,20 @@ class Pool:
         finally:
             # Also after an error that nobody foresaw: whoever asks next starts a new thread, and finds nothing half
             # done.
-            for number, seat in self._running():
-                self._lose(number, seat, "was ended with the pool")
+            for number, process in self._running():
+                self._lose(number, process, "was ended with the pool")
 
     def _step(self) -> None:
         """Wait for something to do, and do it; turns that follow come last, when all processes have work again."""
-        connections = [seat.connection for seat in self._seats if seat is not None]
+        connections = [process.connection for process in self._processes if process is not None]
         ready = wait([self._wake_reader, *connections], self._wait_s())
         if self._wake_reader in ready:
             os.read(self._wake_reader, 4096)
-        for number, seat in enumerate(self._seats):
-            if seat is not None and seat.connection in ready:
-                self._take(number, seat)
-            elif seat is not None:
-                self._enforce(number, seat)
+        for number, process in enumerate(self._processes):
+            if process is not None and process.connection in ready:
+                self._take(number, process)
+            elif process is not None:
+                self._enforce(number, process)
         self._hand_out()
         due, self._due = self._due, []
         for study_id in due:
@@ -181,15 +181,15 @@ class Pool:
 
     def _wait_s(self) -> float | None:
         """Until when nothing needs to be looked at, if nothing comes; None: for ever."""
-        waits = [WATCH_S if seat.question else self._spare_s(number, seat) for number, seat in self._running()]
+        waits = [WATCH_S if process.question else self._spare_s(number, process) for number, process in self._running()]
         return min(waits, default=None)
 
-    def _take(self, number: int, seat: SuggesterProcess) -> None:
-        question = seat.question
+    def _take(self, number: int, process: SuggesterProcess) -> None:
+        question = process.question
         try:
-            answer = seat.take()
+            answer = process.take()
         except Gone as gone:
-            self._lose(number, seat, str(gone))
+            self._lose(number, process, str(gone))
             return
         with self._lock:
             is_due = question is not None and self._queue.done(question, answer)
@@ -197,58 +197,58 @@ class Pool:
             TALLIES.observe("suggestion_seconds", answer.took_s)
         if is_due:
             self._due.append(answer.study_id)
-        if seat.rss_bytes > self._limits.memory_bytes:
-            log.info("suggester %d is ended: it has grown to %s", number, _mib(seat.rss_bytes))
+        if process.rss_bytes > self._limits.memory_bytes:
+            log.info("suggester %d is ended: it has grown to %s", number, _mib(process.rss_bytes))
             self._end(number)
 
-    def _enforce(self, number: int, seat: SuggesterProcess) -> None:
+    def _enforce(self, number: int, process: SuggesterProcess) -> None:
         """The limits, on a process from which nothing has come."""
         limits = self._limits
-        if seat.question is None:
-            if self._spare_s(number, seat) <= 0.0:
+        if process.question is None:
+            if self._spare_s(number, process) <= 0.0:
                 log.info("suggester %d is ended: nothing is asked of it", number)
                 self._end(number)
-        elif seat.for_s > limits.timeout_s:
-            self._lose(number, seat, f"took more than {limits.timeout_s:g} s over one question")
-        elif seat.rss_bytes > 2 * limits.memory_bytes:
-            self._lose(number, seat, f"took more than {_mib(2 * limits.memory_bytes)} of memory")
+        elif process.for_s > limits.timeout_s:
+            self._lose(number, process, f"took more than {limits.timeout_s:g} s over one question")
+        elif process.rss_bytes > 2 * limits.memory_bytes:
+            self._lose(number, process, f"took more than {_mib(2 * limits.memory_bytes)} of memory")
 
-    def _spare_s(self, number: int, seat: SuggesterProcess) -> float:
+    def _spare_s(self, number: int, process: SuggesterProcess) -> float:
         """How long a process without a question may still stay."""
         with self._lock:
             is_needed = self._queue.knows(number)
-        return (self._limits.idle_s if is_needed else NEEDLESS_S) - seat.for_s
+        return (self._limits.idle_s if is_needed else NEEDLESS_S) - process.for_s
 
     def _hand_out(self) -> None:
         while True:
             with self._lock:
-                decision = assign(self._queue.asking(), [self._seen(n) for n in range(len(self._seats))])
+                decision = assign(self._queue.asking(), [self._seen(n) for n in range(len(self._processes))])
                 if decision is None:
                     return
-                question = self._queue.hand_out(decision.study_id, decision.seat)
-            self._let_work(decision.seat, question)
+                question = self._queue.hand_out(decision.study_id, decision.suggester)
+            self._let_work(decision.suggester, question)
 
-    def _seen(self, number: int) -> Seat:
-        seat = self._seats[number]
-        if seat is None:
-            return Seat(number)
-        busy_s = None if seat.question is None else seat.for_s
-        return Seat(number, runs=True, busy_s=busy_s, knows=self._queue.knows(number))
+    def _seen(self, number: int) -> SuggesterState:
+        process = self._processes[number]
+        if process is None:
+            return SuggesterState(number)
+        busy_s = None if process.question is None else process.for_s
+        return SuggesterState(number, runs=True, busy_s=busy_s, knows=self._queue.knows(number))
 
     def _let_work(self, number: int, question: SuggestRequest) -> None:
-        seat = self._seats[number]
-        if seat is None:
-            seat = self._seats[number] = SuggesterProcess(
+        process = self._processes[number]
+        if process is None:
+            process = self._processes[number] = SuggesterProcess(
                 self._command, replace(self._setup, name=f"suggester {number}", answer_s=self._limits.timeout_s)
             )
         try:
-            seat.ask(question)
+            process.ask(question)
         except Gone as gone:
-            self._lose(number, seat, str(gone))
+            self._lose(number, process, str(gone))
 
-    def _lose(self, number: int, seat: SuggesterProcess, how: str) -> None:
+    def _lose(self, number: int, process: SuggesterProcess, how: str) -> None:
         """A process died, or has to: what it worked on is tried again, or its study is told."""
-        question = seat.question
+        question = process.question
         self._end(number)
         if question is None:
             return
@@ -260,15 +260,15 @@ class Pool:
             log.warning("the suggester that worked for study %s %s", question.study.name, how)
 
     def _end(self, number: int) -> None:
-        seat, self._seats[number] = self._seats[number], None
-        if seat is None:
+        process, self._processes[number] = self._processes[number], None
+        if process is None:
             return
-        seat.end()
+        process.end()
         with self._lock:
             self._queue.vacate(number)
 
     def _running(self) -> list[tuple[int, SuggesterProcess]]:
-        return [(number, seat) for number, seat in enumerate(self._seats) if seat is not None]
+        return [(number, process) for number, process in enumerate(self._processes) if process is not None]
 
     def _tell(self, study_id: int) -> None:
         try:

@@ -96,17 +96,17 @@ class SuggestionQueue:
             if self._entries[study_id].worked_on is None
         ]
 
-    def knows(self, seat: int) -> int:
-        """How many studies the process at this seat knows."""
-        return sum(entry.home == seat for entry in self._entries.values())
+    def knows(self, suggester: int) -> int:
+        """How many studies this suggester knows."""
+        return sum(entry.home == suggester for entry in self._entries.values())
 
-    def hand_out(self, study_id: int, seat: int) -> SuggestRequest:
-        """The study's question, from now on worked on at `seat`, where the study is at home."""
+    def hand_out(self, study_id: int, suggester: int) -> SuggestRequest:
+        """The study's question, from now on worked on by this suggester, where the study is at home."""
         entry = self._entries[study_id]
         del self._line[study_id]
         if entry.waits is None:
             raise LookupError(f"study {study_id} asks nothing")
-        entry.home, entry.worked_on, entry.waits = seat, entry.waits, None
+        entry.home, entry.worked_on, entry.waits = suggester, entry.waits, None
         return entry.worked_on.what
 
     def done(self, question: SuggestRequest, answer: SuggestResult) -> bool:
@@ -139,10 +139,10 @@ class SuggestionQueue:
         entry.answer = _Good(SuggestResult(question.study.id, question.first, error=said), turn)
         return True
 
-    def vacate(self, seat: int) -> None:
-        """The process at this seat is gone, and with it all that it knew."""
+    def vacate(self, suggester: int) -> None:
+        """The suggester's process is gone, and with it all that it knew."""
         for entry in self._entries.values():
-            if entry.home == seat:
+            if entry.home == suggester:
                 entry.home = None
 
     def _taken_off(self, question: SuggestRequest) -> tuple[_Entry | None, int]:

@@ -99,7 +99,7 @@ class Here(SuggestService):
 
     def work(self) -> None:
         """Answer the first question in the line."""
-        question = self._ledger.hand_out(self._ledger.asking()[0].study_id, seat=0)
+        question = self._ledger.hand_out(self._ledger.asking()[0].study_id, suggester=0)
         self.asked.append(question)
         self._ledger.done(question, answered(self._store, self._histories, question))
 

@@ -17,7 +17,7 @@ from celeriac.decide.night.challenge import (
     serving,
     verdict_of,
 )
-from celeriac.decide.night.pairs import MOST_BROKEN, challenger_fails, flaw_of, pairs_of, seats_of, wanted_points
+from celeriac.decide.night.pairs import MOST_BROKEN, challenger_fails, flaw_of, pairs_of, runs_by_seed, wanted_points
 from celeriac.decide.night.paying import evidence_of, pays, small_budget
 from celeriac.decide.night.rules import NightRules, rules_of
 from celeriac.decide.night.stages import given, point, seed_of, stage_study
@@ -130,12 +130,12 @@ def _confirmed(night: Night, rules: NightRules, used_up: str) -> NightDecision:
         challenge = of_firing(night)
     except LookupError as error:
         return _move(FiringEvent.FAIL, str(error))
-    study, seats = night.studies[Stage.CONFIRM], seats_of(night, challenge)
-    if flaw := flaw_of(seats, challenge):
-        return _kept(night, challenge, f"{flaw}; {_stays(night)}", fails=challenger_fails(seats))
-    is_short = study.state is not StudyState.DONE or sum(seat.is_broken for seat in seats) > MOST_BROKEN
+    study, by_seed = night.studies[Stage.CONFIRM], runs_by_seed(night, challenge)
+    if flaw := flaw_of(by_seed, challenge):
+        return _kept(night, challenge, f"{flaw}; {_stays(night)}", fails=challenger_fails(by_seed))
+    is_short = study.state is not StudyState.DONE or sum(runs.is_broken for runs in by_seed) > MOST_BROKEN
     closing, why = is_short or bool(used_up), f"{used_up}: " if used_up else ""
-    pairs = pairs_of(seats)
+    pairs = pairs_of(by_seed)
     if not pairs and closing:
         return _kept(night, challenge, f"{why}no pair was whole when {study.name} was {study.state}; {_stays(night)}")
     try:
@@ -150,7 +150,7 @@ def _confirmed(night: Night, rules: NightRules, used_up: str) -> NightDecision:
         why = "a score or a block is too large to be squared" if isinstance(error, OverflowError) else str(error)
         return _kept(night, challenge, f"the runs cannot be compared: {why}; {_stays(night)}", failed=True)
     if gate is None or gate.verdict == "more":
-        wanted = gate.wanted if gate else len(seats)
+        wanted = gate.wanted if gate else len(by_seed)
         reason = gate.reason if gate else "no pair is whole yet"
         more = given(night, Stage.CONFIRM, wanted_points(night, challenge, wanted))
         return _move(FiringEvent.MORE, reason, opening=more, evidence=_said(gate))
@@ -194,14 +194,14 @@ def _kept(
 
 def _evidence(night: Night, challenge: Challenge, gate: GateDecision | None) -> dict[str, Any]:
     """All that the verdict stands on: who, every score, the test and its decision. `recompute` reads it."""
-    seats = [
-        [None if each is None else each.number for each in (seat.incumbent, seat.challenger)]
-        for seat in seats_of(night, challenge)
+    by_seed = [
+        [None if each is None else each.number for each in (runs.incumbent, runs.challenger)]
+        for runs in runs_by_seed(night, challenge)
     ]
     found: dict[str, Any] = {
         "challenge": challenge.written(),
         "study": night.studies[Stage.CONFIRM].name,
-        "pairs": seats,
+        "pairs": by_seed,
     }
     return found if gate is None else {**found, "gate": write_decision(gate)}
 

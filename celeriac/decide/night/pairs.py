@@ -19,7 +19,7 @@ MOST_BROKEN = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class SeedRuns:
     """One seed with the trials that there are of it."""
 
     seed: int
@@ -40,50 +40,50 @@ class Seat:
         )
 
 
-def seats_of(night: Night, challenge: Challenge) -> list[Seat]:
+def runs_by_seed(night: Night, challenge: Challenge) -> list[SeedRuns]:
     """One for each seed that was given, in their order."""
-    found: dict[int, Seat] = {}
+    found: dict[int, SeedRuns] = {}
     for trial in night.pairs:
         if trial.seed is None:
             continue
-        seat = found.get(trial.seed, Seat(trial.seed))
+        runs = found.get(trial.seed, SeedRuns(trial.seed))
         if _runs(trial, challenge.incumbent):
-            found[trial.seed] = Seat(trial.seed, trial, seat.challenger)
+            found[trial.seed] = SeedRuns(trial.seed, trial, runs.challenger)
         elif _runs(trial, challenge.challenger):
-            found[trial.seed] = Seat(trial.seed, seat.incumbent, trial)
+            found[trial.seed] = SeedRuns(trial.seed, runs.incumbent, trial)
     return list(found.values())
 
 
-def pairs_of(seats: list[Seat]) -> list[Pair]:
+def pairs_of(by_seed: list[SeedRuns]) -> list[Pair]:
     """Those that are whole, as the gate takes them."""
     return [
-        Pair(seat.seed, _run(seat.incumbent), _run(seat.challenger))
-        for seat in seats
-        if seat.incumbent is not None and seat.challenger is not None and seat.is_whole
+        Pair(runs.seed, _run(runs.incumbent), _run(runs.challenger))
+        for runs in by_seed
+        if runs.incumbent is not None and runs.challenger is not None and runs.is_whole
     ]
 
 
 def wanted_points(night: Night, challenge: Challenge, wanted: int) -> tuple[Suggestion, ...]:
     """What is to be run for so many whole pairs, beside what was given already."""
-    seats = seats_of(night, challenge)
-    usable = [seat for seat in seats if not seat.is_broken][:wanted]
-    fresh = _fresh(night, {seat.seed for seat in seats})
-    usable += [Seat(next(fresh)) for _ in range(wanted - len(usable))]
-    return tuple(each for seat in usable for each in _missing(challenge, seat))
+    by_seed = runs_by_seed(night, challenge)
+    usable = [runs for runs in by_seed if not runs.is_broken][:wanted]
+    fresh = _fresh(night, {runs.seed for runs in by_seed})
+    usable += [SeedRuns(next(fresh)) for _ in range(wanted - len(usable))]
+    return tuple(each for runs in usable for each in _missing(challenge, runs))
 
 
-def challenger_fails(seats: list[Seat]) -> bool:
+def challenger_fails(by_seed: list[SeedRuns]) -> bool:
     """Whether the challenger failed by its own fault."""
-    return any(seat.challenger is not None and failed_itself(seat.challenger) for seat in seats)
+    return any(runs.challenger is not None and failed_itself(runs.challenger) for runs in by_seed)
 
 
-def flaw_of(seats: list[Seat], challenge: Challenge) -> str:
+def flaw_of(by_seed: list[SeedRuns], challenge: Challenge) -> str:
     """Why no gate need be asked: a contestant that fails by its own fault; "" where none does."""
-    for seat in seats:
-        trial = seat.challenger
+    for runs in by_seed:
+        trial = runs.challenger
         if trial is not None and failed_itself(trial):
-            return f"{challenge.challenger.name} fails with seed {seat.seed}: {trial.detail or trial.fault}"
-    failed = [seat for seat in seats if seat.incumbent is not None and failed_itself(seat.incumbent)]
+            return f"{challenge.challenger.name} fails with seed {runs.seed}: {trial.detail or trial.fault}"
+    failed = [runs for runs in by_seed if runs.incumbent is not None and failed_itself(runs.incumbent)]
     if len(failed) >= MOST_BROKEN:
         trial = failed[-1].incumbent
         why = "" if trial is None else trial.detail or trial.fault
@@ -100,11 +100,11 @@ def _fresh(night: Night, taken: set[int]) -> Iterator[int]:
             yield seed
 
 
-def _missing(challenge: Challenge, seat: Seat) -> Iterator[Suggestion]:
-    for there, who in ((seat.incumbent, challenge.incumbent), (seat.challenger, challenge.challenger)):
+def _missing(challenge: Challenge, runs: SeedRuns) -> Iterator[Suggestion]:
+    for there, who in ((runs.incumbent, challenge.incumbent), (runs.challenger, challenge.challenger)):
         if there is None:
             yield point(
-                who.params, who.source, seat.seed, f"{challenge.challenger.name} against {challenge.incumbent.name}"
+                who.params, who.source, runs.seed, f"{challenge.challenger.name} against {challenge.incumbent.name}"
             )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from celeriac.domain.records import FiringState
-from celeriac.report.morning.night import Morning, Seat, SliceMorning, Test, slice_text
+from celeriac.report.morning.night import Morning, ServedChampion, SliceMorning, Test, slice_text
 from celeriac.report.words import counted, number, span, value_text
 
 
@@ -63,13 +63,13 @@ def champion(each: SliceMorning) -> str:
     if each.after is None:
         return "none yet"
     if each.before is None:
-        return f"{seat(each.after)}, the slice's first"
+        return f"{served(each.after)}, the slice's first"
     if each.before.id == each.after.id:
-        return f"{seat(each.after)}, as before"
-    return f"{seat(each.before)} -> {seat(each.after)}"
+        return f"{served(each.after)}, as before"
+    return f"{served(each.before)} -> {served(each.after)}"
 
 
-def seat(held: Seat) -> str:
+def served(held: ServedChampion) -> str:
     """`trial 3 of flights/…`, and whose decision it was, where it was a person's."""
     by = "" if held.kind == "night" else f" ({held.kind}{f', {held.who}' if held.who else ''})"
     return f"trial {held.trial} of {held.study}{by}"

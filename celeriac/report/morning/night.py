@@ -62,7 +62,7 @@ class SliceRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class ServedChampion:
     """A champion as it serves: where it was found, since when, and whose decision that was."""
 
     id: int
@@ -125,8 +125,8 @@ class SliceMorning:
     reason: str
     due_at: datetime
     ended_at: datetime | None
-    before: Seat | None
-    after: Seat | None
+    before: ServedChampion | None
+    after: ServedChampion | None
     changed: Mapping[str, tuple[Any, Any]]
     test: Test | None
     trials: Mapping[str, int]
@@ -266,15 +266,17 @@ def _slice(rows: SliceRows, now: datetime) -> SliceMorning:
     )
 
 
-def _served(rows: SliceRows, at: datetime | None) -> Seat | None:
+def _served(rows: SliceRows, at: datetime | None) -> ServedChampion | None:
     """Who was champion just before that moment; None: who is now."""
     for each in rows.verdicts:
         if each.promoted and (at is None or (each.decided_at is not None and each.decided_at < at)):
-            return Seat(each.id, each.study, each.trial, each.params, each.decided_at, str(each.kind), each.who)
+            return ServedChampion(
+                each.id, each.study, each.trial, each.params, each.decided_at, str(each.kind), each.who
+            )
     return None
 
 
-def _changed(before: Seat | None, after: Seat | None) -> dict[str, tuple[Any, Any]]:
+def _changed(before: ServedChampion | None, after: ServedChampion | None) -> dict[str, tuple[Any, Any]]:
     """The parameters that differ, (before, after) each; None where one has no such parameter."""
     if after is None or before is None or before.id == after.id:
         return {}

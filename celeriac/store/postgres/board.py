@@ -86,8 +86,8 @@ class Board(Verbs):
     def nights_version(self, schedule: str) -> str:
         return str(self._rows("nights_version", schedule=schedule)[0]["version"])
 
-    def seats(self, schedule: str | None = None) -> list[VerdictLine]:
-        return self._all(VerdictLine, "seats", schedule=schedule)
+    def champion_lines(self, schedule: str | None = None) -> list[VerdictLine]:
+        return self._all(VerdictLine, "champion_lines", schedule=schedule)
 
     def unanswered(self) -> list[VerdictLine]:
         return self._all(VerdictLine, "unanswered")

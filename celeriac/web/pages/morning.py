@@ -177,14 +177,14 @@ def heat_of(
     shown = [(name, each) for name, each in named if name in nights]
     most = max((abs(each.gain) for _, each in shown if each.gain is not None), default=0.0)
     open_ones = {(each.schedule, slice_key(each.slice)): each.study for each in waits}
-    seats = {slice_key(each.slice): each for each in store.seats(row.name)}
+    champions = {slice_key(each.slice): each for each in store.champion_lines(row.name)}
     by_place = {
         (slice_key(each.slice), name): _cell(name, each, most, open_ones.get((row.name, slice_key(each.slice))))
         for name, each in reversed(shown)
     }
     slices = {slice_key(each): each for each in [*row.slices, *(each.slice for _, each in shown)]} or {"": {}}
     rows = [
-        HeatRow(slice_text(each), seats.get(key), tuple(by_place.get((key, night)) for night in nights))
+        HeatRow(slice_text(each), champions.get(key), tuple(by_place.get((key, night)) for night in nights))
         for key, each in sorted(slices.items(), key=lambda item: slice_text(item[1]))
     ]
     kept = sorted(rows, key=_has_no_news)[: max(1, round(drawn * len(rows)))]

@@ -85,7 +85,7 @@ class FiringRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Seat:
+class SliceChampion:
     """A slice's champion, and what waits to take its place."""
 
     slice: str
@@ -110,7 +110,7 @@ class SchedulePage:
     metric: str
     coming: tuple[ComingRow, ...]
     waiting: tuple[tuple[str, str], ...]
-    seats: tuple[Seat, ...]
+    seats: tuple[SliceChampion, ...]
     firings: tuple[FiringRow, ...]
     edits: tuple[ScheduleEdit, ...]
     replays: tuple[ReplayRow, ...]
@@ -134,7 +134,7 @@ def schedule(store: StoreDep, name: ScheduleName) -> SchedulePage:
         metric=str(row.spec["metric"]["name"]),
         coming=tuple(_coming(group_, now) for group in coming(row, dues, _COMING) for group_ in _alike(group)),
         waiting=tuple((slice_name(each) or name, why) for each, why in waiting_of(store, row, dues, now)),
-        seats=tuple(_seats(store, row)),
+        seats=tuple(_slice_champions(store, row)),
         firings=tuple(_firing(calendar, each) for each in cells),
         edits=tuple(store.schedule_edits(name, limit=_EDITS)),
         replays=tuple(_replay_row(store, row, each, now) for each in store.replays(name, limit=_REPLAYS)),
@@ -163,12 +163,12 @@ def _coming(alike: Sequence[Coming], now: datetime) -> ComingRow:
     return ComingRow(first.due_at, ", ".join(names[:_MOST_NAMED]) + more, first.deadline_at, first.why_not, late)
 
 
-def _seats(store: WebStore, row: Schedule) -> list[Seat]:
-    held = {slice_key(each.slice): each for each in store.seats(row.name)}
+def _slice_champions(store: WebStore, row: Schedule) -> list[SliceChampion]:
+    held = {slice_key(each.slice): each for each in store.champion_lines(row.name)}
     waits = {slice_key(each.slice): each for each in store.unanswered() if each.schedule == row.name}
     slices: dict[str, Mapping[str, Any]] = {slice_key(each): each for each in row.slices or ({},)}
     slices |= {key: each.slice for key, each in {**held, **waits}.items()}
-    found = [Seat(slice_name(each), held.get(key), waits.get(key)) for key, each in slices.items()]
+    found = [SliceChampion(slice_name(each), held.get(key), waits.get(key)) for key, each in slices.items()]
     return sorted(found, key=lambda each: (each.waits is None, each.slice))
 
 

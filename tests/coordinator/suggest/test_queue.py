@@ -22,7 +22,7 @@ def test_a_question_waits_is_worked_on_and_answered_once() -> None:
     ledger, asked = SuggestionQueue(), question()
     assert ledger.answer(asked) is None
     assert ledger.asking() == [Asking(1)]
-    assert ledger.hand_out(1, seat=1) is asked
+    assert ledger.hand_out(1, suggester=1) is asked
     assert ledger.asking() == []
     assert ledger.knows(1) == 1
     assert ledger.answer(question()) is None  # another turn asks the same: it is worked on already
@@ -39,7 +39,7 @@ def test_studies_are_served_in_the_order_in_which_they_asked_and_ask_again_at_th
     first = question(1)
     for asked in (first, question(2), question(3)):
         ledger.answer(asked)
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     ledger.done(first, answer_to(first))
     ledger.answer(first)
     ledger.answer(question(1, turn=6, first=5))
@@ -52,26 +52,26 @@ def test_the_newest_question_counts_and_keeps_its_place() -> None:
     ledger.answer(question(2))
     ledger.answer(newer)
     assert [each.study_id for each in ledger.asking()] == [1, 2]
-    assert ledger.hand_out(1, seat=0) is newer
+    assert ledger.hand_out(1, suggester=0) is newer
 
 
 def test_an_answer_for_a_turn_that_is_over_is_dropped() -> None:
     ledger, asked = SuggestionQueue(), question()
     ledger.answer(asked)
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     newer = question(turn=6)
     assert ledger.answer(newer) is None
     assert ledger.asking() == []  # one at a time
     ledger.done(asked, answer_to(asked))
     assert ledger.asking() == [Asking(1, home=0)]
     assert ledger.answer(newer) is None
-    assert ledger.hand_out(1, seat=0) is newer
+    assert ledger.hand_out(1, suggester=0) is newer
 
 
 def test_an_answer_for_other_trials_is_dropped() -> None:
     ledger, asked = SuggestionQueue(), question(first=3)
     ledger.answer(asked)
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     ledger.done(asked, answer_to(asked))
     assert ledger.answer(question(first=2)) is None
 
@@ -80,7 +80,7 @@ def test_tickets_that_were_sent_meanwhile_change_no_answer() -> None:
     ledger, asked = SuggestionQueue(), question(turn=5)
     ledger.answer(asked)
     ledger.carry(1, 5)
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     ledger.carry(1, 6)
     ledger.carry(1, 3)  # of a turn that it was never good at
     ledger.done(asked, answer_to(asked))
@@ -94,11 +94,11 @@ def test_a_process_that_dies_costs_a_try_and_the_last_try_tells_the_study() -> N
     ledger.answer(asked)
     ledger.answer(question(2))
     for tried in range(1, TRIES):
-        assert ledger.hand_out(1, seat=tried) is asked
+        assert ledger.hand_out(1, suggester=tried) is asked
         assert not ledger.lost(asked, "was killed by SIGKILL")
         ledger.vacate(tried)
         assert ledger.asking() == [Asking(2), Asking(1)]
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     assert ledger.lost(asked, "was killed by SIGKILL")
     found = ledger.answer(question())
     assert found is not None
@@ -112,9 +112,9 @@ def test_an_answer_in_between_forgives_the_deaths_before_it() -> None:
     for turn in range(5, 8):
         asked = question(turn=turn)
         ledger.answer(asked)
-        ledger.hand_out(1, seat=0)
+        ledger.hand_out(1, suggester=0)
         assert not ledger.lost(asked, "was killed by SIGKILL")
-        ledger.hand_out(1, seat=0)
+        ledger.hand_out(1, suggester=0)
         assert ledger.done(asked, answer_to(asked))
         assert ledger.answer(asked) is not None
 
@@ -122,13 +122,13 @@ def test_an_answer_in_between_forgives_the_deaths_before_it() -> None:
 def test_what_comes_for_a_forgotten_study_is_dropped() -> None:
     ledger, asked, again = SuggestionQueue(), question(), question()
     ledger.answer(asked)
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     ledger.keep_only([2, 3])
     assert ledger.knows(0) == 0
     assert not ledger.done(asked, answer_to(asked))
     assert not ledger.lost(asked, "was killed by SIGKILL")
     ledger.answer(again)  # it was resumed, and asks the same
-    ledger.hand_out(1, seat=1)
+    ledger.hand_out(1, suggester=1)
     assert not ledger.done(asked, answer_to(asked))
     assert ledger.done(again, answer_to(again))
 
@@ -136,7 +136,7 @@ def test_what_comes_for_a_forgotten_study_is_dropped() -> None:
 def test_a_silent_store_is_no_answer_and_the_next_turn_asks_again() -> None:
     ledger, asked = SuggestionQueue(), question()
     ledger.answer(asked)
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     assert not ledger.done(asked, answer_to(asked, suggestions=(), silent=True))
     assert ledger.asking() == []
     assert ledger.answer(question()) is None
@@ -149,11 +149,11 @@ def test_what_a_suggestion_takes_is_learned() -> None:
     for turn in range(5, 25):
         asked = question(turn=turn)
         ledger.answer(asked)
-        ledger.hand_out(1, seat=0)
+        ledger.hand_out(1, suggester=0)
         ledger.done(asked, answer_to(asked, took_s=2.0))
         assert ledger.answer(asked) is not None
     assert abs(ledger.suggest_s(1) - 2.0) < 0.01
     ledger.answer(asked)
-    ledger.hand_out(1, seat=0)
+    ledger.hand_out(1, suggester=0)
     ledger.done(asked, answer_to(asked, suggestions=(), error="no", took_s=0.0))
     assert abs(ledger.suggest_s(1) - 2.0) < 0.01

@@ -160,7 +160,7 @@ SELECT concat_ws(' ',
     (SELECT max(ch.id) FROM champion ch WHERE ch.schedule = :schedule),
     (SELECT concat_ws(' ', count(*), max(d.next_at), max(d.done_at)) FROM delivery d WHERE d.schedule = :schedule)) AS version
 
--- name: seats
+-- name: champion_lines
 SELECT DISTINCT ON (ch.schedule, ch.slice) ch.id, ch.schedule, ch.slice, ch.study, ch.trial, ch.score, ch.params, ch.decided_at,
     ch.kind, ch.who, ch.before_id, ch.reason
 FROM champion ch WHERE ch.promoted AND (CAST(:schedule AS text) IS NULL OR ch.schedule = :schedule)
