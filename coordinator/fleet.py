@@ -38,7 +38,7 @@ def live_slots(devices: Sequence[Device], put_aside: Collection[str] = ()) -> Sl
 
 #: What decides a study's turn, as long as nothing else wakes it: the slots and tickets that it holds, those of all
 #: studies, the live slots, and how many studies pass.
-Standing = tuple[int, int, Slots, int]
+TurnState = tuple[int, int, Slots, int]
 
 
 def _with_members(store: Store, claims: Sequence[Claim]) -> Sequence[Claim]:
@@ -83,7 +83,7 @@ class Fleet:
     _devices: Sequence[Device] = ()
     _devices_at: float = -inf
     _asked_at: dict[int, datetime] = field(default_factory=dict)
-    _standings: dict[int, Standing] = field(default_factory=dict)
+    _turn_states: dict[int, TurnState] = field(default_factory=dict)
 
     def look(self, store: Store, now: float) -> None:
         """Read who holds what: once a turn, for what the turn itself changes is known. `now`: seconds of any clock."""
@@ -207,7 +207,7 @@ class Fleet:
         """The study claims nothing any more: who passed is asked anew, for there is more to be had."""
         self.passed.clear()
         self._asked_at.pop(study_id, None)
-        self._standings.pop(study_id, None)
+        self._turn_states.pop(study_id, None)
         self.claims = [each for each in self.claims if each.study_id != study_id]
 
     def keep_only(self, study_ids: Sequence[int]) -> None:
@@ -215,19 +215,19 @@ class Fleet:
         self.passed &= set(study_ids)
         self.announced &= set(study_ids)
         self._asked_at = {each: at for each, at in self._asked_at.items() if each in set(study_ids)}
-        self._standings = {each: at for each, at in self._standings.items() if each in set(study_ids)}
+        self._turn_states = {each: at for each, at in self._turn_states.items() if each in set(study_ids)}
 
     def turn_over(self, study_id: int) -> None:
         """The study's turn is over; called in the turn itself, before another thread's turn may look."""
-        self._standings[study_id] = self._standing(study_id)
+        self._turn_states[study_id] = self._turn_state(study_id)
 
     def has_changed_since(self, study_id: int) -> bool:
         """Whether the study's turn could end otherwise now than it did. Of another thread's turn in between it could:
         what that has seen, this study's turn had not.
         """
-        return self._standings.get(study_id) != self._standing(study_id)
+        return self._turn_states.get(study_id) != self._turn_state(study_id)
 
-    def _standing(self, study_id: int) -> Standing:
+    def _turn_state(self, study_id: int) -> TurnState:
         mine = sum(each.held for each in self.claims if each.study_id == study_id)
         return mine, sum(each.held for each in self.claims), self.slots, len(self.passed)
 

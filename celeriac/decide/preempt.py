@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from celeriac.decide.share import Slots, standing
+from celeriac.decide.share import Slots, class_shares
 from celeriac.domain.records import Claim, RunningAttempt
 
 #: So many times the other's weight is clearly more.
@@ -99,7 +99,7 @@ def _short(gpus: int, claims: Sequence[Claim], slots: Slots) -> dict[int, int]:
     """The studies of this demand class that could use another slot and have less than their fair share, and how many
     trials each lacks; none while a slot is free.
     """
-    fleet = standing(gpus, claims, slots)
+    fleet = class_shares(gpus, claims, slots)
     if fleet.free >= 1:
         return {}
     return {
@@ -116,7 +116,7 @@ def _shortage(study_id: int, lacks: int, waited_s: float, claims: Sequence[Claim
     """With the tickets of others that lie ahead: the slots that become free first go to them."""
     mine = next(each for each in claims if each.study_id == study_id)
     ours = [each for each in claims if bool(each.gpus) == bool(mine.gpus)]
-    fair = standing(mine.gpus, claims, slots).fair
+    fair = class_shares(mine.gpus, claims, slots).fair
     others = [
         each for each in ours if each.resources.is_plain and each.running and mine.weight >= CLEARLY * each.weight
     ]

@@ -104,17 +104,17 @@ def parts(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ClassShares:
     """How a demand class stands: `free` slots, and how many trials each study's fair share is."""
 
     free: float
     fair: Mapping[int, int]
 
 
-def standing(gpus: float, claims: Sequence[Claim], slots: Slots) -> Standing:
+def class_shares(gpus: float, claims: Sequence[Claim], slots: Slots) -> ClassShares:
     """The slots of this demand class that no trial runs on, and the fair share of each study that could use slots."""
     fleet = _Fleet(gpus, claims, slots, (), LEVEL)
-    return Standing(fleet.free, {study_id: part.base for study_id, part in fleet.parts.items()})
+    return ClassShares(fleet.free, {study_id: part.base for study_id, part in fleet.parts.items()})
 
 
 def next_in_turn(

@@ -17,8 +17,8 @@ from worker.attempt.checkpoints import Storage
 from worker.attempt.control import Control
 from worker.attempt.heartbeat import LeaseKeeper
 from worker.attempt.janitor import ASIDE_S, Janitor
+from worker.attempt.left_to_others import LeftToOthers
 from worker.attempt.logs import AttemptLog
-from worker.attempt.put_aside import PutAside
 from worker.attempt.result_writer import ResultWriter
 from worker.attempt.wakeup import Wakeup
 from worker.devices.probe import NvmlProbe, Probe, Slot
@@ -67,7 +67,7 @@ class WorkerContext:
     checkpoint_storage: Storage = None
     fingerprints: FingerprintCache = field(default_factory=FingerprintCache)
     studies: set[int] = field(default_factory=set)
-    put_aside: PutAside = field(default_factory=PutAside)
+    left_to_others: LeftToOthers = field(default_factory=LeftToOthers)
     warming: GangCode | None = None
     probe: Probe = field(default_factory=lambda: NvmlProbe(None))
 

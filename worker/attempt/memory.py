@@ -43,7 +43,7 @@ def not_here(lease: Lease, reason: str, context: WorkerContext) -> AttemptEnd:
     if not _has_roomier(lease, after_memory(lease.memory_faults), context):
         detail = f"{reason}, and no device of another kind is there"
         return AttemptEnd(AttemptEvent.FAULT, TrialEvent.FAIL, fault=Fault.OUT_OF_MEMORY, detail=detail)
-    context.put_aside.leave_trial(lease, reason)
+    context.left_to_others.leave_trial(lease, reason)
     goes_on = TrialEvent.PARK if lease.checkpoints else TrialEvent.RETRY
     detail = f"not run on {context.settings.host}: {reason}"
     return AttemptEnd(AttemptEvent.RELEASE, goes_on, detail=detail, wait_s=WAIT_S if lease.placed else 0.0)

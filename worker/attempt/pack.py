@@ -156,7 +156,7 @@ def begin(pack: PackRun) -> None:
         return
     context, members = pack.context, pack.open
     code = code_of(members[0].lease, context)
-    context.put_aside.studies.pop(members[0].lease.study_id, None)
+    context.left_to_others.studies.pop(members[0].lease.study_id, None)
     if flaw := not_free(members[0].lease, context.slot.device_uuid, context.probe, context.control):
         pack.exit = Exit(lost=flaw)
         return

@@ -91,7 +91,7 @@ def begin(attempt: Run) -> None:
     context = attempt.context
     check_kind(attempt.lease, context)
     code = code_of(attempt.lease, context)
-    context.put_aside.studies.pop(attempt.lease.study_id, None)
+    context.left_to_others.studies.pop(attempt.lease.study_id, None)
     if flaw := not_free(attempt.lease, context.slot.device_uuid, context.probe, context.control):
         attempt.exit = Exit(lost=flaw)
         return

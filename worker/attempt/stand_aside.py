@@ -16,7 +16,7 @@ from celeriac.domain.records import Fault, Lease
 from celeriac.runtime.broker import DRIVE_QUEUE, trial_queue
 from celeriac.store.api import AttemptEnd
 from worker.attempt.context import WorkerContext
-from worker.attempt.put_aside import Left
+from worker.attempt.left_to_others import Left
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def _placed_anew(ticket: RunTrial | JoinGang, left: Left, context: WorkerContext
 
 
 def _left_to_others(ticket: RunTrial | JoinGang, context: WorkerContext) -> Left | None:
-    memory, now = context.put_aside, time.monotonic()
+    memory, now = context.left_to_others, time.monotonic()
     study = memory.studies.get(ticket.study)
     if study is not None and study.until > now:
         return study
@@ -84,7 +84,7 @@ def without_code(lease: Lease, reason: str, context: WorkerContext) -> AttemptEn
     others for a while.
     """
     said = f"{context.settings.host}: {reason}"
-    left = context.put_aside.leave_study(lease, said)
+    left = context.left_to_others.leave_study(lease, said)
     log.error("study %s: %s", lease.study, reason)
     _note(lease, said, left.wait_s + MARGIN_S, context, study_only=True)
     goes_on = TrialEvent.PARK if lease.checkpoints else TrialEvent.RETRY
@@ -95,7 +95,7 @@ def rest_if_sick(lease: Lease, fault: Fault | None, context: WorkerContext) -> N
     """Look back on an attempt that ended here with that fault: a slot where one trial after the other faults rests for
     a while.
     """
-    memory = context.put_aside
+    memory = context.left_to_others
     decision = after_attempt(memory.streak, (lease.study_id, lease.number), fault)
     memory.streak = decision.streak
     if fault is Fault.INFRASTRUCTURE:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celeriac.decide.preempt import Shortage, short_since, shortages, whom_to_ask_back
-from celeriac.decide.share import Slots, standing
+from celeriac.decide.share import Slots, class_shares
 from celeriac.domain.records import Claim, Resources, RunningAttempt
 from tests.celeriac.decide.test_share import claim
 
@@ -126,7 +126,7 @@ def test_nobody_takes_more_than_its_part_or_gives_more_than_it_has(
         for k, (weight, held, queued, ready) in enumerate(studies)
     ]
     fleet = Slots(cpu=slots)
-    fair = standing(0, claims, fleet).fair
+    fair = class_shares(0, claims, fleet).fair
     by_id = {each.study_id: each for each in claims}
     for each in shortages(dict.fromkeys(by_id, 0.0), claims, fleet, 500.0, 120.0):
         taker = by_id[each.study_id]

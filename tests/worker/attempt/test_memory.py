@@ -110,7 +110,7 @@ def test_where_another_kind_has_more_it_goes_there_and_never_comes_back(bench: B
     assert (released.outcome, released.fault) == (Outcome.RELEASED, None)
     assert "ran out of memory on T4 before" in released.detail
     on(bench, "H200")
-    bench.context.put_aside.trials.clear()
+    bench.context.left_to_others.trials.clear()
     trial = again(bench, ticket)
     assert (trial.state, trial.attempts, trial.faults) == (TrialState.FAILED, 3, {"out_of_memory": 2})
     assert "not again on H200 and T4" in trial.detail

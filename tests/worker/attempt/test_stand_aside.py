@@ -81,7 +81,7 @@ def test_it_looks_again_later_and_runs_the_study_once_the_code_is_there(bench: B
     ticket = bench.ticket(study_of(bench.store, wanted))
     bench.attempt(ticket)
     (code / "train.py").write_text(CODE)
-    memory = bench.context.put_aside.studies
+    memory = bench.context.left_to_others.studies
     first = memory[ticket.study]
     memory[ticket.study] = replace(first, until=time.monotonic())
     bench.attempt(RunTrial(ticket.study, ticket.trial, 2))

@@ -31,7 +31,7 @@ class Left:
 
 
 @dataclass(slots=True)
-class PutAside:
+class LeftToOthers:
     """See above. `streak` is `celeriac.decide.put_aside`'s."""
 
     studies: dict[int, Left] = field(default_factory=dict)
