@@ -58,13 +58,13 @@ def champion(
     """Show one slice's champion, and what it was promoted on: every pair, the test, the reason."""
     from celeriac.cli.deliveries import delivery_lines
     from celeriac.client.study import yaml_of
-    from celeriac.domain.study_file import slice_name
+    from celeriac.domain.study_file import full_slice_name
 
     with reached(home) as client:
         seen = client.standing(schedule, slice_)
     where, found, waits, sent = seen.slice, seen.champion, seen.awaiting, seen.deliveries
     if found is None:
-        remark(f"celeriac: {f'{schedule} {slice_name(where)}'.strip()} has no champion yet")
+        remark(f"celeriac: {full_slice_name(schedule, where)} has no champion yet")
         raise typer.Exit(FAILED)
     if as_json:
         print_json(found)
@@ -129,9 +129,9 @@ def rollback(
 
 
 def _tell(made: "Champion", as_json: bool) -> None:
-    from celeriac.domain.study_file import slice_name
+    from celeriac.domain.study_file import full_slice_name, slice_name
 
-    where = f"{made.schedule} {slice_name(made.slice)}".strip()
+    where = full_slice_name(made.schedule, made.slice)
     line = f"{where}: trial {made.trial} of {made.study} is champion ({made.kind}, {made.who}): {made.reason}"
     tell_change(as_json, made, line)
     remark(f"Its parameters:  {command('champion', made.schedule, slice_name(made.slice), '--params')}")
@@ -139,10 +139,10 @@ def _tell(made: "Champion", as_json: bool) -> None:
 
 def record_of(champion: "Champion") -> list[str]:
     """A verdict in lines: who, when, why, and the pairs that it stands on."""
-    from celeriac.domain.study_file import slice_name
+    from celeriac.domain.study_file import full_slice_name
 
     who = f"{champion.kind}{f', {champion.who}' if champion.who else ''}"
-    where = f"{champion.schedule} {slice_name(champion.slice)}".strip()
+    where = full_slice_name(champion.schedule, champion.slice)
     lines = [
         f"{where}: trial {champion.trial} of {champion.study}",
         f"champion {champion.id} since {text.moment(champion.decided_at)} ({who})",

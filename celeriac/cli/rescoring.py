@@ -57,15 +57,15 @@ def replay(
 
     Nothing is trained and nothing written. What the rows cannot tell is said.
     """
-    from celeriac.client.champions import slice_named
+    from celeriac.client.champions import find_slice
     from celeriac.client.rescore import gate_changes, rescore_gate, rescore_sampler
-    from celeriac.domain.study_file import slice_name
+    from celeriac.domain.study_file import full_slice_name
 
     if gate is None and sampler is None:
         raise typer.BadParameter("say what would be otherwise: --gate min_gain=0.01,pairs=12 or --sampler NAME")
     changes = None if gate is None else gate_changes(gate)
     with connected(home, why="it reads all rows of all its nights") as client:
-        where = slice_named(client.store, schedule, slice_)
+        where = find_slice(client.store, schedule, slice_)
         nights = None if changes is None else rescore_gate(client.store, schedule, where, changes)
         searches = (
             None if sampler is None else rescore_sampler(client, schedule, where, sampler, nights=last, seeds=seeds)
@@ -73,7 +73,7 @@ def replay(
     if as_json:
         print_json(_form(schedule, where, nights, searches))
         return
-    named = f"{schedule} {slice_name(where)}".strip()
+    named = full_slice_name(schedule, where)
     if nights is not None:
         say(f"{named} with {gate}, decided on the pairs that were run:\n")
         _show_gate(nights)

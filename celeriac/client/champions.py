@@ -13,14 +13,14 @@ from celeriac.domain.errors import CallerError, IllegalTransition
 from celeriac.domain.firing_moves import FiringMove
 from celeriac.domain.lifecycle import FiringEvent
 from celeriac.domain.records import Champion, TrialState, VerdictKind
-from celeriac.domain.study_file import slice_name
+from celeriac.domain.study_file import full_slice_name, slice_name
 from celeriac.store import Store
 
 #: Of so many verdicts on a slice an earlier one can still be gone back to.
 _ALL = 10_000
 
 
-def slice_named(store: Store, schedule: str, named: str | None) -> Mapping[str, Any]:
+def find_slice(store: Store, schedule: str, named: str | None) -> Mapping[str, Any]:
     """The slice of that text. Without one, the only slice. Raises CallerError, naming those that there are."""
     row = store.schedule(schedule)
     known = {slice_name(each): each for each in row.slices or ({},)}
@@ -45,8 +45,9 @@ def approve(store: Store, schedule: str, slice_: Mapping[str, Any], *, who: str,
     waiting, now = _waiting(store, schedule, slice_), store.champion_of(schedule, slice_)
     if waiting.before_id != (None if now is None else now.id) or waiting.firing_id is None:
         raise IllegalTransition(
-            f"{_where(schedule, slice_)}: it was tested against another champion than the one that serves now; promote"
-            f" it by hand if you still want it: `celeriac promote {schedule} {waiting.study} {waiting.trial}`"
+            f"{full_slice_name(schedule, slice_)}: it was tested against another champion than the one that serves"
+            f" now; promote it by hand if you still want it: `celeriac promote {schedule}"
+            f" {waiting.study} {waiting.trial}`"
         )
     verdict = replace(waiting, promoted=True, awaits=False, kind=VerdictKind.APPROVED, who=who, reason=reason)
     firing = store.firing(waiting.firing_id)
@@ -72,7 +73,7 @@ def promote(store: Store, study: str, trial: int, *, slice_: str | None, who: st
         raise CallerError(f"study {study} is of no schedule: it has no slice whose champion its trial could be")
     if found.state is not TrialState.SCORED:
         raise CallerError(f"trial {trial} of {study} is {found.state}: only a scored one can be champion")
-    where = row.slice if slice_ is None else slice_named(store, row.schedule, slice_)
+    where = row.slice if slice_ is None else find_slice(store, row.schedule, slice_)
     now = store.champion_of(row.schedule, where)
     return store.record_champion(
         Champion(
@@ -103,14 +104,14 @@ def roll_back(
     """
     now = store.champion_of(schedule, slice_)
     if now is None:
-        raise CallerError(f"{_where(schedule, slice_)} has no champion: there is nothing to roll back")
+        raise CallerError(f"{full_slice_name(schedule, slice_)} has no champion: there is nothing to roll back")
     wanted = now.before_id if to is None else to
     promoted = [each for each in store.verdicts(schedule, slice_=slice_, limit=_ALL) if each.promoted]
     before = next((each for each in promoted if each.id == wanted), None)
     if before is None or before.id == now.id:
         known = ", ".join(str(each.id) for each in promoted if each.id != now.id) or "none"
         said = "had no champion before this one" if to is None else f"had no champion {to} before"
-        raise CallerError(f"{_where(schedule, slice_)} {said} (earlier ones: {known})")
+        raise CallerError(f"{full_slice_name(schedule, slice_)} {said} (earlier ones: {known})")
     return store.record_champion(
         replace(before, kind=VerdictKind.ROLLBACK, firing_id=None, who=who, reason=reason, before_id=now.id)
     )
@@ -120,8 +121,8 @@ def _waiting(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion
     found = awaiting(store, schedule, slice_)
     if found is None:
         raise CallerError(
-            f"{_where(schedule, slice_)}: nothing waits for approval; `celeriac champions {schedule} --history` says"
-            " what was decided"
+            f"{full_slice_name(schedule, slice_)}: nothing waits for approval; `celeriac champions {schedule}"
+            " --history` says what was decided"
         )
     return found
 
@@ -129,9 +130,5 @@ def _waiting(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion
 def _now(store: Store, schedule: str, slice_: Mapping[str, Any]) -> Champion:
     found = store.champion_of(schedule, slice_)
     if found is None:
-        raise LookupError(f"{_where(schedule, slice_)} has no champion")
+        raise LookupError(f"{full_slice_name(schedule, slice_)} has no champion")
     return found
-
-
-def _where(schedule: str, slice_: Mapping[str, Any]) -> str:
-    return f"{schedule} {slice_name(slice_)}".strip()

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from celeriac.client.champions import slice_named
+from celeriac.client.champions import find_slice
 from celeriac.client.looking import gang_places
 from celeriac.client.objective import code_root_of, moved_code, stored_root
 from celeriac.client.operating import Operating
@@ -282,7 +282,7 @@ class Client(Operating):
         self, schedule: str, due_at: datetime | date | None, slice_: str | None, *, again: bool, reason: str
     ) -> list[str]:
         """`fire` by a slice's text; the names of the studies that were opened."""
-        where = None if slice_ is None else slice_named(self.store, schedule, slice_)
+        where = None if slice_ is None else find_slice(self.store, schedule, slice_)
         return [each.name for each in self.fire(schedule, due_at, slice_=where, again=again, reason=reason)]
 
     def begin(self, firing: Firing) -> list[Study]:

@@ -75,7 +75,7 @@ class Operating(ABC):
 
     def standing(self, schedule: str, slice_: str | None) -> Standing:
         """One slice's champion and what waits there. Raises UnknownSchedule, CallerError for no such slice."""
-        where = champions.slice_named(self.store, schedule, slice_)
+        where = champions.find_slice(self.store, schedule, slice_)
         found = self.store.champion_of(schedule, where)
         sent = self.store.deliveries(schedule, limit=_MOST_DELIVERIES)
         of_it = [each for each in sent if found and each.promotion == found.id]
@@ -100,7 +100,7 @@ class Operating(ABC):
     def _decided(
         self, verb: Callable[..., Champion], schedule: str, slice_: str | None, reason: str, **more: Any
     ) -> Champion:
-        where = champions.slice_named(self.store, schedule, slice_)
+        where = champions.find_slice(self.store, schedule, slice_)
         return verb(self.store, schedule, where, who=self.who, reason=reason, **more)
 
     def mornings(self, schedule: str | None, night: str | None, last: int | None) -> "list[list[Morning]]":
@@ -126,7 +126,7 @@ class Operating(ABC):
         from celeriac.client.models import best_model, champion_model
 
         if slice_ is not None or is_schedule(self.store, name):
-            model = champion_model(self.settings, name, champions.slice_named(self.store, name, slice_), to)
+            model = champion_model(self.settings, name, champions.find_slice(self.store, name, slice_), to)
         else:
             model = best_model(self.store, self.settings, self.store.study_named(name), to)
         return model.size_bytes, model.sha256

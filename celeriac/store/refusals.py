@@ -32,7 +32,7 @@ from celeriac.domain.records import (
     StudyRecord,
     StudyState,
 )
-from celeriac.domain.study_file import slice_name
+from celeriac.domain.study_file import full_slice_name
 from celeriac.store.api import AttemptEnd
 from celeriac.store.sanitize import plain_json, plain_text
 
@@ -169,7 +169,7 @@ def stale_firing(firing: Firing, decided: int) -> StaleTurn:
 
 def another_champion(verdict: Champion) -> StaleTurn:
     """The error of a promotion over a champion that is not the slice's any more."""
-    where = f"{verdict.schedule} {slice_name(verdict.slice)}".strip()
+    where = full_slice_name(verdict.schedule, verdict.slice)
     return StaleTurn(
         f"{where} has another champion by now than this was compared with: look at it (`celeriac champions`), decide"
         " again"

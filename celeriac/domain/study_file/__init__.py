@@ -23,7 +23,7 @@ from celeriac.domain.study_file.specs import (
 )
 from celeriac.domain.study_file.stops import run_plan, stop_rule
 from celeriac.domain.study_file.study import OUR_NAMES, load, loads, parse
-from celeriac.domain.study_file.timing import covering, deadline_at, deadline_of, offset_s, slice_name
+from celeriac.domain.study_file.timing import covering, deadline_at, deadline_of, full_slice_name, offset_s, slice_name
 from celeriac.domain.study_file.yaml import Scalar, plain_scalar
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "difference",
     "filled",
     "form_of_slice",
+    "full_slice_name",
     "is_study_name",
     "load",
     "loads",

@@ -32,6 +32,11 @@ def slice_name(values: Mapping[str, Any]) -> str:
     return ",".join(f"{key}={value}" for key, value in values.items())
 
 
+def full_slice_name(schedule: str, values: Mapping[str, Any]) -> str:
+    """A schedule's slice as messages name it: `nightly airport=JFK`; the schedule alone where its slice is empty."""
+    return f"{schedule} {slice_name(values)}".strip()
+
+
 def deadline_at(deadline: str | float | None, due_at: datetime, zone: Any) -> datetime | None:
     """When a firing should be done, in UTC: the first such time of the day in its zone, or so many seconds later."""
     if deadline is None:

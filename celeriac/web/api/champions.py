@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import FileResponse, Response
 
-from celeriac.client.champions import slice_named
+from celeriac.client.champions import find_slice
 from celeriac.client.models import champion_model
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Champion
@@ -69,7 +69,7 @@ def verdicts(
     limit: Limit = 50,
 ) -> Response:
     """Every verdict, a night's and a person's, newest first."""
-    where = None if slice_ is None else slice_named(store, schedule, slice_)
+    where = None if slice_ is None else find_slice(store, schedule, slice_)
     place = place_of(cursor, int)
     if place is None and where is None:
         store.schedule(schedule)
@@ -86,7 +86,7 @@ def champion(_: Reader, client: ClientDep, schedule: ScheduleName, slice_: Slice
 @router.get(_PATH + "/model", response_class=FileResponse, responses=A_FILE)
 def model(_: Reader, client: ClientDep, schedule: ScheduleName, slice_: SliceName = None) -> Response:
     """The published model of one slice's champion."""
-    where = slice_named(client.store, schedule, slice_)
+    where = find_slice(client.store, schedule, slice_)
     return sent(lambda path: champion_model(client.settings, schedule, where, path), f"{schedule}.model")
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from starlette.responses import Response
 
-from celeriac.client.champions import slice_named
+from celeriac.client.champions import find_slice
 from celeriac.client.schedules import YEARS, ask_replay
 from celeriac.domain.errors import CallerError
 from celeriac.domain.records import Delivery, Firing, FiringState, Replay, Schedule, ScheduleEdit
@@ -90,7 +90,7 @@ def firings(
     """Its firings, the latest due first."""
     place = place_of(cursor, str, int)
     before = None if place is None else (_moment(place[0]), place[1])
-    where = None if slice_ is None else slice_named(store, schedule, slice_)
+    where = None if slice_ is None else find_slice(store, schedule, slice_)
     if place is None and where is None:
         store.schedule(schedule)
     found = store.firings(schedule, slice_=where, states=state, before=before, limit=limit + 1)
@@ -164,7 +164,7 @@ def mornings(
 def fire(_: Submitter, client: ClientDep, schedule: ScheduleName, body: Fire) -> Response:
     """Open one firing's studies now; the clock's own firings are made regardless."""
     row = client.store.schedule(schedule)
-    where = None if body.slice is None else slice_named(client.store, schedule, body.slice)
+    where = None if body.slice is None else find_slice(client.store, schedule, body.slice)
     at = body.due_at
     if at is not None and at.year not in YEARS:
         raise CallerError(f"due_at: {at} is not between the years {YEARS[0]} and {YEARS[-1]}")

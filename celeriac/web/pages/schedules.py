@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from fastapi import Form
 from starlette.responses import Response
 
-from celeriac.client.champions import slice_named
+from celeriac.client.champions import find_slice
 from celeriac.client.schedules import ask_replay, waiting_of
 from celeriac.decide.calendar import Coming, calendar_of, coming, plan_of
 from celeriac.decide.firing import night_name
@@ -180,7 +180,7 @@ def _firing(calendar: ScheduleSpec, each: NightCell) -> FiringRow:
 @router.post("/schedules/{name}/fire", response_model=None)
 def fire(client: ClientDep, _: Operator, name: ScheduleName, slice: Text = "", reason: Text = "") -> Response:
     """Make a firing now, of one slice or of all."""
-    where = slice_named(client.store, name, slice) if slice else None
+    where = find_slice(client.store, name, slice) if slice else None
     client.fire(name, slice_=where, reason=reason.strip())
     return _changed(name)
 

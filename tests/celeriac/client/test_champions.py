@@ -2,7 +2,7 @@
 
 import pytest
 
-from celeriac.client.champions import approve, awaiting, promote, reject, roll_back, slice_named
+from celeriac.client.champions import approve, awaiting, find_slice, promote, reject, roll_back
 from celeriac.client.nights import follow, newest_night
 from celeriac.domain.errors import CallerError, IllegalTransition, UnknownTrial
 from celeriac.domain.records import FiringState, Stage, VerdictKind
@@ -98,10 +98,10 @@ def test_a_contender_is_none_any_more_after_a_promotion_by_hand() -> None:
 def test_a_slice_is_named_as_people_write_it() -> None:
     house = House(slots=2)
     put_schedule(house, slices=(JFK, {"airport": "LGA"}))
-    assert slice_named(house.store, "flights", "airport=LGA") == {"airport": "LGA"}
+    assert find_slice(house.store, "flights", "airport=LGA") == {"airport": "LGA"}
     for wrong, says in ((None, "say which slice"), ("airport=EWR", "has no slice 'airport=EWR'")):
         with pytest.raises(CallerError, match=f"{says}; it has airport=JFK; airport=LGA"):
-            slice_named(house.store, "flights", wrong)
+            find_slice(house.store, "flights", wrong)
 
 
 def test_a_night_can_be_followed_to_its_end() -> None:
