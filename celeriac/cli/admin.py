@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +12,7 @@ from celeriac.cli import text
 from celeriac.cli.exit_codes import FAILED, WRONG
 from celeriac.cli.json_output import print_json, tell_change
 from celeriac.cli.screen import Grid, remark, say, show
-from celeriac.cli.service import AsJson, Home, Slots, connected, reached
+from celeriac.cli.service import AsJson, Home, Slots, become, connected, reached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +42,7 @@ def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False, detach:
     """Start the service on this machine: until Ctrl-C, or in the background until `celeriac down`."""
     options = [*(["--slots", str(slots)] if slots else []), *(["--no-flower"] if no_flower else [])]
     if not detach:
-        _become("up", home, *options)
+        become("celeriac.local", "up", *options, home=home)
     from celeriac.client.embedded import start_detached
     from celeriac.runtime.settings import Settings
 
@@ -54,13 +53,7 @@ def up(home: Home = None, slots: Slots = 0, no_flower: NoFlower = False, detach:
 
 def down(home: Home = None) -> None:
     """Stop the service that runs on this machine; what was running goes on at the next start."""
-    _become("down", home)
-
-
-def _become(verb: str, home: Path | None, *options: str) -> None:
-    """Be the stack's own program from here on: same process, same terminal, same Ctrl-C."""
-    where = [] if home is None else ["--home", str(home)]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "celeriac.local", verb, *where, *options])  # noqa: S606 - there is no shell to go through
+    become("celeriac.local", "down", home=home)
 
 
 def workers(home: Home = None, as_json: AsJson = False) -> None:

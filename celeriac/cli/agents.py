@@ -1,7 +1,5 @@
 """`celeriac mcp`: the door for agents; `celeriac compare`: trials or studies beside each other."""
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +7,7 @@ import typer
 from celeriac.cli import text
 from celeriac.cli.json_output import print_json
 from celeriac.cli.screen import Grid, say, show
-from celeriac.cli.service import AsJson, Home, reached
+from celeriac.cli.service import AsJson, Home, become, reached
 
 if TYPE_CHECKING:
     from celeriac.report.compare import Comparison
@@ -22,8 +20,7 @@ Things = Annotated[
 
 def mcp(home: Home = None) -> None:
     """Serve agents by the Model Context Protocol, on stdin and stdout; needs `celeriac[mcp]`."""
-    where = [] if home is None else ["--home", str(home)]
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "celeriac.mcp", *where])  # noqa: S606 - there is no shell to go through
+    become("celeriac.mcp", home=home)
 
 
 def compare(things: Things, home: Home = None, as_json: AsJson = False) -> None:

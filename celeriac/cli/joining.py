@@ -1,6 +1,5 @@
 """How a host joins a service: `celeriac worker` is its node; `--slurm` prints the batch file for one as a job."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from celeriac.cli.service import Slots
+from celeriac.cli.service import Slots, become
 from celeriac.cli.slurm import SlurmJob, batch_file
 
 ForSlurm = Annotated[
@@ -35,8 +34,7 @@ def worker(
 ) -> None:
     """Be this host's node: run the service's trials on its GPUs (or on CPU slots) until told to stop."""
     if not slurm:
-        options = ["--slots", str(slots)] if slots else []
-        os.execv(sys.executable, [sys.executable, "-P", "-m", "worker", *options])  # noqa: S606 - there is no shell to go through
+        become("worker", *(["--slots", str(slots)] if slots else []))
     if slots:
         gpus = 0
     job = SlurmJob(

@@ -26,8 +26,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-#: A due time further away is a slip, and beyond these years not every zone and every database has one.
-_FIRST_YEAR, _LAST_YEAR = 1970, 2200
 #: So many slices of one due time are named, the others counted.
 _MOST_NAMED = 12
 
@@ -228,12 +226,14 @@ def _day(said: str) -> date:
 
 def _due_at(said: str, schedule: "Schedule") -> date:
     """That moment; without an offset in the schedule's zone. A bare date stays one: each slice has its time on it."""
+    from celeriac.client.schedules import YEARS
+
     try:
         at = datetime.fromisoformat(said)
     except ValueError:
         raise typer.BadParameter(f"{said!r} is no ISO time such as 2013-10-01 or 2013-10-01T02:00") from None
-    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
-        raise typer.BadParameter(f"{said!r} is not between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+    if at.year not in YEARS:
+        raise typer.BadParameter(f"{said!r} is not between the years {YEARS[0]} and {YEARS[-1]}")
     if at.tzinfo is not None:
         return at
     if len(said) == len("2013-10-01"):

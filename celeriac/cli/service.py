@@ -1,11 +1,12 @@
 """The way from a command to the service, and the options that many commands share."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -44,6 +45,12 @@ Slots = Annotated[
 
 
 _GROUPS = ("schedule", "study", "token")
+
+
+def become(program: str, *words: str, home: Path | None = None) -> NoReturn:
+    """Be this program of ours from here on: same process, same terminal, same Ctrl-C."""
+    where = [] if home is None else ["--home", str(home)]
+    os.execv(sys.executable, [sys.executable, "-P", "-m", program, *words, *where])  # noqa: S606 - there is no shell to go through
 
 
 def is_remote(home: Path | None) -> bool:
