@@ -8,12 +8,11 @@ classes and their words are in docs/reference/faults.md.
 
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from celeriac.decide.memory import MemoryDecision
-from celeriac.decide.retry import RetryDecision, after_fault
+from celeriac.decide.retry import RetryDecision
 from celeriac.decide.stop_early import StopDecision
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Fault
@@ -104,59 +103,31 @@ def of_words(faulted: Failed) -> Verdict:
     )
 
 
-def attempt_end(
-    verdict: Verdict,
-    *,
-    faults: Mapping[str, int],
-    retry_attempts: int,
-    has_checkpoint: bool,
-    has_progressed: bool,
-    notes: Sequence[str],
-    device_s: float,
-    peak_memory_bytes: int,
-    log_tail: str,
-    micro_batch: int | None = None,
-    memory: MemoryDecision | None = None,
-    elsewhere: bool = False,
-) -> AttemptEnd:
-    """The verdict as the attempt's end: the score, or what `celeriac.decide.retry` makes of the fault.
+def attempt_end(verdict: Verdict, decision: RetryDecision | None, notes: Sequence[str]) -> AttemptEnd:
+    """The verdict as the attempt's end: the score, or what was decided about the fault (`decision`, None without one).
 
     `notes` are what else the trial's owner should know, as that no checkpoint was sound; they stand in front of the
-    detail. `micro_batch`: what its batch plan took at once; `memory`, `elsewhere`: as `after_fault` has them.
+    detail.
     """
-    measured = AttemptEnd(
-        AttemptEvent.SCORE,
-        TrialEvent.SCORE,
-        detail="; ".join(map(clean, notes)),
-        device_s=device_s,
-        peak_memory_bytes=peak_memory_bytes,
-        log_tail=log_tail,
-        micro_batch=micro_batch,
-    )
-    if verdict.fault is None:
-        told = "; ".join(filter(None, [measured.detail, verdict.detail]))
-        result = {name: getattr(verdict, name) for name in ("score", "metrics", "step", "holdout", "drift")}
-        ended = replace(measured, **result, detail=told)
-        if not verdict.pruned:
-            return ended
-        return replace(ended, attempt_event=AttemptEvent.PRUNE, trial_event=TrialEvent.PRUNE)
-    decision = after_fault(
-        verdict.fault,
-        faults=faults,
-        retry_attempts=retry_attempts,
-        has_checkpoint=has_checkpoint,
-        has_progressed=has_progressed,
-        memory=memory,
-        elsewhere=elsewhere,
-    )
-    return replace(
-        measured,
-        attempt_event=decision.attempt_event,
-        trial_event=decision.trial_event,
+    said = [*map(clean, notes), verdict.detail]
+    if decision is None:
+        return AttemptEnd(
+            AttemptEvent.PRUNE if verdict.pruned else AttemptEvent.SCORE,
+            TrialEvent.PRUNE if verdict.pruned else TrialEvent.SCORE,
+            score=verdict.score,
+            metrics=verdict.metrics,
+            step=verdict.step,
+            holdout=verdict.holdout,
+            drift=verdict.drift,
+            detail="; ".join(filter(None, said)),
+        )
+    return AttemptEnd(
+        decision.attempt_event,
+        decision.trial_event,
         fault=verdict.fault,
         forgives=decision.forgives,
         wait_s=decision.wait_s,
-        detail="; ".join(filter(None, [*map(clean, notes), verdict.detail, _worth_saying(decision)])),
+        detail="; ".join(filter(None, [*said, _worth_saying(decision)])),
         traceback=verdict.traceback,
         signature=verdict.signature,
     )

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from celeriac.decide.retry import RetryDecision, after_fault
 from celeriac.domain.errors import CeleriacError, IllegalTransition, LeaseLost, ValueRefused
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.messages import TrialEnded
@@ -102,29 +103,36 @@ def end_of(attempt: Run, verdict: Verdict) -> AttemptEnd:
     """The verdict as the attempt's end, with what was measured, and its model where it has a score."""
     attempt.fault = Fault.PREEMPTED if attempt.by_member else verdict.fault
     attempt.log.close()
-    short = verdict.fault is Fault.OUT_OF_MEMORY
-    kind = attempt.short_kind or attempt.context.slot.kind
-    memory, elsewhere = (
-        after_this(attempt.lease, attempt.micro_batch, kind, attempt.context) if short else (None, False)
+    decision = None if verdict.fault is None else _after_fault(attempt, verdict.fault)
+    end = classify.attempt_end(verdict, decision, attempt.notes)
+    returned = attempt.last if isinstance(attempt.last, Returned) else None
+    peaks = (each.peak_memory_bytes for each in (returned, attempt.exit) if each)
+    return replace(
+        end,
+        device_s=attempt.device_s,
+        peak_memory_bytes=max(peaks, default=0),
+        gpu_peak_bytes=returned.gpu_peak_bytes if returned else 0,
+        log_tail=attempt.log.tail(),
+        micro_batch=attempt.micro_batch,
+        short_kind=attempt.short_kind,
+        model=attempt.model if end.score is not None else None,
     )
-    told = attempt.last.peak_memory_bytes if isinstance(attempt.last, Returned) else 0
-    end = classify.attempt_end(
-        verdict,
+
+
+def _after_fault(attempt: Run, fault: Fault) -> RetryDecision:
+    memory, elsewhere = None, False
+    if fault is Fault.OUT_OF_MEMORY:
+        kind = attempt.short_kind or attempt.context.slot.kind
+        memory, elsewhere = after_this(attempt.lease, attempt.micro_batch, kind, attempt.context)
+    return after_fault(
+        fault,
         faults=attempt.lease.faults,
         retry_attempts=attempt.lease.plan.retry_attempts,
         has_checkpoint=attempt.has_checkpoint,
         has_progressed=attempt.has_progressed,
-        notes=attempt.notes,
-        device_s=attempt.device_s,
-        peak_memory_bytes=max(told, attempt.exit.peak_memory_bytes if attempt.exit else 0),
-        log_tail=attempt.log.tail(),
-        micro_batch=attempt.micro_batch,
         memory=memory,
         elsewhere=elsewhere,
     )
-    gpu_peak = attempt.last.gpu_peak_bytes if isinstance(attempt.last, Returned) else 0
-    model = attempt.model if end.score is not None else None
-    return replace(end, model=model, gpu_peak_bytes=gpu_peak, short_kind=attempt.short_kind)
 
 
 def record(attempt: Run, end: AttemptEnd) -> TrialRecord:

@@ -1,11 +1,13 @@
 """How evidence becomes a verdict, and a verdict the attempt's end. Pure."""
 
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from celeriac.decide.memory import after_memory
+from celeriac.decide.retry import after_fault
 from celeriac.decide.stop_early import StopDecision
 from celeriac.domain.lifecycle import AttemptEvent, TrialEvent
 from celeriac.domain.records import Fault, MemoryFault
@@ -131,18 +133,10 @@ def test_a_stop_by_a_nan_is_a_fault() -> None:
 SMALLER = after_memory([MemoryFault("A100", 64)])
 
 
-def _end(verdict: Verdict, **more: object) -> AttemptEnd:
-    known: dict[str, object] = {
-        "faults": {},
-        "retry_attempts": 2,
-        "has_checkpoint": False,
-        "has_progressed": False,
-        "notes": [],
-        "device_s": 1.0,
-        "peak_memory_bytes": 5,
-        "log_tail": "tail",
-    }
-    return attempt_end(verdict, **{**known, **more})  # type: ignore[arg-type]
+def _end(verdict: Verdict, notes: Sequence[str] = (), **more: Any) -> AttemptEnd:
+    known: dict[str, Any] = {"faults": {}, "retry_attempts": 2, "has_checkpoint": False, **more}
+    decision = None if verdict.fault is None else after_fault(verdict.fault, **known)
+    return attempt_end(verdict, decision, notes)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +160,7 @@ def _end(verdict: Verdict, **more: object) -> AttemptEnd:
     ],
 )
 def test_the_end_follows_the_retry_decision(
-    fault: Fault, more: dict[str, object], attempt: AttemptEvent, trial: TrialEvent
+    fault: Fault, more: dict[str, Any], attempt: AttemptEvent, trial: TrialEvent
 ) -> None:
     end = _end(Verdict(fault, "what happened", traceback="t", signature="s"), **more)
     assert (end.attempt_event, end.trial_event, end.fault) == (attempt, trial, fault)
@@ -175,9 +169,9 @@ def test_the_end_follows_the_retry_decision(
     assert end.detail.startswith("what happened")
 
 
-def test_a_score_keeps_the_notes_and_the_measures() -> None:
+def test_a_score_keeps_the_notes() -> None:
     end = _end(Verdict(None, score=1.0), notes=["started over"])
-    assert (end.score, end.detail, end.device_s, end.log_tail) == (1.0, "started over", 1.0, "tail")
+    assert (end.score, end.detail) == (1.0, "started over")
 
 
 def test_text_that_postgres_cannot_hold_is_written_so_that_it_can() -> None:
