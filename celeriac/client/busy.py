@@ -8,7 +8,7 @@ from celeriac.domain.records import SlotRun
 from celeriac.report.busy import Busy, busy_of, full_spans
 from celeriac.store import Store
 
-WINDOW_S = 3600.0
+_WINDOW_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +20,10 @@ class SlotTrial:
     attempt: int
 
 
-def busy_slots(store: Store, window_s: float = WINDOW_S) -> dict[str, Busy]:
-    """Each slot's time from the first lease within the window until now; none where nothing ran."""
+def busy_slots(store: Store) -> dict[str, Busy]:
+    """Each slot's time from the first lease within the last hour until now; none where nothing ran."""
     now = store.now()
-    since = now - timedelta(seconds=window_s)
+    since = now - timedelta(seconds=_WINDOW_S)
     runs: defaultdict[str, list[SlotRun]] = defaultdict(list)
     for run in store.slot_runs(since):
         runs[run.worker].append(run)

@@ -402,8 +402,7 @@ class Study(Looking):
 class Outage:
     """Bears with a store that does not answer for a while: an outage of Postgres is no reason to stop looking."""
 
-    def __init__(self, most_s: float = OUTAGE_S) -> None:
-        self._most_s = most_s
+    def __init__(self) -> None:
         self._since: float | None = None
 
     def bridged(self, read: Callable[[], T]) -> T | None:
@@ -413,7 +412,7 @@ class Outage:
         except StoreUnavailable:
             now = time.monotonic()
             self._since = now if self._since is None else self._since
-            if now - self._since > self._most_s:
+            if now - self._since > OUTAGE_S:
                 raise
             return None
         self._since = None

@@ -17,6 +17,7 @@ _DIGITS = 6
 _SHORT = 300
 #: So long one call waits for the end of a study or of a night, at most.
 MOST_WAIT_S = 300.0
+_MOST_POINTS = 20
 
 
 def small(value: Any) -> Any:
@@ -69,12 +70,12 @@ def attempt_answer(attempt: Attempt) -> dict[str, Any]:
     return {name: getattr(attempt, name) for name in told}
 
 
-def thinned(points: Sequence[tuple[int, float]], most: int = 20) -> list[tuple[int, float]]:
+def thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
     """A curve with its first and last point, and of those between every so many-th."""
-    if len(points) <= most:
+    if len(points) <= _MOST_POINTS:
         return list(points)
-    every = (len(points) - 1) / (most - 1)
-    return [points[round(k * every)] for k in range(most)]
+    every = (len(points) - 1) / (_MOST_POINTS - 1)
+    return [points[round(k * every)] for k in range(_MOST_POINTS)]
 
 
 def schedule_answer(schedule: Schedule) -> dict[str, Any]:

@@ -84,7 +84,6 @@ class Node:
         store: Store,
         tickets: Tickets,
         environ: Mapping[str, str],
-        watch: DeviceWatch | None = None,
     ) -> None:
         """`environ` is what the workers' environment is made from."""
         self._settings, self._store, self._tickets = settings, store, tickets
@@ -97,7 +96,7 @@ class Node:
         self._announced = False
         self._told_of_store = False
         self._sweeper = Sweeper(store, settings)
-        self._watch = watch or DeviceWatch(store, settings, devices)
+        self._watch = DeviceWatch(store, settings, devices)
         self._out: Mapping[str, str] = {}
 
     def run(self) -> int:

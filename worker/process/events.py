@@ -134,12 +134,15 @@ class Ended:
     exit: Exit
 
 
+MemberEvent = Reported | Planned | Asked | Scored | Returned | Stopped | Failed
+
+
 @dataclass(frozen=True, slots=True)
 class OfMember:
     """What one trial of a pack says: a report, or its end while the process goes on with the others."""
 
     number: int
-    event: "Reported | Planned | Asked | Scored | Returned | Stopped | Failed"
+    event: MemberEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,22 +150,7 @@ class Packed:
     """The objective of a pack has returned, or ended as it was asked to; each trial has told its own end."""
 
 
-MemberEvent = Reported | Planned | Asked | Scored | Returned | Stopped | Failed
-Event = (
-    OfMember
-    | Packed
-    | Noted
-    | Started
-    | Printed
-    | Reported
-    | Planned
-    | Asked
-    | Scored
-    | Returned
-    | Stopped
-    | Failed
-    | Ended
-)
+Event = OfMember | Packed | Noted | Started | Printed | MemberEvent | Ended
 
 
 def event_of(message: Mapping[str, Any], *, words: set[str], directory: str) -> Event:

@@ -67,13 +67,6 @@ class Past:
     difference_sd: float
     training_sd: float
 
-    @property
-    def correlation(self) -> float:
-        """Of the two scores of a pair: what a shared seed takes out of their difference."""
-        if not self.training_sd > 0:
-            return 0.0
-        return 1.0 - 0.5 * (self.difference_sd / self.training_sd) ** 2
-
 
 @dataclass(frozen=True, slots=True)
 class Evidence:

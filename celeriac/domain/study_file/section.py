@@ -17,9 +17,6 @@ from celeriac.domain.space.ranges import is_finite
 from celeriac.domain.space.words import MOST_NAME
 from celeriac.domain.stop_rules import SECONDS
 
-#: Said of what the design has and this version has not: refused by name, so that nobody believes that it is at work.
-NOT_BUILT = "is not built yet in this version"
-
 #: So many things are told at once: whoever has made more mends those first.
 MOST_TOLD = 50
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([smhd])")

@@ -1,6 +1,5 @@
 """Whether who looks on may still do so: a stream lasts, and a token can be revoked meanwhile."""
 
-from collections.abc import Callable
 from time import monotonic
 
 from fastapi import Request
@@ -17,20 +16,20 @@ AGAIN_S = 15.0
 class Admission:
     """The admission of one stream, from its request on."""
 
-    def __init__(self, store: WebStore, request: Request, clock: Callable[[], float] = monotonic) -> None:
-        self._store, self._request, self._clock = store, request, clock
-        self._looked_at = clock()
+    def __init__(self, store: WebStore, request: Request) -> None:
+        self._store, self._request = store, request
+        self._looked_at = monotonic()
 
     @property
     def left_s(self) -> float:
         """How long until it is to be looked at again."""
-        return max(self._looked_at + AGAIN_S - self._clock(), 0.0)
+        return max(self._looked_at + AGAIN_S - monotonic(), 0.0)
 
     async def holds(self) -> bool:
         """Whether it still holds."""
         if self.left_s > 0:
             return True
-        self._looked_at = self._clock()
+        self._looked_at = monotonic()
         return await run_in_threadpool(self._ask)
 
     def _ask(self) -> bool:

@@ -91,7 +91,7 @@ def test_the_past_saves_pairs_and_a_past_that_is_unlike_tonight_is_not_used() ->
     past = pool_past([night(rng, pairs=6) for _ in range(10)])
     assert past is not None
     assert (past.nights, past.df) == (10, 50)
-    assert abs(past.correlation) < 0.5
+    assert abs(1.0 - 0.5 * (past.difference_sd / past.training_sd) ** 2) < 0.5  # the correlation of a pair's scores
     tight = Past(10, 50, 1.0, 1.0)
     assert open_gate(RULES, tight).wanted == 2
     assert open_gate(RULES, tight).design == "known-2-3-4-6-9"
