@@ -16,21 +16,22 @@ ONE_MIGRATION = sql("SELECT pg_advisory_xact_lock(-1)")
 
 @dataclass(frozen=True, slots=True)
 class SchemaState:
-    """The revision found (None: no tables yet) and the one this program needs."""
+    """The revision found (None: no tables yet), the one this program needs, and the digest of the functions found."""
 
     found: str | None
     needed: str
+    functions: str | None
 
     @property
     def current(self) -> bool:
         """Whether program and database agree."""
-        return self.found == self.needed
+        return self.found == self.needed and self.functions == functions.digest()
 
 
 def schema_state(url: str) -> SchemaState:
     """What the database has. Raises StoreUnavailable."""
     with brief_engine(url) as engine, engine.connect() as connection:
-        return SchemaState(_found(driver(connection)), REVISION)
+        return _state(driver(connection))
 
 
 def migrate(url: str) -> SchemaState:
@@ -51,7 +52,7 @@ def _migrated(engine: Engine) -> SchemaState:
     transactional = engine.execution_options(isolation_level="READ COMMITTED")
     with transactional.connect() as connection, connection.begin():
         fetch(driver(connection), ONE_MIGRATION)
-        before = SchemaState(_found(driver(connection)), REVISION)
+        before = _state(driver(connection))
         if before.found is not None and before.found > REVISION:
             agree(before.found, place(engine.url))
         config = Config()
@@ -60,6 +61,10 @@ def _migrated(engine: Engine) -> SchemaState:
         command.upgrade(config, "head")
         functions.install(driver(connection))
     return before
+
+
+def _state(connection: Session) -> SchemaState:
+    return SchemaState(_found(connection), REVISION, functions.installed(connection))
 
 
 def _found(connection: Session) -> str | None:

@@ -9,7 +9,7 @@ import hashlib
 from functools import cache
 
 from celeriac.store.connection import Session, fetch, sql
-from celeriac.store.postgres.statements import SCHEMA, statements
+from celeriac.store.postgres.statements import SCHEMA, statement, statements
 
 #: What a role needs to call them.
 GRANTS = (
@@ -33,6 +33,12 @@ def creates() -> tuple[str, ...]:
 def digest() -> str:
     """What tells these functions from those of another version of this program."""
     return hashlib.sha256("\n".join(creates()).encode()).hexdigest()[:16]
+
+
+def installed(connection: Session) -> str | None:
+    """The digest of the functions that the database has; None where it has none."""
+    found: str | None = fetch(connection, statement("functions"), schema=SCHEMA)[0]["digest"]
+    return found
 
 
 def install(connection: Session) -> None:

@@ -87,6 +87,16 @@ def test_migrating_twice_changes_nothing(empty: str) -> None:
     with_store(empty)
 
 
+def test_functions_of_another_version_are_made_anew_where_the_tables_are_the_same(empty: str) -> None:
+    """`celeriac up` of a later version migrates what is not current, and its programs refuse such functions."""
+    migrate(empty)
+    with open_engine(empty, pool_size=1).connect() as connection, connection.begin():
+        connection.execute(text("COMMENT ON SCHEMA worker IS 'of another version'"))
+    assert not schema_state(empty).current
+    migrate(empty)
+    assert schema_state(empty).current
+
+
 def test_two_that_migrate_at_once_both_succeed(empty: str) -> None:
     before: list[str | None] = []
     threads = [threading.Thread(target=lambda: before.append(migrate(empty).found)) for _ in range(3)]
