@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -109,6 +109,7 @@ class _Up:
         self._redis = Redis(home.root / "redis", sockets, log=home.logs / "redis.log", environment=marked)
         self._settings = settings
         self._supervisor = Supervisor(say)
+        self._claims = ExitStack()
         self._idle_since: datetime | None = None
 
     def run(self) -> int:
@@ -126,6 +127,7 @@ class _Up:
         finally:
             self._home_file.unlink(missing_ok=True)
             self._supervisor.stop(self._grace_s)
+            self._claims.close()
             leave_runtime_dir(self._sockets)
         self._say("stopped")
         return 0
@@ -153,12 +155,17 @@ class _Up:
             broker_url=self._redis.url,
             flower_user=user,
             flower_password=password,
-            flower_port=_free_port(self._settings.flower_port) if self._wishes.flower else 0,
-            web_port=_free_port(self._settings.web_port) if self._settings.web_port and _has_web() else 0,
+            flower_port=self._port(self._settings.flower_port) if self._wishes.flower else 0,
+            web_port=self._port(self._settings.web_port) if self._settings.web_port and _has_web() else 0,
         )
         self._secrets_fd = secrets_descriptor(
             self._settings, "database_url", "broker_url", "flower_user", "flower_password"
         )
+
+    def _port(self, wanted: int) -> int:
+        port, claim = claimed_port(wanted)
+        self._claims.enter_context(claim)
+        return port
 
     def _migrate(self) -> None:
         # In a process of its own: Alembic and SQLAlchemy would stay in this one's memory for as long as it runs.
@@ -324,13 +331,23 @@ def down(settings: Settings, timeout_s: float = 90.0) -> int | None:
     return pid
 
 
-def _free_port(wanted: int) -> int:
-    """`wanted` if nobody listens there, else any free port of the loopback."""
+def claimed_port(wanted: int) -> tuple[int, socket.socket]:
+    """`wanted` if nobody listens there and no other stack has chosen it, else any free port of the loopback; and the
+    claim to it, which ends when it is closed. A program listens seconds after its port was chosen: without a claim two
+    stacks that start together would choose the same one. Raises StackError when none is free.
+    """
     for port in (wanted, 0):
-        with socket.socket() as probe, suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return int(probe.getsockname()[1])
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(("127.0.0.1", port))
+                chosen = int(probe.getsockname()[1])
+            claim.bind(f"\0celeriac-port-{chosen}")  # a name without a file: the kernel frees it with its process
+        except OSError:
+            claim.close()
+        else:
+            return chosen, claim
     raise StackError("no free port on 127.0.0.1 for Flower and the board")
 
 

@@ -56,6 +56,7 @@ class Up:
             if line.startswith("Ready"):
                 assert f"celeriac down --home '{self.home}'" in "".join(said)  # it has a space
                 return self.process
+        self.process.stdout.close()
         raise AssertionError(f"up ended with {self.process.wait()}: {''.join(said)}")
 
     def told(self, name: str) -> str:
